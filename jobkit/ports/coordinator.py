@@ -1,0 +1,105 @@
+"""The coordinator plane: who may work now? Leases, leadership, membership.
+
+It gives liveness, not safety: it may forget everything, and then grants what somebody still believes to hold.
+What commits is decided by the store alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The resource is leased to the caller under `token`, for the asked time from when the request was *sent*."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody else holds the resource, for at most `remaining` seconds unless they renew."""
+
+    owner: str
+    token: int
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRef:
+    """One holding of one resource: the token it was granted under and the nonce it was claimed with."""
+
+    resource: str
+    token: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseInfo:
+    """A live lease, for people to look at."""
+
+    resource: str
+    owner: str
+    token: int
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A live worker process: the job types it serves."""
+
+    owner: str
+    types: tuple[str, ...]
+
+
+class Coordinator(Protocol):
+    """Where leases are kept. Every method may raise `Unavailable`: then its effect is unknown.
+
+    All times are seconds, measured on the coordinator's own clock, which no wall-clock change moves where the
+    backend can help it. A lease disappears as a whole when it expires.
+    """
+
+    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
+        """Lease `resource` where it is free, under a token higher than `floor` and than any granted for it before.
+
+        Idempotent by nonce: while the lease that a nonce was granted lives, asking again returns the same token
+        and extends nothing.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
+        """Extend those leases that are still held under their token and nonce to `ttl` from now; return them.
+
+        One round trip, however many leases.
+        """
+        ...
+
+    async def release(self, lease: LeaseRef) -> bool:
+        """Free the resource if it is still held under this token and nonce, atomically; tell whether it was."""
+        ...
+
+    async def wait_change(self, resource: str, timeout: float) -> None:
+        """Return once `resource` may have become free, or after `timeout` seconds. A hint: claim to know."""
+        ...
+
+    async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
+        """Count as a live worker for `ttl` seconds; return all live workers by owner, this one included."""
+        ...
+
+    async def leave(self, owner: str) -> None:
+        """Stop counting as a live worker at once."""
+        ...
+
+    async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
+        """Return the live leases whose resource starts with `prefix`, ordered by resource."""
+        ...
+
+    async def members(self) -> Sequence[Member]:
+        """Return all live workers, ordered by owner."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections; leases stay until they are released or expire."""
+        ...

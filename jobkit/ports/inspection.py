@@ -1,0 +1,184 @@
+"""What people and checks look at in the store, and the few repairs that only a command may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from jobkit.envelope import Envelope
+from jobkit.ports.blobs import BlobRef
+from jobkit.ports.store import Failure
+
+
+class JobState(StrEnum):
+    """How far a job has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PARKED = "parked"
+    COMMITTED = "committed"
+    DEAD = "dead"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether it will change no more by itself."""
+        return self in (JobState.COMMITTED, JobState.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """All that is known of one job. Times are Unix seconds, for people; `result` is JSON."""
+
+    id: str
+    type: str
+    key: str
+    sequence: int | None
+    state: JobState
+    owner: str | None
+    token: int | None
+    opens: int
+    failures: tuple[Failure, ...]
+    progress: float
+    message: str
+    result: bytes | None
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter. `number` names it in commands; `raw` is the body as it came."""
+
+    number: int
+    id: str | None
+    type: str | None
+    key: str | None
+    sequence: int | None
+    reason: str
+    detail: str
+    failures: tuple[Failure, ...]
+    raw: bytes
+    died_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedKey:
+    """An ordered key that stands still: it waits for `expected`; `parked` jobs from `first` on wait behind it."""
+
+    type: str
+    key: str
+    expected: int
+    first: int
+    parked: int
+    reason: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """One key as the store sees it: its mark, its sequences and its log. `committed_sequence` counts skips too."""
+
+    type: str
+    key: str
+    token: int
+    nonce: str
+    owner: str
+    submitted_sequence: int
+    committed_sequence: int
+    log_length: int
+    manifest: tuple[BlobRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEntry:
+    """One entry of a key's log: `position` counts from 1 without holes; `token` never falls along it."""
+
+    position: int
+    kind: str
+    data: bytes
+    job_id: str
+    sequence: int | None
+    token: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """How many of each there are, now."""
+
+    jobs: dict[JobState, int]
+    outbox: int
+    shelved: int
+    parked: int
+    dead: int
+    keys: int
+
+
+class Inspection(Protocol):
+    """The other half of a store. Every method may raise `Unavailable`."""
+
+    async def job(self, id: str) -> JobRecord | None:
+        """Return one job, or None where its id is not known."""
+        ...
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        """Return jobs, the latest submitted first."""
+        ...
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        """Return dead letters with a number above `after`, lowest first."""
+        ...
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        """Return one dead letter, or None."""
+        ...
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        """Move a dead letter to the outbox with a fresh count of attempts; None where there is none that could run."""
+        ...
+
+    async def purge_dead(self, number: int) -> bool:
+        """Delete a dead letter for good; tell whether there was one. Its id stays known."""
+        ...
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        """Return the ordered keys that stand still, longest first."""
+        ...
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        """Move the key's parked jobs to the outbox, to be tried in order again; return how many."""
+        ...
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        """Give up the sequences from the one expected up to, not including, `before`; resume; return how many resumed.
+
+        A job that comes for a sequence given up is dead-lettered, never dropped. Raises `ValueError` where `before`
+        does not lie above the sequence expected.
+        """
+        ...
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        """Return keys in order of (type, key), those above `after`."""
+        ...
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        """Return entries of a key's log with a position above `after`, in order."""
+        ...
+
+    async def counts(self) -> StoreCounts:
+        """Count everything."""
+        ...
+
+    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        """Bound deduplication: forget up to `batch` committed jobs, and marks of keys idle as long.
+
+        A job goes once it ended more than `older_than` seconds ago (store's clock), or when more than `keep_at_most`
+        committed jobs are known, oldest first. No mark is ever lowered by it: the highest token forgotten becomes the
+        floor for keys without a mark. Returns how many jobs went.
+        """
+        ...

@@ -1,0 +1,248 @@
+"""The store plane: what is true? Fence marks, finished ids, sequences, results, logs, the outbox.
+
+The store alone decides what commits. Each method below is one transaction: all of it, or nothing, and durable when
+it returns. Every method may raise `Unavailable`: then its effect is unknown, and asking again is safe.
+
+A key's *mark* is the highest (token, nonce) that ever opened a job on it. A write is accepted only under the mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jobkit.envelope import Envelope
+from jobkit.fence import Fence, Receipt
+from jobkit.partition import Partition
+from jobkit.ports.blobs import BlobRef
+
+# ---- what is written -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key."""
+
+    envelope: Envelope
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry for the key's append-only log. `data` is JSON."""
+
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """All that one job changes; written together, or not at all. `result` and the records' values are JSON.
+
+    `blobs`, where there are any, replace the key's manifest as a whole.
+    """
+
+    result: bytes = b"null"
+    records: Mapping[str, bytes] = field(default_factory=dict)
+    entries: Sequence[LogEntry] = ()
+    follow_ups: Sequence[NewJob] = ()
+    blobs: Sequence[BlobRef] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt. `at` is Unix time in seconds, for people; `owner` and `token` say who ran it."""
+
+    attempt: int
+    error: str
+    traceback: str
+    owner: str
+    token: int
+    at: float
+
+
+# ---- what the store answers ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry."""
+
+    envelope: Envelope
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The same job (id and digest) was accepted before; nothing was written."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The id is known with another type, key or payload; nothing was written."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A job that is accepted but whose message may not have reached the broker."""
+
+    position: int
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The mark is set and the job may be worked on.
+
+    `opens` counts how often this job was opened under a new fence, this time included: more than failures explain
+    means that it took workers down with it. `failures` are its earlier failed attempts, oldest first.
+    """
+
+    opens: int
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The job has ended already, committed or dead-lettered; the receipt allows the ack."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The key waits for sequence `expected`, which is lower than this job's.
+
+    `blocked`: it will not come by itself, because it is dead-lettered or the key has jobs parked.
+    """
+
+    expected: int
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The store has seen token `mark` (or this token with another nonce): claim again with `floor=mark`."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An operator gave this sequence up before the job came; dead-letter it."""
+
+    next_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The effects are true. `outbox` are the jobs that this commit released, to be published now."""
+
+    receipt: Receipt
+    outbox: Sequence[OutboxEntry] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written, because the fence is no longer the key's mark; `mark` is the token that is."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A job whose delivery was acked while it runs or waits; `envelope` is all that is needed to run it again."""
+
+    position: int
+    envelope: Envelope
+
+
+class Store(Protocol):
+    """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too."""
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+        """Accept jobs in this order: give out sequences and fill the outbox. One answer for each job."""
+        ...
+
+    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+        """Return the oldest outbox entries that were made more than `older_than` seconds ago (store's clock)."""
+        ...
+
+    async def published(self, positions: Sequence[int]) -> None:
+        """Delete outbox entries: the broker has confirmed them."""
+        ...
+
+    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+        """Make `fence` the mark of the envelope's key and tell what to do with the job.
+
+        The mark is set for `Opened`, `Gap`, `Skipped` and `Conflict` alike; it never falls. A job that was never
+        submitted here (a foreign publisher's) becomes known now. The envelope must carry its key. Opening again
+        under the same fence changes nothing and answers the same.
+        """
+        ...
+
+    async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
+        """End an opened job: verify the mark, the id and the sequence, and write its effects, in one step.
+
+        Jobs of the key that were parked for this sequence go to the outbox with it. Committing again under the same
+        fence answers `Committed` again, so that a lost answer can be asked for. `Duplicate`: it had ended otherwise.
+        """
+        ...
+
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+        """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number."""
+        ...
+
+    async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
+        """Dead-letter an opened job, verifying the mark; `detail` is a traceback. Its history goes with it.
+
+        On an ordered key the jobs behind it are parked as they come, until it is requeued or skipped.
+        """
+        ...
+
+    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
+        """Dead-letter a message that is no job of its own: malformed, unknown, conflicting, skipped.
+
+        It leaves the job that may be known under its id alone.
+        """
+        ...
+
+    async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
+        """Set an ordered job aside until the gap before it closes; where it has closed meanwhile, to the outbox."""
+        ...
+
+    async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
+        """Move a job from its delivery into the in-flight table, so that the delivery can be acked before it ends.
+
+        `commit` and `bury` take it out again. Idempotent.
+        """
+        ...
+
+    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
+        """Return jobs in the in-flight table, oldest first: those that run, and those whose worker is gone."""
+        ...
+
+    async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
+        """Note how far a job is (0 to 1), if `fence` is the mark; tell whether it was."""
+        ...
+
+    async def record(self, type: str, key: str, name: str) -> bytes | None:
+        """Return a committed record of a key as JSON, or None."""
+        ...
+
+    async def wait_finished(self, id: str, timeout: float) -> None:
+        """Return once the job may have ended or progressed, or after `timeout` seconds. A hint: look to know."""
+        ...
+
+    async def wait_outbox(self, timeout: float) -> None:
+        """Return once the outbox may have new entries, or after `timeout` seconds. A hint."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,185 @@
+"""Every setting of jobkit itself: environment variables named `JOBKIT_…`, validated together at the start.
+
+The settings reference in docs/ is generated from this model, so the descriptions here are its text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from jobkit.errors import ConfigurationError
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """What a jobkit process is told by its environment. All durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="JOBKIT_", frozen=True, extra="ignore")
+
+    broker_url: SecretStr = Field(
+        SecretStr("sqlite:///jobkit.db"),
+        description="Where messages wait. `sqlite:///relative.db` or `sqlite:////absolute.db`.",
+    )
+    coordinator_url: SecretStr = Field(
+        SecretStr("sqlite:///jobkit.db"), description="Where leases are kept. As for the broker."
+    )
+    store_url: SecretStr = Field(
+        SecretStr("sqlite:///jobkit.db"), description="Where the truth is kept. As for the broker."
+    )
+    blobs_url: SecretStr = Field(
+        SecretStr("file:jobkit-blobs"), description="Where files go. `file:relative/dir` or `file:///absolute/dir`."
+    )
+    plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Modules whose processors are loaded besides the installed ones, separated by commas: "
+        "`package.module` for all of a module's, `package.module:name` for one.",
+    )
+    concurrency: int = Field(8, ge=1, le=10_000, description="How many jobs one worker process runs side by side.")
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description="Into how many queues a job type is split. The same for every worker and publisher; "
+        "it is fixed when a type is first used.",
+    )
+    prefetch: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="How many messages a worker takes from one partition before they are acked; bounds its memory.",
+    )
+    lease_ttl: Seconds = Field(
+        15.0,
+        ge=1,
+        le=3600,
+        description="How long a lease lives unless it is renewed, which happens every third of it. "
+        "A dead worker's jobs are taken over after this time.",
+    )
+    lease_guard: Seconds = Field(
+        1.0, description="How long before its lease could expire a worker stops the work under it."
+    )
+    clock_drift: float = Field(
+        0.01, ge=0, lt=0.5, description="By what share the clocks of two machines may run at different speeds."
+    )
+    claim_wait: Seconds = Field(
+        60.0,
+        description="How long a job waits for a lease that somebody else holds before the wait counts as a timeout "
+        "(it is reported, and starts again).",
+    )
+    delivery_hold: Seconds = Field(
+        600.0, description="How long a job may hold its delivery; a longer one is moved to the in-flight table."
+    )
+    gap_hold: Seconds = Field(
+        30.0, description="How long a job waits in memory for a missing sequence before its key is parked."
+    )
+    gap_limit: int = Field(100, ge=1, description="How many jobs of one key wait in memory for a missing sequence.")
+    max_opens: int = Field(
+        20, ge=2, description="After how many starts that neither ended nor failed a job is dead-lettered as poison."
+    )
+    max_payload_bytes: int = Field(262_144, ge=1, description="How large a payload may be, as JSON.")
+    dedup_seconds: Seconds = Field(
+        7 * 86_400.0, description="How long the id of a committed job is remembered, so that it is not done again."
+    )
+    dedup_limit: int = Field(
+        1_000_000, ge=1, description="How many ids of committed jobs are remembered at most; the oldest go first."
+    )
+    drain_seconds: Seconds = Field(
+        30.0, description="How long a worker that is told to stop lets its jobs finish before it cancels them."
+    )
+    relay_grace: Seconds = Field(
+        2.0, description="How long an outbox entry is left to the process that made it before a worker publishes it."
+    )
+    health_port: int | None = Field(
+        None, ge=0, le=65_535, description="On which port a worker answers `/live` and `/ready`; 0 chooses one."
+    )
+    health_host: str = Field("127.0.0.1", description="On which address a worker answers them.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("auto", description="`text` for people, `json` for machines, `auto`: text on a terminal.")
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in {"debug", "info", "warning", "error"}:
+            raise ValueError("use debug, info, warning or error")
+        return value.lower()
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in {"auto", "text", "json"}:
+            raise ValueError("use auto, text or json")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        usable = self.lease_ttl * (1 - self.clock_drift) - self.lease_guard
+        if usable < self.lease_ttl / 2:
+            raise ValueError(
+                f"JOBKIT_LEASE_TTL={self.lease_ttl:g} leaves only {usable:.2f} s of trust after "
+                f"JOBKIT_LEASE_GUARD={self.lease_guard:g} and JOBKIT_CLOCK_DRIFT={self.clock_drift:g}; "
+                "at least half of it is needed to renew in time: raise the first or lower the others"
+            )
+        if self.delivery_hold >= 1800:
+            raise ValueError("JOBKIT_DELIVERY_HOLD must be below 1800: brokers take a delivery back after 30 minutes")
+        return self
+
+    @property
+    def renew_every(self) -> float:
+        """Seconds between two renewals of a worker's leases."""
+        return self.lease_ttl / 3
+
+
+def load_settings(env_files: tuple[Path, ...] = ()) -> Settings:
+    """Read `env_files` into the environment, where later files win and the environment itself wins over all; validate.
+
+    Raises `ConfigurationError` with a line for each variable that is wrong.
+    """
+    merged: dict[str, str] = {}
+    for path in env_files:
+        if not path.is_file():
+            raise ConfigurationError(f"--env-file {path}: no such file")
+        merged.update({name: value for name, value in dotenv_values(path).items() if value is not None})
+    for name, value in merged.items():
+        os.environ.setdefault(name, value)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ConfigurationError(settings_problems(error, "JOBKIT_")) from error
+    _refuse_unknown(settings)
+    return settings
+
+
+def settings_problems(error: ValidationError, prefix: str) -> str:
+    """Return a settings error as one line per variable, without any value that could be a secret."""
+    lines = []
+    for item in error.errors(include_input=False, include_url=False):
+        name = f"{prefix}{str(item['loc'][0]).upper()}: " if item["loc"] else ""
+        lines.append(name + item["msg"].removeprefix("Value error, "))
+    return "\n".join(lines)
+
+
+def _refuse_unknown(settings: Settings) -> None:
+    """Catch the misspelt variable that would otherwise be ignored in silence."""
+    known = {f"JOBKIT_{name.upper()}" for name in type(settings).model_fields}
+    for name in os.environ:
+        close = name.startswith("JOBKIT_") and name.count("_") <= 3 and name not in known
+        if close and _looks_like(name, known):
+            raise ConfigurationError(f"{name} is not a setting; did you mean {_looks_like(name, known)}?")
+
+
+def _looks_like(name: str, known: set[str]) -> str | None:
+    matches = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85)
+    return matches[0] if matches else None
