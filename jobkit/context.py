@@ -6,12 +6,13 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
+import anyio
 from pydantic import BaseModel, TypeAdapter
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
@@ -150,7 +151,7 @@ class Context:
 class BlobWriter:
     """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
 
-    def __init__(self, blobs: Blobs, space: BlobSpace, workdir: Any) -> None:
+    def __init__(self, blobs: Blobs, space: BlobSpace, workdir: Callable[[], Awaitable[Path]]) -> None:
         self._blobs = blobs
         self._space = space
         self._workdir = workdir
@@ -162,20 +163,21 @@ class BlobWriter:
 
         Raises `FileNotFoundError` where nothing was written there.
         """
-        path: Path = await self._workdir() / "blobs" / _relative(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield path
-        self.written.append(await self._blobs.store(self._space, name, path))
+        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        await path.parent.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        self.written.append(await self._blobs.store(self._space, name, Path(path)))
 
     @asynccontextmanager
     async def directory(self, name: str) -> AsyncIterator[Path]:
         """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error."""
-        path: Path = await self._workdir() / "blobs" / _relative(name)
-        path.mkdir(parents=True, exist_ok=True)
-        yield path
-        for file in sorted(found for found in path.rglob("*") if found.is_file()):
+        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        await path.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        files = [found async for found in path.rglob("*") if await found.is_file()]
+        for file in sorted(files, key=str):
             inner = PurePosixPath(name) / PurePosixPath(file.relative_to(path).as_posix())
-            self.written.append(await self._blobs.store(self._space, str(inner), file))
+            self.written.append(await self._blobs.store(self._space, str(inner), Path(file)))
 
 
 def _relative(name: str) -> PurePosixPath:
