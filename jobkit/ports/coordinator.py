@@ -81,7 +81,10 @@ class Coordinator(Protocol):
         ...
 
     async def wait_change(self, resource: str, timeout: float) -> None:
-        """Return once `resource` may have become free, or after `timeout` seconds. A hint: claim to know."""
+        """Return once `resource` may have become free, or after `timeout` seconds. A hint: claim to know.
+
+        Where `resource` ends in "/", any resource below it counts.
+        """
         ...
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:

@@ -162,6 +162,10 @@ class Inspection(Protocol):
         """
         ...
 
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        """Return one key, or None where the store knows nothing of it."""
+        ...
+
     async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
         """Return keys in order of (type, key), those above `after`."""
         ...

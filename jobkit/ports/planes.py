@@ -1,0 +1,22 @@
+"""The planes together, as one process holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobkit.ports.blobs import Blobs
+from jobkit.ports.broker import Broker
+from jobkit.ports.coordinator import Coordinator
+from jobkit.ports.inspection import Inspection
+from jobkit.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """One backend for each plane; which ones, nobody above them knows."""
+
+    broker: Broker
+    coordinator: Coordinator
+    store: Store
+    inspection: Inspection
+    blobs: Blobs
