@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -55,6 +55,13 @@ class Processor(Generic[P, R]):
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
         try:
             return self.payload.model_validate_json(body)
+        except ValidationError as error:
+            raise PayloadInvalid(f"payload of type {self.name!r} is not valid: {_sentences(error)}") from error
+
+    def from_mapping(self, values: Mapping[str, Any]) -> P:
+        """Return the payload with these fields, as Python values. Raises `PayloadInvalid` likewise."""
+        try:
+            return self.payload.model_validate(values)
         except ValidationError as error:
             raise PayloadInvalid(f"payload of type {self.name!r} is not valid: {_sentences(error)}") from error
 

@@ -1,0 +1,97 @@
+"""The relay: carries accepted jobs from the store's outbox to the broker.
+
+It promises that each is published at least once and that a key's jobs are published in their order. It does not
+promise once: two relays may publish the same entry, and the store drops the second delivery.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+
+from jobkit.clock import Clock
+from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.partition import Partition, partition_of
+from jobkit.ports.broker import Broker
+from jobkit.ports.store import OutboxEntry, Store
+from jobkit.telemetry import Telemetry
+
+# One publish call carries at most this many, so that a long outbox does not become one huge request.
+_BATCH = 500
+
+
+class Relay:
+    """Publishes outbox entries: those it is handed at once, those that others left behind after a while."""
+
+    def __init__(
+        self, store: Store, broker: Broker, *, partitions: int, grace: float, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._partitions = partitions
+        self._grace = grace
+        self._clock = clock
+        self._telemetry = telemetry
+        self._declared: set[str] = set()
+        self._handed: deque[OutboxEntry] = deque(maxlen=10 * _BATCH)
+        self._wake = anyio.Event()
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
+        """Publish `entries` in order and delete them from the outbox.
+
+        Raises `Unavailable` or `ConfigurationError`; then those not confirmed stay in the outbox.
+        """
+        for start in range(0, len(entries), _BATCH):
+            batch = entries[start : start + _BATCH]
+            messages = [(self._route(entry), entry.envelope) for entry in batch]
+            for type in {partition.type for partition, _ in messages} - self._declared:
+                await self._broker.declare(type, self._partitions)
+                self._declared.add(type)
+            await self._broker.publish(messages)
+            await self._store.published([entry.position for entry in batch])
+
+    def _route(self, entry: OutboxEntry) -> Partition:
+        # The store takes no job without a key.
+        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
+
+    def hand(self, entries: Sequence[OutboxEntry]) -> None:
+        """Take entries that a commit released, to be published soon; beyond a bound they wait for the next sweep."""
+        if entries:
+            self._handed.extend(entries)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Publish what is handed over and what is left behind, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._publish_handed)
+            tasks.start_soon(self._publish_left)
+
+    async def _publish_handed(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._handed:
+                batch = [self._handed.popleft() for _ in range(min(len(self._handed), _BATCH))]
+                await self._try_publish(batch)
+
+    async def _publish_left(self) -> None:
+        while True:
+            await self._clock.sleep(self._grace)
+            try:
+                while left := await self._store.outbox(older_than=self._grace, limit=_BATCH):
+                    if not await self._try_publish(left):
+                        break
+            except Unavailable as error:
+                self._telemetry.connection_lost(error.plane, "reading the outbox", error)
+
+    async def _try_publish(self, entries: Sequence[OutboxEntry]) -> bool:
+        """Publish and tell whether it worked; what did not stays in the outbox for the next sweep."""
+        try:
+            await self.publish(entries)
+        except (Unavailable, ConfigurationError) as error:
+            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            self._telemetry.connection_lost(plane, "publishing the outbox", error)
+            return False
+        return True
