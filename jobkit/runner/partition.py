@@ -1,0 +1,248 @@
+"""One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
+
+Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
+given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
+leases do not depend on it: what is delivered again meanwhile waits in its lane and turns out to be a duplicate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
+from jobkit.leases import Keeper, Lease
+from jobkit.partition import Partition
+from jobkit.plugins import Registry
+from jobkit.ports.broker import Consumer
+from jobkit.ports.planes import Planes
+from jobkit.runner.job import Job, Malformed, decode
+from jobkit.runner.lane import Lane, LaneTools
+from jobkit.runner.wakeup import Wakeup
+
+# A lost consumer is opened again after this long, in seconds, doubling up to the second figure.
+_REOPEN_SECONDS = (0.1, 5.0)
+# How long giving the leadership back may hold up the end of a partition; after that it expires by itself.
+_RELEASE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionTerms:
+    """Bounds of one partition: `prefetch` in messages, `max_payload` in bytes, the others in seconds."""
+
+    prefetch: int
+    max_payload: int
+    delivery_hold: float
+    adopt_every: float
+    hand_over_grace: float
+
+
+class LedPartition:
+    """Runs one partition while this worker leads it."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        leadership: Lease,
+        *,
+        keeper: Keeper,
+        planes: Planes,
+        registry: Registry,
+        tools: LaneTools,
+        terms: PartitionTerms,
+    ) -> None:
+        self.partition = partition
+        self.consuming = False
+        self.draining = False
+        self.released = anyio.Event()
+        self._leadership = leadership
+        self._keeper = keeper
+        self._planes = planes
+        self._registry = registry
+        self._tools = tools
+        self._terms = terms
+        self._lanes: dict[str, Lane] = {}
+        self._unsettled: set[Wakeup] = set()
+        self._room = anyio.Event()
+        self._lane_ended = anyio.Event()
+        self._receiving = anyio.CancelScope()
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether any job is being worked on."""
+        return any(lane.working for lane in self._lanes.values())
+
+    def drain(self) -> None:
+        """Ask for the hand-over: take nothing more, let what runs go on, release the leadership."""
+        self.draining = True
+        self._receiving.cancel()
+
+    async def run(self) -> None:
+        """Lead until drained or until the leadership is lost; `released` is set once others may lead.
+
+        Returns when every job that was begun here has ended, which can be long after the hand-over.
+        """
+        try:
+            async with anyio.create_task_group() as jobs:
+                try:
+                    with self._leadership.guarding():
+                        await self._lead(jobs)
+                except LeaseLost:
+                    jobs.cancel_scope.cancel()
+                await self._release()
+        finally:
+            with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
+                await self._release()
+
+    async def _release(self) -> None:
+        if not self.released.is_set():
+            await self._keeper.release(self._leadership)
+            self.released.set()
+
+    async def _lead(self, jobs: TaskGroup) -> None:
+        async with anyio.create_task_group() as upkeep:
+            upkeep.start_soon(self._adopt_forever, jobs)
+            upkeep.start_soon(self._shelve_forever)
+            pause = _REOPEN_SECONDS[0]
+            while not self.draining:
+                started = self._tools.clock.now()
+                try:
+                    await self._consume(jobs)
+                except (ConsumerClosed, Unavailable) as error:
+                    self._tools.telemetry.connection_lost("broker", f"consuming {self.partition}", error)
+                    if self._tools.clock.now() - started > _REOPEN_SECONDS[1]:
+                        pause = _REOPEN_SECONDS[0]
+                    await self._interruptible_sleep(pause * (0.5 + self._tools.entropy.random()))
+                    pause = min(2 * pause, _REOPEN_SECONDS[1])
+            upkeep.cancel_scope.cancel()
+
+    async def _interruptible_sleep(self, seconds: float) -> None:
+        with anyio.CancelScope() as self._receiving:
+            if not self.draining:
+                await self._tools.clock.sleep(seconds)
+
+    # ---- consuming ---------------------------------------------------------------------------------------------
+
+    async def _consume(self, jobs: TaskGroup) -> None:
+        """Hold one consumer until it is lost (raises) or the partition is drained (returns)."""
+        async with self._planes.broker.consume(self.partition, self._keeper.owner) as consumer:
+            try:
+                with anyio.CancelScope() as self._receiving:
+                    self.consuming = True
+                    if not self.draining:
+                        await self._receive_forever(consumer, jobs)
+                # Only a drain leads here.
+                await self._hand_over()
+            finally:
+                self.consuming = False
+                self._forget_deliveries()
+
+    async def _receive_forever(self, consumer: Consumer, jobs: TaskGroup) -> None:
+        while True:
+            while len(self._unsettled) >= self._terms.prefetch:
+                self._room = anyio.Event()
+                await self._room.wait()
+            deliveries = await consumer.receive(self._terms.prefetch - len(self._unsettled))
+            now = self._tools.clock.now()
+            for delivery in deliveries:
+                job = decode(
+                    delivery.raw,
+                    delivery.envelope,
+                    delivery.problem,
+                    self._registry,
+                    max_bytes=self._terms.max_payload,
+                )
+                self._put(Wakeup(job, arrived=now, consumer=consumer, delivery=delivery), jobs)
+
+    def _put(self, wakeup: Wakeup, jobs: TaskGroup) -> None:
+        # What is malformed has no key that could be trusted; all of it shares the lane of the empty key.
+        key = wakeup.job.key if isinstance(wakeup.job, Job) else ""
+        self._unsettled.add(wakeup)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self._tools, self._done)
+            jobs.start_soon(self._run_lane, key, lane)
+        lane.put(wakeup)
+
+    async def _run_lane(self, key: str, lane: Lane) -> None:
+        try:
+            await lane.run()
+        finally:
+            del self._lanes[key]
+            for wakeup in lane.waiting:
+                self._done(wakeup)
+            self._lane_ended.set()
+
+    def _done(self, wakeup: Wakeup) -> None:
+        self._unsettled.discard(wakeup)
+        self._room.set()
+
+    def _forget_deliveries(self) -> None:
+        """Drop what waits and belongs to a consumer that is gone: it will be delivered again."""
+        for wakeup in [held for held in self._unsettled if held.holds_delivery]:
+            key = wakeup.job.key if isinstance(wakeup.job, Job) else ""
+            if key in self._lanes:
+                self._lanes[key].drop(wakeup)
+
+    # ---- the in-flight table -----------------------------------------------------------------------------------
+
+    async def _adopt_forever(self, jobs: TaskGroup) -> None:
+        """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
+        while True:
+            try:
+                for job in await self._orphans():
+                    self._put(Wakeup(job, arrived=self._tools.clock.now()), jobs)
+            except Unavailable as error:
+                self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
+            await self._tools.clock.sleep(self._terms.adopt_every)
+
+    async def _orphans(self) -> list[Job]:
+        """Return the in-flight jobs of this partition that nobody holds a lease on and that are not here."""
+        shelved = await self._planes.store.shelved(self.partition, limit=self._terms.prefetch)
+        here = {wakeup.job.envelope.id for wakeup in self._unsettled if isinstance(wakeup.job, Job)}
+        elsewhere = [entry for entry in shelved if entry.envelope.id not in here]
+        if not elsewhere:
+            return []
+        leases = await self._planes.coordinator.leases(f"{self.partition.type}/")
+        leased = {lease.resource for lease in leases}
+        orphans = []
+        for entry in elsewhere:
+            job = decode(b"", entry.envelope, "", self._registry, max_bytes=self._terms.max_payload)
+            if isinstance(job, Malformed):
+                # It was a job when it was shelved, so this process is the one that is out of date: leave it be.
+                problem = RuntimeError(f"job {entry.envelope.id} is in flight but {job.reason}: {job.detail}")
+                self._tools.telemetry.crashed("adopting a job", problem)
+            elif job.resource not in leased:
+                orphans.append(job)
+        return orphans
+
+    async def _shelve_forever(self) -> None:
+        """Move what has held its delivery for too long into the in-flight table."""
+        while True:
+            await self._tools.clock.sleep(self._terms.delivery_hold / 10)
+            oldest = self._tools.clock.now() - self._terms.delivery_hold
+            for wakeup in [held for held in self._unsettled if held.holds_delivery and held.arrived <= oldest]:
+                await self._shelve(wakeup)
+
+    async def _shelve(self, wakeup: Wakeup) -> None:
+        try:
+            await wakeup.shelve(self._planes.store, self.partition)
+        except (ConsumerClosed, Unavailable) as error:
+            # The delivery is still owed, or comes again; either way the job is not lost.
+            self._tools.telemetry.connection_lost("broker", f"shelving a job of {self.partition}", error)
+
+    async def _hand_over(self) -> None:
+        """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
+        for lane in list(self._lanes.values()):
+            lane.stopping = True
+            if not lane.working:
+                lane.scope.cancel()
+        with anyio.move_on_after(self._terms.hand_over_grace):
+            while self._lanes:
+                self._lane_ended = anyio.Event()
+                await self._lane_ended.wait()
+        for lane in list(self._lanes.values()):
+            if lane.current is not None:
+                await self._shelve(lane.current)

@@ -1,0 +1,262 @@
+"""The way of a job: decode -> lane -> claim -> open -> process -> commit -> release -> ack.
+
+`Pipeline.run` is the part from claim to release, and tells the lane what to do then. What it promises: nothing
+runs and nothing is written without a live lease, and it returns a receipt only for what the store has settled.
+It does not promise that a job that ran took effect: the store may refuse it, and then it is tried anew.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from jobkit.clock import Clock
+from jobkit.errors import JobConflict, LeaseLost, Reject, Unavailable, WaitTimeout
+from jobkit.fence import Receipt
+from jobkit.leases import Keeper, Lease
+from jobkit.ports.coordinator import Held
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import (
+    Committed,
+    Conflict,
+    Duplicate,
+    Effects,
+    Gap,
+    Opened,
+    Refused,
+    Skipped,
+    Stale,
+)
+from jobkit.relay import Relay
+from jobkit.runner.attempt import Attempts, Failed
+from jobkit.runner.job import Job, Malformed
+from jobkit.runner.slots import Slot, Slots
+from jobkit.runner.tracing import job_span
+from jobkit.telemetry import Telemetry
+
+# How long the release of a lease may hold up a cancellation; after that the lease expires by itself.
+_RELEASE_SECONDS = 2.0
+# Doubt about a backend is asked again after this, doubling up to the second figure.
+_DOUBT_SECONDS = (0.05, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The store knows the outcome: ack with this receipt."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The key waits for sequence `expected`; `blocked` where that will not come by itself."""
+
+    expected: int
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Nothing is settled; come back after `seconds`. `requeue`: the broker may keep the job until then."""
+
+    seconds: float
+    requeue: bool = False
+
+
+Outcome = Settled | Ahead | TryAgain
+
+
+class Pipeline:
+    """Takes jobs the whole way, one call each."""
+
+    def __init__(
+        self,
+        planes: Planes,
+        keeper: Keeper,
+        attempts: Attempts,
+        relay: Relay,
+        slots: Slots,
+        *,
+        claim_wait: float,
+        max_opens: int,
+        clock: Clock,
+        entropy: random.Random,
+        telemetry: Telemetry,
+    ) -> None:
+        self._coordinator = planes.coordinator
+        self._store = planes.store
+        self._keeper = keeper
+        self._attempts = attempts
+        self._relay = relay
+        self._slots = slots
+        self._claim_wait = claim_wait
+        self._max_opens = max_opens
+        self._clock = clock
+        self._entropy = entropy
+        self._telemetry = telemetry
+
+    async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
+        """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
+
+        Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
+        """
+        floor = 0
+        waiting_since = self._clock.now()
+        while True:
+            working(False)
+            async with self._slots.taken() as slot:
+                working(True)
+                claim = await self._keeper.claim(job.resource, floor=floor)
+                if isinstance(claim, Lease):
+                    try:
+                        outcome = await self._under_lease(job, claim, slot)
+                    finally:
+                        with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
+                            await self._keeper.release(claim)
+                    if not isinstance(outcome, Stale):
+                        return outcome
+                    floor = outcome.mark
+                    continue
+            waited = self._clock.now() - waiting_since
+            if waited >= self._claim_wait:
+                return self._claim_timed_out(job, claim, waited)
+            # No slot is held here: waiting for somebody else's lease is no work.
+            working(False)
+            patience = min(claim.remaining, self._claim_wait - waited) + 0.01
+            await self._coordinator.wait_change(job.resource, patience)
+
+    def _claim_timed_out(self, job: Job, held: Held, waited: float) -> TryAgain:
+        self._telemetry.claim_timed_out(job.resource, held.owner, waited)
+        error = WaitTimeout(f"{job.resource} was held by {held.owner} for {waited:.1f} s")
+        delay = job.processor.retry.delay(error, 0, self._entropy)
+        return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
+
+    async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> Outcome | Stale:
+        with job_span(self._telemetry.tracer, job, lease):
+            try:
+                with lease.guarding():
+                    answer = await self._store.open(job.envelope, lease.fence)
+                    if not isinstance(answer, Opened):
+                        return await self._not_opened(job, lease, answer)
+                    return await self._work(job, lease, slot, answer)
+            except LeaseLost as error:
+                self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
+                return TryAgain(_DOUBT_SECONDS[0])
+
+    async def _not_opened(
+        self, job: Job, lease: Lease, answer: Duplicate | Gap | Stale | Skipped | Conflict
+    ) -> Outcome | Stale:
+        envelope = job.envelope
+        match answer:
+            case Duplicate(receipt):
+                self._telemetry.duplicate(envelope.type, envelope.id)
+                return Settled(receipt)
+            case Gap(expected, blocked):
+                return Ahead(expected, blocked)
+            case Stale(mark):
+                self._telemetry.token_outbid(job.resource, lease.ref.token, mark)
+                return answer
+            case Skipped(next_sequence):
+                detail = f"sequence {envelope.sequence} was given up by an operator; the key is at {next_sequence}"
+                return await self.bury_message(Malformed(envelope.body, envelope, "sequence skipped", detail))
+            case Conflict():
+                self._telemetry.conflict(envelope.type, envelope.id)
+                detail = f"job id {envelope.id} is known with another type, key or payload"
+                return await self.bury_message(Malformed(envelope.body, envelope, "conflicting id", detail))
+
+    async def _work(self, job: Job, lease: Lease, slot: Slot, opened: Opened) -> Outcome:
+        """Process and commit, again and again while the retry policy allows it here."""
+        failures = len(opened.failures)
+        if opened.opens > self._max_opens + failures:
+            reason = f"poison: started {opened.opens} times and neither ended nor failed"
+            return await self._bury(job, lease, reason, "")
+        started = self._clock.now()
+        while True:
+            done = await self._attempts.run(job, lease.fence, failures + 1)
+            if isinstance(done, Effects):
+                try:
+                    return await self._commit(job, lease, done, started)
+                except JobConflict as error:
+                    return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
+            recorded = await self._fail(job, lease, done)
+            if not isinstance(recorded, int):
+                return recorded
+            failures = recorded
+            delay = job.processor.retry.delay(done.error, failures, self._entropy)
+            self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay)
+            if delay is None:
+                return await self._bury(job, lease, _reason(done.error, failures), done.failure.traceback)
+            if not job.processor.ordered:
+                return TryAgain(delay, requeue=True)
+            # An ordered key waits here with its lease, so that nothing overtakes; only the slot is lent out.
+            slot.give_back()
+            await self._clock.sleep(delay)
+            await slot.take()
+
+    async def _commit(self, job: Job, lease: Lease, effects: Effects, started: float) -> Outcome:
+        """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""
+        pause = _DOUBT_SECONDS[0]
+        while True:
+            lease.check()
+            try:
+                answer = await self._store.commit(job.envelope, lease.fence, effects)
+            except Unavailable as error:
+                self._telemetry.connection_lost(error.plane, f"committing job {job.envelope.id}", error)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, _DOUBT_SECONDS[1])
+                continue
+            match answer:
+                case Committed(receipt, outbox):
+                    self._relay.hand(outbox)
+                    self._telemetry.committed(job.envelope.type, self._clock.now() - started)
+                    return Settled(receipt)
+                case Duplicate(receipt):
+                    self._telemetry.duplicate(job.envelope.type, job.envelope.id)
+                    return Settled(receipt)
+                case Refused():
+                    return self._refused("commit", job, lease, answer)
+
+    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | TryAgain:
+        lease.check()
+        answer = await self._store.fail(job.envelope, lease.fence, done.failure)
+        return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
+
+    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> Outcome:
+        lease.check()
+        answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
+        if isinstance(answer, Refused):
+            return self._refused("bury", job, lease, answer)
+        self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
+        return Settled(answer)
+
+    async def bury_message(self, malformed: Malformed) -> Settled:
+        """Dead-letter what is no job of its own. Raises `Unavailable`."""
+        receipt = await self._store.bury_message(
+            malformed.raw, malformed.envelope, reason=malformed.reason, detail=malformed.detail
+        )
+        envelope = malformed.envelope
+        self._telemetry.dead_lettered(
+            envelope.type if envelope else "", envelope.id if envelope else None, malformed.reason
+        )
+        return Settled(receipt)
+
+    async def park(self, job: Job, expected: int) -> Settled:
+        """Set a job aside until the gap before it closes. Raises `Unavailable`."""
+        reason = f"waits for sequence {expected}"
+        receipt = await self._store.park(job.envelope, reason=reason)
+        self._telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "parked")
+        return Settled(receipt)
+
+    def _refused(self, doing: str, job: Job, lease: Lease, refused: Refused) -> TryAgain:
+        self._telemetry.stale_write(doing, job.envelope.id, job.resource, lease.ref.token, refused.mark)
+        return TryAgain(_DOUBT_SECONDS[0])
+
+
+def _reason(error: Exception, attempts: int) -> str:
+    if isinstance(error, Reject):
+        return f"rejected: {error}"
+    times = "attempt" if attempts == 1 else "attempts"
+    return f"{error.__class__.__name__} after {attempts} {times}: {error}"
