@@ -1,0 +1,67 @@
+"""Liveness and readiness over HTTP, for whatever supervises the process.
+
+Live: the event loop turns. Ready: the coordinator answers in time for leases to be kept, and every partition
+that is led has its consumer; a worker that drains is live, but not ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from jobkit.errors import ConfigurationError
+from jobkit.telemetry import Telemetry
+
+Check = Callable[[], dict[str, bool]]
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: the worker decides what they mean."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _application(live: Check, ready: Check) -> Starlette:
+    def answer(check: Check) -> Callable[[Request], JSONResponse]:
+        def respond(_: Request) -> JSONResponse:
+            found = check()
+            return JSONResponse(found, status_code=200 if all(found.values()) else 503)
+
+        return respond
+
+    return Starlette(routes=[Route("/live", answer(live)), Route("/ready", answer(ready))])
+
+
+@contextlib.asynccontextmanager
+async def serving_health(host: str, port: int, live: Check, ready: Check, telemetry: Telemetry) -> AsyncIterator[int]:
+    """Answer `/live` and `/ready` during the block; yield the port. Raises `ConfigurationError` where it is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"JOBKIT_HEALTH_PORT={port}: cannot listen on {host}: {error.strerror}; choose another port, or 0 for any"
+        ) from error
+    config = uvicorn.Config(_application(live, ready), log_config=None, access_log=False, lifespan="off")
+    server = _Server(config)
+    bound: int = listener.getsockname()[1]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        telemetry.log.info("health endpoint", host=host, port=bound)
+        try:
+            yield bound
+        finally:
+            server.should_exit = True
+            tasks.cancel_scope.deadline = anyio.current_time() + 2.0

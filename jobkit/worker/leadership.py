@@ -1,0 +1,148 @@
+"""Sharing partitions fairly: how many each worker leads, and how one is handed over.
+
+Each worker counts the live workers of a type, and leads its share of the partitions: P divided by their number,
+one more for the first of them where that leaves a rest. Who has too many drains one and releases it; who has too
+few takes what is free, and only that, so that healthy workers never contend. It is not mutual exclusion: that is
+the lease that each leadership is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobkit.clock import Clock
+from jobkit.errors import Unavailable
+from jobkit.leases import Keeper, Lease
+from jobkit.partition import Partition
+from jobkit.ports.coordinator import Coordinator, Member
+from jobkit.runner.partition import LedPartition
+from jobkit.telemetry import Telemetry
+
+# While it leads too few, a worker looks for free partitions at least this often, in seconds.
+_LOOK_SECONDS = 1.0
+# And at most this often, however many changes it is told of.
+_SETTLE_SECONDS = 0.05
+
+
+def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
+    """Return how many of a type's partitions `owner` is to lead."""
+    serving = sorted(member.owner for member in members if type in member.types)
+    if owner not in serving:
+        return 0
+    share, rest = divmod(partitions, len(serving))
+    return share + (serving.index(owner) < rest)
+
+
+class Leaderships:
+    """The partitions that this worker leads, and the loop that keeps them a fair share."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        keeper: Keeper,
+        types: Sequence[str],
+        partitions: int,
+        start: Callable[[Partition, Lease], LedPartition],
+        *,
+        clock: Clock,
+        entropy: random.Random,
+        telemetry: Telemetry,
+    ) -> None:
+        self.led: dict[Partition, LedPartition] = {}
+        self._coordinator = coordinator
+        self._keeper = keeper
+        self._me = Member(keeper.owner, tuple(types))
+        self._partitions = partitions
+        self._start = start
+        self._clock = clock
+        self._entropy = entropy
+        self._telemetry = telemetry
+        self._looking = anyio.CancelScope()
+        self._ended = False
+
+    async def run(self, running: TaskGroup) -> None:
+        """Balance until `end` is called; the partitions taken run in `running`."""
+        with self._looking:
+            while True:
+                try:
+                    satisfied = await self._balance(running)
+                    await self._wait(satisfied)
+                except Unavailable as error:
+                    self._telemetry.connection_lost(error.plane, "sharing partitions", error)
+                    await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._entropy.random()))
+
+    def end(self) -> None:
+        """Take no more partitions and hand over those that are led."""
+        self._ended = True
+        self._looking.cancel()
+        for led in self._leading():
+            led.drain()
+
+    def _leading(self) -> list[LedPartition]:
+        return [led for led in self.led.values() if not led.released.is_set()]
+
+    async def _balance(self, running: TaskGroup) -> bool:
+        """Heartbeat, release what is too much, take what is missing; tell whether nothing is missing."""
+        members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
+        self._keeper.heard()
+        satisfied = True
+        for type in self._me.types:
+            share = fair_share(self._me.owner, members, type, self._partitions)
+            leading = [led for led in self._leading() if led.partition.type == type]
+            keeping = [led for led in leading if not led.draining]
+            # Idle ones first: handing them over disturbs nobody.
+            for led in sorted(keeping, key=lambda led: led.busy)[: max(0, len(keeping) - share)]:
+                self._telemetry.handed_over(str(led.partition), "another worker's share")
+                led.drain()
+            if len(leading) < share:
+                satisfied &= await self._take(type, share - len(leading), running)
+        return satisfied
+
+    async def _take(self, type: str, missing: int, running: TaskGroup) -> bool:
+        """Claim up to `missing` free partitions; tell whether that many were had."""
+        held = {lease.resource for lease in await self._coordinator.leases(f"leader/{type}/")}
+        free = [
+            partition
+            for partition in (Partition(type, index) for index in range(self._partitions))
+            if partition.resource not in held
+        ]
+        # In random order, so that workers that start together seldom ask for the same one.
+        self._entropy.shuffle(free)
+        for partition in free:
+            if missing == 0:
+                break
+            lease = await self._keeper.claim(partition.resource)
+            if isinstance(lease, Lease):
+                self._telemetry.elected(str(partition), type, lease.ref.token)
+                self._begin(partition, lease, running)
+                missing -= 1
+        return missing == 0
+
+    def _begin(self, partition: Partition, lease: Lease, running: TaskGroup) -> None:
+        led = self._start(partition, lease)
+        self.led[partition] = led
+        running.start_soon(self._run, led)
+        if self._ended:
+            led.drain()
+
+    async def _run(self, led: LedPartition) -> None:
+        try:
+            await led.run()
+        except Exception as error:  # noqa: BLE001  (a defect in one partition must not end the others)
+            self._telemetry.crashed(f"leading {led.partition}", error)
+        finally:
+            if self.led.get(led.partition) is led:
+                del self.led[led.partition]
+
+    async def _wait(self, satisfied: bool) -> None:
+        # With jitter, or workers that started together would all look in the same instant for ever.
+        jitter = 0.8 + 0.2 * self._entropy.random()
+        if satisfied:
+            await self._clock.sleep(self._keeper.terms.renew_every * jitter)
+        else:
+            await self._clock.sleep(_SETTLE_SECONDS)
+            await self._coordinator.wait_change("leader/", _LOOK_SECONDS * jitter)

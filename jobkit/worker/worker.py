@@ -1,0 +1,229 @@
+"""The worker: a process that leads partitions and runs their jobs, until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Sequence
+
+import anyio
+
+from jobkit.clock import Clock, SystemClock
+from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.ids import new_owner
+from jobkit.leases import Keeper, Lease, LeaseTerms
+from jobkit.partition import Partition
+from jobkit.plugins import Registry
+from jobkit.ports.planes import Planes
+from jobkit.relay import Relay
+from jobkit.runner.attempt import Attempts
+from jobkit.runner.lane import GapBounds, LaneTools
+from jobkit.runner.partition import LedPartition, PartitionTerms
+from jobkit.runner.pipeline import Pipeline
+from jobkit.runner.slots import Slots
+from jobkit.settings import Settings
+from jobkit.telemetry import Telemetry
+from jobkit.worker.health import serving_health
+from jobkit.worker.leadership import Leaderships
+from jobkit.worker.retention import forget_forever
+from jobkit.worker.watchdog import Watchdog
+
+# How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
+_HAND_OVER_GRACE_SECONDS = 0.5
+# How long saying good-bye to the coordinator may take.
+_LEAVE_SECONDS = 2.0
+
+
+class Worker:
+    """One worker process.
+
+    `types` are the job types it serves. `watchdog` watches the event loop from a thread, which simulations in
+    virtual time must not have.
+    """
+
+    def __init__(
+        self,
+        planes: Planes,
+        registry: Registry,
+        types: Sequence[str],
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        entropy: random.Random | None = None,
+        telemetry: Telemetry | None = None,
+        owner: str | None = None,
+        watchdog: bool = True,
+    ) -> None:
+        self.owner = owner or new_owner()
+        self.draining = False
+        self._planes = planes
+        self._registry = registry
+        self._types = tuple(types)
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or random.Random()  # noqa: S311  (jitter, not secrets)
+        self._telemetry = telemetry or Telemetry()
+        self._everything = anyio.CancelScope()
+        self._told = anyio.Event()
+        self._keeper = Keeper(
+            planes.coordinator,
+            owner=self.owner,
+            terms=LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift),
+            clock=self._clock,
+            entropy=self._entropy,
+            telemetry=self._telemetry,
+        )
+        self._relay = Relay(
+            planes.store,
+            planes.broker,
+            partitions=settings.partitions,
+            grace=settings.relay_grace,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+        self._leaderships = Leaderships(
+            planes.coordinator,
+            self._keeper,
+            self._types,
+            settings.partitions,
+            self._lead,
+            clock=self._clock,
+            entropy=self._entropy,
+            telemetry=self._telemetry,
+        )
+        self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
+
+    async def run(self) -> None:
+        """Work until drained or stopped.
+
+        Raises `ConfigurationError` where a setting, a plugin or the number of partitions is wrong, and `Unavailable`
+        where a backend is out of reach at the start; later it waits for backends to come back.
+        """
+        await self._prepare()
+        async with contextlib.AsyncExitStack() as around:
+            if self._watchdog is not None:
+                around.enter_context(self._watchdog.watching())
+            if self._settings.health_port is not None:
+                health = serving_health(
+                    self._settings.health_host, self._settings.health_port, self.live, self.ready, self._telemetry
+                )
+                await around.enter_async_context(health)
+            self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
+            with self._everything:
+                await self._work()
+            self._telemetry.log.info("worker stopped", owner=self.owner)
+
+    def drain(self) -> None:
+        """Take no more jobs, hand partitions over, let running jobs finish within `drain_seconds`, then end."""
+        if not self.draining:
+            self.draining = True
+            self._telemetry.drain_started(self._settings.drain_seconds)
+            self._leaderships.end()
+            self._told.set()
+
+    def stop(self) -> None:
+        """End at once: running jobs are cancelled and will be run again."""
+        self.drain()
+        self._everything.cancel()
+
+    def live(self) -> dict[str, bool]:
+        """Tell whether the process is worth keeping."""
+        return {"loop_turns": self._watchdog is None or self._watchdog.turning}
+
+    def ready(self) -> dict[str, bool]:
+        """Tell whether the process does its work."""
+        leading = [led for led in self._leaderships.led.values() if not led.draining]
+        return {
+            "not_draining": not self.draining,
+            "coordinator_answers": self._keeper.healthy,
+            "consumers_open": all(led.consuming for led in leading),
+        }
+
+    async def _prepare(self) -> None:
+        """Find out at the start what would otherwise fail every job."""
+        plugin_settings = self._registry.settings(self._types)
+        if problems := await self._registry.problems(self._types):
+            raise ConfigurationError("\n".join(problems))
+        for type in self._types:
+            await self._planes.broker.declare(type, self._settings.partitions)
+        pipeline = Pipeline(
+            self._planes,
+            self._keeper,
+            Attempts(self._planes, self._clock, self._telemetry.log, plugin_settings, self._registry),
+            self._relay,
+            Slots(self._settings.concurrency),
+            claim_wait=self._settings.claim_wait,
+            max_opens=self._settings.max_opens,
+            clock=self._clock,
+            entropy=self._entropy,
+            telemetry=self._telemetry,
+        )
+        bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
+        self._tools = LaneTools(pipeline, bounds, self._clock, self._entropy, self._telemetry)
+
+    def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
+        terms = PartitionTerms(
+            prefetch=self._settings.prefetch,
+            max_payload=self._settings.max_payload_bytes,
+            delivery_hold=self._settings.delivery_hold,
+            adopt_every=self._keeper.terms.renew_every,
+            hand_over_grace=_HAND_OVER_GRACE_SECONDS,
+        )
+        return LedPartition(
+            partition,
+            lease,
+            keeper=self._keeper,
+            planes=self._planes,
+            registry=self._registry,
+            tools=self._tools,
+            terms=terms,
+        )
+
+    async def _work(self) -> None:
+        """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""
+        async with anyio.create_task_group() as upkeep:
+            upkeep.start_soon(self._keeper.run)
+            upkeep.start_soon(self._relay.run)
+            upkeep.start_soon(self._forget_forever)
+            if self._watchdog is not None:
+                upkeep.start_soon(self._beat_forever, self._watchdog)
+            try:
+                async with anyio.create_task_group() as partitions:
+                    partitions.start_soon(self._leaderships.run, partitions)
+                    await self._told.wait()
+                    partitions.start_soon(self._end_after_drain, partitions.cancel_scope)
+            finally:
+                await self._leave()
+            upkeep.cancel_scope.cancel()
+
+    async def _end_after_drain(self, running: anyio.CancelScope) -> None:
+        """Cancel what still runs once the time to drain is over."""
+        deadline = self._clock.now() + self._settings.drain_seconds
+        while self._leaderships.led and self._clock.now() < deadline:
+            await self._clock.sleep(0.05)
+        for led in self._leaderships.led.values():
+            if led.busy:
+                self._telemetry.log.warning("drain time is over: cancelling jobs", partition=str(led.partition))
+        running.cancel()
+
+    async def _leave(self) -> None:
+        with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+            try:
+                await self._planes.coordinator.leave(self.owner)
+            except Unavailable as error:
+                self._telemetry.connection_lost(error.plane, "leaving", error)
+
+    async def _forget_forever(self) -> None:
+        await forget_forever(
+            self._planes.inspection,
+            older_than=self._settings.dedup_seconds,
+            keep_at_most=self._settings.dedup_limit,
+            clock=self._clock,
+            entropy=self._entropy,
+            telemetry=self._telemetry,
+        )
+
+    async def _beat_forever(self, watchdog: Watchdog) -> None:
+        while True:
+            watchdog.beat()
+            await self._clock.sleep(watchdog.interval)
