@@ -1,0 +1,98 @@
+"""Runs one job of a processor in memory: the real way of a job, without a worker around it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from pydantic import TypeAdapter
+
+from jobkit.backends.connect import memory_planes
+from jobkit.clock import Clock, SystemClock
+from jobkit.context import Context, JobInfo
+from jobkit.envelope import Envelope
+from jobkit.fence import Fence
+from jobkit.payload import Payload
+from jobkit.plugins import Registry
+from jobkit.ports.inspection import JobRecord, LoggedEntry
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import Committed, Opened
+from jobkit.processor import Processor
+
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome(Generic[R]):
+    """What a job committed. `blobs` are the bytes of its files, by name; `submitted` are its follow-up jobs."""
+
+    result: R
+    record: JobRecord
+    log: Sequence[LoggedEntry]
+    records: Mapping[str, Any]
+    blobs: Mapping[str, bytes]
+    submitted: Sequence[Envelope]
+
+
+async def run_job(
+    processor: Processor[P, R],
+    payload: P,
+    *,
+    knows: Sequence[Processor[Any, Any]] = (),
+    clock: Clock | None = None,
+) -> JobOutcome[R]:
+    """Run `processor` once on `payload`, commit what it did, and return that.
+
+    `knows` are the processors of the follow-up jobs it submits. Raises what the processor raises, as it is.
+    """
+    clock = clock or SystemClock()
+    registry = Registry([processor, *knows])
+    job = registry.new_job(processor.name, payload, submitted_at=clock.wall())
+    async with memory_planes(clock=clock) as planes, AsyncExitStack() as resources:
+        await planes.store.submit([job])
+        (entry,) = await planes.store.outbox(older_than=-1, limit=1)
+        await planes.store.published([entry.position])
+        envelope = entry.envelope
+        fence = Fence(token=1, nonce=f"{random.getrandbits(64):016x}", owner="jobkit.testing")
+        opened = await planes.store.open(envelope, fence)
+        assert isinstance(opened, Opened)  # noqa: S101  (a fresh store)
+        ctx = Context(
+            job=JobInfo(envelope.id, envelope.type, envelope.key or "", envelope.sequence, 1, envelope.submitted_at),
+            envelope=envelope,
+            fence=fence,
+            store=planes.store,
+            blobs=planes.blobs,
+            clock=clock,
+            log=structlog.get_logger("jobkit.testing"),
+            settings=registry.settings([processor.name]),
+            follow_ups=registry,
+            resources=resources,
+        )
+        result = await processor.function(payload, ctx)
+        effects = ctx.effects(processor.dump_result(result))
+        committed = await planes.store.commit(envelope, fence, effects)
+        assert isinstance(committed, Committed)  # noqa: S101  (nobody else is there)
+        json = TypeAdapter(Any)
+        return JobOutcome(
+            result=result,
+            record=await _record(planes, envelope.id),
+            log=await planes.inspection.log(envelope.type, envelope.key or ""),
+            records={name: json.validate_json(value) for name, value in effects.records.items()},
+            blobs={blob.name: await _bytes(planes, blob.location) for blob in effects.blobs},
+            submitted=[released.envelope for released in committed.outbox],
+        )
+
+
+async def _record(planes: Planes, id: str) -> JobRecord:
+    record = await planes.inspection.job(id)
+    assert record is not None  # noqa: S101  (it was just committed)
+    return record
+
+
+async def _bytes(planes: Planes, location: str) -> bytes:
+    return b"".join([chunk async for chunk in planes.blobs.read(location)])

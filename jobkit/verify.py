@@ -1,0 +1,132 @@
+"""`jobkit verify`: an independent reading of what was committed, on a live system.
+
+It reads keys, jobs, logs and blobs through the same ports as everybody, and compares them with each other;
+it changes nothing. What is still moving (a job that is queued or runs) is no finding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from jobkit.ports.blobs import BlobRef
+from jobkit.ports.inspection import KeyRecord
+from jobkit.ports.planes import Planes
+
+_PAGE = 1_000
+# An outbox entry older than this, in seconds, should have been published by any worker's relay.
+_OUTBOX_STALE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that must not be. `invariant` is its name in the design; `where` names the key or job."""
+
+    invariant: str
+    where: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was read and what was found wrong."""
+
+    keys: int
+    entries: int
+    blobs: int
+    findings: Sequence[Finding]
+
+
+async def verify(planes: Planes) -> Verdict:
+    """Read everything and return the verdict. Raises `Unavailable`."""
+    keys = entries = blobs = 0
+    findings: list[Finding] = []
+    async for key in _all_keys(planes):
+        keys += 1
+        entries += key.log_length
+        blobs += len(key.manifest)
+        findings += _sequences(key)
+        findings += await _log(planes, key)
+        findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
+    findings += await _outbox(planes)
+    return Verdict(keys, entries, blobs, findings)
+
+
+async def _all_keys(planes: Planes) -> AsyncIterator[KeyRecord]:
+    after = ("", "")
+    while page := await planes.inspection.keys(after=after, limit=_PAGE):
+        for key in page:
+            yield key
+        after = (page[-1].type, page[-1].key)
+
+
+def _sequences(key: KeyRecord) -> list[Finding]:
+    if 0 < key.submitted_sequence < key.committed_sequence:
+        problem = f"sequence {key.committed_sequence} took effect, but only {key.submitted_sequence} were given out"
+        return [Finding("order", f"{key.type}/{key.key}", problem)]
+    return []
+
+
+async def _log(planes: Planes, key: KeyRecord) -> list[Finding]:
+    """Check one key's log: no hole, tokens never fall, no sequence or job twice, none above the mark."""
+    where = f"{key.type}/{key.key}"
+    findings = []
+    position = token = sequence = 0
+    current: str | None = None
+    ended: set[str] = set()
+    while page := await planes.inspection.log(key.type, key.key, after=position, limit=_PAGE):
+        for entry in page:
+            if entry.position != position + 1:
+                findings.append(Finding("nothing-lost", where, f"the log jumps from {position} to {entry.position}"))
+            if entry.token < token:
+                problem = f"log entry {entry.position} has token {entry.token} after {token}"
+                findings.append(Finding("fencing", where, problem))
+            if entry.job_id != current:
+                # The entries of one commit lie side by side, so a job that comes back committed twice.
+                if entry.job_id in ended:
+                    problem = f"job {entry.job_id} is in the log again at {entry.position}"
+                    findings.append(Finding("single-effect", where, problem))
+                if entry.sequence is not None and entry.sequence <= sequence:
+                    problem = f"log entry {entry.position} has sequence {entry.sequence} after {sequence}"
+                    findings.append(Finding("order", where, problem))
+                current = entry.job_id
+                ended.add(entry.job_id)
+            position, token = entry.position, max(token, entry.token)
+            sequence = max(sequence, entry.sequence or 0)
+    if position < key.log_length:
+        findings.append(Finding("nothing-lost", where, f"the log has {position} of {key.log_length} entries"))
+    if token > key.token and token > await _mark(planes, key):
+        findings.append(Finding("fencing", where, f"the mark is {key.token}, but token {token} wrote to the log"))
+    return findings
+
+
+async def _mark(planes: Planes, key: KeyRecord) -> int:
+    """Return the key's mark as it is now: since the key was read, commits may have raised it."""
+    current = await planes.inspection.key(key.type, key.key)
+    return 0 if current is None else current.token
+
+
+async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Finding]:
+    where = f"{key.type}/{key.key}"
+    digest, size = hashlib.sha256(), 0
+    try:
+        async for chunk in planes.blobs.read(blob.location):
+            digest.update(chunk)
+            size += len(chunk)
+    except FileNotFoundError:
+        # A commit since the key was read may have replaced the manifest, and a sweep the file.
+        current = await planes.inspection.key(key.type, key.key)
+        if current is not None and blob in current.manifest:
+            return [Finding("nothing-lost", where, f"file {blob.name} is in the manifest but not at {blob.location}")]
+        return []
+    if (size, digest.hexdigest()) != (blob.size, blob.sha256):
+        problem = f"file {blob.name} at {blob.location} was altered: {size} bytes, expected {blob.size}"
+        return [Finding("nothing-lost", where, problem)]
+    return []
+
+
+async def _outbox(planes: Planes) -> list[Finding]:
+    left = await planes.store.outbox(older_than=_OUTBOX_STALE_SECONDS, limit=_PAGE)
+    problem = f"accepted more than {_OUTBOX_STALE_SECONDS:g} s ago and not published: is no worker running?"
+    return [Finding("nothing-lost", f"job {entry.envelope.id}", problem) for entry in left]
