@@ -25,10 +25,20 @@ AnyProcessor = Processor[Any, Any]
 
 
 class Registry:
-    """The processors of one process, by job type. Raises `ConfigurationError` where two claim one type."""
+    """The processors of one process, by job type. Raises `ConfigurationError` where two claim one type.
 
-    def __init__(self, processors: Iterable[AnyProcessor], *, max_payload_bytes: int = 262_144) -> None:
+    `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
+    """
+
+    def __init__(
+        self,
+        processors: Iterable[AnyProcessor],
+        *,
+        max_payload_bytes: int = 262_144,
+        broken: Mapping[str, str] | None = None,
+    ) -> None:
         self.processors: dict[str, AnyProcessor] = {}
+        self.broken = dict(broken or {})
         self._max_payload_bytes = max_payload_bytes
         for processor in processors:
             known = self.processors.setdefault(processor.name, processor)
@@ -39,7 +49,12 @@ class Registry:
                 )
 
     def get(self, type: str) -> AnyProcessor:
-        """Return the processor of `type`. Raises `UnknownType` naming those there are."""
+        """Return the processor of `type`.
+
+        Raises `UnknownType` naming those there are, or `ConfigurationError` where its plugin does not load.
+        """
+        if type in self.broken:
+            raise ConfigurationError(self.broken[type])
         try:
             return self.processors[type]
         except KeyError:
@@ -128,21 +143,24 @@ def checked_id(id: str) -> str:
 def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
     """Return the registry of all installed processors and those in `names` (`module` or `module:attribute`).
 
-    Raises `ConfigurationError` naming the plugin that does not load, with its cause.
+    Raises `ConfigurationError` naming the one of `names` that does not load, with its cause.
     """
     found: dict[int, AnyProcessor] = {}
+    broken: dict[str, str] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             loaded = entry.load()
-        except Exception as error:
-            raise ConfigurationError(f"plugin {entry.name!r} ({entry.value}) does not load: {error!r}") from error
-        if not isinstance(loaded, Processor):
-            raise ConfigurationError(f"plugin {entry.name!r} ({entry.value}) is not a processor")
-        found[id(loaded)] = loaded
+        except Exception as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
+            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {error!r}"
+            continue
+        if isinstance(loaded, Processor):
+            found[id(loaded)] = loaded
+        else:
+            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
     for name in names:
         for processor in _named(name):
             found[id(processor)] = processor
-    return Registry(found.values(), max_payload_bytes=max_payload_bytes)
+    return Registry(found.values(), max_payload_bytes=max_payload_bytes, broken=broken)
 
 
 def _named(name: str) -> list[AnyProcessor]:

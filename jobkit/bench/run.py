@@ -109,7 +109,7 @@ async def _publish(client: Client, plan: Plan) -> None:
 
 @asynccontextmanager
 async def _worker(environment: dict[str, str]) -> AsyncIterator[anyio.abc.Process]:
-    command = [sys.executable, "-m", "jobkit.cli.app", "worker", TYPE]
+    command = [sys.executable, "-m", "jobkit", "worker", TYPE]
     process = await anyio.open_process(
         command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=None
     )
