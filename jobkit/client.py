@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import propagate
+from opentelemetry.trace import SpanKind
 
 from jobkit.clock import Clock, SystemClock
 from jobkit.errors import ConfigurationError, JobConflict, JobNotFound, Unavailable, WaitTimeout
@@ -67,9 +68,12 @@ class Client:
         self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None, id: str | None = None
     ) -> NewJob:
         """Return a validated job for `submit_many`. Raises `UnknownType` or `PayloadInvalid`."""
-        trace: dict[str, str] = {}
-        propagate.inject(trace)
-        return self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
+        with self._telemetry.tracer.start_as_current_span(
+            f"send {type}", kind=SpanKind.PRODUCER, attributes={"messaging.operation.type": "send", "jobkit.type": type}
+        ):
+            trace: dict[str, str] = {}
+            propagate.inject(trace)
+            return self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
 
     async def submit(
         self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None, id: str | None = None

@@ -12,10 +12,25 @@ from typing import Any
 import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import Tracer, TracerProvider
 from structlog.typing import FilteringBoundLogger
 
 _SCOPE = "jobkit"
+
+
+def record_with_sdk() -> None:
+    """Give this process the SDK's providers, unless it has some: what is recorded needs no exporter to be there.
+
+    Spans then have ids, which the log lines carry. The SDK's own `OTEL_…` variables apply.
+    """
+    resource = Resource.create({"service.name": "jobkit"})
+    if not isinstance(trace.get_tracer_provider(), SdkTracerProvider):
+        trace.set_tracer_provider(SdkTracerProvider(resource=resource))
+    if not isinstance(metrics.get_meter_provider(), SdkMeterProvider):
+        metrics.set_meter_provider(SdkMeterProvider(resource=resource))
 
 
 class Telemetry:

@@ -31,6 +31,14 @@ async def _pause(site: Site, worker: WorkerProcess) -> None:
             return
 
 
+def _is_ffmpeg(process: psutil.Process) -> bool:
+    try:
+        return "ffmpeg" in "".join(process.cmdline()[:1])
+    except psutil.Error:
+        # It ended while it was looked at.
+        return False
+
+
 async def test_a_paused_workers_write_is_refused_and_the_other_result_stands(tmp_path: Path) -> None:
     """fencing, single-effect."""
     async with open_site(tmp_path) as site:
@@ -76,8 +84,7 @@ async def test_a_paused_workers_ffmpeg_is_gone_and_the_other_transcode_stands(tm
         paused = site.start("transcode", **variables)
 
         def encoders() -> list[psutil.Process]:
-            children = psutil.Process(paused.pid).children(recursive=True)
-            return [child for child in children if "ffmpeg" in " ".join(child.cmdline()[:1])]
+            return [child for child in psutil.Process(paused.pid).children(recursive=True) if _is_ffmpeg(child)]
 
         async def encoding() -> bool:
             return bool(encoders())
