@@ -199,13 +199,16 @@ class Keeper:
         return True
 
     async def _enforce_forever(self) -> None:
-        """End each lease at its deadline. A lease claimed while this sleeps ends after those it sleeps for."""
+        """End each lease at its deadline, at the latest half a guard after it.
+
+        A grant that took long to arrive can end before the leases that this sleeps for, so it never sleeps longer.
+        """
         while True:
             now = self._clock.now()
             for lease in [held for held in self._held.values() if held.deadline <= now]:
                 self._lose(lease, "it could not be renewed in time")
-            earliest = min((held.deadline for held in self._held.values()), default=now + self.terms.trusted)
-            await self._clock.sleep(max(earliest - now, 0.001))
+            earliest = min((held.deadline for held in self._held.values()), default=now + self.terms.guard)
+            await self._clock.sleep(min(max(earliest - now, 0.001), self.terms.guard / 2))
 
     def _lose(self, lease: Lease, reason: str) -> None:
         del self._held[lease.ref]
