@@ -1,0 +1,127 @@
+"""From settings to planes: the one place that knows which backends there are.
+
+Planes whose URLs name the same database share one connection to it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from jobkit.backends.directory.blobs import DirectoryBlobs, directory_root
+from jobkit.backends.sqlite.broker import SqliteBroker
+from jobkit.backends.sqlite.connection import MEMORY, database_path, path_identity
+from jobkit.backends.sqlite.coordinator import SqliteCoordinator
+from jobkit.backends.sqlite.engine import Engine, open_engine
+from jobkit.backends.sqlite.store import SqliteStore
+from jobkit.clock import Clock, SystemClock
+from jobkit.errors import ConfigurationError
+from jobkit.ports.blobs import Blobs
+from jobkit.ports.broker import Broker
+from jobkit.ports.coordinator import Coordinator
+from jobkit.ports.inspection import Inspection
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import Store
+from jobkit.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a factory may use: the process's clock, and what is open already. All of it ends with `stack`."""
+
+    clock: Clock
+    stack: AsyncExitStack
+    engines: dict[str, Engine] = field(default_factory=dict)
+
+    async def engine(self, url: str, plane: str) -> Engine:
+        """Return the engine of the database that `url` names. Raises `ConfigurationError` or `Unavailable`."""
+        path = database_path(url)
+        same = path_identity(path)
+        if same not in self.engines:
+            self.engines[same] = await self.stack.enter_async_context(open_engine(path, self.clock, plane=plane))
+        return self.engines[same]
+
+
+async def _sqlite_broker(url: str, opening: Opening) -> Broker:
+    return SqliteBroker(await opening.engine(url, "broker"))
+
+
+async def _sqlite_coordinator(url: str, opening: Opening) -> Coordinator:
+    return SqliteCoordinator(await opening.engine(url, "coordinator"))
+
+
+async def _sqlite_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
+    store = SqliteStore(await opening.engine(url, "store"))
+    return store, store
+
+
+async def _directory_blobs(url: str, _opening: Opening) -> Blobs:
+    blobs = DirectoryBlobs(directory_root(url))
+    await blobs.start()
+    return blobs
+
+
+Factory = Callable[[str, Opening], Awaitable[T]]
+
+BROKERS: Mapping[str, Factory[Broker]] = {"sqlite": _sqlite_broker, "memory": _sqlite_broker}
+COORDINATORS: Mapping[str, Factory[Coordinator]] = {"sqlite": _sqlite_coordinator, "memory": _sqlite_coordinator}
+STORES: Mapping[str, Factory[tuple[Store, Inspection]]] = {"sqlite": _sqlite_store, "memory": _sqlite_store}
+BLOBS: Mapping[str, Factory[Blobs]] = {"file": _directory_blobs}
+
+
+@asynccontextmanager
+async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Planes]:
+    """Open the backends that the settings name, until the block ends.
+
+    Raises `ConfigurationError` naming the variable that is wrong, or `Unavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        opening = Opening(clock or SystemClock(), stack)
+        blobs = await _open("JOBKIT_BLOBS_URL", settings.blobs_url.get_secret_value(), BLOBS, opening)
+        stack.push_async_callback(blobs.aclose)
+        store, inspection = await _open("JOBKIT_STORE_URL", settings.store_url.get_secret_value(), STORES, opening)
+        stack.push_async_callback(store.aclose)
+        coordinator = await _open(
+            "JOBKIT_COORDINATOR_URL", settings.coordinator_url.get_secret_value(), COORDINATORS, opening
+        )
+        stack.push_async_callback(coordinator.aclose)
+        broker = await _open("JOBKIT_BROKER_URL", settings.broker_url.get_secret_value(), BROKERS, opening)
+        stack.push_async_callback(broker.aclose)
+        yield Planes(broker, coordinator, store, inspection, blobs)
+
+
+@asynccontextmanager
+async def memory_planes(clock: Clock | None = None) -> AsyncIterator[Planes]:
+    """Open planes that live in memory, with blobs in a temporary directory, until the block ends.
+
+    They are of one process, and use no threads but for files.
+    """
+    with tempfile.TemporaryDirectory(prefix="jobkit-") as directory:
+        async with open_engine(MEMORY, clock or SystemClock()) as engine:
+            store = SqliteStore(engine)
+            broker = SqliteBroker(engine)
+            blobs = DirectoryBlobs(Path(directory) / "blobs")
+            await blobs.start()
+            try:
+                yield Planes(broker, SqliteCoordinator(engine), store, store, blobs)
+            finally:
+                await broker.aclose()
+                await blobs.aclose()
+
+
+async def _open(variable: str, url: str, factories: Mapping[str, Factory[T]], opening: Opening) -> T:
+    scheme = url.partition(":")[0]
+    factory = factories.get(scheme)
+    if factory is None:
+        supported = ", ".join(f"{name}:" for name in factories)
+        raise ConfigurationError(f"{variable}: no backend for {scheme!r}; supported are {supported}")
+    try:
+        return await factory(url, opening)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error

@@ -1,0 +1,236 @@
+"""The blobs plane on a directory, which may be shared by several machines.
+
+It does not decide what is visible: an object counts only once a commit's manifest points at it. What it promises is
+that an object is never seen in part and never changed: it is written aside, synced, and then linked to its name,
+which fails where that name is taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO
+from urllib.parse import unquote
+
+import anyio
+from anyio import to_thread
+
+from jobkit.backends.directory.naming import SCRATCH, location_of, path_of
+from jobkit.backends.directory.scratch import Scratch
+from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.ports.blobs import BlobRef, BlobSpace
+
+_CHUNK_BYTES = 1024 * 1024
+# How often to make an object's directories again when a sweeper removes them, being empty, at the same moment.
+_LINK_ATTEMPTS = 10
+
+
+def directory_root(url: str) -> Path:
+    """Return the directory that `url` names. Raises `ConfigurationError`."""
+    scheme, _, path = url.partition(":")
+    if path.startswith("//"):
+        path = path.removeprefix("//") if path.startswith("///") else ""
+    path = unquote(path)
+    if scheme != "file" or not path or "\0" in path or "?" in url or "#" in url:
+        raise ConfigurationError(
+            "use file:relative/dir or file:///absolute/dir (a '?' or '#' in the path is written %3F or %23)"
+        )
+    return Path(path)
+
+
+class DirectoryBlobs:
+    """`Blobs` below the directory `root`, which is made where only it is missing."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._scratch = Scratch(root / SCRATCH)
+
+    async def start(self) -> None:
+        """Make the directory. Raises `ConfigurationError` where it cannot be used."""
+        await to_thread.run_sync(self._make_root)
+
+    async def store(self, space: BlobSpace, name: str, source: Path) -> BlobRef:
+        return await to_thread.run_sync(self._store, location_of(space, name), name, source)
+
+    @asynccontextmanager
+    async def scratch(self, space: BlobSpace) -> AsyncIterator[Path]:  # noqa: ARG002  (one disk serves all)
+        path = await to_thread.run_sync(self._lend)
+        try:
+            yield path
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(_remove_tree, path)
+
+    async def read(self, location: str) -> AsyncIterator[bytes]:
+        file = await to_thread.run_sync(self._open, location)
+        try:
+            while chunk := await to_thread.run_sync(self._read, file):
+                yield chunk
+        finally:
+            file.close()
+
+    async def locations(self) -> AsyncIterator[str]:
+        waiting = [self._root]
+        while waiting:
+            directory = waiting.pop()
+            files, directories = await to_thread.run_sync(self._list, directory)
+            waiting += directories
+            for path in files:
+                yield path.relative_to(self._root).as_posix()
+
+    async def delete(self, locations: Sequence[str]) -> None:
+        await to_thread.run_sync(self._delete, [path_of(self._root, location) for location in locations])
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._scratch.close)
+
+    # ---- in a thread -----------------------------------------------------------------------------------------------
+
+    def _make_root(self) -> None:
+        if not self._root.parent.is_dir():
+            raise ConfigurationError(
+                f"{self._root}: the directory {self._root.parent} does not exist: create it or choose another path"
+            )
+        if self._root.exists() and not self._root.is_dir():
+            raise ConfigurationError(f"{self._root} is not a directory")
+        with self._translated():
+            self._root.mkdir(exist_ok=True)
+            _sync_directory(self._root.parent)
+
+    def _lend(self) -> Path:
+        with self._translated():
+            return self._scratch.lend()
+
+    def _store(self, location: str, name: str, source: Path) -> BlobRef:
+        found = source.lstat()
+        if not S_ISREG(found.st_mode):
+            raise ValueError(f"{source} is not a regular file, so it cannot become the blob {name!r}")
+        target = path_of(self._root, location)
+        with self._translated():
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, "this attempt already wrote the blob", location)
+            staged = self._staged(source, found)
+            digest, size = _sync_and_digest(staged)
+            self._link(staged, target)
+            staged.unlink()
+        return BlobRef(name, location, size, digest)
+
+    def _staged(self, source: Path, found: os.stat_result) -> Path:
+        """Return a file on the objects' disk that nobody else has a name for."""
+        directory = self._scratch.directory()
+        if found.st_dev == directory.stat().st_dev and found.st_nlink == 1:
+            return source
+        staged = self._scratch.lend() / "copy"
+        shutil.copyfile(source, staged)
+        return staged
+
+    def _link(self, staged: Path, target: Path) -> None:
+        for attempt in range(_LINK_ATTEMPTS):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(staged, target)
+                self._sync_up(target.parent)
+            except FileNotFoundError:
+                if attempt == _LINK_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _sync_up(self, directory: Path) -> None:
+        """Sync `directory` and those above it: whoever made them may have died before it could."""
+        while directory != self._root.parent:
+            _sync_directory(directory)
+            directory = directory.parent
+
+    def _open(self, location: str) -> BinaryIO:
+        path = path_of(self._root, location)
+        with self._translated():
+            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+    def _read(self, file: BinaryIO) -> bytes:
+        with self._translated():
+            return file.read(_CHUNK_BYTES)
+
+    def _list(self, directory: Path) -> tuple[list[Path], list[Path]]:
+        files, directories = [], []
+        with self._translated():
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            directories.append(Path(entry.path))
+                        elif entry.is_file(follow_symlinks=False):
+                            files.append(Path(entry.path))
+            except FileNotFoundError:
+                if directory == self._root:
+                    raise
+        return files, [path for path in directories if path != self._root / SCRATCH]
+
+    def _delete(self, paths: Sequence[Path]) -> None:
+        with self._translated():
+            for path in paths:
+                path.unlink(missing_ok=True)
+                self._prune(path.parent)
+
+    def _prune(self, directory: Path) -> None:
+        """Remove the directories that became empty."""
+        while directory != self._root:
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return
+                raise
+            directory = directory.parent
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: OSError) -> Exception:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Unavailable("blobs", f"the disk of {self._root} is full; work goes on once there is room")
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return ConfigurationError(
+                f"{self._root} cannot be used ({error.strerror}): it must be writable for this user, and its file "
+                "system must allow hard links"
+            )
+        if error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
+            return ValueError(f"not a usable blob name: {error}")
+        return Unavailable("blobs", f"{self._root}: {error}")
+
+
+def _sync_and_digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        # Objects never change; this keeps a slip of some other program from changing one.
+        os.fchmod(file.fileno(), 0o444)
+        return digest, file.tell()
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_tree(path: Path) -> None:
+    # What could not be removed now goes with the process's scratch directory.
+    shutil.rmtree(path, ignore_errors=True)

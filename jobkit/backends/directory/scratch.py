@@ -1,0 +1,80 @@
+"""Scratch space on the disk of the objects, and its removal when its owner has died.
+
+It does not guess from process ids who is alive, which fails across containers and machines: the owner of a scratch
+directory holds a lock on a file beside it, and the system lets go of the lock when the owner ends in whatever way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+_LOCK_SUFFIX = ".lock"
+
+
+class Scratch:
+    """One process's scratch directory, below `base`; made when first asked for."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._lock: int | None = None
+        self._directory: Path | None = None
+
+    def directory(self) -> Path:
+        """Return this process's directory. Raises `OSError`."""
+        if self._directory is None:
+            self._base.mkdir(exist_ok=True)
+            self._sweep()
+            self._directory = self._claim()
+        return self._directory
+
+    def lend(self) -> Path:
+        """Return a new empty directory."""
+        path = self.directory() / secrets.token_hex(8)
+        path.mkdir(mode=0o700)
+        return path
+
+    def close(self) -> None:
+        """Remove all of it and let go of the lock."""
+        if self._directory is None or self._lock is None:
+            return
+        shutil.rmtree(self._directory, ignore_errors=True)
+        _lock_path(self._directory).unlink(missing_ok=True)
+        os.close(self._lock)
+        self._directory = self._lock = None
+
+    def _claim(self) -> Path:
+        while True:
+            directory = self._base / f"{os.getpid()}-{secrets.token_hex(8)}"
+            lock = os.open(_lock_path(directory), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _lock_path(directory).exists():
+                self._lock = lock
+                directory.mkdir(mode=0o700)
+                return directory
+            # A sweeper took the new lock for an abandoned one before it was held.
+            os.close(lock)
+
+    def _sweep(self) -> None:
+        """Remove the directories whose owners are gone."""
+        for path in self._base.glob(f"*{_LOCK_SUFFIX}"):
+            try:
+                lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            else:
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(lock)
+
+
+def _lock_path(directory: Path) -> Path:
+    return directory.with_name(directory.name + _LOCK_SUFFIX)

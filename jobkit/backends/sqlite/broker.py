@@ -1,0 +1,144 @@
+"""The broker plane on SQLite: queues that all processes of one machine share.
+
+It does not notice by itself that a consumer's process died: the next consumer of the queue ends the dead one, and
+`depths` names it until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import structlog
+
+from jobkit.backends.sqlite import queues
+from jobkit.backends.sqlite.engine import Engine, Plane
+from jobkit.backends.sqlite.queues import Message, Seat
+from jobkit.envelope import Envelope
+from jobkit.errors import ConsumerClosed, JobkitError
+from jobkit.fence import Receipt
+from jobkit.partition import Partition
+from jobkit.ports.broker import Delivery, QueueDepth
+
+_log = structlog.get_logger("jobkit.sqlite.broker")
+
+# How long leaving a consumer may take once it is cancelled; not leaving in order costs nothing but hints.
+_LEAVE_SECONDS = 2.0
+
+
+class SqliteBroker:
+    """A `Broker` on the engine's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._plane = engine.plane("broker")
+        self._queues: dict[Partition, int] = {}
+        self._consumers: set[SqliteConsumer] = set()
+
+    async def declare(self, type: str, partitions: int) -> None:
+        await self._plane.write(queues.declare, type, partitions)
+
+    async def publish(self, messages: Sequence[tuple[Partition, Envelope]]) -> None:
+        await self.publish_raw([(partition, envelope.pack()) for partition, envelope in messages])
+
+    async def publish_raw(self, messages: Sequence[tuple[Partition, bytes]]) -> None:
+        """Hand over bodies that need not be envelopes, as a foreign publisher would."""
+        for partition in {partition for partition, _ in messages} - self._queues.keys():
+            self._queues[partition] = await self._plane.read(queues.queue_of, partition)
+        rows = [(self._queues[partition], body) for partition, body in messages]
+        topics = frozenset(queues.queue_topic(partition) for partition, _ in messages)
+        await self._plane.write(queues.publish, rows, topics)
+
+    @asynccontextmanager
+    async def consume(self, partition: Partition, owner: str) -> AsyncIterator[SqliteConsumer]:
+        seat = await self._plane.write(queues.open_seat, partition, owner)
+        consumer = SqliteConsumer(self._plane, seat)
+        self._consumers.add(consumer)
+        try:
+            yield consumer
+        finally:
+            self._consumers.discard(consumer)
+            await consumer.leave()
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        return await self._plane.read(queues.depths)
+
+    async def aclose(self) -> None:
+        for consumer in list(self._consumers):
+            await consumer.leave()
+
+
+class SqliteConsumer:
+    """A `Consumer`: a seat at a queue, and how far it has read."""
+
+    def __init__(self, plane: Plane, seat: Seat) -> None:
+        self._plane = plane
+        self._seat = seat
+        self._cursor = 0
+        self._tags = 0
+        self._unsettled: dict[int, int] = {}
+        self._delayed: set[int] = set()
+        self._left = False
+
+    async def receive(self, limit: int) -> Sequence[Delivery]:
+        with self._plane.bells.listen(queues.queue_topic(self._seat.partition)) as bell:
+            while True:
+                self._check()
+                found, due_in = await self._plane.read(
+                    queues.arrived, self._seat, self._cursor, frozenset(self._delayed), limit
+                )
+                if found:
+                    return [self._deliver(message) for message in found]
+                await bell.wait(float("inf") if due_in is None else due_in)
+
+    async def ack(self, delivery: Delivery, receipt: Receipt) -> None:  # noqa: ARG002  (its existence is the proof)
+        self._check()
+        position = self._unsettled.get(delivery.tag)
+        if position is not None:
+            await self._plane.write(queues.ack, self._seat, position)
+            self._settle(delivery.tag, position)
+
+    async def delay(self, delivery: Delivery, seconds: float) -> None:
+        self._check()
+        position = self._unsettled.get(delivery.tag)
+        if position is not None:
+            await self._plane.write(queues.delay, self._seat, position, seconds)
+            self._settle(delivery.tag, position)
+
+    async def leave(self) -> None:
+        """Give the seat up; what was not acked waits for the next consumer."""
+        if self._left:
+            return
+        self._left = True
+        self._plane.bells.ring({queues.queue_topic(self._seat.partition)})
+        with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+            try:
+                await self._plane.write(queues.close_seat, self._seat, self._cursor)
+            except JobkitError as error:
+                _log.warning("a consumer could not leave in order", queue=str(self._seat.partition), error=str(error))
+
+    def _check(self) -> None:
+        if self._left:
+            raise ConsumerClosed(f"this consumer of {self._seat.partition} was closed")
+
+    def _deliver(self, message: Message) -> Delivery:
+        self._tags += 1
+        self._unsettled[self._tags] = message.position
+        if message.delayed:
+            self._delayed.add(message.position)
+        else:
+            self._cursor = message.position
+        return _delivery(self._tags, message)
+
+    def _settle(self, tag: int, position: int) -> None:
+        self._unsettled.pop(tag, None)
+        self._delayed.discard(position)
+
+
+def _delivery(tag: int, message: Message) -> Delivery:
+    try:
+        envelope = Envelope.unpack(message.body)
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = f"not an envelope: {error}"
+        return Delivery(tag, message.body, None, problem, message.redelivered)
+    return Delivery(tag, message.body, envelope, "", message.redelivered)

@@ -1,0 +1,118 @@
+"""Committing a job: verify the mark, the id and the sequence, and write every effect, in one transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from jobkit.backends.sqlite import outbox, parking
+from jobkit.backends.sqlite.accept import accept, job_topic
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.opening import key_of
+from jobkit.envelope import Envelope
+from jobkit.errors import JobConflict
+from jobkit.fence import Fence, Receipt
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
+
+_LOOK = """
+    SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, k.committed, k.log_length,
+           j.state, j.token, j.nonce, j.sequence
+    FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
+"""
+
+
+def commit_job(
+    transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects
+) -> Committed | Duplicate | Refused:
+    """Write the job's effects and end it, as `Store.commit` says.
+
+    Raises `JobConflict` where a follow-up's id is known with another body; then nothing is written.
+    """
+    key = key_of(envelope)
+    row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
+    mark, mark_nonce, committed, log_length, state, token, nonce, sequence = row
+    opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
+    if state == JobState.COMMITTED and opened_under_fence:
+        # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
+        return Committed(Receipt(envelope.id, "committed"), outbox.released_by(transaction, envelope.id))
+    if state in (JobState.COMMITTED, JobState.DEAD):
+        return Duplicate(Receipt(envelope.id, "duplicate"))
+    in_turn = sequence is None or sequence == committed + 1
+    if (mark, mark_nonce) != (fence.token, fence.nonce) or not opened_under_fence or not in_turn:
+        # Under the mark a job that was opened stays the next one, unless an operator skipped its sequence meanwhile.
+        return Refused(mark)
+    _write(transaction, envelope, fence, effects, sequence, log_length)
+    transaction.execute(
+        "UPDATE keys SET committed = ?, log_length = ?, touched = ? WHERE type = ? AND key = ?",
+        (
+            committed if sequence is None else sequence,
+            log_length + len(effects.entries),
+            transaction.now,
+            envelope.type,
+            key,
+        ),
+    )
+    released: list[OutboxEntry] = []
+    if sequence is not None:
+        released += parking.release_next(transaction, envelope.type, key, sequence + 1, source=envelope.id)
+    released += _follow_ups(transaction, envelope, effects)
+    return Committed(Receipt(envelope.id, "committed"), released)
+
+
+def _write(
+    transaction: Transaction,
+    envelope: Envelope,
+    fence: Fence,
+    effects: Effects,
+    sequence: int | None,
+    log_length: int,
+) -> None:
+    transaction.execute(
+        "UPDATE jobs SET state = 'committed', result = ?, progress = 1.0, finished_at = ?, ended = ? WHERE id = ?",
+        (effects.result, transaction.wall, transaction.now, envelope.id),
+    )
+    transaction.execute("DELETE FROM inflight WHERE id = ?", (envelope.id,))
+    if effects.records:
+        transaction.executemany(
+            "REPLACE INTO records (type, key, name, value) VALUES (?, ?, ?, ?)",
+            [(envelope.type, envelope.key, name, value) for name, value in effects.records.items()],
+        )
+    if effects.entries:
+        transaction.executemany(
+            "INSERT INTO log (type, key, position, kind, data, job_id, sequence, token, at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    envelope.type,
+                    envelope.key,
+                    position,
+                    entry.kind,
+                    entry.data,
+                    envelope.id,
+                    sequence,
+                    fence.token,
+                    transaction.wall,
+                )
+                for position, entry in enumerate(effects.entries, start=log_length + 1)
+            ],
+        )
+    if effects.blobs:
+        transaction.execute(
+            "REPLACE INTO manifests (type, key, blobs) VALUES (?, ?, ?)",
+            (envelope.type, envelope.key, json.dumps([asdict(blob) for blob in effects.blobs])),
+        )
+    transaction.ring(job_topic(envelope.id))
+
+
+def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) -> list[OutboxEntry]:
+    released = []
+    for job in effects.follow_ups:
+        answer = accept(transaction, job, source=envelope.id)
+        if isinstance(answer, Conflict):
+            raise JobConflict(
+                f"job {envelope.id} cannot commit: its follow-up {answer.id} is known with another type, key or payload"
+            )
+        if isinstance(answer, Accepted):
+            released.append(OutboxEntry(answer.position, answer.envelope))
+    return released

@@ -1,0 +1,68 @@
+"""The coordinator plane on SQLite: leases that end by the store's own clock.
+
+Unlike a distributed coordinator it forgets nothing, except at a reboot of the machine, which ended all holders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite import leases
+from jobkit.backends.sqlite.engine import Engine
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+
+# Expired leases cost only space, so they are removed now and then, not by each claim.
+_SWEEP_SECONDS = 10.0
+
+
+class SqliteCoordinator:
+    """A `Coordinator` on the engine's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._plane = engine.plane("coordinator")
+        self._next_sweep = float("-inf")
+
+    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
+        await self._sweep_sometimes()
+        return await self._plane.write(leases.claim, resource, owner=owner, nonce=nonce, ttl=ttl, floor=floor)
+
+    async def renew(self, leases_held: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
+        return await self._plane.write(leases.renew, leases_held, ttl=ttl) if leases_held else frozenset()
+
+    async def release(self, lease: LeaseRef) -> bool:
+        return await self._plane.write(leases.release, lease)
+
+    async def wait_change(self, resource: str, timeout: float) -> None:
+        clock = self._plane.clock
+        deadline = clock.now() + timeout
+        with self._plane.bells.listen(leases.lease_topic(resource)) as bell:
+            first, ends_in = await self._plane.read(leases.standing, resource)
+            standing = first
+            # A single resource that is free is what is waited for; below a prefix, something nearly always is.
+            while first <= standing and (standing or resource.endswith("/")):
+                left = deadline - clock.now()
+                if left <= 0:
+                    return
+                await bell.wait(min(left, ends_in))
+                standing, ends_in = await self._plane.read(leases.standing, resource)
+
+    async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
+        return await self._plane.write(leases.heartbeat, member, ttl=ttl)
+
+    async def leave(self, owner: str) -> None:
+        await self._plane.write(leases.leave, owner)
+
+    async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
+        return await self._plane.read(leases.live_leases, prefix)
+
+    async def members(self) -> Sequence[Member]:
+        return await self._plane.read(leases.members)
+
+    async def aclose(self) -> None:
+        """Do nothing: the engine belongs to whoever opened it."""
+
+    async def _sweep_sometimes(self) -> None:
+        now = self._plane.clock.now()
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP_SECONDS
+            await self._plane.write(leases.sweep)

@@ -1,0 +1,138 @@
+"""What people and checks look at: rows turned into the values of `jobkit.ports.inspection`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.history import load_failures
+from jobkit.ports.blobs import BlobRef
+from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+
+_JOB = (
+    "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
+    "started_at, finished_at FROM jobs "
+)
+_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at FROM dead "
+
+
+def job(transaction: Transaction, id: str) -> JobRecord | None:
+    """Return one job."""
+    row = transaction.execute(_JOB + "WHERE id = ?", (id,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def jobs(
+    transaction: Transaction, *, type: str | None, key: str | None, state: JobState | None, limit: int
+) -> list[JobRecord]:
+    """Return jobs that match, the latest first."""
+    conditions, values = ["1"], []
+    for column, value in (("type", type), ("key", key), ("state", state)):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(str(value))
+    if state is not None and state is not JobState.COMMITTED:
+        # Says what the index of unfinished jobs needs to hear before it is used.
+        conditions.append("state <> 'committed'")
+    rows = transaction.execute(
+        _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
+    )
+    return [_job(row) for row in rows]
+
+
+def dead(transaction: Transaction, *, type: str | None, limit: int, after: int) -> list[DeadLetter]:
+    """Return dead letters above `after`."""
+    rows = transaction.execute(
+        _DEAD + "WHERE number > ?1 AND (?2 IS NULL OR type = ?2) ORDER BY number LIMIT ?3", (after, type, limit)
+    )
+    return [_dead(row) for row in rows]
+
+
+def dead_letter(transaction: Transaction, number: int) -> DeadLetter | None:
+    """Return one dead letter."""
+    row = transaction.execute(_DEAD + "WHERE number = ?", (number,)).fetchone()
+    return None if row is None else _dead(row)
+
+
+def gaps(transaction: Transaction) -> list[ParkedKey]:
+    """Return the keys with parked jobs, the longest-standing first."""
+    # With a single min(), SQLite takes the other columns from the row that has it: the reason is the first job's.
+    rows = transaction.execute(
+        "SELECT p.type, p.key, k.committed + 1, min(p.sequence), count(*), p.reason, "
+        "(SELECT min(parked_at) FROM parked q WHERE q.type = p.type AND q.key = p.key) AS since "
+        "FROM parked p JOIN keys k USING (type, key) GROUP BY p.type, p.key ORDER BY since, p.type, p.key"
+    )
+    return [ParkedKey(*row) for row in rows]
+
+
+_KEY = (
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "FROM keys LEFT JOIN manifests USING (type, key) "
+)
+
+
+def key_record(transaction: Transaction, type: str, key: str) -> KeyRecord | None:
+    """Return one key."""
+    row = transaction.execute(_KEY + "WHERE type = ? AND key = ?", (type, key)).fetchone()
+    return None if row is None else _key(row)
+
+
+def keys(transaction: Transaction, *, after: tuple[str, str], limit: int) -> list[KeyRecord]:
+    """Return keys above `after`, in order."""
+    rows = transaction.execute(_KEY + "WHERE (type, key) > (?, ?) ORDER BY type, key LIMIT ?", (*after, limit))
+    return [_key(row) for row in rows]
+
+
+def log(transaction: Transaction, type: str, key: str, *, after: int, limit: int) -> list[LoggedEntry]:
+    """Return entries of a key's log above `after`, in order."""
+    rows = transaction.execute(
+        "SELECT position, kind, data, job_id, sequence, token, at FROM log "
+        "WHERE type = ? AND key = ? AND position > ? ORDER BY position LIMIT ?",
+        (type, key, after, limit),
+    )
+    return [LoggedEntry(*row) for row in rows]
+
+
+def record(transaction: Transaction, type: str, key: str, name: str) -> bytes | None:
+    """Return one committed record."""
+    row = transaction.execute(
+        "SELECT value FROM records WHERE type = ? AND key = ? AND name = ?", (type, key, name)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def counts(transaction: Transaction) -> StoreCounts:
+    """Return the tallies that triggers keep."""
+    tallies = dict(transaction.execute("SELECT name, n FROM tallies").fetchall())
+    return StoreCounts(
+        jobs={state: tallies[f"state {state.value}"] for state in JobState},
+        outbox=tallies["outbox"],
+        shelved=tallies["inflight"],
+        parked=tallies["parked"],
+        dead=tallies["dead"],
+        keys=tallies["keys"],
+    )
+
+
+def moment(transaction: Transaction, id: str) -> tuple[JobState, float, str, int] | None:
+    """Return what a waiter compares to see that a job ended or progressed."""
+    row = transaction.execute("SELECT state, progress, message, failed FROM jobs WHERE id = ?", (id,)).fetchone()
+    return None if row is None else (JobState(row[0]), row[1], row[2], row[3])
+
+
+def _job(row: tuple[Any, ...]) -> JobRecord:
+    id, type, key, sequence, state, owner, token, opens, failures, *rest = row
+    fence = (owner, token, opens)
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
+
+
+def _dead(row: tuple[Any, ...]) -> DeadLetter:
+    number, id, type, key, sequence, reason, detail, failures, raw, died_at = row
+    return DeadLetter(number, id, type, key, sequence, reason, detail, load_failures(failures), raw, died_at)
+
+
+def _key(row: tuple[Any, ...]) -> KeyRecord:
+    type, key, token, nonce, owner, submitted, committed, log_length, blobs = row
+    manifest = tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else ()
+    return KeyRecord(type, key, token, nonce, owner, submitted, committed, log_length, manifest)

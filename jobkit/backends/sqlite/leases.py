@@ -1,0 +1,108 @@
+"""Leases and members as rows: plain functions from a transaction and values to an answer.
+
+None of them waits, and none reads a clock: the transaction brings the moment that decides expiry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+
+
+def lease_topic(resource: str) -> str:
+    """Return the bell that rings when `resource` may have become free."""
+    return f"lease/{resource}"
+
+
+def claim(transaction: Transaction, resource: str, *, owner: str, nonce: str, ttl: float, floor: int) -> Granted | Held:
+    """Lease a free resource under a new token; the lease a nonce already has is answered again."""
+    row = transaction.execute(
+        "SELECT owner, token, nonce, expires FROM leases WHERE resource = ?", (resource,)
+    ).fetchone()
+    if row is not None and row[3] > transaction.now:
+        holder, token, holding_nonce, expires = row
+        return Granted(token) if holding_nonce == nonce else Held(holder, token, expires - transaction.now)
+    (token,) = transaction.execute(
+        "UPDATE tokens SET highest = max(highest, ?) + 1 RETURNING highest", (floor,)
+    ).fetchone()
+    transaction.execute(
+        "REPLACE INTO leases (resource, owner, token, nonce, expires) VALUES (?, ?, ?, ?, ?)",
+        (resource, owner, token, nonce, transaction.now + ttl),
+    )
+    return Granted(token)
+
+
+def renew(transaction: Transaction, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
+    """Extend the leases that still live, and return them."""
+    kept = set()
+    for lease in leases:
+        changed = transaction.execute(
+            "UPDATE leases SET expires = ? WHERE resource = ? AND token = ? AND nonce = ? AND expires > ?",
+            (transaction.now + ttl, lease.resource, lease.token, lease.nonce, transaction.now),
+        )
+        if changed.rowcount:
+            kept.add(lease)
+    return frozenset(kept)
+
+
+def release(transaction: Transaction, lease: LeaseRef) -> bool:
+    """Compare and delete, in one statement."""
+    deleted = transaction.execute(
+        "DELETE FROM leases WHERE resource = ? AND token = ? AND nonce = ? RETURNING expires",
+        (lease.resource, lease.token, lease.nonce),
+    ).fetchone()
+    transaction.ring(lease_topic(lease.resource))
+    return deleted is not None and deleted[0] > transaction.now
+
+
+def standing(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[str, int]], float]:
+    """Return the live holdings of `resource`, or of all below it where it ends in "/", as (resource, token).
+
+    With it comes in how many seconds the first of them ends, unless it is renewed or released before.
+    """
+    condition = "resource = ?1" if not resource.endswith("/") else "substr(resource, 1, length(?1)) = ?1"
+    rows = transaction.execute(
+        f"SELECT resource, token, expires FROM leases WHERE {condition} AND expires > ?2",  # noqa: S608
+        (resource, transaction.now),
+    ).fetchall()
+    holdings = frozenset((held, token) for held, token, _ in rows)
+    return holdings, min((expires for *_, expires in rows), default=float("inf")) - transaction.now
+
+
+def sweep(transaction: Transaction) -> None:
+    """Remove expired leases, so that the table stays as small as what is held."""
+    transaction.execute("DELETE FROM leases WHERE expires <= ?", (transaction.now,))
+
+
+def heartbeat(transaction: Transaction, member: Member, *, ttl: float) -> list[Member]:
+    """Count `member` as live, forget who is not, and return all live ones."""
+    transaction.execute("DELETE FROM members WHERE expires <= ?", (transaction.now,))
+    transaction.execute(
+        "REPLACE INTO members (owner, types, expires) VALUES (?, ?, ?)",
+        (member.owner, json.dumps(member.types), transaction.now + ttl),
+    )
+    return members(transaction)
+
+
+def leave(transaction: Transaction, owner: str) -> None:
+    """Stop counting `owner` as live."""
+    transaction.execute("DELETE FROM members WHERE owner = ?", (owner,))
+
+
+def members(transaction: Transaction) -> list[Member]:
+    """Return the live members by owner."""
+    rows = transaction.execute("SELECT owner, types FROM members WHERE expires > ? ORDER BY owner", (transaction.now,))
+    return [Member(owner, tuple(json.loads(types))) for owner, types in rows]
+
+
+def live_leases(transaction: Transaction, prefix: str) -> list[LeaseInfo]:
+    """Return the live leases whose resource starts with `prefix`, by resource."""
+    rows = transaction.execute(
+        "SELECT resource, owner, token, expires FROM leases "
+        "WHERE expires > ? AND substr(resource, 1, length(?)) = ? ORDER BY resource",
+        (transaction.now, prefix, prefix),
+    )
+    return [LeaseInfo(resource, owner, token, expires - transaction.now) for resource, owner, token, expires in rows]

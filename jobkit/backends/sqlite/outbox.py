@@ -1,0 +1,54 @@
+"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages.
+
+Entries leave in the order they came. One may be published twice, when its deletion was not reached; the store drops
+what is there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.envelope import Envelope
+from jobkit.ports.store import OutboxEntry
+
+OUTBOX_TOPIC = "outbox"
+
+
+def add(transaction: Transaction, envelope: Envelope, source: str | None = None) -> OutboxEntry:
+    """Append `envelope`; `source` is the job whose commit released it."""
+    position = transaction.execute(
+        "INSERT INTO outbox (made, source, envelope) VALUES (?, ?, ?)", (transaction.now, source, envelope.pack())
+    ).lastrowid
+    assert position is not None  # noqa: S101  (narrows the type; an INSERT always has one)
+    transaction.ring(OUTBOX_TOPIC)
+    return OutboxEntry(position, envelope)
+
+
+def entries(transaction: Transaction, *, older_than: float, limit: int) -> tuple[list[OutboxEntry], int]:
+    """Return the oldest entries made more than `older_than` seconds ago, and the highest position ever used."""
+    found = []
+    rows = transaction.execute("SELECT position, made, envelope FROM outbox ORDER BY position LIMIT ?", (limit,))
+    for position, made, packed in rows:
+        # Store time never goes back, so all that follow are younger still.
+        if transaction.now - made <= older_than:
+            break
+        found.append(OutboxEntry(position, Envelope.unpack(packed)))
+    return found, highest_position(transaction)
+
+
+def highest_position(transaction: Transaction) -> int:
+    """Return the highest position ever used; it grows with each new entry."""
+    row = transaction.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def released_by(transaction: Transaction, source: str) -> list[OutboxEntry]:
+    """Return the entries that the commit of job `source` released and nobody has confirmed yet."""
+    rows = transaction.execute("SELECT position, envelope FROM outbox WHERE source = ? ORDER BY position", (source,))
+    return [OutboxEntry(position, Envelope.unpack(packed)) for position, packed in rows]
+
+
+def published(transaction: Transaction, positions: Sequence[int]) -> None:
+    """Delete entries that the broker has confirmed."""
+    transaction.executemany("DELETE FROM outbox WHERE position = ?", [(position,) for position in positions])

@@ -1,0 +1,160 @@
+"""Queues as rows: plain functions from a transaction and values to an answer.
+
+A queue has one consumer, the latest that was opened: its number, the queue's `epoch`, is checked in each statement
+that acts for it. A consumer's place in the queue is its own affair and is not stored; so what was not acked is simply
+there for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.errors import ConfigurationError, ConsumerClosed
+from jobkit.partition import Partition
+from jobkit.ports.broker import QueueDepth
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A consumer's right to a queue; `seen` is the highest position that an earlier consumer may have got."""
+
+    partition: Partition
+    queue: int
+    epoch: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message in its queue; `delayed` ones have no place in it any more, only a moment."""
+
+    position: int
+    body: bytes
+    redelivered: bool
+    delayed: bool
+
+
+def queue_topic(partition: Partition) -> str:
+    """Return the bell that rings when there may be something new for the partition's consumer."""
+    return f"queue/{partition}"
+
+
+def declare(transaction: Transaction, type: str, partitions: int) -> None:
+    """Make the queues of `type`, or check how many there are."""
+    row = transaction.execute("SELECT partitions FROM types WHERE type = ?", (type,)).fetchone()
+    if row is None:
+        transaction.execute("INSERT INTO types (type, partitions) VALUES (?, ?)", (type, partitions))
+        transaction.executemany(
+            "INSERT INTO queues (type, number) VALUES (?, ?)", [(type, number) for number in range(partitions)]
+        )
+    elif row[0] != partitions:
+        raise ConfigurationError(
+            f"job type {type!r} has {row[0]} partitions, not {partitions}: set JOBKIT_PARTITIONS={row[0]}; changing "
+            "the number would change the queue of its keys, so it needs every queue of the type drained first"
+        )
+
+
+def queue_of(transaction: Transaction, partition: Partition) -> int:
+    """Return the id of the partition's queue, which never changes. Raises `ConfigurationError`."""
+    row = transaction.execute(
+        "SELECT id FROM queues WHERE type = ? AND number = ?", (partition.type, partition.index)
+    ).fetchone()
+    if row is None:
+        raise ConfigurationError(f"there is no queue {partition}: declare the type, with enough partitions, first")
+    return int(row[0])
+
+
+def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics: frozenset[str]) -> None:
+    """Append bodies to queues, in this order."""
+    transaction.executemany("INSERT INTO messages (queue, body) VALUES (?, ?)", rows)
+    transaction.topics |= topics
+
+
+def open_seat(transaction: Transaction, partition: Partition, owner: str) -> Seat:
+    """Make a new consumer the queue's only one."""
+    queue = queue_of(transaction, partition)
+    # Only a consumer that left in order said how far it came.
+    epoch, seen = transaction.execute(
+        "UPDATE queues SET epoch = epoch + 1, seen = CASE WHEN consumer IS NULL THEN seen ELSE "
+        "max(seen, coalesce((SELECT max(position) FROM messages WHERE queue = ?1), 0)) END, consumer = ?2 "
+        "WHERE id = ?1 RETURNING epoch, seen",
+        (queue, owner),
+    ).fetchone()
+    transaction.ring(queue_topic(partition))
+    return Seat(partition, queue, epoch, seen)
+
+
+def close_seat(transaction: Transaction, seat: Seat, cursor: int) -> None:
+    """Leave the queue to nobody, if it is still this consumer's."""
+    transaction.execute(
+        "UPDATE queues SET consumer = NULL, seen = max(seen, ?) WHERE id = ? AND epoch = ?",
+        (cursor, seat.queue, seat.epoch),
+    )
+
+
+def arrived(
+    transaction: Transaction, seat: Seat, cursor: int, delayed: frozenset[int], limit: int
+) -> tuple[list[Message], float | None]:
+    """Return what is new for the consumer, and in how many seconds the next delayed message is due if there is one.
+
+    `cursor` is the highest position it got, `delayed` those of the delayed messages it got and has not settled.
+    """
+    _check(transaction, seat)
+    found: list[Message] = []
+    due_in = None
+    # Delayed ones come first, or a queue that is never empty would keep them for ever.
+    for position, body, due in transaction.execute(
+        "SELECT position, body, due FROM messages WHERE queue = ? AND due IS NOT NULL ORDER BY due", (seat.queue,)
+    ):
+        if due > transaction.now:
+            due_in = due - transaction.now
+            break
+        if position not in delayed and len(found) < limit:
+            found.append(Message(position, body, redelivered=True, delayed=True))
+    ready = transaction.execute(
+        "SELECT position, body FROM messages WHERE queue = ? AND due IS NULL AND position > ? "
+        "ORDER BY position LIMIT ?",
+        (seat.queue, cursor, limit - len(found)),
+    )
+    found += [Message(position, body, position <= seat.seen, delayed=False) for position, body in ready]
+    return found, due_in
+
+
+def ack(transaction: Transaction, seat: Seat, position: int) -> None:
+    """Delete a message; it is no error that it is gone."""
+    deleted = transaction.execute(
+        "DELETE FROM messages WHERE position = ? AND EXISTS (SELECT 1 FROM queues WHERE id = ? AND epoch = ?)",
+        (position, seat.queue, seat.epoch),
+    )
+    if not deleted.rowcount:
+        _check(transaction, seat)
+
+
+def delay(transaction: Transaction, seat: Seat, position: int, seconds: float) -> None:
+    """Give a message a moment before which it is not delivered again."""
+    _check(transaction, seat)
+    transaction.execute("UPDATE messages SET due = ? WHERE position = ?", (transaction.now + seconds, position))
+    transaction.ring(queue_topic(seat.partition))
+
+
+def depths(transaction: Transaction) -> list[QueueDepth]:
+    """Return the depth of every queue."""
+    rows = transaction.execute(
+        "SELECT type, number, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
+        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
+        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
+        "FROM queues ORDER BY type, number",
+        (transaction.now,),
+    )
+    return [
+        QueueDepth(Partition(type, number), ready + delayed, due_later, consumer)
+        for type, number, consumer, ready, delayed, due_later in rows
+    ]
+
+
+def _check(transaction: Transaction, seat: Seat) -> None:
+    row = transaction.execute("SELECT epoch FROM queues WHERE id = ?", (seat.queue,)).fetchone()
+    if row != (seat.epoch,):
+        raise ConsumerClosed(f"another consumer took the queue {seat.partition} over")

@@ -1,0 +1,60 @@
+"""Forgetting: committed jobs after their time, and the marks of keys that nobody uses.
+
+Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet to
+end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
+forgotten key accepts no token that it would have refused.
+"""
+
+from __future__ import annotations
+
+from jobkit.backends.sqlite.engine import Transaction
+
+# How many keys are looked at for each job that may be forgotten in one call.
+_KEYS_PER_JOB = 4
+
+_IDLE_KEYS = """
+    SELECT k.type, k.key, k.token,
+           k.touched <= ? AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
+           AND NOT EXISTS (SELECT 1 FROM records r WHERE r.type = k.type AND r.key = k.key)
+           AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.type = k.type AND m.key = k.key)
+           AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.type = k.type AND j.key = k.key
+                           AND j.state <> 'committed' AND j.state <> 'dead')
+    FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
+"""
+
+
+def forget(transaction: Transaction, *, older_than: float, keep_at_most: int, batch: int) -> int:
+    """Forget up to `batch` committed jobs and look at a share of the keys; return how many jobs went."""
+    before = transaction.now - older_than
+    gone = _forget_jobs(transaction, before, keep_at_most, batch)
+    _forget_keys(transaction, before, batch * _KEYS_PER_JOB)
+    return gone
+
+
+def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, batch: int) -> int:
+    (known,) = transaction.execute("SELECT n FROM tallies WHERE name = 'state committed'").fetchone()
+    surplus = max(0, known - keep_at_most)
+    oldest = transaction.execute(
+        "SELECT number, type, key, sequence, ended FROM jobs WHERE state = 'committed' ORDER BY ended, number LIMIT ?",
+        (batch,),
+    ).fetchall()
+    going = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]
+    transaction.executemany(
+        "UPDATE keys SET forgotten = max(forgotten, ?) WHERE type = ? AND key = ?",
+        [(sequence, type, key) for _, type, key, sequence, _ in going if sequence is not None],
+    )
+    transaction.executemany("DELETE FROM jobs WHERE number = ?", [(number,) for number, *_ in going])
+    return len(going)
+
+
+def _forget_keys(transaction: Transaction, before: float, limit: int) -> None:
+    """Look at the next `limit` keys, where the last look ended; each key's turn comes round."""
+    cursor = transaction.execute("SELECT cursor_type, cursor_key FROM retention").fetchone()
+    rows = transaction.execute(_IDLE_KEYS, (before, *cursor, limit)).fetchall()
+    idle = [(type, key) for type, key, _, is_idle in rows if is_idle]
+    floor = max((token for _, _, token, is_idle in rows if is_idle), default=0)
+    next_cursor = rows[-1][:2] if len(rows) == limit else ("", "")
+    transaction.executemany("DELETE FROM keys WHERE type = ? AND key = ?", idle)
+    transaction.execute(
+        "UPDATE retention SET floor = max(floor, ?), cursor_type = ?, cursor_key = ?", (floor, *next_cursor)
+    )

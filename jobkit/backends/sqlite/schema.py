@@ -1,0 +1,138 @@
+"""The tables of all three planes, and how a database file comes to have them.
+
+Each plane uses its own tables only, so that any of them may live in a file of its own; every file gets all tables.
+Text that names keys and ids is compared byte by byte (SQLite's BINARY), like everywhere else in jobkit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from jobkit.errors import ConfigurationError
+
+VERSION = 1
+# "jobk": tells this program's files from other SQLite databases.
+APPLICATION_ID = 0x6A6F626B
+
+_CLOCK = ["CREATE TABLE clock (boot_id TEXT NOT NULL, offset REAL NOT NULL, last_seen REAL NOT NULL)"]
+
+_BROKER = [
+    "CREATE TABLE types (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID",
+    # `epoch` counts consumers; only the latest may act. `seen` is the highest position an earlier one may have got.
+    """CREATE TABLE queues (
+        id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
+        epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (type, number))""",
+    # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
+    """CREATE TABLE messages (
+        position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",
+    "CREATE INDEX messages_ready ON messages (queue) WHERE due IS NULL",
+    "CREATE INDEX messages_due ON messages (queue, due) WHERE due IS NOT NULL",
+]
+
+_COORDINATOR = [
+    # One counter for all resources: none has to be kept for a resource that is idle, and none can ever fall.
+    "CREATE TABLE tokens (highest INTEGER NOT NULL)",
+    "INSERT INTO tokens (highest) VALUES (0)",
+    """CREATE TABLE leases (
+        resource TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, nonce TEXT NOT NULL,
+        expires REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
+]
+
+_STORE = [
+    # `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
+    "CREATE TABLE retention (floor INTEGER NOT NULL, cursor_type TEXT NOT NULL, cursor_key TEXT NOT NULL)",
+    "INSERT INTO retention (floor, cursor_type, cursor_key) VALUES (0, '', '')",
+    # (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
+    # `touched` is store time, for retention.
+    """CREATE TABLE keys (
+        type TEXT NOT NULL, key TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, nonce TEXT NOT NULL DEFAULT '',
+        owner TEXT NOT NULL DEFAULT '', submitted INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
+        forgotten INTEGER NOT NULL DEFAULT 0, log_length INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL,
+        PRIMARY KEY (type, key)) WITHOUT ROWID""",
+    # `number` is the order of submission. (token, nonce, owner) is the fence it was last opened under. `failed` counts
+    # failures, of which `failures` holds the latest. `ended` is store time, the *_at columns are for people.
+    """CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
+        digest BLOB NOT NULL, state TEXT NOT NULL, token INTEGER, nonce TEXT, owner TEXT,
+        opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT,
+        progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
+        schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL, ended REAL)""",
+    "CREATE INDEX jobs_open ON jobs (type, key, state) WHERE state <> 'committed'",
+    "CREATE INDEX jobs_ended ON jobs (ended) WHERE state = 'committed'",
+    # `made` is store time. `source` is the job whose commit released the entry.
+    """CREATE TABLE outbox (
+        position INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, source TEXT, envelope BLOB NOT NULL)""",
+    """CREATE TABLE inflight (
+        position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,
+        number INTEGER NOT NULL, envelope BLOB NOT NULL)""",
+    "CREATE INDEX inflight_partition ON inflight (type, number)",
+    """CREATE TABLE parked (
+        type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+        reason TEXT NOT NULL, parked_at REAL NOT NULL, envelope BLOB NOT NULL,
+        PRIMARY KEY (type, key, sequence, id)) WITHOUT ROWID""",
+    # `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters that are no jobs.
+    """CREATE TABLE dead (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, type TEXT, key TEXT, sequence INTEGER,
+        reason TEXT NOT NULL, detail TEXT NOT NULL, failures TEXT, raw BLOB NOT NULL, envelope BLOB,
+        died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
+    "CREATE INDEX dead_sequence ON dead (type, key, sequence) WHERE sequence IS NOT NULL",
+    """CREATE TABLE skipped (
+        type TEXT NOT NULL, key TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+        PRIMARY KEY (type, key, first)) WITHOUT ROWID""",
+    """CREATE TABLE log (
+        type TEXT NOT NULL, key TEXT NOT NULL, position INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
+        job_id TEXT NOT NULL, sequence INTEGER, token INTEGER NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (type, key, position)) WITHOUT ROWID""",
+    """CREATE TABLE records (
+        type TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+        PRIMARY KEY (type, key, name)) WITHOUT ROWID""",
+    "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
+    "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
+]
+
+
+_COUNTED_TABLES = ("keys", "outbox", "inflight", "parked", "dead")
+_COUNTED_STATES = ("queued", "running", "parked", "committed", "dead")
+
+
+def _tallies() -> Iterator[str]:
+    """Keep counts as rows come and go, so that nobody has to count hundreds of thousands of them."""
+    for name in (*_COUNTED_TABLES, *(f"state {state}" for state in _COUNTED_STATES)):
+        yield f"INSERT INTO tallies (name, n) VALUES ('{name}', 0)"  # noqa: S608  (names from above, here and below)
+    for event, row, step in (("INSERT", "new", "+ 1"), ("DELETE", "old", "- 1")):
+        names = [(table, f"'{table}'") for table in _COUNTED_TABLES] + [("jobs", f"'state ' || {row}.state")]
+        for table, name in names:
+            yield (
+                f"CREATE TRIGGER tally_{table}_{event} AFTER {event} ON {table} BEGIN "  # noqa: S608
+                f"UPDATE tallies SET n = n {step} WHERE name = {name}; END"
+            )
+    yield (
+        "CREATE TRIGGER tally_jobs_state AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN "
+        "UPDATE tallies SET n = n - 1 WHERE name = 'state ' || old.state; "
+        "UPDATE tallies SET n = n + 1 WHERE name = 'state ' || new.state; END"
+    )
+
+
+def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables, or check those there are; within the caller's write transaction.
+
+    Raises `ConfigurationError` where the file belongs to something else or to a newer jobkit.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if version == VERSION and application == APPLICATION_ID:
+        return
+    if application == APPLICATION_ID:
+        raise ConfigurationError(
+            f"{path} was written by another version of jobkit (schema {version}, this one knows {VERSION}): "
+            "use that version, or choose another file"
+        )
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        raise ConfigurationError(f"{path} is a database of some other program: choose another file")
+    for statement in [*_CLOCK, *_BROKER, *_COORDINATOR, *_STORE, *_tallies()]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,164 @@
+"""The store plane on SQLite: both halves of it, `Store` and `Inspection`.
+
+It decides nothing here: each method hands one plain function of a transaction to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite import accept, commit, failing, inspection, opening, outbox, parking, repairs, retention
+from jobkit.backends.sqlite.engine import Engine
+from jobkit.envelope import Envelope
+from jobkit.fence import Fence, Receipt
+from jobkit.partition import Partition
+from jobkit.ports.inspection import (
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    StoreCounts,
+)
+from jobkit.ports.store import (
+    Accepted,
+    Committed,
+    Conflict,
+    Duplicate,
+    Effects,
+    Failure,
+    Gap,
+    Known,
+    NewJob,
+    Opened,
+    OutboxEntry,
+    Refused,
+    Shelved,
+    Skipped,
+    Stale,
+)
+
+
+class SqliteStore:
+    """A `Store`, and its `Inspection`, on the engine's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._plane = engine.plane("store")
+        self._outbox_seen = 0
+
+    # ---- the way of a job ------------------------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+        return await self._plane.write(accept.submit, jobs)
+
+    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+        entries, self._outbox_seen = await self._plane.read(outbox.entries, older_than=older_than, limit=limit)
+        return entries
+
+    async def published(self, positions: Sequence[int]) -> None:
+        if positions:
+            await self._plane.write(outbox.published, positions)
+
+    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+        return await self._plane.write(opening.open_job, envelope, fence)
+
+    async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
+        return await self._plane.write(commit.commit_job, envelope, fence, effects)
+
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+        return await self._plane.write(failing.fail, envelope, fence, failure)
+
+    async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
+        return await self._plane.write(failing.bury, envelope, fence, reason=reason, detail=detail)
+
+    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
+        return await self._plane.write(failing.bury_message, raw, envelope, reason=reason, detail=detail)
+
+    async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
+        return await self._plane.write(parking.park, envelope, reason=reason)
+
+    async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
+        return await self._plane.write(parking.shelve, envelope, partition)
+
+    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
+        return await self._plane.read(parking.shelved, partition, limit=limit)
+
+    async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
+        return await self._plane.write(failing.progress, envelope, fence, fraction=fraction, message=message)
+
+    async def record(self, type: str, key: str, name: str) -> bytes | None:
+        return await self._plane.read(inspection.record, type, key, name)
+
+    async def wait_finished(self, id: str, timeout: float) -> None:
+        clock = self._plane.clock
+        deadline = clock.now() + timeout
+        with self._plane.bells.listen(accept.job_topic(id)) as bell:
+            first = await self._plane.read(inspection.moment, id)
+            while first is None or not first[0].ended:
+                left = deadline - clock.now()
+                if left <= 0:
+                    return
+                await bell.wait(left)
+                if await self._plane.read(inspection.moment, id) != first:
+                    return
+
+    async def wait_outbox(self, timeout: float) -> None:
+        clock = self._plane.clock
+        deadline = clock.now() + timeout
+        with self._plane.bells.listen(outbox.OUTBOX_TOPIC) as bell:
+            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
+            while await self._plane.read(outbox.highest_position) <= self._outbox_seen:
+                left = deadline - clock.now()
+                if left <= 0:
+                    return
+                await bell.wait(left)
+
+    async def aclose(self) -> None:
+        """Do nothing: the engine belongs to whoever opened it."""
+
+    # ---- inspection ------------------------------------------------------------------------------------------------
+
+    async def job(self, id: str) -> JobRecord | None:
+        return await self._plane.read(inspection.job, id)
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        return await self._plane.read(inspection.dead, type=type, limit=limit, after=after)
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        return await self._plane.read(inspection.dead_letter, number)
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        return await self._plane.write(repairs.requeue_dead, number)
+
+    async def purge_dead(self, number: int) -> bool:
+        return await self._plane.write(repairs.purge_dead, number)
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        return await self._plane.read(inspection.gaps)
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        return await self._plane.write(parking.release_all, type, key)
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        return await self._plane.write(repairs.skip_gap, type, key, before=before)
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        return await self._plane.read(inspection.key_record, type, key)
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        return await self._plane.read(inspection.keys, after=after, limit=limit)
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
+
+    async def counts(self) -> StoreCounts:
+        return await self._plane.read(inspection.counts)
+
+    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        return await self._plane.write(retention.forget, older_than=older_than, keep_at_most=keep_at_most, batch=batch)
