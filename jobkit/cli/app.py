@@ -1,0 +1,83 @@
+"""The `jobkit` command: options that come before a command's name, and the commands there are.
+
+Modules named here import nothing heavy at their top, so that `jobkit --help` and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from jobkit.cli import bench, config, dead, doctor, gaps, jobs, leases, new_plugin, submit, verify, worker
+from jobkit.cli.failures import explained
+from jobkit.cli.options import EnvFile, Globals
+
+
+class _Jobkit(TyperGroup):
+    """The outermost command, within which every error is explained."""
+
+    def invoke(self, ctx: Any) -> Any:
+        # What the callback below was told is only known once it has run, within the block.
+        with explained(debug=bool(ctx.params.get("debug"))):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Jobkit,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Jobs that must happen once and in order.",
+    epilog="Exit codes: 0 done, 1 the job or check failed, 2 usage or settings, 3 a backend is out of reach.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"jobkit {version('jobkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    context: typer.Context,
+    env_file: EnvFile = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show tracebacks.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = Globals(env_files=tuple(env_file or ()), debug=debug)
+
+
+app.command("worker")(worker.worker)
+app.command("submit")(submit.submit)
+app.command("status")(jobs.status)
+app.command("jobs")(jobs.jobs)
+app.command("leases")(leases.leases)
+app.add_typer(dead.app, name="dead")
+app.add_typer(gaps.app, name="gaps")
+app.add_typer(config.app, name="config")
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
+app.command("bench")(bench.bench)
+app.command("new-plugin")(new_plugin.new_plugin)
+
+
+def main() -> None:
+    """Run the command line of this process, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A key may hold characters that the terminal's encoding has not; that must not end a command half-way.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    # Plugins named in JOBKIT_PLUGINS may lie where the command is run. Last, so that they hide no installed module.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    app(prog_name="jobkit")

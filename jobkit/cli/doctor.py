@@ -1,0 +1,80 @@
+"""`jobkit doctor`: looks at everything a worker needs, and says of each what is wrong and what to change.
+
+Settings that are wrong are a finding here, not an error of usage; after them nothing else can be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from jobkit.cli.failures import ExitCode
+from jobkit.cli.options import AsJson, EnvFile
+from jobkit.errors import ConfigurationError, JobkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobkit.cli.checks import Finding
+    from jobkit.cli.output import Output
+    from jobkit.cli.session import Session
+
+_COLORS = {"ok": "green", "warn": "yellow", "fail": "red", "unreachable": "red"}
+
+
+def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
+    """Check settings, plugins, clocks, disks and every backend; exit 1 if a check fails, 3 if a backend is away."""
+    from jobkit.cli.checks import Finding, Status, failed
+    from jobkit.cli.output import Output
+    from jobkit.cli.session import Session
+
+    try:
+        session = Session.begin(context, env_file, as_json=as_json, log_at_least="error")
+    except ConfigurationError as error:
+        findings = [failed("settings", error)]
+    else:
+        findings = [Finding("settings", Status.OK, "valid"), *_examined(session)]
+    _report(findings, Output(as_json=as_json))
+    found = {finding.status for finding in findings}
+    if Status.UNREACHABLE in found:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if Status.FAIL in found:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _examined(session: Session) -> list[Finding]:
+    import anyio
+
+    from jobkit.cli import checks
+
+    settings, clock = session.settings, session.clock
+    findings = checks.check_versions()
+    findings += anyio.run(checks.check_plugins, session.registry)
+    findings += checks.check_clock(clock)
+    try:
+        findings += session.call(lambda planes: checks.check_planes(planes, settings, clock))
+    except JobkitError as error:
+        return [*findings, checks.failed("backends", error)]
+    findings += checks.check_sqlite(settings, clock)
+    return findings + checks.check_disk(settings)
+
+
+def _report(findings: Sequence[Finding], out: Output) -> None:
+    from jobkit.cli.output import plain
+
+    if out.as_json:
+        from dataclasses import asdict
+
+        bad = ("fail", "unreachable")
+        healthy = not any(finding.status in bad for finding in findings)
+        out.document({"healthy": healthy, "checks": [asdict(finding) for finding in findings]})
+        return
+    for finding in findings:
+        status = "fail" if finding.status == "unreachable" else finding.status.value
+        typer.secho(f"{status:<4}", fg=_COLORS[finding.status], bold=True, nl=False)
+        lines = [plain(line) for line in finding.what.splitlines()]
+        indent = "\n" + " " * 19
+        typer.echo(f"  {finding.part:<11}  {indent.join(lines)}")
+        if finding.change:
+            typer.echo(f"{indent[1:]}-> {finding.change}")

@@ -1,0 +1,102 @@
+"""`jobkit gaps`: ordered keys that stand still because a job before them is missing or dead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.options import AsJson, EnvFile, Yes
+from jobkit.errors import ConfigurationError, JobkitError
+
+if TYPE_CHECKING:
+    from jobkit.ports.inspection import Inspection, ParkedKey
+
+app = typer.Typer(no_args_is_help=True, help="Show and mend ordered keys that stand still.")
+
+Type = Annotated[str, typer.Argument(help="The job type.")]
+Key = Annotated[str, typer.Argument(help="The key that stands still.")]
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
+    """List the keys that stand still, those longest first that have for longest."""
+    from jobkit.cli.records import GAP_HEADINGS, gap_json, gap_row
+    from jobkit.cli.session import Session
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    found = session.call(lambda planes: planes.inspection.gaps())
+    if as_json:
+        session.out.document([gap_json(gap) for gap in found])
+        return
+    if not found:
+        session.out.note("no key stands still")
+        return
+    now = session.clock.wall()
+    rows = [gap_row(gap, now) for gap in found]
+    session.out.table(GAP_HEADINGS, rows, whole="KEY", right="PARKED SINCE")
+
+
+@app.command()
+def resume(context: typer.Context, type: Type, key: Key, as_json: AsJson = False, env_file: EnvFile = None) -> None:
+    """Try the parked jobs of a key again, in order; nothing is given up."""
+    from jobkit.cli.session import Session
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    resumed = session.call(lambda planes: _resume(planes.inspection, type, key))
+    if as_json:
+        session.out.document({"type": type, "key": key, "resumed": resumed})
+    else:
+        session.out.note(f"{_jobs(resumed)} of {type}/{key} will be tried again")
+
+
+@app.command()
+def skip(
+    context: typer.Context,
+    type: Type,
+    key: Key,
+    before: Annotated[
+        int, typer.Option("--before", min=1, help="Give up what is missing before this sequence; go on with it.")
+    ],
+    yes: Yes = False,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Give up the missing jobs of a key and go on after them. One that still comes is dead-lettered."""
+    from jobkit.cli.session import Session, confirm
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    gap = session.call(lambda planes: _standing_still(planes.inspection, type, key))
+    if before <= gap.expected:
+        raise ConfigurationError(f"--before {before} gives nothing up: {type}/{key} waits for sequence {gap.expected}")
+    given_up = f"sequence {gap.expected}" if before == gap.expected + 1 else f"sequences {gap.expected} to {before - 1}"
+    confirm(f"Give up {given_up} of {type}/{key} for good?", yes=yes)
+    resumed = session.call(lambda planes: _skip(planes.inspection, type, key, before))
+    if as_json:
+        session.out.document({"type": type, "key": key, "before": before, "resumed": resumed})
+    else:
+        session.out.note(f"{type}/{key} goes on with sequence {before}; {_jobs(resumed)} resumed")
+
+
+async def _standing_still(inspection: Inspection, type: str, key: str) -> ParkedKey:
+    """Return the key's gap. Raises `JobkitError` where it has none: skipping on a mistyped key would harm it."""
+    for gap in await inspection.gaps():
+        if (gap.type, gap.key) == (type, key):
+            return gap
+    raise JobkitError(f"{type}/{key} does not stand still; `jobkit gaps list` shows which keys do")
+
+
+async def _resume(inspection: Inspection, type: str, key: str) -> int:
+    await _standing_still(inspection, type, key)
+    return await inspection.resume_gap(type, key)
+
+
+async def _skip(inspection: Inspection, type: str, key: str, before: int) -> int:
+    try:
+        return await inspection.skip_gap(type, key, before=before)
+    except ValueError as error:
+        raise ConfigurationError(f"--before {before}: {error}") from error
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"

@@ -1,0 +1,49 @@
+"""`jobkit leases`: who may work now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.options import AsJson, EnvFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobkit.ports.coordinator import LeaseInfo, Member
+    from jobkit.ports.planes import Planes
+
+
+def leases(
+    context: typer.Context,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only leases whose resource starts with this: `leader/`, or `TYPE/`.")
+    ] = "",
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """List the live leases and the live workers."""
+    from jobkit.cli.records import LEASE_HEADINGS, WORKER_HEADINGS, lease_json, lease_row, member_json
+    from jobkit.cli.session import Session
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    held, members = session.call(lambda planes: _ask(planes, prefix))
+    if as_json:
+        session.out.document(
+            {"leases": [lease_json(one) for one in held], "workers": [member_json(one) for one in members]}
+        )
+        return
+    if held:
+        session.out.table(LEASE_HEADINGS, [lease_row(one) for one in held], whole="RESOURCE", right="TOKEN")
+    else:
+        session.out.note("no live leases" if not prefix else f"no live leases under {prefix!r}")
+    if members:
+        session.out.text("")
+        session.out.table(WORKER_HEADINGS, [(one.owner, ", ".join(one.types)) for one in members], whole="WORKER")
+    else:
+        session.out.note("no live workers; start one with `jobkit worker`")
+
+
+async def _ask(planes: Planes, prefix: str) -> tuple[Sequence[LeaseInfo], Sequence[Member]]:
+    return await planes.coordinator.leases(prefix), await planes.coordinator.members()

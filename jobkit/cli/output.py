@@ -1,0 +1,120 @@
+"""What commands print: data on stdout, words about it on stderr.
+
+Nothing is coloured or cut to a width unless stdout is a terminal; JSON is never coloured. Text that came from
+outside (keys, messages, errors) is shown with its control characters written out, so that it cannot drive a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Where there is no terminal whose width matters, a table is as wide as what it holds.
+_UNLIMITED_COLUMNS = 10_000
+
+
+class Output:
+    """One command's output, as text or as JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def document(self, value: Any) -> None:
+        """Print one JSON document."""
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+    def line(self, value: Any) -> None:
+        """Print one JSON line and flush it: somebody may be reading along."""
+        sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
+
+    def text(self, text: str) -> None:
+        """Print text as it is, with a line break after it."""
+        sys.stdout.write(text + "\n")
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, whole: str, right: str = "") -> None:
+        """Print a table. On a narrow terminal all columns but the one headed `whole` may be cut.
+
+        `right` names the columns, separated by blanks, that are aligned to the right.
+        """
+        shown = [[plain(cell) for cell in row] for row in rows]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for index, heading in enumerate(headings):
+            widest = max((len(row[index]) for row in shown), default=0)
+            table.add_column(
+                heading,
+                justify="right" if heading in right.split() else "left",
+                min_width=widest if heading == whole else None,
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+        for row in shown:
+            table.add_row(*(Text(cell) for cell in row))
+        terminal().print(table)
+
+    def fields(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Print names and values, one pair a line, values in one column."""
+        listed = [(name, plain(value)) for name, value in pairs]
+        width = max((len(name) for name, _ in listed), default=0)
+        console = terminal()
+        for name, value in listed:
+            line = Text(f"{name:<{width}}  ", style="bold")
+            line.append(value, style="not bold")
+            console.print(line, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Say something about the output, on stderr."""
+        terminal(stderr=True).print(Text(plain(text)), soft_wrap=True)
+
+
+class _PipeConsole(Console):
+    """A console that leaves a closed pipe to the one place that knows what to do about it."""
+
+    def on_broken_pipe(self) -> None:
+        # Called while the BrokenPipeError is being handled.
+        raise
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr, as that is right now."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _UNLIMITED_COLUMNS
+    return _PipeConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """Return `text` with line breaks, terminal commands and other characters that do not print written out."""
+    if text.isprintable():
+        return text
+    return "".join(part if part.isprintable() else _escaped(part) for part in text)
+
+
+def age(seconds: float) -> str:
+    """Return a span of time as people say it, in its largest unit: `12s`, `5m`, `3h`, `9d`."""
+    whole = max(0, int(seconds))
+    for size, unit, until in ((1, "s", 60), (60, "m", 3600), (3600, "h", 172_800)):
+        if whole < until:
+            return f"{whole // size}{unit}"
+    return f"{whole // 86_400}d"
+
+
+def moment(at: float | None, now: float) -> str:
+    """Return a Unix time as age and date: `5m ago (2026-05-06 07:08:09Z)`; `-` where there is none."""
+    if at is None:
+        return "-"
+    date = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{age(now - at)} ago ({date})"
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character) or (
+        f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    )

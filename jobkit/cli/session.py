@@ -1,0 +1,116 @@
+"""What a command works with: its settings, its output, and the planes for as long as it asks them something.
+
+It keeps no connection open between two calls, and no call outlives its time limit: a command never hangs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import typer
+
+from jobkit.backends.connect import open_planes
+from jobkit.cli.failures import Declined, NoAnswer
+from jobkit.cli.options import globals_of
+from jobkit.cli.output import Output
+from jobkit.clock import Clock, SystemClock
+from jobkit.errors import ConfigurationError
+from jobkit.logs import configure_logging
+from jobkit.plugins import Registry, load_plugins
+from jobkit.ports.planes import Planes
+from jobkit.settings import Settings, load_settings
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+# A command that only asks or changes something small is done in well under a second; this is for a bad day.
+LIMIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of one command."""
+
+    settings: Settings
+    clock: Clock
+    out: Output
+
+    @classmethod
+    def begin(
+        cls,
+        context: typer.Context,
+        env_files: Sequence[Path] | None,
+        *,
+        as_json: bool = False,
+        log_at_least: str = "warning",
+    ) -> Session:
+        """Load the settings, those files last that were named last, and set up logging.
+
+        Raises `ConfigurationError` where a setting is wrong.
+        """
+        said = globals_of(context)
+        settings = load_settings((*said.env_files, *(env_files or ())))
+        verbose = said.debug or settings.log_level == "debug"
+        logged = settings.model_copy(update={"log_level": "debug"}) if said.debug else settings
+        configure_logging(logged, at_least="debug" if verbose else log_at_least)
+        return cls(settings, SystemClock(), Output(as_json=as_json))
+
+    def registry(self) -> Registry:
+        """Return the processors there are. Raises `ConfigurationError` where a plugin does not load."""
+        return load_plugins(self.settings.plugins, max_payload_bytes=self.settings.max_payload_bytes)
+
+    def call(self, ask: Callable[[Planes], Awaitable[T]], *, limit: float | None = LIMIT_SECONDS) -> T:
+        """Open the planes, return what `ask` returns of them, and close them again.
+
+        Raises `NoAnswer` after `limit` seconds, and what opening and asking raise.
+        """
+
+        async def opened() -> T:
+            with within(limit):
+                async with open_planes(self.settings, self.clock) as planes:
+                    return await ask(planes)
+
+        return anyio.run(opened)
+
+    def for_each(self, items: Sequence[Item], do: Callable[[Planes, Item], Awaitable[T]]) -> list[T]:
+        """Do something with each item, one after another, each within the limit of one `call`; return the answers."""
+
+        async def opened(planes: Planes) -> list[T]:
+            answers = []
+            for item in items:
+                with within():
+                    answers.append(await do(planes, item))
+            return answers
+
+        return self.call(opened, limit=None)
+
+
+@contextmanager
+def within(seconds: float | None = LIMIT_SECONDS) -> Iterator[None]:
+    """Raise `NoAnswer` where the block takes longer than `seconds`."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as error:
+        raise NoAnswer(
+            f"no answer from the backends within {seconds:g} s; `jobkit doctor` shows which of them is in trouble"
+        ) from error
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return where the user says yes, on the terminal or by `--yes`.
+
+    Raises `ConfigurationError` where there is no terminal to ask on, `Declined` where the answer is no.
+    """
+    if yes:
+        return
+    if not os.isatty(0):
+        raise ConfigurationError(f"{question}\nThere is no terminal to ask on; say --yes to do it.")
+    if not typer.confirm(question, err=True):
+        raise Declined("not confirmed; nothing was changed")

@@ -1,0 +1,185 @@
+"""Logging: one pipeline for structlog and the standard library, set up once by whoever owns the process.
+
+It promises no delivery: a line goes to stderr, and keeping it is the job of whatever reads that. Importing this
+module changes nothing; a program that embeds jobkit and logs in its own way never calls `configure_logging`.
+
+An event is a short plain sentence, what it is about follows as fields:
+`log.warning("lease lost", resource=..., token=...)`. Whoever works on a job binds `job`, `key`, `token` and
+`partition` once (`structlog.contextvars.bound_contextvars` or `log.bind`); a trace and span are added where there
+is a current one. Levels below the one configured cost one call that does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from jobkit.settings import Settings
+
+LEVELS: Mapping[str, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+# Loggers of libraries that say at "info" what nobody needs at that level: a line for each probe of a health port.
+_CHATTY = ("uvicorn.access",)
+_UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+# The only list ever given to structlog. A logger keeps the list that it was first used with, so a second call of
+# `configure_logging` has to change this one in place to reach the loggers there are.
+_processors: list[Processor] = []
+
+
+def configure_logging(settings: Settings, *, at_least: str = "debug", stream: TextIO | None = None) -> None:
+    """Send what structlog and the standard library log to stderr, as `settings` say. May be called again.
+
+    `at_least` is the lowest level that is let through whatever `log_level` says. `stream` replaces stderr.
+    """
+    level = max(LEVELS[settings.log_level], LEVELS[at_least])
+    renderer = _renderer(settings.log_format, stream or sys.stderr)
+    shared = _shared()
+    _processors[:] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared, *renderer]
+    structlog.configure(
+        processors=_processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_LineWriterFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    foreign = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _logger_name, *shared]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=foreign, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
+    )
+    _configure_standard_library(level, formatter, stream)
+
+
+class LineWriter:
+    """Writes whole lines to one stream, or to whatever `sys.stderr` is at that moment."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """Write `message` as one line, in one call, so that lines of several threads do not mix."""
+        stream = self._stream or sys.stderr
+        stream.write(message + "\n")
+        stream.flush()
+
+    log = debug = info = warning = warn = error = exception = critical = fatal = failure = err = msg
+
+
+class _LineWriterFactory:
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def __call__(self, *_names: object) -> LineWriter:
+        return LineWriter(self._stream)
+
+
+class _Handler(logging.Handler):
+    """The standard library's way to the same stream; its type marks the handler as ours."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.msg(self.format(record))
+        except Exception:  # noqa: BLE001  (a handler must never raise into whoever logs; this reports on stderr)
+            self.handleError(record)
+
+
+def _configure_standard_library(level: int, formatter: logging.Formatter, stream: TextIO | None) -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _Handler):
+            root.removeHandler(handler)
+    ours = _Handler(LineWriter(stream))
+    ours.setFormatter(formatter)
+    root.addHandler(ours)
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    for name in _UVICORN:
+        # Uvicorn brings handlers of its own, which would say each line twice and in another format.
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
+
+
+def _shared() -> list[Processor]:
+    """Return what every event goes through, whoever logged it."""
+    return [
+        _add_trace,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _renderer(format: str, stream: TextIO) -> list[Processor]:
+    """Return the processors that make the line."""
+    if format == "text" or (format == "auto" and stream.isatty()):
+        colors = stream.isatty() and not os.environ.get("NO_COLOR")
+        # The plain traceback: a prettier one shows local variables, and with them whatever secret they hold.
+        formatter = structlog.dev.plain_traceback
+        return [
+            _short_time,
+            _printable,
+            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=formatter, sort_keys=False),
+        ]
+    return [structlog.processors.format_exc_info, _head_first, structlog.processors.JSONRenderer(default=_jsonable)]
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Name the current span, so that a log line leads to its trace."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
+    return event
+
+
+def _logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say which library is speaking; jobkit's own events need no name."""
+    record = event.get("_record")
+    if isinstance(record, logging.LogRecord):
+        event["logger"] = record.name
+    return event
+
+
+def _short_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Cut the time to milliseconds: `2026-05-06T07:08:09.123Z`."""
+    event["timestamp"] = f"{event['timestamp'][:23]}Z"
+    return event
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep each field on its line: a key or an error from outside may hold line breaks and terminal commands."""
+    for field, value in event.items():
+        if isinstance(value, str) and field not in ("exception", "stack") and not value.isprintable():
+            event[field] = "".join(part if part.isprintable() else f"\\u{ord(part):04x}" for part in value.rstrip())
+    return event
+
+
+def _head_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Begin each JSON line with what the eye looks for."""
+    head = {"timestamp": event["timestamp"], "level": event["level"], "event": event["event"]}
+    return {**head, **event}
+
+
+def _jsonable(value: Any) -> Any:
+    """Return something that JSON can say for a field that it cannot; a secret says only that it is one."""
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
