@@ -1,0 +1,51 @@
+"""The demo: workers transcode real video, one is killed in the middle of a job, and every job commits exactly once.
+
+It is no test of jobkit and uses none of its insides: it runs the `jobkit` command in processes of their own, as a
+user would, and judges by what that prints. Run it from the project's folder: `python -m workers.transcode.demo`.
+All it makes lies in `demo-out/`, which each run starts afresh.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from rich.text import Text
+
+from workers.transcode.demo.clips import CLIPS
+from workers.transcode.demo.processes import DemoFailed, Jobkit
+from workers.transcode.demo.run import ENV_FILE, Demo
+from workers.transcode.demo.screen import Screen
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    # The environment wins over the demo's file, and a user's own may name a database that is no playground.
+    for name in [name for name in os.environ if name.startswith("JOBKIT_") and name != "JOBKIT_TRANSCODE_FFMPEG"]:
+        del os.environ[name]
+    # Ctrl-C raises by itself; a demo that is told to end by other means leaves no workers behind, either.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    screen = Screen()
+    try:
+        Demo(screen, Jobkit(ENV_FILE)).run()
+    except DemoFailed as error:
+        screen.console.print(Text(f"\nFAILED: {error}", "bold red"))
+        return 1
+    except KeyboardInterrupt:
+        screen.console.print("interrupted; the workers were ended")
+        return 130
+    screen.console.print()
+    screen.say(f"OK: {len(CLIPS)} videos, each committed exactly once, though a worker was killed.", "bold green")
+    return 0
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The processes of the demo: `jobkit` commands, workers, and making sure that none of them is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# How long a worker that was told to end at once may take.
+_END_SECONDS = 10.0
+
+
+class DemoFailed(Exception):
+    """Something is not as it should be; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """One `jobkit worker`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def require_running(self) -> None:
+        """Raise `DemoFailed` where it ended by itself."""
+        if self.process.poll() is not None:
+            raise DemoFailed(f"{self.name} ended with exit code {self.process.returncode}\n{tail(self.log)}")
+
+
+class Jobkit:
+    """The `jobkit` command with the settings of one file. The environment wins over it, so it must name no others."""
+
+    def __init__(self, env_file: Path) -> None:
+        if not env_file.is_file():
+            raise DemoFailed(f"{env_file} is not here: run the demo from the project's folder")
+        self._command = [sys.executable, "-m", "jobkit", "--env-file", str(env_file)]
+
+    def run(self, *arguments: str) -> str:
+        """Run a command and return what it printed. Raises `DemoFailed` where it fails."""
+        done = self.attempt(*arguments)
+        if done.returncode != 0:
+            said = f"{done.stdout}{done.stderr}"
+            raise DemoFailed(f"jobkit {arguments[0]} ended with exit code {done.returncode}:\n{said}")
+        return done.stdout
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, however it ends."""
+        return subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
+
+    def start_worker(self, name: str, logs: Path) -> WorkerProcess:
+        """Start a worker, with its log in a file of that name."""
+        log = logs / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*self._command, "worker", "transcode"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is meant for the demo, which ends its workers itself.
+                start_new_session=True,
+            )
+        return WorkerProcess(name, process, log)
+
+
+@contextmanager
+def running_workers(jobkit: Jobkit, count: int, logs: Path) -> Iterator[list[WorkerProcess]]:
+    """Run workers during the block; whatever happens, none of them is left behind."""
+    workers: list[WorkerProcess] = []
+    try:
+        while len(workers) < count:
+            workers.append(jobkit.start_worker(f"worker-{len(workers) + 1}", logs))
+        yield workers
+    finally:
+        end_at_once([worker.process for worker in workers])
+
+
+def end_at_once(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End workers without waiting for their jobs: each is told twice, which cancels what it runs, then killed."""
+    for _ in range(2):
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        if running:
+            # Signals that are sent at once may arrive as one.
+            time.sleep(0.3)
+    deadline = time.monotonic() + _END_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes whose parent is `pid`; none where the system has no /proc to tell."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        state, parent = _state_and_parent(int(directory.name))
+        if parent == pid and state != "Z":
+            found.append(int(directory.name))
+    return found
+
+
+def ffmpegs_within(directory: Path) -> list[int]:
+    """Return the ffmpeg processes that work in a folder below `directory`; none where there is no /proc to tell."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_ffmpeg = (process / "comm").read_text().startswith("ffmpeg")
+            if is_ffmpeg and (process / "cwd").readlink().is_relative_to(directory.resolve()):
+                found.append(int(process.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or is somebody else's
+    return found
+
+
+def pids(numbers: Sequence[int]) -> str:
+    """Return process ids for a message."""
+    return "pid " + ", ".join(map(str, numbers))
+
+
+def await_gone(numbers: Sequence[int], seconds: float = 5.0) -> list[int]:
+    """Return which of the processes still run after `seconds`; those are killed."""
+    deadline = time.monotonic() + seconds
+    while (left := [pid for pid in numbers if _runs(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def _runs(pid: int) -> bool:
+    return _state_and_parent(pid)[0] not in ("", "Z")
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """Return a process's state letter and its parent; "" and 0 where it is gone."""
+    try:
+        # The name, in parentheses, may hold anything; state and parent follow it.
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
+    return fields[0], int(fields[1])
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Return the last lines of a worker's log."""
+    return "\n".join([f"{log} ends:", *log.read_text(errors="replace").splitlines()[-lines:]])

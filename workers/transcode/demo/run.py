@@ -1,0 +1,179 @@
+"""One run of the demo, from the sources to the verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from workers.transcode.demo.clips import CLIPS, LONG, Clip, make_clips
+from workers.transcode.demo.jobs import JobView, Kill, is_victim, job_views, pid_of, problems_of, table_of
+from workers.transcode.demo.processes import (
+    DemoFailed,
+    Jobkit,
+    WorkerProcess,
+    await_gone,
+    children_of,
+    ffmpegs_within,
+    pids,
+    running_workers,
+    tail,
+)
+from workers.transcode.demo.screen import Screen
+from workers.transcode.errors import FfmpegFailed
+
+OUT = Path("demo-out")
+SOURCES = OUT / "sources"
+LOGS = OUT / "logs"
+ENV_FILE = Path("configs/demo.env")
+WORKERS = 3
+# As configs/demo.env says.
+PARTITIONS = 6
+
+# The whole demo; where it takes longer than this, something is stuck.
+LIMIT_SECONDS = 170.0
+POLL_SECONDS = 0.5
+# Longer than configs/demo.env lets a worker drain.
+EXIT_SECONDS = 45.0
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, screen: Screen, jobkit: Jobkit) -> None:
+        self._screen = screen
+        self._jobkit = jobkit
+        self._deadline = time.monotonic() + LIMIT_SECONDS
+        self._names: dict[int, str] = {}
+        self._kill: Kill | None = None
+
+    def run(self) -> None:
+        """Run everything. Raises `DemoFailed`."""
+        self._make_sources()
+        with running_workers(self._jobkit, WORKERS, LOGS) as workers:
+            self._names = {worker.process.pid: worker.name for worker in workers}
+            self._await_shares(workers)
+            submitted = [self._submit(clip) for clip in CLIPS]
+            with self._screen.moving():
+                jobs = self._watch(workers)
+            self._submit_again(LONG, submitted[-1])
+            self._drain(workers)
+        self._conclude(jobs, submitted)
+
+    def _make_sources(self) -> None:
+        shutil.rmtree(OUT, ignore_errors=True)
+        for directory in (SOURCES, LOGS):
+            directory.mkdir(parents=True)
+        self._screen.say(f"making {len(CLIPS)} videos in {SOURCES}/ from ffmpeg's test sources")
+        try:
+            anyio.run(make_clips, SOURCES)
+        except FfmpegFailed as error:
+            raise DemoFailed(str(error)) from error
+        except subprocess.CalledProcessError as error:
+            raise DemoFailed(f"ffmpeg made no video: {error.stderr.decode(errors='replace')}") from error
+        for clip in CLIPS:
+            self._screen.say(f"  {clip.name}: {clip}")
+
+    def _await_shares(self, workers: Sequence[WorkerProcess]) -> None:
+        """Wait until every partition is led and every worker leads some."""
+        started = ", ".join(f"{worker.name} (pid {worker.process.pid})" for worker in workers)
+        self._screen.say(f"started {started}")
+        while True:
+            self._require_time("the workers share the partitions")
+            for worker in workers:
+                worker.require_running()
+            leases = json.loads(self._jobkit.run("leases", "--prefix", "leader/", "--json"))["leases"]
+            leading = [self._name(lease["owner"]) for lease in leases]
+            if set(leading) == set(self._names.values()) and len(leading) == PARTITIONS:
+                break
+            time.sleep(POLL_SECONDS)
+        shares = ", ".join(f"{worker.name} {leading.count(worker.name)}" for worker in workers)
+        self._screen.say(f"the workers share the {PARTITIONS} partitions of the job type: {shares}")
+
+    def _submit(self, clip: Clip) -> str:
+        payload = json.dumps({"video_id": clip.name, "source": clip.file})
+        submission = json.loads(self._jobkit.run("submit", "transcode", "--payload", payload, "--json"))
+        self._screen.say(f"submitted {clip.name}: job {submission['id']}")
+        return str(submission["id"])
+
+    def _submit_again(self, clip: Clip, id: str) -> None:
+        payload = json.dumps({"video_id": clip.name, "source": clip.file})
+        again = json.loads(self._jobkit.run("submit", "transcode", "--payload", payload, "--id", id, "--json"))
+        if not again["known"]:
+            raise DemoFailed(f"job {id} was accepted twice")
+        self._screen.say(f"submitted {clip.name} again under the same id: known, nothing changed")
+
+    def _watch(self, workers: Sequence[WorkerProcess]) -> list[JobView]:
+        """Show the jobs until all have ended, and kill on the way."""
+        while True:
+            self._require_time("all jobs have ended")
+            jobs = job_views(self._jobkit.run("jobs", "--type", "transcode", "--json"))
+            self._screen.show(jobs, self._names, self._kill)
+            for worker in workers:
+                if self._kill is None or worker.name != self._kill.worker:
+                    worker.require_running()
+            victim = next((job for job in jobs if is_victim(job)), None)
+            if self._kill is None and victim is not None:
+                self._kill_worker_of(victim, workers)
+            if all(job.state in ("committed", "dead", "parked") for job in jobs):
+                return jobs
+            time.sleep(POLL_SECONDS)
+
+    def _kill_worker_of(self, job: JobView, workers: Sequence[WorkerProcess]) -> None:
+        worker = next((worker for worker in workers if worker.process.pid == pid_of(job.owner)), None)
+        if worker is None:
+            raise DemoFailed(f"job {job.key} is run by {job.owner}, which is none of the demo's workers")
+        media = children_of(worker.process.pid)
+        worker.process.kill()
+        worker.process.wait()
+        self._kill = Kill(worker.name, job)
+        at = f"in the middle of {job.key}, {job.progress:.0%} done under token {job.token}"
+        self._screen.say(f"KILLED {worker.name} (SIGKILL to pid {worker.process.pid}) {at}", "bold red")
+        self._screen.say("nobody replaces it: the others take its work over once its leases have ended", "bold red")
+        if left := await_gone(media):
+            raise DemoFailed(f"{worker.name} was killed, but its ffmpeg goes on: {pids(left)}")
+
+    def _drain(self, workers: Sequence[WorkerProcess]) -> None:
+        """Tell the workers that are left to end, and require that they do so well."""
+        left = [worker for worker in workers if worker.process.poll() is None]
+        for worker in left:
+            worker.process.send_signal(signal.SIGTERM)
+        for worker in left:
+            try:
+                code = worker.process.wait(EXIT_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise DemoFailed(f"{worker.name} did not end within {EXIT_SECONDS:g} s\n{tail(worker.log)}") from error
+            if code != 0:
+                raise DemoFailed(f"{worker.name} drained, but ended with exit code {code}\n{tail(worker.log)}")
+        self._screen.say(f"SIGTERM to the {len(left)} workers that are left: drained, exit code 0")
+
+    def _conclude(self, jobs: Sequence[JobView], submitted: Sequence[str]) -> None:
+        """Show what came of it. Raises `DemoFailed` where anything is wrong."""
+        read = json.loads(self._jobkit.attempt("verify", "--json").stdout)
+        problems = problems_of(jobs, submitted, self._kill)
+        if read["entries"] > len(submitted):
+            problems.append(f"{len(submitted)} jobs left {read['entries']} entries in the logs of their keys")
+        if orphans := ffmpegs_within(OUT):
+            problems.append(f"all workers have ended, but ffmpeg goes on: {pids(orphans)}")
+        verify = self._jobkit.attempt("verify")
+        if verify.returncode != 0:
+            problems.append(f"jobkit verify ended with exit code {verify.returncode}")
+        self._screen.console.print()
+        self._screen.console.print(table_of(jobs, self._names, self._kill))
+        self._screen.console.print()
+        self._screen.console.print(f"$ jobkit --env-file {ENV_FILE} verify\n{verify.stdout}{verify.stderr}".rstrip())
+        if problems:
+            raise DemoFailed("\n".join(problems))
+
+    def _name(self, owner: str) -> str:
+        return self._names.get(pid_of(owner) or 0, owner)
+
+    def _require_time(self, what: str) -> None:
+        if time.monotonic() >= self._deadline:
+            raise DemoFailed(f"not within {LIMIT_SECONDS:g} s: {what}; the workers' logs are in {LOGS}/")

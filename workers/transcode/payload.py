@@ -1,0 +1,81 @@
+"""What a transcode job takes and what it returns."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from jobkit import Payload, Result
+from workers.transcode.ladder import checked_ladder
+
+
+class Transcode(Payload):
+    """One video to make renditions of. Jobs of the same `video_id` run one after another.
+
+    `source` is a path or a `file://` URL within the worker's source roots; a relative path is looked for in each
+    root. `ladder` are the shorter sides of the renditions in pixels, None is the worker's own ladder. `poster_at`
+    is where in the video the poster is taken, None is a tenth into it; past the end it is the last frame.
+    """
+
+    video_id: Annotated[str, Field(min_length=1, max_length=200)]
+    source: Annotated[str, Field(min_length=1, max_length=4096)]
+    ladder: tuple[int, ...] | None = None
+    hls: bool = True
+    poster_at: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+
+    @field_validator("ladder")
+    @classmethod
+    def _usable(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if value is None else checked_ladder(value)
+
+
+class SourceInfo(Result):
+    """What the source was found to be. `width` and `height` are as it is shown: upright, with square pixels.
+
+    `rotation` is by how many degrees clockwise players were told to turn it; `duration` is in seconds, `size` in bytes.
+    """
+
+    container: str
+    size: int
+    duration: float
+    width: int
+    height: int
+    rotation: int
+    frame_rate: float
+    video_codec: str
+    audio_codec: str | None
+    audio_channels: int | None
+    sample_rate: int | None
+
+
+class Rendition(Result):
+    """One MP4 file. `duration` is in seconds, `size` in bytes; `blob` is its name among the job's blobs.
+
+    `codecs` is what goes into a MIME type (RFC 6381); `playlist` is the blob of its HLS media playlist.
+    """
+
+    name: str
+    width: int
+    height: int
+    frame_rate: float
+    video_codec: str
+    audio_codec: str | None
+    audio_channels: int | None
+    codecs: str
+    duration: float
+    size: int
+    blob: str
+    playlist: str | None
+
+
+class TranscodeResult(Result):
+    """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own."""
+
+    video_id: str
+    duration: float
+    source: SourceInfo
+    renditions: tuple[Rendition, ...]
+    hls_master: str | None
+    poster: str

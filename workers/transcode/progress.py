@@ -1,0 +1,55 @@
+"""How far a job is: what ffmpeg says of itself, and how the steps add up to one fraction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FfmpegProgress:
+    """Reads the stream that `-progress` writes: lines of `key=value`, in blocks that end with `progress=...`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._block: dict[str, str] = {}
+        self._latest: tuple[str, ...] = ()
+
+    def feed(self, line: str) -> bool:
+        """Take in one line; tell whether it ended a block that shows progress since the one before.
+
+        ffmpeg writes blocks also while nothing happens: only a change is progress.
+        """
+        key, _, value = line.strip().partition("=")
+        self._block[key] = value
+        if key != "progress":
+            return False
+        block, self._block = self._block, {}
+        # Named "ms" in older versions, which meant microseconds as well.
+        stamp = block.get("out_time_us", block.get("out_time_ms", ""))
+        # "N/A" until the first packet is written; negative where sound starts before the pictures.
+        if stamp.removeprefix("-").isdigit():
+            self.seconds = max(self.seconds, int(stamp) / 1_000_000)
+        latest = (block.get("frame", ""), stamp, block.get("total_size", ""), value)
+        moved = latest != self._latest
+        self._latest = latest
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a job, from fraction `start` of the whole to fraction `end`."""
+
+    start: float
+    end: float
+    message: str
+
+    def at(self, fraction: float) -> float:
+        """Return the fraction of the whole job at `fraction` of this step."""
+        return self.start + (self.end - self.start) * min(max(fraction, 0.0), 1.0)
+
+
+# Shares of the time that a job of some minutes takes; encoding is nearly all of it.
+PROBE = Step(0.0, 0.02, "looking into the source")
+ENCODE = Step(0.02, 0.85, "encoding")
+PACKAGE = Step(0.85, 0.9, "packaging")
+VERIFY = Step(0.9, 0.98, "checking the outputs")
+STORE = Step(0.98, 1.0, "storing")

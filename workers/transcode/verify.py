@@ -1,0 +1,109 @@
+"""Is an output what was planned? Pure decisions on what the probing process found; each returns sentences.
+
+The probing process has decoded every output, from beginning to end and strictly, before anything here is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from workers.transcode.hls import MediaPlaylist, Variant
+from workers.transcode.ladder import Size
+from workers.transcode.media import AudioTrack, Media, VideoTrack
+from workers.transcode.probe import Unusable
+
+# How far the length of an output may be off: encoders pad sound, and the last picture's own length is often unknown.
+_TOLERANCE_SECONDS = 0.5
+_LONGEST_TOLERATED_GAP = 10.0
+# Segment lengths in a playlist are rounded.
+_PLAYLIST_TOLERANCE_SECONDS = 0.5
+
+
+def rendition_problems(found: Media | Unusable, size: Size, channels: int | None, source: Media) -> list[str]:
+    """Tell what is wrong with an MP4 rendition that should show `source` at `size`."""
+    if isinstance(found, Unusable):
+        return [f"it cannot be decoded ({found.problem})"]
+    video, problems = found.video, []
+    if (video.codec, video.pixel_format) != ("h264", "yuv420p") or video.profile is None:
+        problems.append(f"its video is {video.codec} {video.pixel_format}, not h264 yuv420p")
+    if Size(video.width, video.height) != size or video.shown != size:
+        problems.append(f"its pictures are {video.width}x{video.height}, not {size.width}x{size.height} and upright")
+    if video.decoded != video.packets:
+        problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
+    problems += _length_problems("video", video, source.video)
+    if (found.audio is None) != (source.audio is None):
+        problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
+    if found.audio is not None and source.audio is not None:
+        problems += _audio_problems(found.audio, channels)
+        problems += _length_problems("sound", found.audio, source.audio)
+    return problems
+
+
+def alignment_problems(renditions: Mapping[str, Media]) -> list[str]:
+    """Tell whether the renditions' keyframes fall together, so that a player can change between them."""
+    times = {name: media.video.keyframes for name, media in renditions.items()}
+    if len(set(times.values())) <= 1:
+        return []
+    return [f"keyframes of {', '.join(times)} do not fall together"]
+
+
+def package_problems(found: Media | Unusable, rendition: Media, playlist: MediaPlaylist) -> list[str]:
+    """Tell whether an HLS package holds exactly the packets of its rendition."""
+    if isinstance(found, Unusable):
+        return [f"it cannot be decoded ({found.problem})"]
+    problems = []
+    if found.video.sha256 != rendition.video.sha256:
+        problems.append("its video is not that of the rendition")
+    if (found.audio and found.audio.sha256) != (rendition.audio and rendition.audio.sha256):
+        problems.append("its sound is not that of the rendition")
+    if abs(playlist.duration - rendition.video.duration) > _PLAYLIST_TOLERANCE_SECONDS + _gap(rendition.video):
+        problems.append(f"its segments last {playlist.duration:.2f} s, not {rendition.video.duration:.2f} s")
+    return problems
+
+
+def poster_problems(found: Media | Unusable, size: Size) -> list[str]:
+    """Tell what is wrong with a poster that should be a JPEG of `size`."""
+    if isinstance(found, Unusable):
+        return [f"it cannot be decoded ({found.problem})"]
+    video = found.video
+    if (video.codec, Size(video.width, video.height), video.decoded) != ("mjpeg", size, 1):
+        return [f"it is {video.codec} of {video.width}x{video.height}, not a JPEG of {size.width}x{size.height}"]
+    return []
+
+
+def missing_files(base: Path, playlist: str, named: Sequence[str]) -> list[str]:
+    """Tell which files that a playlist names are not there, or are empty, or lie outside its own folder."""
+    folder = base / PurePosixPath(playlist).parent
+    problems = []
+    for name in named:
+        path = folder / name
+        if ":" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            problems.append(f"it names {name!r}, which is not a file beside it")
+        elif not path.is_file() or path.stat().st_size == 0:
+            problems.append(f"it names {name!r}, which is missing or empty")
+    return problems
+
+
+def master_problems(read: Sequence[Variant], written: Sequence[Variant]) -> list[str]:
+    """Tell whether a master playlist says, when read again, what was written."""
+    return [] if tuple(read) == tuple(written) else ["it does not list the renditions as they are"]
+
+
+def _audio_problems(audio: AudioTrack, channels: int | None) -> list[str]:
+    if (audio.codec, audio.profile, audio.channels) != ("aac", "LC", channels) or audio.decoded == 0:
+        return [
+            f"its sound is {audio.codec} {audio.profile} with {audio.channels} channels, not aac LC with {channels}"
+        ]
+    return []
+
+
+def _length_problems(what: str, found: VideoTrack | AudioTrack, source: VideoTrack | AudioTrack) -> list[str]:
+    if abs(found.duration - source.duration) <= _TOLERANCE_SECONDS + _gap(source):
+        return []
+    return [f"its {what} lasts {found.duration:.2f} s, that of the source {source.duration:.2f} s"]
+
+
+def _gap(track: VideoTrack | AudioTrack) -> float:
+    """Return how long the last picture may last: as long as the longest before it."""
+    return min(track.longest_gap, _LONGEST_TOLERATED_GAP)
