@@ -36,7 +36,7 @@ campaign: $(INSTALLED) ## Run many more simulated schedules than the tests do (S
 	$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000)
 
 demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of them
-	$(BIN)/python -m demo
+	$(BIN)/python -m workers.transcode.demo
 
 bench: $(INSTALLED) ## Measure jobs per second and latency on this machine
 	$(BIN)/jobkit bench

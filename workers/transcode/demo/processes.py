@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 # How long a worker that was told to end at once may take.
 _END_SECONDS = 10.0
@@ -99,56 +100,25 @@ def end_at_once(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the processes whose parent is `pid`; none where the system has no /proc to tell."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        state, parent = _state_and_parent(int(directory.name))
-        if parent == pid and state != "Z":
-            found.append(int(directory.name))
-    return found
+def ffmpegs_within(directory: Path) -> list[psutil.Process]:
+    """Return the ffmpeg processes that work in a folder below `directory`."""
+    inside = directory.resolve()
+    return [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        # Both are empty for a process that ended meanwhile, or is somebody else's.
+        if (process.info["name"] or "").startswith("ffmpeg")
+        and process.info["cwd"]
+        and Path(process.info["cwd"]).is_relative_to(inside)
+    ]
 
 
-def ffmpegs_within(directory: Path) -> list[int]:
-    """Return the ffmpeg processes that work in a folder below `directory`; none where there is no /proc to tell."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_ffmpeg = (process / "comm").read_text().startswith("ffmpeg")
-            if is_ffmpeg and (process / "cwd").readlink().is_relative_to(directory.resolve()):
-                found.append(int(process.name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended meanwhile, or is somebody else's
-    return found
-
-
-def pids(numbers: Sequence[int]) -> str:
-    """Return process ids for a message."""
-    return "pid " + ", ".join(map(str, numbers))
-
-
-def await_gone(numbers: Sequence[int], seconds: float = 5.0) -> list[int]:
-    """Return which of the processes still run after `seconds`; those are killed."""
-    deadline = time.monotonic() + seconds
-    while (left := [pid for pid in numbers if _runs(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    return left
-
-
-def _runs(pid: int) -> bool:
-    return _state_and_parent(pid)[0] not in ("", "Z")
-
-
-def _state_and_parent(pid: int) -> tuple[str, int]:
-    """Return a process's state letter and its parent; "" and 0 where it is gone."""
-    try:
-        # The name, in parentheses, may hold anything; state and parent follow it.
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return "", 0
-    return fields[0], int(fields[1])
+def end_those_left(processes: Sequence[psutil.Process], seconds: float = 5.0) -> list[int]:
+    """Give processes `seconds` to end by themselves; kill those that do not, and return their ids."""
+    _, left = psutil.wait_procs(processes, timeout=seconds)
+    for process in left:
+        process.kill()
+    return [process.pid for process in left]
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -1,0 +1,275 @@
+"""The demo's own judgement: it must see when what it shows did not happen. `make demo` runs the demo itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from dotenv import dotenv_values
+from rich.console import Console
+
+from jobkit.cli.records import job_json
+from jobkit.partition import partition_of
+from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.settings import Settings
+from workers.transcode.demo import run
+from workers.transcode.demo.clips import CLIPS, LONG
+from workers.transcode.demo.jobs import JobView, Kill, is_victim, job_views, pid_of, problems_of, table_of
+from workers.transcode.demo.processes import (
+    DemoFailed,
+    Jobkit,
+    WorkerProcess,
+    end_at_once,
+    end_those_left,
+    ffmpegs_within,
+)
+from workers.transcode.settings import TranscodeSettings
+
+_ROOT = Path(__file__).parents[2]
+_SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+_DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+
+
+def _committed(name: str, number: int) -> JobView:
+    return JobView(f"id-{name}", name, "committed", 1.0, "host:11:aa", number, 1, 0)
+
+
+@pytest.fixture
+def ended() -> list[JobView]:
+    """All jobs as they should be at the end: the long one was taken over from process 22."""
+    jobs = [_committed(clip.name, number) for number, clip in enumerate(CLIPS, start=1)]
+    return [replace(job, token=20, starts=2) if job.key == LONG.name else job for job in jobs]
+
+
+@pytest.fixture
+def kill() -> Kill:
+    return Kill("worker-2", JobView(f"id-{LONG.name}", LONG.name, "running", 0.4, "host:22:bb", 12, 1, 0))
+
+
+@pytest.fixture
+def ids(ended: list[JobView]) -> list[str]:
+    return [job.id for job in ended]
+
+
+def _with(jobs: list[JobView], name: str, **changes: object) -> list[JobView]:
+    return [replace(job, **changes) if job.key == name else job for job in jobs]  # type: ignore[arg-type]
+
+
+# ---- the verdict -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_wrong_when_every_job_committed_and_the_killed_one_was_taken_over(
+    ended: list[JobView], ids: list[str], kill: Kill
+) -> None:
+    assert problems_of(ended, ids, kill) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "problem"),
+    [
+        ("webcam", {"state": "dead"}, "webcam is dead"),
+        ("webcam", {"state": "running"}, "webcam is running"),
+        ("webcam", {"id": "another"}, "jobs were submitted"),
+        ("webcam", {"failures": 1}, "webcam failed"),
+        (LONG.name, {"owner": "host:22:bb"}, "not taken over"),
+        (LONG.name, {"token": 12}, "not above 12"),
+        (LONG.name, {"starts": 1}, "started 1 time"),
+    ],
+)
+def test_whatever_is_not_as_promised_is_a_problem(
+    ended: list[JobView], ids: list[str], kill: Kill, name: str, changes: dict[str, object], problem: str
+) -> None:
+    assert problem in " ".join(problems_of(_with(ended, name, **changes), ids, kill))
+
+
+def test_a_job_that_is_missing_is_a_problem(ended: list[JobView], ids: list[str], kill: Kill) -> None:
+    assert problems_of(ended[1:], ids, kill) == [f"{len(CLIPS)} jobs were submitted, but {len(CLIPS) - 1} are known"]
+
+
+def test_a_demo_without_a_kill_is_a_problem(ended: list[JobView], ids: list[str]) -> None:
+    assert "no worker was killed" in " ".join(problems_of(ended, ids, None))
+
+
+# ---- whom to kill ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "chosen"),
+    [
+        ({}, True),
+        ({"progress": 0.19}, False),
+        ({"progress": 0.9}, False),
+        ({"state": "queued"}, False),
+        ({"state": "committed"}, False),
+        ({"key": "webcam"}, False),
+    ],
+)
+def test_only_the_long_job_is_killed_and_only_in_its_middle(
+    kill: Kill, changes: dict[str, object], chosen: bool
+) -> None:
+    assert is_victim(replace(kill.job, **changes)) is chosen  # type: ignore[arg-type]
+
+
+def test_an_owner_names_its_process_even_where_the_host_has_colons() -> None:
+    assert pid_of("vm:4711:c0ffee00") == 4711
+    assert pid_of("fe80::1:4711:c0ffee00") == 4711
+    assert pid_of(None) is None
+
+
+# ---- what the command line says ----------------------------------------------------------------------------------
+
+
+def test_jobs_are_read_as_the_command_line_writes_them() -> None:
+    record = JobRecord(
+        id="a",
+        type="transcode",
+        key=LONG.name,
+        sequence=None,
+        state=JobState.RUNNING,
+        owner="host:22:bb",
+        token=12,
+        opens=2,
+        failures=(),
+        progress=0.4,
+        message="encoding",
+        result=None,
+        submitted_at=0.0,
+        started_at=1.0,
+        finished_at=None,
+    )
+    first = replace(record, id="b", key=CLIPS[0].name)
+    long, other = JobView("a", LONG.name, "running", 0.4, "host:22:bb", 12, 2, 0), CLIPS[0].name
+    assert job_views(json.dumps([job_json(record), job_json(first)])) == [replace(long, id="b", key=other), long]
+
+
+def test_the_table_says_who_took_over_from_whom(ended: list[JobView], kill: Kill) -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table_of(ended, {11: "worker-1", 22: "worker-2"}, kill))
+    (line,) = [line for line in console.export_text().splitlines() if LONG.name in line]
+    expected = "lecture committed 100% worker-1 20 2 taken over: worker-2 was killed at 40%, token 12"
+    assert line.split() == expected.split()
+
+
+def test_a_command_that_fails_ends_the_demo_with_what_it_said(tmp_path: Path) -> None:
+    settings = tmp_path / "demo.env"
+    settings.write_text("JOBKIT_STORE_URL=nowhere:\n")
+    with pytest.raises(DemoFailed, match=r"jobkit jobs ended with exit code 2(.|\n)*JOBKIT_STORE_URL"):
+        Jobkit(settings).run("jobs")
+
+
+def test_the_demo_says_where_to_run_it(tmp_path: Path) -> None:
+    with pytest.raises(DemoFailed, match="project's folder"):
+        Jobkit(tmp_path / "demo.env")
+
+
+# ---- its settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def demo_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in dotenv_values(_ROOT / run.ENV_FILE).items():
+        assert value is not None
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("demo_environment")
+def test_the_demos_settings_are_valid_and_say_what_the_demo_counts_on() -> None:
+    settings = Settings()
+    TranscodeSettings()
+    assert settings.partitions == run.PARTITIONS
+    assert settings.drain_seconds < run.EXIT_SECONDS
+    for url in (settings.broker_url, settings.coordinator_url, settings.store_url, settings.blobs_url):
+        assert f":{'///' if 'sqlite' in url.get_secret_value() else ''}{run.OUT}/" in url.get_secret_value()
+
+
+def test_each_video_lies_in_a_partition_of_its_own() -> None:
+    assert len({partition_of(clip.name, run.PARTITIONS) for clip in CLIPS}) == len(CLIPS)
+
+
+def test_the_long_video_is_longer_than_half_a_minute() -> None:
+    assert LONG.seconds > 30
+
+
+# ---- processes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    yield from _running(_SLEEPER)
+
+
+@pytest.fixture
+def deaf() -> Iterator[subprocess.Popen[bytes]]:
+    yield from _running([*_SLEEPER[:2], _DEAF + _SLEEPER[2]])
+
+
+def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_worker_that_is_told_to_end_is_gone_even_if_it_does_not_listen(
+    sleeper: subprocess.Popen[bytes], deaf: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.transcode.demo.processes._END_SECONDS", 0.1)
+    end_at_once([sleeper, deaf])
+    assert sleeper.returncode == -signal.SIGTERM
+    assert deaf.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_ended_by_itself_fails_the_demo_with_the_end_of_its_log(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text("first\nlast words\n")
+    worker = WorkerProcess("worker-1", sleeper, log)
+    worker.require_running()
+    sleeper.kill()
+    sleeper.wait()
+    with pytest.raises(DemoFailed, match=r"worker-1 ended with exit code -9\n(.|\n)*last words"):
+        worker.require_running()
+
+
+def test_what_a_killed_worker_leaves_behind_is_ended(sleeper: subprocess.Popen[bytes]) -> None:
+    process = psutil.Process(sleeper.pid)
+    assert end_those_left([process], seconds=0.1) == [sleeper.pid]
+    assert process.wait(10) == -signal.SIGKILL
+    assert end_those_left([process], seconds=0.1) == []
+
+
+def test_what_ends_by_itself_is_let_be(sleeper: subprocess.Popen[bytes]) -> None:
+    process = psutil.Process(sleeper.pid)
+    sleeper.terminate()
+    assert end_those_left([process], seconds=10) == []
+
+
+def test_an_ffmpeg_that_still_works_in_the_demos_folder_is_found(tmp_path: Path) -> None:
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    (tmp_path / "ffmpeg").symlink_to(sleep)
+    inside = tmp_path / "out" / "scratch"
+    inside.mkdir(parents=True)
+    with subprocess.Popen([tmp_path / "ffmpeg", "60"], cwd=inside) as process:
+        try:
+            deadline = time.monotonic() + 10
+            # Popen returns a moment before the process has its new name.
+            while not ffmpegs_within(tmp_path / "out") and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert [found.pid for found in ffmpegs_within(tmp_path / "out")] == [process.pid]
+            assert ffmpegs_within(tmp_path / "other") == []
+        finally:
+            process.kill()
+    assert ffmpegs_within(tmp_path / "out") == []
