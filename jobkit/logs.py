@@ -46,42 +46,51 @@ def configure_logging(settings: Settings, *, at_least: str = "debug", stream: Te
     """
     level = max(LEVELS[settings.log_level], LEVELS[at_least])
     renderer = _renderer(settings.log_format, stream or sys.stderr)
-    shared = _shared()
+    writer = LineWriter(stream)
+    shared = _shared(writer)
     _processors[:] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared, *renderer]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_LineWriterFactory(stream),
+        logger_factory=lambda *_names: writer,
         cache_logger_on_first_use=True,
     )
     foreign = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _logger_name, *shared]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=foreign, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
     )
-    _configure_standard_library(level, formatter, stream)
+    _configure_standard_library(level, formatter, writer)
 
 
 class LineWriter:
-    """Writes whole lines to one stream, or to whatever `sys.stderr` is at that moment."""
+    """Writes whole lines to one stream, or to whatever `sys.stderr` is at that moment.
+
+    It never raises: no job may fail because nobody can read along. Lines that could not be written are counted, and
+    the next one that can be says so, in `log_lines_lost`.
+    """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self.lost = 0
 
     def msg(self, message: str) -> None:
         """Write `message` as one line, in one call, so that lines of several threads do not mix."""
         stream = self._stream or sys.stderr
-        stream.write(message + "\n")
-        stream.flush()
+        try:
+            stream.write(message + "\n")
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # the reader is gone, the stream closed, or there is none
+            self.lost += 1
+        else:
+            self.lost = 0
 
     log = debug = info = warning = warn = error = exception = critical = fatal = failure = err = msg
 
-
-class _LineWriterFactory:
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-
-    def __call__(self, *_names: object) -> LineWriter:
-        return LineWriter(self._stream)
+    def note_lost(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Say with this event how many before it were lost."""
+        if self.lost:
+            event["log_lines_lost"] = self.lost
+        return event
 
 
 class _Handler(logging.Handler):
@@ -93,17 +102,19 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._writer.msg(self.format(record))
+            line = self.format(record)
         except Exception:  # noqa: BLE001  (a handler must never raise into whoever logs; this reports on stderr)
             self.handleError(record)
+        else:
+            self._writer.msg(line)
 
 
-def _configure_standard_library(level: int, formatter: logging.Formatter, stream: TextIO | None) -> None:
+def _configure_standard_library(level: int, formatter: logging.Formatter, writer: LineWriter) -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Handler):
             root.removeHandler(handler)
-    ours = _Handler(LineWriter(stream))
+    ours = _Handler(writer)
     ours.setFormatter(formatter)
     root.addHandler(ours)
     root.setLevel(level)
@@ -116,12 +127,13 @@ def _configure_standard_library(level: int, formatter: logging.Formatter, stream
         logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
 
 
-def _shared() -> list[Processor]:
+def _shared(writer: LineWriter) -> list[Processor]:
     """Return what every event goes through, whoever logged it."""
     return [
         _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        writer.note_lost,
     ]
 
 

@@ -96,23 +96,29 @@ async def check_plugins(load: Callable[[], Registry]) -> list[Finding]:
     return findings
 
 
-def check_clock(clock: Clock) -> list[Finding]:
-    """See that the wall clock can be believed, and that the other one goes forward."""
+def check_clock(settings: Settings, clock: Clock) -> list[Finding]:
+    """See that the wall clock can be believed, and that the other one goes forward.
+
+    Must be asked before the backends are opened, for they write to the files whose dates are looked at.
+    """
     part = "clock"
     first, second = clock.now(), clock.now()
     if second < first:
-        return [
-            Finding(part, Status.FAIL, "the machine's monotonic clock went backwards", "repair or replace the machine")
-        ]
+        backwards = "the machine's monotonic clock went backwards"
+        return [Finding(part, Status.FAIL, backwards, "repair or replace the machine")]
     if clock.wall() < _EARLIEST_SANE_WALL:
         return [
             Finding(part, Status.WARN, "the wall clock is set to before 2025", "set it; dates in records are wrong")
         ]
+    for path in map(Path, _databases(settings)):
+        if path.is_file() and path.stat().st_mtime > clock.wall() + _WALL_TOLERANCE_SECONDS:
+            ahead = f"{path} was written in the future: the wall clock was set back"
+            return [Finding(part, Status.WARN, ahead, "have the clock kept by NTP")]
     return [Finding(part, Status.OK, "the wall clock is plausible, and the monotonic one goes forward")]
 
 
-def check_sqlite(settings: Settings, clock: Clock) -> list[Finding]:
-    """Look at the database files behind the planes: journal mode and dates."""
+def check_sqlite(settings: Settings) -> list[Finding]:
+    """Look at the database files behind the planes."""
     findings = []
     for path, planes in _databases(settings).items():
         named = f"{path} ({', '.join(planes)})"
@@ -120,7 +126,7 @@ def check_sqlite(settings: Settings, clock: Clock) -> list[Finding]:
             forgets = f"{named} lives in memory: no other process sees it, and it is forgotten with this one"
             findings.append(Finding("sqlite", Status.WARN, forgets, "name a file: sqlite:///jobkit.db"))
         else:
-            findings += _database(path, named, clock)
+            findings.append(_database(path, named))
     return findings
 
 
@@ -134,23 +140,18 @@ def _databases(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def _database(path: str, named: str, clock: Clock) -> list[Finding]:
+def _database(path: str, named: str) -> Finding:
     try:
         # Through a connection of its own, so that it is the file that is asked, and not a cache.
         with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        status = Path(path).stat()
+        size = Path(path).stat().st_size
     except (sqlite3.Error, OSError) as error:
-        return [Finding("sqlite", Status.FAIL, f"{named} cannot be read: {error}", "restore it from a backup")]
-    what = f"{named}: journal mode {mode}, {_size(status.st_size)}"
+        return Finding("sqlite", Status.FAIL, f"{named} cannot be read: {error}", "restore it from a backup")
+    what = f"{named}: journal mode {mode}, {_size(size)}"
     if mode == "wal":
-        findings = [Finding("sqlite", Status.OK, what)]
-    else:
-        findings = [Finding("sqlite", Status.FAIL, what, "put it on a local disk, where journal mode wal works")]
-    if status.st_mtime > clock.wall() + _WALL_TOLERANCE_SECONDS:
-        ahead = f"{path} was written in the future: the wall clock was set back"
-        findings.append(Finding("clock", Status.WARN, ahead, "have the clock kept by NTP"))
-    return findings
+        return Finding("sqlite", Status.OK, what)
+    return Finding("sqlite", Status.FAIL, what, "put it on a local disk, where journal mode wal works")
 
 
 def check_disk(settings: Settings) -> list[Finding]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobkit.cli.output import Output
     from jobkit.cli.session import Session
 
-_COLORS = {"ok": "green", "warn": "yellow", "fail": "red", "unreachable": "red"}
+_STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unreachable": "bold red"}
 
 
 def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
@@ -51,18 +51,16 @@ def _examined(session: Session) -> list[Finding]:
     settings, clock = session.settings, session.clock
     findings = checks.check_versions()
     findings += anyio.run(checks.check_plugins, session.registry)
-    findings += checks.check_clock(clock)
+    findings += checks.check_clock(settings, clock)
     try:
         findings += session.call(lambda planes: checks.check_planes(planes, settings, clock))
     except JobkitError as error:
         return [*findings, checks.failed("backends", error)]
-    findings += checks.check_sqlite(settings, clock)
+    findings += checks.check_sqlite(settings)
     return findings + checks.check_disk(settings)
 
 
 def _report(findings: Sequence[Finding], out: Output) -> None:
-    from jobkit.cli.output import plain
-
     if out.as_json:
         from dataclasses import asdict
 
@@ -70,11 +68,16 @@ def _report(findings: Sequence[Finding], out: Output) -> None:
         healthy = not any(finding.status in bad for finding in findings)
         out.document({"healthy": healthy, "checks": [asdict(finding) for finding in findings]})
         return
+    from rich.text import Text
+
+    from jobkit.cli.output import plain, terminal
+
+    console = terminal()
     for finding in findings:
         status = "fail" if finding.status == "unreachable" else finding.status.value
-        typer.secho(f"{status:<4}", fg=_COLORS[finding.status], bold=True, nl=False)
         lines = [plain(line) for line in finding.what.splitlines()]
-        indent = "\n" + " " * 19
-        typer.echo(f"  {finding.part:<11}  {indent.join(lines)}")
         if finding.change:
-            typer.echo(f"{indent[1:]}-> {finding.change}")
+            lines.append(f"-> {finding.change}")
+        line = Text(f"{status:<6}", style=_STYLES[finding.status])
+        line.append(f"{finding.part:<13}" + f"\n{'':<19}".join(lines), style="none")
+        console.print(line, soft_wrap=True)

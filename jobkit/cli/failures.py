@@ -94,7 +94,9 @@ def most_telling(error: BaseException) -> BaseException:
 
 def say(message: str) -> None:
     """Write an error message to stderr; its further lines are indented under the first."""
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    # None leaves it to whether stderr is a terminal.
+    color = False if os.environ.get("NO_COLOR") else None
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True, color=color)
     typer.echo(message.replace("\n", "\n       "), err=True)
 
 

@@ -83,9 +83,9 @@ _TEST = '''\
 import asyncio
 
 import pytest
-
 from jobkit import Reject
 from jobkit.testing import run_job
+
 from $module import ${camel}Job, ${camel}Result, $module
 
 
@@ -103,7 +103,7 @@ def test_an_empty_document_is_rejected() -> None:
 _README = """\
 # $name
 
-A [jobkit](https://pypi.org/project/jobkit/) plugin with one job type, `$name`.
+A jobkit plugin with one job type, `$name`.
 
 Test it; nothing needs to be installed but jobkit and pytest:
 

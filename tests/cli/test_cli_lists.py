@@ -1,0 +1,168 @@
+"""`jobkit status`, `jobs` and `leases`: tables for people, documents for machines."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from jobkit.cli.app import app
+from jobkit.ports.coordinator import Member
+from jobkit.ports.planes import Planes
+from tests.cli.conftest import Shell
+from tests.cli.world import World
+
+
+def test_jobs_are_listed_latest_first(shell: Shell, world: World) -> None:
+    world.accepted("note", {"about": "tea"}, id="first")
+    second = world.accepted("note", {"about": "ale"}, id="second")
+    world.opened(second, progress=0.5, message="half")
+    result = shell("jobs")
+    assert result.exit_code == 0
+    heading, *rows = result.stdout.splitlines()
+    assert heading.split() == ["ID", "TYPE", "STATE", "DONE", "AGE", "KEY"]
+    assert [row.split()[:4] for row in rows] == [["second", "note", "running", "50%"], ["first", "note", "queued", "-"]]
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--type", "chapter"], {"c"}),
+        (["--key", "tea"], {"a"}),
+        (["--state", "committed"], {"b"}),
+        (["--limit", "1"], {"c"}),
+        (["--state", "dead"], set()),
+    ],
+)
+def test_jobs_can_be_filtered(shell: Shell, world: World, filters: list[str], found: set[str]) -> None:
+    world.accepted("note", {"about": "tea"}, id="a")
+    world.committed(world.accepted("note", {"about": "ale"}, id="b"))
+    world.accepted("chapter", {"about": "book"}, id="c")
+    result = shell("jobs", "--json", *filters)
+    assert {job["id"] for job in json.loads(result.stdout)} == found
+
+
+def test_a_list_that_was_cut_says_so(shell: Shell, world: World) -> None:
+    world.accepted("note", {"about": "tea"})
+    assert "--limit shows more" in shell("jobs", "--limit", "1").stderr
+
+
+def test_an_empty_list_is_said_on_stderr(shell: Shell) -> None:
+    result = shell("jobs")
+    assert (result.stdout, result.stderr) == ("", "no jobs\n")
+    assert shell("jobs", "--type", "note").stderr == "no such jobs\n"
+    assert shell("jobs", "--json").stdout == "[]\n"
+
+
+def test_status_shows_result_and_history(shell: Shell, world: World) -> None:
+    world.committed(world.accepted("note", {"about": "tea"}, id="t-1"), result=b'{"said":"milk"}')
+    lines = shell("status", "t-1").stdout.splitlines()
+    fields = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert fields["id"] == "t-1"
+    assert fields["state"] == "committed"
+    assert fields["result"] == '{"said": "milk"}'
+    assert fields["submitted"].startswith("0s ago (20")
+
+
+def test_status_of_a_dead_job_shows_its_failures_and_the_next_command(shell: Shell, world: World) -> None:
+    world.buried(world.accepted("note", {"about": "tea"}, id="t-1"), reason="gave up", error="ValueError: no milk")
+    shown = shell("status", "t-1").stdout
+    assert "attempt 1" in shown
+    assert "ValueError: no milk" in shown
+    assert "jobkit dead show t-1" in shown
+
+
+def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) -> None:
+    world.committed(world.accepted("note", {"about": "tea"}, id="t-1"), result=b'{"said":"milk"}')
+    before = time.time()
+    job = json.loads(shell("status", "t-1", "--json").stdout)
+    assert abs(job.pop("submitted_at") - before) < 60
+    assert job.pop("started_at") <= job.pop("finished_at")
+    assert job == {
+        "id": "t-1",
+        "type": "note",
+        "key": "tea",
+        "sequence": None,
+        "state": "committed",
+        "progress": 1.0,
+        "message": "",
+        "owner": "host:1:test",
+        "token": 7,
+        "opens": 1,
+        "failures": [],
+        "result": {"said": "milk"},
+    }
+
+
+def test_what_came_from_outside_cannot_drive_the_terminal(shell: Shell, world: World) -> None:
+    world.accepted("note", {"about": "\x1b[2J\nnice"}, id="t-1")
+    for words in (("jobs",), ("status", "t-1")):
+        shown = shell(*words).stdout
+        assert "\x1b" not in shown
+        assert "\\x1b[2J\\nnice" in shown
+
+
+def test_status_needs_no_plugin_that_loads(shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.accepted("note", {"about": "tea"}, id="t-1")
+    monkeypatch.setenv("JOBKIT_PLUGINS", "no_such_module")
+    assert shell("status", "t-1").exit_code == 0
+
+
+def _occupied(world: World) -> None:
+    async def occupy(planes: Planes) -> None:
+        await planes.coordinator.claim("leader/note/0", owner="host:1:a", nonce="n", ttl=60)
+        await planes.coordinator.claim("note/tea", owner="host:1:a", nonce="m", ttl=60)
+        await planes.coordinator.heartbeat(Member("host:1:a", ("note", "chapter")), ttl=60)
+
+    world.ask(occupy)
+
+
+def test_leases_and_workers_are_shown(shell: Shell, world: World) -> None:
+    _occupied(world)
+    shown = shell("leases").stdout
+    assert "leader/note/0" in shown
+    assert "note, chapter" in shown
+    some = json.loads(shell("leases", "--json", "--prefix", "leader/").stdout)
+    assert some["workers"] == [{"owner": "host:1:a", "types": ["note", "chapter"]}]
+    (lease,) = some["leases"]
+    assert 0 < lease.pop("remaining") <= 60
+    assert lease == {"resource": "leader/note/0", "owner": "host:1:a", "token": 1}
+
+
+def test_no_leases_and_no_workers_are_said_on_stderr(shell: Shell) -> None:
+    result = shell("leases")
+    assert result.stdout == ""
+    assert "no live leases" in result.stderr
+    assert "no live workers; start one with `jobkit worker`" in result.stderr
+
+
+@pytest.mark.parametrize("place", ["before", "after", "both"])
+def test_env_files_are_taken_before_and_after_the_command(shell: Shell, world: World, place: str) -> None:
+    world.accepted("note", {"about": "tea"}, id="t-1")
+    (world.directory / "moved.env").write_text("JOBKIT_STORE_URL=sqlite:///moved.db\n")
+    (world.directory / "back.env").write_text("JOBKIT_STORE_URL=sqlite:///jobkit.db\n")
+    words = {
+        "before": ["--env-file", "moved.env", "jobs", "--json"],
+        "after": ["jobs", "--json", "--env-file", "moved.env"],
+        "both": ["--env-file", "moved.env", "jobs", "--json", "--env-file", "back.env"],
+    }
+    found = json.loads(shell(*words[place]).stdout)
+    assert len(found) == (1 if place == "both" else 0)
+
+
+def test_every_command_that_shows_something_takes_json() -> None:
+    from typer.main import get_command
+
+    wordless = {"worker", "new-plugin", "reference"}
+    group = get_command(app)
+    commands = [*group.commands.items()]  # type: ignore[attr-defined]
+    for name in ("dead", "gaps", "config"):
+        commands.extend(group.commands[name].commands.items())  # type: ignore[attr-defined]
+    leaves = {name: command for name, command in commands if not hasattr(command, "commands")}
+    assert len(leaves) > 12
+    for name, command in leaves.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert name in wordless or "--json" in options, name
+        assert name in {"new-plugin", "reference"} or "--env-file" in options, name

@@ -1,0 +1,122 @@
+"""`jobkit submit`: the id alone on stdout, and with --wait the result; words about it on stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobkit.ports.inspection import JobState
+from tests.cli.conftest import Shell
+from tests.cli.world import World
+
+
+def test_stdout_is_the_id_alone(shell: Shell, world: World) -> None:
+    result = shell("submit", "note", "--payload", '{"about": "tea"}')
+    assert result.exit_code == 0
+    id = result.stdout.strip()
+    job = world.ask(lambda planes: planes.inspection.job(id))
+    assert job is not None
+    assert (job.type, job.key, job.state) == ("note", "tea", JobState.QUEUED)
+    assert result.stderr == f"job {id} (note/tea) submitted\n"
+
+
+def test_a_submitted_job_is_published_at_once(shell: Shell, world: World) -> None:
+    shell("submit", "note", "--payload", '{"about": "tea"}')
+    assert sum(depth.ready for depth in world.ask(lambda planes: planes.broker.depths())) == 1
+
+
+@pytest.mark.parametrize("payload", ["-", "@tea.json"])
+def test_the_payload_may_come_from_stdin_or_a_file(shell: Shell, tmp_path: Path, world: World, payload: str) -> None:
+    (tmp_path / "tea.json").write_text('{"about": "tea"}')
+    result = shell("submit", "note", "--payload", payload, "--key", "green", input='{"about": "tea"}')
+    job = world.ask(lambda planes: planes.inspection.job(result.stdout.strip()))
+    assert job is not None
+    assert job.key == "green"
+
+
+def test_json_tells_all_of_a_submission(shell: Shell) -> None:
+    words = ("submit", "chapter", "--payload", '{"about": "book"}', "--id", "one", "--json")
+    first, again = shell(*words), shell(*words)
+    expected = {"id": "one", "type": "chapter", "key": "book", "sequence": 1, "known": False, "published": True}
+    assert json.loads(first.stdout) == expected
+    assert json.loads(again.stdout) == {**expected, "known": True}
+    assert "was submitted before; nothing was changed" in again.stderr
+
+
+def test_wait_prints_the_result_of_a_job_that_is_done(shell: Shell, world: World) -> None:
+    world.committed(world.accepted("note", {"about": "tea"}, id="tea-1"), result=b'{"said":"milk first"}')
+    result = shell("submit", "note", "--payload", '{"about": "tea"}', "--id", "tea-1", "--wait")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"said": "milk first"}
+
+
+def test_wait_follows_a_job_to_its_result(shell: Shell, world: World) -> None:
+    with world.worker("note"):
+        payload = '{"about": "tea", "text": "milk first", "seconds": 1.2}'
+        result = shell("submit", "note", "--payload", payload, "--wait", "--timeout", "30")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == {"said": "milk first"}
+    assert "running" in result.stderr
+    assert result.stderr.endswith("committed 100% step 4\n")
+
+
+def test_wait_with_json_prints_a_line_for_each_change(shell: Shell, world: World) -> None:
+    with world.worker("note"):
+        result = shell("submit", "note", "--payload", '{"about": "tea", "seconds": 1.2}', "--wait", "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(lines) > 2
+    assert len({line["id"] for line in lines}) == 1
+    assert [line["progress"] for line in lines] == sorted(line["progress"] for line in lines)
+    assert lines[-1]["state"] == "committed"
+    assert lines[-1]["result"] == {"said": ""}
+
+
+def test_wait_for_a_job_that_is_refused_fails_with_its_reason(shell: Shell, world: World) -> None:
+    with world.worker("refusal"):
+        result = shell("submit", "refusal", "--payload", '{"about": "tea"}', "--id", "r-1", "--wait")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "job r-1 failed for good: " in result.stderr
+    assert "nobody may speak about tea" in result.stderr
+    assert "jobkit dead show r-1" in result.stderr
+
+
+def test_wait_for_a_job_behind_a_gap_fails_and_points_to_it(shell: Shell, world: World) -> None:
+    world.accepted("chapter", {"about": "book", "text": "1"})
+    second = world.accepted("chapter", {"about": "book", "text": "2"}, id="second")
+    world.parked(second)
+    result = shell("submit", "chapter", "--payload", '{"about": "book", "text": "2"}', "--id", "second", "--wait")
+    assert result.exit_code == 1
+    assert "jobkit gaps list" in result.stderr
+
+
+def test_a_wait_that_is_over_says_that_the_job_goes_on(shell: Shell, world: World) -> None:
+    words = ("submit", "note", "--payload", '{"about": "tea"}', "--id", "t-1", "--wait", "--timeout", "0.2")
+    result = shell(*words)
+    assert result.exit_code == 1
+    assert "no live worker serves 'note'; the job waits for one: jobkit worker note" in result.stderr
+    assert "no longer waiting; the job goes on: jobkit status t-1" in result.stderr
+    job = world.ask(lambda planes: planes.inspection.job("t-1"))
+    assert job is not None
+    assert job.state is JobState.QUEUED
+
+
+def test_a_timeout_without_a_wait_is_an_error_of_usage(shell: Shell) -> None:
+    result = shell("submit", "note", "--payload", "{}", "--timeout", "3")
+    assert result.exit_code == 2
+    assert "--timeout goes with --wait" in result.stderr
+
+
+def test_a_job_that_the_broker_did_not_take_is_accepted_all_the_same(shell: Shell, world: World) -> None:
+    shell("submit", "note", "--payload", '{"about": "tea"}')
+    result = shell("--env-file", _other_partitions(world), "submit", "note", "--payload", '{"about": "ale"}')
+    assert result.exit_code == 0
+    assert "accepted, but the broker did not take it yet; a worker will publish it" in result.stderr
+
+
+def _other_partitions(world: World) -> str:
+    file = world.directory / "other.env"
+    file.write_text("JOBKIT_PARTITIONS=3\n")
+    return str(file)
