@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 import anyio
+from opentelemetry import propagate
 from pydantic import BaseModel, TypeAdapter
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.clock import Clock
 from jobkit.envelope import Envelope
-from jobkit.errors import LeaseLost
+from jobkit.errors import LeaseLost, Unavailable
 from jobkit.fence import Fence
 from jobkit.payload import Payload
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
@@ -47,13 +48,22 @@ class JobInfo:
 class FollowUps(Protocol):
     """Makes a follow-up job of a payload; the runtime's registry knows how."""
 
-    def new_job(self, type: str, payload: Payload, *, key: str | None, id: str | None) -> NewJob:
+    def new_job(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None,
+        id: str | None,
+        submitted_at: float,
+        trace: Mapping[str, str],
+    ) -> NewJob:
         """Return the job. Raises `UnknownType` or `PayloadInvalid`."""
         ...
 
 
 class Context:
-    """One attempt at one job."""
+    """One attempt at one job. `trouble` is told of a plane that failed in something the work does not depend on."""
 
     def __init__(
         self,
@@ -68,18 +78,22 @@ class Context:
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
         resources: AsyncExitStack,
+        trouble: Callable[[str, str, Exception], None] | None = None,
     ) -> None:
         self.job = job
         self.fence = fence
         self.clock = clock
         self.log = log
-        self.blobs = BlobWriter(blobs, BlobSpace(job.type, job.key, fence), self.workdir)
+        # A retry in place keeps its fence, and blobs never change: each attempt writes where no other did.
+        self._space = BlobSpace(job.type, job.key, replace(fence, nonce=f"{fence.nonce}.{job.attempt}"))
+        self.blobs = BlobWriter(blobs, self._space, self.workdir)
         self._envelope = envelope
         self._store = store
         self._raw_blobs = blobs
         self._settings = settings
         self._follow_ups = follow_ups
         self._resources = resources
+        self._trouble = trouble or self._warn
         self._workdir: Path | None = None
         self._records: dict[str, bytes] = {}
         self._entries: list[LogEntry] = []
@@ -89,8 +103,7 @@ class Context:
     async def workdir(self) -> Path:
         """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""
         if self._workdir is None:
-            space = BlobSpace(self.job.type, self.job.key, self.fence)
-            self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(space))
+            self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space))
         return self._workdir
 
     async def progress(self, fraction: float, message: str = "") -> None:
@@ -103,8 +116,17 @@ class Context:
             return
         self._last_progress = now
         bounded = min(max(fraction, 0.0), 1.0)
-        if not await self._store.progress(self._envelope, self.fence, fraction=bounded, message=message):
+        try:
+            noted = await self._store.progress(self._envelope, self.fence, fraction=bounded, message=message)
+        except Unavailable as error:
+            # Only eyes miss it, and hours of work may hang on this.
+            self._trouble(error.plane, f"noting the progress of job {self.job.id}", error)
+            return
+        if not noted:
             raise LeaseLost(f"job {self.job.id} on {self.job.type}/{self.job.key} was taken over by a newer lease")
+
+    def _warn(self, plane: str, doing: str, error: Exception) -> None:
+        self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
         """Stage an entry for the key's append-only log."""
@@ -127,7 +149,9 @@ class Context:
         Give an id of your own where another attempt must name the same follow-up. Raises `UnknownType` or
         `PayloadInvalid`.
         """
-        job = self._follow_ups.new_job(type, payload, key=key, id=id)
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        job = self._follow_ups.new_job(type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace)
         self._jobs.append(job)
         return job.envelope.id
 

@@ -10,8 +10,35 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 SCHEMA_VERSION = 1
+
+
+def _without_nul(text: str) -> str:
+    # Not every backend can keep one.
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class _Head(BaseModel):
+    """The first line of a packed envelope, which anybody may have written."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    id: Annotated[_Text, Field(min_length=1, max_length=200)]
+    type: Annotated[_Text, Field(min_length=1, max_length=200)]
+    key: _Text | None = None
+    sequence: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    trace: dict[str, str] = {}
+    schema_: Annotated[int, Field(alias="schema", ge=1)] = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +82,25 @@ class Envelope:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Envelope:
-        """Return the envelope that `pack` made `packed` from."""
-        head, _, body = packed.partition(b"\n")
-        return cls(body=body, **json.loads(head))
+        """Return the envelope that `pack` made `packed` from. Raises `ValueError` naming each field that is wrong."""
+        first_line, _, body = packed.partition(b"\n")
+        try:
+            head = _Head.model_validate_json(first_line)
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, item['loc'])) or 'head'}: {item['msg']}" for item in error.errors()]
+            raise ValueError("; ".join(problems)) from error
+        if head.model_extra and head.schema_ <= SCHEMA_VERSION:
+            raise ValueError(f"unknown fields: {', '.join(head.model_extra)}")
+        return cls(
+            id=head.id,
+            type=head.type,
+            body=body,
+            key=head.key,
+            sequence=head.sequence,
+            submitted_at=head.submitted_at,
+            trace=head.trace,
+            schema=head.schema_,
+        )
 
     def with_key(self, key: str) -> Envelope:
         """Return this envelope under `key`."""

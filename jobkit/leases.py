@@ -186,8 +186,10 @@ class Keeper:
             return True
         started = self._clock.now()
         try:
-            kept = await self._coordinator.renew(list(held), ttl=self.terms.ttl)
-        except Unavailable as error:
+            # Bounded, so that one answer that never comes leaves time to ask again before the first lease ends.
+            with anyio.fail_after(self.terms.trusted / 2):
+                kept = await self._coordinator.renew(list(held), ttl=self.terms.ttl)
+        except (Unavailable, TimeoutError) as error:
             self._telemetry.renewal_failed(len(held), error)
             return False
         self.heard()

@@ -53,7 +53,7 @@ class Registry:
 
         Raises `UnknownType` naming those there are, or `ConfigurationError` where its plugin does not load.
         """
-        if type in self.broken:
+        if type in self.broken and type not in self.processors:
             raise ConfigurationError(self.broken[type])
         try:
             return self.processors[type]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.context import Context
@@ -55,15 +55,20 @@ class Processor(Generic[P, R]):
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
         try:
             return self.payload.model_validate_json(body)
-        except ValidationError as error:
-            raise PayloadInvalid(f"payload of type {self.name!r} is not valid: {_sentences(error)}") from error
+        except Exception as error:
+            raise self._invalid(error) from error
 
     def from_mapping(self, values: Mapping[str, Any]) -> P:
         """Return the payload with these fields, as Python values. Raises `PayloadInvalid` likewise."""
         try:
             return self.payload.model_validate(values)
-        except ValidationError as error:
-            raise PayloadInvalid(f"payload of type {self.name!r} is not valid: {_sentences(error)}") from error
+        except Exception as error:
+            raise self._invalid(error) from error
+
+    def _invalid(self, error: Exception) -> PayloadInvalid:
+        # A validator of the model's own may raise anything.
+        what = _sentences(error) if isinstance(error, ValidationError) else repr(error)
+        return PayloadInvalid(f"payload of type {self.name!r} is not valid: {what}")
 
     def key_of(self, job: P) -> str:
         """Return the payload's key. Raises `PayloadInvalid` where that is not a usable string."""
@@ -111,11 +116,20 @@ def processor(
         raise ConfigurationError(
             f"job type {type!r}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of them"
         )
+    if type == "leader":
+        raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
     if timeout <= timedelta(0):
         raise ConfigurationError(f"job type {type!r}: timeout must be positive")
 
     def declare(function: Callable[[P, Context], Awaitable[R]]) -> Processor[P, R]:
         payload, result = _signature(type, function)
+        try:
+            results: TypeAdapter[Any] = TypeAdapter(result)
+        except PydanticUserError as error:
+            raise ConfigurationError(
+                f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
+                "return a jobkit.Result, a value of plain types, or None"
+            ) from error
         return Processor(
             name=type,
             function=function,
@@ -126,7 +140,7 @@ def processor(
             retry=retry or RetryPolicy(),
             settings=settings,
             check=check,
-            _result=TypeAdapter(result),
+            _result=results,
         )
 
     return declare

@@ -43,14 +43,28 @@ class Relay:
 
         Raises `Unavailable` or `ConfigurationError`; then those not confirmed stay in the outbox.
         """
+        refused: dict[str, ConfigurationError] = {}
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
-            messages = [(self._route(entry), entry.envelope) for entry in batch]
-            for type in {partition.type for partition, _ in messages} - self._declared:
-                await self._broker.declare(type, self._partitions)
-                self._declared.add(type)
-            await self._broker.publish(messages)
-            await self._store.published([entry.position for entry in batch])
+            for type in dict.fromkeys(entry.envelope.type for entry in batch):
+                await self._declare(type, refused)
+            batch = [entry for entry in batch if entry.envelope.type not in refused]
+            if batch:
+                await self._broker.publish([(self._route(entry), entry.envelope) for entry in batch])
+                await self._store.published([entry.position for entry in batch])
+        for error in refused.values():
+            raise error
+
+    async def _declare(self, type: str, refused: dict[str, ConfigurationError]) -> None:
+        """Declare a type's queues once; one that is refused must not keep the others from being published."""
+        if type in self._declared or type in refused:
+            return
+        try:
+            await self._broker.declare(type, self._partitions)
+        except ConfigurationError as error:
+            refused[type] = error
+        else:
+            self._declared.add(type)
 
     def _route(self, entry: OutboxEntry) -> Partition:
         # The store takes no job without a key.

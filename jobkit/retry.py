@@ -31,8 +31,8 @@ class RetryPolicy:
             raise ValueError("max_attempts must be at least 1")
         if self.initial.total_seconds() < 0 or self.maximum < self.initial:
             raise ValueError("initial must not be negative and maximum not below initial")
-        if self.factor < 1:
-            raise ValueError("factor must be at least 1, or later retries would come faster")
+        if not 1 <= self.factor <= 1_000:
+            raise ValueError("factor must lie between 1, or later retries would come faster, and 1000")
         if not 0 <= self.jitter <= 1:
             raise ValueError("jitter must lie between 0 and 1")
 

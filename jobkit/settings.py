@@ -22,7 +22,13 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """What a jobkit process is told by its environment. All durations are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="JOBKIT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="JOBKIT_",
+        frozen=True,
+        extra="ignore",
+        # Else the cause of a ConfigurationError would show the URLs with their passwords.
+        hide_input_in_errors=True,
+    )
 
     broker_url: SecretStr = Field(
         SecretStr("sqlite:///jobkit.db"),

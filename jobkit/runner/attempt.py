@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 import anyio
 from pydantic_settings import BaseSettings
 from structlog.contextvars import bound_contextvars
-from structlog.typing import FilteringBoundLogger
 
 from jobkit.clock import Clock
 from jobkit.context import Context, FollowUps, JobInfo
@@ -19,9 +19,11 @@ from jobkit.fence import Fence
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure
 from jobkit.runner.job import Job
+from jobkit.telemetry import Telemetry
 
 # A dead letter keeps the end of a traceback, where the cause is.
 _TRACEBACK_CHARACTERS = 8_000
+_ERROR_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,13 @@ class Attempts:
         self,
         planes: Planes,
         clock: Clock,
-        log: FilteringBoundLogger,
+        telemetry: Telemetry,
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
     ) -> None:
         self._planes = planes
         self._clock = clock
-        self._log = log
+        self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
 
@@ -64,10 +66,11 @@ class Attempts:
                 store=self._planes.store,
                 blobs=self._planes.blobs,
                 clock=self._clock,
-                log=self._log,
+                log=self._telemetry.log,
                 settings=self._settings,
                 follow_ups=self._follow_ups,
                 resources=resources,
+                trouble=self._telemetry.connection_lost,
             )
             limit = job.processor.timeout.total_seconds()
             try:
@@ -77,25 +80,29 @@ class Attempts:
                 ):
                     result = await job.processor.function(job.payload, ctx)
                 return ctx.effects(job.processor.dump_result(result))
-            except (LeaseLost, Unavailable):
-                raise
+            except asyncio.CancelledError as error:
+                if _cancelled_from_outside():
+                    raise
+                told: Exception = RuntimeError("the processor awaited something of its own that was cancelled")
+                return self._failed(told, error, fence, attempt)
             except Exception as error:  # noqa: BLE001  (a plugin may raise anything; all of it is recorded)
-                told: Exception = error
+                told = _single_cause(error)
+                if isinstance(told, LeaseLost | Unavailable):
+                    raise told from error.__cause__
                 if isinstance(error, TimeoutError) and scope.cancel_called:
                     told = TimeoutError(f"the attempt took longer than the processor's timeout of {limit:g} s")
                 return self._failed(told, error, fence, attempt)
 
-    def _failed(self, told: Exception, error: Exception, fence: Fence, attempt: int) -> Failed:
-        cause = _single_cause(told)
+    def _failed(self, told: Exception, error: BaseException, fence: Fence, attempt: int) -> Failed:
         failure = Failure(
             attempt=attempt,
-            error=f"{cause.__class__.__name__}: {cause}",
-            traceback="".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:],
+            error=_storable(f"{told.__class__.__name__}: {told}")[:_ERROR_CHARACTERS],
+            traceback=_storable("".join(traceback.format_exception(error)))[-_TRACEBACK_CHARACTERS:],
             owner=fence.owner,
             token=fence.token,
             at=self._clock.wall(),
         )
-        return Failed(cause, failure)
+        return Failed(told, failure)
 
 
 def _single_cause(error: Exception) -> Exception:
@@ -103,3 +110,14 @@ def _single_cause(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def _cancelled_from_outside() -> bool:
+    """Tell whether somebody wants this task to end, as opposed to an error called CancelledError within it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _storable(text: str) -> str:
+    """Return text that any backend can keep: no lone surrogates, as from file names, and no NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

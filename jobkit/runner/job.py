@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobkit.envelope import SCHEMA_VERSION, Envelope
-from jobkit.errors import PayloadInvalid, UnknownType
+from jobkit.errors import ConfigurationError, PayloadInvalid
 from jobkit.payload import Payload
 from jobkit.plugins import Registry
 from jobkit.processor import Processor, checked_key
@@ -64,7 +64,7 @@ def decode(
         return Malformed(raw, envelope, "oversized payload", detail)
     try:
         processor = registry.get(envelope.type)
-    except UnknownType as error:
+    except ConfigurationError as error:
         return Malformed(raw, envelope, "unknown type", str(error))
     try:
         payload = processor.parse(envelope.body)

@@ -50,10 +50,11 @@ class LaneTools:
 class Lane:
     """The jobs of one key that are here, and the task that works on them one by one.
 
-    `done` is called with each wake-up that leaves the lane, settled or dropped.
+    `done` is called with each wake-up that leaves the lane, settled or dropped. `doubt` is called where it is unknown
+    whether the broker heard what became of a delivery.
     """
 
-    def __init__(self, tools: LaneTools, done: Callable[[Wakeup], None]) -> None:
+    def __init__(self, tools: LaneTools, done: Callable[[Wakeup], None], doubt: Callable[[], None]) -> None:
         self.waiting: deque[Wakeup] = deque()
         self.current: Wakeup | None = None
         self.working = False
@@ -61,6 +62,7 @@ class Lane:
         self.scope = anyio.CancelScope()
         self._tools = tools
         self._done = done
+        self._doubt = doubt
         self._arrived = anyio.Event()
         # The sequence that the key is known to wait for: a hint, learnt from the store's last answer.
         self._expected: int | None = None
@@ -93,6 +95,7 @@ class Lane:
                     trouble = min(2 * trouble, _TROUBLE_SECONDS[1])
                 except Exception as error:  # noqa: BLE001  (a defect met by one key must not end the others)
                     self._tools.telemetry.crashed("working on a job", error)
+                    self.working = False
                     await self._sleep(_TROUBLE_SECONDS[1])
                 finally:
                     self.current = None
@@ -138,6 +141,7 @@ class Lane:
             settled = await self._tools.pipeline.park(job, expected)
             await self._settle(wakeup, settled.receipt)
             return
+        self.working = False
         self._arrived = anyio.Event()
         async with anyio.create_task_group() as waits:
 
@@ -155,17 +159,23 @@ class Lane:
         try:
             await wakeup.settle(receipt)
         except (ConsumerClosed, Unavailable) as error:
-            self._tools.telemetry.connection_lost("broker", f"acking job {receipt.job_id}", error)
+            self._unheard(f"acking job {receipt.job_id}", error)
 
     async def _requeue(self, wakeup: Wakeup, seconds: float) -> bool:
         try:
             given_back = await wakeup.requeue(seconds)
         except (ConsumerClosed, Unavailable) as error:
-            self._tools.telemetry.connection_lost("broker", "delaying a job", error)
+            self._unheard("delaying a job", error)
             given_back = True
         if given_back:
             self._leave(wakeup)
         return given_back
+
+    def _unheard(self, doing: str, error: ConsumerClosed | Unavailable) -> None:
+        self._tools.telemetry.connection_lost("broker", doing, error)
+        if isinstance(error, Unavailable):
+            # A closed consumer's messages come again by themselves, those of one that lives do not.
+            self._doubt()
 
     def _leave(self, wakeup: Wakeup) -> None:
         self.waiting.remove(wakeup)

@@ -64,10 +64,12 @@ class LedPartition:
         self._tools = tools
         self._terms = terms
         self._lanes: dict[str, Lane] = {}
-        self._unsettled: set[Wakeup] = set()
+        # In the order they came: what is shelved of a key is adopted in that order.
+        self._unsettled: dict[Wakeup, None] = {}
         self._room = anyio.Event()
         self._lane_ended = anyio.Event()
         self._receiving = anyio.CancelScope()
+        self._handed_over = False
 
     @property
     def busy(self) -> bool:
@@ -116,6 +118,9 @@ class LedPartition:
                         pause = _REOPEN_SECONDS[0]
                     await self._interruptible_sleep(pause * (0.5 + self._tools.entropy.random()))
                     pause = min(2 * pause, _REOPEN_SECONDS[1])
+            if not self._handed_over:
+                # The drain met the partition without its consumer.
+                await self._hand_over()
             upkeep.cancel_scope.cancel()
 
     async def _interruptible_sleep(self, seconds: float) -> None:
@@ -133,7 +138,8 @@ class LedPartition:
                     self.consuming = True
                     if not self.draining:
                         await self._receive_forever(consumer, jobs)
-                # Only a drain leads here.
+                if not self.draining:
+                    raise ConsumerClosed(f"the consumer of {self.partition} is opened anew after an unknown answer")
                 await self._hand_over()
             finally:
                 self.consuming = False
@@ -159,10 +165,10 @@ class LedPartition:
     def _put(self, wakeup: Wakeup, jobs: TaskGroup) -> None:
         # What is malformed has no key that could be trusted; all of it shares the lane of the empty key.
         key = wakeup.job.key if isinstance(wakeup.job, Job) else ""
-        self._unsettled.add(wakeup)
+        self._unsettled[wakeup] = None
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(self._tools, self._done)
+            lane = self._lanes[key] = Lane(self._tools, self._done, self._doubt)
             jobs.start_soon(self._run_lane, key, lane)
         lane.put(wakeup)
 
@@ -176,8 +182,12 @@ class LedPartition:
             self._lane_ended.set()
 
     def _done(self, wakeup: Wakeup) -> None:
-        self._unsettled.discard(wakeup)
+        self._unsettled.pop(wakeup, None)
         self._room.set()
+
+    def _doubt(self) -> None:
+        """Have the consumer opened anew, so that what the broker still counts as delivered comes again."""
+        self._receiving.cancel()
 
     def _forget_deliveries(self) -> None:
         """Drop what waits and belongs to a consumer that is gone: it will be delivered again."""
@@ -231,10 +241,14 @@ class LedPartition:
             await wakeup.shelve(self._planes.store, self.partition)
         except (ConsumerClosed, Unavailable) as error:
             # The delivery is still owed, or comes again; either way the job is not lost.
-            self._tools.telemetry.connection_lost("broker", f"shelving a job of {self.partition}", error)
+            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            self._tools.telemetry.connection_lost(plane, f"shelving a job of {self.partition}", error)
+            if plane == "broker":
+                self._doubt()
 
     async def _hand_over(self) -> None:
         """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
+        self._handed_over = True
         for lane in list(self._lanes.values()):
             lane.stopping = True
             if not lane.working:

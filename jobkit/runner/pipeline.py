@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
+from opentelemetry import trace
 
 from jobkit.clock import Clock
 from jobkit.errors import JobConflict, LeaseLost, Reject, Unavailable, WaitTimeout
@@ -24,6 +25,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Failure,
     Gap,
     Opened,
     Refused,
@@ -104,7 +106,7 @@ class Pipeline:
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
         """
         floor = 0
-        waiting_since = self._clock.now()
+        waiting_since: float | None = None
         while True:
             working(False)
             async with self._slots.taken() as slot:
@@ -120,6 +122,8 @@ class Pipeline:
                         return outcome
                     floor = outcome.mark
                     continue
+            # Counted from the first answer: the wait for a slot before it was for this worker, not for the holder.
+            waiting_since = self._clock.now() if waiting_since is None else waiting_since
             waited = self._clock.now() - waiting_since
             if waited >= self._claim_wait:
                 return self._claim_timed_out(job, claim, waited)
@@ -144,6 +148,7 @@ class Pipeline:
                     return await self._work(job, lease, slot, answer)
             except LeaseLost as error:
                 self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
+                trace.get_current_span().add_event("lease lost", {"reason": str(error)})
                 return TryAgain(_DOUBT_SECONDS[0])
 
     async def _not_opened(
@@ -169,7 +174,12 @@ class Pipeline:
 
     async def _work(self, job: Job, lease: Lease, slot: Slot, opened: Opened) -> Outcome:
         """Process and commit, again and again while the retry policy allows it here."""
-        failures = len(opened.failures)
+        # By its number, not by counting: a store may keep only the latest.
+        failures = opened.failures[-1].attempt if opened.failures else 0
+        if failures >= job.processor.retry.max_attempts:
+            # It was recorded, but the burial that was to follow did not happen.
+            last = opened.failures[-1]
+            return await self._bury(job, lease, _exhausted(last, failures), last.traceback)
         if opened.opens > self._max_opens + failures:
             reason = f"poison: started {opened.opens} times and neither ended nor failed"
             return await self._bury(job, lease, reason, "")
@@ -188,7 +198,7 @@ class Pipeline:
             delay = job.processor.retry.delay(done.error, failures, self._entropy)
             self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay)
             if delay is None:
-                return await self._bury(job, lease, _reason(done.error, failures), done.failure.traceback)
+                return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
             if not job.processor.ordered:
                 return TryAgain(delay, requeue=True)
             # An ordered key waits here with its lease, so that nothing overtakes; only the slot is lent out.
@@ -255,8 +265,13 @@ class Pipeline:
         return TryAgain(_DOUBT_SECONDS[0])
 
 
-def _reason(error: Exception, attempts: int) -> str:
-    if isinstance(error, Reject):
-        return f"rejected: {error}"
+def _reason(done: Failed, attempts: int) -> str:
+    if isinstance(done.error, Reject):
+        return f"rejected: {done.failure.error.partition(': ')[2]}"
+    return _exhausted(done.failure, attempts)
+
+
+def _exhausted(failure: Failure, attempts: int) -> str:
+    kind, _, message = failure.error.partition(": ")
     times = "attempt" if attempts == 1 else "attempts"
-    return f"{error.__class__.__name__} after {attempts} {times}: {error}"
+    return f"{kind} after {attempts} {times}: {message}"

@@ -22,6 +22,9 @@ from jobkit.telemetry import Telemetry
 
 Check = Callable[[], dict[str, bool]]
 
+# How long requests under way may hold up the end, in seconds.
+_GOOD_BYE_SECONDS = 1
+
 
 class _Server(uvicorn.Server):
     """Leaves signals alone: the worker decides what they mean."""
@@ -54,14 +57,26 @@ async def serving_health(host: str, port: int, live: Check, ready: Check, teleme
         raise ConfigurationError(
             f"JOBKIT_HEALTH_PORT={port}: cannot listen on {host}: {error.strerror}; choose another port, or 0 for any"
         ) from error
-    config = uvicorn.Config(_application(live, ready), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        _application(live, ready),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_GOOD_BYE_SECONDS,
+    )
     server = _Server(config)
     bound: int = listener.getsockname()[1]
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        telemetry.log.info("health endpoint", host=host, port=bound)
-        try:
-            yield bound
-        finally:
-            server.should_exit = True
-            tasks.cancel_scope.deadline = anyio.current_time() + 2.0
+    with listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_serve, server, listener)
+            telemetry.log.info("health endpoint", host=host, port=bound)
+            try:
+                yield bound
+            finally:
+                server.should_exit = True
+
+
+async def _serve(server: _Server, listener: socket.socket) -> None:
+    # Cancelled in the middle it would leave its sockets open; told to exit, it ends by itself in bounded time.
+    with anyio.CancelScope(shield=True):
+        await server.serve([listener])

@@ -52,7 +52,8 @@ class Leaderships:
         entropy: random.Random,
         telemetry: Telemetry,
     ) -> None:
-        self.led: dict[Partition, LedPartition] = {}
+        # One partition can be here twice: taken back, while a job from before the hand-over still runs.
+        self.led: list[LedPartition] = []
         self._coordinator = coordinator
         self._keeper = keeper
         self._me = Member(keeper.owner, tuple(types))
@@ -83,7 +84,7 @@ class Leaderships:
             led.drain()
 
     def _leading(self) -> list[LedPartition]:
-        return [led for led in self.led.values() if not led.released.is_set()]
+        return [led for led in self.led if not led.released.is_set()]
 
     async def _balance(self, running: TaskGroup) -> bool:
         """Heartbeat, release what is too much, take what is missing; tell whether nothing is missing."""
@@ -124,7 +125,7 @@ class Leaderships:
 
     def _begin(self, partition: Partition, lease: Lease, running: TaskGroup) -> None:
         led = self._start(partition, lease)
-        self.led[partition] = led
+        self.led.append(led)
         running.start_soon(self._run, led)
         if self._ended:
             led.drain()
@@ -135,8 +136,7 @@ class Leaderships:
         except Exception as error:  # noqa: BLE001  (a defect in one partition must not end the others)
             self._telemetry.crashed(f"leading {led.partition}", error)
         finally:
-            if self.led.get(led.partition) is led:
-                del self.led[led.partition]
+            self.led.remove(led)
 
     async def _wait(self, satisfied: bool) -> None:
         # With jitter, or workers that started together would all look in the same instant for ever.

@@ -132,7 +132,7 @@ class Worker:
 
     def ready(self) -> dict[str, bool]:
         """Tell whether the process does its work."""
-        leading = [led for led in self._leaderships.led.values() if not led.draining]
+        leading = [led for led in self._leaderships.led if not led.draining and not led.released.is_set()]
         return {
             "not_draining": not self.draining,
             "coordinator_answers": self._keeper.healthy,
@@ -149,7 +149,7 @@ class Worker:
         pipeline = Pipeline(
             self._planes,
             self._keeper,
-            Attempts(self._planes, self._clock, self._telemetry.log, plugin_settings, self._registry),
+            Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
             self._relay,
             Slots(self._settings.concurrency),
             claim_wait=self._settings.claim_wait,
@@ -192,6 +192,8 @@ class Worker:
                     partitions.start_soon(self._leaderships.run, partitions)
                     await self._told.wait()
                     partitions.start_soon(self._end_after_drain, partitions.cancel_scope)
+                    # At once, so that the others count without this worker and take what it hands over.
+                    await self._leave()
             finally:
                 await self._leave()
             upkeep.cancel_scope.cancel()
@@ -201,7 +203,7 @@ class Worker:
         deadline = self._clock.now() + self._settings.drain_seconds
         while self._leaderships.led and self._clock.now() < deadline:
             await self._clock.sleep(0.05)
-        for led in self._leaderships.led.values():
+        for led in self._leaderships.led:
             if led.busy:
                 self._telemetry.log.warning("drain time is over: cancelling jobs", partition=str(led.partition))
         running.cancel()
