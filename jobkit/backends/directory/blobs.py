@@ -37,7 +37,7 @@ def directory_root(url: str) -> Path:
     if path.startswith("//"):
         path = path.removeprefix("//") if path.startswith("///") else ""
     path = unquote(path)
-    if scheme != "file" or not path or "\0" in path or "?" in url or "#" in url:
+    if scheme != "file" or not path.strip("/") or "\0" in path or "?" in url or "#" in url:
         raise ConfigurationError(
             "use file:relative/dir or file:///absolute/dir (a '?' or '#' in the path is written %3F or %23)"
         )
@@ -85,7 +85,7 @@ class DirectoryBlobs:
                 yield path.relative_to(self._root).as_posix()
 
     async def delete(self, locations: Sequence[str]) -> None:
-        await to_thread.run_sync(self._delete, [path_of(self._root, location) for location in locations])
+        await to_thread.run_sync(self._delete, locations)
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -103,6 +103,8 @@ class DirectoryBlobs:
         with self._translated():
             self._root.mkdir(exist_ok=True)
             _sync_directory(self._root.parent)
+        if not os.access(self._root, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{self._root}: this user may not write there")
 
     def _lend(self) -> Path:
         with self._translated():
@@ -112,24 +114,37 @@ class DirectoryBlobs:
         found = source.lstat()
         if not S_ISREG(found.st_mode):
             raise ValueError(f"{source} is not a regular file, so it cannot become the blob {name!r}")
-        target = path_of(self._root, location)
         with self._translated():
+            target = self._path(location)
             if target.exists():
                 raise FileExistsError(errno.EEXIST, "this attempt already wrote the blob", location)
-            staged = self._staged(source, found)
-            digest, size = _sync_and_digest(staged)
-            self._link(staged, target)
-            staged.unlink()
+            with self._staged(source, found) as staged:
+                digest, size = _sync_and_digest(staged)
+                self._link(staged, target)
+                staged.unlink()
         return BlobRef(name, location, size, digest)
 
-    def _staged(self, source: Path, found: os.stat_result) -> Path:
-        """Return a file on the objects' disk that nobody else has a name for."""
+    def _path(self, location: str) -> Path:
+        """Return the path of an object. Raises `ValueError` where it is none, or a link leads out of the directory."""
+        path = path_of(self._root, location)
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self._root)):
+            raise ValueError(f"blob name {location!r} leads outside of {self._root}")
+        return path
+
+    @contextmanager
+    def _staged(self, source: Path, found: os.stat_result) -> Iterator[Path]:
+        """Yield a file on the objects' disk that is ours, and that nobody else has a name for."""
         directory = self._scratch.directory()
-        if found.st_dev == directory.stat().st_dev and found.st_nlink == 1:
-            return source
-        staged = self._scratch.lend() / "copy"
-        shutil.copyfile(source, staged)
-        return staged
+        ours = found.st_nlink == 1 and found.st_uid == os.geteuid()
+        if ours and found.st_dev == directory.stat().st_dev:
+            yield source
+            return
+        copy = self._scratch.lend()
+        try:
+            shutil.copyfile(source, copy / "copy")
+            yield copy / "copy"
+        finally:
+            _remove_tree(copy)
 
     def _link(self, staged: Path, target: Path) -> None:
         for attempt in range(_LINK_ATTEMPTS):
@@ -150,9 +165,8 @@ class DirectoryBlobs:
             directory = directory.parent
 
     def _open(self, location: str) -> BinaryIO:
-        path = path_of(self._root, location)
         with self._translated():
-            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+            return os.fdopen(os.open(self._path(location), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
     def _read(self, file: BinaryIO) -> bytes:
         with self._translated():
@@ -169,13 +183,14 @@ class DirectoryBlobs:
                         elif entry.is_file(follow_symlinks=False):
                             files.append(Path(entry.path))
             except FileNotFoundError:
+                # Somebody removed it, being empty, since it was listed.
                 if directory == self._root:
                     raise
         return files, [path for path in directories if path != self._root / SCRATCH]
 
-    def _delete(self, paths: Sequence[Path]) -> None:
+    def _delete(self, locations: Sequence[str]) -> None:
         with self._translated():
-            for path in paths:
+            for path in [self._path(location) for location in locations]:
                 path.unlink(missing_ok=True)
                 self._prune(path.parent)
 
@@ -196,8 +211,12 @@ class DirectoryBlobs:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (FileExistsError, FileNotFoundError):
+        except FileExistsError:
             raise
+        except FileNotFoundError as error:
+            if self._root.is_dir():
+                raise
+            raise ConfigurationError(f"the directory {self._root} is gone; is its disk still mounted?") from error
         except OSError as error:
             raise self._meaning(error) from error
 

@@ -18,6 +18,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -31,8 +32,13 @@ _log = structlog.get_logger("jobkit.sqlite.bells")
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, with the final NUL.
 _LONGEST_ADDRESS = 103
 _SOCKET_NAME_BYTES = len("/0123456789abcdef")
-_LARGEST_DATAGRAM = 16_384
+# What a stopped process leaves unread counts against the buffer of the sender, so each of them must be small.
+_LARGEST_DATAGRAM = 4_096
 _DATAGRAMS_PER_TURN = 64
+# Linux queues ten for a socket, by default, and refuses more: who finds as many may have missed some.
+_CROWD = 10
+
+_HANG_ATTEMPTS = 10
 
 _EVERYTHING = b"*"
 _HELLO = b"hello"
@@ -128,8 +134,7 @@ class Bells:
         ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             ear.setblocking(False)
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            ear.bind(path)
+            self._hang(ear, path)
         except OSError as error:
             ear.close()
             _log.warning(
@@ -143,12 +148,26 @@ class Bells:
     def stop(self) -> None:
         """Stop hearing; wake every waiter of this process one last time."""
         self._wake_all()
-        if self._socket is None or self._own_path is None:
+        if self._directory is None or self._socket is None or self._own_path is None:
             return
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self._socket = None
         Path(self._own_path).unlink(missing_ok=True)
+        # The last one takes the directory away; it is made again when it is needed.
+        with suppress(OSError):
+            self._directory.rmdir()
+
+    def _hang(self, ear: socket.socket, path: str) -> None:
+        assert self._directory is not None  # noqa: S101  (only asked for where there is one)
+        for _ in range(_HANG_ATTEMPTS):
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            try:
+                return ear.bind(path)
+            except FileNotFoundError:
+                # Whoever left last took the directory away in this very moment.
+                continue
+        raise FileNotFoundError(errno.ENOENT, "the directory disappears again and again", str(self._directory))
 
     def _waiters(self, topic: str) -> dict[str, set[asyncio.Event]]:
         return self._waiting_below if topic.endswith("/") else self._waiting
@@ -202,11 +221,13 @@ class Bells:
                     _log.warning("a bell could not be rung", socket=path, error=str(error))
 
     def _hear(self, ear: socket.socket) -> None:
+        heard = 0
         for _ in range(_DATAGRAMS_PER_TURN):
             try:
                 packed = ear.recv(_LARGEST_DATAGRAM)
             except BlockingIOError:
-                return
+                break
+            heard += 1
             if packed == _HELLO:
                 self._listed_at = None
             elif packed == _EVERYTHING:
@@ -214,6 +235,8 @@ class Bells:
             else:
                 for topic in packed.decode("utf-8", "surrogatepass").split(_SEPARATOR):
                     self._wake(topic)
+        if heard >= _CROWD:
+            self._wake_all()
 
 
 def bells_directory(database: str) -> Path:

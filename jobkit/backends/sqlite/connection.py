@@ -94,22 +94,25 @@ def _check_place(path: Path) -> None:
 def _prepare(
     connection: sqlite3.Connection, path: str, machine_now: Callable[[], float], boot: str, patience: float
 ) -> float:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
-    # Switching to WAL does not wait for others by itself, whatever the busy timeout says.
+    # SQLite's own busy timeout is not used: it does not cover all of this, the switch to WAL least of all.
     deadline = machine_now() + patience
     while True:
         try:
-            if path != MEMORY:
-                connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            break
+            return _try_prepare(connection, path, machine_now, boot)
         except sqlite3.OperationalError as error:
             if not is_busy(error) or machine_now() >= deadline:
                 raise
             time.sleep(random.uniform(0.002, 0.02))  # noqa: S311  (spreads contenders, no secret)
+
+
+def _try_prepare(connection: sqlite3.Connection, path: str, machine_now: Callable[[], float], boot: str) -> float:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+    if path != MEMORY:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         ensure_schema(connection, path)
         offset = offset_of_boot(connection, machine_now(), boot)

@@ -137,7 +137,9 @@ class Engine:
         return result
 
     async def aclose(self) -> None:
-        """Finish the transaction under way, refuse what waits, and close the file."""
+        """Finish the transaction under way, refuse what waits, and close the file. Again, it does nothing."""
+        if self._closed:
+            return
         self._closed = True
         with anyio.CancelScope(shield=True):
             await self._idle.wait()

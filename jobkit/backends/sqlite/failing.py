@@ -7,7 +7,7 @@ import hashlib
 from jobkit.backends.sqlite.accept import digest_of, job_topic
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
-from jobkit.backends.sqlite.opening import is_skipped, key_of, refusal
+from jobkit.backends.sqlite.opening import key_of, refusal
 from jobkit.envelope import Envelope
 from jobkit.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
@@ -69,8 +69,9 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
 def bury_message(
     transaction: Transaction, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str
 ) -> Receipt:
-    """Dead-letter a message; the same bytes for the same reason make one letter, so that asking again is safe."""
-    fingerprint = hashlib.sha256(reason.encode() + b"\0" + raw).digest()
+    """Dead-letter a message; the same message for the same reason makes one letter, so that asking again is safe."""
+    packed = b"" if envelope is None else envelope.pack()
+    fingerprint = hashlib.sha256(b"\0".join((reason.encode(), len(raw).to_bytes(8, "big"), raw, packed))).digest()
     transaction.execute(
         "INSERT INTO dead (id, type, key, sequence, reason, detail, raw, envelope, died_at, fingerprint) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -82,23 +83,26 @@ def bury_message(
             reason,
             detail,
             raw,
-            envelope.pack() if envelope else None,
+            packed if envelope else None,
             transaction.wall,
             fingerprint,
         ),
     )
     if envelope is not None:
-        _end_if_skipped(transaction, envelope)
+        # Else its partition's leader would adopt the same message again and again.
+        transaction.execute("DELETE FROM inflight WHERE id = ? AND envelope = ?", (envelope.id, packed))
+        _end_if_passed(transaction, envelope)
     return Receipt(envelope.id if envelope else "", "dead")
 
 
-def _end_if_skipped(transaction: Transaction, envelope: Envelope) -> None:
-    """End the job itself where its sequence was given up: else it would be shown as waiting for ever."""
+def _end_if_passed(transaction: Transaction, envelope: Envelope) -> None:
+    """End the job itself where its turn is over, skipped or taken: else it would be shown as waiting for ever."""
     row = transaction.execute(
-        "SELECT type, key, sequence FROM jobs WHERE id = ? AND digest = ? AND state NOT IN ('committed', 'dead')",
+        "SELECT j.sequence <= k.committed FROM jobs j JOIN keys k ON k.type = j.type AND k.key = j.key "
+        "WHERE j.id = ? AND j.digest = ? AND j.state NOT IN ('committed', 'dead')",
         (envelope.id, digest_of(envelope)),
     ).fetchone()
-    if row is not None and row[2] is not None and is_skipped(transaction, *row):
+    if row is not None and row[0]:
         _end(transaction, envelope.id)
 
 
@@ -107,7 +111,9 @@ def _end(transaction: Transaction, id: str) -> None:
         "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ? WHERE id = ?",
         (transaction.wall, transaction.now, id),
     )
+    # What has ended is neither in flight nor parked, however it came to its end.
     transaction.execute("DELETE FROM inflight WHERE id = ?", (id,))
+    transaction.execute("DELETE FROM parked WHERE id = ?", (id,))
     transaction.ring(job_topic(id))
 
 

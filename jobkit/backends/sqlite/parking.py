@@ -75,7 +75,7 @@ def release_all(transaction: Transaction, type: str, key: str) -> int:
 
 def _release(transaction: Transaction, id: str, packed: bytes, source: str | None) -> OutboxEntry:
     transaction.execute("DELETE FROM parked WHERE id = ?", (id,))
-    transaction.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'parked'", (id,))
+    transaction.execute("UPDATE jobs SET state = 'queued' WHERE id = ?", (id,))
     transaction.ring(job_topic(id))
     return outbox.add(transaction, Envelope.unpack(packed), source)
 
