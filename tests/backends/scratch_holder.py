@@ -1,0 +1,22 @@
+"""Holds a scratch directory until it is killed; prints which."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from jobkit.backends.directory.blobs import DirectoryBlobs
+from jobkit.fence import Fence
+from jobkit.ports.blobs import BlobSpace
+
+
+async def hold(root: Path) -> None:
+    async with DirectoryBlobs(root).scratch(BlobSpace("t", "k", Fence(1, "n", "me"))) as scratch:
+        (scratch / "file").write_bytes(b"x")
+        print(scratch, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(Path(sys.argv[1])))

@@ -1,0 +1,319 @@
+"""Queues: at-least-once delivery, in order within a partition, to one consumer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobkit.envelope import Envelope
+from jobkit.errors import ConfigurationError, ConsumerClosed
+from jobkit.partition import Partition
+from jobkit.ports.broker import Broker, Consumer, Delivery, QueueDepth
+from tests.conformance.harness import BrokerHarness, soon
+from tests.conformance.values import PROOF, envelope
+
+FIRST, SECOND = Partition("t", 0), Partition("t", 1)
+
+
+@pytest.fixture(autouse=True)
+async def queues(broker: Broker) -> None:
+    await broker.declare("t", 2)
+
+
+async def publish(broker: Broker, *ids: str, partition: Partition = FIRST) -> None:
+    await broker.publish([(partition, envelope(id)) for id in ids])
+
+
+async def received(consumer: Consumer, count: int) -> list[Delivery]:
+    """Receive exactly `count` deliveries."""
+    deliveries: list[Delivery] = []
+    while len(deliveries) < count:
+        deliveries += await soon(consumer.receive(count - len(deliveries)))
+    return deliveries
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    return [delivery.envelope.id for delivery in deliveries if delivery.envelope]
+
+
+async def depth(broker: Broker, partition: Partition = FIRST) -> QueueDepth:
+    return {depth.partition: depth for depth in await broker.depths()}[partition]
+
+
+async def test_declaring_again_changes_nothing(broker: Broker) -> None:
+    await publish(broker, "a")
+    await broker.declare("t", 2)
+    assert (await depth(broker)).ready == 1
+
+
+async def test_another_number_of_partitions_is_refused_with_both_numbers(broker: Broker) -> None:
+    with pytest.raises(ConfigurationError, match=r"\b2\b.*\b3\b"):
+        await broker.declare("t", 3)
+    assert len(await broker.depths()) == 2
+
+
+async def test_publishing_to_a_queue_that_does_not_exist_is_refused(broker: Broker) -> None:
+    with pytest.raises(ConfigurationError, match="nosuch/0"):
+        await broker.publish([(Partition("nosuch", 0), envelope("a", type="nosuch"))])
+    with pytest.raises(ConfigurationError, match="t/2"):
+        await broker.publish([(Partition("t", 2), envelope("a"))])
+
+
+async def test_consuming_from_a_queue_that_does_not_exist_is_refused(broker: Broker) -> None:
+    with pytest.raises(ConfigurationError, match="nosuch/0"):
+        async with broker.consume(Partition("nosuch", 0), "me"):
+            pass
+
+
+async def test_messages_come_in_the_order_they_were_published_with_all_that_was_in_them(broker: Broker) -> None:
+    sent = [
+        Envelope(
+            id=f"job {number}",
+            type="t",
+            body=b'{"n": %d}\n\x00\xff' % number,
+            key="ké/\n",
+            sequence=number if number % 2 else None,
+            submitted_at=1.5,
+            trace={"traceparent": "00-1-2-03"},
+        )
+        for number in range(30)
+    ]
+    await broker.publish([(FIRST, message) for message in sent[:10]])
+    for message in sent[10:]:
+        await broker.publish([(FIRST, message)])
+    async with broker.consume(FIRST, "me") as consumer:
+        got = await received(consumer, 30)
+    assert [delivery.envelope for delivery in got] == sent
+    assert not any(delivery.problem or delivery.redelivered for delivery in got)
+
+
+async def test_receive_returns_at_most_the_limit_and_each_message_once(broker: Broker) -> None:
+    await publish(broker, *"abcde")
+    async with broker.consume(FIRST, "me") as consumer:
+        batches = [await soon(consumer.receive(2)) for _ in range(3)]
+        assert all(1 <= len(batch) <= 2 for batch in batches)
+        assert "".join(ids([delivery for batch in batches for delivery in batch])) == "abcde"
+
+
+async def test_partitions_do_not_mix(broker: Broker) -> None:
+    await broker.publish([(SECOND if id in "bd" else FIRST, envelope(id)) for id in "abcd"])
+    async with broker.consume(FIRST, "me") as first, broker.consume(SECOND, "me") as second:
+        assert ids(await received(first, 2)) == ["a", "c"]
+        assert ids(await received(second, 2)) == ["b", "d"]
+
+
+async def test_receive_waits_until_another_process_publishes(broker_harness: BrokerHarness[Broker]) -> None:
+    async with (
+        broker_harness.process() as publisher,
+        broker_harness.process() as worker,
+        worker.consume(FIRST, "me") as consumer,
+    ):
+        waiting = asyncio.create_task(received(consumer, 1))
+        await worker.depths()
+        assert not waiting.done()
+        await publish(publisher, "a")
+        assert ids(await soon(waiting)) == ["a"]
+
+
+async def test_a_receive_that_was_cancelled_loses_nothing(broker: Broker) -> None:
+    async with broker.consume(FIRST, "me") as consumer:
+        for turns in range(12):
+            waiting = asyncio.create_task(consumer.receive(10))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await publish(broker, "a", "b")
+        assert ids(await received(consumer, 2)) == ["a", "b"]
+
+
+async def test_what_was_acked_is_gone_and_the_rest_comes_again_in_its_order(
+    broker_harness: BrokerHarness[Broker], broker: Broker
+) -> None:
+    await publish(broker, *"abcd")
+    async with broker_harness.process() as first, first.consume(FIRST, "first") as consumer:
+        deliveries = await received(consumer, 3)
+        await consumer.ack(deliveries[1], PROOF)
+    async with broker.consume(FIRST, "second") as consumer:
+        again = await received(consumer, 3)
+    assert ids(again) == ["a", "c", "d"]
+    assert all(delivery.redelivered for delivery in again if ids([delivery]) != ["d"])
+
+
+async def test_acking_twice_does_no_harm(broker: Broker) -> None:
+    await publish(broker, "a", "b")
+    async with broker.consume(FIRST, "me") as consumer:
+        a, _ = await received(consumer, 2)
+        await consumer.ack(a, PROOF)
+        await consumer.ack(a, PROOF)
+        assert (await depth(broker)).ready == 1
+
+
+async def test_a_new_consumer_ends_the_old_one_for_ever(broker_harness: BrokerHarness[Broker], broker: Broker) -> None:
+    await publish(broker, "a", "b")
+    async with broker_harness.process() as other, broker.consume(FIRST, "old") as old:
+        a, b = await received(old, 2)
+        async with other.consume(FIRST, "new") as new:
+            with pytest.raises(ConsumerClosed):
+                await soon(old.receive(1))
+            with pytest.raises(ConsumerClosed):
+                await old.ack(a, PROOF)
+            with pytest.raises(ConsumerClosed):
+                await old.delay(b, 1.0)
+            assert ids(await received(new, 2)) == ["a", "b"]
+        with pytest.raises(ConsumerClosed):
+            await old.ack(a, PROOF)
+    assert (await depth(broker)).ready == 2
+
+
+async def test_an_old_consumer_that_waits_is_woken_and_told(
+    broker_harness: BrokerHarness[Broker], broker: Broker
+) -> None:
+    async with broker_harness.process() as other, broker.consume(FIRST, "old") as old:
+        waiting = asyncio.create_task(old.receive(1))
+        await broker.depths()
+        async with other.consume(FIRST, "new"):
+            with pytest.raises(ConsumerClosed):
+                await soon(waiting)
+
+
+async def test_closing_the_broker_ends_its_consumers(broker_harness: BrokerHarness[Broker]) -> None:
+    async with broker_harness.process() as leaving, leaving.consume(FIRST, "me") as consumer:
+        waiting = asyncio.create_task(consumer.receive(1))
+        await leaving.depths()
+        await leaving.aclose()
+        with pytest.raises(ConsumerClosed):
+            await soon(waiting)
+
+
+async def test_a_consumer_that_was_left_is_closed(broker: Broker) -> None:
+    await publish(broker, "a")
+    async with broker.consume(FIRST, "me") as consumer:
+        (a,) = await received(consumer, 1)
+    with pytest.raises(ConsumerClosed):
+        await consumer.ack(a, PROOF)
+    with pytest.raises(ConsumerClosed):
+        await consumer.receive(1)
+
+
+async def test_a_delayed_message_comes_again_no_sooner_than_asked(
+    broker: Broker, broker_harness: BrokerHarness[Broker]
+) -> None:
+    ttl = broker_harness.ttl
+    await publish(broker, "a", "b")
+    async with broker.consume(FIRST, "me") as consumer:
+        a, _ = await received(consumer, 2)
+        await consumer.delay(a, ttl)
+        waiting = asyncio.create_task(received(consumer, 1))
+        await broker_harness.elapse(ttl * 0.8)
+        assert not waiting.done()
+        await broker_harness.elapse(ttl * 0.3)
+        (again,) = await soon(waiting)
+        assert again.envelope == a.envelope
+        assert again.redelivered
+        await consumer.ack(again, PROOF)
+        assert (await depth(broker)).ready == 1
+
+
+async def test_a_message_may_be_delayed_again_and_again(broker: Broker, broker_harness: BrokerHarness[Broker]) -> None:
+    ttl = broker_harness.ttl
+    await publish(broker, "a")
+    async with broker.consume(FIRST, "me") as consumer:
+        for _ in range(3):
+            (a,) = await received(consumer, 1)
+            await consumer.delay(a, ttl)
+            await broker_harness.elapse(ttl * 1.01)
+        (a,) = await received(consumer, 1)
+        await consumer.ack(a, PROOF)
+    assert (await depth(broker)).ready == 0
+
+
+async def test_what_is_delayed_outlives_its_consumer(broker: Broker, broker_harness: BrokerHarness[Broker]) -> None:
+    ttl = broker_harness.ttl
+    await publish(broker, "a", "b")
+    async with broker.consume(FIRST, "me") as consumer:
+        a, b = await received(consumer, 2)
+        await consumer.delay(a, ttl)
+        await consumer.ack(b, PROOF)
+    async with broker_harness.process() as other, other.consume(FIRST, "next") as consumer:
+        waiting = asyncio.create_task(received(consumer, 1))
+        await broker_harness.elapse(ttl * 0.8)
+        assert not waiting.done()
+        await broker_harness.elapse(ttl * 0.3)
+        assert ids(await soon(waiting)) == ["a"]
+
+
+async def test_a_delayed_message_is_not_starved_by_new_ones(
+    broker: Broker, broker_harness: BrokerHarness[Broker]
+) -> None:
+    ttl = broker_harness.ttl
+    await publish(broker, "a")
+    async with broker.consume(FIRST, "me") as consumer:
+        (a,) = await received(consumer, 1)
+        await consumer.delay(a, ttl)
+        await broker_harness.elapse(ttl * 1.01)
+        await publish(broker, *(f"new {number}" for number in range(20)))
+        assert "a" in ids(await received(consumer, 10))
+
+
+async def test_depths_count_what_is_not_acked_and_name_the_consumer(
+    broker: Broker, broker_harness: BrokerHarness[Broker]
+) -> None:
+    ttl = broker_harness.ttl
+    await publish(broker, *"abc")
+    assert await broker.depths() == [QueueDepth(FIRST, 3, 0, None), QueueDepth(SECOND, 0, 0, None)]
+    async with broker.consume(FIRST, "me") as consumer:
+        a, b, _ = await received(consumer, 3)
+        await consumer.ack(a, PROOF)
+        await consumer.delay(b, ttl)
+        assert await depth(broker) == QueueDepth(FIRST, 2, 1, "me")
+        await broker_harness.elapse(ttl * 1.01)
+        assert (await depth(broker)).delayed == 0
+    assert await depth(broker) == QueueDepth(FIRST, 2, 0, None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no envelope", b"[]\n", b'{"id": "a"}\n{}', b"\xff\xfe\n", b'{"id": "a", "type": "t", "x": 1}\n{}']
+)
+async def test_a_message_that_is_no_envelope_is_delivered_as_it_came_with_the_problem(
+    broker_harness: BrokerHarness[Broker], broker: Broker, body: bytes
+) -> None:
+    await broker_harness.publish_raw(FIRST, body)
+    await publish(broker, "good")
+    async with broker.consume(FIRST, "me") as consumer:
+        bad, good = await received(consumer, 2)
+        assert (bad.envelope, bad.raw) == (None, body)
+        assert bad.problem
+        assert good.envelope == envelope("good")
+        await consumer.ack(bad, PROOF)
+        assert (await depth(broker)).ready == 1
+
+
+async def test_a_body_of_a_megabyte_comes_through_whole(broker: Broker) -> None:
+    large = Envelope(id="large", type="t", body=bytes(range(256)) * 4096, key="k")
+    await broker.publish([(FIRST, large)])
+    async with broker.consume(FIRST, "me") as consumer:
+        (delivery,) = await received(consumer, 1)
+    assert delivery.envelope == large
+
+
+async def test_messages_that_arrive_while_the_queue_is_emptied_are_not_missed(
+    broker_harness: BrokerHarness[Broker], broker: Broker
+) -> None:
+    total = 300
+
+    async def publisher() -> None:
+        async with broker_harness.process() as other:
+            for number in range(total):
+                await publish(other, str(number))
+
+    async with broker.consume(FIRST, "me") as consumer, asyncio.TaskGroup() as tasks:
+        tasks.create_task(publisher())
+        seen: list[str] = []
+        while len(seen) < total:
+            for delivery in await soon(consumer.receive(7)):
+                seen += ids([delivery])
+                await consumer.ack(delivery, PROOF)
+    assert seen == [str(number) for number in range(total)]
+    assert (await depth(broker)).ready == 0

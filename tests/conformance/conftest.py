@@ -1,0 +1,87 @@
+"""Runs each suite on each backend of its plane."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobkit.ports.blobs import Blobs
+from jobkit.ports.broker import Broker
+from jobkit.ports.coordinator import Coordinator
+from tests.conformance.directory_harness import directory_blobs
+from tests.conformance.harness import BrokerHarness, FullStore, Harness
+from tests.conformance.postgres_harness import postgres_store
+from tests.conformance.rabbitmq_harness import rabbitmq_broker
+from tests.conformance.redis_harness import redis_coordinator
+from tests.conformance.sqlite_harness import sqlite_broker, sqlite_coordinator, sqlite_store
+
+Maker = Callable[[str, Path], AbstractAsyncContextManager[Any]]
+
+BROKERS: dict[str, Maker] = {
+    "sqlite-file": sqlite_broker,
+    "sqlite-memory": sqlite_broker,
+    "rabbitmq": rabbitmq_broker,
+}
+COORDINATORS: dict[str, Maker] = {
+    "sqlite-file": sqlite_coordinator,
+    "sqlite-memory": sqlite_coordinator,
+    "redis": redis_coordinator,
+}
+STORES: dict[str, Maker] = {
+    "sqlite-file": sqlite_store,
+    "sqlite-memory": sqlite_store,
+    "postgres": postgres_store,
+}
+BLOBS: dict[str, Maker] = {"directory": directory_blobs}
+
+
+@pytest.fixture(params=BROKERS)
+async def broker_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokerHarness[Broker]]:
+    async with BROKERS[request.param](request.param, tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def broker(broker_harness: BrokerHarness[Broker]) -> AsyncIterator[Broker]:
+    async with broker_harness.process() as opened:
+        yield opened
+
+
+@pytest.fixture(params=COORDINATORS)
+async def coordinator_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness[Coordinator]]:
+    async with COORDINATORS[request.param](request.param, tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def coordinator(coordinator_harness: Harness[Coordinator]) -> AsyncIterator[Coordinator]:
+    async with coordinator_harness.process() as opened:
+        yield opened
+
+
+@pytest.fixture(params=STORES)
+async def store_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness[FullStore]]:
+    async with STORES[request.param](request.param, tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def store(store_harness: Harness[FullStore]) -> AsyncIterator[FullStore]:
+    async with store_harness.process() as opened:
+        yield opened
+
+
+@pytest.fixture(params=BLOBS)
+async def blobs_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness[Blobs]]:
+    async with BLOBS[request.param](request.param, tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def blobs(blobs_harness: Harness[Blobs]) -> AsyncIterator[Blobs]:
+    async with blobs_harness.process() as opened:
+        yield opened

@@ -1,0 +1,44 @@
+"""RabbitMQ under the suite: a virtual host for each test, on a node of the tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jobkit.backends.rabbitmq.broker import RabbitBroker
+from jobkit.backends.rabbitmq.topology import exchange
+from jobkit.clock import SystemClock
+from jobkit.partition import Partition
+from jobkit.ports.broker import Broker
+from tests.conformance.harness import BrokerHarness
+from tests.servers.rabbitmq import publish_bare, shared_server
+
+# Delays are counted by the server, in whole seconds, on its own clock.
+_TTL = 2.0
+# Until what the server's clock has made due has come back to its queue.
+_GRACE_SECONDS = 0.25
+
+
+@asynccontextmanager
+async def rabbitmq_broker(name: str, directory: Path) -> AsyncIterator[BrokerHarness[Broker]]:
+    server = shared_server()
+    with server.vhost() as vhost:
+        url = server.url(vhost)
+
+        @asynccontextmanager
+        async def process() -> AsyncIterator[RabbitBroker]:
+            broker = RabbitBroker(url, SystemClock())
+            try:
+                yield broker
+            finally:
+                await broker.aclose()
+
+        async def elapse(seconds: float) -> None:
+            await asyncio.sleep(seconds + _GRACE_SECONDS)
+
+        async def publish_raw(partition: Partition, body: bytes) -> None:
+            await publish_bare(url, exchange(partition.type), str(partition.index), body)
+
+        yield BrokerHarness(process, elapse, _TTL, publish_raw=publish_raw)

@@ -1,0 +1,57 @@
+"""Redis under the suites: the run's own server, emptied for each test.
+
+Its clock cannot be moved. Time passes for a test by making everything in the database that much older, and by moving
+the clock that the clients measure their waits with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jobkit.backends.redis.coordinator import RedisCoordinator, open_coordinator
+from jobkit.clock import SystemClock
+from jobkit.ports.coordinator import Coordinator
+from tests.conformance.harness import Harness
+from tests.servers.redis import empty_server
+
+_AGE_COORDINATOR = """
+    local seconds = tonumber(ARGV[1])
+    for _, lease in ipairs(redis.call('KEYS', '{jobkit}:lease:*')) do
+        redis.call('PEXPIRE', lease, math.floor(redis.call('PTTL', lease) - 1000 * seconds))
+    end
+    for _, owner in ipairs(redis.call('ZRANGE', '{jobkit}:members', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:members', -1000 * seconds, owner)
+    end
+"""
+
+
+class MovableClock(SystemClock):
+    """The machine's clock, but for what a test has added to it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+@asynccontextmanager
+async def redis_coordinator(name: str, directory: Path) -> AsyncIterator[Harness[Coordinator]]:
+    server, clock = empty_server(), MovableClock()
+
+    @asynccontextmanager
+    async def process() -> AsyncIterator[RedisCoordinator]:
+        coordinator = await open_coordinator(server.url(), clock)
+        try:
+            yield coordinator
+        finally:
+            await coordinator.aclose()
+
+    async def elapse(seconds: float) -> None:
+        await asyncio.to_thread(server.evaluate, _AGE_COORDINATOR, seconds)
+        clock.ahead += seconds
+
+    yield Harness(process, elapse, 30.0)
