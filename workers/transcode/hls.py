@@ -70,7 +70,7 @@ def parse_media_playlist(text: str) -> MediaPlaylist:
         if tag == "#EXT-X-TARGETDURATION":
             target = float(value)
         elif tag == "#EXT-X-MAP":
-            initialisation = _attributes(value)["URI"]
+            initialisation = _attributes(value).get("URI")
         elif tag == "#EXTINF":
             duration = float(value.partition(",")[0])
         elif tag == "#EXT-X-ENDLIST":

@@ -23,7 +23,8 @@ _SAMPLE_RATE = 48_000
 _AUDIO_BITS_PER_CHANNEL = 80_000
 # A frame rate may be a little over the limit without any frame to lose.
 _FRAME_RATE_SLACK = 0.5
-# Fine enough for every frame rate in use, so that no two pictures of a variable rate fall together.
+# Fine enough for every frame rate in use. Older versions of ffmpeg count in frames of the average rate, and would
+# drop all but one of several pictures of a variable rate that fall into one of those.
 _TIME_BASE = "1/90000"
 _POSTER_MARGIN_SECONDS = 0.01
 

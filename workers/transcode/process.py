@@ -24,6 +24,10 @@ from workers.transcode.errors import Killed, Stalled, TookTooLong, TranscodeFail
 
 # After SIGKILL only a process stuck in the kernel (a dead disk) is not gone at once; nobody can end that one.
 _REAP_SECONDS = 5.0
+# What a process left behind is reaped by the system; in a container without an init process by nobody, and then it
+# stays as a zombie, which does no work and is not worth waiting for.
+_ORPHANS_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.01
 _LONGEST_LINE = 1024 * 1024
 _STDERR_KEPT = 8192
 
@@ -116,7 +120,7 @@ class Supervisor:
         `sign_of_life` returns counts as progress too. Raises `Stalled`, `TookTooLong`, or `Killed` where a signal
         that was not ours ended it; messages call the process `name`.
         """
-        # A cancellation in the middle of starting would lose the process that was already started.
+        # Cancelled in the middle of starting, the process would be asyncio's to end, out of our sight.
         with anyio.CancelScope(shield=True):
             process = await anyio.open_process(
                 launched(command, self.limits),
@@ -180,6 +184,9 @@ class Supervisor:
             # process yet: as long as a member of the group lives it is taken, and numbers come around late.
             signal_group(process.pid, signal.SIGKILL)
             await process.wait()
+            with anyio.move_on_after(_ORPHANS_SECONDS):
+                while signal_group(process.pid, signal.SIGKILL):
+                    await self.clock.sleep(_LOOK_AGAIN_SECONDS)
             # What a reader that gave up left in the pipes: until they are empty, they stay open.
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
@@ -253,13 +260,14 @@ async def _read_lines(stream: ByteReceiveStream, on_line: Callable[[str], bool],
                 watch.moved()
 
 
-def signal_group(group: int, which: signal.Signals) -> None:
-    """Send a signal to every process of a group, if there is any."""
+def signal_group(group: int, which: signal.Signals) -> bool:
+    """Send a signal to every process of a group; tell whether there was any."""
     try:
         os.killpg(group, which)
     except (ProcessLookupError, PermissionError):
         # Nobody is left; macOS says "not permitted" where only a zombie is.
-        return
+        return False
+    return True
 
 
 def _signal_name(number: int) -> str:

@@ -104,6 +104,8 @@ async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
     checked = await _verify(bench, plan, media)
     result = await to_thread.run_sync(_result, job, media, size, plan, checked, directory)
     await _store(bench, plan)
+    # The trace by which `jobkit verify` can tell that no transcode of this video took effect twice.
+    ctx.append("transcoded", {"duration": result.duration, "renditions": [rung.name for rung in plan.rungs]})
     return result
 
 
@@ -153,7 +155,10 @@ async def _verify(bench: _Bench, plan: Plan, source: Media) -> _Checked:
     threads = bench.settings.threads
     tasks = [ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, threads) for rung in plan.rungs]
     tasks += [ProbeTask(f"file:{POSTER}", _POSTER_FORMATS, True, threads)]
+    playlists: list[hls.MediaPlaylist] = []
     if plan.hls:
+        # Before anything opens them: a playlist without an end would be waited on.
+        playlists = await to_thread.run_sync(_read_playlists, plan, bench.directory)
         tasks += [ProbeTask(playlist_file(rung), _PLAYLIST_FORMATS, True, threads) for rung in plan.rungs]
 
     async def on_position(done: int, seconds: float) -> None:
@@ -162,55 +167,71 @@ async def _verify(bench: _Bench, plan: Plan, source: Media) -> _Checked:
 
     found = await probe(bench.supervisor, tasks, cwd=bench.directory, on_position=on_position)
     count = len(plan.rungs)
-    problems, renditions = _check_files(plan, source, found[:count], found[count])
-    _require_none(problems)
+    renditions = _checked_files(plan, source, found[:count], found[count])
     if not plan.hls:
         return _Checked(renditions, ())
-    problems, variants = await to_thread.run_sync(_check_package, plan, renditions, found[count + 1 :], bench.directory)
-    _require_none(problems)
+    _check_package(plan, renditions, found[count + 1 :], playlists)
+    variants = await to_thread.run_sync(_write_master, plan, renditions, playlists, bench.directory)
     return _Checked(renditions, variants)
 
 
-def _check_files(
+def _checked_files(
     plan: Plan, source: Media, found: Sequence[Media | Unusable], poster: Media | Unusable
-) -> tuple[list[str], list[Media]]:
+) -> list[Media]:
+    """Return the facts of the renditions. Raises `OutputInvalid` where one of them, or the poster, is not right."""
     problems = [f"{POSTER}: {problem}" for problem in verify.poster_problems(poster, plan.rungs[0].size)]
     for rung, each in zip(plan.rungs, found, strict=True):
         wrong = verify.rendition_problems(each, rung.size, plan.channels, source)
         problems += [f"{rendition_file(rung)}: {problem}" for problem in wrong]
+    _require_none(problems)
     renditions = [each for each in found if isinstance(each, Media)]
-    if not problems:
-        problems = verify.alignment_problems(
-            {rung.name: media for rung, media in zip(plan.rungs, renditions, strict=True)}
-        )
-    return problems, renditions
+    names = [rung.name for rung in plan.rungs]
+    _require_none(verify.alignment_problems(dict(zip(names, renditions, strict=True))))
+    return renditions
+
+
+def _read_playlists(plan: Plan, directory: Path) -> list[hls.MediaPlaylist]:
+    """Return the media playlists. Raises `OutputInvalid` where one is not whole, or names a file that is not there."""
+    problems: list[str] = []
+    playlists: list[hls.MediaPlaylist] = []
+    for name in map(playlist_file, plan.rungs):
+        try:
+            playlists.append(hls.parse_media_playlist((directory / name).read_text()))
+        except (ValueError, FileNotFoundError) as error:
+            raise OutputInvalid(f"outputs are not as planned: {name}: {error}") from error
+        problems += [f"{name}: {each}" for each in verify.missing_files(directory, name, playlists[-1].files())]
+    _require_none(problems)
+    return playlists
 
 
 def _check_package(
-    plan: Plan, renditions: Sequence[Media], found: Sequence[Media | Unusable], directory: Path
-) -> tuple[list[str], list[hls.Variant]]:
-    """Check every playlist and what it names, write the master playlist, and check that as well."""
+    plan: Plan,
+    renditions: Sequence[Media],
+    found: Sequence[Media | Unusable],
+    playlists: Sequence[hls.MediaPlaylist],
+) -> None:
     problems: list[str] = []
-    variants: list[hls.Variant] = []
-    for rung, rendition, packaged in zip(plan.rungs, renditions, found, strict=True):
-        name = playlist_file(rung)
-        try:
-            playlist = hls.parse_media_playlist((directory / name).read_text())
-        except (ValueError, KeyError) as error:
-            raise OutputInvalid(f"{name}: {error}") from error
-        wrong = verify.missing_files(directory, name, playlist.files())
-        wrong += verify.package_problems(packaged, rendition, playlist)
-        problems += [f"{name}: {problem}" for problem in wrong]
-        if not wrong:
-            variants.append(_variant(rung.name, rendition, playlist, (directory / name).parent))
-    if not problems:
-        master = directory / HLS_MASTER
-        master.write_text(hls.master_playlist(variants))
-        read = hls.parse_master_playlist(master.read_text())
-        wrong = verify.master_problems(read, variants)
-        wrong += verify.missing_files(directory, HLS_MASTER, [variant.uri for variant in read])
-        problems = [f"{HLS_MASTER}: {problem}" for problem in wrong]
-    return problems, variants
+    for rung, rendition, packaged, playlist in zip(plan.rungs, renditions, found, playlists, strict=True):
+        wrong = verify.package_problems(packaged, rendition, playlist)
+        problems += [f"{playlist_file(rung)}: {problem}" for problem in wrong]
+    _require_none(problems)
+
+
+def _write_master(
+    plan: Plan, renditions: Sequence[Media], playlists: Sequence[hls.MediaPlaylist], directory: Path
+) -> list[hls.Variant]:
+    """Write the master playlist, check it as it can be read, and return its variants."""
+    variants = [
+        _variant(rung.name, rendition, playlist, (directory / playlist_file(rung)).parent)
+        for rung, rendition, playlist in zip(plan.rungs, renditions, playlists, strict=True)
+    ]
+    master = directory / HLS_MASTER
+    master.write_text(hls.master_playlist(variants))
+    read = hls.parse_master_playlist(master.read_text())
+    wrong = verify.master_problems(read, variants)
+    wrong += verify.missing_files(directory, HLS_MASTER, [variant.uri for variant in read])
+    _require_none([f"{HLS_MASTER}: {problem}" for problem in wrong])
+    return variants
 
 
 def _variant(name: str, rendition: Media, playlist: hls.MediaPlaylist, folder: Path) -> hls.Variant:

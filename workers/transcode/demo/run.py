@@ -160,7 +160,7 @@ class Demo:
         """Show what came of it. Raises `DemoFailed` where anything is wrong."""
         read = json.loads(self._jobkit.attempt("verify", "--json").stdout)
         problems = problems_of(jobs, submitted, self._kill)
-        if read["entries"] > len(submitted):
+        if read["entries"] != len(submitted):
             problems.append(f"{len(submitted)} jobs left {read['entries']} entries in the logs of their keys")
         if orphans := end_those_left(ffmpegs_within(OUT), seconds=0):
             problems.append(f"all workers have ended, but ffmpeg went on (pid {orphans})")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from workers.transcode.hls import (
+    MediaPlaylist,
+    Segment,
+    Variant,
+    bandwidths,
+    codecs,
+    master_playlist,
+    parse_master_playlist,
+    parse_media_playlist,
+)
+from workers.transcode.ladder import Size
+
+MEDIA = """#EXTM3U
+#EXT-X-VERSION:7
+#EXT-X-TARGETDURATION:4
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-MAP:URI="init.mp4"
+#EXTINF:4.000000,
+00000.m4s
+#EXTINF:1.500000,
+00001.m4s
+#EXT-X-ENDLIST
+"""
+
+VARIANTS = (
+    Variant("720p/index.m3u8", 3_000_000, 2_500_000, "avc1.64001F,mp4a.40.2", Size(1280, 720), 29.97),
+    Variant("240p/index.m3u8", 400_000, 300_000, "avc1.640015", Size(426, 240), 25.0),
+)
+
+
+def test_media_playlist_names_every_file_it_needs() -> None:
+    playlist = parse_media_playlist(MEDIA)
+    assert playlist.files() == ("init.mp4", "00000.m4s", "00001.m4s")
+    assert playlist.duration == 5.5
+
+
+@pytest.mark.parametrize("missing", ["#EXT-X-ENDLIST", "#EXT-X-MAP", "#EXT-X-TARGETDURATION", "#EXTINF", "#EXTM3U"])
+def test_incomplete_media_playlist_is_an_error(missing: str) -> None:
+    text = "\n".join(line for line in MEDIA.splitlines() if not line.startswith(missing))
+    with pytest.raises(ValueError, match=r"playlist|segment"):
+        parse_media_playlist(text)
+
+
+def test_master_playlist_says_when_read_what_was_written() -> None:
+    assert parse_master_playlist(master_playlist(VARIANTS)) == VARIANTS
+
+
+def test_master_playlist_is_as_rfc_8216_writes_it() -> None:
+    assert master_playlist(VARIANTS).splitlines()[3:5] == [
+        "#EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2500000,"
+        'CODECS="avc1.64001F,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970',
+        "720p/index.m3u8",
+    ]
+
+
+def test_variant_without_attributes_is_an_error() -> None:
+    with pytest.raises(ValueError, match="STREAM-INF"):
+        parse_master_playlist("#EXTM3U\n720p/index.m3u8\n")
+
+
+def test_empty_master_playlist_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no variants"):
+        parse_master_playlist("#EXTM3U\n")
+
+
+def playlist(*durations: float, target: float = 4) -> MediaPlaylist:
+    return MediaPlaylist(target, "init.mp4", tuple(Segment(each, f"{n}.m4s") for n, each in enumerate(durations)))
+
+
+def test_bandwidth_is_the_peak_and_not_the_average() -> None:
+    assert bandwidths(playlist(4, 4, 4), [1000, 4000, 1000]) == (8000, 4000)
+
+
+def test_a_short_last_segment_does_not_make_the_peak() -> None:
+    # 100 bytes in 10 ms would be 80,000 bits per second; a player never has to fetch at that rate.
+    peak, _ = bandwidths(playlist(4, 4, 0.01), [1000, 1000, 100])
+    assert peak < 2300
+
+
+def test_bandwidth_of_a_single_short_segment_is_its_own() -> None:
+    assert bandwidths(playlist(0.04, target=1), [8350]) == (1_670_000, 1_670_000)
+
+
+def test_codecs_name_sound_only_where_there_is_some() -> None:
+    assert codecs("64001F", has_audio=True) == "avc1.64001F,mp4a.40.2"
+    assert codecs("64001F", has_audio=False) == "avc1.64001F"

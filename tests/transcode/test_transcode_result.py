@@ -1,0 +1,194 @@
+"""One video through the whole processor, and every output looked at by other means than the processor's own."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import av
+import pytest
+from transcode_bench import Desk, Samples
+
+from workers.transcode import Rendition, TranscodeResult, transcode
+from workers.transcode.hls import parse_master_playlist, parse_media_playlist
+
+LADDER = (360, 240)
+
+
+@dataclass(frozen=True)
+class Done:
+    result: TranscodeResult
+    desk: Desk
+
+    def path(self, name: str) -> Path:
+        return self.desk.blobs / name
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> Done:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    source = samples.make(
+        "film.mp4",
+        size="640x360",
+        seconds=2.5,
+        options=("-metadata", "location=+48.1+011.5/", "-metadata", "title=private", "-ac", "2"),
+    )
+    desk.settings["preset"] = "veryfast"
+
+    async def run() -> TranscodeResult:
+        return await desk.run(desk.place(source), ladder=LADDER)
+
+    return Done(anyio.run(run), desk)
+
+
+def keyframes(path: Path) -> list[float]:
+    with av.open(str(path)) as media:
+        return [
+            round(float(packet.pts * packet.time_base), 3)
+            for packet in media.demux(video=0)
+            if packet.pts is not None and packet.is_keyframe
+        ]
+
+
+def test_result_tells_all_facts_of_the_source(done: Done) -> None:
+    source = done.result.source
+    assert (source.width, source.height, source.rotation) == (640, 360, 0)
+    assert (source.video_codec, source.audio_codec, source.audio_channels) == ("h264", "aac", 2)
+    assert source.frame_rate == pytest.approx(25, abs=0.1)
+    assert done.result.duration == pytest.approx(2.5, abs=0.05)
+    assert source.size == (done.desk.sources / "film.mp4").stat().st_size
+
+
+def test_result_and_files_agree(done: Done) -> None:
+    assert [(each.name, each.width, each.height) for each in done.result.renditions] == [
+        ("360p", 640, 360),
+        ("240p", 426, 240),
+    ]
+    for rendition in done.result.renditions:
+        assert rendition.size == done.path(rendition.blob).stat().st_size
+        with av.open(str(done.path(rendition.blob))) as media:
+            video, audio = media.streams.video[0], media.streams.audio[0]
+            assert (video.width, video.height) == (rendition.width, rendition.height)
+            assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+            assert video.codec_context.pix_fmt == "yuv420p"
+            assert media.duration is not None
+            assert media.duration / av.time_base == pytest.approx(2.5, abs=0.1)
+            assert rendition.duration == pytest.approx(2.5, abs=0.1)
+
+
+def test_exactly_the_named_files_are_stored(done: Done) -> None:
+    segments = [f"hls/{name}/{file}" for name in ("240p", "360p") for file in HLS_FILES]
+    assert done.desk.outputs() == sorted(["240p.mp4", "360p.mp4", "hls/master.m3u8", "poster.jpg", *segments])
+
+
+HLS_FILES = ("00000.m4s", "00001.m4s", "00002.m4s", "index.m3u8", "init.mp4")
+
+
+def test_mp4_can_be_played_while_it_loads(done: Done) -> None:
+    for rendition in done.result.renditions:
+        content = done.path(rendition.blob).read_bytes()
+        assert 0 < content.index(b"moov") < content.index(b"mdat")
+
+
+def test_nothing_private_of_the_source_is_passed_on(done: Done) -> None:
+    for name in done.desk.outputs():
+        content = done.path(name).read_bytes()
+        assert b"+48.1" not in content
+        assert b"private" not in content
+
+
+def test_keyframes_fall_together_once_a_segment(done: Done) -> None:
+    assert keyframes(done.path("360p.mp4")) == keyframes(done.path("240p.mp4")) == [0.0, 1.0, 2.0]
+
+
+def test_master_playlist_leads_to_renditions_that_are_as_it_says(done: Done) -> None:
+    assert done.result.hls_master == "hls/master.m3u8"
+    variants = parse_master_playlist(done.path("hls/master.m3u8").read_text())
+    assert [variant.size.short for variant in variants] == [360, 240]
+    for variant, rendition in zip(variants, done.result.renditions, strict=True):
+        assert f"hls/{variant.uri}" == rendition.playlist
+        assert variant.codecs == rendition.codecs
+        assert variant.codecs == f"avc1.{profile_of(done.path(rendition.blob))},mp4a.40.2"
+        assert (variant.size.width, variant.size.height) == (rendition.width, rendition.height)
+        assert variant.frame_rate == pytest.approx(25, abs=0.01)
+        check_bandwidth(done, rendition, variant.bandwidth, variant.average_bandwidth)
+
+
+def profile_of(path: Path) -> str:
+    with av.open(str(path)) as media:
+        extradata = media.streams.video[0].codec_context.extradata
+        assert extradata is not None
+        return bytes(extradata)[1:4].hex().upper()
+
+
+def check_bandwidth(done: Done, rendition: Rendition, peak: int, average: int) -> None:
+    assert rendition.playlist is not None
+    folder = done.path(rendition.playlist).parent
+    playlist = parse_media_playlist(done.path(rendition.playlist).read_text())
+    sizes = [(folder / segment.uri).stat().st_size for segment in playlist.segments]
+    assert playlist.duration == pytest.approx(2.5, abs=0.1)
+    assert average == pytest.approx(sum(sizes) * 8 / playlist.duration, rel=0.01)
+    fastest = max(size * 8 / segment.duration for size, segment in zip(sizes, playlist.segments, strict=True))
+    assert average <= peak <= fastest + 1
+
+
+def test_hls_package_plays_from_the_master_playlist(done: Done, samples: Samples) -> None:
+    for program in ("0", "1"):
+        samples.ffmpeg("-xerror", "-i", str(done.path("hls/master.m3u8")), "-map", f"0:p:{program}", "-f", "null", "-")
+
+
+def test_poster_is_a_jpeg_of_the_largest_rendition(done: Done) -> None:
+    with av.open(str(done.path(done.result.poster))) as picture:
+        frame = next(picture.decode(video=0))
+        assert (frame.width, frame.height) == (640, 360)
+        assert picture.streams.video[0].codec_context.name == "mjpeg"
+
+
+def test_progress_rises_to_the_end(done: Done) -> None:
+    fractions = [fraction for fraction, _ in done.desk.store.seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_scratch_is_gone(done: Done) -> None:
+    assert done.desk.left_behind() == []
+
+
+def test_result_can_be_committed(done: Done) -> None:
+    assert TranscodeResult.model_validate_json(transcode.dump_result(done.result)) == done.result
+
+
+async def test_same_input_gives_the_same_bytes(tmp_path: Path, samples: Samples) -> None:
+    digests = []
+    for number in ("one", "two"):
+        (tmp_path / number).mkdir()
+        desk = Desk(tmp_path / number)
+        await desk.run(desk.place(samples.plain()))
+        digests.append({name: hashlib.sha256((desk.blobs / name).read_bytes()).hexdigest() for name in desk.outputs()})
+    assert len(digests[0]) == 7
+    assert digests[0] == digests[1]
+
+
+async def test_without_hls_there_is_no_package(desk: Desk, samples: Samples) -> None:
+    result = await desk.run(desk.place(samples.plain()), hls=False)
+    assert desk.outputs() == ["180p.mp4", "poster.jpg"]
+    assert result.hls_master is None
+    assert result.renditions[0].playlist is None
+
+
+def test_processor_is_found_under_its_name() -> None:
+    assert transcode.name == "transcode"
+    payload = transcode.parse(b'{"video_id": "v7", "source": "a.mp4", "poster_at": 3.5, "ladder": [240, 720]}')
+    assert transcode.key_of(payload) == "v7"
+    assert payload.ladder == (720, 240)
+    assert payload.poster_at is not None
+    assert payload.poster_at.total_seconds() == 3.5
+
+
+def test_importing_the_plugin_brings_no_media_library_along() -> None:
+    code = "import sys, workers.transcode; sys.exit('av' in sys.modules or 'imageio_ffmpeg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

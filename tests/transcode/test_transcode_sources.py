@@ -1,0 +1,388 @@
+"""What becomes of sources of every kind: a right result, or a `Reject` that says why."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import av
+import pytest
+from transcode_bench import Desk, Samples
+
+from jobkit import Reject
+
+# The quarters of the test picture, as they are to be seen: red, green / blue, white.
+QUARTERS = "color=red:size={s}:rate=25[a];color=lime:size={s}:rate=25[b];color=blue:size={s}:rate=25[c];"
+QUARTERS += "color=white:size={s}:rate=25[d];[a][b]hstack[t];[c][d]hstack[u];[t][u]vstack"
+
+
+async def rejected(desk: Desk, source: Path) -> str:
+    with pytest.raises(Reject) as caught:
+        await desk.run(desk.place(source))
+    assert desk.outputs() == []
+    assert desk.left_behind() == []
+    return str(caught.value)
+
+
+def quarters(path: Path) -> list[str]:
+    """Return the colours of the four quarters of the first picture, in reading order."""
+    with av.open(str(path)) as media:
+        frame = next(media.decode(video=0)).reformat(format="rgb24")
+        plane = frame.planes[0]
+        data, stride = bytes(plane), plane.line_size
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    found = []
+    for y in (frame.height // 4, frame.height * 3 // 4):
+        for x in (frame.width // 4, frame.width * 3 // 4):
+            pixel = data[y * stride + 3 * x : y * stride + 3 * x + 3]
+            found.append(names.get((pixel[0] // 160, pixel[1] // 160, pixel[2] // 160), str(list(pixel))))
+    return found
+
+
+# ---- right results -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("turn", "display", "size"),
+    [
+        ("transpose=clock", "90", (120, 200)),
+        ("transpose=cclock", "-90", (120, 200)),
+        ("hflip,vflip", "180", (120, 200)),
+        ("null", "0", (120, 200)),
+    ],
+)
+async def test_rotated_source_becomes_upright(
+    desk: Desk, samples: Samples, turn: str, display: str, size: tuple[int, int]
+) -> None:
+    stored = samples.make(f"turned{display}.mp4", picture=f"{QUARTERS.format(s='60x100')},{turn}", seconds=0.4)
+    source = samples.derive(stored, f"told{display}.mp4", before=("-display_rotation", display))
+    result = await desk.run(desk.place(source))
+    (rendition,) = result.renditions
+    assert (rendition.width, rendition.height) == size
+    assert (result.source.width, result.source.height) == size
+    assert result.source.rotation == -int(display) % 360
+    for name in (rendition.blob, "poster.jpg"):
+        assert quarters(desk.blobs / name) == ["red", "green", "blue", "white"]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("321x181", (320, 180)), ("16x16", (16, 16)), ("2x2", (2, 2)), ("1x1", (2, 2)), ("33x2", (32, 2))],
+)
+async def test_odd_and_tiny_sizes_become_even(
+    desk: Desk, samples: Samples, size: str, expected: tuple[int, int]
+) -> None:
+    options = ("-c:v", "ffv1", "-pix_fmt", "yuv444p")
+    source = samples.make(f"odd{size}.mkv", picture=f"color=red:size={size}", seconds=0.4, options=options)
+    (rendition,) = (await desk.run(desk.place(source))).renditions
+    assert (rendition.width, rendition.height) == expected
+
+
+async def test_portrait_source_is_scaled_by_its_width(desk: Desk, samples: Samples) -> None:
+    source = samples.make("portrait.mp4", size="270x480", seconds=0.4)
+    result = await desk.run(desk.place(source), ladder=(240, 120))
+    assert [(each.name, each.width, each.height) for each in result.renditions] == [
+        ("240p", 240, 426),
+        ("120p", 120, 214),
+    ]
+
+
+async def test_wide_pixels_become_square(desk: Desk, samples: Samples) -> None:
+    source = samples.make("wide.mp4", size="180x144", seconds=0.4, options=("-vf", "setsar=16/15"))
+    (rendition,) = (await desk.run(desk.place(source))).renditions
+    assert (rendition.width, rendition.height) == (192, 144)
+
+
+async def test_variable_frame_rate_keeps_length_and_every_picture(desk: Desk, samples: Samples) -> None:
+    chosen = "testsrc2=size=320x180:rate=25,select='not(mod(n,2))+lt(n,20)+not(mod(n,7))'"
+    source = samples.make("variable.mp4", picture=chosen, options=("-fps_mode", "vfr"))
+    result = await desk.run(desk.place(source))
+    (rendition,) = result.renditions
+    assert rendition.duration == pytest.approx(result.duration, abs=0.1)
+    assert pictures(desk.blobs / rendition.blob) == pictures(source)
+
+
+async def test_slide_show_keeps_length_and_every_picture(desk: Desk, samples: Samples) -> None:
+    slides = "testsrc2=size=320x180:rate=25,setpts='N*N*0.05/TB'"
+    source = samples.make("slides.mkv", picture=slides, sound=None, seconds=4, options=("-fps_mode", "vfr"))
+    result = await desk.run(desk.place(source))
+    assert pictures(desk.blobs / result.renditions[0].blob) == pictures(source)
+
+
+def pictures(path: Path) -> int:
+    with av.open(str(path)) as media:
+        return sum(1 for _ in media.decode(video=0))
+
+
+async def test_pictures_that_follow_closely_are_all_kept(desk: Desk, samples: Samples) -> None:
+    pairs = "testsrc2=size=320x180:rate=50,setpts='floor(N/2)*0.08/TB+mod(N,2)*0.005/TB'"
+    options = ("-fps_mode", "vfr", "-enc_time_base:v", "1/1000")
+    source = samples.make("pairs.mkv", picture=pairs, sound=None, seconds=1.6, options=options)
+    result = await desk.run(desk.place(source))
+    assert pictures(desk.blobs / result.renditions[0].blob) == pictures(source) == 40
+
+
+async def test_single_picture_is_a_video(desk: Desk, samples: Samples) -> None:
+    source = samples.make("single.mp4", seconds=0.04, sound=None)
+    result = await desk.run(desk.place(source))
+    assert result.duration == pytest.approx(0.04)
+    assert len(desk.outputs()) == 6
+
+
+async def test_too_fast_a_source_is_slowed_to_the_limit(desk: Desk, samples: Samples) -> None:
+    source = samples.make("fast.mp4", rate="120", seconds=0.5, sound=None)
+    (rendition,) = (await desk.run(desk.place(source))).renditions
+    assert rendition.frame_rate == pytest.approx(60, abs=2)
+    assert rendition.duration == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sound", "source_channels", "channels"),
+    [
+        (None, None, None),
+        ("sine=sample_rate=8000", 1, 1),
+        ("sine,pan=stereo|c0=c0|c1=c0", 2, 2),
+        ("sine,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0", 6, 2),
+    ],
+)
+async def test_sound_follows_the_source(
+    desk: Desk, samples: Samples, sound: str | None, source_channels: int | None, channels: int | None
+) -> None:
+    source = samples.make(f"sound{source_channels}.mp4", sound=sound, seconds=0.6)
+    result = await desk.run(desk.place(source))
+    assert result.source.audio_channels == source_channels
+    assert result.renditions[0].audio_channels == channels
+    assert ("mp4a" in (desk.blobs / "hls/master.m3u8").read_text()) == (channels is not None)
+
+
+@pytest.mark.parametrize("late", ["video", "audio"])
+async def test_stream_that_starts_late_stays_late(desk: Desk, samples: Samples, late: str) -> None:
+    plain = samples.plain()
+    maps = ("-map", "1:v", "-map", "0:a") if late == "video" else ("-map", "0:v", "-map", "1:a")
+    before = ("-i", str(plain), "-itsoffset", "0.8")
+    source = samples.derive(plain, f"late-{late}.mkv", *maps, before=before)
+    result = await desk.run(desk.place(source))
+    with av.open(str(desk.blobs / result.renditions[0].blob)) as media:
+        starts: dict[str, float] = {
+            stream.type: float((stream.start_time or 0) * (stream.time_base or 0)) for stream in media.streams
+        }
+    assert starts[late] - starts["audio" if late == "video" else "video"] == pytest.approx(0.8, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mkv", ()),
+        ("a.mov", ()),
+        ("a.ts", ()),
+        ("a.flv", ()),
+        ("a.avi", ("-c:v", "mpeg4", "-c:a", "mp3")),
+        ("a.webm", ("-c:v", "libvpx", "-c:a", "libopus")),
+        ("a.mpg", ("-c:v", "mpeg2video", "-c:a", "mp2")),
+        ("a.wmv", ("-c:v", "wmv2", "-c:a", "wmav2")),
+        ("a.ogv", ("-c:v", "libtheora", "-c:a", "libvorbis")),
+        ("fragmented.mp4", ("-movflags", "frag_keyframe+empty_moov")),
+    ],
+)
+async def test_other_containers_are_taken_whatever_their_file_is_called(
+    desk: Desk, samples: Samples, name: str, options: tuple[str, ...]
+) -> None:
+    source = samples.make(name, seconds=0.6, options=options)
+    result = await desk.run(desk.place(source, "no suffix"))
+    assert result.renditions[0].duration == pytest.approx(0.6, abs=0.2)
+
+
+async def test_stream_that_is_shown_by_default_is_chosen(desk: Desk, samples: Samples, tmp_path: Path) -> None:
+    small, large = samples.make("s.mp4", size="64x36", seconds=0.6), samples.plain()
+    (tmp_path / "text.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    before = ("-i", str(small), "-i", str(tmp_path / "text.srt"))
+    maps = (
+        "-map",
+        "2:v",
+        "-map",
+        "0:v",
+        "-map",
+        "0:a",
+        "-map",
+        "1",
+        "-disposition:v:0",
+        "0",
+        "-disposition:v:1",
+        "default",
+    )
+    source = samples.derive(large, "many.mkv", *maps, before=before)
+    (rendition,) = (await desk.run(desk.place(source))).renditions
+    assert (rendition.width, rendition.height) == (64, 36)
+    assert rendition.audio_codec == "aac"
+
+
+async def test_cover_art_beside_a_video_is_not_taken_for_it(desk: Desk, samples: Samples, tmp_path: Path) -> None:
+    samples.ffmpeg("-f", "lavfi", "-i", "color=red:size=640x640", "-frames:v", "1", str(tmp_path / "c.png"))
+    maps = ("-map", "0", "-map", "1", "-c:v:0", "mjpeg", "-disposition:v:0", "attached_pic")
+    source = samples.derive(samples.plain(), "covered.mp4", *maps, before=("-i", str(tmp_path / "c.png")))
+    (rendition,) = (await desk.run(desk.place(source))).renditions
+    assert (rendition.width, rendition.height) == (320, 180)
+
+
+async def test_two_recordings_in_one_stream_are_played_on(desk: Desk, samples: Samples, tmp_path: Path) -> None:
+    once = samples.make("once.ts", seconds=1).read_bytes()
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(once + once)
+    result = await desk.run(desk.place(twice))
+    assert result.renditions[0].duration == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", 'it\'s "quoted".mp4', "line\nbreak.mp4", "-y.mp4", "映画 ü.mp4", "100%d%05d.mp4"]
+)
+async def test_strange_file_names_are_only_names(desk: Desk, samples: Samples, name: str) -> None:
+    desk.place(samples.make("short.mp4", seconds=0.3), name)
+    result = await desk.run(name, hls=False)
+    assert result.renditions[0].name == "180p"
+
+
+async def test_poster_past_the_end_is_the_last_picture(desk: Desk, samples: Samples) -> None:
+    halves = "color=red:size=64x64:rate=25:duration=1[a];color=lime:size=64x64:rate=25:duration=1[b];[a][b]concat"
+    source = desk.place(samples.make("halves.mp4", picture=halves))
+    await desk.run(source, hls=False, poster_at=timedelta(hours=9))
+    assert quarters(desk.blobs / "poster.jpg") == ["green"] * 4
+
+
+async def test_poster_is_taken_where_it_was_asked_for(desk: Desk, samples: Samples) -> None:
+    halves = "color=red:size=64x64:rate=25:duration=1[a];color=lime:size=64x64:rate=25:duration=1[b];[a][b]concat"
+    source = desk.place(samples.make("halves.mp4", picture=halves))
+    await desk.run(source, hls=False, poster_at=timedelta(seconds=0.5))
+    assert quarters(desk.blobs / "poster.jpg") == ["red"] * 4
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "plain.ts"])
+async def test_damage_in_the_middle_does_not_stop_the_rest(
+    desk: Desk, samples: Samples, tmp_path: Path, name: str
+) -> None:
+    whole = samples.plain() if name == "plain.mp4" else samples.make(name)
+    content = bytearray(whole.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = b"\x11" * 4000
+    (tmp_path / name).write_bytes(content)
+    result = await desk.run(desk.place(tmp_path / name))
+    assert result.renditions[0].duration == pytest.approx(2, abs=0.2)
+
+
+# ---- rejections --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "codec"), [("sound.m4a", "aac"), ("sound.wav", "pcm_s16le"), ("sound.mp3", "mp3")])
+async def test_sound_alone_is_rejected(desk: Desk, samples: Samples, tmp_path: Path, name: str, codec: str) -> None:
+    codec = "libmp3lame" if codec == "mp3" else codec
+    samples.ffmpeg("-f", "lavfi", "-i", "sine", "-t", "0.5", "-c:a", codec, str(tmp_path / name))
+    assert "no video, only sound" in await rejected(desk, tmp_path / name)
+
+
+async def test_sound_with_cover_art_is_rejected(desk: Desk, samples: Samples, tmp_path: Path) -> None:
+    samples.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x64", "-frames:v", "1", str(tmp_path / "c.png"))
+    song = tmp_path / "song.m4a"
+    inputs = ("-f", "lavfi", "-t", "0.5", "-i", "sine", "-i", str(tmp_path / "c.png"), "-map", "0", "-map", "1")
+    samples.ffmpeg(*inputs, "-c:v", "mjpeg", "-c:a", "aac", "-disposition:v", "attached_pic", str(song))
+    assert "cover picture" in await rejected(desk, song)
+
+
+@pytest.mark.parametrize("content", [b"hello world\n" * 50, os.urandom(5000), b"\0" * 5000, b"\x89PNG\r\n\x1a\n"])
+async def test_what_is_no_media_is_rejected(desk: Desk, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.mp4").write_bytes(content)
+    assert "not a media file" in await rejected(desk, tmp_path / "x.mp4")
+
+
+async def test_empty_file_is_rejected(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").touch()
+    assert "is empty" in await rejected(desk, tmp_path / "x.mp4")
+
+
+async def test_mp4_without_its_index_is_rejected(desk: Desk, samples: Samples) -> None:
+    late_index = samples.derive(samples.plain(), "late.mp4", "-movflags", "0")
+    assert "index (moov) is missing" in await rejected(desk, samples.cut(late_index, 0.8))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+async def test_mp4_that_is_cut_in_its_data_is_rejected(desk: Desk, samples: Samples, share: float) -> None:
+    assert "cut short" in await rejected(desk, samples.cut(samples.plain(), share))
+
+
+async def test_matroska_that_is_cut_is_rejected(desk: Desk, samples: Samples) -> None:
+    whole = samples.make("whole.mkv", seconds=3)
+    assert "cut short" in await rejected(desk, samples.cut(whole, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("what", "boxes"), [("video", {b"avc1": b"zzz1"}), ("sound", {b"mp4a": b"zzza", b"esds": b"zsds"})]
+)
+async def test_coding_that_is_not_known_is_rejected(
+    desk: Desk, samples: Samples, tmp_path: Path, what: str, boxes: dict[bytes, bytes]
+) -> None:
+    content = samples.plain().read_bytes()
+    for box, unknown in boxes.items():
+        content = content.replace(box, unknown)
+    (tmp_path / "future.mp4").write_bytes(content)
+    assert f"its {what} is coded in a way" in await rejected(desk, tmp_path / "future.mp4")
+
+
+async def test_video_that_no_picture_can_be_decoded_of_is_rejected(desk: Desk, samples: Samples) -> None:
+    whole = samples.make("headless.ts", seconds=2, options=("-g", "1000"))
+    content = whole.read_bytes()
+    headless = whole.with_name("tail.ts")
+    headless.write_bytes(content[len(content) // 2 :])
+    assert "no picture" in await rejected(desk, headless)
+
+
+@pytest.mark.parametrize("target", ["inside", "outside"])
+@pytest.mark.parametrize("disguise", ["{kind}", "mp4"])
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{path}\n#EXT-X-ENDLIST\n"),
+        ("ffconcat", "ffconcat version 1.0\nfile '{path}'\n"),
+        ("txt", "file '{path}'\n"),
+        ("sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"),
+    ],
+)
+async def test_playlist_that_names_another_file_is_rejected(
+    desk: Desk, samples: Samples, tmp_path: Path, kind: str, text: str, disguise: str, target: str
+) -> None:
+    victim = Path(desk.place(samples.plain())) if target == "inside" else samples.plain()
+    playlist = tmp_path / f"list.{disguise.format(kind=kind)}"
+    playlist.write_text(text.format(path=victim))
+    assert "not a media file" in await rejected(desk, playlist)
+
+
+@pytest.mark.parametrize("name", ["%d.jpg", "*.jpg"])
+async def test_name_that_looks_like_a_pattern_opens_no_sequence(desk: Desk, samples: Samples, name: str) -> None:
+    samples.ffmpeg("-i", str(samples.plain()), "-frames:v", "2", f"file:{desk.sources}/%d.jpg")
+    with pytest.raises(Reject, match="does not exist"):
+        await desk.run(str(desk.sources / name))
+
+
+async def test_directory_and_pipe_are_rejected_at_once(desk: Desk) -> None:
+    (desk.sources / "folder.mp4").mkdir()
+    os.mkfifo(desk.sources / "pipe.mp4")
+    with pytest.raises(Reject, match="directory"):
+        await desk.run("folder.mp4")
+    with pytest.raises(Reject, match="not a regular file"):
+        await desk.run("pipe.mp4")
+
+
+async def test_source_that_has_vanished_is_rejected(desk: Desk, samples: Samples) -> None:
+    path = desk.place(samples.plain())
+    await anyio.Path(path).unlink()
+    with pytest.raises(Reject, match="does not exist"):
+        await desk.run(path)
+
+
+async def test_too_long_a_source_is_rejected_with_the_setting_named(desk: Desk, samples: Samples) -> None:
+    desk.settings["max_duration"] = 1.5
+    assert "JOBKIT_TRANSCODE_MAX_DURATION" in await rejected(desk, samples.plain())
+
+
+async def test_too_large_pictures_are_rejected_with_the_setting_named(desk: Desk, samples: Samples) -> None:
+    desk.settings["max_pixels"] = 320 * 180 - 1
+    assert "JOBKIT_TRANSCODE_MAX_PIXELS" in await rejected(desk, samples.plain())
