@@ -1,0 +1,1 @@
+"""The deterministic simulation: real workers and real SQL, simulated network and time."""

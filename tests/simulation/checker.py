@@ -1,0 +1,255 @@
+"""The invariants of the design, checked on what was committed and on how it came about."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jobkit.fence import Fence
+from jobkit.ports.broker import QueueDepth
+from jobkit.ports.coordinator import LeaseRef
+from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
+from jobkit.ports.planes import Planes
+from simulation.history import (
+    Attempted,
+    Consuming,
+    Event,
+    Forgot,
+    Grant,
+    History,
+    Mark,
+    Release,
+    Renewal,
+    Step,
+    Write,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant, by its name in the design, and how it was broken."""
+
+    invariant: str
+    detail: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
+
+    `max_failures` bounds the failed attempts of a job.
+    """
+
+    accepted: Sequence[str]
+    dead: frozenset[str]
+    ordered_types: frozenset[str]
+    max_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the store and the broker hold at the end."""
+
+    jobs: Mapping[str, JobRecord | None]
+    keys: Sequence[KeyRecord]
+    logs: Mapping[str, Sequence[LoggedEntry]]
+    counts: StoreCounts
+    depths: Sequence[QueueDepth]
+
+    @classmethod
+    async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
+        """Read it, past the simulated network."""
+        keys = await planes.inspection.keys(limit=100_000)
+        return cls(
+            jobs={id: await planes.inspection.job(id) for id in accepted},
+            keys=keys,
+            logs={
+                f"{key.type}/{key.key}": await planes.inspection.log(key.type, key.key, limit=100_000) for key in keys
+            },
+            counts=await planes.inspection.counts(),
+            depths=await planes.broker.depths(),
+        )
+
+
+def violations(history: History, truth: Truth, expected: Expectation) -> list[Violation]:
+    """Return all that is wrong, in the order of the invariants."""
+    found = [
+        *single_effect(truth, expected),
+        *fencing(history.events, truth),
+        *order(truth, expected),
+        *no_lease_no_work(history.events),
+        *grants_increase(history.events),
+        *bounded(truth, expected),
+    ]
+    crashes = [said for said in history.said if said.event == "unexpected error"]
+    return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
+
+
+def single_effect(truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """Each job id took effect at most once; each accepted job did exactly once or is a dead letter (nothing-lost)."""
+    effects = Counter(entry.job_id for log in truth.logs.values() for entry in log)
+    for id, times in effects.items():
+        if times > 1:
+            yield Violation("single-effect", f"job {id} took effect {times} times")
+    for id in expected.accepted:
+        job = truth.jobs[id]
+        state = job.state if job else None
+        wanted = JobState.DEAD if id in expected.dead else JobState.COMMITTED
+        if state is not wanted:
+            yield Violation("nothing-lost", f"job {id} is {state or 'unknown'}, should be {wanted}: {job}")
+        if effects[id] != (wanted is JobState.COMMITTED) and effects[id] < 2:
+            yield Violation("single-effect", f"job {id} is {state} and took effect {effects[id]} times")
+    for id in effects.keys() - set(expected.accepted):
+        yield Violation("single-effect", f"job {id} took effect and was never accepted")
+
+
+def fencing(events: Sequence[Event], truth: Truth) -> Iterator[Violation]:
+    """Tokens never fall along a key's log; nothing is written under a fence after a newer one was registered."""
+    for resource, log in truth.logs.items():
+        tokens = [entry.token for entry in log]
+        if tokens != sorted(tokens):
+            yield Violation("fencing", f"tokens fall along the log of {resource}: {tokens}")
+    marks: dict[str, Fence] = {}
+    for event in events:
+        if isinstance(event, Mark):
+            mark = marks.get(event.resource)
+            if mark is not None and event.fence.token < mark.token:
+                yield Violation("fencing", f"the mark of {event.resource} fell from {mark} to {event.fence}", event.at)
+            if mark is not None and event.fence.token == mark.token and event.fence.nonce != mark.nonce:
+                yield Violation("fencing", f"{event.resource} was opened under {mark} and {event.fence}", event.at)
+            marks[event.resource] = event.fence
+        elif isinstance(event, Write) and not event.again:
+            mark = marks.get(event.resource)
+            if mark is None or (mark.token, mark.nonce) != (event.fence.token, event.fence.nonce):
+                detail = f"{event.action} of job {event.job} under {event.fence} was accepted, the mark is {mark}"
+                yield Violation("fencing", detail, event.at)
+
+
+def order(truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """On ordered keys the log holds sequences 1 to n in order; only those of planned dead letters, skipped, miss."""
+    for key in truth.keys:
+        if key.type not in expected.ordered_types:
+            continue
+        planned = [truth.jobs[id] for id in sorted(expected.dead)]
+        dead = {job.sequence for job in planned if job and (job.type, job.key) == (key.type, key.key)}
+        found = [entry.sequence for entry in truth.logs[f"{key.type}/{key.key}"]]
+        wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in dead]
+        if found != wanted:
+            yield Violation("order", f"{key.type}/{key.key} took effect as {found}, should be {wanted}")
+
+
+@dataclass(slots=True)
+class _Holding:
+    """A lease as the coordinator knows it. `forgotten`: from before it lost its data."""
+
+    lease: LeaseRef
+    owner: str
+    expires: float
+    released: bool = False
+    forgotten: bool = False
+
+    def over(self, at: float) -> bool:
+        """Tell whether the coordinator may grant the resource to somebody else."""
+        return self.released or self.forgotten or at >= self.expires
+
+    def fault(self, at: float, resource: str, newest: Mapping[str, LeaseRef]) -> str:
+        """Return why nobody may work under it at that time, or an empty string."""
+        if self.released:
+            return "which was released"
+        if at >= self.expires:
+            return f"which expired at {self.expires}"
+        if not self.forgotten and newest[resource].token > self.lease.token:
+            return f"while {newest[resource]} was granted"
+        return ""
+
+
+def no_lease_no_work(events: Sequence[Event]) -> Iterator[Violation]:
+    """No processor runs, no write is tried and no queue consumed without a lease that lives on the coordinator's clock.
+
+    What a processor does in the very instant its node goes on after a pause is let go: no program can prevent it.
+    """
+    holdings: dict[tuple[str, int, str], _Holding] = {}
+    newest: dict[str, LeaseRef] = {}
+    leading: dict[tuple[str, str], list[_Holding]] = defaultdict(list)
+    for event in events:
+        match event:
+            case Grant(at, lease, owner, ttl):
+                key = (lease.resource, lease.token, lease.nonce)
+                # Told again, a grant extends nothing.
+                if key not in holdings or holdings[key].forgotten:
+                    last = newest.get(lease.resource)
+                    if last is not None and not holdings[last.resource, last.token, last.nonce].over(at):
+                        yield Violation("no-lease-no-work", f"{lease} was granted while {last} lived", at)
+                    holdings[key] = _Holding(lease, owner, at + ttl)
+                    leading[lease.resource, owner].append(holdings[key])
+                newest[lease.resource] = lease
+            case Renewal(at, lease, ttl):
+                holdings[lease.resource, lease.token, lease.nonce].expires = at + ttl
+            case Release(_, lease):
+                holdings[lease.resource, lease.token, lease.nonce].released = True
+            case Forgot():
+                for holding in holdings.values():
+                    holding.forgotten = True
+            case Step(at, node, resource, job, _, fence, resumed):
+                if not resumed and (fault := _fault_of(holdings, newest, resource, fence, at)):
+                    yield Violation("no-lease-no-work", f"{node} processed {job} under {fence}, {fault}", at)
+            case Attempted(at, node, action, resource, job, fence):
+                if fault := _fault_of(holdings, newest, resource, fence, at):
+                    yield Violation("no-lease-no-work", f"{node} tried to {action} {job} under {fence}, {fault}", at)
+            case Consuming(at, node, partition, owner, resumed):
+                held = leading[partition.resource, owner]
+                if not resumed and not any(not holding.released and at < holding.expires for holding in held):
+                    yield Violation("no-lease-no-work", f"{node} consumed {partition} without leading it", at)
+
+
+def _fault_of(
+    holdings: Mapping[tuple[str, int, str], _Holding],
+    newest: Mapping[str, LeaseRef],
+    resource: str,
+    fence: Fence,
+    at: float,
+) -> str:
+    holding = holdings.get((resource, fence.token, fence.nonce))
+    return "which was never granted" if holding is None else holding.fault(at, resource, newest)
+
+
+def grants_increase(events: Sequence[Event]) -> Iterator[Violation]:
+    """Along each resource the tokens that are granted rise, and lie above the floor asked for.
+
+    A coordinator that lost its data starts again.
+    """
+    highest: dict[str, LeaseRef] = {}
+    for event in events:
+        if isinstance(event, Forgot):
+            highest.clear()
+        elif isinstance(event, Grant):
+            last = highest.get(event.lease.resource)
+            if event.lease != last and last is not None and event.lease.token <= last.token:
+                yield Violation("fencing", f"{event.lease} was granted after {last}", event.at)
+            if event.lease.token <= event.floor and event.lease != last:
+                yield Violation("fencing", f"{event.lease} was granted, asked for above {event.floor}", event.at)
+            highest[event.lease.resource] = event.lease
+
+
+def bounded(truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """Nothing is left behind, and no job was tried more often than its policy allows."""
+    left = {"outbox": truth.counts.outbox, "in flight": truth.counts.shelved, "parked": truth.counts.parked}
+    for name, count in left.items():
+        if count:
+            yield Violation("bounded", f"{count} left in the table of what is {name}")
+    for depth in truth.depths:
+        if depth.ready or depth.delayed:
+            yield Violation("bounded", f"messages are left in {depth}")
+    for id, job in truth.jobs.items():
+        if job is not None and len(job.failures) > expected.max_failures:
+            yield Violation("bounded", f"job {id} failed {len(job.failures)} times")
+
+
+def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:
+    """Return violations grouped by the invariant they break."""
+    groups: dict[str, list[Violation]] = defaultdict(list)
+    for violation in found:
+        groups[violation.invariant].append(violation)
+    return dict(groups)

@@ -1,0 +1,316 @@
+"""Random schedules: what is submitted, what goes wrong and when, and how it all ends.
+
+A run storms for a while, then heals: the network is calm, every machine runs. From there on it has a stated time to
+get everything done. All of it is drawn from the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import anyio
+
+from jobkit.ports.inspection import JobState
+from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
+from jobkit.worker.worker import Worker
+from simulation.checker import Expectation, Truth, Violation, violations
+from simulation.history import History, tell
+from simulation.network import CALM, PLANES, Weather, When
+from simulation.world import LOOSE, MAX_ATTEMPTS, ORDERED, SETTINGS, Machine, Order, Work, World, open_world
+
+# After the heal, everything is done within the time that all the work takes one after another, and this many seconds:
+# the longest waits of the settings, and leases that somebody dead still holds, several times over.
+PROGRESS_MARGIN = 90.0
+# And told to drain, a worker ends within this time.
+DRAIN_BOUND = SETTINGS.drain_seconds + 10.0
+
+# The steps of the way of a job, at each of which a process can stop.
+STEPS = (
+    "broker.declare",
+    "coordinator.heartbeat",
+    "broker.consume",
+    "consumer.receive",
+    "coordinator.claim",
+    "coordinator.renew",
+    "store.open",
+    "processor.step",
+    "store.progress",
+    "store.fail",
+    "store.bury",
+    "store.shelve",
+    "store.commit",
+    "coordinator.release",
+    "consumer.ack",
+    "consumer.delay",
+    "broker.publish",
+    "store.published",
+)
+
+
+WHEN: tuple[When, ...] = ("before", "during", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a run is drawn: for how many seconds it storms, and how much of each trouble there is, relatively.
+
+    Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
+    """
+
+    storm: float = 60.0
+    every: float = 3.0
+    troubles: tuple[tuple[str, float], ...] = (
+        ("pause", 3),
+        ("pause at a step", 3),
+        ("late write", 3),
+        ("crash", 1),
+        ("crash at a step", 3),
+        ("cut", 2),
+        ("bad weather", 3),
+        ("slow coordinator", 2),
+        ("forget", 1),
+        ("wall clock", 1),
+        ("restart", 1),
+    )
+    keys: int = 3
+    jobs: int = 30
+    long_jobs: float = 0.2
+
+
+DEFAULT = Schedule()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    history: History
+    seconds: float
+
+    @property
+    def broken(self) -> set[str]:
+        """The invariants that were broken, by name."""
+        return {violation.invariant for violation in self.violations}
+
+    def report(self) -> str:
+        """Return what a person needs to look into a failing seed."""
+        lines = [f"seed {self.seed} broke {', '.join(sorted(self.broken))}:"]
+        lines += [f"  [{found.invariant}] {found.detail} (at {found.at})" for found in self.violations[:12]]
+        moments = [found.at for found in self.violations if found.at is not None]
+        until = min(moments, default=float("inf"))
+        before = [event for event in self.history.events if event.at <= until]
+        said = [line for line in self.history.said if line.at <= until and line.level in {"warning", "error"}]
+        lines += ["what happened before:", tell(before, 40), "what was said before:", tell(said, 20)]
+        lines += [f"replay: pytest tests/simulation/test_simulation.py -k random_schedules --seed {self.seed}"]
+        return "\n".join(lines)
+
+
+def simulate(seed: int, schedule: Schedule = DEFAULT, **changes: object) -> Outcome:
+    """Run one seed to its end in virtual time. `changes` are set on the world before it starts."""
+    return run_virtual(_simulate(seed, schedule, changes), seed=seed)
+
+
+async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -> Outcome:
+    async with open_world(seed) as world:
+        for name, value in changes.items():
+            setattr(world, name, value)
+        world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
+        for machine in [*world.machines, world.client]:
+            world.start(machine)
+        operator = spawn_outside(world.look_after_gaps(), name="operator")
+        await Storm(world, schedule).run()
+        found = await _heal(world)
+        operator.cancel()
+        world.history.close()
+        follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
+        expected = Expectation(
+            accepted=[order.id for order in world.orders] + follow_ups,
+            dead=frozenset(order.id for order in world.orders if order.work.rejected),
+            ordered_types=frozenset({ORDERED}),
+            max_failures=MAX_ATTEMPTS,
+        )
+        truth = await Truth.of(world.backend, expected.accepted)
+        found += violations(world.history, truth, expected)
+        found += [Violation("loud", f"a process ended in an error: {died}") for died in world.died]
+        return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started)
+
+
+def orders(entropy: random.Random, schedule: Schedule) -> list[Order]:
+    """Draw what is submitted during the storm."""
+    drawn = []
+    for number in range(schedule.jobs):
+        type = entropy.choice((ORDERED, ORDERED, LOOSE))
+        steps = tuple(entropy.choice((0.0, 0.1, 0.5, 2.0)) for _ in range(entropy.randint(1, 3)))
+        if entropy.random() < schedule.long_jobs:
+            # Longer than a lease and than the delivery hold.
+            steps = (*steps, entropy.uniform(3, 12), 0.1)
+        work = Work(key=f"k{entropy.randrange(schedule.keys)}", number=number, steps=steps)
+        if entropy.random() < 0.15:
+            work = work.model_copy(update={"fails": entropy.randint(1, MAX_ATTEMPTS - 1)})
+        elif entropy.random() < (0.15 if type == LOOSE else 0.05):
+            work = work.model_copy(update={"rejected": True})
+        elif entropy.random() < 0.15:
+            work = work.model_copy(update={"follow": 2})
+        foreign = type == LOOSE and entropy.random() < 0.2
+        drawn.append(Order(entropy.uniform(0, schedule.storm), type, f"job-{number}", work, foreign))
+    return sorted(drawn, key=lambda order: order.after)
+
+
+class Storm:
+    """Troubles, one after another and some at once."""
+
+    def __init__(self, world: World, schedule: Schedule) -> None:
+        self._world = world
+        self._schedule = schedule
+        self._entropy = world.entropy
+        self._left = 0.0
+
+    async def run(self) -> None:
+        """Make trouble for as long as the schedule says."""
+        if not self._schedule.troubles:
+            await anyio.sleep(self._schedule.storm)
+            return
+        kinds, weights = zip(*self._schedule.troubles, strict=True)
+        # Each run leaves some kinds out and has more of others, so that rare mixtures come up, too.
+        weights = tuple(weight * self._entropy.choice((0, 1, 3)) for weight in weights)
+        if not any(weights):
+            weights = (1,) * len(weights)
+        end = running_loop().time() + self._schedule.storm
+        async with anyio.create_task_group() as troubles:
+            while (left := end - running_loop().time()) > 0 and not self._world.spins:
+                await anyio.sleep(min(left, self._entropy.expovariate(1 / self._schedule.every)))
+                self._left = end - running_loop().time()
+                (kind,) = self._entropy.choices(kinds, weights)
+                troubles.start_soon(self._make, kind)
+
+    async def _make(self, kind: str) -> None:
+        world, entropy = self._world, self._entropy
+        machine = entropy.choice([*world.machines, *world.machines, world.client])
+        node = machine.node
+        if node is None or node.crashed:
+            return
+        pause = entropy.choice((entropy.uniform(0.1, 3.0), entropy.uniform(3.0, 4 * SETTINGS.lease_ttl)))
+        match kind:
+            case "pause":
+                node.pause(pause)
+            case "pause at a step":
+                node.trap(
+                    entropy.choice(STEPS),
+                    entropy.choice(WHEN),
+                    skip=entropy.choice((0, 0, 1, 5)),
+                    pause=pause,
+                )
+            case "crash":
+                node.crash()
+            case "crash at a step":
+                node.trap(entropy.choice(STEPS), entropy.choice(WHEN), skip=entropy.choice((0, 0, 1, 5)))
+            case "late write":
+                # A request lies in a buffer while its sender stops, and comes when others have taken over.
+                delay = entropy.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
+                step = entropy.choice(
+                    ("store.open", "store.commit", "store.commit", "store.fail", "coordinator.release")
+                )
+                node.trap(
+                    step, "during", skip=entropy.choice((0, 1, 3)), pause=entropy.choice((None, delay)), delay=delay
+                )
+            case "cut":
+                await self._cut(machine, entropy.choice(PLANES), entropy.uniform(0.5, 20.0))
+            case "bad weather":
+                await self._weather(entropy.choice(PLANES), self._draw_weather(), entropy.uniform(1.0, 20.0))
+            case "slow coordinator":
+                weather = replace(CALM, slow=0.5, slowness=(0.5, 2 * SETTINGS.lease_ttl))
+                await self._weather("coordinator", weather, entropy.uniform(3.0, 20.0))
+            case "forget":
+                await world.forget()
+            case "wall clock":
+                seconds = entropy.choice((-1, 1)) * 10 ** entropy.uniform(0, 5)
+                world.note(node.name, f"wall clock jumps by {seconds:.1f} s")
+                node.clock.jump_wall(seconds)
+            case "restart":
+                await self._restart(machine)
+
+    async def _cut(self, machine: Machine, plane: str, seconds: float) -> None:
+        node = machine.node
+        assert node is not None
+        self._world.note(node.name, f"is cut off from the {plane} for {seconds:.1f} s")
+        node.cut(plane)
+        await anyio.sleep(min(seconds, self._left))
+        node.mend(plane)
+
+    async def _weather(self, plane: str, weather: Weather, seconds: float) -> None:
+        self._world.note("", f"{plane} for {seconds:.1f} s: {weather}")
+        self._world.network.weather[plane] = weather
+        await anyio.sleep(min(seconds, self._left))
+        self._world.network.weather[plane] = CALM
+
+    def _draw_weather(self) -> Weather:
+        entropy = self._entropy
+        worst = entropy.choice((0.02, 0.1, 0.4))
+        return Weather(
+            latency=entropy.choice((CALM.latency, (0.2, 0.6))),
+            lost_request=entropy.uniform(0, worst),
+            lost_reply=entropy.uniform(0, worst),
+            duplicate=entropy.uniform(0, worst),
+            slow=entropy.uniform(0, worst),
+        )
+
+    async def _restart(self, machine: Machine) -> None:
+        """Drain the machine's worker, as a deployment does, and start another one later."""
+        world, node = self._world, machine.node
+        worker = world.workers.get(node.name) if node else None
+        if node is None or worker is None or machine is world.client:
+            return
+        world.note(node.name, "is told to drain")
+        # A signal reaches the process when it runs.
+        node.process.spawn(_drain(worker))
+        await anyio.sleep(min(self._entropy.uniform(0, 30), self._left))
+        node.crash()
+
+
+async def _drain(worker: Worker) -> None:
+    worker.drain()
+
+
+async def _heal(world: World) -> list[Violation]:
+    """End all trouble, wait until everything is done, and drain; return what did not come to its end in time."""
+    world.note("", "heals")
+    world.healed = True
+    world.network.calm()
+    for machine in [*world.machines, world.client]:
+        if machine.node is not None:
+            machine.node.mishaps.clear()
+            machine.node.process.thaw()
+        if not machine.up:
+            world.start(machine)
+    bound = PROGRESS_MARGIN + sum(order.work.longest for order in world.orders)
+    deadline = running_loop().time() + bound
+    while left := await _undone(world):
+        if world.spins:
+            return [Violation("bounded", f"{len(world.history.events)} events: somebody spins")]
+        if running_loop().time() >= deadline:
+            return [Violation("progress", f"{bound:.0f} s after the heal there is still {left}")]
+        await anyio.sleep(1.0)
+    world.note("", "is done")
+    for machine in world.machines:
+        assert machine.node is not None
+        machine.node.process.spawn(_drain(world.workers[machine.node.name]))
+    deadline = running_loop().time() + DRAIN_BOUND
+    while running := [machine.name for machine in world.machines if machine.up]:
+        if running_loop().time() >= deadline:
+            return [Violation("progress", f"{', '.join(running)} did not drain within {DRAIN_BOUND:g} s")]
+        await anyio.sleep(0.5)
+    return []
+
+
+async def _undone(world: World) -> str:
+    """Return what is left to do, in words, or an empty string."""
+    left = [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
+    counts = await world.backend.inspection.counts()
+    ended = (JobState.COMMITTED, JobState.DEAD)
+    left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and state not in ended]
+    left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
+    left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
+    return ", ".join(left)

@@ -1,0 +1,186 @@
+"""The checker turns red for each way to break an invariant, and stays green for what only looks like one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from jobkit.fence import Fence
+from jobkit.partition import Partition
+from jobkit.ports.broker import QueueDepth
+from jobkit.ports.coordinator import LeaseRef
+from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
+from simulation.checker import (
+    Expectation,
+    Truth,
+    bounded,
+    fencing,
+    grants_increase,
+    no_lease_no_work,
+    order,
+    single_effect,
+)
+from simulation.history import Attempted, Consuming, Event, Forgot, Grant, Mark, Release, Renewal, Step, Write
+
+KEY = "t/k"
+
+
+def lease(token: int, resource: str = KEY) -> LeaseRef:
+    return LeaseRef(resource, token, f"n{token}")
+
+
+def fence(token: int, owner: str = "a") -> Fence:
+    return Fence(token, f"n{token}", owner)
+
+
+def grant(at: float, token: int, owner: str = "a", resource: str = KEY, floor: int = 0) -> Grant:
+    return Grant(at, lease(token, resource), owner, 10.0, floor)
+
+
+def step(at: float, token: int, *, resumed: bool = False) -> Step:
+    return Step(at, "a", KEY, "j", 1, fence(token), resumed)
+
+
+def write(at: float, token: int, *, again: bool = False) -> Write:
+    return Write(at, "commit", KEY, "j", fence(token), again)
+
+
+def entry(job: str, sequence: int | None, token: int) -> LoggedEntry:
+    return LoggedEntry(1, "done", b"{}", job, sequence, token, 0.0)
+
+
+def job(id: str, state: JobState, sequence: int | None = None) -> JobRecord:
+    return JobRecord(id, "t", "k", sequence, state, None, None, 1, (), 1.0, "", None, 0.0, None, None)
+
+
+def truth(jobs: Sequence[JobRecord], log: Sequence[LoggedEntry], submitted: int = 0) -> Truth:
+    key = KeyRecord("t", "k", 1, "n1", "a", submitted, submitted, len(log), ())
+    counts = StoreCounts({}, outbox=0, shelved=0, parked=0, dead=0, keys=1)
+    return Truth({job.id: job for job in jobs}, [key], {KEY: log}, counts, [])
+
+
+def expecting(*accepted: str, dead: Sequence[str] = ()) -> Expectation:
+    return Expectation(accepted, frozenset(dead), frozenset({"t"}), 3)
+
+
+NOTHING = truth([], [])
+
+
+@pytest.mark.parametrize(
+    ("jobs", "log", "names"),
+    [
+        ([job("j", JobState.COMMITTED)], [entry("j", 1, 1)], set()),
+        ([job("j", JobState.COMMITTED)], [entry("j", 1, 1), entry("j", 1, 2)], {"single-effect"}),
+        ([job("j", JobState.COMMITTED)], [], {"single-effect"}),
+        ([job("j", JobState.QUEUED)], [], {"nothing-lost", "single-effect"}),
+        ([job("j", JobState.DEAD)], [], {"nothing-lost", "single-effect"}),
+        ([job("j", JobState.COMMITTED)], [entry("j", 1, 1), entry("x", 2, 1)], {"single-effect"}),
+    ],
+)
+def test_each_accepted_job_takes_effect_once(
+    jobs: Sequence[JobRecord], log: Sequence[LoggedEntry], names: set[str]
+) -> None:
+    assert {found.invariant for found in single_effect(truth(jobs, log), expecting("j"))} == names
+
+
+def test_a_planned_dead_letter_has_no_effect() -> None:
+    dead = truth([job("j", JobState.DEAD)], [])
+    assert not list(single_effect(dead, expecting("j", dead="j")))
+    committed = truth([job("j", JobState.DEAD)], [entry("j", 1, 1)])
+    assert list(single_effect(committed, expecting("j", dead="j")))
+
+
+@pytest.mark.parametrize(
+    ("sequences", "sound"), [([1, 2, 3], True), ([1, 3, 2], False), ([1, 3], False), ([1, 2], False), ([2, 3], False)]
+)
+def test_effects_are_in_order_without_a_hole(sequences: Sequence[int], sound: bool) -> None:
+    log = [entry(f"j{sequence}", sequence, 1) for sequence in sequences]
+    assert (not list(order(truth([], log, submitted=3), expecting()))) is sound
+
+
+def test_only_a_planned_dead_letter_may_miss() -> None:
+    log = [entry("j1", 1, 1), entry("j3", 3, 1)]
+    records = [job("j2", JobState.DEAD, 2)]
+    assert not list(order(truth(records, log, submitted=3), expecting("j2", dead=["j2"])))
+    assert list(order(truth(records, log, submitted=3), expecting("j2")))
+
+
+@pytest.mark.parametrize(
+    ("events", "sound"),
+    [
+        ([Mark(1, KEY, fence(1)), write(2, 1), Mark(3, KEY, fence(2)), write(4, 2)], True),
+        ([Mark(1, KEY, fence(1)), Mark(2, KEY, fence(2)), write(3, 1)], False),
+        ([Mark(1, KEY, fence(1)), write(2, 1), Mark(3, KEY, fence(2)), write(4, 1, again=True)], True),
+        ([Mark(1, KEY, fence(2)), Mark(2, KEY, fence(1))], False),
+        ([Mark(1, KEY, fence(1)), Mark(2, KEY, replace(fence(1), nonce="other"))], False),
+        ([write(1, 1)], False),
+    ],
+)
+def test_nothing_is_written_below_the_mark(events: Sequence[Event], sound: bool) -> None:
+    assert (not list(fencing(events, NOTHING))) is sound
+
+
+def test_tokens_do_not_fall_along_a_log() -> None:
+    assert list(fencing([], truth([], [entry("a", 1, 2), entry("b", 2, 1)])))
+
+
+PARTITION = Partition("t", 0)
+
+
+def consuming(at: float, *, resumed: bool = False) -> Consuming:
+    return Consuming(at, "a", PARTITION, "a", resumed)
+
+
+@pytest.mark.parametrize(
+    ("events", "sound"),
+    [
+        ([grant(1, 1), step(2, 1), Release(3, lease(1)), grant(4, 2), step(5, 2)], True),
+        ([step(2, 1)], False),
+        ([grant(1, 1), step(11, 1)], False),
+        ([grant(1, 1), Renewal(9, lease(1), 10.0), step(18, 1)], True),
+        ([grant(1, 1), grant(5, 1), step(12, 1)], False),
+        ([grant(1, 1), step(11, 1, resumed=True)], True),
+        ([grant(1, 1), Release(2, lease(1)), step(3, 1)], False),
+        ([grant(1, 1), grant(12, 2), step(12, 2)], True),
+        ([grant(1, 1), grant(5, 2, "b")], False),
+        ([grant(1, 1), Forgot(3), grant(5, 1, "b"), step(6, 1)], True),
+        ([grant(1, 1), Attempted(2, "a", "commit", KEY, "j", fence(1))], True),
+        ([grant(1, 1), Attempted(12, "a", "commit", KEY, "j", fence(1))], False),
+        ([grant(1, 1), Attempted(2, "a", "commit", KEY, "j", replace(fence(1), nonce="other"))], False),
+        ([grant(1, 1, "a", PARTITION.resource), consuming(2)], True),
+        ([grant(1, 1, "b", PARTITION.resource), consuming(2)], False),
+        ([grant(1, 1, "a", PARTITION.resource), consuming(12)], False),
+        ([grant(1, 1, "a", PARTITION.resource), consuming(12, resumed=True)], True),
+    ],
+)
+def test_no_lease_no_work(events: Sequence[Event], sound: bool) -> None:
+    assert (not list(no_lease_no_work(events))) is sound
+
+
+@pytest.mark.parametrize(
+    ("events", "sound"),
+    [
+        ([grant(1, 1), grant(2, 2), grant(3, 5)], True),
+        ([grant(1, 2), grant(2, 2)], True),
+        ([grant(1, 2), grant(2, 1)], False),
+        ([grant(1, 2), Forgot(2), grant(3, 1)], True),
+        ([grant(1, 3, floor=7)], False),
+        ([grant(1, 8, floor=7)], True),
+    ],
+)
+def test_tokens_rise_from_grant_to_grant(events: Sequence[Event], sound: bool) -> None:
+    assert (not list(grants_increase(events))) is sound
+
+
+def test_nothing_may_be_left_behind() -> None:
+    clean = truth([], [])
+    assert not list(bounded(clean, expecting()))
+    for counts in (
+        replace(clean.counts, outbox=1),
+        replace(clean.counts, shelved=1),
+        replace(clean.counts, parked=1),
+    ):
+        assert list(bounded(replace(clean, counts=counts), expecting()))
+    assert list(bounded(replace(clean, depths=[QueueDepth(PARTITION, 1, 0, None)]), expecting()))

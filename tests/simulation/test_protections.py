@@ -1,0 +1,279 @@
+"""Each protection is needed, and the checker sees that it is: without it, some schedule breaks an invariant.
+
+A protection is taken away by patching the code that has it; nothing in that code knows of this. The same schedule
+with the protection in place breaks nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+
+from jobkit.backends.sqlite import commit, failing, leases, opening
+from jobkit.backends.sqlite.coordinator import SqliteCoordinator
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.clock import Clock
+from jobkit.envelope import Envelope
+from jobkit.fence import Fence, Receipt
+from jobkit.ids import new_nonce
+from jobkit.leases import Keeper, Lease
+from jobkit.ports.coordinator import Granted, Held, LeaseRef
+from jobkit.ports.store import Committed, Duplicate, Effects, Refused
+from jobkit.runner.job import Job
+from jobkit.runner.lane import Lane
+from jobkit.runner.wakeup import Wakeup
+from jobkit.testing.virtual_time import VirtualClock
+from simulation.schedule import DEFAULT, Schedule, simulate
+
+# Within so many seeds a schedule is found that needs the protection.
+MOST_SEEDS = 60
+
+Patch = pytest.MonkeyPatch
+
+
+# ---- the store ---------------------------------------------------------------------------------------------------
+
+
+def _force_mark(transaction: Transaction, envelope: Envelope, fence: Fence) -> None:
+    transaction.execute(
+        "UPDATE keys SET token = ?, nonce = ? WHERE type = ? AND key = ?",
+        (fence.token, fence.nonce, envelope.type, envelope.key),
+    )
+
+
+def no_fence_check_in_open(patch: Patch) -> None:
+    """`open` makes any fence the mark, higher or not."""
+    checked = opening.open_job
+
+    def unchecked(transaction: Transaction, envelope: Envelope, fence: Fence) -> Any:
+        _force_mark(transaction, envelope, fence)
+        return checked(transaction, envelope, fence)
+
+    patch.setattr(opening, "open_job", unchecked)
+
+
+def commit_without_verify(patch: Patch) -> None:
+    """`commit` does not compare the mark."""
+    verified = commit.commit_job
+
+    def unverified(
+        transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects
+    ) -> Committed | Duplicate | Refused:
+        _force_mark(transaction, envelope, fence)
+        transaction.execute(
+            "UPDATE jobs SET token = ?, nonce = ? WHERE id = ? AND state <> 'committed'",
+            (fence.token, fence.nonce, envelope.id),
+        )
+        return verified(transaction, envelope, fence, effects)
+
+    patch.setattr(commit, "commit_job", unverified)
+
+
+def no_fence_check_at_all(patch: Patch) -> None:
+    """Neither looks."""
+    no_fence_check_in_open(patch)
+    commit_without_verify(patch)
+    patch.setattr(failing, "refusal", lambda *_: None)
+
+
+def finished_ids_forgotten(patch: Patch) -> None:
+    """Nobody asks whether an id is finished already."""
+    asking, verified = opening.open_job, commit.commit_job
+
+    def unfinish(transaction: Transaction, envelope: Envelope) -> None:
+        row = transaction.execute(
+            "UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'committed' RETURNING sequence", (envelope.id,)
+        ).fetchone()
+        if row is not None and row[0] is not None:
+            transaction.execute(
+                "UPDATE keys SET committed = ? WHERE type = ? AND key = ?", (row[0] - 1, envelope.type, envelope.key)
+            )
+
+    def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Any:
+        unfinish(transaction, envelope)
+        return asking(transaction, envelope, fence)
+
+    def commit_job(transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
+        unfinish(transaction, envelope)
+        return verified(transaction, envelope, fence, effects)
+
+    patch.setattr(opening, "open_job", open_job)
+    patch.setattr(commit, "commit_job", commit_job)
+
+
+def gaps_ignored(patch: Patch) -> None:
+    """A sequence that is too high is taken for the next one."""
+    asking = opening.open_job
+
+    def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Any:
+        if envelope.sequence is not None:
+            transaction.execute(
+                "UPDATE keys SET committed = max(committed, ?) WHERE type = ? AND key = ?",
+                (envelope.sequence - 1, envelope.type, envelope.key),
+            )
+        return asking(transaction, envelope, fence)
+
+    patch.setattr(opening, "open_job", open_job)
+
+
+# ---- the coordinator ---------------------------------------------------------------------------------------------
+
+
+def check_then_delete_release(patch: Patch) -> None:
+    """`release` asks who holds the resource, and once it knows, deletes the lease of whoever holds it then."""
+    entropy = random.Random(1)
+
+    def holder(transaction: Transaction, lease: LeaseRef) -> bool:
+        row = transaction.execute("SELECT token, nonce FROM leases WHERE resource = ?", (lease.resource,)).fetchone()
+        return bool(row == (lease.token, lease.nonce))
+
+    def delete(transaction: Transaction, lease: LeaseRef) -> None:
+        transaction.execute("DELETE FROM leases WHERE resource = ?", (lease.resource,))
+        transaction.ring(leases.lease_topic(lease.resource))
+
+    async def release(self: SqliteCoordinator, lease: LeaseRef) -> bool:
+        plane = self._plane
+        if not await plane.read(holder, lease):
+            return False
+        # The answer goes over the network, and so does the request to delete.
+        await anyio.sleep(entropy.choice((0.01, entropy.uniform(0, 20))))
+        await plane.write(delete, lease)
+        return True
+
+    patch.setattr(SqliteCoordinator, "release", release)
+
+
+def tokens_restart_at_one(patch: Patch) -> None:
+    """Each resource counts its tokens in its lease, which goes when it ends; and no floor is looked at."""
+
+    def claim(
+        transaction: Transaction, resource: str, *, owner: str, nonce: str, ttl: float, floor: int
+    ) -> Granted | Held:
+        transaction.execute("DELETE FROM leases WHERE resource = ? AND expires <= ?", (resource, transaction.now))
+        transaction.execute("UPDATE tokens SET highest = 0")
+        return original(transaction, resource, owner=owner, nonce=nonce, ttl=ttl, floor=0)
+
+    original = leases.claim
+    patch.setattr(leases, "claim", claim)
+
+
+def floor_ignored(patch: Patch) -> None:
+    """A coordinator that lost its data counts from 1, whatever the store has seen."""
+    original = leases.claim
+
+    def claim(transaction: Transaction, resource: str, *, floor: int, **rest: Any) -> Granted | Held:
+        return original(transaction, resource, floor=0, **rest)
+
+    patch.setattr(leases, "claim", claim)
+
+
+# ---- the worker --------------------------------------------------------------------------------------------------
+
+
+class WallClock:
+    """A clock for decisions that is the wall clock."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.wall = clock.wall
+        self.sleep = clock.sleep
+
+    def now(self) -> float:
+        return self._clock.wall()
+
+
+def nothing_patched(_: Patch) -> None:
+    """The clock that the workers are given is the mutation."""
+
+
+def proceed_without_lease(patch: Patch) -> None:
+    """A lease that somebody else holds is taken for one's own, under the next token."""
+    patient = Keeper.claim
+
+    async def claim(self: Keeper, resource: str, *, floor: int = 0) -> Lease | Held:
+        answer = await patient(self, resource, floor=floor)
+        if isinstance(answer, Held) and not resource.startswith("leader/"):
+            ref = LeaseRef(resource, answer.token + 1, new_nonce(self._entropy))
+            return Lease(ref, self.owner, self._clock.now() + self.terms.trusted, self._clock)
+        return answer
+
+    patch.setattr(Keeper, "claim", claim)
+
+
+def deadlines_not_enforced(patch: Patch) -> None:
+    """A lease that could not be renewed is not ended, nor looked at before a write."""
+
+    async def enforce_never(self: Keeper) -> None:
+        await anyio.sleep_forever()
+
+    patch.setattr(Keeper, "_enforce_forever", enforce_never)
+    patch.setattr(Lease, "live", property(lambda self: not self.lost))
+
+
+def ack_before_commit(patch: Patch) -> None:
+    """A delivery is acked as soon as work on it begins."""
+    careful = Lane._take
+
+    async def take(self: Lane, wakeup: Wakeup) -> None:
+        if isinstance(wakeup.job, Job):
+            await wakeup.settle(Receipt(wakeup.job.envelope.id, "early"))
+        await careful(self, wakeup)
+
+    patch.setattr(Lane, "_take", take)
+
+
+# ---- the proof ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A protection taken away, and the invariants of which at least one must then be seen to break."""
+
+    name: str
+    remove: Callable[[Patch], None]
+    breaks: Sequence[str]
+    schedule: Schedule = DEFAULT
+    clock_of: Callable[[VirtualClock], Clock] | None = None
+
+
+# Writes that come when somebody else has begun, and takes long.
+STALE_WRITES = Schedule(troubles=(("late write", 1),), every=2.0, long_jobs=0.7)
+
+# Wall clocks that jump while leases cannot be renewed.
+JUMPING_CLOCKS = Schedule(troubles=(("wall clock", 2), ("cut", 1), ("slow coordinator", 1)), every=1.0)
+# A coordinator that forgets, and workers that come and go.
+FORGETTING = Schedule(troubles=(("forget", 1), ("crash", 1), ("restart", 1)))
+
+MUTATIONS = (
+    Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
+    Mutation("no fence check in open", no_fence_check_in_open, ("fencing",)),
+    Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES),
+    Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
+    Mutation("gaps ignored", gaps_ignored, ("order",)),
+    Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
+    Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),
+    Mutation("floor ignored", floor_ignored, ("fencing", "progress"), FORGETTING),
+    Mutation("wall clock", nothing_patched, ("no-lease-no-work",), JUMPING_CLOCKS, WallClock),
+    Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",)),
+    Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",)),
+    Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_without_a_protection_some_schedule_breaks_an_invariant(mutation: Mutation, monkeypatch: Patch) -> None:
+    changes: dict[str, Any] = {} if mutation.clock_of is None else {"clock_of": mutation.clock_of}
+    for seed in range(MOST_SEEDS):
+        with monkeypatch.context() as patch:
+            mutation.remove(patch)
+            without = simulate(seed, mutation.schedule, **changes)
+        if without.broken & set(mutation.breaks):
+            sound = simulate(seed, mutation.schedule)
+            assert not sound.broken, sound.report()
+            return
+    pytest.fail(f"{MOST_SEEDS} schedules without this protection ({mutation.name}) broke none of {mutation.breaks}")

@@ -1,0 +1,108 @@
+"""Real workers under random schedules in virtual time: nothing that they commit breaks an invariant.
+
+`pytest tests/simulation --seeds 2000` (or SIMULATION_SEEDS=2000) runs more schedules, `--seed N` runs one again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobkit.testing.virtual_time import running_loop
+from simulation.history import Trouble
+from simulation.network import Node, When
+from simulation.schedule import STEPS, WHEN, Schedule, simulate
+from simulation.world import LOOSE, ORDERED, Order, Work
+
+DEFAULT_SEEDS = 40
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        # The options are unknown where pytest was not started on this directory.
+        only = metafunc.config.getoption("seed", default=None)
+        many = metafunc.config.getoption("seeds", default=None) or int(
+            os.environ.get("SIMULATION_SEEDS", DEFAULT_SEEDS)
+        )
+        metafunc.parametrize("seed", range(many) if only is None else [only])
+
+
+def test_random_schedules_break_no_invariant(seed: int) -> None:
+    outcome = simulate(seed)
+    if outcome.broken:
+        pytest.fail(outcome.report(), pytrace=False)
+
+
+# A little of everything, so that each step of the way of a job is reached: retries, dead letters, follow-ups, and a
+# job that holds its delivery too long.
+_ORDERS = [
+    Order(2.0 * number, type, f"{type}-{work.key}-{number}", work)
+    for number in range(3)
+    for type, work in (
+        (ORDERED, Work(key="a", number=number, fails=number % 2)),
+        (ORDERED, Work(key="b", number=number, steps=(0.5, 9.0, 0.5) if number == 1 else (0.1,), follow=2)),
+        (LOOSE, Work(key="c", number=number, fails=number % 2, follow=1)),
+        (LOOSE, Work(key="d", number=number, rejected=number == 1)),
+    )
+]
+# What happens to each worker as it first comes to a step: one dies there, two stop for longer than a lease lives.
+_STOPS = {"w1.1": None, "w2.1": 20.0, "w3.1": 7.0}
+_POINTS = [(step, when) for step in STEPS for when in WHEN if (step, when) != ("processor.step", "during")]
+
+
+@pytest.mark.parametrize(("step", "when"), _POINTS)
+def test_processes_may_stop_at_each_step_of_the_way_of_a_job(step: str, when: When) -> None:
+    def lay_trap(node: Node) -> None:
+        if node.name in _STOPS:
+            node.trap(step, when, pause=_STOPS[node.name])
+
+    outcome = simulate(1, Schedule(storm=12.0, troubles=()), orders=list(_ORDERS), on_start=lay_trap)
+    stopped = [
+        event.node
+        for event in outcome.history.events
+        if isinstance(event, Trouble) and event.node in _STOPS and event.what.startswith(("crashes", "pauses"))
+    ]
+    assert stopped, f"no worker came to {step}, so nothing was tested"
+    assert not outcome.broken, outcome.report()
+
+
+def test_a_run_without_trouble_is_quick_and_quiet() -> None:
+    outcome = simulate(1, Schedule(storm=20.0, troubles=()), orders=list(_ORDERS))
+    assert not outcome.broken, outcome.report()
+    loud = [said for said in outcome.history.said if said.level in {"warning", "error"}]
+    planned = {"attempt failed", "attempt failed, no more attempts", "dead-lettered"}
+    assert [said for said in loud if said.event not in planned] == []
+    assert outcome.seconds < 60
+
+
+# ---- determinism -------------------------------------------------------------------------------------------------
+
+_DIGESTS = """
+import sys
+sys.path[:0] = sys.argv[1:2]
+from simulation.schedule import simulate
+print(*(simulate(seed).history.digest() for seed in (3, 4)))
+"""
+
+
+def test_a_seed_replays_exactly_in_another_interpreter_too() -> None:
+    here = [simulate(seed).history.digest() for seed in (3, 4)]
+    command = [sys.executable, "-c", _DIGESTS, str(Path(__file__).parents[1])]
+    for hash_seed in ("0", "1"):
+        # Strings hash differently in each interpreter, so no order may come from a set of them.
+        there = subprocess.check_output(command, text=True, env={**os.environ, "PYTHONHASHSEED": hash_seed})
+        assert there.split() == here
+    assert here[0] != here[1]
+
+
+def test_a_failing_seed_prints_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.schedule.PROGRESS_MARGIN", -1_000.0)
+    report = simulate(5).report()
+    assert "progress" in report
+    assert "pytest tests/simulation/test_simulation.py -k random_schedules --seed 5" in report
+    with pytest.raises(RuntimeError):
+        running_loop()

@@ -1,0 +1,351 @@
+"""The simulated world: machines that run real workers and a real client, against real SQL, in virtual time.
+
+Only the network, the clocks and the entropy are simulated. The coordinator has a database of its own, so that it can
+lose all it knows while store and broker keep theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NoOpTracerProvider
+
+from jobkit import Context, Payload, Processor, Reject, Result, Retry, RetryPolicy, processor
+from jobkit.backends.directory.blobs import DirectoryBlobs
+from jobkit.backends.sqlite.broker import SqliteBroker
+from jobkit.backends.sqlite.connection import MEMORY
+from jobkit.backends.sqlite.coordinator import SqliteCoordinator
+from jobkit.backends.sqlite.engine import Engine, Transaction, open_engine
+from jobkit.backends.sqlite.store import SqliteStore
+from jobkit.client import Client
+from jobkit.clock import Clock
+from jobkit.envelope import Envelope
+from jobkit.errors import Unavailable
+from jobkit.partition import Partition, partition_of
+from jobkit.plugins import Registry
+from jobkit.ports.broker import Broker
+from jobkit.ports.planes import Planes
+from jobkit.settings import Settings
+from jobkit.telemetry import Telemetry
+from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
+from jobkit.worker.worker import Worker
+from simulation.history import Forgot, History, Journal, Step, Trouble
+from simulation.network import Network, Node
+from simulation.remote import remote_planes
+
+ORDERED, LOOSE = "chapter", "photo"
+MAX_ATTEMPTS = 4
+_RETRY = RetryPolicy(max_attempts=MAX_ATTEMPTS, initial=timedelta(seconds=0.5), maximum=timedelta(seconds=4))
+
+# A run has about a thousand.
+_MOST_EVENTS = 6_000
+
+SETTINGS = Settings(
+    concurrency=4,
+    partitions=3,
+    prefetch=6,
+    lease_ttl=6.0,
+    lease_guard=1.0,
+    claim_wait=10.0,
+    delivery_hold=8.0,
+    gap_hold=5.0,
+    gap_limit=4,
+    relay_grace=1.0,
+    drain_seconds=8.0,
+)
+
+
+def settings_of(seed: int) -> Settings:
+    """Draw what a run's workers and client are told; the times that bounds are stated in stay as they are."""
+    entropy = random.Random(f"settings {seed}")
+    drawn: dict[str, object] = {
+        "concurrency": entropy.choice((1, 2, 4)),
+        "partitions": entropy.choice((1, 2, 3, 4)),
+        "prefetch": entropy.choice((1, 3, 10)),
+        "gap_hold": entropy.choice((1.5, 5.0)),
+        "gap_limit": entropy.choice((1, 4)),
+        "delivery_hold": entropy.choice((3.0, 8.0)),
+    }
+    return SETTINGS.model_copy(update=drawn)
+
+
+class Work(Payload):
+    """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits."""
+
+    key: str
+    number: int
+    steps: tuple[float, ...] = (0.1,)
+    fails: int = 0
+    rejected: bool = False
+    follow: int = 0
+
+    @property
+    def longest(self) -> float:
+        """The most seconds it may take where nothing goes wrong: all attempts, the waits between them, follow-ups."""
+        waits = 4.0 * self.fails
+        # A job that a person has to look after waits for that.
+        return (sum(self.steps) + 1.0) * (self.fails + 1) + waits + self.follow + 20.0 * self.rejected
+
+
+class Done(Result):
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be submitted, and when (seconds from the start).
+
+    `foreign`: not through the client, but by a publisher that knows nothing of the store.
+    """
+
+    after: float
+    type: str
+    id: str
+    work: Work
+    foreign: bool = False
+
+
+@dataclass
+class Machine:
+    """A machine that runs one process at a time, and starts the next some time after one died."""
+
+    name: str
+    clock: VirtualClock
+    life: Callable[[Node], Coroutine[Any, Any, None]]
+    node: Node | None = None
+    task: asyncio.Task[None] | None = None
+    starts: int = 0
+
+    @property
+    def up(self) -> bool:
+        """Tell whether its process runs."""
+        return self.node is not None and not self.node.crashed and self.task is not None and not self.task.done()
+
+
+class World:
+    """All there is in one run of one seed.
+
+    `clock_of` lets a test give workers another clock than they should have, `on_start` lets it lay traps.
+    """
+
+    def __init__(self, seed: int, backend: Planes, forgetful: Engine) -> None:
+        self.seed = seed
+        self.entropy = random.Random(f"world {seed}")
+        self.history = History()
+        self.network = Network(self.history)
+        self.backend = backend
+        self.workers: dict[str, Worker] = {}
+        self.orders: list[Order] = []
+        self.confirmed: set[str] = set()
+        self.settings = settings_of(seed)
+        self.on_start: Callable[[Node], None] = lambda _: None
+        self.died: list[str] = []
+        self.healed = False
+        self.clock_of: Callable[[VirtualClock], Clock] = lambda clock: clock
+        self._forgetful = forgetful.plane("coordinator")
+        self.started = running_loop().time()
+        self.machines = [self._machine(f"w{number}", self._work) for number in (1, 2, 3)]
+        self.client = self._machine("client", self._submit)
+
+    def _machine(self, name: str, life: Callable[[Node], Coroutine[Any, Any, None]]) -> Machine:
+        # No two machines agree on the time, nor on how fast it goes.
+        entropy = random.Random(f"machine {self.seed} {name}")
+        clock = VirtualClock(rate=entropy.uniform(0.996, 1.004), offset=entropy.uniform(0, 100_000))
+        return Machine(name, clock, life)
+
+    @property
+    def spins(self) -> bool:
+        """Tell whether much more happens than could with any sense."""
+        return len(self.history.events) > _MOST_EVENTS
+
+    # ---- machines ----------------------------------------------------------------------------------------------
+
+    def start(self, machine: Machine) -> None:
+        """Start the machine's next process."""
+        machine.starts += 1
+        name = f"{machine.name}.{machine.starts}"
+        node = Node(name, self.network, random.Random(f"node {self.seed} {name}"), machine.clock)
+        self.history.processes[name] = node.process
+        machine.node = node
+        node.on_pause = lambda seconds: self.note(name, f"pauses for {seconds:.2f} s")
+        node.on_crash = lambda: self._crashed(machine, name)
+        self.on_start(node)
+        self.note(name, "starts")
+        machine.task = node.process.spawn(self._guarded(node, machine.life))
+
+    async def _guarded(self, node: Node, life: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await life(node)
+        except Exception as error:  # noqa: BLE001  (told by the checker)
+            self.died.append(f"{node.name}: {error!r}")
+
+    def _crashed(self, machine: Machine, name: str) -> None:
+        self.note(name, "crashes")
+        spawn_outside(self._restart(machine, self.entropy.uniform(0.0, 10.0)))
+
+    async def _restart(self, machine: Machine, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        if not machine.up and not self.healed:
+            self.start(machine)
+
+    def note(self, name: str, what: str) -> None:
+        """Add what the schedule does to the history."""
+        self.history.add(Trouble(running_loop().time(), name, what))
+
+    async def forget(self) -> None:
+        """Let the coordinator lose all it knows, its token counter too."""
+        await self._forgetful.write(_lose_everything)
+        self.history.add(Forgot(running_loop().time()))
+
+    # ---- what runs on them -------------------------------------------------------------------------------------
+
+    async def _work(self, node: Node) -> None:
+        """Run workers until one was drained, as a supervisor would."""
+        registry = Registry(processors(self, node))
+        entropy = random.Random(f"worker {self.seed} {node.name}")
+        while True:
+            worker = Worker(
+                remote_planes(node, self.backend),
+                registry,
+                [ORDERED, LOOSE],
+                self.settings,
+                clock=self.clock_of(node.clock),
+                entropy=entropy,
+                telemetry=self._telemetry(node),
+                owner=node.name,
+                watchdog=False,
+            )
+            self.workers[node.name] = worker
+            try:
+                await worker.run()
+                self.note(node.name, "ends")
+                return
+            except Unavailable:
+                await node.clock.sleep(1.0)
+
+    async def _submit(self, node: Node) -> None:
+        """Submit what is to be submitted, in its order, each as often as it takes to be sure."""
+        registry, planes = Registry(processors(self, node)), remote_planes(node, self.backend)
+        client = Client(planes, registry, self.settings, clock=node.clock, telemetry=self._telemetry(node))
+        for order in self.orders:
+            if order.id in self.confirmed:
+                continue
+            left = self.started + order.after - running_loop().time()
+            await node.clock.sleep(max(0.0, left))
+            while order.id not in self.confirmed:
+                try:
+                    if order.foreign:
+                        await self._publish(planes.broker, order)
+                    else:
+                        await client.submit(order.type, order.work, id=order.id)
+                    self.confirmed.add(order.id)
+                except Unavailable:
+                    await node.clock.sleep(0.5)
+
+    async def _publish(self, broker: Broker, order: Order) -> None:
+        """Publish a bare message, as a program in another language would: type, id and body."""
+        partition = Partition(order.type, partition_of(order.work.key, self.settings.partitions))
+        await broker.declare(order.type, self.settings.partitions)
+        await broker.publish([(partition, Envelope(order.id, order.type, order.work.model_dump_json().encode()))])
+
+    async def look_after_gaps(self) -> None:
+        """Do what a person does about ordered keys that stand still behind a dead letter: try it again, or skip it."""
+        inspection = self.backend.inspection
+        entropy = random.Random(f"operator {self.seed}")
+        while True:
+            await anyio.sleep(entropy.uniform(0.5, 5.0))
+            for gap in await inspection.gaps():
+                dead = [letter for letter in await inspection.dead(type=gap.type) if letter.key == gap.key]
+                letter = next((letter for letter in dead if letter.sequence == gap.expected), None)
+                if letter is None:
+                    continue
+                if entropy.random() < 0.3:
+                    self.note("operator", f"requeues {letter.id}")
+                    await inspection.requeue_dead(letter.number)
+                else:
+                    self.note("operator", f"skips {letter.id}")
+                    await inspection.skip_gap(gap.type, gap.key, before=gap.expected + 1)
+
+    def _telemetry(self, node: Node) -> Telemetry:
+        return Telemetry(meters=NoOpMeterProvider(), tracers=NoOpTracerProvider(), log=Journal(self.history, node.name))
+
+    def step(self, node: Node, job: Work, ctx: Context) -> None:
+        """Note that a processor does something."""
+        self.history.add(
+            Step(
+                running_loop().time(),
+                node.name,
+                f"{ctx.job.type}/{ctx.job.key}",
+                ctx.job.id,
+                ctx.job.attempt,
+                ctx.fence,
+                resumed=self.history.resumed(node.name),
+            )
+        )
+
+
+def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
+    """Return the processors as one node runs them."""
+
+    async def work(job: Work, ctx: Context) -> Done:
+        world.step(node, job, ctx)
+        for number, seconds in enumerate(job.steps):
+            if node.reach("processor.step", "before"):
+                await anyio.lowlevel.checkpoint()
+            await ctx.clock.sleep(seconds)
+            if node.reach("processor.step", "after"):
+                await anyio.lowlevel.checkpoint()
+            world.step(node, job, ctx)
+            await ctx.progress((number + 1) / len(job.steps))
+        if job.rejected:
+            raise Reject("planned")
+        if ctx.job.attempt <= job.fails:
+            raise Retry("planned")
+        ctx.append("done", {"number": job.number})
+        ctx.record("last", job.number)
+        for number in range(job.follow):
+            # A follow-up goes to an ordered key and to a loose one in turn.
+            type = (ORDERED, LOOSE)[number % 2]
+            ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
+        return Done(number=job.number)
+
+    return [
+        processor(type, key=lambda job: job.key, ordered=type == ORDERED, timeout=timedelta(minutes=2), retry=_RETRY)(
+            work
+        )
+        for type in (ORDERED, LOOSE)
+    ]
+
+
+@asynccontextmanager
+async def open_world(seed: int) -> AsyncIterator[World]:
+    """Make a world whose machines are all off; nothing reaches its backends any more once the block ends."""
+    clock = VirtualClock()
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(MEMORY, clock))
+        forgetful = await stack.enter_async_context(open_engine(MEMORY, clock))
+        store = SqliteStore(engine)
+        # Files need threads, which virtual time has none of: no job of the simulation writes any.
+        blobs = DirectoryBlobs(Path("never-made"))
+        backend = Planes(SqliteBroker(engine), SqliteCoordinator(forgetful), store, store, blobs)
+        world = World(seed, backend, forgetful)
+        try:
+            yield world
+        finally:
+            await world.network.close()
+
+
+def _lose_everything(transaction: Transaction) -> None:
+    transaction.execute("DELETE FROM leases")
+    transaction.execute("DELETE FROM members")
+    transaction.execute("UPDATE tokens SET highest = 0")
