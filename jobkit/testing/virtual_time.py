@@ -32,7 +32,7 @@ Ts = TypeVarTuple("Ts")
 # Not zero: code that takes a time of 0 for "never" should not pass by luck, nor fail by bad luck.
 _START = 1_000.0
 # So many callbacks without time moving mean that some code spins instead of waiting.
-_SPIN_LIMIT = 200_000
+_SPIN_LIMIT = 50_000
 
 
 class VirtualDeadlock(RuntimeError):

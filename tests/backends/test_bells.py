@@ -11,6 +11,7 @@ import pytest
 
 from jobkit.backends.sqlite.bells import POLL_SECONDS, Bells, bells_directory
 from jobkit.backends.sqlite.broker import SqliteBroker
+from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.clock import SystemClock
@@ -153,6 +154,19 @@ async def test_a_waiter_whose_bell_was_lost_looks_again_within_about_a_second(pa
         await a_moment()
         assert not waiting.done()
         clock.advance(POLL_SECONDS * 1.3)
+        await soon(waiting)
+
+
+async def test_waiting_below_a_prefix_where_nothing_is_leased_is_no_busy_loop(path: str) -> None:
+    clock = ManualClock()
+    async with open_engine(path, clock) as engine:
+        waiting = asyncio.create_task(SqliteCoordinator(engine).wait_change("leader/", 10.0))
+        for _ in range(5):
+            await a_moment()
+            clock.advance(1.9)
+        await a_moment()
+        assert not waiting.done()
+        clock.advance(1.0)
         await soon(waiting)
 
 

@@ -49,6 +49,9 @@ async def _memory(directory: Path, clock: ManualClock) -> AsyncIterator[EngineOp
         yield again
 
 
+# Less than the time between two sweeps of what has expired, so that it is not only gone because it was swept.
+TTL_SECONDS = 4.0
+
 ENGINES = {"sqlite-file": _file, "sqlite-memory": _memory}
 
 
@@ -83,7 +86,10 @@ async def sqlite_broker(name: str, directory: Path) -> AsyncIterator[BrokerHarne
                 await SqliteBroker(engine).publish_raw([(partition, body)])
 
         yield BrokerHarness(
-            _process(engines, SqliteBroker), lambda seconds: _elapse(clock, seconds), 10.0, publish_raw=publish_raw
+            _process(engines, SqliteBroker),
+            lambda seconds: _elapse(clock, seconds),
+            TTL_SECONDS,
+            publish_raw=publish_raw,
         )
 
 
@@ -91,11 +97,11 @@ async def sqlite_broker(name: str, directory: Path) -> AsyncIterator[BrokerHarne
 async def sqlite_coordinator(name: str, directory: Path) -> AsyncIterator[Harness[Coordinator]]:
     clock = ManualClock()
     async with ENGINES[name](directory, clock) as engines:
-        yield Harness(_process(engines, SqliteCoordinator), lambda seconds: _elapse(clock, seconds), 10.0)
+        yield Harness(_process(engines, SqliteCoordinator), lambda seconds: _elapse(clock, seconds), TTL_SECONDS)
 
 
 @asynccontextmanager
 async def sqlite_store(name: str, directory: Path) -> AsyncIterator[Harness[FullStore]]:
     clock = ManualClock()
     async with ENGINES[name](directory, clock) as engines:
-        yield Harness(_process(engines, SqliteStore), lambda seconds: _elapse(clock, seconds), 10.0)
+        yield Harness(_process(engines, SqliteStore), lambda seconds: _elapse(clock, seconds), TTL_SECONDS)

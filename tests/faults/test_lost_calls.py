@@ -46,6 +46,24 @@ async def test_one_lost_call_neither_loses_nor_repeats_a_job(operation: str, fau
         await site.at_rest(60)
 
 
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize(
+    "operation", ["broker.consume", "coordinator.claim", "coordinator.heartbeat", "coordinator.leases"]
+)
+@in_virtual_time
+async def test_a_worker_whose_first_calls_are_lost_works_all_the_same(operation: str, fault: Fault) -> None:
+    """nothing-lost: and no partition stays without a leader."""
+    async with open_site(step) as site:
+        site.faults.once(operation, *[fault] * 3)
+        site.start()
+        for on in ("k", "l", "m", "n"):
+            job = await site.client.submit("step", Step(on=on))
+            assert (await site.ended(job.id)).state == "committed"
+        assert set((await site.leaders()).values()) == {"a"}
+        assert len(await site.leaders()) == site.settings.partitions
+        await site.at_rest(60)
+
+
 @pytest.mark.parametrize("operation", ["store.open", "store.commit", "coordinator.claim", "coordinator.release"])
 @in_virtual_time
 async def test_a_request_that_arrives_twice_counts_once(operation: str) -> None:

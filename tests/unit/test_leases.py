@@ -231,9 +231,10 @@ async def test_a_lease_whose_grant_was_slow_ends_in_time_though_others_end_later
     """no-lease-no-work: the keeper must not sleep past a deadline that it learns of only later."""
     async with _desk() as desk:
         await desk.claim("t/other")
+        await desk.clock.sleep(6)
         desk.faults.once("coordinator.claim", slow_reply(9))
         asked_at = desk.clock.now()
-        # A renewal in between moves the other lease's deadline beyond that of the grant under way.
+        # While the grant is under way a renewal moves the other lease's deadline beyond that of the grant.
         lease = await desk.claim("t/slow")
         desk.faults.always("coordinator.renew", lost_request)
         with pytest.raises(LeaseLost), lease.guarding():

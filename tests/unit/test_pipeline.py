@@ -253,6 +253,7 @@ async def test_progress_tells_a_processor_that_it_was_overtaken() -> None:
         outcome = await bench.run(job)
         assert isinstance(outcome, TryAgain)
         assert "taken over by a newer lease" in told[0]
+        assert bench.faults.calls["store.fail"] == 0, "it is no failure of the job"
         assert receipt_of(await bench.run(job)) == "committed"
 
 

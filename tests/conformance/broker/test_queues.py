@@ -10,7 +10,7 @@ from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery, QueueDepth
-from tests.conformance.harness import BrokerHarness, soon
+from tests.conformance.harness import BrokerHarness, a_moment, soon
 from tests.conformance.values import PROOF, envelope
 
 FIRST, SECOND = Partition("t", 0), Partition("t", 1)
@@ -111,6 +111,7 @@ async def test_receive_waits_until_another_process_publishes(broker_harness: Bro
     ):
         waiting = asyncio.create_task(received(consumer, 1))
         await worker.depths()
+        await a_moment()
         assert not waiting.done()
         await publish(publisher, "a")
         assert ids(await soon(waiting)) == ["a"]
@@ -139,6 +140,15 @@ async def test_what_was_acked_is_gone_and_the_rest_comes_again_in_its_order(
         again = await received(consumer, 3)
     assert ids(again) == ["a", "c", "d"]
     assert all(delivery.redelivered for delivery in again if ids([delivery]) != ["d"])
+
+
+async def test_a_queue_that_was_emptied_fills_again(broker: Broker) -> None:
+    async with broker.consume(FIRST, "me") as consumer:
+        for id in "abc":
+            await publish(broker, id)
+            (delivery,) = await received(consumer, 1)
+            assert ids([delivery]) == [id]
+            await consumer.ack(delivery, PROOF)
 
 
 async def test_acking_twice_does_no_harm(broker: Broker) -> None:
@@ -227,6 +237,21 @@ async def test_a_message_may_be_delayed_again_and_again(broker: Broker, broker_h
         (a,) = await received(consumer, 1)
         await consumer.ack(a, PROOF)
     assert (await depth(broker)).ready == 0
+
+
+async def test_a_delayed_message_that_came_again_comes_once(
+    broker: Broker, broker_harness: BrokerHarness[Broker]
+) -> None:
+    await publish(broker, "a")
+    async with broker.consume(FIRST, "me") as consumer:
+        (a,) = await received(consumer, 1)
+        await consumer.delay(a, broker_harness.ttl)
+        await broker_harness.elapse(broker_harness.ttl * 1.01)
+        (a,) = await received(consumer, 1)
+        await publish(broker, "b")
+        assert ids(await received(consumer, 1)) == ["b"]
+        await consumer.ack(a, PROOF)
+        assert (await depth(broker)).ready == 1
 
 
 async def test_what_is_delayed_outlives_its_consumer(broker: Broker, broker_harness: BrokerHarness[Broker]) -> None:

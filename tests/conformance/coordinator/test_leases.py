@@ -101,10 +101,22 @@ async def test_a_lease_disappears_as_a_whole_when_it_expires(
     lease = await granted(coordinator, "t/k", "n1", ttl=ttl)
     await coordinator_harness.elapse(ttl * 1.01)
     assert await coordinator.leases() == []
-    assert not await coordinator.release(lease)
     assert await coordinator.renew([lease], ttl=ttl) == frozenset()
+    assert not await coordinator.release(lease)
     again = await granted(coordinator, "t/k", "n1", ttl=ttl)
     assert again.token > lease.token
+
+
+async def test_an_expired_lease_that_nobody_cleaned_up_is_free_for_the_next_claim(
+    coordinator: Coordinator, coordinator_harness: Harness[Coordinator]
+) -> None:
+    ttl = coordinator_harness.ttl
+    first = await granted(coordinator, "t/k", "n1", ttl=ttl)
+    await coordinator_harness.elapse(ttl * 1.01)
+    second = await granted(coordinator, "t/k", "n2", ttl=ttl)
+    assert second.token > first.token
+    await coordinator_harness.elapse(ttl * 1.01)
+    assert not await coordinator.release(second)
 
 
 async def test_renewing_extends_what_is_held_and_only_that(

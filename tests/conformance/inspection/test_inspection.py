@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Effects, LogEntry, Opened
+from jobkit.ports.store import Effects, LogEntry, Opened, Refused
 from tests.conformance.harness import FullStore, Harness
 from tests.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
@@ -118,6 +118,18 @@ async def test_a_requeued_job_counts_its_opens_afresh_even_under_the_fence_it_di
     (letter,) = await store.dead()
     await store.requeue_dead(letter.number)
     assert await store.open(job, under) == Opened(1, ())
+
+
+async def test_a_requeued_job_cannot_be_committed_before_it_was_opened_again(store: FullStore) -> None:
+    job = await submitted(store, "a")
+    under = await opened(store, job)
+    await store.bury(job, under, reason="hopeless")
+    (letter,) = await store.dead()
+    await store.requeue_dead(letter.number)
+    assert isinstance(await store.commit(job, under, Effects()), Refused)
+    record = await store.job("a")
+    assert record
+    assert (record.state, record.owner, record.token) == (JobState.QUEUED, None, None)
 
 
 async def test_requeueing_what_is_not_there_or_could_not_run_returns_none(store: FullStore) -> None:

@@ -10,7 +10,7 @@ from jobkit.fence import Receipt
 from jobkit.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Conflict, Duplicate, Opened, Refused, Skipped
-from tests.conformance.harness import FullStore, Harness, soon
+from tests.conformance.harness import FullStore, Harness, a_moment, soon
 from tests.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
 
@@ -204,6 +204,7 @@ async def test_waiting_for_a_job_ends_when_it_commits_in_another_process(store_h
         under = await opened(worker, job)
         waiting = asyncio.create_task(watcher.wait_finished("a", store_harness.ttl))
         await watcher.counts()
+        await a_moment()
         assert not waiting.done()
         await committed(worker, job, under=under)
         await soon(waiting)

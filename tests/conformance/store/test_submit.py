@@ -10,7 +10,7 @@ import pytest
 from jobkit.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Conflict, Effects, Known, NewJob
-from tests.conformance.harness import FullStore, Harness, soon
+from tests.conformance.harness import FullStore, Harness, a_moment, soon
 from tests.conformance.values import committed, envelope, fence, opened, submitted, unordered
 
 
@@ -156,6 +156,7 @@ async def test_waiting_for_the_outbox_ends_when_another_process_submits(store_ha
         await relay.outbox(older_than=0, limit=10)
         waiting = asyncio.create_task(relay.wait_outbox(store_harness.ttl))
         await relay.counts()
+        await a_moment()
         assert not waiting.done()
         await submitted(client, "a")
         await soon(waiting)

@@ -1,0 +1,134 @@
+"""`verify` reads what was committed: it finds each kind of damage, and nothing where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from jobkit.ports.blobs import BlobRef
+from jobkit.ports.inspection import KeyRecord, LoggedEntry
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import OutboxEntry
+from jobkit.verify import Finding, verify
+from tests.steps import Step, step
+from tests.virtual_site import in_virtual_time, open_site
+
+BLOB = BlobRef("a.txt", "t/k/1-n/a.txt", 5, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
+KEY = KeyRecord("t", "k", 3, "n", "me", 2, 2, 3, (BLOB,))
+
+
+def _entry(position: int, job: str, sequence: int | None, token: int) -> LoggedEntry:
+    return LoggedEntry(position, "e", b"{}", job, sequence, token, 0.0)
+
+
+LOG = (_entry(1, "a", 1, 2), _entry(2, "a", 1, 2), _entry(3, "b", 2, 3))
+
+
+class _Records:
+    """What a store and its blobs would say."""
+
+    def __init__(
+        self,
+        *,
+        key: KeyRecord = KEY,
+        log: Sequence[LoggedEntry] = LOG,
+        content: bytes | None = b"hello",
+        now: KeyRecord | None = KEY,
+        outbox: Sequence[OutboxEntry] = (),
+    ) -> None:
+        self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
+
+    async def keys(self, *, after: tuple[str, str], limit: int) -> Sequence[KeyRecord]:
+        return [self._key] if after < ("t", "k") else []
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        return self._now
+
+    async def log(self, type: str, key: str, *, after: int, limit: int) -> Sequence[LoggedEntry]:
+        # Two a page, so that what spans a page is seen too.
+        return [entry for entry in self._log if entry.position > after][:2]
+
+    async def read(self, location: str) -> AsyncIterator[bytes]:
+        if self._content is None:
+            raise FileNotFoundError(location)
+        for byte in self._content:
+            yield bytes([byte])
+
+    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+        return self._outbox
+
+
+async def _findings(**records: Any) -> list[Finding]:
+    plane = cast(Any, _Records(**records))
+    return list((await verify(Planes(plane, plane, plane, plane, plane))).findings)
+
+
+async def test_what_is_in_order_has_no_findings() -> None:
+    plane = cast(Any, _Records())
+    verdict = await verify(Planes(plane, plane, plane, plane, plane))
+    assert (verdict.keys, verdict.entries, verdict.blobs, list(verdict.findings)) == (1, 3, 1, [])
+
+
+DAMAGE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a hole in a log": ({"log": (LOG[0], LOG[2])}, "nothing-lost", "jumps from 1 to 3"),
+    "a log that is too short": ({"log": LOG[:2]}, "nothing-lost", "2 of 3 entries"),
+    "a token that falls": ({"log": (LOG[0], LOG[1], replace(LOG[2], token=1))}, "fencing", "token 1 after 2"),
+    "a token above the mark": (
+        {"log": (LOG[0], LOG[1], replace(LOG[2], token=9))},
+        "fencing",
+        "the mark is 3, but token 9",
+    ),
+    "a job that committed twice": (
+        {"log": (*LOG, _entry(4, "a", 3, 3)), "key": replace(KEY, log_length=4, submitted_sequence=3)},
+        "single-effect",
+        "job a is in the log again at 4",
+    ),
+    "a sequence that came twice": (
+        {"log": (LOG[0], LOG[1], replace(LOG[2], sequence=1))},
+        "order",
+        "sequence 1 after 1",
+    ),
+    "a sequence nobody gave out": ({"key": replace(KEY, committed_sequence=7)}, "order", "sequence 7 took effect"),
+    "a file that is missing": ({"content": None}, "nothing-lost", "not at t/k/1-n/a.txt"),
+    "a file that was altered": ({"content": b"hallo"}, "nothing-lost", "was altered"),
+    "a file that was cut off": ({"content": b"hell"}, "nothing-lost", "4 bytes, expected 5"),
+}
+
+
+@pytest.mark.parametrize(("records", "invariant", "problem"), DAMAGE.values(), ids=DAMAGE.keys())
+async def test_each_kind_of_damage_is_found_under_the_name_of_its_invariant(
+    records: dict[str, Any], invariant: str, problem: str
+) -> None:
+    findings = await _findings(**records)
+    assert [finding.invariant for finding in findings] == [invariant]
+    assert problem in findings[0].problem
+    assert findings[0].where == "t/k"
+
+
+async def test_what_moved_on_while_it_was_read_is_no_damage() -> None:
+    later = replace(KEY, token=9, manifest=())
+    assert await _findings(log=(LOG[0], LOG[1], replace(LOG[2], token=9)), now=later) == []
+    assert await _findings(content=None, now=later) == []
+
+
+@in_virtual_time
+async def test_a_job_that_nobody_publishes_is_found_after_a_minute() -> None:
+    async with open_site(step) as site:
+        await site.planes.store.submit([site.client.job("step", Step(), id="stuck")])
+        assert list((await verify(site.planes)).findings) == []
+        await site.clock.sleep(61)
+        (finding,) = (await verify(site.planes)).findings
+        assert (finding.invariant, finding.where) == ("nothing-lost", "job stuck")
+
+
+@in_virtual_time
+async def test_a_log_longer_than_a_page_is_read_whole() -> None:
+    async with open_site(step, concurrency=50) as site:
+        site.start()
+        await site.client.submit_many([site.client.job("step", Step(number=number)) for number in range(1_010)])
+        await site.at_rest(600)
+        verdict = await verify(site.planes)
+        assert (verdict.keys, verdict.entries, list(verdict.findings)) == (1, 1_010, [])
