@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench campaign clean
+.PHONY: help setup check format install-servers test demo bench campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -29,7 +29,10 @@ format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(INSTALLED) ## Run all tests
+install-servers: ## Install the servers that tests start for themselves
+	.ci/install-servers
+
+test: $(INSTALLED) install-servers ## Run all tests
 	$(BIN)/pytest -n $(JOBS)
 
 campaign: $(INSTALLED) ## Run many more simulated schedules than the tests do (SEEDS=2000)

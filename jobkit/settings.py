@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     gap_limit: int = Field(100, ge=1, description="How many jobs of one key wait in memory for a missing sequence.")
     max_opens: int = Field(
-        20, ge=2, description="After how many starts that neither ended nor failed a job is dead-lettered as poison."
+        50, ge=2, description="After how many starts that neither ended nor failed a job is dead-lettered as poison."
     )
     max_payload_bytes: int = Field(262_144, ge=1, description="How large a payload may be, as JSON.")
     dedup_seconds: Seconds = Field(
