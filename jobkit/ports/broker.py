@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How much waits in one partition: messages not yet acked, and of these the ones due only later."""
+    """How much waits in one partition: `ready` counts all messages not yet acked, `delayed` those of them due later."""
 
     partition: Partition
     ready: int

@@ -82,7 +82,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The id is known with another type, key or payload; nothing was written."""
+    """The id is known with another type, key or payload, or its sequence was committed by another id."""
 
     id: str
 
@@ -100,7 +100,7 @@ class Opened:
     """The mark is set and the job may be worked on.
 
     `opens` counts how often this job was opened under a new fence, this time included: more than failures explain
-    means that it took workers down with it. `failures` are its earlier failed attempts, oldest first.
+    means that it took workers down with it. `failures` are its latest failed attempts, oldest first.
     """
 
     opens: int
@@ -208,7 +208,7 @@ class Store(Protocol):
     async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
         """Dead-letter a message that is no job of its own: malformed, unknown, conflicting, skipped.
 
-        It leaves the job that may be known under its id alone.
+        It leaves the job that may be known under its id alone, unless that job's turn is over. Idempotent.
         """
         ...
 
