@@ -191,6 +191,7 @@ class Store(Protocol):
 
         Jobs of the key that were parked for this sequence go to the outbox with it. Committing again under the same
         fence answers `Committed` again, so that a lost answer can be asked for. `Duplicate`: it had ended otherwise.
+        Raises `JobConflict`, with nothing written, where a follow-up's id is known with another body.
         """
         ...
 

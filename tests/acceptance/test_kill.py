@@ -15,6 +15,8 @@ from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site, open_site, until
 
 KEYS, STEPS = 100, 20
+# A machine so slow that workers hardly get to work within their seconds must still come to an end.
+MOST_KILLS = 40
 
 
 async def _committed(site: Site) -> int:
@@ -32,17 +34,21 @@ async def test_every_job_commits_once_and_in_order_while_a_worker_is_killed_ever
         ]
         for start in range(0, len(jobs), 500):
             await site.client.submit_many(jobs[start : start + 500])
-        running = [site.start("test.step"), site.start("test.step")]
+        running = [site.start("test.step") for _ in range(3)]
         kills = 0
-        with anyio.fail_after(150):
-            for turn in itertools.cycle((0, 1)):
-                await anyio.sleep(1.0)  # the rhythm of the killing, not a wait for anything
-                if await _committed(site) == len(jobs):
-                    break
-                running[turn].kill()
-                kills += 1
-                running[turn] = site.start("test.step")
+        for turn in itertools.cycle(range(3)):
+            await anyio.sleep(1.0)  # the rhythm of the killing, not a wait for anything
+            if kills == MOST_KILLS or await _committed(site) == len(jobs):
+                break
+            running[turn].kill()
+            kills += 1
+            running[turn] = site.start("test.step")
         assert kills >= 2, "the jobs were done before anything was killed"
+
+        async def all_committed() -> bool:
+            return await _committed(site) == len(jobs)
+
+        await until(all_committed, within=200, what="every job is committed")
 
         done: list[str] = []
         for key in range(KEYS):
