@@ -14,29 +14,25 @@ from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from tests.conformance.directory_harness import directory_blobs
 from tests.conformance.harness import BrokerHarness, FullStore, Harness
-from tests.conformance.postgres_harness import postgres_store
-from tests.conformance.rabbitmq_harness import rabbitmq_broker
-from tests.conformance.redis_harness import redis_coordinator
 from tests.conformance.sqlite_harness import sqlite_broker, sqlite_coordinator, sqlite_store
+from tests.conftest import SERVERS_WANTED
 
 Maker = Callable[[str, Path], AbstractAsyncContextManager[Any]]
 
-BROKERS: dict[str, Maker] = {
-    "sqlite-file": sqlite_broker,
-    "sqlite-memory": sqlite_broker,
-    "rabbitmq": rabbitmq_broker,
-}
-COORDINATORS: dict[str, Maker] = {
-    "sqlite-file": sqlite_coordinator,
-    "sqlite-memory": sqlite_coordinator,
-    "redis": redis_coordinator,
-}
-STORES: dict[str, Maker] = {
-    "sqlite-file": sqlite_store,
-    "sqlite-memory": sqlite_store,
-    "postgres": postgres_store,
-}
+BROKERS: dict[str, Maker] = {"sqlite-file": sqlite_broker, "sqlite-memory": sqlite_broker}
+COORDINATORS: dict[str, Maker] = {"sqlite-file": sqlite_coordinator, "sqlite-memory": sqlite_coordinator}
+STORES: dict[str, Maker] = {"sqlite-file": sqlite_store, "sqlite-memory": sqlite_store}
 BLOBS: dict[str, Maker] = {"directory": directory_blobs}
+
+if SERVERS_WANTED:
+    from tests.conformance.postgres_harness import postgres_store
+    from tests.conformance.rabbitmq_harness import rabbitmq_broker
+    from tests.conformance.redis_harness import redis_coordinator, redis_store
+
+    BROKERS["rabbitmq"] = rabbitmq_broker
+    COORDINATORS["redis"] = redis_coordinator
+    STORES["postgres"] = postgres_store
+    STORES["redis"] = redis_store
 
 
 @pytest.fixture(params=BROKERS)
