@@ -83,12 +83,13 @@ DEFAULT = Schedule()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """What came of a run. `replay` is the command that runs it again, where one option says it all."""
 
     seed: int
     violations: tuple[Violation, ...]
     history: History
     seconds: float
+    replay: str
 
     @property
     def broken(self) -> set[str]:
@@ -104,7 +105,7 @@ class Outcome:
         before = [event for event in self.history.events if event.at <= until]
         said = [line for line in self.history.said if line.at <= until and line.level in {"warning", "error"}]
         lines += ["what happened before:", tell(before, 40), "what was said before:", tell(said, 20)]
-        lines += [f"replay: pytest tests/simulation/test_simulation.py -k random_schedules --seed {self.seed}"]
+        lines += [f"replay: {self.replay}"] * bool(self.replay)
         return "\n".join(lines)
 
 
@@ -135,7 +136,9 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         truth = await Truth.of(world.backend, expected.accepted)
         found += violations(world.history, truth, expected)
         found += [Violation("loud", f"a process ended in an error: {died}") for died in world.died]
-        return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started)
+        default = schedule == DEFAULT and not changes
+        replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
+        return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
 
 
 def orders(entropy: random.Random, schedule: Schedule) -> list[Order]:

@@ -231,6 +231,8 @@ class World:
                 self.note(node.name, "ends")
                 return
             except Unavailable:
+                if worker.draining:
+                    return
                 await node.clock.sleep(1.0)
 
     async def _submit(self, node: Node) -> None:
