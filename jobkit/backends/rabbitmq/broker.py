@@ -1,0 +1,212 @@
+"""The broker plane on RabbitMQ: quorum queues, one consumer each, and a server that may go away at any time.
+
+It does not keep trying: a call that finds the server gone makes or shares one attempt to reach it, and then says so.
+What it declared once it makes again when the server has lost it, loudly, since the messages are lost with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
+
+from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
+from jobkit.backends.rabbitmq.consumer import RabbitConsumer
+from jobkit.backends.rabbitmq.declaring import make, other_count, refused
+from jobkit.backends.rabbitmq.delays import Delays
+from jobkit.backends.rabbitmq.depths import measure
+from jobkit.backends.rabbitmq.directory import Directory
+from jobkit.backends.rabbitmq.inspecting import Found, look
+from jobkit.backends.rabbitmq.messages import Message, to_message
+from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.backends.rabbitmq.seats import Holder, holders, take_seat
+from jobkit.backends.rabbitmq.topology import PREFETCH, partition_queue, seat_queue, topology_of
+from jobkit.clock import Clock
+from jobkit.envelope import Envelope
+from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.partition import Partition
+from jobkit.ports.broker import QueueDepth
+
+_log = structlog.get_logger("jobkit.rabbitmq")
+
+_STRANGER_LOOKS = 5
+_STRANGER_PAUSE_SECONDS = 0.1
+
+
+class RabbitBroker:
+    """A `Broker` on a RabbitMQ server, which it first talks to when it has to."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        server = Server.parse(url)
+        # One each, because a server in trouble stops reading from connections that publish.
+        self._publishing = Link(server, "publish", clock)
+        self._consuming = Link(server, "consume", clock)
+        self._publisher = Publisher(self._publishing)
+        self._delays = Delays(self._publishing, self._publisher)
+        self._directory = Directory(self._publishing, self._publisher, clock)
+        self._clock = clock
+        self._declared: dict[str, int] = {}
+        self._checked: dict[str, Connected] = {}
+        self._consumers: dict[Partition, RabbitConsumer] = {}
+        self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def declare(self, type: str, partitions: int) -> None:
+        wanted = topology_of(type, partitions)
+        if not await make(self._publishing, wanted, only_again=True):
+            await self.enlist(type, partitions)
+            await make(self._publishing, wanted)
+        self._declared[type] = partitions
+
+    async def enlist(self, type: str, partitions: int) -> None:
+        """Have `depths` know of a type, where it does not: declaring does so when it makes the type.
+
+        Raises `ConfigurationError` where it knows of another number of partitions, or `Unavailable`.
+        """
+        there = await self._directory.add(type, partitions)
+        if there != partitions:
+            raise other_count(type, there, partitions)
+
+    async def look(self, type: str, partitions: int) -> Sequence[Found]:
+        """Return what a type with so many partitions needs on the server, and what of it exists.
+
+        Raises `Unavailable` or `ConfigurationError`.
+        """
+        return await look(self._publishing, topology_of(type, partitions))
+
+    async def publish(self, messages: Sequence[tuple[Partition, Envelope]]) -> None:
+        outgoing = [to_message(envelope, partition_queue(partition)) for partition, envelope in messages]
+        unroutable = await self._publisher.publish(outgoing)
+        if unroutable:
+            await self._publish_again(unroutable, {partition_queue(partition): partition for partition, _ in messages})
+
+    @asynccontextmanager
+    async def consume(self, partition: Partition, owner: str) -> AsyncIterator[RabbitConsumer]:
+        consumer = await self._open(partition, owner)
+        try:
+            yield consumer
+        finally:
+            await consumer.leave()
+            if self._consumers.get(partition) is consumer:
+                del self._consumers[partition]
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        types = {**await self._directory.read(), **self._declared}
+        partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
+        here = {
+            partition: Holder(consumer.owner, consumer.unsettled)
+            for partition, consumer in self._consumers.items()
+            if consumer.open
+        }
+        elsewhere = await holders(self._publishing, [one for one in partitions if one not in here])
+        return await measure(self._consuming, partitions, {**elsewhere, **here})
+
+    async def aclose(self) -> None:
+        for consumer in list(self._consumers.values()):
+            await consumer.leave("the broker was closed in this process")
+        await self._consuming.aclose()
+        await self._publishing.aclose()
+
+    # ---- publishing --------------------------------------------------------------------------------------------
+
+    async def _publish_again(self, messages: Sequence[Message], partitions: dict[str, Partition]) -> None:
+        """Make queues that were there once, and publish what found none. Raises `ConfigurationError`."""
+        missing = sorted({partitions[message.queue] for message in messages})
+        for type in {partition.type for partition in missing} & self._declared.keys():
+            await self._make_again(type, self._publishing)
+        unroutable = await self._publisher.publish(messages)
+        if unroutable:
+            raise _no_queue(partitions[unroutable[0].queue])
+
+    async def _make_again(self, type: str, link: Link) -> None:
+        _log.error(
+            "a queue that was there is gone, and what was in it is lost; it is made again",
+            type=type,
+            server=link.server.shown,
+        )
+        await make(link, topology_of(type, self._declared[type]))
+
+    # ---- consuming ---------------------------------------------------------------------------------------------
+
+    async def _open(self, partition: Partition, owner: str) -> RabbitConsumer:
+        async with self._turns[partition]:
+            older = self._consumers.pop(partition, None)
+            if older is not None:
+                await older.leave("another consumer took the queue over")
+            await self._check(partition.type)
+            while True:
+                channel = await take_seat(partition, self._consuming, self._publisher, self._clock)
+                try:
+                    consumer = await self._sit_down(channel, partition, owner)
+                except BaseException:
+                    await channel.close()
+                    raise
+                if consumer is not None:
+                    self._consumers[partition] = consumer
+                    return consumer
+
+    async def _check(self, type: str) -> None:
+        """See, once for each connection, that a type is still as it was declared here.
+
+        Raises `ConfigurationError` where the number of partitions was changed.
+        """
+        connected = await self._consuming.connect()
+        if type in self._declared and self._checked.get(type) is not connected:
+            await make(self._consuming, topology_of(type, self._declared[type]))
+            self._checked[type] = connected
+
+    async def _sit_down(self, channel: Channel, partition: Partition, owner: str) -> RabbitConsumer | None:
+        """Consume on a channel that has the seat; return None where that has to be tried again.
+
+        Raises `ConfigurationError` where the queue does not exist.
+        """
+        consumer = RabbitConsumer(
+            partition, owner, channel, publisher=self._publisher, delays=self._delays, clock=self._clock
+        )
+        raw = channel.raw
+        doing = f"consuming {partition}"
+        try:
+            await channel.call(raw.basic_consume(seat_queue(partition), consumer.on_notice, no_ack=True), doing)
+        except ChannelNotFoundEntity:
+            # It was the seat of a consumer of this process that has just left, and went with it.
+            return None
+        except ChannelClosed as error:
+            raise refused(self._consuming, error) from error
+        try:
+            await self._look_for_strangers(channel, partition)
+            await channel.call(raw.basic_qos(prefetch_count=PREFETCH), doing)
+            await channel.call(raw.basic_consume(partition_queue(partition), consumer.on_message), doing)
+        except ChannelNotFoundEntity as error:
+            if partition.index >= self._declared.get(partition.type, 0):
+                raise _no_queue(partition) from error
+            await self._make_again(partition.type, self._consuming)
+            return None
+        except ChannelClosed as error:
+            raise refused(self._consuming, error) from error
+        except Unavailable:
+            if consumer.open:
+                raise
+            # Somebody took the seat over already: it was opened, and has ended.
+        return consumer
+
+    async def _look_for_strangers(self, channel: Channel, partition: Partition) -> None:
+        """Say so where somebody consumes who does not know of seats: only one of us will get anything."""
+        queue = partition_queue(partition)
+        for _ in range(_STRANGER_LOOKS):
+            found = await channel.call(channel.raw.queue_declare(queue, passive=True), f"looking at {queue}")
+            if not found.consumer_count:
+                return
+            # A consumer that has left may be counted for a moment longer.
+            await self._clock.sleep(_STRANGER_PAUSE_SECONDS)
+        _log.error(
+            "something that is not a jobkit worker consumes this queue; its jobs wait until that has ended",
+            queue=queue,
+            server=self._consuming.server.shown,
+        )
+
+
+def _no_queue(partition: Partition) -> ConfigurationError:
+    return ConfigurationError(f"there is no queue {partition}: declare the type, with enough partitions, first")

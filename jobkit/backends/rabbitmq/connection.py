@@ -1,0 +1,344 @@
+"""One connection to the server at a time, made anew when somebody needs it after it was lost.
+
+It does not bring anything back: the channels, queues and consumers of a lost connection are gone, and who had them
+opens new ones. It makes no attempt that nobody waits for. Nothing here waits without a bound: a server that does not
+answer in time is treated like one that is gone.
+
+It is made of aiormq, the protocol library under aio-pika: what aio-pika adds to it brings connections back by itself,
+and that is what must not happen where a queue has one consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeGuard, TypeVar, cast
+
+import aiormq
+import anyio
+import structlog
+from aiormq.exceptions import ChannelClosed, InvalidFrameError, ProbableAuthenticationError
+from yarl import URL
+
+from jobkit.backends.rabbitmq.wire import FrameReader
+from jobkit.clock import Clock
+from jobkit.errors import ConfigurationError, Unavailable
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("jobkit.rabbitmq")
+
+CONNECT_SECONDS = 10.0
+RPC_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
+# How long a server that has stopped to read from publishers is given before a call that wants to publish ends.
+_BLOCKED_SECONDS = 1.0
+# Between two attempts to connect: the first figure, doubling up to the second.
+_RETRY_SECONDS = (0.1, 2.0)
+# A peer that fell silent is noticed by the server within twice this time. RabbitMQ's guide calls less than 5 too eager.
+_HEARTBEAT_SECONDS = 5
+_MAX_HEARTBEAT_SECONDS = 60
+_OLDEST_VERSION = (3, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is. `shown` is for messages and holds no secret; `heartbeat` is in seconds."""
+
+    url: URL
+    shown: str
+    heartbeat: int
+
+    @classmethod
+    def parse(cls, url: str) -> Server:
+        """Return the server that a URL names. Raises `ConfigurationError`, which does not repeat the URL."""
+        try:
+            parsed = URL(url)
+            port = parsed.port
+        except ValueError:
+            # Its message may quote the part that is wrong, and that may be the password.
+            raise ConfigurationError(
+                "this is not a usable URL; write amqp://user:password@host:port/vhost, with characters that have a "
+                "meaning in URLs (such as / # ? @ %) percent-encoded"
+            ) from None
+        if parsed.scheme not in ("amqp", "amqps") or not parsed.host:
+            raise ConfigurationError("write amqp://user:password@host:port/vhost, or amqps:// for TLS")
+        given = parsed.query.get("heartbeat", str(_HEARTBEAT_SECONDS))
+        if not given.isdecimal() or not 1 <= int(given) <= _MAX_HEARTBEAT_SECONDS:
+            raise ConfigurationError(
+                f"heartbeat={given}: use whole seconds from 1 to {_MAX_HEARTBEAT_SECONDS}; without heartbeats a "
+                "partition would wait for ever for a worker that fell silent"
+            )
+        host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+        port = port or (5671 if parsed.scheme == "amqps" else 5672)
+        shown = f"{parsed.scheme}://{host}:{port}{parsed.raw_path if parsed.raw_path != '/' else ''}"
+        return cls(parsed.update_query(heartbeat=given), shown, int(given))
+
+
+class _Sockets(aiormq.TransportFactory):
+    """Opens the socket, and keeps it at hand so that it can be closed without its peer's consent."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = await options["ssl_context_provider"].get_context() if url.scheme == "amqps" else None
+        loop = asyncio.get_running_loop()
+        reader = FrameReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        # Both are there: a URL without a host is refused, and aiormq adds the port.
+        host, port = url.host or "", url.port or 0
+        self._transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
+        return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connected:
+    """A connection while it lasts; another one is another object."""
+
+    connection: aiormq.Connection
+    sockets: _Sockets
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it can still be used, as far as is known."""
+        return self.connection.is_opened
+
+
+class Channel:
+    """An open channel whose calls are answered in time, or fail."""
+
+    def __init__(self, link: Link, connected: Connected, raw: aiormq.Channel) -> None:
+        self.connected = connected
+        self.raw = raw
+        self._link = link
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether neither side has closed it, as far as is known."""
+        return self.connected.alive and not self.raw.is_closed
+
+    async def call(self, call: Coroutine[Any, Any, T], doing: str) -> T:
+        """Return the server's answer to a call of this channel.
+
+        Raises `ChannelClosed` with the server's reason where it refuses, which ends the channel, or `Unavailable`.
+        """
+        try:
+            return await self._link.answer(self.connected, call, doing)
+        except Unavailable as error:
+            # What was sent without waiting for an answer may have been refused meanwhile.
+            if (reason := self._refusal()) is not None:
+                raise reason from error
+            raise
+
+    async def close(self) -> None:
+        """Close the channel, whatever happens; where the server does not answer, the connection goes with it."""
+        with anyio.CancelScope(shield=True):
+            closing = asyncio.ensure_future(self.raw.close())
+            await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+            if not closing.done():
+                self._link.drop(self.connected, "it does not close a channel")
+                await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+
+    def _refusal(self) -> ChannelClosed | None:
+        """Return why the server closed the channel, if it did."""
+        ended = self.raw.closing
+        if not ended.done() or ended.cancelled():
+            return None
+        error = ended.exception()
+        return error if _is_refusal(error) else None
+
+
+class Link:
+    """The way to the server for one purpose. What publishes and what consumes have one each: a server that is short of
+    memory or disk space stops reading from connections that publish.
+    """
+
+    def __init__(self, server: Server, purpose: str, clock: Clock) -> None:
+        self.server = server
+        self._purpose = purpose
+        self._clock = clock
+        self._connected: Connected | None = None
+        self._turn = asyncio.Lock()
+        self._attempts = 0
+        self._failures = 0
+        self._retry_at = float("-inf")
+        self._trouble = ""
+        self._closed = False
+
+    async def connect(self) -> Connected:
+        """Return the live connection, or make one: in one attempt, which all share who wait for it.
+
+        Raises `Unavailable`, or `ConfigurationError` where the server refuses us.
+        """
+        attempts = self._attempts
+        if (live := self._live()) is not None:
+            return live
+        async with self._turn:
+            if (live := self._live()) is not None:
+                return live
+            if self._attempts != attempts:
+                raise Unavailable("broker", self._trouble)
+            await self._clock.sleep(max(0.0, self._retry_at - self._clock.now()))
+            try:
+                self._connected = await self._attempt()
+            except (Unavailable, ConfigurationError) as error:
+                self._note_failure(error)
+                raise
+            self._failures = 0
+            return self._connected
+
+    async def open_channel(self, *, confirms: bool = False) -> Channel:
+        """Open a channel, connecting first where that is needed; errors as for `connect`."""
+        connected = await self.connect()
+        await self.check_not_blocked(connected)
+        opening = connected.connection.channel(publisher_confirms=confirms)
+        raw = cast(aiormq.Channel, await self.answer(connected, opening, "opening a channel"))
+        return Channel(self, connected, raw)
+
+    @asynccontextmanager
+    async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
+        """Open a channel for the block; errors as for `connect`."""
+        channel = await self.open_channel(confirms=confirms)
+        try:
+            yield channel
+        finally:
+            await channel.close()
+
+    async def check_not_blocked(self, connected: Connected) -> None:
+        """Return once the server reads from this connection. Raises `Unavailable` where it has stopped to."""
+        try:
+            async with asyncio.timeout(_BLOCKED_SECONDS):
+                await connected.connection.ready()
+        except TimeoutError as error:
+            raise self.unavailable(
+                "the server has blocked publishers, because it is short of memory or disk space", "publishing"
+            ) from error
+
+    async def answer(self, connected: Connected, call: Coroutine[Any, Any, T], doing: str) -> T:
+        """Return the server's answer to a call.
+
+        Raises `ChannelClosed` with the server's reason where it refuses, and `Unavailable`; a server that does not
+        answer loses the connection.
+        """
+        # In a task of its own: aiormq ends what waits on a lost connection with whatever ended that, a CancelledError
+        # included, which must not look as if somebody had cancelled the caller.
+        waiting = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait([waiting], timeout=RPC_SECONDS)
+        finally:
+            unanswered = not waiting.done()
+            waiting.cancel()
+        if unanswered:
+            self.drop(connected, f"no answer within {RPC_SECONDS:g} s to {doing}")
+            raise self.unavailable(f"no answer within {RPC_SECONDS:g} s", doing)
+        if waiting.cancelled():
+            raise self.unavailable("the connection was lost", doing)
+        error = waiting.exception()
+        if error is None:
+            return waiting.result()
+        if _is_refusal(error):
+            raise error
+        raise self.unavailable(_said(error), doing) from error
+
+    def drop(self, connected: Connected, reason: str) -> None:
+        """Give a connection up at once, without a word to the server; whoever uses it gets an error."""
+        if connected.alive:
+            _log.warning("connection given up", server=self.server.shown, purpose=self._purpose, reason=reason)
+        connected.sockets.abort()
+        if self._connected is connected:
+            self._connected = None
+
+    def unavailable(self, what: str, doing: str) -> Unavailable:
+        """Return the error of somebody who was doing something when `what` happened."""
+        return Unavailable("broker", f"{self.server.shown}: {what} ({doing})")
+
+    async def aclose(self) -> None:
+        """Close the connection, and make no other."""
+        self._closed = True
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            await _end(connected.connection.close(), _CLOSE_SECONDS, connected.sockets.abort)
+
+    def _live(self) -> Connected | None:
+        if self._closed:
+            raise Unavailable("broker", f"{self.server.shown}: closed in this process")
+        return self._connected if self._connected is not None and self._connected.alive else None
+
+    def _note_failure(self, error: Exception) -> None:
+        self._attempts += 1
+        self._trouble = str(error).removeprefix("broker: ")
+        first, most = _RETRY_SECONDS
+        pause = min(first * 2**self._failures, most)
+        self._failures = min(self._failures + 1, 30)
+        self._retry_at = self._clock.now() + pause * random.uniform(0.5, 1.0)  # noqa: S311  (spreads, decides nothing)
+
+    async def _attempt(self) -> Connected:
+        sockets = _Sockets()
+        name = f"jobkit {self._purpose} {socket.gethostname()}:{os.getpid()}"
+        connection = aiormq.Connection(
+            self.server.url, transport_factory=sockets, client_properties={"connection_name": name}
+        )
+        error = await _end(connection.connect(), CONNECT_SECONDS, sockets.abort)
+        if error is not None:
+            raise self._refusal(error) from error
+        version = str(connection.server_properties.get("version", ""))
+        if _version(version) < _OLDEST_VERSION:
+            await _end(connection.close(), _CLOSE_SECONDS, sockets.abort)
+            raise ConfigurationError(f"{self.server.shown} is RabbitMQ {version}; jobkit needs 3.10 or later")
+        return Connected(connection, sockets)
+
+    def _refusal(self, error: BaseException) -> Unavailable | ConfigurationError:
+        if isinstance(error, ProbableAuthenticationError):
+            user = self.server.url.user or "guest"
+            return ConfigurationError(f"{self.server.shown} refuses the login of user {user!r}: {error}")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return ConfigurationError(f"{self.server.shown}: its certificate is not trusted: {error.verify_message}")
+        if isinstance(error, InvalidFrameError):
+            # It closes the connection instead of opening the virtual host; the reason does not reach us.
+            host = self.server.url.path.removeprefix("/") or "/"
+            return self.unavailable(
+                f"it does not open the virtual host {host!r}: see that it exists and that the user may use it",
+                "connecting",
+            )
+        return self.unavailable(_said(error), "connecting")
+
+
+async def _end(call: Coroutine[Any, Any, Any], seconds: float, abort: Callable[[], None]) -> BaseException | None:
+    """Await `call` for so long, then `abort`; return its error, or None where it succeeded."""
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            abort()
+            task.cancel()
+    if not task.done():
+        await asyncio.wait([task], timeout=_CLOSE_SECONDS)
+        return TimeoutError(f"no answer within {seconds:g} s")
+    return asyncio.CancelledError("the connection was lost") if task.cancelled() else task.exception()
+
+
+def _is_refusal(error: BaseException | None) -> TypeGuard[ChannelClosed]:
+    """Tell whether the server closed a channel and said why; one that we closed ourselves has no reason."""
+    return isinstance(error, ChannelClosed) and bool(error.args) and error.args[0] is not None
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or error.__class__.__name__
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return a version as numbers; one that cannot be read is taken to be new enough."""
+    numbers = text.split(".")[:2]
+    return tuple(int(number) for number in numbers) if all(number.isdecimal() for number in numbers) else (99,)

@@ -1,0 +1,216 @@
+"""A consumer: one channel, on which one partition's messages come and their acks go.
+
+It ends with its channel and never gets another one, so a delivery's tag cannot be taken for that of a later message.
+It never cancels without closing: only a closed channel gives back, to its place, what was not acked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import uuid4
+
+import anyio
+import structlog
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelInvalidStateError
+
+from jobkit.backends.rabbitmq.acks import Acks
+from jobkit.backends.rabbitmq.connection import Channel
+from jobkit.backends.rabbitmq.delays import Delays
+from jobkit.backends.rabbitmq.messages import Message, delay_left, to_delivery
+from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.clock import Clock
+from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
+from jobkit.fence import Receipt
+from jobkit.partition import Partition
+from jobkit.ports.broker import Delivery
+
+_log = structlog.get_logger("jobkit.rabbitmq")
+
+# What may be in a message to a seat, as its type: the request to leave, and the question who sits there.
+LEAVE = "jobkit.leave"
+DESCRIBE = "jobkit.describe"
+
+# Acks that are not enough for a frame of their own wait so long for others.
+_FLUSH_SECONDS = 0.1
+_LAST_FLUSH_SECONDS = 1.0
+_HOP_RETRY_SECONDS = 1.0
+
+
+class RabbitConsumer:
+    """A `Consumer` on a channel of its own."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        owner: str,
+        channel: Channel,
+        *,
+        publisher: Publisher,
+        delays: Delays,
+        clock: Clock,
+    ) -> None:
+        self.partition = partition
+        self.owner = owner
+        self._channel = channel
+        self._publisher = publisher
+        self._delays = delays
+        self._clock = clock
+        self._arrived: deque[int] = deque()
+        self._unsettled: dict[int, DeliveredMessage] = {}
+        self._acks = Acks()
+        self._sending = asyncio.Lock()
+        self._send_planned = False
+        self._flush_planned = False
+        self._bell = asyncio.Event()
+        self._ended = ""
+        self._closing: asyncio.Task[None] | None = None
+        channel.raw.closing.add_done_callback(self._on_channel_closed)
+        channel.raw.on_consumer_cancel_callbacks.add(self._on_cancelled)
+
+    @property
+    def unsettled(self) -> int:
+        """How many messages were delivered and are neither acked nor delayed."""
+        return len(self._unsettled)
+
+    @property
+    def open(self) -> bool:
+        """Tell whether messages may still come."""
+        return not self._ended
+
+    async def receive(self, limit: int) -> Sequence[Delivery]:
+        while not self._arrived:
+            self._check()
+            self._bell.clear()
+            await self._bell.wait()
+        self._check()
+        return [self._deliver(self._arrived.popleft()) for _ in range(min(limit, len(self._arrived)))]
+
+    async def ack(self, delivery: Delivery, receipt: Receipt) -> None:  # noqa: ARG002  (its existence is the proof)
+        self._check()
+        if delivery.tag in self._unsettled:
+            self._settle(delivery.tag)
+
+    async def delay(self, delivery: Delivery, seconds: float) -> None:
+        self._check()
+        message = self._unsettled.get(delivery.tag)
+        if message is not None:
+            await self._delays.put(self.partition, message.body, message.header.properties, seconds)
+            self._settle(delivery.tag)
+
+    async def leave(self, reason: str = "it was closed") -> None:
+        """Give back what was not acked, and the seat."""
+        self.end(reason)
+        if self._closing is not None:
+            with anyio.CancelScope(shield=True):
+                await asyncio.shield(self._closing)
+
+    def end(self, reason: str) -> None:
+        """Let no call succeed any more, and close the channel."""
+        if not self._ended:
+            self._ended = reason
+            self._bell.set()
+            # Not the channel's own task, which would end before it had closed the channel; `leave` waits for it.
+            self._closing = asyncio.create_task(self._close())
+
+    # ---- what the channel calls --------------------------------------------------------------------------------
+
+    async def on_message(self, message: DeliveredMessage) -> None:
+        """Take a message of the partition's queue."""
+        tag = message.delivery_tag
+        if self._ended or tag is None:
+            return
+        self._unsettled[tag] = message
+        self._acks.delivered(tag)
+        if delay_left(message.header.properties) > 0:
+            self._channel.raw.create_task(self._delay_further(tag, message))
+        else:
+            self._arrived.append(tag)
+            self._bell.set()
+
+    async def on_notice(self, message: DeliveredMessage) -> None:
+        """Take a message to the seat."""
+        properties = message.header.properties
+        if properties.message_type == LEAVE:
+            self.end("another consumer took the queue over")
+        elif properties.message_type == DESCRIBE and properties.reply_to and not self._ended:
+            self._channel.raw.create_task(self._describe(properties))
+
+    def _on_channel_closed(self, closed: asyncio.Future[None]) -> None:
+        error = None if closed.cancelled() else closed.exception()
+        self.end(f"its connection ended: {error}" if error is not None and str(error) else "its connection ended")
+
+    def _on_cancelled(self, _frame: spec.Basic.Cancel) -> None:
+        self.end("the server cancelled it: the queue was deleted, or moved to another node")
+
+    # ---- within ------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._ended:
+            raise ConsumerClosed(f"this consumer of {self.partition} is closed: {self._ended}")
+
+    def _deliver(self, tag: int) -> Delivery:
+        message = self._unsettled[tag]
+        redelivered = bool(getattr(message.delivery, "redelivered", False))
+        return to_delivery(tag, message.body, message.header.properties, self.partition, redelivered=redelivered)
+
+    def _settle(self, tag: int) -> None:
+        if self._unsettled.pop(tag, None) is None or self._ended:
+            return
+        self._acks.finish(tag)
+        # Never sent from here: a socket that takes nothing more must not hold up who acks.
+        if self._acks.enough:
+            if not self._send_planned:
+                self._send_planned = True
+                self._channel.raw.create_task(self._send(everything=False))
+        elif not self._flush_planned:
+            self._flush_planned = True
+            self._channel.raw.create_task(self._flush_later())
+
+    async def _flush_later(self) -> None:
+        await self._clock.sleep(_FLUSH_SECONDS)
+        self._flush_planned = False
+        await self._send(everything=True)
+
+    async def _send(self, *, everything: bool) -> None:
+        # One after another: a frame for many that overtook one for a single message would have acked that as well, and
+        # the server closes a channel that acks something twice.
+        async with self._sending:
+            self._send_planned = False
+            # A channel that is closed by now has given everything back, and whoever waits for a message is told.
+            with suppress(ChannelInvalidStateError):
+                for ack in self._acks.take(everything=everything):
+                    await self._channel.raw.basic_ack(ack.tag, multiple=ack.multiple, wait=False)
+
+    async def _delay_further(self, tag: int, message: DeliveredMessage) -> None:
+        """Send a message that has to wait longer than any step is on its next round, until that worked."""
+        properties = message.header.properties
+        while True:
+            try:
+                await self._delays.put(self.partition, message.body, properties, delay_left(properties))
+            except (Unavailable, ConfigurationError) as error:
+                _log.warning("a delayed message waits here instead", queue=str(self.partition), error=str(error))
+                await self._clock.sleep(_HOP_RETRY_SECONDS)
+            else:
+                self._settle(tag)
+                return
+
+    async def _describe(self, question: spec.Basic.Properties) -> None:
+        answer = spec.Basic.Properties(correlation_id=question.correlation_id, message_id=uuid4().hex)
+        body = json.dumps({"owner": self.owner, "unsettled": self.unsettled}).encode()
+        try:
+            await self._publisher.publish([Message(question.reply_to or "", body, answer)])
+        except JobkitError as error:
+            _log.warning("a question about a consumer stays unanswered", queue=str(self.partition), error=str(error))
+
+    async def _close(self) -> None:
+        if self._channel.usable:
+            sending = asyncio.ensure_future(self._send(everything=True))
+            await asyncio.wait([sending], timeout=_LAST_FLUSH_SECONDS)
+            sending.cancel()
+        await self._channel.close()

@@ -1,0 +1,72 @@
+"""Looking at what exists on the server of what topology.py describes. It makes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from jobkit.backends.rabbitmq.connection import Channel, Link
+from jobkit.backends.rabbitmq.declaring import declare_queue, refused
+from jobkit.backends.rabbitmq.topology import Argument, Queue, Topology
+
+
+class State(StrEnum):
+    """How a thing is found. Delay queues, made when a job first needs them, and bindings are not looked at."""
+
+    THERE = "there"
+    MISSING = "missing"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One exchange or queue: as it should be, and whether it is. `problem` is the server's word for a difference."""
+
+    kind: str
+    name: str
+    arguments: Mapping[str, Argument]
+    state: State
+    problem: str = ""
+
+
+async def look(link: Link, topology: Topology) -> Sequence[Found]:
+    """Return every exchange and queue of a type with its state. Raises `Unavailable` or `ConfigurationError`."""
+    queues = [await _look_at_queue(link, queue) for queue in (topology.marker, *topology.queues)]
+    return [await _look_at_exchange(link, topology.exchange), *queues]
+
+
+async def _look_at_exchange(link: Link, name: str) -> Found:
+    async def ask(channel: Channel) -> None:
+        await channel.call(channel.raw.exchange_declare(name, passive=True), f"looking for {name}")
+        await channel.call(
+            channel.raw.exchange_declare(name, exchange_type="direct", durable=True), f"looking at {name}"
+        )
+
+    state, problem = await _asked(link, ask)
+    return Found("exchange", name, {}, state, problem)
+
+
+async def _look_at_queue(link: Link, queue: Queue) -> Found:
+    async def ask(channel: Channel) -> None:
+        await channel.call(channel.raw.queue_declare(queue.name, passive=True), f"looking for {queue.name}")
+        # It exists, so that declaring it only compares.
+        await declare_queue(channel, queue)
+
+    state, problem = await _asked(link, ask)
+    return Found("queue", queue.name, queue.arguments, state, problem)
+
+
+async def _asked(link: Link, ask: Callable[[Channel], Awaitable[None]]) -> tuple[State, str]:
+    try:
+        async with link.channel() as channel:
+            await ask(channel)
+    except ChannelNotFoundEntity:
+        return State.MISSING, ""
+    except ChannelPreconditionFailed as error:
+        return State.DIFFERENT, str(error)
+    except ChannelClosed as error:
+        raise refused(link, error) from error
+    return State.THERE, ""

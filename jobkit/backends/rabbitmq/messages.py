@@ -1,0 +1,192 @@
+"""Envelopes as AMQP messages and back: the body is the payload, everything else is properties and headers.
+
+It does not trust what it reads: a message that anybody may have published becomes a delivery with an envelope, or one
+with the problem that it has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiormq import spec
+
+from jobkit.backends.rabbitmq.wire import UNREADABLE
+from jobkit.envelope import SCHEMA_VERSION, Envelope
+from jobkit.errors import ConfigurationError
+from jobkit.partition import Partition
+from jobkit.ports.broker import Delivery
+
+# The default of RabbitMQ 4; earlier versions take more.
+MAX_BODY_BYTES = 16 << 20
+# Properties and headers have to fit into one frame, of 128 KiB unless the server says otherwise.
+MAX_HEAD_BYTES = 64 << 10
+
+KEY = "jobkit-key"
+SEQUENCE = "jobkit-sequence"
+SUBMITTED_AT = "jobkit-submitted-at"
+SCHEMA = "jobkit-schema"
+LONG_ID = "jobkit-id"
+TRACE = "jobkit-trace"
+DELAYED = "jobkit-delayed"
+DELAY_LEFT = "jobkit-delay-left"
+
+# What W3C calls them is what tracing tools look for; whatever else a propagator adds goes into a table of its own.
+_TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
+_SHORT_BYTES = 255
+_MAX_ID_LENGTH = 200
+# What the server notes about a message's past. Published again, it would make the server see a loop, and drop it.
+_BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "x-opt-")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published: a body with its properties, to the queue of that name."""
+
+    queue: str
+    body: bytes
+    properties: spec.Basic.Properties
+
+
+def to_message(envelope: Envelope, queue: str) -> Message:
+    """Return the message that carries `envelope`. Raises `ConfigurationError` where it is too large."""
+    headers: dict[str, Any] = {SCHEMA: envelope.schema, SUBMITTED_AT: repr(envelope.submitted_at)}
+    if envelope.key is not None:
+        headers[KEY] = envelope.key
+    if envelope.sequence is not None:
+        headers[SEQUENCE] = envelope.sequence
+    other_trace = {}
+    for name, value in envelope.trace.items():
+        if name in _TRACE_HEADERS:
+            headers[name] = value
+        else:
+            other_trace[name] = value
+    if other_trace:
+        headers[TRACE] = other_trace
+    id = envelope.id
+    if len(id.encode()) > _SHORT_BYTES:
+        headers[LONG_ID] = id
+        id = id.encode()[:_SHORT_BYTES].decode(errors="ignore")
+    _check_size(envelope)
+    properties = spec.Basic.Properties(
+        content_type="application/json",
+        delivery_mode=2,
+        message_id=id,
+        message_type=envelope.type,
+        app_id="jobkit",
+        headers=headers,
+    )
+    return Message(queue, envelope.body, properties)
+
+
+def to_delivery(
+    tag: int, body: bytes, properties: spec.Basic.Properties, partition: Partition, *, redelivered: bool
+) -> Delivery:
+    """Return the delivery of a message that came out of `partition`'s queue."""
+    headers = properties.headers or {}
+    redelivered = redelivered or DELAYED in headers
+    try:
+        envelope = _envelope(body, properties, headers, partition)
+    except ValueError as error:
+        return Delivery(tag, body, None, f"not a job: {error}", redelivered)
+    return Delivery(tag, body, envelope, "", redelivered)
+
+
+def delayed(body: bytes, properties: spec.Basic.Properties, queue: str, left: float) -> Message:
+    """Return the message again as it goes into a delay queue; `left` are the seconds to wait after that one."""
+    headers = {
+        name: value for name, value in (properties.headers or {}).items() if not name.lower().startswith(_BROKERS_OWN)
+    }
+    headers |= {DELAYED: True, DELAY_LEFT: repr(max(0.0, left))}
+    again = spec.Basic.Properties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        delivery_mode=2,
+        correlation_id=properties.correlation_id,
+        message_id=properties.message_id,
+        timestamp=properties.timestamp,
+        message_type=properties.message_type,
+        app_id=properties.app_id,
+        headers=headers,
+    )
+    return Message(queue, body, again)
+
+
+def delay_left(properties: spec.Basic.Properties) -> float:
+    """Return the seconds that a message which left a delay queue still has to wait."""
+    left = _number((properties.headers or {}).get(DELAY_LEFT))
+    return 0.0 if left is None else left
+
+
+def _envelope(
+    body: bytes, properties: spec.Basic.Properties, headers: Mapping[str, Any], partition: Partition
+) -> Envelope:
+    """Return the envelope; a type, a key, a sequence, a schema and a time may all be missing. Raises `ValueError`."""
+    if UNREADABLE in headers:
+        raise ValueError(f"its properties cannot be read: {headers[UNREADABLE]}")
+    id = headers.get(LONG_ID, properties.message_id)
+    if not isinstance(id, str) or not 1 <= len(id) <= _MAX_ID_LENGTH or "\0" in id:
+        raise ValueError(f"its message id must be of 1 to {_MAX_ID_LENGTH} characters, without NUL")
+    type = properties.message_type or partition.type
+    if type != partition.type:
+        raise ValueError(f"its type is {type!r}, but it is in a queue of {partition.type!r}")
+    key = headers.get(KEY)
+    if key is not None and (not isinstance(key, str) or "\0" in key):
+        raise ValueError(f"its header {KEY} must be text without NUL")
+    return Envelope(
+        id=id,
+        type=type,
+        body=body,
+        key=key,
+        sequence=_whole(headers, SEQUENCE, None),
+        submitted_at=_submitted_at(properties, headers),
+        trace=_trace(headers),
+        schema=_whole(headers, SCHEMA, SCHEMA_VERSION) or SCHEMA_VERSION,
+    )
+
+
+def _whole(headers: Mapping[str, Any], name: str, missing: int | None) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return missing
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"its header {name} must be a whole number from 1")
+    return value
+
+
+def _submitted_at(properties: spec.Basic.Properties, headers: Mapping[str, Any]) -> float:
+    """Return the time, for people, in whichever way it is given."""
+    given = headers.get(SUBMITTED_AT, properties.timestamp)
+    if isinstance(given, datetime):
+        return given.timestamp()
+    return _number(given) or 0.0
+
+
+def _number(value: object) -> float | None:
+    """Return a header as a number; text is taken too, because the headers' own numbers are short of precision."""
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what is not a number raises
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _trace(headers: Mapping[str, Any]) -> dict[str, str]:
+    other = headers.get(TRACE)
+    found = dict(other) if isinstance(other, Mapping) else {}
+    found |= {name: headers[name] for name in _TRACE_HEADERS if name in headers}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _check_size(envelope: Envelope) -> None:
+    head = sum(len(text.encode()) for pair in envelope.trace.items() for text in pair)
+    head += len((envelope.key or "").encode()) + len(envelope.id.encode())
+    for what, size, most in (("payload", len(envelope.body), MAX_BODY_BYTES), ("header", head, MAX_HEAD_BYTES)):
+        if size > most:
+            raise ConfigurationError(
+                f"job {envelope.id} cannot be published: its {what} has {size} bytes, RabbitMQ takes {most}; "
+                "put large data into blobs and their names into the payload"
+            )

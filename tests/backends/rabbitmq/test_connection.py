@@ -1,0 +1,162 @@
+"""Reaching a server: what is said of one that cannot be reached, to everybody who asked, soon, and without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobkit.backends.rabbitmq import connection
+from jobkit.backends.rabbitmq.broker import RabbitBroker
+from jobkit.backends.rabbitmq.connection import Link, Server
+from jobkit.clock import SystemClock
+from jobkit.errors import ConfigurationError, Unavailable
+from tests.backends.rabbitmq.conftest import Site
+from tests.backends.rabbitmq.traffic import FIRST, publish, until
+from tests.servers.base import free_port
+from tests.servers.proxy import Proxy
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://host", "amqp://host:5672"),
+        ("amqps://user:secret@host/v", "amqps://host:5671/v"),
+        ("amqp://user:secret@[::1]:7/%2F?heartbeat=9", "amqp://[::1]:7/%2F"),
+    ],
+)
+def test_a_server_is_shown_without_what_lets_one_in(url: str, shown: str) -> None:
+    assert Server.parse(url).shown == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp:",
+        "amqp:///vhost",
+        "amqp://user:secret@",
+        "amqp://user:sec/ret@host",
+        "amqp://user:secret@host:port",
+        "amqp://user:secret@[host/v",
+        "amqp://user:secret@host?heartbeat=0",
+        "amqp://user:secret@host?heartbeat=ten",
+        "amqp://user:secret@host?heartbeat=61",
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Server.parse(url)
+    assert "sec" not in str(refused.value).replace("seconds", "")
+    assert refused.value.__cause__ is None
+
+
+async def test_a_wrong_password_is_named_as_such_and_not_repeated(site: Site) -> None:
+    broker = RabbitBroker(site.url().replace("guest:guest", "guest:hunter2"), SystemClock())
+    with pytest.raises(ConfigurationError, match="refuses the login of user 'guest'") as refused:
+        await broker.declare("t", 2)
+    assert "hunter2" not in str(refused.value)
+    await broker.aclose()
+
+
+async def test_a_virtual_host_that_does_not_exist_is_named(site: Site) -> None:
+    broker = RabbitBroker(site.server.url("nosuch"), SystemClock())
+    with pytest.raises(Unavailable, match="virtual host 'nosuch'"):
+        await broker.declare("t", 2)
+    await broker.aclose()
+
+
+async def test_a_server_that_is_not_there_is_unavailable_at_once() -> None:
+    port = free_port()
+    broker = RabbitBroker(f"amqp://user:hunter2@127.0.0.1:{port}/", SystemClock())
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            with pytest.raises(Unavailable, match=f"127.0.0.1:{port}") as refused:
+                await broker.declare("t", 2)
+            assert "hunter2" not in str(refused.value)
+    await broker.aclose()
+
+
+async def test_all_who_wait_share_one_attempt(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy:
+        proxy.refuse()
+        link = Link(Server.parse(site.url(port=proxy.port)), "test", SystemClock())
+        answers = await asyncio.gather(*(link.connect() for _ in range(20)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {Unavailable}
+        assert proxy.accepted == 1
+        proxy.heal()
+        connected = await asyncio.gather(*(link.connect() for _ in range(20)))
+        assert len(set(connected)) == 1
+        assert proxy.accepted == 2
+        await link.aclose()
+
+
+async def test_attempts_that_fail_come_further_apart(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy:
+        proxy.refuse()
+        link = Link(Server.parse(site.url(port=proxy.port)), "test", SystemClock())
+        times = []
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await link.connect()
+            times.append(asyncio.get_running_loop().time())
+        assert times[4] - times[3] > times[1] - times[0]
+        await link.aclose()
+
+
+async def test_who_is_cancelled_while_connecting_does_not_spoil_it_for_the_others(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy:
+        proxy.hold()
+        link = Link(Server.parse(site.url(port=proxy.port)), "test", SystemClock())
+        first = asyncio.create_task(link.connect())
+        second = asyncio.create_task(link.connect())
+
+        async def dialled() -> bool:
+            return proxy.accepted == 1
+
+        await until(dialled)
+        first.cancel()
+        proxy.heal()
+        assert (await second).alive
+        await asyncio.gather(first, return_exceptions=True)
+        await link.aclose()
+
+
+async def test_a_server_that_stops_answering_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "RPC_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        async with broker.consume(FIRST, "me"):
+            pass
+        site.server.pause()
+        # Both connections: the first call finds out, the second cannot connect.
+        for _ in range(2):
+            async with asyncio.timeout(15):
+                with pytest.raises(Unavailable):
+                    await broker.declare("t", 2)
+                with pytest.raises(Unavailable):
+                    async with broker.consume(FIRST, "me"):
+                        pass
+        site.server.resume()
+
+        async def works_again() -> bool:
+            try:
+                await publish(broker, "a")
+            except Unavailable:
+                return False
+            return True
+
+        await until(works_again)
+
+
+async def test_closing_does_not_wait_for_a_server_that_does_not_answer(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy:
+        broker = RabbitBroker(site.url(port=proxy.port), SystemClock())
+        await broker.declare("t", 2)
+        await publish(broker, "a")
+        async with broker.consume(FIRST, "me"):
+            proxy.hold()
+            async with asyncio.timeout(15):
+                await broker.aclose()
+        with pytest.raises(Unavailable, match="closed"):
+            await publish(broker, "b")

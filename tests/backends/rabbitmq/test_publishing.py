@@ -1,0 +1,195 @@
+"""Publishing to a real server: what is confirmed is there, what is not is unknown and said to be, nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiormq
+import pytest
+from structlog.testing import capture_logs
+
+from jobkit.backends.rabbitmq import publisher
+from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.partition import Partition
+from tests.backends.rabbitmq.conftest import Site
+from tests.backends.rabbitmq.traffic import (
+    FIRST,
+    PROOF,
+    SECOND,
+    envelope,
+    ids,
+    publish,
+    publish_somehow,
+    ready,
+    received,
+    until,
+)
+from tests.servers.proxy import Proxy
+
+
+async def delete_queue(site: Site, queue: str) -> None:
+    async with aiormq.connect(site.url()) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(queue)
+
+
+async def test_after_a_lost_confirm_it_is_unknown_and_publishing_again_is_safe(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy, site.broker() as near, site.broker(port=proxy.port) as far:
+        await near.declare("t", 2)
+        await publish(far, "a")
+        proxy.hold("down")
+        publishing = asyncio.create_task(publish(far, "b"))
+
+        async def in_the_queue() -> bool:
+            return await ready(near) == 2
+
+        await until(in_the_queue)
+        assert not publishing.done()
+        proxy.cut()
+        proxy.heal()
+        with pytest.raises(Unavailable):
+            await publishing
+        await publish(far, "b")
+        async with near.consume(FIRST, "me") as consumer:
+            assert ids(await received(consumer, 3)) == ["a", "b", "b"]
+
+
+async def test_a_server_that_does_not_answer_is_given_up_and_tried_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CONFIRM_SECONDS", 1.0)
+    async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker:
+        await broker.declare("t", 2)
+        await publish(broker, "a")
+        proxy.hold()
+        with pytest.raises(Unavailable, match="no confirm"):
+            await publish(broker, "b")
+        proxy.heal()
+        await publish(broker, "c")
+
+
+async def test_a_server_short_of_memory_blocks_publishers_who_are_told_and_consumers_go_on(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await publish(broker, "a", "b")
+        async with broker.consume(FIRST, "me") as consumer:
+            with site.server.short_of_memory():
+                # The first to publish finds out, the others know.
+                for _ in range(2):
+                    with pytest.raises(Unavailable, match="short of memory"):
+                        async with asyncio.timeout(5):
+                            await publish(broker, "c")
+                a, b = await received(consumer, 2)
+                await consumer.ack(a, PROOF)
+                with pytest.raises(Unavailable, match="short of memory"):
+                    await consumer.delay(b, 1.0)
+            await publish_somehow(broker, "d")
+            # What was under way when it was blocked has come through as well.
+            assert set(ids(await received(consumer, 2))) == {"c", "d"}
+
+
+async def test_leaving_a_server_that_blocks_publishers_does_not_hang(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await publish(broker, "a")
+        with site.server.short_of_memory():
+            with pytest.raises(Unavailable):
+                await publish(broker, "b")
+            async with asyncio.timeout(10):
+                await broker.aclose()
+
+
+async def test_one_missing_queue_is_named_and_the_other_messages_are_in(site: Site) -> None:
+    async with site.broker() as declaring, site.broker() as broker:
+        await declaring.declare("t", 2)
+        nowhere = Partition("t", 7)
+        with pytest.raises(ConfigurationError, match="t/7"):
+            await broker.publish([(FIRST, envelope("a")), (nowhere, envelope("b")), (SECOND, envelope("c"))])
+        assert (await ready(declaring, FIRST), await ready(declaring, SECOND)) == (1, 1)
+
+
+async def test_one_id_published_twice_at_once_to_a_missing_queue_is_refused_twice(site: Site) -> None:
+    async with site.broker() as declaring, site.broker() as broker:
+        await declaring.declare("t", 2)
+        nowhere = [(Partition("t", 7), envelope("a"))]
+        answers = await asyncio.gather(*(broker.publish(nowhere) for _ in range(5)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ConfigurationError] * 5
+
+
+async def test_a_queue_that_was_deleted_is_made_again_loudly_by_who_declared_it(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await publish(broker, "lost")
+        await delete_queue(site, "jobkit.t.0")
+        with capture_logs() as logs:
+            await publish(broker, "a")
+        assert [entry for entry in logs if entry["log_level"] == "error" and entry["type"] == "t"]
+        async with broker.consume(FIRST, "me") as consumer:
+            assert ids(await received(consumer, 1)) == ["a"]
+
+
+async def test_what_was_confirmed_survives_a_crash_of_the_server(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        names = [f"{number:03}" for number in range(100)]
+        await publish(broker, *names)
+        await asyncio.to_thread(site.server.kill)
+        with pytest.raises(Unavailable):
+            await publish(broker, "while it is down")
+        await asyncio.to_thread(site.server.start)
+        await publish_somehow(broker, "after")
+        async with broker.consume(FIRST, "me") as consumer:
+            assert ids(await received(consumer, 101)) == [*names, "after"]
+
+
+async def test_a_message_larger_than_the_server_takes_is_refused_with_its_reason(site: Site) -> None:
+    with site.server.set("max_message_size", "1000"):
+        async with site.broker() as broker:
+            await broker.declare("t", 2)
+            with pytest.raises(ConfigurationError, match="size"):
+                await broker.publish([(FIRST, envelope("a", body=bytes(2000)))])
+            await publish(broker, "b")
+
+
+async def test_many_who_publish_at_once_keep_each_their_order(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await asyncio.gather(
+            *(publish(broker, *(f"{publisher}-{number:03}" for number in range(60))) for publisher in "abcd")
+        )
+        async with broker.consume(FIRST, "me") as consumer:
+            got = ids(await received(consumer, 240))
+    for name in "abcd":
+        mine = [id for id in got if id.startswith(name)]
+        assert mine == sorted(mine)
+        assert len(mine) == 60
+
+
+async def test_a_batch_larger_than_the_window_keeps_its_order(site: Site) -> None:
+    names = [f"{number:04}" for number in range(1200)]
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await publish(broker, *names)
+        async with broker.consume(FIRST, "me") as consumer:
+            got: list[str] = []
+            while len(got) < len(names):
+                for delivery in await consumer.receive(100):
+                    got += ids([delivery])
+                    await consumer.ack(delivery, PROOF)
+    assert got == names
+
+
+async def test_a_publisher_that_is_cancelled_leaves_the_channel_in_order(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker:
+        await broker.declare("t", 2)
+        await publish(broker, "a")
+        proxy.hold("down")
+        publishing = asyncio.create_task(publish(broker, "b"))
+        await asyncio.sleep(0)
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        proxy.heal()
+        # The same id again, and others: nothing waits for what was cancelled.
+        async with asyncio.timeout(5):
+            await publish(broker, "b", "c")

@@ -1,0 +1,94 @@
+"""`jobkit topology` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import aiormq
+import pytest
+
+from tests.backends.rabbitmq.conftest import Site
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def environment(site: Site, tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "JOBKIT_BROKER_URL": site.url(),
+        "JOBKIT_PLUGINS": "jobkit.bench.noop:noop",
+        "JOBKIT_PARTITIONS": "2",
+    }
+
+
+def jobkit(environment: dict[str, str], directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jobkit", "topology", "bench.noop", *arguments],
+        env=environment,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def untouched(directory: Path) -> bool:
+    """Tell whether no other backend was opened: the embedded ones would have made their files."""
+    return not list(directory.iterdir())
+
+
+async def test_what_is_missing_is_shown_and_applied_and_other_planes_are_not_touched(
+    environment: dict[str, str], tmp_path: Path, site: Site
+) -> None:
+    before = jobkit(environment, tmp_path, "--json")
+    assert before.returncode == 1
+    assert {one["state"] for one in json.loads(before.stdout)} == {"missing"}
+    applied = jobkit(environment, tmp_path, "--apply")
+    assert applied.returncode == 0, applied.stderr
+    assert "missing" not in applied.stdout
+    assert "jobkit.bench.noop.1" in applied.stdout
+    after = jobkit(environment, tmp_path, "--json")
+    assert after.returncode == 0
+    assert {one["state"] for one in json.loads(after.stdout)} == {"there"}
+    async with site.broker() as broker:
+        assert len(await broker.depths()) == 2
+    assert untouched(tmp_path)
+
+
+async def test_a_queue_made_in_another_way_and_another_number_of_partitions_are_told(
+    environment: dict[str, str], tmp_path: Path, site: Site
+) -> None:
+    assert jobkit(environment, tmp_path, "--apply").returncode == 0
+    async with aiormq.connect(site.url()) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete("jobkit.bench.noop.1")
+        await channel.queue_declare("jobkit.bench.noop.1", durable=True)
+    shown = jobkit(environment, tmp_path, "--json")
+    assert shown.returncode == 1
+    states = {one["name"]: one["state"] for one in json.loads(shown.stdout)}
+    assert states["jobkit.bench.noop.1"] == "different"
+    assert states["jobkit.bench.noop.0"] == "there"
+    refused = jobkit({**environment, "JOBKIT_PARTITIONS": "3"}, tmp_path, "--apply")
+    assert refused.returncode == 2
+    assert "JOBKIT_PARTITIONS=2" in refused.stderr
+
+
+def test_another_broker_has_no_topology(environment: dict[str, str], tmp_path: Path) -> None:
+    answer = jobkit({**environment, "JOBKIT_BROKER_URL": "sqlite:///jobs.db"}, tmp_path)
+    assert answer.returncode == 2
+    assert "only RabbitMQ" in answer.stderr
+
+
+def test_a_server_that_is_not_there_is_exit_code_3_and_the_password_stays_secret(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    answer = jobkit({**environment, "JOBKIT_BROKER_URL": "amqp://user:hunter2@127.0.0.1:1/"}, tmp_path)
+    assert answer.returncode == 3
+    assert "hunter2" not in answer.stdout + answer.stderr

@@ -1,0 +1,157 @@
+"""What every server of the tests shares: a free port, a process group of its own, and an end.
+
+A server runs in a process group of its own and on a leash: when the test run ends in any way, even by SIGKILL, the
+group is killed. Nothing here is asynchronous; in a test whose loop must go on turning, use `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_LOG_TAIL_BYTES = 4000
+
+
+def require(*programs: str) -> list[str]:
+    """Return the paths of `programs`. Where one is missing the test is skipped on a laptop and fails in CI."""
+    paths = [shutil.which(program) for program in programs]
+    missing = [program for program, path in zip(programs, paths, strict=True) if path is None]
+    if missing:
+        reason = f"{', '.join(missing)} not found on the PATH; .ci/install-servers installs it"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return [path for path in paths if path is not None]
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Tell whether something listens on the port of the loopback address."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class ServerProcess:
+    """One server: a command, and how to tell that it answers. The same object can be started again and again."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        answers: Callable[[], bool],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        self._command = list(command)
+        self._answers = answers
+        self._log = log
+        self._environment = {**os.environ, **(environment or {})}
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process is there, stopped or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the server and return once it answers. Does nothing where it runs already."""
+        if self.running:
+            return
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                start_new_session=True,
+            )
+        # It reads from a pipe that nobody writes to, and whose other end closes with this process.
+        self._leash = subprocess.Popen(
+            ["/bin/sh", "-c", f"read -r _; kill -s KILL -- -{self._process.pid}"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        """Ask the server to end, as its operator would, and wait until it has."""
+        self.resume()
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the server and all its processes at once, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop the server's processes where they are; connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stop the server and start it again with the same data."""
+        self.stop()
+        self.start()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if not self.running or time.monotonic() > deadline:
+                what = "does not answer" if self.running else "ended at its start"
+                self.kill()
+                raise RuntimeError(f"{self._command[0]} {what}; its log ends with:\n{self._log_tail()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _log_tail(self) -> str:
+        return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, leash = self._process, self._leash
+        if process is None or leash is None:
+            return
+        if number is signal.SIGTERM:
+            # To the first process only: it knows in which order the others end.
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+        # What is left of the group, whatever became of its first process.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        leash.kill()
+        leash.wait()
+        if leash.stdin is not None:
+            leash.stdin.close()
+        self._process = self._leash = None
