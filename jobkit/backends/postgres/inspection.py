@@ -1,0 +1,124 @@
+"""What people and checks look at: queries, and rows turned into the values of `jobkit.ports.inspection`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jobkit.backends.postgres.history import load_failures
+from jobkit.ports.blobs import BlobRef
+from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+
+Row = Mapping[str, Any]
+
+_JOB = (
+    "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
+    "result, submitted_at, started_at, finished_at FROM jobkit.jobs "
+)
+_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at FROM jobkit.dead "
+_KEY = (
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
+)
+
+JOB = _JOB + "WHERE id = $1"
+# What a waiter compares to see that a job ended or progressed.
+MOMENT = "SELECT state, progress, message, failed FROM jobkit.jobs WHERE id = $1"
+DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"
+DEAD_LETTER = _DEAD + "WHERE number = $1"
+KEY = _KEY + "WHERE type = $1 AND key = $2"
+KEYS = _KEY + "WHERE (type, key) > ($1, $2) ORDER BY type, key LIMIT $3"
+LOG = (
+    "SELECT position, kind, data, job_id, sequence, token, at FROM jobkit.log "
+    "WHERE type = $1 AND key = $2 AND position > $3 ORDER BY position LIMIT $4"
+)
+RECORD = "SELECT value FROM jobkit.records WHERE type = $1 AND key = $2 AND name = $3"
+GAPS = """
+    SELECT p.type, p.key, k.committed + 1 AS expected, min(p.sequence) AS first, count(*) AS parked,
+           (array_agg(p.reason ORDER BY p.sequence))[1] AS reason, min(p.parked_at) AS since
+    FROM jobkit.parked p JOIN jobkit.keys k USING (type, key)
+    GROUP BY p.type, p.key, k.committed ORDER BY since, p.type, p.key
+"""
+COUNTS = """
+    SELECT coalesce(sum(queued), 0)::bigint AS queued, coalesce(sum(running), 0)::bigint AS running,
+           coalesce(sum(parked), 0)::bigint AS parked, coalesce(sum(committed), 0)::bigint AS committed,
+           coalesce(sum(dead), 0)::bigint AS dead, coalesce(sum(outbox), 0)::bigint AS outbox,
+           coalesce(sum(keys), 0)::bigint AS keys,
+           (SELECT count(*) FROM jobkit.inflight) AS shelved,
+           (SELECT count(*) FROM jobkit.parked) AS set_aside,
+           (SELECT count(*) FROM jobkit.dead) AS letters
+    FROM jobkit.tallies
+"""
+
+
+def jobs_query(
+    *, type: str | None, key: str | None, state: JobState | None, limit: int
+) -> tuple[str, tuple[object, ...]]:
+    """Return the query for jobs that match, the latest first, and its arguments."""
+    conditions, values = ["true"], []
+    for column, value in (("type", type), ("key", key), ("state", state)):
+        if value is not None:
+            values.append(str(value))
+            conditions.append(f"{column} = ${len(values)}")
+    if state is not None:
+        # Says what the indexes of jobs that have not ended, or did so badly, need to hear before they are used.
+        conditions.append(_BY_STATE[state])
+    return _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
+
+
+_BY_STATE = {
+    JobState.QUEUED: "ended IS NULL",
+    JobState.RUNNING: "ended IS NULL",
+    JobState.PARKED: "ended IS NULL",
+    JobState.COMMITTED: "result IS NOT NULL",
+    JobState.DEAD: "ended IS NOT NULL AND result IS NULL",
+}
+
+
+def job(row: Row) -> JobRecord:
+    """Return the job in a row."""
+    return JobRecord(**{**row, "state": JobState(row["state"]), "failures": load_failures(row["failures"])})
+
+
+def dead_letter(row: Row) -> DeadLetter:
+    """Return the dead letter in a row."""
+    return DeadLetter(**{**row, "failures": load_failures(row["failures"])})
+
+
+def key(row: Row) -> KeyRecord:
+    """Return the key in a row."""
+    blobs = row["blobs"]
+    return KeyRecord(
+        type=row["type"],
+        key=row["key"],
+        token=row["token"],
+        nonce=row["nonce"],
+        owner=row["owner"],
+        submitted_sequence=row["submitted"],
+        committed_sequence=row["committed"],
+        log_length=row["log_length"],
+        manifest=tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else (),
+    )
+
+
+def entry(row: Row) -> LoggedEntry:
+    """Return the log entry in a row."""
+    return LoggedEntry(**row)
+
+
+def gap(row: Row) -> ParkedKey:
+    """Return the key that stands still in a row."""
+    return ParkedKey(**row)
+
+
+def counts(row: Row) -> StoreCounts:
+    """Return the tallies."""
+    return StoreCounts(
+        jobs={state: row[state.value] for state in JobState},
+        outbox=row["outbox"],
+        shelved=row["shelved"],
+        parked=row["set_aside"],
+        dead=row["letters"],
+        keys=row["keys"],
+    )

@@ -1,0 +1,118 @@
+"""The database's tables and functions: made by `jobkit migrate`, checked by everybody else.
+
+Each file in `migrations/` is one step, named by its number; a step that was ever released is never changed again.
+
+No library does this here: those there are (yoyo, alembic) bring a second, synchronous driver, and more than the fifty
+lines below to configure. All pending steps are one transaction, under a lock of the server's, so any number of
+processes may do it at once, and one that fails or dies leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.faults import explained
+from jobkit.backends.postgres.sessions import CONNECT_SECONDS
+from jobkit.errors import ConfigurationError
+
+# "jobkit" in ASCII: the number of the lock that whoever migrates holds.
+_LOCK = 0x6A6F626B6974
+_OLDEST_SERVER = 14
+_LIMIT_SECONDS = 120.0
+
+_BOOK = """
+    CREATE SCHEMA IF NOT EXISTS jobkit;
+    CREATE TABLE IF NOT EXISTS jobkit.migrations (
+        number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step; `name` is its file's."""
+
+    number: int
+    name: str
+    script: str
+
+
+def known_migrations() -> list[Migration]:
+    """Return the steps that this version of jobkit knows, in order."""
+    steps = [
+        Migration(int(file.name.partition("_")[0]), file.name, file.read_text("utf-8"))
+        for file in files("jobkit.backends.postgres").joinpath("migrations").iterdir()
+        if file.name.endswith(".sql")
+    ]
+    return sorted(steps, key=lambda migration: migration.number)
+
+
+async def migrate(address: Address) -> Sequence[Migration]:
+    """Apply the steps that are missing and return them. Raises `ConfigurationError` or `Unavailable`."""
+    with explained(address.name):
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            connection = await asyncpg.connect(address.url, timeout=CONNECT_SECONDS)
+            try:
+                return await _apply(connection, address)
+            finally:
+                # At once, and whatever state it is in; the server rolls back what was not committed.
+                connection.terminate()
+
+
+async def _apply(connection: Any, address: Address) -> Sequence[Migration]:
+    check_server(connection, address)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(_BOOK)
+        applied = {row["number"] for row in await connection.fetch("SELECT number FROM jobkit.migrations")}
+        known = known_migrations()
+        _refuse_newer(max(applied, default=0), known, address)
+        pending = [migration for migration in known if migration.number not in applied]
+        for migration in pending:
+            await connection.execute(migration.script)
+            await connection.execute(
+                "INSERT INTO jobkit.migrations (number, name) VALUES ($1, $2)", migration.number, migration.name
+            )
+        return pending
+
+
+async def check_migrated(connection: Any, address: Address) -> None:
+    """Raise `ConfigurationError` where the database is not as this version of jobkit needs it."""
+    check_server(connection, address)
+    try:
+        applied = await connection.fetchval("SELECT coalesce(max(number), 0) FROM jobkit.migrations")
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        applied = 0
+    known = known_migrations()
+    _refuse_newer(applied, known, address)
+    if applied < known[-1].number:
+        raise ConfigurationError(
+            f"{address.name} has jobkit's tables at version {applied}, this jobkit needs {known[-1].number}: "
+            "run `jobkit migrate`"
+        )
+
+
+def check_server(connection: Any, address: Address) -> None:
+    """Raise `ConfigurationError` where the server cannot be used at all."""
+    version = connection.get_server_version().major
+    if version < _OLDEST_SERVER:
+        raise ConfigurationError(f"{address.name} runs PostgreSQL {version}; jobkit needs {_OLDEST_SERVER} or later")
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"{address.name} keeps text as {encoding}: create the database with ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _refuse_newer(applied: int, known: Sequence[Migration], address: Address) -> None:
+    if applied > known[-1].number:
+        raise ConfigurationError(
+            f"{address.name} was migrated by a newer jobkit (version {applied}, this one knows {known[-1].number}): "
+            "upgrade jobkit here"
+        )

@@ -1,0 +1,200 @@
+-- The tables of the store. All text that names something is compared byte by byte (COLLATE "C"), as everywhere else in
+-- jobkit.
+--
+-- An envelope is kept as it was packed, beside the sequence that its job was given: where both tell a sequence, the
+-- column is right. Times named *_at are for people; `made`, `ended` and `touched` are for retention. All of them are
+-- the wall clock of this server, in Unix seconds: it decides how long things are kept, and nothing else.
+
+CREATE FUNCTION jobkit.clock() RETURNS double precision
+LANGUAGE sql VOLATILE AS 'SELECT extract(epoch FROM clock_timestamp())::double precision';
+
+-- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
+CREATE TABLE jobkit.retention (
+    floor bigint NOT NULL DEFAULT 0,
+    cursor_type text COLLATE "C" NOT NULL DEFAULT '',
+    cursor_key text COLLATE "C" NOT NULL DEFAULT ''
+);
+INSERT INTO jobkit.retention DEFAULT VALUES;
+
+-- (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
+CREATE TABLE jobkit.keys (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    token bigint NOT NULL,
+    nonce text NOT NULL DEFAULT '',
+    owner text NOT NULL DEFAULT '',
+    submitted bigint NOT NULL DEFAULT 0,
+    committed bigint NOT NULL DEFAULT 0,
+    forgotten bigint NOT NULL DEFAULT 0,
+    log_length bigint NOT NULL DEFAULT 0,
+    touched double precision NOT NULL,
+    PRIMARY KEY (type, key)
+) WITH (fillfactor = 70);
+
+-- One order for all that is submitted and all that is to be published.
+CREATE SEQUENCE jobkit.positions;
+
+-- `number` is the order of submission. (token, nonce, owner) is the fence it was last opened under. `failed` counts
+-- failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A job has `ended` when it is
+-- committed or dead; only a committed one has a result.
+CREATE TABLE jobkit.jobs (
+    id text COLLATE "C" PRIMARY KEY,
+    number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C",
+    sequence bigint,
+    digest bytea NOT NULL,
+    state text NOT NULL,
+    token bigint,
+    nonce text,
+    owner text,
+    opens integer NOT NULL DEFAULT 0,
+    failed integer NOT NULL DEFAULT 0,
+    failures text[],
+    attempts integer[],
+    progress double precision NOT NULL DEFAULT 0,
+    message text NOT NULL DEFAULT '',
+    result bytea,
+    trace text,
+    schema integer NOT NULL,
+    submitted_at double precision NOT NULL,
+    started_at double precision,
+    finished_at double precision,
+    ended double precision
+) WITH (fillfactor = 70);
+-- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
+CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
+CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
+CREATE INDEX jobs_committed ON jobkit.jobs (ended, number) WHERE result IS NOT NULL;
+CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence) WHERE ended IS NOT NULL AND result IS NULL;
+
+-- `source` is the job whose commit released the entry.
+CREATE TABLE jobkit.outbox (
+    position bigint PRIMARY KEY DEFAULT nextval('jobkit.positions'),
+    made double precision NOT NULL,
+    source text COLLATE "C",
+    sequence bigint,
+    envelope bytea NOT NULL
+);
+CREATE INDEX outbox_source ON jobkit.outbox (source, position) WHERE source IS NOT NULL;
+
+CREATE TABLE jobkit.inflight (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text COLLATE "C" NOT NULL UNIQUE,
+    type text COLLATE "C" NOT NULL,
+    number integer NOT NULL,
+    envelope bytea NOT NULL
+);
+CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
+
+CREATE TABLE jobkit.parked (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    sequence bigint NOT NULL,
+    id text COLLATE "C" NOT NULL UNIQUE,
+    reason text NOT NULL,
+    parked_at double precision NOT NULL,
+    envelope bytea NOT NULL,
+    PRIMARY KEY (type, key, sequence, id)
+);
+
+-- `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters that are no jobs.
+CREATE TABLE jobkit.dead (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text COLLATE "C",
+    type text COLLATE "C",
+    key text COLLATE "C",
+    sequence bigint,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    failures text[],
+    raw bytea NOT NULL,
+    envelope bytea,
+    died_at double precision NOT NULL,
+    fingerprint bytea UNIQUE
+);
+CREATE INDEX dead_sequence ON jobkit.dead (type, key, sequence) WHERE sequence IS NOT NULL;
+
+CREATE TABLE jobkit.skipped (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    PRIMARY KEY (type, key, first)
+);
+
+CREATE TABLE jobkit.log (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    kind text NOT NULL,
+    data bytea NOT NULL,
+    job_id text COLLATE "C" NOT NULL,
+    sequence bigint,
+    token bigint NOT NULL,
+    at double precision NOT NULL,
+    PRIMARY KEY (type, key, position)
+);
+
+CREATE TABLE jobkit.records (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (type, key, name)
+);
+
+CREATE TABLE jobkit.manifests (
+    type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    blobs text NOT NULL,
+    PRIMARY KEY (type, key)
+);
+
+-- Counts of what there may be hundreds of thousands of, so that nobody has to count them. A count is the sum over the
+-- rows. Each transaction adds to a row that no other holds at the moment, or makes one: so counting makes nobody wait,
+-- and there are about as many rows as there ever were transactions at the same time.
+CREATE TABLE jobkit.tallies (
+    queued bigint NOT NULL,
+    running bigint NOT NULL,
+    parked bigint NOT NULL,
+    committed bigint NOT NULL,
+    dead bigint NOT NULL,
+    outbox bigint NOT NULL,
+    keys bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- Also called in transactions of callers' own, which may run at another isolation level: there a row that another
+-- transaction has changed since the beginning could not be added to.
+CREATE FUNCTION jobkit.tally(
+    in_queued bigint DEFAULT 0, in_running bigint DEFAULT 0, in_parked bigint DEFAULT 0, in_committed bigint DEFAULT 0,
+    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    free tid;
+BEGIN
+    IF in_queued = 0 AND in_running = 0 AND in_parked = 0 AND in_committed = 0 AND in_dead = 0 AND in_outbox = 0
+       AND in_keys = 0 THEN
+        RETURN;
+    END IF;
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        SELECT ctid INTO free FROM jobkit.tallies LIMIT 1 FOR UPDATE SKIP LOCKED;
+    END IF;
+    IF free IS NULL THEN
+        INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, outbox, keys)
+        VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_outbox, in_keys);
+    ELSE
+        UPDATE jobkit.tallies
+        SET queued = queued + in_queued, running = running + in_running, parked = parked + in_parked,
+            committed = committed + in_committed, dead = dead + in_dead, outbox = outbox + in_outbox,
+            keys = keys + in_keys
+        WHERE ctid = free;
+    END IF;
+END $$;
+
+-- Somebody else has just written what this transaction found missing: the same again finds it. The caller repeats the
+-- whole transaction, so no lock is ever waited for out of order.
+CREATE FUNCTION jobkit.overtaken(what text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% was written by another transaction at the same time', what USING ERRCODE = '40001';
+END $$;

@@ -1,0 +1,175 @@
+-- Opening jobs: register each fence as its key's mark, and tell what to do with the job.
+--
+-- The order of the questions matters. That a job has ended is told to anybody. All else is told, and written, only to
+-- who holds a fence that is not lower than the mark.
+
+-- Will sequence `in_expected` of the key not come by itself?
+CREATE FUNCTION jobkit.is_blocked(in_type text, in_key text, in_expected bigint) RETURNS boolean LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM jobkit.parked WHERE type = in_type AND key = in_key)
+        OR EXISTS (SELECT FROM jobkit.dead WHERE type = in_type AND key = in_key AND sequence = in_expected)
+        OR EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_expected
+                   AND ended IS NOT NULL AND result IS NULL)
+$$;
+
+-- Did an operator give the sequence up?
+CREATE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint) RETURNS boolean LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM jobkit.skipped WHERE type = in_type AND key = in_key
+                   AND first <= in_sequence AND last >= in_sequence)
+$$;
+
+-- Open jobs, of one key at most one. The answers are 'opened' (with how often, and the failures), 'duplicate',
+-- 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is the sequence expected),
+-- 'stale' (`number` is the mark) and 'conflict'.
+CREATE FUNCTION jobkit.open_jobs(
+    in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_digests bytea[], in_keyless bytea[],
+    in_traces text[], in_schemas integer[], in_submitted_at double precision[],
+    in_tokens bigint[], in_nonces text[], in_owners text[]
+) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    -- The job as it is asked for, its key's row, and its own row; either of the latter may be missing.
+    r record;
+    k record;
+    j record;
+    has_key boolean;
+    has_job boolean;
+    same boolean;
+    mark bigint;
+    done bigint;
+    turn bigint;
+    queued integer := 0;
+    running integer := 0;
+    parked integer := 0;
+    new_keys integer := 0;
+BEGIN
+    FOR r IN
+        SELECT * FROM unnest(
+            in_ids, in_types, in_keys, in_sequences, in_digests, in_keyless, in_traces, in_schemas, in_submitted_at,
+            in_tokens, in_nonces, in_owners
+        ) WITH ORDINALITY AS g (
+            id, type, key, sequence, digest, keyless, trace, schema, submitted_at, token, nonce, owner, place
+        )
+        ORDER BY g.type COLLATE "C", g.key COLLATE "C"
+    LOOP
+        place := r.place;
+        answer := NULL; number := NULL; opens := NULL; failures := NULL; blocked := NULL;
+        SELECT token, nonce, committed, forgotten INTO k FROM jobkit.keys
+        WHERE type = r.type AND key = r.key FOR UPDATE;
+        has_key := FOUND;
+        SELECT digest, key, sequence, state, token, nonce, opens, failures INTO j FROM jobkit.jobs WHERE id = r.id;
+        has_job := FOUND;
+        -- One that was submitted without a key was digested without the one that was derived since.
+        same := NOT has_job OR j.digest = CASE WHEN j.key IS NULL THEN r.keyless ELSE r.digest END;
+        IF has_job AND same AND j.state IN ('committed', 'dead') THEN
+            answer := 'duplicate';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+
+        -- The mark. A key that has none refuses what the forgotten ones would have refused.
+        IF has_key THEN
+            mark := k.token;
+            done := k.committed;
+        ELSE
+            SELECT floor INTO mark FROM jobkit.retention;
+            done := 0;
+        END IF;
+        IF NOT has_key OR r.token <> k.token OR r.nonce <> k.nonce THEN
+            IF r.token <= mark THEN
+                answer := 'stale';
+                number := mark;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            IF has_key THEN
+                UPDATE jobkit.keys SET token = r.token, nonce = r.nonce, owner = r.owner, touched = jobkit.clock()
+                WHERE type = r.type AND key = r.key;
+            ELSE
+                INSERT INTO jobkit.keys (type, key, token, nonce, owner, touched)
+                VALUES (r.type, r.key, r.token, r.nonce, r.owner, jobkit.clock())
+                ON CONFLICT DO NOTHING;
+                IF NOT FOUND THEN
+                    PERFORM jobkit.overtaken('the key');
+                END IF;
+                new_keys := new_keys + 1;
+            END IF;
+        END IF;
+        IF NOT same THEN
+            answer := 'conflict';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+
+        -- The turn.
+        turn := CASE WHEN has_job THEN j.sequence ELSE r.sequence END;
+        IF turn > done + 1 THEN
+            answer := 'gap';
+            number := done + 1;
+            blocked := jobkit.is_blocked(r.type, r.key, done + 1);
+        ELSIF turn <= done THEN
+            IF jobkit.is_skipped(r.type, r.key, turn) THEN
+                answer := 'skipped';
+                number := done + 1;
+            ELSIF NOT has_job AND has_key AND turn <= k.forgotten THEN
+                -- It ended so long ago that retention forgot its id; the sequence still tells.
+                DELETE FROM jobkit.inflight WHERE id = r.id;
+                answer := 'forgotten';
+            ELSE
+                -- The sequence was committed by a job with another id: no order is left for this one, and a person
+                -- must decide.
+                answer := 'conflict';
+            END IF;
+        ELSE
+            answer := 'opened';
+        END IF;
+
+        IF answer = 'opened' AND has_job THEN
+            opens := j.opens + 1;
+            failures := j.failures;
+            IF j.state = 'running' AND j.token = r.token AND j.nonce = r.nonce THEN
+                opens := j.opens;
+            ELSE
+                UPDATE jobkit.jobs
+                SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
+                    started_at = coalesce(started_at, jobkit.clock())
+                WHERE id = r.id;
+                IF j.key IS NULL THEN
+                    UPDATE jobkit.jobs SET key = r.key, digest = r.digest WHERE id = r.id;
+                END IF;
+                queued := queued - (j.state = 'queued')::integer;
+                parked := parked - (j.state = 'parked')::integer;
+                running := running + (j.state <> 'running')::integer;
+            END IF;
+        ELSIF NOT has_job AND answer IN ('opened', 'gap', 'skipped') THEN
+            -- A foreign publisher's: it becomes known now.
+            INSERT INTO jobkit.jobs (id, type, key, sequence, digest, state, trace, schema, submitted_at)
+            VALUES (r.id, r.type, r.key, r.sequence, r.digest, 'queued', r.trace, r.schema,
+                    coalesce(nullif(r.submitted_at, 0), jobkit.clock()))
+            ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                PERFORM jobkit.overtaken('the job');
+            END IF;
+            IF answer = 'opened' THEN
+                UPDATE jobkit.jobs
+                SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = 1,
+                    started_at = jobkit.clock()
+                WHERE id = r.id;
+                IF r.sequence IS NOT NULL THEN
+                    -- A sequence that a foreign publisher gave out must not be given out again here.
+                    UPDATE jobkit.keys SET submitted = greatest(submitted, r.sequence)
+                    WHERE type = r.type AND key = r.key;
+                END IF;
+                opens := 1;
+                running := running + 1;
+            ELSE
+                queued := queued + 1;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked, in_keys => new_keys);
+END $$;

@@ -1,0 +1,186 @@
+-- Committing jobs: verify the mark, the id and the sequence, and write every effect, in one transaction.
+
+-- Move the parked jobs that can run now, from sequence `in_expected` on without a gap, to the outbox in order; return
+-- how many. Those below `in_expected` go too: their turn is over, and opening them says what becomes of them.
+CREATE FUNCTION jobkit.release_parked(in_type text, in_key text, in_expected bigint, in_source text) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    waiting record;
+    released integer := 0;
+    woken integer := 0;
+BEGIN
+    FOR waiting IN
+        SELECT sequence, id, envelope FROM jobkit.parked WHERE type = in_type AND key = in_key ORDER BY sequence, id
+    LOOP
+        EXIT WHEN waiting.sequence > in_expected;
+        in_expected := greatest(in_expected, waiting.sequence + 1);
+        DELETE FROM jobkit.parked WHERE id = waiting.id;
+        UPDATE jobkit.jobs SET state = 'queued' WHERE id = waiting.id AND state = 'parked';
+        woken := woken + FOUND::integer;
+        INSERT INTO jobkit.outbox (made, source, sequence, envelope)
+        VALUES (jobkit.clock(), in_source, waiting.sequence, waiting.envelope);
+        released := released + 1;
+    END LOOP;
+    PERFORM jobkit.tally(in_queued => woken, in_parked => -woken, in_outbox => released);
+    RETURN released;
+END $$;
+
+-- Commit jobs, of one key at most one. Their effects are in flat arrays, whose `in_..._of` tell the place (from 1) of
+-- the job that each belongs to. First comes one row for each job: 'committed', 'again' (it was committed before under
+-- the same fence), 'duplicate', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
+-- put into the outbox and nobody has confirmed yet.
+--
+-- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
+CREATE FUNCTION jobkit.commit_jobs(
+    in_ids text[], in_types text[], in_keys text[], in_tokens bigint[], in_nonces text[], in_results bytea[],
+    record_of integer[], record_names text[], record_values bytea[],
+    entry_of integer[], entry_kinds text[], entry_data bytea[],
+    manifest_of integer[], manifest_blobs text[],
+    follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
+    follow_digests bytea[], follow_traces text[], follow_schemas integer[], follow_submitted_at double precision[],
+    follow_envelopes bytea[]
+) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    r record;
+    k record;
+    j record;
+    has_key boolean;
+    has_job boolean;
+    ours boolean;
+    now double precision := jobkit.clock();
+    -- By place: whether the job is committed here, the length of its key's log before, whether it may have released
+    -- something, and its sequence.
+    written boolean[] := array_fill(false, ARRAY[cardinality(in_ids)]);
+    log_lengths bigint[] := array_fill(0::bigint, ARRAY[cardinality(in_ids)]);
+    sequences bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(in_ids)]);
+    sources text[] := array_fill(NULL::text, ARRAY[cardinality(in_ids)]);
+    running integer := 0;
+    queued integer := 0;
+    parked integer := 0;
+    committed integer := 0;
+    conflict text;
+BEGIN
+    IF cardinality(follow_of) > 0 THEN
+        -- Follow-ups may have keys of their own; together with the jobs' they are locked in the one order.
+        FOR r IN
+            SELECT g.type COLLATE "C" AS type, g.key COLLATE "C" AS key FROM unnest(in_types, in_keys) AS g (type, key)
+            UNION
+            SELECT f.type COLLATE "C", f.key COLLATE "C"
+            FROM unnest(follow_types, follow_keys, follow_ordered) AS f (type, key, ordered) WHERE f.ordered
+            ORDER BY 1, 2
+        LOOP
+            PERFORM FROM jobkit.keys WHERE type = r.type AND key = r.key FOR UPDATE;
+        END LOOP;
+    END IF;
+    FOR r IN
+        SELECT * FROM unnest(in_ids, in_types, in_keys, in_tokens, in_nonces, in_results) WITH ORDINALITY
+            AS g (id, type, key, token, nonce, result, place)
+        ORDER BY g.type COLLATE "C", g.key COLLATE "C"
+    LOOP
+        place := r.place;
+        mark := NULL;
+        SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
+        WHERE type = r.type AND key = r.key FOR UPDATE;
+        has_key := FOUND;
+        SELECT state, sequence, token = r.token AND nonce = r.nonce AS opened INTO j FROM jobkit.jobs WHERE id = r.id;
+        has_job := FOUND;
+        ours := has_job AND coalesce(j.opened, false);
+        IF has_job AND ours AND j.state = 'committed' THEN
+            -- The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
+            answer := 'again';
+            sources[place] := r.id;
+        ELSIF has_job AND j.state IN ('committed', 'dead') THEN
+            answer := 'duplicate';
+        ELSIF NOT has_key OR k.token <> r.token OR k.nonce <> r.nonce OR NOT ours
+              OR j.sequence <> k.committed + 1 THEN
+            -- Under the mark a job that was opened stays the next one, unless an operator skipped its sequence.
+            answer := 'refused';
+            IF has_key THEN
+                mark := k.token;
+            ELSE
+                SELECT floor INTO mark FROM jobkit.retention;
+            END IF;
+        ELSE
+            answer := 'committed';
+            written[place] := true;
+            log_lengths[place] := k.log_length;
+            sequences[place] := j.sequence;
+            UPDATE jobkit.jobs
+            SET state = 'committed', result = r.result, progress = 1, finished_at = now, ended = now
+            WHERE id = r.id;
+            DELETE FROM jobkit.inflight WHERE id = r.id;
+            UPDATE jobkit.keys SET committed = coalesce(j.sequence, committed), touched = now
+            WHERE type = r.type AND key = r.key;
+            committed := committed + 1;
+            running := running - (j.state = 'running')::integer;
+            queued := queued - (j.state = 'queued')::integer;
+            parked := parked - (j.state = 'parked')::integer;
+            IF j.sequence IS NOT NULL
+               AND EXISTS (SELECT FROM jobkit.parked p WHERE p.type = r.type AND p.key = r.key)
+               AND jobkit.release_parked(r.type, r.key, j.sequence + 1, r.id) > 0 THEN
+                sources[place] := r.id;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked, in_committed => committed);
+
+    IF cardinality(record_of) > 0 THEN
+        INSERT INTO jobkit.records (type, key, name, value)
+        SELECT in_types[e.of], in_keys[e.of], e.name, e.value
+        FROM unnest(record_of, record_names, record_values) AS e (of, name, value) WHERE written[e.of]
+        ON CONFLICT (type, key, name) DO UPDATE SET value = excluded.value;
+    END IF;
+    IF cardinality(manifest_of) > 0 THEN
+        INSERT INTO jobkit.manifests (type, key, blobs)
+        SELECT in_types[e.of], in_keys[e.of], e.blobs
+        FROM unnest(manifest_of, manifest_blobs) AS e (of, blobs) WHERE written[e.of]
+        ON CONFLICT (type, key) DO UPDATE SET blobs = excluded.blobs;
+    END IF;
+    IF cardinality(entry_of) > 0 THEN
+        INSERT INTO jobkit.log (type, key, position, kind, data, job_id, sequence, token, at)
+        SELECT in_types[e.of], in_keys[e.of], log_lengths[e.of] + row_number() OVER (PARTITION BY e.of ORDER BY e.n),
+               e.kind, e.data, in_ids[e.of], sequences[e.of], in_tokens[e.of], now
+        FROM unnest(entry_of, entry_kinds, entry_data) WITH ORDINALITY AS e (of, kind, data, n) WHERE written[e.of];
+        FOR r IN SELECT e.of, count(*) AS entries FROM unnest(entry_of) AS e (of) WHERE written[e.of] GROUP BY e.of LOOP
+            UPDATE jobkit.keys SET log_length = log_length + r.entries
+            WHERE type = in_types[r.of] AND key = in_keys[r.of];
+        END LOOP;
+    END IF;
+    IF cardinality(follow_of) > 0 THEN
+        SELECT array_agg(g.id ORDER BY g.n) AS ids, array_agg(g.type ORDER BY g.n) AS types,
+               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered,
+               array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
+               array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
+               array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
+        INTO r
+        FROM unnest(
+            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_digests, follow_traces,
+            follow_schemas, follow_submitted_at, follow_envelopes
+        ) WITH ORDINALITY AS g (of, id, type, key, ordered, digest, trace, schema, submitted_at, envelope, n)
+        WHERE written[g.of];
+        SELECT r.ids[s.place] INTO conflict
+        FROM jobkit.submit_jobs(
+            coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.digests, r.traces, r.schemas, r.submitted_at,
+            r.envelopes, r.sources
+        ) s
+        WHERE s.answer = 'conflict';
+        IF conflict IS NOT NULL THEN
+            RAISE EXCEPTION '%', conflict USING ERRCODE = 'JK001';
+        END IF;
+        FOR r IN SELECT DISTINCT f.of FROM unnest(follow_of) AS f (of) WHERE written[f.of] LOOP
+            sources[r.of] := in_ids[r.of];
+        END LOOP;
+    END IF;
+    FOR r IN SELECT s.source, s.place FROM unnest(sources) WITH ORDINALITY AS s (source, place)
+             WHERE s.source IS NOT NULL LOOP
+        RETURN QUERY
+        SELECT r.place::integer, 'released'::text, NULL::bigint, o.position, o.sequence, o.envelope
+        FROM jobkit.outbox o WHERE o.source = r.source ORDER BY o.position;
+    END LOOP;
+END $$;

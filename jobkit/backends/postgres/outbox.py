@@ -1,0 +1,39 @@
+"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages.
+
+Of one key's entries, those that came first have the lower positions. Entries of different keys may become visible in
+another order than that of their positions, since transactions end in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jobkit.envelope import Envelope
+from jobkit.ports.store import OutboxEntry
+
+OUTBOX_TOPIC = "outbox"
+
+# One row at least, so that the highest position is told in any case.
+OLDEST = """
+    SELECT h.highest, o.position, o.sequence, o.envelope
+    FROM (SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox) h
+    LEFT JOIN (
+        SELECT position, sequence, envelope FROM jobkit.outbox
+        WHERE made < jobkit.clock() - $1::double precision ORDER BY position LIMIT $2
+    ) o ON true ORDER BY o.position
+"""
+HIGHEST = "SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox"
+PUBLISHED = "SELECT jobkit.published($1)"
+
+
+def entry(row: Mapping[str, Any]) -> OutboxEntry:
+    """Return the entry in a row."""
+    return OutboxEntry(row["position"], with_sequence(row["envelope"], row["sequence"]))
+
+
+def with_sequence(packed: bytes, sequence: int | None) -> Envelope:
+    """Return the envelope in a row; it was packed before its sequence was given out."""
+    envelope = Envelope.unpack(packed)
+    return envelope if sequence is None else replace(envelope, sequence=sequence)

@@ -1,0 +1,336 @@
+"""The store plane on PostgreSQL: both halves of it, `Store` and `Inspection`.
+
+It decides nothing here: each method is one call of a function in the database, and so one transaction and one round
+trip. What is submitted, opened, committed and confirmed at the same time shares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobkit.backends.postgres import (
+    accept,
+    commit,
+    failing,
+    inspection,
+    opening,
+    outbox,
+    parking,
+    repairs,
+    retention,
+    transactions,
+)
+from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.bells import Bells
+from jobkit.backends.postgres.faults import translated
+from jobkit.backends.postgres.grouping import Group
+from jobkit.backends.postgres.migrations import check_migrated
+from jobkit.backends.postgres.sessions import CALL_SECONDS, Sessions, query
+from jobkit.backends.postgres.texts import fit_all
+from jobkit.clock import Clock
+from jobkit.envelope import Envelope
+from jobkit.errors import JobConflict
+from jobkit.fence import Fence, Receipt
+from jobkit.partition import Partition
+from jobkit.ports.inspection import (
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    StoreCounts,
+)
+from jobkit.ports.store import (
+    Accepted,
+    Committed,
+    Conflict,
+    Duplicate,
+    Effects,
+    Failure,
+    Gap,
+    Known,
+    NewJob,
+    Opened,
+    OutboxEntry,
+    Refused,
+    Shelved,
+    Skipped,
+    Stale,
+)
+
+if TYPE_CHECKING:
+    from jobkit.backends.postgres.sessions import Connection
+
+# More would not be faster, and one call that fails has its whole group sent again one by one.
+_LARGEST_GROUP = 64
+_LARGEST_SUBMIT = 500
+# Two, so that one is on its way while the other waits for the disk; one where the order of calls is kept.
+_LANES = 2
+
+
+class PostgresStore:
+    """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
+
+    def __init__(self, sessions: Sessions, bells: Bells, clock: Clock) -> None:
+        self._sessions = sessions
+        self._bells = bells
+        self._clock = clock
+        self._outbox_seen = 0
+        self._submits = Group(self._submit, explain=self._explain, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
+        self._confirmations = Group(
+            self._confirm, explain=self._explain, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len
+        )
+        self._openings = Group(
+            self._open, explain=self._explain, apart=lambda call: call.apart, lanes=_LANES, largest=_LARGEST_GROUP
+        )
+        self._endings = Group(
+            self._commit, explain=self._explain, apart=lambda call: call.apart, lanes=_LANES, largest=_LARGEST_GROUP
+        )
+
+    @property
+    def round_trips(self) -> int:
+        """How many calls were sent to the server so far."""
+        return self._sessions.round_trips
+
+    def _explain(self, error: Exception) -> Exception:
+        return translated(error, self._sessions.name)
+
+    async def _row(self, statement: str, *args: object, aside: bool = False) -> Any:
+        return (await self._sessions.run(query(statement, *fit_all(args)), aside=aside))[0]
+
+    async def _look(self, statement: str, *args: object) -> list[Any]:
+        return await self._sessions.run(query(statement, *fit_all(args)), aside=True)
+
+    # ---- groups ----------------------------------------------------------------------------------------------------
+
+    async def _submit(self, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
+        jobs = [job for call in calls for job in call]
+        rows = await self._sessions.run_raw(query(accept.SUBMIT, *accept.arguments(jobs)))
+        answers = iter(accept.answers(jobs, rows))
+        self._bells.ring([outbox.OUTBOX_TOPIC])
+        return [[next(answers) for _ in call] for call in calls]
+
+    async def _confirm(self, calls: Sequence[Sequence[int]]) -> list[None]:
+        await self._sessions.run_raw(query(outbox.PUBLISHED, sorted({position for call in calls for position in call})))
+        return [None] * len(calls)
+
+    async def _open(
+        self, calls: Sequence[opening.Opening]
+    ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
+        rows = await self._sessions.run_raw(query(opening.OPEN, *opening.arguments(calls)))
+        return opening.answers(calls, rows)
+
+    async def _commit(self, calls: Sequence[commit.Ending]) -> list[Committed | Duplicate | Refused]:
+        rows = await self._sessions.run_raw(query(commit.COMMIT, *commit.arguments(calls)))
+        answers = commit.answers(calls, rows)
+        self._ring_committed(calls, answers)
+        return answers
+
+    def _ring_committed(
+        self, calls: Sequence[commit.Ending], answers: Sequence[Committed | Duplicate | Refused]
+    ) -> None:
+        topics = [accept.job_topic(call.envelope.id) for call in calls]
+        if any(isinstance(answer, Committed) and answer.outbox for answer in answers):
+            topics.append(outbox.OUTBOX_TOPIC)
+        self._bells.ring(topics)
+
+    # ---- the way of a job ------------------------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+        accept.check(jobs)
+        return await self._submits.ask(jobs) if jobs else []
+
+    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+        rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit))
+        self._outbox_seen = rows[0]["highest"]
+        return [outbox.entry(row) for row in rows if row["position"] is not None]
+
+    async def published(self, positions: Sequence[int]) -> None:
+        if positions:
+            await self._confirmations.ask(positions)
+
+    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+        opening.key_of(envelope)
+        return await self._openings.ask(opening.Opening(envelope, fence))
+
+    async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
+        opening.key_of(envelope)
+        accept.check(effects.follow_ups)
+        try:
+            return await self._endings.ask(commit.Ending(envelope, fence, effects))
+        except JobConflict as error:
+            raise JobConflict(f"job {envelope.id} cannot commit: {error}") from error
+
+    async def commit_with(
+        self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[transactions.Participant]
+    ) -> Committed | Duplicate | Refused:
+        """Commit as `commit` does, with the participants' statements in the same transaction.
+
+        Each gets an asyncpg connection once the mark is verified; it may be called again, in a new transaction. What
+        one raises is raised, and nothing is written.
+        """
+        opening.key_of(envelope)
+        accept.check(effects.follow_ups)
+        ending = commit.Ending(envelope, fence, effects)
+        answer = await transactions.commit_with(self._sessions, ending, participants)
+        self._ring_committed([ending], [answer])
+        return answer
+
+    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+        """Accept jobs in the transaction that a caller has open on an asyncpg connection to the same database.
+
+        Publish nothing before that transaction commits; a worker's relay does it soon after. Raises
+        `ConfigurationError` where no transaction is open.
+        """
+        return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
+
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+        answer = failing.failed(
+            envelope, await self._row(failing.FAIL, *failing.fail_arguments(envelope, fence, failure))
+        )
+        self._bells.ring([accept.job_topic(envelope.id)])
+        return answer
+
+    async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
+        row = await self._row(failing.BURY, *failing.bury_arguments(envelope, fence, reason, detail))
+        self._bells.ring([accept.job_topic(envelope.id)])
+        return failing.buried(envelope, row)
+
+    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
+        await self._row(failing.BURY_MESSAGE, *failing.bury_message_arguments(raw, envelope, reason, detail))
+        if envelope is None:
+            return Receipt("", "dead")
+        self._bells.ring([accept.job_topic(envelope.id)])
+        return Receipt(envelope.id, "dead")
+
+    async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
+        row = await self._row(parking.PARK, *parking.park_arguments(envelope, reason))
+        self._bells.ring([accept.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        return parking.parked(envelope, row["answer"])
+
+    async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
+        await self._row(parking.SHELVE, *parking.shelve_arguments(envelope, partition))
+        return Receipt(envelope.id, "shelved")
+
+    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
+        rows = await self._sessions.run(query(parking.SHELVED, partition.type, partition.index, limit))
+        return [parking.shelved(row) for row in rows]
+
+    async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
+        row = await self._row(failing.PROGRESS, *failing.progress_arguments(envelope, fence, fraction, message))
+        if row["noted"]:
+            self._bells.ring([accept.job_topic(envelope.id)])
+        return bool(row["noted"])
+
+    async def record(self, type: str, key: str, name: str) -> bytes | None:
+        rows = await self._sessions.run(query(inspection.RECORD, *fit_all((type, key, name))))
+        return rows[0]["value"] if rows else None
+
+    async def wait_finished(self, id: str, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._bells.listen(accept.job_topic(id)) as bell:
+            first = await self._look(inspection.MOMENT, id)
+            while not first or not JobState(first[0]["state"]).ended:
+                left = deadline - self._clock.now()
+                if left <= 0:
+                    return
+                if await bell.wait(left) or await self._look(inspection.MOMENT, id) != first:
+                    return
+
+    async def wait_outbox(self, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._bells.listen(outbox.OUTBOX_TOPIC) as bell:
+            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
+            while (await self._look(outbox.HIGHEST))[0]["highest"] <= self._outbox_seen:
+                left = deadline - self._clock.now()
+                # An entry may become visible below one that was seen; then only the bell tells.
+                if left <= 0 or await bell.wait(left):
+                    return
+
+    async def aclose(self) -> None:
+        for group in (self._submits, self._confirmations, self._openings, self._endings):
+            await group.aclose()
+        await self._bells.aclose()
+        await self._sessions.aclose()
+
+    # ---- inspection ------------------------------------------------------------------------------------------------
+
+    async def job(self, id: str) -> JobRecord | None:
+        rows = await self._look(inspection.JOB, id)
+        return inspection.job(rows[0]) if rows else None
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
+        return [inspection.job(row) for row in await self._look(statement, *args)]
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        rows = await self._look(inspection.DEAD_LETTER, number)
+        return inspection.dead_letter(rows[0]) if rows else None
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        rows = await self._look(repairs.ENVELOPE_OF_LETTER, number)
+        if not rows:
+            return None
+        envelope = Envelope.unpack(rows[0]["envelope"])
+        row = await self._row(repairs.REQUEUE, number, envelope.id, accept.digest_of(envelope), aside=True)
+        self._bells.ring([accept.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        return envelope if row["done"] else None
+
+    async def purge_dead(self, number: int) -> bool:
+        return bool(await self._look(repairs.PURGE, number))
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        row = await self._row(repairs.RESUME, type, key, aside=True)
+        self._bells.ring([outbox.OUTBOX_TOPIC])
+        return int(row["released"])
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        row = await self._row(repairs.SKIP, type, key, before, aside=True)
+        self._bells.ring([outbox.OUTBOX_TOPIC])
+        return repairs.skipped(type, key, before, row)
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        rows = await self._look(inspection.KEY, type, key)
+        return inspection.key(rows[0]) if rows else None
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        return [inspection.key(row) for row in await self._look(inspection.KEYS, *after, limit)]
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
+
+    async def counts(self) -> StoreCounts:
+        return inspection.counts((await self._look(inspection.COUNTS))[0])
+
+    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        keys = batch * retention.KEYS_PER_JOB
+        return int((await self._row(retention.FORGET, older_than, keep_at_most, batch, keys, aside=True))["gone"])
+
+
+async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECONDS) -> PostgresStore:
+    """Open the store in the database that `url` names. `call_seconds` bounds each call to the server.
+
+    Raises `ConfigurationError`, also where the database is not migrated, or `Unavailable`.
+    """
+    address: Address = parse_address(url)
+    sessions = await Sessions(address, call_seconds=call_seconds).open()
+
+    async def check(connection: Connection) -> None:
+        await check_migrated(connection, address)
+
+    try:
+        await sessions.run(check, aside=True)
+    except BaseException:
+        await sessions.aclose()
+        raise
+    return PostgresStore(sessions, Bells(address, clock), clock)

@@ -1,0 +1,138 @@
+"""Counting: right after every change that many make at once, and quick however much there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import AsyncExitStack
+
+import asyncpg
+
+from jobkit.backends.postgres.store import PostgresStore
+from jobkit.fence import Fence
+from jobkit.ports.inspection import JobState, StoreCounts
+from jobkit.ports.store import Effects, NewJob, Opened
+from tests.backends.postgres.conftest import opened
+from tests.conformance.values import envelope
+from tests.servers.postgres import PostgresServer
+
+JOBS = 200_000
+
+_COUNTED = """
+    SELECT (SELECT count(*) FROM jobkit.outbox) AS outbox, (SELECT count(*) FROM jobkit.inflight) AS shelved,
+           (SELECT count(*) FROM jobkit.parked) AS parked, (SELECT count(*) FROM jobkit.dead) AS dead,
+           (SELECT count(*) FROM jobkit.keys) AS keys
+"""
+
+_FILL = f"""
+    INSERT INTO jobkit.keys (type, key, token, touched) SELECT 't', 'k' || n, n, 0 FROM generate_series(1, {JOBS}) n;
+    INSERT INTO jobkit.jobs (id, type, key, digest, state, schema, submitted_at, result, ended, finished_at)
+    SELECT 'j' || n, 't', 'k' || n, '\\x00', 'committed', 1, n, 'null', n, n FROM generate_series(1, {JOBS}) n;
+    INSERT INTO jobkit.tallies VALUES (0, 0, 0, {JOBS}, 0, 0, {JOBS});
+"""  # noqa: S608
+
+
+async def counted(url: str) -> StoreCounts:
+    """Count everything, row by row."""
+    connection = await asyncpg.connect(url)
+    try:
+        states = dict.fromkeys(JobState, 0)
+        for row in await connection.fetch("SELECT state, count(*) FROM jobkit.jobs GROUP BY state"):
+            states[JobState(row["state"])] = row["count"]
+        (rest,) = await connection.fetch(_COUNTED)
+        return StoreCounts(jobs=states, **dict(rest))
+    finally:
+        await connection.close()
+
+
+async def test_counts_are_right_after_anything_that_many_do_at_once(url: str) -> None:
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(opened(url)) for _ in range(4)]
+        tokens = iter(range(1, 1_000_000))
+
+        async def meddle(seed: int, store: PostgresStore) -> None:
+            entropy = random.Random(seed)
+            for _ in range(25):
+                number, key = entropy.randrange(40), f"k{entropy.randrange(8)}"
+                id = f"{key}/{number}"
+                ordered = number % 4 != 0
+                (answer,) = await store.submit([NewJob(envelope(id, key=key), ordered=ordered)])
+                job = answer.envelope  # type: ignore[union-attr]
+                fence = Fence(next(tokens), f"n{entropy.random()}", "w")
+                if isinstance(await store.open(job, fence), Opened):
+                    follow = NewJob(envelope(f"{id}+", key=key, type="u"), ordered=True)
+                    match entropy.randrange(3):
+                        case 0:
+                            await store.bury(job, fence, reason="hopeless")
+                        case _:
+                            await store.commit(job, fence, Effects(follow_ups=[follow]))
+                elif ordered:
+                    await store.park(job, reason="gap")
+                match entropy.randrange(8):
+                    case 0:
+                        await store.resume_gap("t", key)
+                    case 1:
+                        letters = await store.dead(limit=3)
+                        if letters:
+                            await store.requeue_dead(entropy.choice(letters).number)
+                    case 2:
+                        entries = await store.outbox(older_than=-1, limit=5)
+                        await store.published([entry.position for entry in entries])
+                    case 3:
+                        await store.forget(older_than=0, keep_at_most=20, batch=5)
+                    case 4:
+                        await store.bury_message(id.encode(), job, reason="why")
+
+        await asyncio.gather(*(meddle(seed, stores[seed % 4]) for seed in range(16)))
+        assert await stores[0].counts() == await counted(url)
+
+
+async def test_many_tally_rows_become_one(server: PostgresServer, url: str, database: str) -> None:
+    async with opened(url) as store:
+        await store.submit([NewJob(envelope(f"j{n}", key=f"k{n}"), ordered=True) for n in range(5)])
+        rows = "INSERT INTO jobkit.tallies SELECT 1, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 200)"
+        await server.execute(rows, database=database)
+        before = await store.counts()
+        assert before.jobs[JobState.QUEUED] == 205
+        await store.forget(older_than=1e9, keep_at_most=1_000)
+        assert await store.counts() == before
+        connection = await asyncpg.connect(url)
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM jobkit.tallies") == 1
+        finally:
+            await connection.close()
+
+
+async def test_with_two_hundred_thousand_jobs_all_that_is_asked_often_stays_quick(
+    server: PostgresServer, own_database: str
+) -> None:
+    await server.execute(_FILL, database=own_database)
+    async with opened(server.url(own_database)) as store:
+
+        async def seconds(ask: object) -> float:
+            """Return the best of a few, since the machine does other things too."""
+            best = float("inf")
+            for _ in range(5):
+                began = time.perf_counter()
+                await ask()  # type: ignore[operator]
+                best = min(best, time.perf_counter() - began)
+            return best
+
+        counts = await store.counts()
+        assert (counts.jobs[JobState.COMMITTED], counts.keys) == (JOBS, JOBS)
+        fences = iter(Fence(token, f"n{token}", "w") for token in range(JOBS + 1, JOBS + 100))
+        asked = {
+            "counts": store.counts,
+            "job": lambda: store.job("j77777"),
+            "latest jobs": lambda: store.jobs(limit=100),
+            "dead jobs": lambda: store.jobs(state=JobState.DEAD, limit=100),
+            "running jobs of a key": lambda: store.jobs(type="t", key="k5", state=JobState.RUNNING),
+            "open": lambda: store.open(envelope("new", key="k1"), next(fences)),
+            "keys": lambda: store.keys(limit=100),
+            "gaps": store.gaps,
+            "forget nothing": lambda: store.forget(older_than=1e12, keep_at_most=JOBS),
+        }
+        took = {name: await seconds(ask) for name, ask in asked.items()}
+        # To read all jobs takes ten times as long at least.
+        assert max(took.values()) < 0.1, took

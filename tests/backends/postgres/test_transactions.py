@@ -1,0 +1,314 @@
+"""Users' statements and jobkit's in one transaction: both, or neither."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from jobkit.backends.postgres.store import PostgresStore
+from jobkit.errors import ConfigurationError, JobConflict, Unavailable
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
+from tests.backends.postgres.conftest import opened
+from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
+from tests.servers.postgres import PostgresServer
+
+Connection = Any
+
+
+@pytest.fixture
+async def url(server: PostgresServer, own_database: str) -> str:
+    await server.execute("CREATE TABLE orders (id integer PRIMARY KEY, total integer NOT NULL)", database=own_database)
+    return server.url(own_database)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def orders(url: str) -> list[int]:
+    async with connected(url) as connection:
+        return [row["id"] for row in await connection.fetch("SELECT id FROM orders ORDER BY id")]
+
+
+async def place_order(connection: Connection) -> None:
+    await connection.execute("INSERT INTO orders VALUES (1, 100)")
+
+
+async def state(store: PostgresStore, id: str) -> JobState:
+    record = await store.job(id)
+    assert record
+    return record.state
+
+
+# ---- theirs in ours --------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_participant_writes_is_there_with_the_commit(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    follow = NewJob(envelope("b", type="next"), ordered=True)
+    answer = await store.commit_with(job, under, Effects(records={"r": b"1"}, follow_ups=[follow]), [place_order])
+    assert isinstance(answer, Committed)
+    assert [entry.envelope.id for entry in answer.outbox] == ["b"]
+    assert await orders(url) == [1]
+    assert await store.record("t", "k", "r") == b"1"
+
+
+async def test_a_commit_that_is_refused_or_a_duplicate_runs_no_participant(url: str, store: PostgresStore) -> None:
+    """fencing: a stale worker changes the user's tables no more than it changes jobkit's."""
+    job = await submitted(store, "a")
+    stale, live = fence(), fence()
+    await store.open(job, stale)
+    await store.open(job, live)
+    assert isinstance(await store.commit_with(job, stale, NOTHING, [place_order]), Refused)
+    assert isinstance(await store.commit(job, live, NOTHING), Committed)
+    assert isinstance(await store.commit_with(job, stale, NOTHING, [place_order]), Duplicate)
+    assert await orders(url) == []
+
+
+async def test_a_commit_that_is_asked_for_again_does_not_run_the_participant_again(
+    url: str, store: PostgresStore
+) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    for _ in range(3):
+        assert isinstance(await store.commit_with(job, under, NOTHING, [place_order]), Committed)
+    assert await orders(url) == [1]
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), TimeoutError("mine"), OSError("mine"), Unavailable("x", "mine")])
+async def test_what_a_participant_raises_is_raised_and_nothing_is_written(
+    url: str, store: PostgresStore, error: Exception
+) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def fail(connection: Connection) -> None:
+        await place_order(connection)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await store.commit_with(job, under, Effects(records={"r": b"1"}), [fail])
+    assert caught.value is error
+    assert await orders(url) == []
+    assert await store.record("t", "k", "r") is None
+    assert await state(store, "a") is JobState.RUNNING
+    # It is an attempt that failed, and the next one may succeed.
+    assert isinstance(await store.commit_with(job, under, NOTHING, [place_order]), Committed)
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("INSERT INTO orders VALUES (2, NULL)", asyncpg.NotNullViolationError),
+        ("INSERT INTO no_table_of_ours VALUES (1)", asyncpg.UndefinedTableError),
+        ("SELECT 1 / 0", asyncpg.DivisionByZeroError),
+    ],
+)
+async def test_a_statement_of_a_participant_that_fails_is_the_users_error(
+    store: PostgresStore, statement: str, error: type[Exception]
+) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def fail(connection: Connection) -> None:
+        await connection.execute(statement)
+
+    with pytest.raises(error):
+        await store.commit_with(job, under, NOTHING, [place_order, fail])
+    assert await state(store, "a") is JobState.RUNNING
+
+
+async def test_a_conflicting_follow_up_takes_the_participants_statements_with_it(
+    url: str, store: PostgresStore
+) -> None:
+    await submitted(store, "taken", key="other")
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    follow = NewJob(envelope("taken", type="next"), ordered=False)
+    with pytest.raises(JobConflict):
+        await store.commit_with(job, under, Effects(follow_ups=[follow]), [place_order])
+    assert await orders(url) == []
+
+
+async def test_a_connection_lost_in_a_participant_is_unavailable_and_nothing_is_written(
+    url: str, store: PostgresStore
+) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def lose(connection: Connection) -> None:
+        await place_order(connection)
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(Unavailable):
+        await store.commit_with(job, under, NOTHING, [lose])
+    assert await orders(url) == []
+    assert isinstance(await store.commit_with(job, under, NOTHING, [place_order]), Committed)
+
+
+async def test_a_participant_that_hangs_is_cut_off(url: str) -> None:
+    async with opened(url, call_seconds=0.3) as store:
+        job = await submitted(store, "a")
+        under = fence()
+        await store.open(job, under)
+
+        async def hang(connection: Connection) -> None:
+            await place_order(connection)
+            await connection.execute("SELECT pg_sleep(60)")
+
+        with pytest.raises(Unavailable):
+            await store.commit_with(job, under, NOTHING, [hang])
+        assert await orders(url) == []
+        async with asyncio.timeout(10):
+            # The server finds out by itself that nobody listens, and lets the key go.
+            while not isinstance(await _tried(store, job, under), Committed):
+                continue
+
+
+async def _tried(store: PostgresStore, job: Any, under: Any) -> object:
+    try:
+        return await store.commit(job, under, NOTHING)
+    except Unavailable as error:
+        return error
+
+
+# ---- ours in theirs --------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_submitted_in_a_callers_transaction_is_accepted_when_that_commits(
+    url: str, store: PostgresStore
+) -> None:
+    async with connected(url) as connection:
+        async with connection.transaction():
+            await place_order(connection)
+            (answer,) = await store.submit_in(connection, [NewJob(envelope("a"), ordered=True)])
+            assert isinstance(answer, Accepted)
+            assert answer.envelope.sequence == 1
+            assert await store.job("a") is None
+            assert await store.outbox(older_than=-1, limit=10) == []
+        (entry,) = await store.outbox(older_than=-1, limit=10)
+    assert (entry.envelope, entry.position) == (answer.envelope, answer.position)
+    await committed(store, entry.envelope)
+    assert await orders(url) == [1]
+    assert (await store.counts()).jobs[JobState.COMMITTED] == 1
+
+
+async def test_a_job_submitted_in_a_transaction_that_is_rolled_back_never_was(url: str, store: PostgresStore) -> None:
+    async with connected(url) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await place_order(connection)
+        await store.submit_in(connection, [NewJob(envelope("a"), ordered=True)])
+        await transaction.rollback()
+    assert await orders(url) == []
+    assert await store.job("a") is None
+    counts = await store.counts()
+    assert (sum(counts.jobs.values()), counts.outbox, counts.keys) == (0, 0, 0)
+    # The sequence was not used up.
+    assert (await submitted(store, "b")).sequence == 1
+
+
+async def test_in_a_callers_transaction_known_jobs_and_conflicts_are_told(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    async with connected(url) as connection, connection.transaction():
+        answers = await store.submit_in(
+            connection,
+            [NewJob(envelope("a"), ordered=True), NewJob(envelope("a", body=b"2"), ordered=True)],
+        )
+        assert answers == [Known(job), Conflict("a")]
+        assert await store.submit_in(connection, []) == []
+
+
+async def test_callers_at_another_isolation_level_are_in_nobodys_way(url: str, store: PostgresStore) -> None:
+    """Those that submit on different keys all commit, though all were counted since the first of them began."""
+    await submitted(store, "z", key="z")
+    async with connected(url) as one, connected(url) as other:
+        first, second = (each.transaction(isolation="repeatable_read") for each in (one, other))
+        for transaction, connection in ((first, one), (second, other)):
+            await transaction.start()
+            # From here on it sees nothing newer.
+            await connection.fetch("SELECT FROM orders")
+        await submitted(store, "c", key="c")
+        await store.submit_in(one, [NewJob(envelope("a", key="a"), ordered=True)])
+        await store.submit_in(other, [NewJob(envelope("b", key="b"), ordered=True)])
+        await store.submit_in(other, [NewJob(envelope("b2", key="b"), ordered=True)])
+        await first.commit()
+        await second.commit()
+    counts = await store.counts()
+    assert (counts.jobs[JobState.QUEUED], counts.outbox, counts.keys) == (5, 5, 4)
+
+
+async def test_an_open_transaction_of_a_caller_delays_its_own_key_only(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a", key="free")
+    async with connected(url) as connection, connection.transaction():
+        await store.submit_in(connection, [NewJob(envelope("b", key="held"), ordered=True)])
+        async with asyncio.timeout(1.5):
+            await committed(store, job)
+            await submitted(store, "c", key="free")
+
+
+async def test_submitting_takes_an_asyncpg_connection_that_is_in_a_transaction(url: str, store: PostgresStore) -> None:
+    jobs = [NewJob(envelope("a"), ordered=True)]
+    async with connected(url) as connection:
+        with pytest.raises(ConfigurationError, match="begin one"):
+            await store.submit_in(connection, jobs)
+    with pytest.raises(ConfigurationError, match="asyncpg"):
+        await store.submit_in(object(), jobs)
+    assert await store.job("a") is None
+
+
+async def test_submitting_on_a_connection_to_another_database_says_so(
+    server: PostgresServer, store: PostgresStore
+) -> None:
+    async with connected(server.url("postgres")) as connection, connection.transaction():
+        with pytest.raises(ConfigurationError, match="jobkit migrate"):
+            await store.submit_in(connection, [NewJob(envelope("a"), ordered=True)])
+
+
+async def test_a_job_on_a_key_that_a_caller_submitted_to_waits_for_the_callers_transaction(
+    url: str, store: PostgresStore
+) -> None:
+    """order: the sequence that a caller was given is before the ones given later, or given again."""
+    for end in ("commit", "rollback"):
+        async with connected(url) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            await store.submit_in(connection, [NewJob(envelope(f"in {end}", key=end), ordered=True)])
+            later = asyncio.create_task(submitted(store, f"later {end}", key=end))
+            await store.counts()
+            assert not later.done()
+            await (transaction.commit() if end == "commit" else transaction.rollback())
+            assert (await later).sequence == (2 if end == "commit" else 1)
+
+
+async def test_participants_of_many_jobs_at_once_all_take_part(url: str, store: PostgresStore) -> None:
+    async def one(number: int) -> None:
+        job = await unordered(store, f"{number}", key=f"k{number}")
+        under = fence()
+        assert isinstance(await store.open(job, under), Opened)
+
+        async def participant(connection: Connection) -> None:
+            await connection.execute("INSERT INTO orders VALUES ($1, 1)", number)
+
+        assert isinstance(await store.commit_with(job, under, NOTHING, [participant]), Committed)
+
+    await asyncio.gather(*(one(number) for number in range(40)))
+    assert await orders(url) == list(range(40))
