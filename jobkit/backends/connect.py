@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jobkit.backends.directory.blobs import DirectoryBlobs, directory_root
 from jobkit.backends.sqlite.broker import SqliteBroker
@@ -27,6 +27,9 @@ from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Store
 from jobkit.settings import Settings
+
+if TYPE_CHECKING:
+    from jobkit.backends.rabbitmq.broker import RabbitBroker
 
 T = TypeVar("T")
 
@@ -52,12 +55,34 @@ async def _sqlite_broker(url: str, opening: Opening) -> Broker:
     return SqliteBroker(await opening.engine(url, "broker"))
 
 
+def rabbitmq_broker(url: str, clock: Clock) -> RabbitBroker:
+    """Return the broker on a RabbitMQ server; it connects once it has to. Raises `ConfigurationError`."""
+    try:
+        from jobkit.backends.rabbitmq.broker import RabbitBroker
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("RabbitMQ needs more packages: pip install 'jobkit[rabbitmq]'") from error
+    return RabbitBroker(url, clock)
+
+
+async def _rabbitmq_broker(url: str, opening: Opening) -> Broker:
+    return rabbitmq_broker(url, opening.clock)
+
+
 async def _sqlite_coordinator(url: str, opening: Opening) -> Coordinator:
     return SqliteCoordinator(await opening.engine(url, "coordinator"))
 
 
 async def _sqlite_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
     store = SqliteStore(await opening.engine(url, "store"))
+    return store, store
+
+
+async def _postgres_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
+    try:
+        from jobkit.backends.postgres.store import open_store
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("PostgreSQL needs one more package: pip install 'jobkit[postgres]'") from error
+    store = await open_store(url, opening.clock)
     return store, store
 
 
@@ -69,9 +94,19 @@ async def _directory_blobs(url: str, _opening: Opening) -> Blobs:
 
 Factory = Callable[[str, Opening], Awaitable[T]]
 
-BROKERS: Mapping[str, Factory[Broker]] = {"sqlite": _sqlite_broker, "memory": _sqlite_broker}
+BROKERS: Mapping[str, Factory[Broker]] = {
+    "sqlite": _sqlite_broker,
+    "memory": _sqlite_broker,
+    "amqp": _rabbitmq_broker,
+    "amqps": _rabbitmq_broker,
+}
 COORDINATORS: Mapping[str, Factory[Coordinator]] = {"sqlite": _sqlite_coordinator, "memory": _sqlite_coordinator}
-STORES: Mapping[str, Factory[tuple[Store, Inspection]]] = {"sqlite": _sqlite_store, "memory": _sqlite_store}
+STORES: Mapping[str, Factory[tuple[Store, Inspection]]] = {
+    "sqlite": _sqlite_store,
+    "memory": _sqlite_store,
+    "postgresql": _postgres_store,
+    "postgres": _postgres_store,
+}
 BLOBS: Mapping[str, Factory[Blobs]] = {"file": _directory_blobs}
 
 

@@ -12,7 +12,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from jobkit.cli import bench, config, dead, doctor, gaps, jobs, leases, new_plugin, submit, verify, worker
+from jobkit.cli import (
+    bench,
+    config,
+    dead,
+    doctor,
+    gaps,
+    jobs,
+    leases,
+    migrate,
+    new_plugin,
+    submit,
+    topology,
+    verify,
+    worker,
+)
 from jobkit.cli.failures import explained
 from jobkit.cli.options import EnvFile, Globals
 
@@ -64,6 +78,8 @@ app.command("leases")(leases.leases)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(config.app, name="config")
+app.command("migrate")(migrate.migrate)
+app.command("topology")(topology.topology)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)

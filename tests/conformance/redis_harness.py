@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from jobkit.backends.redis.coordinator import RedisCoordinator, open_coordinator
+from jobkit.backends.redis.store import RedisStore, open_store
 from jobkit.clock import SystemClock
 from jobkit.ports.coordinator import Coordinator
-from tests.conformance.harness import Harness
+from tests.conformance.harness import FullStore, Harness
 from tests.servers.redis import empty_server
 
 _AGE_COORDINATOR = """
@@ -24,6 +25,28 @@ _AGE_COORDINATOR = """
     end
     for _, owner in ipairs(redis.call('ZRANGE', '{jobkit}:members', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:members', -1000 * seconds, owner)
+    end
+"""
+# An entry of a stream cannot be changed, so the stream is made anew.
+_AGE_STORE = """
+    local seconds = tonumber(ARGV[1])
+    local function age(row, field)
+        local time = redis.call('HGET', row, field)
+        if time then
+            redis.call('HSET', row, field, string.format('%.6f', time - seconds))
+        end
+    end
+    for _, row in ipairs(redis.call('KEYS', '{jobkit}:key:*')) do
+        age(row, 'touched')
+    end
+    for _, id in ipairs(redis.call('LRANGE', '{jobkit}:ended', 0, -1)) do
+        age('{jobkit}:job:' .. id, 'finished_at')
+    end
+    local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
+    redis.call('DEL', '{jobkit}:outbox')
+    for _, entry in ipairs(entries) do
+        entry[2][2] = string.format('%.6f', entry[2][2] - seconds)
+        redis.call('XADD', '{jobkit}:outbox', entry[1], unpack(entry[2]))
     end
 """
 
@@ -52,6 +75,25 @@ async def redis_coordinator(name: str, directory: Path) -> AsyncIterator[Harness
 
     async def elapse(seconds: float) -> None:
         await asyncio.to_thread(server.evaluate, _AGE_COORDINATOR, seconds)
+        clock.ahead += seconds
+
+    yield Harness(process, elapse, 30.0)
+
+
+@asynccontextmanager
+async def redis_store(name: str, directory: Path) -> AsyncIterator[Harness[FullStore]]:
+    server, clock = empty_server(), MovableClock()
+
+    @asynccontextmanager
+    async def process() -> AsyncIterator[RedisStore]:
+        store = await open_store(server.url(), clock)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+    async def elapse(seconds: float) -> None:
+        await asyncio.to_thread(server.evaluate, _AGE_STORE, seconds)
         clock.ahead += seconds
 
     yield Harness(process, elapse, 30.0)

@@ -1,0 +1,47 @@
+"""Committing a job: the server verifies the mark, the id and the sequence, and writes every effect, in one script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from jobkit.backends.redis import accept, outbox
+from jobkit.backends.redis.opening import holder
+from jobkit.backends.redis.scripts import Argument
+from jobkit.envelope import Envelope
+from jobkit.errors import JobConflict
+from jobkit.fence import Fence, Receipt
+from jobkit.ports.store import Committed, Duplicate, Effects, Refused
+
+COMMIT = accept.store_script("commit", "outbox", "accept", "order")
+
+
+def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argument]:
+    """Return the arguments of `COMMIT`. Raises `ValueError` where a follow-up cannot be ordered."""
+    accept.check(effects.follow_ups)
+    manifest = json.dumps([asdict(blob) for blob in effects.blobs]) if effects.blobs else ""
+    found: list[Argument] = [*holder(envelope, fence), effects.result, manifest]
+    found += (str(len(effects.records)), str(len(effects.entries)))
+    for name, value in effects.records.items():
+        found += (name, value)
+    for entry in effects.entries:
+        found += (entry.kind, entry.data)
+    return found + accept.arguments(effects.follow_ups)
+
+
+def answer(envelope: Envelope, row: Sequence[Any]) -> Committed | Duplicate | Refused:
+    """Return what the answer of `COMMIT` says. Raises `JobConflict`; then nothing was written."""
+    match row:
+        case [b"committed", *released]:
+            return Committed(Receipt(envelope.id, "committed"), [outbox.entry(*entry) for entry in released])
+        case [b"refused", mark]:
+            return Refused(int(mark))
+        case [b"conflict", id]:
+            raise JobConflict(
+                f"job {envelope.id} cannot commit: its follow-up {id.decode()} is known with another type, key or "
+                "payload"
+            )
+        case _:
+            return Duplicate(Receipt(envelope.id, "duplicate"))

@@ -1,0 +1,98 @@
+"""From an address to a connection, which never sends a command twice by itself and never waits without an end.
+
+The driver's own retries are off: a command that timed out may have run, and only our scripts know how to be asked
+again. There is no pool: whoever needs a connection has one of its own, so that nobody is ever given one on which
+somebody else's answer is still to come, and nothing that jobs ask for can keep leases from being renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+
+from jobkit.backends.redis.address import Address
+
+# TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
+CONNECT_SECONDS = 6.0
+
+
+class Connector:
+    """Makes connections to the server at an address, or to whichever one the sentinels name."""
+
+    def __init__(self, address: Address, *, connect_seconds: float = CONNECT_SECONDS) -> None:
+        self.name = address.name
+        self._address = address
+        self._seconds = connect_seconds
+        self._sentinels = list(address.hosts) if address.service else []
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """Lend a connection of the block's own. Raises the driver's errors, `OSError` or `TimeoutError`."""
+        async with asyncio.timeout(self._seconds):
+            host, port = await self._primary() if self._sentinels else self._address.hosts[0]
+            connection = self._connection(host, port, self._address.login, self._address.database)
+            await _connect(connection)
+        try:
+            yield connection
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _connection(self, host: str, port: int, login: Mapping[str, str], database: int) -> Connection:
+        options: dict[str, Any] = {
+            # Answers may take as long as whoever waits for them says; only the way there is bounded here.
+            "socket_timeout": None,
+            "socket_connect_timeout": self._seconds,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            # Else the driver tells its own name and version in two commands more.
+            "driver_info": None,
+        }
+        options.update(login, host=host, port=port, db=database)
+        if self._address.tls is None:
+            return Connection(**options)
+        return SSLConnection(**options, **self._address.tls)  # type: ignore[arg-type]  # checked with the URL
+
+    async def _primary(self) -> tuple[str, int]:
+        """Ask the sentinels one after another; the one that knew is asked first the next time."""
+        troubles = []
+        for place, (host, port) in enumerate(self._sentinels):
+            try:
+                # A share for each, so that one that does not answer leaves time for the others.
+                async with asyncio.timeout(self._seconds / (len(self._sentinels) + 1)):
+                    found = await self._ask(host, port)
+            except AuthenticationError:
+                raise
+            except (RedisError, OSError, TimeoutError) as error:
+                troubles.append(f"{host}:{port}: {str(error) or 'no answer in time'}")
+                continue
+            self._sentinels.insert(0, self._sentinels.pop(place))
+            return found
+        raise MasterNotFoundError(f"no sentinel names a primary of {self._address.service}: {'; '.join(troubles)}")
+
+    async def _ask(self, host: str, port: int) -> tuple[str, int]:
+        connection = self._connection(host, port, self._address.sentinel_login, 0)
+        await _connect(connection)
+        try:
+            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
+            found = await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
+        if not found:
+            raise MasterNotFoundError(f"it watches no {self._address.service}")
+        return found[0].decode(), int(found[1])
+
+
+async def _connect(connection: Connection) -> None:
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]  # the driver leaves this one untyped
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise

@@ -1,0 +1,124 @@
+"""The coordinator plane on Redis: leases on the server's clock, in scripts.
+
+It is not fencing, and it may forget: replication is asynchronous, and a restart without data takes tokens back. The
+store's marks are the floor that tokens rise from again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jobkit.backends.redis.address import parse_address
+from jobkit.backends.redis.connection import Connector
+from jobkit.backends.redis.hints import HEARD_MILLISECONDS, Hints, heard
+from jobkit.backends.redis.scripts import Script, Scripts, load_script
+from jobkit.clock import Clock
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+
+
+def _lease_script(name: str) -> Script:
+    return load_script("coordinator/leases", f"coordinator/{name}")
+
+
+_CLAIM, _RENEW, _RELEASE, _LIST, _WATCH = map(_lease_script, ("claim", "renew", "release", "list", "watch"))
+_HEARTBEAT = load_script("coordinator/leases", "coordinator/members", "coordinator/heartbeat")
+_LEAVE, _PRESENT = (load_script("coordinator/members", f"coordinator/{name}") for name in ("leave", "present"))
+
+
+class RedisCoordinator:
+    """A `Coordinator` on Redis 6.2 or newer. Made inside a running event loop."""
+
+    def __init__(self, connector: Connector, clock: Clock) -> None:
+        self._clock = clock
+        self._scripts = Scripts(connector, "coordinator")
+        # Renewals go by a way of their own: nothing that jobs ask for can hold them up.
+        self._renewals = Scripts(connector, "coordinator")
+        self._hints = Hints(connector)
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests were sent to the server so far."""
+        return self._scripts.round_trips + self._renewals.round_trips
+
+    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
+        answer = await self._scripts.run(_CLAIM, resource, owner, nonce, _milliseconds(ttl), str(floor))
+        if answer[0]:
+            return Granted(int(answer[1]))
+        return Held(answer[1].decode(), int(answer[2]), max(0, answer[3]) / 1000)
+
+    async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
+        if not leases:
+            return frozenset()
+        arguments = [_milliseconds(ttl)]
+        for lease in leases:
+            arguments += (lease.resource, str(lease.token), lease.nonce)
+        kept = await self._renewals.run(_RENEW, *arguments)
+        return frozenset(leases[place - 1] for place in kept)
+
+    async def release(self, lease: LeaseRef) -> bool:
+        return bool(await self._scripts.run(_RELEASE, lease.resource, str(lease.token), lease.nonce))
+
+    async def wait_change(self, resource: str, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._hints.listening(resource) as hint:
+            first = standing = await self._watch(resource)
+            # A single resource that is free is what is waited for; below a prefix, something nearly always is.
+            while _held(first) <= _held(standing) and (standing or resource.endswith("/")):
+                left = deadline - self._clock.now()
+                if left <= 0:
+                    return
+                ends_in = min((lease.remaining for lease in standing), default=left)
+                # A millisecond more, so that a lease that ends is found to have ended.
+                if await heard(hint, min(left, ends_in + 0.001)):
+                    return
+                standing = await self._watch(resource)
+
+    async def _watch(self, resource: str) -> list[LeaseInfo]:
+        return _leases(await self._scripts.run(_WATCH, resource, HEARD_MILLISECONDS))
+
+    async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
+        types = json.dumps(member.types)
+        return _members(await self._renewals.run(_HEARTBEAT, member.owner, types, _milliseconds(ttl)))
+
+    async def leave(self, owner: str) -> None:
+        await self._scripts.run(_LEAVE, owner)
+
+    async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
+        return _leases(await self._scripts.run(_LIST, prefix))
+
+    async def members(self) -> Sequence[Member]:
+        return _members(await self._scripts.run(_PRESENT))
+
+    async def aclose(self) -> None:
+        await self._hints.aclose()
+        await self._scripts.aclose()
+        await self._renewals.aclose()
+
+
+async def open_coordinator(url: str, clock: Clock) -> RedisCoordinator:
+    """Open the coordinator in the database that `url` names. Raises `ConfigurationError`."""
+    return RedisCoordinator(Connector(parse_address(url)), clock)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+def _held(standing: Sequence[LeaseInfo]) -> frozenset[tuple[str, int]]:
+    return frozenset((lease.resource, lease.token) for lease in standing)
+
+
+def _leases(flat: Sequence[Any]) -> list[LeaseInfo]:
+    found = []
+    for at in range(0, len(flat), 4):
+        resource, owner, token, remaining = flat[at : at + 4]
+        found.append(LeaseInfo(resource.decode(), owner.decode(), int(token), max(0, remaining) / 1000))
+    return found
+
+
+def _members(flat: Sequence[bytes]) -> list[Member]:
+    # Sorted here: the server compares text by the locale that it happens to run in.
+    found = [Member(flat[at].decode(), tuple(json.loads(flat[at + 1]))) for at in range(0, len(flat), 2)]
+    return sorted(found, key=lambda member: member.owner)

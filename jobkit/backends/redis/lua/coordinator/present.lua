@@ -1,0 +1,4 @@
+-- Lists the live workers. Answers as `members` does.
+local function run()
+  return members()
+end

@@ -1,0 +1,9 @@
+-- Counts everything. Answers the jobs by state (queued, running, parked, committed, dead), then the outbox, the
+-- in-flight table, what is parked, dead letters, keys.
+local function run()
+  return {
+    call('ZCARD', state_at('queued')), call('ZCARD', state_at('running')), call('ZCARD', state_at('parked')),
+    call('LLEN', ENDED), call('ZCARD', state_at('dead')), call('XLEN', OUTBOX), call('HLEN', PREFIX .. 'shelved'),
+    call('HLEN', PARKED), call('ZCARD', DEAD), call('ZCARD', NAMES),
+  }
+end

@@ -1,0 +1,30 @@
+-- Adds a failed attempt to a job's history, a line for each: its number, a space, and what is told of it.
+-- Takes id, type, key, token, nonce, attempt, failure, how many are kept. Answers {'failed', how many there are},
+-- {'refused', mark} or {'unknown'}.
+local function run(a)
+  local row = job_at(a[1])
+  local key = load_key(name_of(a[2], a[3]))
+  if not is_mark(key, a[4], a[5]) then
+    return {'refused', key.mark}
+  end
+  local known = call('HMGET', row, 'state', 'failed', 'failures')
+  if not known[1] then
+    return {'unknown'}
+  end
+  local attempt, most = tonumber(a[6]), tonumber(a[8])
+  local lines, lowest, noted = {}, math.huge, false
+  for line in (known[3] or ''):gmatch('[^\n]+') do
+    local number = tonumber(line:match('^%d+'))
+    lines[#lines + 1] = line
+    lowest = math.min(lowest, number)
+    noted = noted or number == attempt
+  end
+  -- So old that it must have been noted, and been dropped since.
+  if noted or (#lines == most and attempt < lowest) then
+    return {'failed', known[2]}
+  end
+  lines[#lines + 1] = a[6] .. ' ' .. a[7]
+  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)))
+  ring('job/' .. a[1])
+  return {'failed', call('HINCRBY', row, 'failed', 1)}
+end

@@ -1,0 +1,61 @@
+-- Forgets committed jobs after their time or beyond their number, the first to be committed first, and the rows of keys
+-- that nobody uses. Only keys without any other truth lose their row; the highest mark forgotten becomes the floor for
+-- keys without one, so a forgotten key accepts no token that it would have refused.
+-- Takes seconds, how many committed jobs to keep, how many to forget, how many keys to look at. Answers how many jobs
+-- went.
+local function forget_job(id)
+  local job = load_job(id)
+  if job.sequence then
+    local row = key_at(name_of(job.type, job.key))
+    local forgotten = tonumber(call('HGET', row, 'forgotten') or '0')
+    call('HSET', row, 'forgotten', whole(math.max(forgotten, tonumber(job.sequence))))
+  end
+  call('DEL', job_at(id))
+  call('ZREM', JOBS, id)
+end
+
+local function forget_jobs(before, keep, batch)
+  local surplus = call('LLEN', ENDED) - keep
+  local gone = 0
+  for place, id in ipairs(call('LRANGE', ENDED, 0, batch - 1)) do
+    if place > surplus and tonumber(call('HGET', job_at(id), 'finished_at')) >= before then
+      break
+    end
+    forget_job(id)
+    gone = place
+  end
+  call('LTRIM', ENDED, gone, -1)
+  return gone
+end
+
+local function is_idle(row, name, before)
+  for place = 2, 5 do
+    if tonumber(row[place] or '0') ~= 0 then
+      return false
+    end
+  end
+  return tonumber(row[1]) <= before and not row[6] and call('EXISTS', PREFIX .. 'records:' .. name) == 0
+end
+
+-- Looks at some keys, from where the last look ended; each key's turn comes round.
+local function forget_keys(before, many)
+  local floor = tonumber(call('HGET', STORE, 'floor') or '0')
+  local cursor = call('HGET', STORE, 'cursor') or ''
+  local names = call('ZRANGEBYLEX', NAMES, '(' .. cursor, '+', 'LIMIT', 0, many)
+  for _, name in ipairs(names) do
+    local row = call('HMGET', key_at(name), 'touched', 'submitted', 'committed', 'entries', 'open', 'blobs', 'token')
+    if is_idle(row, name, before) then
+      floor = math.max(floor, tonumber(row[7] or '0'))
+      call('DEL', key_at(name))
+      call('ZREM', NAMES, name)
+    end
+  end
+  call('HSET', STORE, 'floor', whole(floor), 'cursor', #names == tonumber(many) and names[#names] or '')
+end
+
+local function run(a)
+  local before = NOW - a[1]
+  local gone = forget_jobs(before, tonumber(a[2]), tonumber(a[3]))
+  forget_keys(before, a[4])
+  return gone
+end

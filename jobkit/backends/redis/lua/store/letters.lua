@@ -1,0 +1,42 @@
+-- Dead letters, and jobs that end as one.
+local DEAD = PREFIX .. 'dead'
+local FINGERPRINTS = PREFIX .. 'fingerprints'
+
+local function letter_at(number)
+  return PREFIX .. 'letter:' .. number
+end
+
+-- Makes a letter of fields and values, of which those that are nil are left out.
+local function write_letter(fields)
+  local number = call('HINCRBY', STORE, 'letter', 1)
+  for field, value in pairs(fields) do
+    call('HSET', letter_at(number), field, value)
+  end
+  call('HSET', letter_at(number), 'died_at', MOMENT)
+  call('ZADD', DEAD, number, number)
+  block(fields.type, fields.key, fields.sequence, 1)
+  return number
+end
+
+-- Deletes a letter; what its job is does not change.
+local function delete_letter(number)
+  local row = call('HMGET', letter_at(number), 'type', 'key', 'sequence', 'fingerprint')
+  block(row[1], row[2], row[3], -1)
+  if row[4] then
+    call('HDEL', FINGERPRINTS, row[4])
+  end
+  call('ZREM', DEAD, number)
+  call('DEL', letter_at(number))
+end
+
+-- Ends a job that has died. It is neither in flight nor parked any more, however it came to its end.
+local function die(job)
+  move(job, 'dead', 'finished_at', MOMENT)
+  block(job.type, job.key, job.sequence, 1)
+  count_open(job, -1)
+  unshelve(job.id)
+  if job.key and job.sequence then
+    unpark(name_of(job.type, job.key), place_in_order(job.sequence, job.id))
+  end
+  ring('job/' .. job.id)
+end

@@ -1,0 +1,70 @@
+-- What stands in the way of a key's order: sequences given up, dead jobs, and jobs parked behind them.
+local GAPS = PREFIX .. 'gaps'
+local PARKED = PREFIX .. 'parked'
+local SEQUENCE_DIGITS = 19
+
+local function parked_at(name)
+  return PREFIX .. 'parked:' .. name
+end
+
+local function is_skipped(name, sequence)
+  local ranges = call('ZREVRANGEBYSCORE', PREFIX .. 'skipped:' .. name, sequence, '-inf', 'LIMIT', 0, 1)
+  return ranges[1] and tonumber(sequence) <= tonumber(ranges[1]:match(' (%d+)$'))
+end
+
+-- Tells whether a sequence of the key will not come by itself.
+local function is_blocked(name, expected)
+  return call('EXISTS', parked_at(name)) == 1 or call('HEXISTS', PREFIX .. 'blocked:' .. name, whole(expected)) == 1
+end
+
+-- Counts a dead job or letter that holds up a sequence (step 1), or one that does so no more (step -1).
+local function block(type, key, sequence, step)
+  if type and key and sequence then
+    local row = PREFIX .. 'blocked:' .. name_of(type, key)
+    if call('HINCRBY', row, sequence, step) == 0 then
+      call('HDEL', row, sequence)
+    end
+  end
+end
+
+-- Sorts as text in the order of sequences, whose numbers may be larger than Lua can tell apart, then of ids.
+local function place_in_order(sequence, id)
+  return string.rep('0', SEQUENCE_DIGITS - #sequence) .. sequence .. id
+end
+
+-- Takes a job from among the parked ones, and returns the envelope that was kept there, or nil.
+local function unpark(name, place)
+  local id = place:sub(SEQUENCE_DIGITS + 1)
+  local envelope = call('HGET', PARKED, id)
+  if envelope then
+    call('HDEL', PARKED, id)
+    call('ZREM', parked_at(name), place)
+    if call('EXISTS', parked_at(name)) == 0 then
+      call('ZREM', GAPS, name)
+    end
+  end
+  return envelope
+end
+
+-- Moves a parked job to the outbox.
+local function release(name, place)
+  local job = load_job(place:sub(SEQUENCE_DIGITS + 1))
+  local envelope = unpark(name, place)
+  move(job, 'queued')
+  ring('job/' .. job.id)
+  return {publish(envelope), '', envelope}
+end
+
+-- Moves the parked jobs that can run now, from sequence `expected` on without a gap, to the outbox in order. Those
+-- below it go too: their turn is over, and opening them says what becomes of them. Adds the entries to a list.
+local function release_next(name, expected, released)
+  while true do
+    local place = call('ZRANGE', parked_at(name), 0, 0)[1]
+    local sequence = place and tonumber(place:sub(1, SEQUENCE_DIGITS))
+    if not place or sequence > expected then
+      return released
+    end
+    expected = math.max(expected, sequence + 1)
+    released[#released + 1] = release(name, place)
+  end
+end

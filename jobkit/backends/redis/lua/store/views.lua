@@ -1,0 +1,20 @@
+-- Rows as they are shown, each a list of fields in a fixed order; what is not there is nil.
+local function job_row(id)
+  local row = call('HMGET', job_at(id), 'type', 'key', 'sequence', 'state', 'owner', 'token', 'opens', 'failures',
+    'progress', 'message', 'result', 'submitted_at', 'started_at', 'finished_at')
+  row[#row + 1] = id
+  return row
+end
+
+local function letter_row(number)
+  local row = call('HMGET', letter_at(number), 'id', 'type', 'key', 'sequence', 'reason', 'detail', 'failures', 'raw',
+    'died_at')
+  row[#row + 1] = number
+  return row
+end
+
+local function key_row(name)
+  local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'blobs')
+  row[#row + 1] = name
+  return row
+end

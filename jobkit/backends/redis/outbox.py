@@ -1,0 +1,30 @@
+"""The outbox: jobs that are accepted, until the broker has confirmed their messages.
+
+Entries leave in the order they came. One may be published twice, when its deletion was not reached; the store drops
+what is there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jobkit.backends.redis.accept import store_script
+from jobkit.envelope import Envelope
+from jobkit.ports.store import OutboxEntry
+
+TOPIC = "outbox"
+READ = store_script("read_outbox", "outbox")
+WATCH = store_script("watch_outbox", "outbox")
+PUBLISHED = store_script("published", "outbox")
+
+
+def entry(position: bytes, sequence: bytes, packed: bytes) -> OutboxEntry:
+    """Return an entry; `sequence` is what its envelope did not have yet when it was packed, or empty."""
+    envelope = Envelope.unpack(packed)
+    return OutboxEntry(int(position), replace(envelope, sequence=int(sequence)) if sequence else envelope)
+
+
+def entries(flat: Sequence[bytes]) -> list[OutboxEntry]:
+    """Return the entries in a flat list of positions, sequences and envelopes."""
+    return [entry(*flat[at : at + 3]) for at in range(0, len(flat), 3)]

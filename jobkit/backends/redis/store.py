@@ -1,0 +1,272 @@
+"""The store plane on Redis: both halves of it, `Store` and `Inspection`.
+
+It is as durable as the server that it is kept on: docs/redis.md says what that takes. It decides nothing here: each
+method is one call of a script, and so one transaction and one round trip; lists are read in pages.
+
+Sequences and tokens end at 2 ** 53, since scripts count in doubles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.redis import (
+    accept,
+    commit,
+    failing,
+    inspection,
+    opening,
+    outbox,
+    parking,
+    repairs,
+    retention,
+)
+from jobkit.backends.redis.address import parse_address
+from jobkit.backends.redis.connection import Connector
+from jobkit.backends.redis.examination import check_store
+from jobkit.backends.redis.hints import HEARD_MILLISECONDS, Hints, heard
+from jobkit.backends.redis.scripts import Scripts
+from jobkit.clock import Clock
+from jobkit.envelope import Envelope
+from jobkit.fence import Fence, Receipt
+from jobkit.partition import Partition
+from jobkit.ports.inspection import (
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    StoreCounts,
+)
+from jobkit.ports.store import (
+    Accepted,
+    Committed,
+    Conflict,
+    Duplicate,
+    Effects,
+    Failure,
+    Gap,
+    Known,
+    NewJob,
+    Opened,
+    OutboxEntry,
+    Refused,
+    Shelved,
+    Skipped,
+    Stale,
+)
+
+
+class RedisStore:
+    """A `Store`, and its `Inspection`, in one database; made by `open_store`, inside a running event loop."""
+
+    def __init__(self, connector: Connector, clock: Clock) -> None:
+        self._clock = clock
+        self._scripts = Scripts(connector, "store")
+        # Looks at long lists go by a way of their own, so that none keeps a commit waiting.
+        self._looks = Scripts(connector, "store")
+        self._hints = Hints(connector)
+        self._outbox_seen = 0
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests were sent to the server so far."""
+        return self._scripts.round_trips + self._looks.round_trips
+
+    # ---- the way of a job ------------------------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+        accept.check(jobs)
+        if not jobs:
+            return []
+        return accept.answers(jobs, await self._scripts.run(accept.SUBMIT, *accept.arguments(jobs)))
+
+    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+        found: list[OutboxEntry] = []
+        while True:
+            after = found[-1].position if found else 0
+            page = min(limit - len(found), inspection.PAGE)
+            highest, flat = await self._scripts.run(outbox.READ, repr(older_than), str(after), str(page))
+            found += outbox.entries(flat)
+            if len(flat) < 3 * page or len(found) >= limit:
+                self._outbox_seen = int(highest)
+                return found
+
+    async def published(self, positions: Sequence[int]) -> None:
+        if positions:
+            await self._scripts.run(outbox.PUBLISHED, *map(str, positions))
+
+    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+        opening.key_of(envelope)
+        answer = None
+        for keyless in (False, True):
+            arguments = opening.arguments(envelope, fence, keyless=keyless)
+            answer = opening.answer(envelope, await self._scripts.run(opening.OPEN, *arguments))
+            if answer is not None:
+                return answer
+        raise AssertionError(f"no answer to the opening of {envelope.id}")
+
+    async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
+        arguments = commit.arguments(envelope, fence, effects)
+        return commit.answer(envelope, await self._scripts.run(commit.COMMIT, *arguments))
+
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+        arguments = failing.fail_arguments(envelope, fence, failure)
+        return failing.failed(envelope, await self._scripts.run(failing.FAIL, *arguments))
+
+    async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
+        arguments = failing.bury_arguments(envelope, fence, reason, detail)
+        return failing.buried(envelope, await self._scripts.run(failing.BURY, *arguments))
+
+    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
+        arguments = failing.bury_message_arguments(raw, envelope, reason, detail)
+        await self._scripts.run(failing.BURY_MESSAGE, *arguments)
+        return Receipt("" if envelope is None else envelope.id, "dead")
+
+    async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
+        arguments = parking.park_arguments(envelope, reason)
+        return parking.parked(envelope, await self._scripts.run(parking.PARK, *arguments))
+
+    async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
+        await self._scripts.run(parking.SHELVE, *parking.shelve_arguments(envelope, partition))
+        return Receipt(envelope.id, "shelved")
+
+    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
+        return parking.shelved(
+            await self._scripts.run(parking.SHELVED, partition.type, str(partition.index), str(limit))
+        )
+
+    async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
+        arguments = (*opening.holder(envelope, fence), repr(fraction), message)
+        return bool(await self._scripts.run(failing.PROGRESS, *arguments))
+
+    async def record(self, type: str, key: str, name: str) -> bytes | None:
+        value: bytes | None = await self._scripts.run(inspection.RECORD, type, key, name)
+        return value
+
+    async def wait_finished(self, id: str, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._hints.listening(f"job/{id}") as hint:
+            first = moment = await self._watch_job(id)
+            while moment == first and not (first[0] and JobState(first[0].decode()).ended):
+                left = deadline - self._clock.now()
+                if left <= 0 or await heard(hint, left):
+                    return
+                moment = await self._watch_job(id)
+
+    async def _watch_job(self, id: str) -> list[bytes | None]:
+        found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, HEARD_MILLISECONDS)
+        return found
+
+    async def wait_outbox(self, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._hints.listening(outbox.TOPIC) as hint:
+            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
+            while int(await self._scripts.run(outbox.WATCH, HEARD_MILLISECONDS)) <= self._outbox_seen:
+                left = deadline - self._clock.now()
+                if left <= 0 or await heard(hint, left):
+                    return
+
+    async def aclose(self) -> None:
+        await self._hints.aclose()
+        await self._scripts.aclose()
+        await self._looks.aclose()
+
+    # ---- inspection ------------------------------------------------------------------------------------------------
+
+    async def job(self, id: str) -> JobRecord | None:
+        row = await self._scripts.run(inspection.JOB, id)
+        return None if row is None else inspection.job(row)
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        filters = (accept.NONE if type is None else type, accept.NONE if key is None else key, state or "")
+        found: list[JobRecord] = []
+        below = "+inf"
+        while below and len(found) < limit:
+            wanted = (str(inspection.PAGE), str(limit - len(found)))
+            following, *rows = await self._looks.run(inspection.JOBS, *filters, below, *wanted)
+            found += map(inspection.job, rows)
+            below = following.decode()
+        return found
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        found: list[DeadLetter] = []
+        above = str(after)
+        while above and len(found) < limit:
+            wanted = accept.NONE if type is None else type
+            following, *rows = await self._looks.run(inspection.DEAD, wanted, above, str(inspection.PAGE))
+            found += map(inspection.dead_letter, rows)
+            above = following.decode()
+        return found[:limit]
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        row = await self._looks.run(inspection.LETTER, str(number))
+        return None if row is None else inspection.dead_letter(row)
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        packed = await self._scripts.run(repairs.REQUEUE, str(number))
+        return None if packed is None else Envelope.unpack(packed)
+
+    async def purge_dead(self, number: int) -> bool:
+        return bool(await self._scripts.run(repairs.PURGE, str(number)))
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        found: list[ParkedKey] = []
+        after = b""
+        while page := await self._looks.run(inspection.GAPS, after, str(inspection.PAGE)):
+            found += map(inspection.gap, page)
+            after = page[-1][0]
+        return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key))
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        return int(await self._scripts.run(repairs.RESUME, type, key))
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        repairs.check_skip(type, key, before)
+        return repairs.skipped(type, key, before, await self._scripts.run(repairs.SKIP, type, key, str(before)))
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        row = await self._scripts.run(inspection.KEY, type, key)
+        return None if row is None else inspection.key(row)
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        found: list[KeyRecord] = []
+        while len(found) < limit:
+            wanted = str(min(limit - len(found), inspection.PAGE))
+            page = await self._looks.run(inspection.KEYS, *after, wanted)
+            if not page:
+                break
+            found += map(inspection.key, page)
+            after = (found[-1].type, found[-1].key)
+        return found
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        found: list[LoggedEntry] = []
+        while len(found) < limit:
+            first, wanted = after + len(found), min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(inspection.LOG, type, key, str(first), str(wanted))
+            found += [inspection.entry(position, row) for position, row in enumerate(page, start=first + 1)]
+            if len(page) < wanted:
+                break
+        return found
+
+    async def counts(self) -> StoreCounts:
+        return inspection.counts(await self._scripts.run(inspection.COUNTS))
+
+    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        keys = batch * retention.KEYS_PER_JOB
+        arguments = map(str, (older_than, keep_at_most, batch, keys))
+        return int(await self._looks.run(retention.FORGET, *arguments))
+
+
+async def open_store(url: str, clock: Clock) -> RedisStore:
+    """Open the store in the database that `url` names.
+
+    Raises `ConfigurationError`, also where the server would throw away what must be kept, or `Unavailable`.
+    """
+    connector = Connector(parse_address(url))
+    await check_store(connector)
+    return RedisStore(connector, clock)

@@ -1,0 +1,1 @@
+"""What only Redis can suffer: silence, failovers, lost data and lost scripts."""

@@ -1,0 +1,199 @@
+"""Many calls on one connection: each gets its own answer or none, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+from redis.exceptions import ResponseError
+
+from jobkit.errors import Unavailable
+from tests.backends.redis.opened import REPLY_SECONDS, script, scripts
+from tests.servers.proxy import Proxy
+from tests.servers.redis import RedisServer
+
+ECHO = script("return a[1]")
+ADD = script("return call('INCRBY', PREFIX .. 'sum', a[1])")
+# Counts the call, then fails where it is told to.
+STUMBLE = script(
+    "call('INCR', PREFIX .. 'sum') if a[1] == 'bad' then call('LPUSH', PREFIX .. 'sum', 1) end return a[1]"
+)
+
+
+async def test_cancelled_callers_never_leave_their_answers_to_somebody_else(server: RedisServer, proxy: Proxy) -> None:
+    entropy = random.Random(7)
+    answered = cancelled = 0
+    proxy.delay(0.002)
+    async with scripts(server.url(port=proxy.port)) as asked:
+
+        async def caller(number: int) -> None:
+            nonlocal answered, cancelled
+            for count in range(5):
+                text = f"{number}/{count}"
+                call = asyncio.create_task(asked.run(ECHO, text))
+                if entropy.random() < 0.5:
+                    await asyncio.sleep(entropy.uniform(0.0, 0.01))
+                    call.cancel()
+                try:
+                    assert await call == text.encode()
+                    answered += 1
+                except asyncio.CancelledError:
+                    cancelled += 1
+
+        await asyncio.gather(*(caller(number) for number in range(300)))
+        assert await asked.run(ECHO, "last") == b"last"
+    assert answered > 300
+    assert cancelled > 300
+    assert proxy.accepted == 1
+
+
+async def test_what_is_asked_for_at_once_goes_in_one_request_and_is_answered_in_full(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        await asked.run(ECHO, "first")
+        before = asked.round_trips
+        answers = await asyncio.gather(*(asked.run(ECHO, f"{number}") for number in range(256)))
+        assert answers == [b"%d" % number for number in range(256)]
+        assert asked.round_trips == before + 1
+
+
+async def test_requests_stay_small_enough_for_large_arguments(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        texts = [f"{number}" * 300_000 for number in range(10)]
+        assert await asyncio.gather(*(asked.run(ECHO, text) for text in texts)) == [text.encode() for text in texts]
+        assert asked.round_trips >= 3
+
+
+async def test_an_error_of_one_call_is_its_own(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        answers = await asyncio.gather(
+            *(asked.run(STUMBLE, word) for word in ("a", "bad", "c")), return_exceptions=True
+        )
+        assert isinstance(answers[1], ResponseError)
+        assert "WRONGTYPE" in str(answers[1])
+        assert (answers[0], answers[2]) == (b"a", b"c")
+    assert server.call("GET", "{jobkit}:sum") == b"3"
+
+
+async def test_scripts_that_the_server_forgot_are_sent_again_and_run_once(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        assert await asked.run(ADD, "1") == 1
+        for _ in range(5):
+            await asyncio.to_thread(server.call, "SCRIPT", "FLUSH")
+            await asyncio.gather(*(asked.run(ADD, "1") for _ in range(10)))
+    assert server.call("GET", "{jobkit}:sum") == b"51"
+
+
+async def test_a_server_that_falls_silent_is_unavailable_within_the_bound_and_comes_back(
+    server: RedisServer, proxy: Proxy
+) -> None:
+    async with scripts(server.url(port=proxy.port)) as asked:
+        await asked.run(ECHO, "a")
+        proxy.hold()
+        started = time.monotonic()
+        answers = await asyncio.gather(*(asked.run(ECHO, f"{n}") for n in range(20)), return_exceptions=True)
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        assert "does not answer in time" in str(answers[0])
+        assert REPLY_SECONDS <= time.monotonic() - started < REPLY_SECONDS + 2
+        proxy.heal()
+        # What is answered to the connection of before is nobody's.
+        assert await asked.run(ECHO, "z") == b"z"
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_a_request_whose_answer_was_lost_ran_once_or_not_at_all(
+    server: RedisServer, proxy: Proxy, direction: str
+) -> None:
+    async with scripts(server.url(port=proxy.port), reply_seconds=0.3) as asked:
+        assert await asked.run(ADD, "1") == 1
+        proxy.hold("up" if direction == "up" else "down")
+        with pytest.raises(Unavailable):
+            await asked.run(ADD, "10")
+        proxy.cut()
+        proxy.heal()
+        assert await asked.run(ADD, "100") in ((101,) if direction == "up" else (111,))
+
+
+async def test_a_server_that_stands_still_is_unavailable_and_works_when_it_goes_on(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        await asked.run(ECHO, "a")
+        server.process.pause()
+        with pytest.raises(Unavailable):
+            await asked.run(ECHO, "b")
+        server.process.resume()
+        assert await asked.run(ECHO, "c") == b"c"
+
+
+async def test_a_server_that_is_gone_is_unavailable_at_once_and_found_again_when_it_is_back(
+    server: RedisServer,
+) -> None:
+    async with scripts(server.url(), reply_seconds=60) as asked:
+        await asked.run(ECHO, "a")
+        waiting = [asyncio.create_task(asked.run(ECHO, f"{n}")) for n in range(3)]
+        server.process.kill()
+        await asyncio.wait(waiting, timeout=10)
+        assert all(task.done() for task in waiting)
+        for task in waiting:
+            assert task.exception() is None or isinstance(task.exception(), Unavailable)
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await asked.run(ECHO, "b")
+        server.process.start()
+        assert await asked.run(ECHO, "c") == b"c"
+
+
+async def test_a_connection_that_ended_while_nobody_asked_troubles_nobody(server: RedisServer, proxy: Proxy) -> None:
+    async with scripts(server.url(port=proxy.port)) as asked:
+        for number in range(5):
+            assert await asked.run(ADD, "1") == number + 1
+            proxy.cut()
+            # The loop notices the end of the connection before it runs who asks next.
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"-ERR no\r\n" * 2, b"$-1\r\n", b"*0\r\n", b"nonsense\r\n", b"*1\r\n$1\r\nx\r\n" * 2, b""]
+)
+async def test_answers_that_cannot_be_right_end_the_connection_and_reach_nobody(answer: bytes) -> None:
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.read(10_000)
+        writer.write(answer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as liar:
+        port = liar.sockets[0].getsockname()[1]
+        async with scripts(f"redis://127.0.0.1:{port}", reply_seconds=0.2) as asked:
+            refused = 0
+            for number in range(6):
+                text = "y" if number % 2 else "x"
+                try:
+                    assert await asked.run(ECHO, text) == text.encode()
+                except ResponseError:
+                    assert answer.startswith(b"-ERR")
+                except Unavailable:
+                    refused += 1
+            assert refused >= 3
+            assert len(connections) >= 3
+        for connection in connections:
+            connection.close()
+
+
+async def test_nobody_waits_on_what_is_closed(server: RedisServer, proxy: Proxy) -> None:
+    async with scripts(server.url(port=proxy.port)) as asked:
+        await asked.run(ECHO, "a")
+        proxy.hold()
+        waiting = [asyncio.create_task(asked.run(ECHO, f"{n}")) for n in range(3)]
+        await asyncio.sleep(0)
+        await asked.aclose()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        with pytest.raises(Unavailable, match="closed"):
+            await asked.run(ECHO, "b")
+
+
+async def test_five_hundred_callers_at_once_are_all_answered(server: RedisServer) -> None:
+    async with scripts(server.url()) as asked:
+        totals = await asyncio.gather(*(asked.run(ADD, "1") for _ in range(500)))
+        assert sorted(totals) == list(range(1, 501))
