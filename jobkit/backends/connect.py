@@ -86,6 +86,23 @@ async def _postgres_store(url: str, opening: Opening) -> tuple[Store, Inspection
     return store, store
 
 
+async def _redis_coordinator(url: str, opening: Opening) -> Coordinator:
+    try:
+        from jobkit.backends.redis.coordinator import open_coordinator
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("Redis needs more packages: pip install 'jobkit[redis]'") from error
+    return await open_coordinator(url, opening.clock)
+
+
+async def _redis_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
+    try:
+        from jobkit.backends.redis.store import open_store
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("Redis needs more packages: pip install 'jobkit[redis]'") from error
+    store = await open_store(url, opening.clock)
+    return store, store
+
+
 async def _directory_blobs(url: str, _opening: Opening) -> Blobs:
     blobs = DirectoryBlobs(directory_root(url))
     await blobs.start()
@@ -100,12 +117,23 @@ BROKERS: Mapping[str, Factory[Broker]] = {
     "amqp": _rabbitmq_broker,
     "amqps": _rabbitmq_broker,
 }
-COORDINATORS: Mapping[str, Factory[Coordinator]] = {"sqlite": _sqlite_coordinator, "memory": _sqlite_coordinator}
+COORDINATORS: Mapping[str, Factory[Coordinator]] = {
+    "sqlite": _sqlite_coordinator,
+    "memory": _sqlite_coordinator,
+    "redis": _redis_coordinator,
+    "rediss": _redis_coordinator,
+    "redis+sentinel": _redis_coordinator,
+    "rediss+sentinel": _redis_coordinator,
+}
 STORES: Mapping[str, Factory[tuple[Store, Inspection]]] = {
     "sqlite": _sqlite_store,
     "memory": _sqlite_store,
     "postgresql": _postgres_store,
     "postgres": _postgres_store,
+    "redis": _redis_store,
+    "rediss": _redis_store,
+    "redis+sentinel": _redis_store,
+    "rediss+sentinel": _redis_store,
 }
 BLOBS: Mapping[str, Factory[Blobs]] = {"file": _directory_blobs}
 

@@ -335,6 +335,8 @@ def _is_refusal(error: BaseException | None) -> TypeGuard[ChannelClosed]:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, ChannelClosed) and not _is_refusal(error):
+        return "the channel was closed"
     return str(error) or error.__class__.__name__
 
 

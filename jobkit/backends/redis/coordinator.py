@@ -98,8 +98,14 @@ class RedisCoordinator:
 
 
 async def open_coordinator(url: str, clock: Clock) -> RedisCoordinator:
-    """Open the coordinator in the database that `url` names. Raises `ConfigurationError`."""
-    return RedisCoordinator(Connector(parse_address(url)), clock)
+    """Open the coordinator in the database that `url` names. Raises `ConfigurationError` or `Unavailable`."""
+    coordinator = RedisCoordinator(Connector(parse_address(url)), clock)
+    try:
+        await coordinator.members()
+    except BaseException:
+        await coordinator.aclose()
+        raise
+    return coordinator
 
 
 def _milliseconds(seconds: float) -> str:

@@ -54,7 +54,7 @@ async def examine(url: str, plane: str) -> list[Finding]:
     told = await _ask(Connector(parse_address(url)), plane)
     if not told:
         return [_untold()]
-    findings = [_version(told), _role(told), _memory(told, plane)]
+    findings = [_version(told), _slots(told), _role(told), _memory(told, plane)]
     return [*findings, _persistence(told)] if plane == "store" else findings
 
 
@@ -64,11 +64,11 @@ async def check_store(connector: Connector) -> None:
     Raises `ConfigurationError` where the server would throw away what must be kept, or `Unavailable`.
     """
     told = await _ask(connector, "store")
-    must = [_version(told), _role(told), _memory(told, "store")] if told else []
-    for finding in must:
+    findings = [_version(told), _slots(told), _memory(told, "store")] if told else [_untold()]
+    for finding in findings:
         if finding.severity is Severity.BROKEN:
             raise ConfigurationError(f"{connector.name}: {finding.what}; {finding.change}")
-    for finding in [*must, _persistence(told)] if told else [_untold()]:
+    for finding in [*findings, _persistence(told)] if told else findings:
         if finding.severity is not Severity.FINE:
             _log.warning(finding.what, server=connector.name, change=finding.change)
     scripts = Scripts(connector, "store")
@@ -121,10 +121,14 @@ def _version(told: Mapping[str, str]) -> Finding:
     return Finding(Severity.FINE, what)
 
 
-def _role(told: Mapping[str, str]) -> Finding:
+def _slots(told: Mapping[str, str]) -> Finding:
     if told.get("cluster_enabled") == "1":
         change = "name a server that is not clustered; jobkit needs all of its keys on one"
         return Finding(Severity.BROKEN, "it is a node of a cluster", change)
+    return Finding(Severity.FINE, "it is not clustered")
+
+
+def _role(told: Mapping[str, str]) -> Finding:
     if told.get("role") == "slave":
         change = "name its primary, or the sentinels: redis+sentinel://"
         return Finding(Severity.BROKEN, "it is a replica, which takes no writes", change)

@@ -57,8 +57,11 @@ def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
 def bury_message_arguments(raw: bytes, envelope: Envelope | None, reason: str, detail: str) -> Sequence[Argument]:
     """Return the arguments of `BURY_MESSAGE`: the same message for the same reason has one fingerprint."""
     packed = b"" if envelope is None else envelope.pack()
-    fingerprint = hashlib.sha256(b"\0".join((reason.encode(), len(raw).to_bytes(8, "big"), raw, packed))).digest()
+    fingerprint = hashlib.sha256(
+        b"\0".join((reason.encode(errors="replace"), len(raw).to_bytes(8, "big"), raw, packed))
+    ).digest()
+    told = (fingerprint, raw, reason, detail)
     if envelope is None:
-        return fingerprint, raw, reason, detail
+        return told
     id, type, key, sequence, digest, *_ = facts(envelope)
-    return fingerprint, raw, reason, detail, id, type, key, sequence, digest, packed
+    return (*told, id, type, key, sequence, digest, packed)

@@ -28,6 +28,6 @@ def skipped(type: str, key: str, before: int, row: Sequence[Any]) -> int:
         case [b"skipped", released]:
             return int(released)
         case [_, expected]:
-            raise ValueError(f"{type}/{key} waits for sequence {int(expected)}: nothing to skip before {before}")
+            raise ValueError(f"{type}/{key} waits for sequence {int(expected)}: nothing can be skipped before {before}")
         case _:
             raise AssertionError(row)

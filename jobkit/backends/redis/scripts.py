@@ -38,6 +38,9 @@ PREFIX = "{jobkit}:"
 REPLY_SECONDS = 5.0
 _LARGEST_BATCH = 256
 _LARGEST_BATCH_BYTES = 1 << 20
+_ARGUMENT_BYTES = 8
+# The server closes the connection of whoever sends more than 2 ** 20.
+_MOST_ARGUMENTS = 900_000
 # While an answer is awaited, what is asked for next is gathered for this long: a fast server answers sooner.
 _GATHER_SECONDS = 0.002
 
@@ -65,7 +68,7 @@ def load_script(*names: str) -> Script:
 @dataclass(eq=False, slots=True)
 class _Call:
     script: Script
-    arguments: Sequence[Argument]
+    arguments: Sequence[bytes]
     answer: asyncio.Future[Any]
 
 
@@ -97,11 +100,15 @@ class Scripts:
         """Run `script` and return its answer.
 
         Raises `Unavailable`, after which it is unknown whether it ran, `ConfigurationError`, or the driver's
-        `ResponseError` where the script is wrong.
+        `ResponseError` where the script is wrong, and `ValueError` for what cannot be sent.
         """
         if self._closed:
             raise Unavailable(self._plane, f"{self._connector.name} is closed in this process")
-        call = _Call(script, arguments, asyncio.get_running_loop().create_future())
+        if len(arguments) > _MOST_ARGUMENTS:
+            raise ValueError(f"this is more than Redis takes in one request: {len(arguments)} values")
+        # Halves of characters, as in names of broken files, are spelled out: they cannot be sent.
+        encoded = [text.encode(errors="backslashreplace") if isinstance(text, str) else text for text in arguments]
+        call = _Call(script, encoded, asyncio.get_running_loop().create_future())
         self._queue.append(call)
         self._asked.set()
         return await call.answer
@@ -179,7 +186,7 @@ class Scripts:
             call = self._queue.popleft()
             if not call.answer.done():
                 calls.append(call)
-                size += sum(map(len, call.arguments))
+                size += sum(map(len, call.arguments)) + _ARGUMENT_BYTES * len(call.arguments)
         return calls
 
     def _requests(self, calls: list[_Call], patience: asyncio.Timeout) -> bytes:

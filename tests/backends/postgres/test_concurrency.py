@@ -127,6 +127,23 @@ async def test_ordered_keys_that_many_work_on_at_once_go_in_order_and_follow_ups
     assert await _deadlocks(url) == 0
 
 
+async def test_two_jobs_that_submit_to_each_others_keys_commit_at_once_without_a_deadlock(url: str) -> None:
+    pairs = [(f"a{n}", f"b{n}") for n in range(60)]
+    async with AsyncExitStack() as stack:
+        stores = await _stores(stack, url, 2)
+        commits = []
+        for pair in pairs:
+            for store, own, other in zip(stores, pair, reversed(pair), strict=True):
+                job = await submitted(store, own, key=own)
+                under = fence()
+                await store.open(job, under)
+                follow = NewJob(envelope(f"from {own}", key=other), ordered=True)
+                commits.append(store.commit(job, under, Effects(follow_ups=[follow])))
+        answers = await asyncio.gather(*commits)
+        assert all(isinstance(answer, Committed) for answer in answers)
+    assert await _deadlocks(url) == 0
+
+
 async def test_batches_that_overlap_in_another_order_are_accepted_once_and_without_a_deadlock(url: str) -> None:
     async with AsyncExitStack() as stack:
         stores = await _stores(stack, url, 8)

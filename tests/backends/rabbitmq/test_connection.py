@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +17,8 @@ from jobkit.backends.rabbitmq.connection import Link, Server
 from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
 from tests.backends.rabbitmq.conftest import Site
-from tests.backends.rabbitmq.traffic import FIRST, publish, until
-from tests.servers.base import free_port
+from tests.backends.rabbitmq.traffic import FIRST, ids, publish, received, until
+from tests.servers.base import free_port, require
 from tests.servers.proxy import Proxy
 
 
@@ -147,6 +152,47 @@ async def test_a_server_that_stops_answering_is_given_up(site: Site, monkeypatch
             return True
 
         await until(works_again)
+
+
+@asynccontextmanager
+async def encrypted(port: int, directory: Path) -> AsyncIterator[tuple[int, Path]]:
+    """Have a port that speaks TLS for one that does not; yield it, and the certificate to trust."""
+    (openssl,) = require("openssl")
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
+    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(subprocess.run, [openssl, *make.split(), *files], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain_reader, plain_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, plain_writer), carry(plain_reader, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1], certificate
+
+
+async def test_tls_works_with_a_certificate_that_is_trusted_and_with_no_other(site: Site, tmp_path: Path) -> None:
+    async with encrypted(site.server.port, tmp_path) as (port, certificate):
+        url = site.url(port=port).replace("amqp://", "amqps://")
+        broker = RabbitBroker(f"{url}?cafile={certificate}", SystemClock())
+        await broker.declare("t", 2)
+        await publish(broker, "a")
+        async with broker.consume(FIRST, "me") as consumer:
+            assert ids(await received(consumer, 1)) == ["a"]
+        await broker.aclose()
+        stranger = RabbitBroker(url, SystemClock())
+        with pytest.raises(ConfigurationError, match="not trusted"):
+            await stranger.declare("t", 2)
+        await stranger.aclose()
 
 
 async def test_closing_does_not_wait_for_a_server_that_does_not_answer(site: Site) -> None:
