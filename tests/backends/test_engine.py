@@ -208,15 +208,12 @@ async def test_the_loop_turns_while_another_process_holds_the_database(tmp_path:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             writing = asyncio.create_task(plane.write(insert, 1))
-            longest, last = 0.0, time.monotonic()
+            # A loop that waited for the lock would come back only when the writer has given up.
             for _ in range(100):
                 await asyncio.sleep(0.001)
-                now = time.monotonic()
-                longest, last = max(longest, now - last), now
             assert not writing.done()
             # Readers are served meanwhile.
             assert await plane.read(numbers) == []
             other.execute("COMMIT")
             await asyncio.wait_for(writing, 10)
-        assert longest < 0.5
         assert await plane.read(numbers) == [1]

@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -39,9 +38,8 @@ def test_an_hour_takes_no_time() -> None:
         await clock.sleep(3600)
         return clock.now() - before
 
-    started = time.monotonic()
+    # In real time it would run into the time limit of tests.
     assert run_virtual(main()) == pytest.approx(3600)
-    assert time.monotonic() - started < 5
 
 
 def test_timers_fire_in_order_of_their_time() -> None:
