@@ -18,7 +18,7 @@ from jobkit.ports.coordinator import Coordinator
 from tests.conformance.harness import FullStore, Harness
 from tests.servers.redis import empty_server
 
-_AGE_COORDINATOR = """
+AGE_COORDINATOR = """
     local seconds = tonumber(ARGV[1])
     for _, lease in ipairs(redis.call('KEYS', '{jobkit}:lease:*')) do
         redis.call('PEXPIRE', lease, math.floor(redis.call('PTTL', lease) - 1000 * seconds))
@@ -28,7 +28,7 @@ _AGE_COORDINATOR = """
     end
 """
 # An entry of a stream cannot be changed, so the stream is made anew.
-_AGE_STORE = """
+AGE_STORE = """
     local seconds = tonumber(ARGV[1])
     local function age(row, field)
         local time = redis.call('HGET', row, field)
@@ -74,7 +74,7 @@ async def redis_coordinator(name: str, directory: Path) -> AsyncIterator[Harness
             await coordinator.aclose()
 
     async def elapse(seconds: float) -> None:
-        await asyncio.to_thread(server.evaluate, _AGE_COORDINATOR, seconds)
+        await asyncio.to_thread(server.evaluate, AGE_COORDINATOR, seconds)
         clock.ahead += seconds
 
     yield Harness(process, elapse, 30.0)
@@ -93,7 +93,7 @@ async def redis_store(name: str, directory: Path) -> AsyncIterator[Harness[FullS
             await store.aclose()
 
     async def elapse(seconds: float) -> None:
-        await asyncio.to_thread(server.evaluate, _AGE_STORE, seconds)
+        await asyncio.to_thread(server.evaluate, AGE_STORE, seconds)
         clock.ahead += seconds
 
     yield Harness(process, elapse, 30.0)

@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -130,20 +130,23 @@ class PostgresServer:
         """Kill the server with all its processes at once, as the loss of its machine would."""
         processes = self._processes()
         self._process.kill()
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        self._each(processes, psutil.Process.kill)
         psutil.wait_procs(processes)
 
     def pause(self) -> None:
         """Stop all of the server's processes where they are; connections stay open and nothing answers."""
-        for process in self._processes():
-            process.suspend()
+        self._each(self._processes(), psutil.Process.suspend)
 
     def resume(self) -> None:
         """Let a paused server go on."""
-        for process in self._processes():
-            process.resume()
+        self._each(self._processes(), psutil.Process.resume)
+
+    @staticmethod
+    def _each(processes: Iterable[psutil.Process], do: Callable[[psutil.Process], None]) -> None:
+        for process in processes:
+            # One that served a connection may have ended with it meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                do(process)
 
     def _processes(self) -> list[psutil.Process]:
         # Each is in a process group of its own.

@@ -10,6 +10,7 @@ from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.coordinator import RedisCoordinator
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
+from jobkit.backends.redis.store import RedisStore, open_store
 from jobkit.clock import SystemClock
 
 # Long enough for a busy machine, and short enough to be waited for.
@@ -46,3 +47,12 @@ async def eventually(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20.0):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def store(url: str) -> AsyncIterator[RedisStore]:
+    opened = await open_store(url, SystemClock())
+    try:
+        yield opened
+    finally:
+        await opened.aclose()

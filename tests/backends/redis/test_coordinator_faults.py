@@ -197,6 +197,17 @@ async def test_wake_ups_that_fall_silent_are_told_of_and_waits_still_end(
         assert any(line["log_level"] == "warning" and "wake-ups interrupted" in line["event"] for line in logs)
 
 
+async def test_a_silence_in_which_nothing_happened_is_no_alarm(
+    server: RedisServer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "_SILENCE_SECONDS", 0.05)
+    async with coordinator(server.url(port=proxy.port)):
+        with capture_logs() as logs:
+            await eventually(lambda: server.call("INFO", "commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 5)
+        assert logs == []
+        assert proxy.accepted == 1
+
+
 async def test_a_release_wakes_who_waits_without_polling(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobkit.backends.redis.hints.POLL_SECONDS", 60.0)
     async with coordinator(server.url()) as waiter, coordinator(server.url()) as holder:

@@ -222,3 +222,17 @@ async def test_sentinels_that_do_not_answer_are_given_up_within_the_bound(watche
             async with asyncio.timeout(8.0):
                 with pytest.raises(Unavailable, match="no answer in time"):
                     await asked.run(ECHO, "x")
+
+
+async def test_a_sentinel_that_did_not_answer_is_asked_last_from_then_on(watched: Watched) -> None:
+    async with Proxy(watched.sentinel.port) as silent:
+        silent.hold()
+        async with scripts(f"redis+sentinel://127.0.0.1:{silent.port},127.0.0.1:{watched.sentinel.port}/main") as asked:
+            assert await asked.run(SUM) == 1
+            for connection in range(3):
+                watched.primary.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                while True:
+                    with suppress(Unavailable):
+                        assert await asked.run(SUM) > connection
+                        break
+        assert silent.accepted == 1

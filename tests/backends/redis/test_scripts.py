@@ -193,6 +193,31 @@ async def test_nobody_waits_on_what_is_closed(server: RedisServer, proxy: Proxy)
             await asked.run(ECHO, "b")
 
 
+async def test_closing_ends_even_while_the_connection_is_breaking(server: RedisServer, proxy: Proxy) -> None:
+    for number in range(60):
+        async with scripts(server.url(port=proxy.port)) as asked:
+            await asked.run(ECHO, "a")
+            waiting = asyncio.create_task(asked.run(ECHO, "b"))
+            proxy.cut()
+            for _ in range(number // 4):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await asked.aclose()
+                await asyncio.wait([waiting])
+            assert waiting.exception() is None or isinstance(waiting.exception(), Unavailable)
+
+
+async def test_a_server_that_was_demoted_is_looked_for_anew(server: RedisServer, proxy: Proxy) -> None:
+    async with scripts(server.url(port=proxy.port)) as asked:
+        await asked.run(ADD, "1")
+        server.call("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(Unavailable, match="accepts no writes"):
+            await asked.run(ADD, "1")
+        server.call("REPLICAOF", "NO", "ONE")
+        assert await asked.run(ADD, "1") == 2
+        assert proxy.accepted == 2
+
+
 async def test_five_hundred_callers_at_once_are_all_answered(server: RedisServer) -> None:
     async with scripts(server.url()) as asked:
         totals = await asyncio.gather(*(asked.run(ADD, "1") for _ in range(500)))

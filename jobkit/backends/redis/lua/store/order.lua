@@ -50,7 +50,9 @@ end
 local function release(name, place)
   local job = load_job(place:sub(SEQUENCE_DIGITS + 1))
   local envelope = unpark(name, place)
-  move(job, 'queued')
+  if job.state == 'parked' then
+    move(job, 'queued')
+  end
   ring('job/' .. job.id)
   return {publish(envelope), '', envelope}
 end

@@ -1,0 +1,310 @@
+"""The store in trouble: killed, full, demoted or cut off, it has done all of a thing or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from jobkit.backends.redis.store import RedisStore
+from jobkit.envelope import Envelope
+from jobkit.errors import Unavailable
+from jobkit.fence import Fence
+from jobkit.partition import Partition
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
+from tests.backends.redis.opened import eventually, store
+from tests.conformance.redis_harness import AGE_STORE
+from tests.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted, unordered
+from tests.servers.proxy import Proxy
+from tests.servers.redis import DURABLE, RedisServer, start_server
+
+KILLS = 6
+
+
+@pytest.fixture
+def durable() -> Iterator[RedisServer]:
+    started = start_server(DURABLE)
+    yield started
+    started.process.kill()
+
+
+# ---- killed --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Key:
+    """What the worker of one key was told."""
+
+    name: str
+    accepted: list[str] = field(default_factory=list)
+    committed: list[str] = field(default_factory=list)
+    token: int = 0
+
+
+def effects_of(job: Envelope) -> Effects:
+    """Return effects of every kind, all of which tell the job."""
+    told = job.id.encode()
+    follow_up = NewJob(envelope(f"after {job.id}", type="after", key=job.key), ordered=True)
+    return Effects(
+        result=told,
+        records={"first": told, "second": told},
+        entries=[LogEntry("first", told), LogEntry("second", told)],
+        follow_ups=[follow_up],
+    )
+
+
+async def work(on: RedisStore, key: Key, entropy: random.Random) -> None:
+    """Submit and commit jobs of a key until the server is gone."""
+    while True:
+        job = envelope(f"{key.name}/{len(key.accepted)}/{entropy.getrandbits(40)}", key=key.name)
+        await on.submit([NewJob(job, ordered=True)])
+        key.accepted.append(job.id)
+        for record in reversed(await on.jobs(type="t", key=key.name, limit=20)):
+            if not record.state.ended:
+                await commit_one(on, key, Envelope(record.id, "t", b"{}", record.key, record.sequence))
+
+
+async def commit_one(on: RedisStore, key: Key, job: Envelope) -> None:
+    key.token += 1
+    under = Fence(key.token, f"n{key.token}", "me")
+    assert isinstance(await on.open(job, under), Opened | Duplicate)
+    if isinstance(await on.commit(job, under, effects_of(job)), Committed):
+        key.committed.append(job.id)
+
+
+async def check(on: RedisStore, key: Key) -> None:
+    """See that each job of the key is as it was, or committed with all its effects, and none is lost."""
+    log = await on.log("t", key.name, limit=100_000)
+    done = [entry.job_id for entry in log if entry.kind == "first"]
+    assert [entry.job_id for entry in log if entry.kind == "second"] == done
+    assert len(set(done)) == len(done)
+    jobs = {job.id: job for job in await on.jobs(type="t", key=key.name, limit=100_000)}
+    assert set(key.accepted) <= set(jobs)
+    assert set(key.committed) <= set(done)
+    assert {id for id, job in jobs.items() if job.state is JobState.COMMITTED} == set(done)
+    assert all(jobs[id].result == id.encode() for id in done)
+    last = done[-1].encode() if done else None
+    assert [await on.record("t", key.name, name) for name in ("first", "second")] == [last, last]
+    after = {job.id for job in await on.jobs(type="after", key=key.name, limit=100_000)}
+    assert after == {f"after {id}" for id in done}
+    published = [entry.envelope.id for entry in await on.outbox(older_than=-1, limit=100_000)]
+    assert {id for id in published if id.startswith(f"after {key.name}/")} == after
+    row = await on.key("t", key.name)
+    assert row
+    assert (row.committed_sequence, row.log_length) == (len(done), len(log))
+
+
+async def test_a_server_killed_while_jobs_commit_has_committed_each_in_full_or_not_at_all(durable: RedisServer) -> None:
+    entropy = random.Random(11)
+    keys = [Key(f"key {number}") for number in range(12)]
+    for _ in range(KILLS):
+        async with store(durable.url()) as on:
+            workers = [asyncio.create_task(work(on, key, entropy)) for key in keys]
+            await asyncio.sleep(entropy.uniform(0.05, 0.3))
+            await asyncio.to_thread(durable.process.kill)
+            for outcome in await asyncio.gather(*workers, return_exceptions=True):
+                assert isinstance(outcome, Unavailable), outcome
+        await asyncio.to_thread(durable.process.start)
+        async with store(durable.url()) as on:
+            for key in keys:
+                await check(on, key)
+            counts = await on.counts()
+            assert sum(counts.jobs.values()) == len(await on.jobs(limit=100_000))
+    assert sum(len(key.committed) for key in keys) > 10 * KILLS
+
+
+async def test_a_commit_whose_answer_was_lost_is_answered_when_it_is_asked_for_again(
+    server: RedisServer, proxy: Proxy
+) -> None:
+    async with store(server.url(port=proxy.port)) as on:
+        job = await submitted(on, "a")
+        under = await opened(on, job)
+        proxy.hold("down")
+        commit = asyncio.create_task(on.commit(job, under, effects_of(job)))
+        await eventually(lambda: server.call("HGET", "{jobkit}:job:a", "state") == b"committed")
+        proxy.cut()
+        with pytest.raises(Unavailable):
+            await commit
+        proxy.heal()
+        again = await on.commit(job, under, effects_of(job))
+        assert isinstance(again, Committed)
+        assert [entry.envelope.id for entry in again.outbox] == ["after a"]
+        assert len(await on.log("t", "k")) == 2
+
+
+# ---- full, demoted, cut off ----------------------------------------------------------------------------------------
+
+
+async def everything(on: RedisStore) -> dict[str, Any]:
+    return {
+        "jobs": await on.jobs(limit=1_000),
+        "keys": await on.keys(),
+        "outbox": await on.outbox(older_than=-1, limit=1_000),
+        "dead": await on.dead(),
+        "gaps": await on.gaps(),
+        "shelved": await on.shelved(Partition("t", 0), limit=100),
+        "counts": await on.counts(),
+    }
+
+
+REFUSALS = {
+    "full": (("CONFIG", "SET", "maxmemory", "1mb"), ("CONFIG", "SET", "maxmemory", "0"), "its memory is full"),
+    "demoted": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "accepts no writes"),
+    "alone": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+        "too few of its replicas",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", REFUSALS)
+async def test_a_server_that_takes_no_writes_has_written_nothing_and_works_again_later(
+    server: RedisServer, trouble: str
+) -> None:
+    begin, end, what = REFUSALS[trouble]
+    async with store(server.url()) as on:
+        job, other = await submitted(on, "a"), await submitted(on, "b")
+        dying, running = await submitted(on, "c", key="dying"), await submitted(on, "d", key="running")
+        number_of_dead = 1
+        await on.bury(dying, await opened(on, dying), reason="hopeless")
+        under = await opened(on, job)
+        await on.shelve(job, Partition("t", 0))
+        await on.open(other, fence())
+        under = await opened(on, job)
+        before = await everything(on)
+        server.call(*begin)
+        for write in (
+            lambda: on.submit([NewJob(envelope("new"), ordered=True)]),
+            lambda: on.open(running, fence()),
+            lambda: on.commit(job, under, effects_of(job)),
+            lambda: on.fail(job, under, failure(1)),
+            lambda: on.bury(job, under, reason="no"),
+            lambda: on.bury_message(b"raw", other, reason="no"),
+            lambda: on.park(other, reason="no"),
+            lambda: on.shelve(other, Partition("t", 0)),
+            lambda: on.progress(job, under, fraction=0.5, message="m"),
+            lambda: on.requeue_dead(number_of_dead),
+            lambda: on.skip_gap("t", "k", before=5),
+        ):
+            with pytest.raises(Unavailable, match=re.escape(what)):
+                await write()
+        server.call(*end)
+        assert await everything(on) == before
+        assert isinstance(await on.commit(job, under, effects_of(job)), Committed)
+
+
+async def test_work_that_goes_on_at_once_when_memory_is_full_is_all_refused_and_none_of_it_half_done(
+    server: RedisServer,
+) -> None:
+    async with store(server.url()) as on:
+        jobs = [await submitted(on, f"j{number}", key=f"k{number}") for number in range(50)]
+        fences = [await opened(on, job) for job in jobs]
+        before = await everything(on)
+        server.call("CONFIG", "SET", "maxmemory", "1mb")
+        answers = await asyncio.gather(
+            *(on.commit(job, under, effects_of(job)) for job, under in zip(jobs, fences, strict=True)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        # What frees memory is still done.
+        await on.published([before["outbox"][0].position])
+        server.call("CONFIG", "SET", "maxmemory", "0")
+        after = await everything(on)
+        assert after["jobs"] == before["jobs"]
+        assert after["outbox"] == before["outbox"][1:]
+
+
+async def test_waits_end_without_wake_ups(server: RedisServer) -> None:
+    server.call("ACL", "SETUSER", "deaf", "on", ">pw", "~{jobkit}:*", "resetchannels", "+@all")
+    async with store(server.url(login="deaf:pw")) as on:
+        job = await submitted(on, "a")
+        under = await opened(on, job)
+        await on.outbox(older_than=0, limit=10)
+        waits = [asyncio.create_task(wait) for wait in (on.wait_finished("a", 30), on.wait_outbox(30))]
+        await on.counts()
+        await committed(on, await unordered(on, "b", key="l"))
+        await on.commit(job, under, NOTHING)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*waits)
+
+
+async def test_wake_ups_come_before_anybody_polls(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobkit.backends.redis.hints.POLL_SECONDS", 60.0)
+    async with store(server.url()) as watcher, store(server.url()) as worker:
+        await eventually(lambda: server.call("PUBSUB", "NUMSUB", "{jobkit}:hints")[1] == 2)
+        job = await submitted(worker, "a")
+        under = await opened(worker, job)
+        await watcher.outbox(older_than=0, limit=10)
+        for wait, cause in (
+            (watcher.wait_finished("a", 60), lambda: worker.progress(job, under, fraction=0.5, message="half")),
+            (watcher.wait_outbox(60), lambda: submitted(worker, "b")),
+            (watcher.wait_finished("a", 60), lambda: worker.commit(job, under, NOTHING)),
+        ):
+            waiting = asyncio.create_task(wait)
+            await eventually(lambda: server.call("KEYS", "{jobkit}:wanted:*"))
+            await cause()
+            async with asyncio.timeout(10):
+                await waiting
+
+
+# ---- time and space ------------------------------------------------------------------------------------------------
+
+
+async def test_a_position_is_not_used_again_even_where_the_last_moments_were_lost(server: RedisServer) -> None:
+    async with store(server.url()) as on:
+        await submitted(on, "a")
+        (lost,) = await on.outbox(older_than=-1, limit=10)
+        server.call("FLUSHALL")
+        await submitted(on, "b")
+        await on.published([lost.position])
+        assert [entry.envelope.id for entry in await on.outbox(older_than=-1, limit=10)] == ["b"]
+
+
+async def test_entries_made_before_the_servers_clock_was_set_back_are_published(server: RedisServer) -> None:
+    async with store(server.url()) as on:
+        await submitted(on, "a")
+        server.evaluate(AGE_STORE, -3600)
+        assert [entry.envelope.id for entry in await on.outbox(older_than=60, limit=10)] == ["a"]
+        await submitted(on, "b")
+        positions = [entry.position for entry in await on.outbox(older_than=-1, limit=10)]
+        assert positions == sorted(set(positions))
+
+
+async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> None:
+    async with store(server.url()) as on:
+        await committed(on, await unordered(on, "first"))
+        await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=10)])
+        await asyncio.sleep(0.01)
+        await on.forget(older_than=0, keep_at_most=0)
+        before = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}
+        for number in range(60):
+            job = await unordered(on, f"j{number}", key=f"k{number % 7}")
+            under = await opened(on, job)
+            await on.fail(job, under, failure(1))
+            await on.progress(job, under, fraction=0.5, message="m" * 100)
+            await on.shelve(job, Partition("t", 0))
+            if number % 5 == 0:
+                await on.bury(job, under, reason="hopeless")
+                (letter,) = await on.dead()
+                await on.requeue_dead(letter.number)
+                under = await opened(on, job)
+            assert isinstance(await on.commit(job, under, Effects(result=b"1" * 200)), Committed)
+            await on.bury_message(b"?", job, reason="why")
+            (letter,) = await on.dead()
+            assert await on.purge_dead(letter.number)
+        await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=1_000)])
+        await asyncio.sleep(0.01)
+        assert await on.forget(older_than=0, keep_at_most=10**9) == 60
+        await on.forget(older_than=0, keep_at_most=10**9)
+        after = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}
+        assert after <= before | {b"{jobkit}:outbox"}, after - before
+        counts = await on.counts()
+        assert not any(counts.jobs.values())
+        assert (counts.keys, counts.outbox, counts.dead, counts.shelved, counts.parked) == (0, 0, 0, 0, 0)
