@@ -78,7 +78,7 @@ def _next_sequence(transaction: Transaction, envelope: Envelope) -> int:
     if envelope.key is None:
         raise ValueError(f"job {envelope.id} is ordered, so its envelope must carry a key")
     (sequence,) = transaction.execute(
-        "INSERT INTO keys (type, key, submitted, touched) VALUES (?, ?, 1, ?) "
+        "INSERT INTO keys (type, key, token, submitted, touched) VALUES (?, ?, (SELECT floor FROM retention), 1, ?) "
         "ON CONFLICT DO UPDATE SET submitted = submitted + 1, touched = excluded.touched RETURNING submitted",
         (envelope.type, envelope.key, transaction.now),
     ).fetchone()
