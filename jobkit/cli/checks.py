@@ -154,6 +154,30 @@ def _database(path: str, named: str) -> Finding:
     return Finding("sqlite", Status.FAIL, what, "put it on a local disk, where journal mode wal works")
 
 
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Look at the settings of the Redis servers behind the planes."""
+    findings = []
+    for plane in ("coordinator", "store"):
+        url = getattr(settings, f"{plane}_url").get_secret_value()
+        if url.startswith(("redis:", "rediss:", "redis+sentinel:", "rediss+sentinel:")):
+            findings += await _asking("redis", _redis(url, plane))
+    return findings
+
+
+async def _redis(url: str, plane: str) -> list[Finding]:
+    # Not above: who does without Redis need not have its packages.
+    from jobkit.backends.redis.examination import Severity, examine
+
+    statuses = {Severity.FINE: Status.OK, Severity.RISK: Status.WARN, Severity.BROKEN: Status.FAIL}
+    found = await examine(url, plane)
+    fine = ", ".join(finding.what for finding in found if finding.severity is Severity.FINE)
+    bad = [finding for finding in found if finding.severity is not Severity.FINE]
+    return [
+        *([Finding("redis", Status.OK, f"{plane}: {fine}")] if fine else []),
+        *(Finding("redis", statuses[finding.severity], f"{plane}: {finding.what}", finding.change) for finding in bad),
+    ]
+
+
 def check_disk(settings: Settings) -> list[Finding]:
     """See that there is room where jobkit writes; a disk that holds several of its parts is looked at once."""
     directories = [Path(path).parent for path in _databases(settings) if path != MEMORY]

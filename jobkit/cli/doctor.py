@@ -57,6 +57,7 @@ def _examined(session: Session) -> list[Finding]:
     except JobkitError as error:
         return [*findings, checks.failed("backends", error)]
     findings += checks.check_sqlite(settings)
+    findings += anyio.run(checks.check_redis, settings)
     return findings + checks.check_disk(settings)
 
 

@@ -45,6 +45,7 @@ def topology(
                     "kind": one.kind,
                     "name": one.name,
                     "state": one.state.value,
+                    "messages": one.messages,
                     "problem": one.problem,
                     "arguments": dict(one.arguments),
                 }
@@ -52,8 +53,8 @@ def topology(
             ]
         )
     elif found:
-        rows = [(one.kind, one.name, one.state.value, one.problem or _listed(one)) for one in found]
-        session.out.table(("KIND", "NAME", "STATE", "ARGUMENTS"), rows, whole="NAME")
+        rows = [(one.kind, one.name, one.state.value, str(one.messages), one.problem or _listed(one)) for one in found]
+        session.out.table(("KIND", "NAME", "STATE", "READY", "ARGUMENTS"), rows, whole="NAME", right="READY")
     else:
         session.out.note("no job types are installed, and JOBKIT_PLUGINS names none")
     if any(one.state.value != "there" for one in found):

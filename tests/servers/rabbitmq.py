@@ -148,6 +148,16 @@ class RabbitServer:
             self.call(f"application:{undo}")
 
     @contextmanager
+    def policy(self, vhost: str, pattern: str, name: str, value: int) -> Iterator[None]:
+        """Put a policy on the queues whose names match, for the block."""
+        settings = f'[{{<<"{name}">>, {value}}}], 0, <<"queues">>, <<"tests">>'
+        self.call(f'rabbit_policy:set(<<"{vhost}">>, <<"test">>, <<"{pattern}">>, {settings})')
+        try:
+            yield
+        finally:
+            self.call(f'rabbit_policy:delete(<<"{vhost}">>, <<"test">>, <<"tests">>)')
+
+    @contextmanager
     def short_of_memory(self) -> Iterator[None]:
         """Have the server believe for the block that it is short of memory, so that it blocks publishers."""
         self.call("vm_memory_monitor:set_vm_memory_high_watermark(0.00001)")
@@ -159,7 +169,7 @@ class RabbitServer:
     def call(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node and return what it printed as its value."""
         done = subprocess.run(
-            [self._erl_call, "-sname", self._node, "-c", self._cookie, "-timeout", "30", "-e"],
+            [self._erl_call, "-r", "-sname", self._node, "-c", self._cookie, "-timeout", "30", "-e"],
             input=expression + ".\n",
             env={**os.environ, **self._environment},
             capture_output=True,

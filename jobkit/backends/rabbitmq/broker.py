@@ -45,7 +45,7 @@ class RabbitBroker:
         # One each, because a server in trouble stops reading from connections that publish.
         self._publishing = Link(server, "publish", clock)
         self._consuming = Link(server, "consume", clock)
-        self._publisher = Publisher(self._publishing)
+        self._publisher = Publisher(self._publishing, clock)
         self._delays = Delays(self._publishing, self._publisher)
         self._directory = Directory(self._publishing, self._publisher, clock)
         self._clock = clock

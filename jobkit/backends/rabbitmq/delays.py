@@ -5,6 +5,8 @@ It keeps no order, and is only for jobs without one. A message may come later th
 
 from __future__ import annotations
 
+import asyncio
+
 from aiormq import spec
 
 from jobkit.backends.rabbitmq.connection import Link
@@ -22,6 +24,7 @@ class Delays:
     def __init__(self, link: Link, publisher: Publisher) -> None:
         self._link = link
         self._publisher = publisher
+        self._making = asyncio.Lock()
 
     async def put(self, partition: Partition, body: bytes, properties: spec.Basic.Properties, seconds: float) -> None:
         """Publish the message again so that it comes back no sooner than `seconds` from now.
@@ -30,7 +33,11 @@ class Delays:
         """
         step = delay_step(seconds)
         message = delayed(body, properties, delay_queue(partition, step), seconds - step)
-        if await self._publisher.publish([message]):
-            await make_queues(self._link, delay_queues(partition))
+        if not await self._publisher.publish([message]):
+            return
+        async with self._making:
+            # Somebody else may have made them meanwhile.
             if await self._publisher.publish([message]):
-                raise ConfigurationError(f"the queue {message.queue} was made, and is gone again")
+                await make_queues(self._link, delay_queues(partition))
+                if await self._publisher.publish([message]):
+                    raise ConfigurationError(f"the queue {message.queue} was made, and is gone again")

@@ -23,12 +23,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One exchange or queue: as it should be, and whether it is. `problem` is the server's word for a difference."""
+    """One exchange or queue: as it should be, and whether it is.
+
+    `messages` are those ready in a queue; `problem` is the server's word for a difference.
+    """
 
     kind: str
     name: str
     arguments: Mapping[str, Argument]
     state: State
+    messages: int = 0
     problem: str = ""
 
 
@@ -39,34 +43,33 @@ async def look(link: Link, topology: Topology) -> Sequence[Found]:
 
 
 async def _look_at_exchange(link: Link, name: str) -> Found:
-    async def ask(channel: Channel) -> None:
+    async def ask(channel: Channel) -> int:
         await channel.call(channel.raw.exchange_declare(name, passive=True), f"looking for {name}")
         await channel.call(
             channel.raw.exchange_declare(name, exchange_type="direct", durable=True), f"looking at {name}"
         )
+        return 0
 
-    state, problem = await _asked(link, ask)
-    return Found("exchange", name, {}, state, problem)
+    return Found("exchange", name, {}, *await _asked(link, ask))
 
 
 async def _look_at_queue(link: Link, queue: Queue) -> Found:
-    async def ask(channel: Channel) -> None:
-        await channel.call(channel.raw.queue_declare(queue.name, passive=True), f"looking for {queue.name}")
+    async def ask(channel: Channel) -> int:
+        answer = await channel.call(channel.raw.queue_declare(queue.name, passive=True), f"looking for {queue.name}")
         # It exists, so that declaring it only compares.
         await declare_queue(channel, queue)
+        return answer.message_count or 0
 
-    state, problem = await _asked(link, ask)
-    return Found("queue", queue.name, queue.arguments, state, problem)
+    return Found("queue", queue.name, queue.arguments, *await _asked(link, ask))
 
 
-async def _asked(link: Link, ask: Callable[[Channel], Awaitable[None]]) -> tuple[State, str]:
+async def _asked(link: Link, ask: Callable[[Channel], Awaitable[int]]) -> tuple[State, int, str]:
     try:
         async with link.channel() as channel:
-            await ask(channel)
+            return State.THERE, await ask(channel), ""
     except ChannelNotFoundEntity:
-        return State.MISSING, ""
+        return State.MISSING, 0, ""
     except ChannelPreconditionFailed as error:
-        return State.DIFFERENT, str(error)
+        return State.DIFFERENT, 0, str(error)
     except ChannelClosed as error:
         raise refused(link, error) from error
-    return State.THERE, ""

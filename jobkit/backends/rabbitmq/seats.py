@@ -24,7 +24,7 @@ from aiormq.exceptions import ChannelLockedResource
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.consumer import DESCRIBE, LEAVE
 from jobkit.backends.rabbitmq.messages import Message
-from jobkit.backends.rabbitmq.publisher import Publisher, publish_one
+from jobkit.backends.rabbitmq.publisher import Answer, Publisher, publish_one
 from jobkit.backends.rabbitmq.topology import seat_queue
 from jobkit.clock import Clock
 from jobkit.partition import Partition
@@ -94,7 +94,7 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
     async def ask(channel: Channel, partition: Partition) -> Holder | None:
         question = _notice(seat_queue(partition), DESCRIBE, reply_to=_REPLY_TO)
         answer = answers[question.properties.correlation_id or ""] = loop.create_future()
-        if not await publish_one(channel, question):
+        if await publish_one(channel, question) is Answer.NO_QUEUE:
             return None
         done, _ = await asyncio.wait([answer], timeout=_DESCRIBE_SECONDS)
         return answer.result() if done else SILENT

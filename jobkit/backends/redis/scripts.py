@@ -36,13 +36,16 @@ Argument = str | bytes
 PREFIX = "{jobkit}:"
 # An answer that takes longer is worth nothing to a lease; at 500 ms round trips there is room for several.
 REPLY_SECONDS = 5.0
-_LARGEST_BATCH = 256
+# Large enough that a call costs little, and small enough that the server works on one while the next is made.
+_LARGEST_BATCH = 64
+# While an answer is awaited, fewer calls than this wait for company, though not for longer than that; a fast server
+# answers sooner.
+_SMALL_BATCH = 32
+_GATHER_SECONDS = 0.002
 _LARGEST_BATCH_BYTES = 1 << 20
 _ARGUMENT_BYTES = 8
 # The server closes the connection of whoever sends more than 2 ** 20.
 _MOST_ARGUMENTS = 900_000
-# While an answer is awaited, what is asked for next is gathered for this long: a fast server answers sooner.
-_GATHER_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,7 @@ class _Call:
     script: Script
     arguments: Sequence[bytes]
     answer: asyncio.Future[Any]
+    spared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +151,45 @@ class Scripts:
                 server=self._connector.name,
                 error=f"{type(error).__name__}: {error}",
             )
-            raise error from group
+            self._refuse_sent(error)
+
+    def _refuse_sent(self, error: Exception) -> None:
+        """Tell those whose requests were sent. Who was not yet served goes on to the next connection, but only once."""
+        waiting = list(self._queue)
+        self._queue.clear()
+        for call in waiting:
+            if call.spared:
+                self._refuse(call, error)
+            else:
+                call.spared = True
+                self._queue.append(call)
+        for request in self._under_way:
+            for call in request.calls:
+                self._refuse(call, error)
+        self._under_way.clear()
+        if self._queue:
+            self._asked.set()
+        else:
+            self._asked.clear()
 
     def _refuse_all(self, error: Exception) -> None:
-        waiting = [call for request in self._under_way for call in request.calls] + list(self._queue)
-        self._under_way.clear()
-        self._queue.clear()
-        self._asked.clear()
-        for call in waiting:
-            self._refuse(call, error)
+        for call in self._queue:
+            call.spared = True
+        self._refuse_sent(error)
 
     def _refuse(self, call: _Call, error: Exception) -> None:
         # A caller that was cancelled has nobody left to tell.
         if not call.answer.done():
             call.answer.set_exception(translated(error, self._plane, self._connector.name))
+            # Looked at, so that nothing is logged where its caller is cancelled just now.
+            call.answer.exception()
 
     # ---- out -------------------------------------------------------------------------------------------------------
 
     async def _send_forever(self, connection: Connection, patience: asyncio.Timeout) -> None:
         while True:
             await self._asked.wait()
-            if self._under_way:
+            if self._under_way and len(self._queue) < _SMALL_BATCH:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_GATHER_SECONDS):
                         await self._answered.wait()

@@ -151,6 +151,26 @@ async def test_a_message_larger_than_the_server_takes_is_refused_with_its_reason
             await publish(broker, "b")
 
 
+async def test_a_full_queue_refuses_by_name_and_takes_the_rest_in_order_once_there_is_room(site: Site) -> None:
+    names = [f"{number:02}" for number in range(30)]
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        with site.server.policy(site.vhost, "^jobkit", "max-length", 5):
+            # A publisher learns that the queue is full from what it has published before.
+            await publish(broker, *names[:10])
+            with pytest.raises(Unavailable, match=r"jobkit\.t\.0 refuses"):
+                await publish(broker, *names[10:])
+            publishing = asyncio.create_task(publish_somehow(broker, *names[10:]))
+            async with broker.consume(FIRST, "me") as consumer:
+                seen: dict[str, None] = {}
+                while len(seen) < len(names):
+                    for delivery in await received(consumer, 1):
+                        seen |= dict.fromkeys(ids([delivery]))
+                        await consumer.ack(delivery, PROOF)
+                await publishing
+    assert list(seen) == names
+
+
 async def test_many_who_publish_at_once_keep_each_their_order(site: Site) -> None:
     async with site.broker() as broker:
         await broker.declare("t", 2)

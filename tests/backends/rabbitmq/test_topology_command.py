@@ -11,6 +11,8 @@ from pathlib import Path
 import aiormq
 import pytest
 
+from jobkit.envelope import Envelope
+from jobkit.partition import Partition
 from tests.backends.rabbitmq.conftest import Site
 
 ROOT = Path(__file__).parents[3]
@@ -59,6 +61,9 @@ async def test_what_is_missing_is_shown_and_applied_and_other_planes_are_not_tou
     assert {one["state"] for one in json.loads(after.stdout)} == {"there"}
     async with site.broker() as broker:
         assert len(await broker.depths()) == 2
+        await broker.publish([(Partition("bench.noop", 1), Envelope(id="a", type="bench.noop", body=b"{}", key="k"))])
+    shown = json.loads(jobkit(environment, tmp_path, "--json").stdout)
+    assert {one["name"]: one["messages"] for one in shown}["jobkit.bench.noop.1"] == 1
     assert untouched(tmp_path)
 
 

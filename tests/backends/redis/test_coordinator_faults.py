@@ -233,6 +233,17 @@ async def _once(on: Coordinator, number: int) -> None:
     await on.release(await granted(on, f"t/{number}", "n"))
 
 
+async def test_a_resource_may_lie_below_any_number_of_prefixes(server: RedisServer) -> None:
+    async with coordinator(server.url()) as on:
+        deep = "t/" + "/" * 20_000
+        lease = await granted(on, deep, "n")
+        waiting = asyncio.create_task(on.wait_change("t/", TTL))
+        await eventually(lambda: server.call("EXISTS", "{jobkit}:wanted:t/"))
+        assert await on.release(lease)
+        async with asyncio.timeout(5.0):
+            await waiting
+
+
 async def test_the_index_forgets_resources_whose_holders_died(server: RedisServer) -> None:
     async with coordinator(server.url()) as on:
         await asyncio.gather(*(granted(on, f"t/{number}", "n", ttl=0.05) for number in range(120)))

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from jobkit.backends.connect import open_planes
 from jobkit.backends.redis.examination import Severity, examine
+from jobkit.cli.checks import Status, check_redis
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.coordinator import Granted
 from jobkit.settings import Settings
@@ -160,3 +161,20 @@ async def test_a_wrong_password_names_the_variable_and_not_the_password(
         assert "hunter2" not in str(caught.value)
     finally:
         server.process.kill()
+
+
+async def test_doctor_tells_of_each_server_what_is_fine_and_what_to_change(server: RedisServer) -> None:
+    configure(server, maxmemory_policy="allkeys-lru", maxmemory="100mb")
+    urls = {"coordinator_url": server.url(), "store_url": server.url(), "broker_url": "memory:"}
+    findings = await check_redis(Settings.model_validate(urls))
+    assert [(finding.status, finding.what.partition(":")[0], bool(finding.change)) for finding in findings] == [
+        (Status.OK, "coordinator", False),
+        (Status.WARN, "coordinator", True),
+        (Status.OK, "store", False),
+        (Status.FAIL, "store", True),
+        (Status.FAIL, "store", True),
+    ]
+    server.process.kill()
+    findings = await check_redis(Settings.model_validate({**urls, "store_url": "memory:"}))
+    assert [finding.status for finding in findings] == [Status.UNREACHABLE]
+    assert await check_redis(Settings.model_validate(dict.fromkeys(urls, "memory:"))) == []

@@ -281,7 +281,7 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
     async with store(server.url()) as on:
         await committed(on, await unordered(on, "first"))
         await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=10)])
-        await asyncio.sleep(0.01)
+        server.evaluate(AGE_STORE, 1)
         await on.forget(older_than=0, keep_at_most=0)
         before = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}
         for number in range(60):
@@ -300,7 +300,7 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
             (letter,) = await on.dead()
             assert await on.purge_dead(letter.number)
         await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=1_000)])
-        await asyncio.sleep(0.01)
+        server.evaluate(AGE_STORE, 1)
         assert await on.forget(older_than=0, keep_at_most=10**9) == 60
         await on.forget(older_than=0, keep_at_most=10**9)
         after = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}

@@ -1,5 +1,7 @@
 -- Frees a resource if it is still held under this token and nonce, and tells those who wait for it, or for one of the
--- prefixes it lies below. Takes resource, token, nonce. Answers 1 or 0.
+-- first few prefixes it lies below. Takes resource, token, nonce. Answers 1 or 0.
+local MOST_TOPICS = 10
+
 local function run(a)
   local resource, token, nonce = unpack(a)
   local lease = lease_of(resource)
@@ -11,6 +13,9 @@ local function run(a)
   call('ZREM', INDEX, resource)
   local topics = {resource}
   for slash in resource:gmatch('()/') do
+    if #topics == MOST_TOPICS then
+      break
+    end
     topics[#topics + 1] = resource:sub(1, slash)
   end
   ring(unpack(topics))
