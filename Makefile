@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format install-servers test test-servers demo bench campaign clean
+.PHONY: help setup check format install-servers test demo bench campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -32,11 +32,8 @@ format: $(INSTALLED) ## Format and fix what can be fixed
 install-servers: ## Install the servers that tests start for themselves
 	.ci/install-servers
 
-test: $(INSTALLED) ## Run all tests
+test: $(INSTALLED) install-servers ## Run all tests, on private servers that they start themselves
 	$(BIN)/pytest -n $(JOBS)
-
-test-servers: $(INSTALLED) install-servers ## Run all tests, those of the distributed backends (in the making) too
-	JOBKIT_TEST_SERVERS=1 $(BIN)/pytest -n $(JOBS)
 
 campaign: $(INSTALLED) ## Run many more simulated schedules than the tests do (SEEDS=2000)
 	$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000)

@@ -1,6 +1,6 @@
-"""Which tests run: those that start RabbitMQ, Redis or PostgreSQL only where `JOBKIT_TEST_SERVERS=1` asks for them.
+"""Which tests run: where no servers are installed, those that start RabbitMQ, Redis or PostgreSQL are left out.
 
-The distributed backends are still being built, so `make test` does not depend on them; `make test-servers` runs all.
+In CI (`CI=true`) that is an error instead.
 """
 
 from __future__ import annotations
@@ -8,7 +8,27 @@ from __future__ import annotations
 import os
 import signal
 
-SERVERS_WANTED = os.environ.get("JOBKIT_TEST_SERVERS") == "1"
+import pytest
+
+from jobkit.testing.servers.base import ServerMissing, require
+from jobkit.testing.servers.postgres import installed_programs
+
+
+def _missing() -> str | None:
+    try:
+        require(
+            "redis-server", "rabbitmq-server", "epmd", "erl_call", "initdb", "postgres", beside=installed_programs()
+        )
+    except ServerMissing as error:
+        return str(error)
+    return None
+
+
+MISSING = _missing()
+if MISSING and os.environ.get("CI"):
+    raise pytest.UsageError(MISSING)
+
+SERVERS_WANTED = MISSING is None
 
 collect_ignore = [] if SERVERS_WANTED else ["servers", "backends/postgres", "backends/rabbitmq", "backends/redis"]
 
@@ -16,3 +36,8 @@ collect_ignore = [] if SERVERS_WANTED else ["servers", "backends/postgres", "bac
 # sends would arrive.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out, and why."""
+    return [f"without the distributed backends: {MISSING}"] if MISSING else []

@@ -12,8 +12,9 @@ from jobkit.backends.rabbitmq.topology import exchange
 from jobkit.clock import SystemClock
 from jobkit.partition import Partition
 from jobkit.ports.broker import Broker
+from jobkit.testing.servers.rabbitmq import shared_server
 from tests.conformance.harness import BrokerHarness
-from tests.servers.rabbitmq import publish_bare, shared_server
+from tests.servers.bare import publish_bare
 
 # Delays are counted by the server, in whole seconds, on its own clock.
 _TTL = 2.0

@@ -15,8 +15,8 @@ from jobkit.backends.redis.coordinator import RedisCoordinator, open_coordinator
 from jobkit.backends.redis.store import RedisStore, open_store
 from jobkit.clock import SystemClock
 from jobkit.ports.coordinator import Coordinator
+from jobkit.testing.servers.redis import empty_server
 from tests.conformance.harness import FullStore, Harness
-from tests.servers.redis import empty_server
 
 AGE_COORDINATOR = """
     local seconds = tonumber(ARGV[1])

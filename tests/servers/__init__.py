@@ -1,1 +1,0 @@
-"""Real servers that tests start for themselves, on loopback, and that end with the test run."""

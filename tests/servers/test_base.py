@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.base import ServerProcess, accepts, free_port
+from jobkit.testing.servers.base import ServerProcess, accepts, free_port
 
 PROGRAM = """
 import socket, subprocess, sys, time

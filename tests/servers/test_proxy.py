@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.servers.proxy import Proxy
+from jobkit.testing.servers.proxy import Proxy
 
 
 @asynccontextmanager

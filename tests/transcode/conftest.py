@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transcode_bench import Desk, Samples, children
+from transcode_bench import Desk, Samples, children, disregard_present_children
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 @pytest.fixture(autouse=True)
 def no_process_is_left_behind() -> Iterator[None]:
-    before = set(children())
+    disregard_present_children()
     yield
-    left = {pid: command for pid, command in children().items() if pid not in before}
+    left = children()
     assert not left, f"still running: {left}"

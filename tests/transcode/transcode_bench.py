@@ -181,6 +181,16 @@ class Samples:
         subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-y", *arguments], check=True)
 
 
+# Servers of the test run that were started before the test, whose own children come and go.
+_disregarded: set[int] = set()
+
+
+def disregard_present_children() -> None:
+    """Leave the processes that this one has started by now, and all of theirs, out of `children`."""
+    _disregarded.clear()
+    _disregarded.update(children())
+
+
 def children() -> dict[int, str]:
     """Return the processes that this one started, and those they started, with their command lines."""
     parents: dict[int, int] = {}
@@ -192,7 +202,7 @@ def children() -> dict[int, str]:
                 continue
             parents[int(entry.name)] = int(status.rpartition(")")[2].split()[1])
     mine = {os.getpid()}
-    while found := {pid for pid, parent in parents.items() if parent in mine and pid not in mine}:
+    while found := {pid for pid, parent in parents.items() if parent in mine and pid not in mine | _disregarded}:
         mine |= found
     return {pid: command_line(pid) for pid in mine - {os.getpid()}}
 

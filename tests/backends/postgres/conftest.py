@@ -9,8 +9,8 @@ import pytest
 
 from jobkit.backends.postgres.store import PostgresStore, open_store
 from jobkit.clock import SystemClock
+from jobkit.testing.servers.proxy import Proxy
 from tests.servers.postgres import PostgresServer, ready_server
-from tests.servers.proxy import Proxy
 
 
 @asynccontextmanager

@@ -12,11 +12,11 @@ from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.bells import Bells
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.clock import SystemClock
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.manual_clock import ManualClock
 from tests.conformance.values import committed, submitted
 from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
 
 PATIENCE_SECONDS = 15.0
 

@@ -12,10 +12,10 @@ from jobkit.backends.postgres import faults
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.store import Opened
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, envelope, fence, submitted, unordered
 from tests.servers.postgres import PASSWORD, PostgresServer
-from tests.servers.proxy import Proxy
 
 SECRET = "hunter2"
 

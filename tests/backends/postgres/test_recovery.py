@@ -14,10 +14,10 @@ from jobkit.errors import Unavailable
 from jobkit.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, Known, LogEntry, NewJob, Opened
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
 from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
 
 PATIENCE_SECONDS = 30.0
 

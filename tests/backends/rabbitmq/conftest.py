@@ -10,7 +10,7 @@ import pytest
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.clock import SystemClock
-from tests.servers.rabbitmq import RabbitServer, shared_server
+from jobkit.testing.servers.rabbitmq import RabbitServer, shared_server
 
 
 @dataclass(frozen=True)

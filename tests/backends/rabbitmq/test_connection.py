@@ -16,10 +16,10 @@ from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.connection import Link, Server
 from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.testing.servers.base import free_port, require
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import FIRST, ids, publish, received, until
-from tests.servers.base import free_port, require
-from tests.servers.proxy import Proxy
 
 
 @pytest.mark.parametrize(

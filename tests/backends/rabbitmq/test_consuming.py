@@ -17,6 +17,7 @@ from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.partition import Partition, partition_of
 from jobkit.ports.broker import Consumer, QueueDepth
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
     FIRST,
@@ -30,8 +31,7 @@ from tests.backends.rabbitmq.traffic import (
     received,
     until,
 )
-from tests.servers.proxy import Proxy
-from tests.servers.rabbitmq import publish_bare
+from tests.servers.bare import publish_bare
 
 Properties = aiormq.spec.Basic.Properties
 

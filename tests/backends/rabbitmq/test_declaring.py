@@ -90,7 +90,7 @@ async def test_a_user_without_permission_is_told_what_is_needed(site: Site) -> N
 
 
 async def test_declaring_takes_few_round_trips_however_many_partitions(site: Site) -> None:
-    from tests.servers.proxy import Proxy
+    from jobkit.testing.servers.proxy import Proxy
 
     async with Proxy(site.server.port) as proxy, site.broker() as near, site.broker(port=proxy.port) as far:
         await near.declare("t", 64)

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from jobkit.backends.rabbitmq import publisher
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.partition import Partition
+from jobkit.testing.servers.proxy import Proxy
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
     FIRST,
@@ -24,7 +25,6 @@ from tests.backends.rabbitmq.traffic import (
     received,
     until,
 )
-from tests.servers.proxy import Proxy
 
 
 async def delete_queue(site: Site, queue: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer, start_server
+from jobkit.testing.servers.proxy import Proxy
+from jobkit.testing.servers.redis import RedisServer, start_server
 
 
 @pytest.fixture

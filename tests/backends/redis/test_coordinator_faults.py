@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from jobkit.backends.redis import hints
 from jobkit.errors import Unavailable
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Member
+from jobkit.testing.servers.proxy import Proxy
+from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
 from tests.backends.redis.opened import coordinator, eventually
-from tests.servers.proxy import Proxy
-from tests.servers.redis import DURABLE, RedisServer, start_server
 
 TTL = 20.0
 

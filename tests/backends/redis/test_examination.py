@@ -13,10 +13,10 @@ from jobkit.cli.checks import Status, check_redis
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.coordinator import Granted
 from jobkit.settings import Settings
+from jobkit.testing.servers.base import free_port
+from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
 from tests.backends.redis.opened import store
 from tests.conformance.values import committed, submitted
-from tests.servers.base import free_port
-from tests.servers.redis import DURABLE, RedisServer, start_server
 
 
 def configure(server: RedisServer, **settings: str) -> None:

@@ -35,9 +35,9 @@ from jobkit.ports.store import (
     Refused,
     Stale,
 )
+from jobkit.testing.servers.redis import RedisServer
 from tests.conformance.harness import FullStore
 from tests.conformance.values import failure
-from tests.servers.redis import RedisServer
 
 STEPS = 700
 TYPES, KEYS = ("t", "u"), ("a", "a/b", "é", None)

@@ -14,10 +14,10 @@ import redis
 
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
+from jobkit.testing.servers.base import free_port, require
+from jobkit.testing.servers.proxy import Proxy
+from jobkit.testing.servers.redis import RedisServer, start_server
 from tests.backends.redis.opened import coordinator, eventually, script, scripts
-from tests.servers.base import free_port, require
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer, start_server
 
 ECHO = script("return a[1]")
 SUM = script("return call('INCR', PREFIX .. 'sum')")

@@ -11,9 +11,9 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from jobkit.errors import Unavailable
+from jobkit.testing.servers.proxy import Proxy
+from jobkit.testing.servers.redis import RedisServer
 from tests.backends.redis.opened import REPLY_SECONDS, eventually, script, scripts
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
 
 ECHO = script("return a[1]")
 ADD = script("return call('INCRBY', PREFIX .. 'sum', a[1])")

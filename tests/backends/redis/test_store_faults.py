@@ -18,11 +18,11 @@ from jobkit.fence import Fence
 from jobkit.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
+from jobkit.testing.servers.proxy import Proxy
+from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
 from tests.backends.redis.opened import eventually, store
 from tests.conformance.redis_harness import AGE_STORE
 from tests.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted, unordered
-from tests.servers.proxy import Proxy
-from tests.servers.redis import DURABLE, RedisServer, start_server
 
 KILLS = 6
 

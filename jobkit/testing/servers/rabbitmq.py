@@ -1,4 +1,4 @@
-"""A RabbitMQ node of the tests' own, with an Erlang port mapper of its own."""
+"""A private RabbitMQ node, with an Erlang port mapper of its own."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import aiormq
-from aiormq.abc import ChannelFrame
-from pamqp.base import Frame
-from pamqp.body import ContentBody
-from pamqp.header import ContentHeader
-
-from tests.servers.base import ServerProcess, accepts, free_port, require
+from jobkit.testing.servers.base import ServerProcess, accepts, free_port, require
 
 # The scripts themselves: the ones on the PATH are wrappers that insist on the system's own account.
 _SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -186,33 +180,6 @@ class RabbitServer:
             connection.sendall(b"AMQP\0\0\x09\x01")
             return bool(connection.recv(1))
         return False
-
-
-async def publish_bare(
-    url: str,
-    exchange: str,
-    routing_key: str,
-    body: bytes,
-    properties: aiormq.spec.Basic.Properties | None = None,
-    *,
-    mangled: Callable[[bytes], bytes] = lambda frames: frames,
-) -> None:
-    """Publish a message with these properties and no others, as a foreign publisher may; return once it is confirmed.
-
-    By hand, because aiormq gives every message an id, and checks what it sends; `mangled` changes what it would send.
-    """
-    async with aiormq.connect(url) as connection:
-        channel = await connection.channel()
-        assert isinstance(channel, aiormq.Channel)
-        confirmed = channel.confirmations[1] = channel.create_future()
-        frames: list[Frame | ContentHeader | ContentBody] = [
-            aiormq.spec.Basic.Publish(exchange=exchange, routing_key=routing_key),
-            ContentHeader(body_size=len(body), properties=properties or aiormq.spec.Basic.Properties()),
-            *([ContentBody(body)] if body else []),
-        ]
-        frame = ChannelFrame.marshall(channel.number, frames)
-        await channel.write_queue.put(ChannelFrame(mangled(frame.payload), should_close=False))
-        await confirmed
 
 
 @functools.cache

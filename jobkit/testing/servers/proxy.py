@@ -104,7 +104,7 @@ class _End(asyncio.Protocol):
         self._back = back
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (narrows the type)
         self._out.source = transport
         self._back.target = transport
         if self._connection.is_cut:
@@ -120,7 +120,7 @@ class _End(asyncio.Protocol):
         # The other direction stays open.
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio passes it by name)
         self._connection.cut()
 
 

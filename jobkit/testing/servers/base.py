@@ -1,7 +1,7 @@
-"""What every server of the tests shares: a free port, a process group of its own, and an end.
+"""What every private server shares: a free port, a process group of its own, and an end.
 
-A server runs in a process group of its own and on a leash: when the test run ends in any way, even by SIGKILL, the
-group is killed. Nothing here is asynchronous; in a test whose loop must go on turning, use `asyncio.to_thread`.
+A server runs in a process group of its own and on a leash: when the process that started it ends in any way, even by
+SIGKILL, the group is killed. Nothing here is asynchronous; where a loop must go on turning, use a thread.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
+from jobkit.errors import JobkitError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -24,16 +24,18 @@ _POLL_SECONDS = 0.05
 _LOG_TAIL_BYTES = 4000
 
 
-def require(*programs: str) -> list[str]:
-    """Return the paths of `programs`. Where one is missing the test is skipped on a laptop and fails in CI."""
-    paths = [shutil.which(program) for program in programs]
-    missing = [program for program, path in zip(programs, paths, strict=True) if path is None]
+class ServerMissing(JobkitError):
+    """A program that a server is made of is not installed."""
+
+
+def require(*programs: str, beside: Iterable[Path] = ()) -> list[str]:
+    """Return the paths of `programs`, which are on the PATH or in a directory of `beside`. Raises `ServerMissing`."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, beside)])
+    found = {program: shutil.which(program, path=path) for program in programs}
+    missing = [program for program, where in found.items() if where is None]
     if missing:
-        reason = f"{', '.join(missing)} not found on the PATH; .ci/install-servers installs it"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return [path for path in paths if path is not None]
+        raise ServerMissing(f"{', '.join(missing)} not found; `make install-servers` installs what is missing")
+    return [where for where in found.values() if where is not None]
 
 
 def free_port() -> int:

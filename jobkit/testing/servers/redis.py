@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from tests.servers.base import ServerProcess, free_port, require
+from jobkit.testing.servers.base import ServerProcess, free_port, require
 
 # What makes each answered write outlive the server's death.
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
