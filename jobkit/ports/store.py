@@ -100,11 +100,13 @@ class Opened:
     """The mark is set and the job may be worked on.
 
     `opens` counts how often this job was opened under a new fence, this time included: more than failures explain
-    means that it took workers down with it. `failures` are its latest failed attempts, oldest first.
+    means that it took workers down with it. `failures` are its latest failed attempts, oldest first. The key's log has
+    `log_length` entries, and gets no more from anybody else while the fence is the mark.
     """
 
     opens: int
     failures: tuple[Failure, ...]
+    log_length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,16 @@ class Store(Protocol):
         Jobs of the key that were parked for this sequence go to the outbox with it. Committing again under the same
         fence answers `Committed` again, so that a lost answer can be asked for. `Duplicate`: it had ended otherwise.
         Raises `JobConflict`, with nothing written, where a follow-up's id is known with another body.
+        """
+        ...
+
+    async def amend(
+        self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
+    ) -> bool | Stale:
+        """Write records of a key outside of any job: what is derived from its log. Their values are JSON.
+
+        Sets the mark as `open` does. Nothing is written, and False returned, where the key's log has not `log_length`
+        entries, or the store knows nothing of the key. Idempotent.
         """
         ...
 

@@ -66,7 +66,7 @@ def answers(
 def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
     match row["answer"]:
         case "opened":
-            return Opened(row["opens"], load_failures(row["failures"]))
+            return Opened(row["opens"], load_failures(row["failures"]), row["log_length"])
         case "duplicate" | "forgotten" as kind:
             return Duplicate(Receipt(envelope.id, kind))
         case "gap":

@@ -6,11 +6,12 @@ trip. What is submitted, opened, committed and confirmed at the same time shares
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobkit.backends.postgres import (
     accept,
+    amending,
     commit,
     failing,
     inspection,
@@ -185,6 +186,13 @@ class PostgresStore:
         `ConfigurationError` where no transaction is open.
         """
         return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
+
+    async def amend(
+        self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
+    ) -> bool | Stale:
+        return amending.amended(
+            await self._row(amending.AMEND, *amending.arguments(type, key, fence, records, log_length))
+        )
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         answer = failing.failed(

@@ -37,8 +37,8 @@ def arguments(envelope: Envelope, fence: Fence, *, keyless: bool) -> Sequence[Ar
 def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
     """Return what the answer of `OPEN` says, or None where it needs the digest without the key."""
     match row:
-        case [b"opened", opens, failures]:
-            return Opened(int(opens), load_failures(failures))
+        case [b"opened", opens, failures, entries]:
+            return Opened(int(opens), load_failures(failures), int(entries))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
         case [b"forgotten"]:

@@ -8,10 +8,11 @@ Sequences and tokens end at 2 ** 53, since scripts count in doubles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobkit.backends.redis import (
     accept,
+    amending,
     commit,
     failing,
     inspection,
@@ -110,6 +111,12 @@ class RedisStore:
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         arguments = commit.arguments(envelope, fence, effects)
         return commit.answer(envelope, await self._scripts.run(commit.COMMIT, *arguments))
+
+    async def amend(
+        self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
+    ) -> bool | Stale:
+        arguments = amending.arguments(type, key, fence, records, log_length)
+        return amending.amended(await self._scripts.run(amending.AMEND, *arguments))
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         arguments = failing.fail_arguments(envelope, fence, failure)

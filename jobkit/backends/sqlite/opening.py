@@ -19,7 +19,7 @@ from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Refused, Skippe
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
-           j.digest, j.key, j.sequence, j.state, j.token, j.nonce, j.opens, j.failures
+           coalesce(k.log_length, 0), j.digest, j.key, j.sequence, j.state, j.token, j.nonce, j.opens, j.failures
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -53,8 +53,8 @@ def open_job(
     """Set the mark and answer, as `Store.open` says."""
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
-    mark_token, mark_nonce, committed, forgotten, floor = row[:5]
-    job = _KnownJob(*row[5:]) if row[5] is not None else None
+    mark_token, mark_nonce, committed, forgotten, floor, log_length = row[:6]
+    job = _KnownJob(*row[6:]) if row[6] is not None else None
     same = job is None or job.is_same(envelope)
     if job is not None and same and JobState(job.state).ended:
         return Duplicate(Receipt(envelope.id, "duplicate"))
@@ -63,16 +63,17 @@ def open_job(
     if (fence.token, fence.nonce) != (mark_token, mark_nonce):
         if fence.token <= mark_token:
             return Stale(mark_token)
-        _set_mark(transaction, envelope.type, key, fence)
+        set_mark(transaction, envelope.type, key, fence)
     if not same:
         return Conflict(envelope.id)
     sequence = envelope.sequence if job is None else job.sequence
     if sequence is not None and sequence != committed + 1:
         return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
-    return _start(transaction, envelope, fence, job)
+    return _start(transaction, envelope, fence, job, log_length)
 
 
-def _set_mark(transaction: Transaction, type: str, key: str, fence: Fence) -> None:
+def set_mark(transaction: Transaction, type: str, key: str, fence: Fence) -> None:
+    """Make `fence` the key's mark, which must not be higher."""
     transaction.execute(
         "INSERT INTO keys (type, key, token, nonce, owner, touched) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET token = excluded.token, nonce = excluded.nonce, owner = excluded.owner, "
@@ -81,7 +82,9 @@ def _set_mark(transaction: Transaction, type: str, key: str, fence: Fence) -> No
     )
 
 
-def _start(transaction: Transaction, envelope: Envelope, fence: Fence, job: _KnownJob | None) -> Opened:
+def _start(
+    transaction: Transaction, envelope: Envelope, fence: Fence, job: _KnownJob | None, log_length: int
+) -> Opened:
     if job is None:
         insert_job(transaction, envelope, JobState.RUNNING)
         if envelope.sequence is not None:
@@ -91,7 +94,7 @@ def _start(transaction: Transaction, envelope: Envelope, fence: Fence, job: _Kno
                 (envelope.sequence, envelope.type, envelope.key),
             )
     elif (job.token, job.nonce) == (fence.token, fence.nonce) and job.state == JobState.RUNNING:
-        return Opened(job.opens, load_failures(job.failures))
+        return Opened(job.opens, load_failures(job.failures), log_length)
     if job is not None and job.key is None:
         transaction.execute(
             "UPDATE jobs SET key = ?, digest = ? WHERE id = ?", (envelope.key, digest_of(envelope), envelope.id)
@@ -102,8 +105,8 @@ def _start(transaction: Transaction, envelope: Envelope, fence: Fence, job: _Kno
         (fence.token, fence.nonce, fence.owner, transaction.wall, envelope.id),
     )
     if job is None:
-        return Opened(1, ())
-    return Opened(job.opens + 1, load_failures(job.failures))
+        return Opened(1, (), log_length)
+    return Opened(job.opens + 1, load_failures(job.failures), log_length)
 
 
 def _out_of_turn(

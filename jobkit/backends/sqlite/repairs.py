@@ -43,7 +43,8 @@ def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> i
     )
     # What is submitted from now on comes after what was given up.
     transaction.execute(
-        "INSERT INTO keys (type, key, submitted, committed, touched) VALUES (?1, ?2, ?3, ?3, ?4) "
+        "INSERT INTO keys (type, key, token, submitted, committed, touched) "
+        "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?3, ?4) "
         "ON CONFLICT DO UPDATE SET committed = excluded.committed, "
         "submitted = max(submitted, excluded.submitted), touched = excluded.touched",
         (type, key, before - 1, transaction.now),

@@ -5,9 +5,20 @@ It decides nothing here: each method hands one plain function of a transaction t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import accept, commit, failing, inspection, opening, outbox, parking, repairs, retention
+from jobkit.backends.sqlite import (
+    accept,
+    amending,
+    commit,
+    failing,
+    inspection,
+    opening,
+    outbox,
+    parking,
+    repairs,
+    retention,
+)
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.envelope import Envelope
 from jobkit.fence import Fence, Receipt
@@ -65,6 +76,11 @@ class SqliteStore:
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         return await self._plane.write(commit.commit_job, envelope, fence, effects)
+
+    async def amend(
+        self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
+    ) -> bool | Stale:
+        return await self._plane.write(amending.amend, type, key, fence, records, log_length=log_length)
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         return await self._plane.write(failing.fail, envelope, fence, failure)

@@ -105,7 +105,7 @@ async def test_requeueing_restores_the_very_same_job_with_a_fresh_count_of_attem
     assert record
     assert (record.state, record.opens, record.failures, record.finished_at) == (JobState.QUEUED, 0, (), None)
     under = fence()
-    assert await store.open(job, under) == Opened(1, ())
+    assert await store.open(job, under) == Opened(1, (), 0)
     assert await store.fail(job, under, failure(1)) == 1
     assert isinstance(await store.open(job, fence()), Opened)
     await committed(store, job)
@@ -117,7 +117,7 @@ async def test_a_requeued_job_counts_its_opens_afresh_even_under_the_fence_it_di
     await store.bury(job, under, reason="hopeless")
     (letter,) = await store.dead()
     await store.requeue_dead(letter.number)
-    assert await store.open(job, under) == Opened(1, ())
+    assert await store.open(job, under) == Opened(1, (), 0)
 
 
 async def test_a_requeued_job_cannot_be_committed_before_it_was_opened_again(store: FullStore) -> None:

@@ -19,7 +19,7 @@ async def mark(store: FullStore, key: str = "k") -> tuple[int, str, str] | None:
 
 async def test_opening_sets_the_mark_and_the_job_runs(store: FullStore) -> None:
     job = await submitted(store, "a")
-    assert await store.open(job, fence(5, "n5", "me")) == Opened(1, ())
+    assert await store.open(job, fence(5, "n5", "me")) == Opened(1, (), 0)
     assert await mark(store) == (5, "n5", "me")
     record = await store.job("a")
     assert record
@@ -40,8 +40,8 @@ async def test_opens_counts_new_fences_only_and_failures_come_along(store: FullS
     await store.open(job, fence(5))
     await store.open(job, fence(5))
     await store.fail(job, fence(5), failure(1))
-    assert await store.open(job, fence(6)) == Opened(2, (failure(1),))
-    assert await store.open(job, fence(7)) == Opened(3, (failure(1),))
+    assert await store.open(job, fence(6)) == Opened(2, (failure(1),), 0)
+    assert await store.open(job, fence(7)) == Opened(3, (failure(1),), 0)
 
 
 @pytest.mark.parametrize(("token", "nonce"), [(4, "nonce-4"), (4, "nonce-5"), (5, "another"), (1, "nonce-1")], ids=str)
@@ -157,7 +157,7 @@ async def test_a_known_id_with_another_body_is_a_conflict_that_sets_the_mark_and
 
 async def test_a_foreign_job_becomes_known_when_it_is_opened(store: FullStore) -> None:
     foreign = envelope("foreign", key="k")
-    assert await store.open(foreign, fence(5)) == Opened(1, ())
+    assert await store.open(foreign, fence(5)) == Opened(1, (), 0)
     record = await store.job("foreign")
     assert record
     assert (record.type, record.key, record.state, record.opens) == ("t", "k", JobState.RUNNING, 1)

@@ -17,14 +17,16 @@ CREATE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint)
                    AND first <= in_sequence AND last >= in_sequence)
 $$;
 
--- Open jobs, of one key at most one. The answers are 'opened' (with how often, and the failures), 'duplicate',
+-- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
+-- key's log has), 'duplicate',
 -- 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is the sequence expected),
 -- 'stale' (`number` is the mark) and 'conflict'.
 CREATE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_digests bytea[], in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
     in_tokens bigint[], in_nonces text[], in_owners text[]
-) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean)
+) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
+                 log_length bigint)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -57,7 +59,7 @@ BEGIN
     LOOP
         place := r.place;
         answer := NULL; number := NULL; opens := NULL; failures := NULL; blocked := NULL;
-        SELECT token, nonce, committed, forgotten INTO k FROM jobkit.keys
+        SELECT token, nonce, committed, forgotten, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
         SELECT digest, key, sequence, state, token, nonce, opens, failures INTO j FROM jobkit.jobs WHERE id = r.id;
@@ -74,9 +76,11 @@ BEGIN
         IF has_key THEN
             mark := k.token;
             done := k.committed;
+            log_length := k.log_length;
         ELSE
             SELECT floor INTO mark FROM jobkit.retention;
             done := 0;
+            log_length := 0;
         END IF;
         IF NOT has_key OR r.token <> k.token OR r.nonce <> k.nonce THEN
             IF r.token <= mark THEN

@@ -1,7 +1,7 @@
 -- Sets the mark of a job's key and tells what to do with the job. That a job has ended is told to anybody; all else is
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, token, nonce, owner, and the digest of the job without a key, or ''. Answers
--- {'opened', opens, failures}, {'ended'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
+-- {'opened', opens, failures, log length}, {'ended'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'keyless'}: the job is known without a key, and that digest is needed.
 
 -- The job's sequence is not the key's next: it is waited for, was given up, or is over.
@@ -34,7 +34,7 @@ local function start(a, key, job, token, nonce, owner)
       save_key(key, 'submitted', whole(math.max(key.submitted, tonumber(job.sequence))))
     end
   elseif job.token == token and job.nonce == nonce and job.state == 'running' then
-    return {'opened', job.opens, job.failures}
+    return {'opened', job.opens, job.failures, whole(key.entries)}
   end
   if not job.key then
     job.key = a[3]
@@ -45,7 +45,7 @@ local function start(a, key, job, token, nonce, owner)
     call('HSET', job_at(job.id), 'started_at', MOMENT)
   end
   move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
-  return {'opened', job.opens + 1, job.failures}
+  return {'opened', job.opens + 1, job.failures, whole(key.entries)}
 end
 
 local function run(a)
