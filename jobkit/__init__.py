@@ -4,6 +4,18 @@ from jobkit.context import Context
 from jobkit.errors import JobkitError, Reject, Retry
 from jobkit.payload import Payload, Result
 from jobkit.processor import Processor, processor
+from jobkit.projection import Projection
 from jobkit.retry import RetryPolicy
 
-__all__ = ["Context", "JobkitError", "Payload", "Processor", "Reject", "Result", "Retry", "RetryPolicy", "processor"]
+__all__ = [
+    "Context",
+    "JobkitError",
+    "Payload",
+    "Processor",
+    "Projection",
+    "Reject",
+    "Result",
+    "Retry",
+    "RetryPolicy",
+    "processor",
+]

@@ -17,6 +17,7 @@ from jobkit.ids import new_job_id
 from jobkit.payload import Payload
 from jobkit.ports.store import NewJob
 from jobkit.processor import Processor, checked_key
+from jobkit.projection import Projection
 from jobkit.settings import settings_problems
 
 ENTRY_POINT_GROUP = "jobkit.processors"
@@ -65,6 +66,10 @@ class Registry:
                 f"no processor for job type {type!r} is loaded (loaded: {known}){hint}; "
                 "install its package or name its module in JOBKIT_PLUGINS"
             ) from None
+
+    def projections(self) -> Mapping[str, Sequence[Projection[Any]]]:
+        """Return the projections of the processors that have any, by type."""
+        return {name: one.projections for name, one in sorted(self.processors.items()) if one.projections}
 
     def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
         """Return the settings of the processors of `types` (default: all), validated from the environment.

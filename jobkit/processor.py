@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from jobkit.context import Context
 from jobkit.errors import ConfigurationError, PayloadInvalid
 from jobkit.payload import Payload
+from jobkit.projection import Projection
 from jobkit.retry import RetryPolicy
 
 P = TypeVar("P", bound=Payload)
@@ -33,7 +34,8 @@ class Processor(Generic[P, R]):
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in.
     `settings` is validated when a worker starts. `check` returns what is wrong with this machine, a sentence
-    each, and is asked by `jobkit doctor` and when a worker starts.
+    each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the key's log, in the same
+    commit.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Processor(Generic[P, R]):
     retry: RetryPolicy
     settings: type[BaseSettings] | None
     check: Check | None
+    projections: tuple[Projection[Any], ...]
     _result: TypeAdapter[Any]
 
     async def __call__(self, job: P, ctx: Context) -> R:
@@ -106,6 +109,7 @@ def processor(
     retry: RetryPolicy | None = None,
     settings: type[BaseSettings] | None = None,
     check: Check | None = None,
+    projections: Sequence[Projection[Any]] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -118,6 +122,8 @@ def processor(
         )
     if type == "leader":
         raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
+    if len({projection.name for projection in projections}) < len(projections):
+        raise ConfigurationError(f"job type {type!r}: two of its projections have one name")
     if timeout <= timedelta(0):
         raise ConfigurationError(f"job type {type!r}: timeout must be positive")
 
@@ -140,6 +146,7 @@ def processor(
             retry=retry or RetryPolicy(),
             settings=settings,
             check=check,
+            projections=tuple(projections),
             _result=results,
         )
 

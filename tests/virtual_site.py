@@ -171,7 +171,7 @@ class Site:
             return await self.queued() == 0 and await self.shelved() == 0
 
         await self.until(nothing_left, within)
-        assert list((await verify(self.planes)).findings) == []
+        assert list((await verify(self.planes, self.registry.projections())).findings) == []
 
 
 class _NoBlobs:

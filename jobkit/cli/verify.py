@@ -16,12 +16,13 @@ def verify(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Read keys, logs and files, and report what contradicts the guarantees; exit 1 where something does."""
+    """Read keys, logs, projections and files, and report what contradicts the guarantees; exit 1 if anything does."""
     from jobkit.cli.session import Session
     from jobkit.verify import verify as read_everything
 
     session = Session.begin(context, env_file, as_json=as_json)
-    verdict = session.call(read_everything, limit=seconds)
+    projections = session.registry().projections()
+    verdict = session.call(lambda planes: read_everything(planes, projections), limit=seconds)
     if as_json:
         session.out.document(asdict(verdict))
     else:

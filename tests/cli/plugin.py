@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import anyio
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobkit import Context, Payload, Reject, processor
+from jobkit import Context, Payload, Projection, Reject, processor
 
 
 class Note(Payload):
@@ -51,3 +52,31 @@ async def chapter(job: Note, ctx: Context) -> str:
 async def refusal(job: Note, ctx: Context) -> None:
     """Never succeed."""
     raise Reject(f"nobody may speak about {job.about}")
+
+
+class Said(BaseModel):
+    """Something was said."""
+
+    text: str
+
+
+class Talk(BaseModel):
+    """All that was said about a subject."""
+
+    words: int = 0
+
+
+talk = Projection("talk", Talk)
+
+
+@talk.on("Said")
+def said(now: Talk, event: Said) -> Talk:
+    """Count words."""
+    return Talk(words=now.words + len(event.text.split()))
+
+
+@processor("speech", key=lambda job: job.about, ordered=True, projections=[talk])
+async def speech(job: Note, ctx: Context) -> int:
+    """Say something, for the log."""
+    ctx.append("Said", Said(text=job.text))
+    return (await ctx.state(talk)).words

@@ -19,7 +19,9 @@ from jobkit.context import Context, FollowUps, JobInfo
 from jobkit.envelope import Envelope
 from jobkit.fence import Fence
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
+from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
+from jobkit.standings import Standings
 from workers.transcode import Transcode, TranscodeResult, transcode
 from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.settings import TranscodeSettings
@@ -119,6 +121,7 @@ class Desk:
             log=structlog.get_logger(),
             settings={TranscodeSettings: TranscodeSettings(**self.settings)},
             follow_ups=cast(FollowUps, None),
+            standings=Standings(cast(Store, self.store), cast(Inspection, None), "transcode", "v1", 0, ()),
             resources=resources,
         )
 

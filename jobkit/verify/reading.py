@@ -1,31 +1,26 @@
 """`jobkit verify`: an independent reading of what was committed, on a live system.
 
-It reads keys, jobs, logs and blobs through the same ports as everybody, and compares them with each other;
-it changes nothing. What is still moving (a job that is queued or runs) is no finding.
+It reads keys, jobs, logs, projections and blobs through the same ports as everybody, and compares them with each
+other; it changes nothing. What is still moving (a job that is queued or runs) is no finding.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import KeyRecord
 from jobkit.ports.planes import Planes
+from jobkit.projection import Projection
+from jobkit.verify.finding import Finding
+from jobkit.verify.projections import ProjectionCheck, begin_checks
 
 _PAGE = 1_000
 # An outbox entry older than this, in seconds, should have been published by any worker's relay.
 _OUTBOX_STALE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that must not be. `invariant` is its name in the design; `where` names the key or job."""
-
-    invariant: str
-    where: str
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +33,11 @@ class Verdict:
     findings: Sequence[Finding]
 
 
-async def verify(planes: Planes) -> Verdict:
-    """Read everything and return the verdict. Raises `Unavailable`."""
+async def verify(planes: Planes, projections: Mapping[str, Sequence[Projection[Any]]] | None = None) -> Verdict:
+    """Read everything and return the verdict; `projections` are those to compare with the logs, by job type.
+
+    Raises `Unavailable`.
+    """
     keys = entries = blobs = 0
     findings: list[Finding] = []
     async for key in _all_keys(planes):
@@ -47,7 +45,8 @@ async def verify(planes: Planes) -> Verdict:
         entries += key.log_length
         blobs += len(key.manifest)
         findings += _sequences(key)
-        findings += await _log(planes, key)
+        checks = await begin_checks(planes.store, key, (projections or {}).get(key.type, ()))
+        findings += await _log(planes, key, checks)
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
     findings += await _outbox(planes)
     return Verdict(keys, entries, blobs, findings)
@@ -68,14 +67,19 @@ def _sequences(key: KeyRecord) -> list[Finding]:
     return []
 
 
-async def _log(planes: Planes, key: KeyRecord) -> list[Finding]:
-    """Check one key's log: no hole, tokens never fall, no sequence or job twice, none above the mark."""
+async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]) -> list[Finding]:
+    """Check one key's log: no hole, tokens never fall, no sequence or job twice, none above the mark.
+
+    What it adds up to is left to `checks`, which are shown every entry.
+    """
     where = f"{key.type}/{key.key}"
     findings = []
     position = token = sequence = 0
     current: str | None = None
     ended: set[str] = set()
     while page := await planes.inspection.log(key.type, key.key, after=position, limit=_PAGE):
+        for check in checks:
+            check.take(page)
         for entry in page:
             if entry.position != position + 1:
                 findings.append(Finding("nothing-lost", where, f"the log jumps from {position} to {entry.position}"))
@@ -98,7 +102,7 @@ async def _log(planes: Planes, key: KeyRecord) -> list[Finding]:
         findings.append(Finding("nothing-lost", where, f"the log has {position} of {key.log_length} entries"))
     if token > key.token and token > await _mark(planes, key):
         findings.append(Finding("fencing", where, f"the mark is {key.token}, but token {token} wrote to the log"))
-    return findings
+    return findings + [found for check in checks for found in check.findings()]
 
 
 async def _mark(planes: Planes, key: KeyRecord) -> int:
