@@ -86,31 +86,14 @@ async def _rebuild(
     from_start: bool,
     wait: float,
 ) -> list[Rebuilt]:
-    import random
-
-    import anyio
-
-    from jobkit.ids import new_owner
-    from jobkit.leases import Keeper, LeaseTerms
+    from jobkit.cli.keeping import keeping
     from jobkit.rebuild import Rebuilder
-    from jobkit.telemetry import Telemetry
 
-    settings = session.settings
-    keeper = Keeper(
-        planes.coordinator,
-        owner=new_owner(),
-        terms=LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift),
-        clock=session.clock,
-        entropy=random.Random(),  # noqa: S311  (jitter, not secrets)
-        telemetry=Telemetry(),
-    )
-    rebuilder = Rebuilder(planes, keeper, session.clock, from_start=from_start, patience=wait)
     found: list[Rebuilt] = []
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+    async with keeping(planes, session) as keeper:
+        rebuilder = Rebuilder(planes, keeper, session.clock, from_start=from_start, patience=wait)
         for type, projections in wanted.items():
             found += [one async for one in rebuilder.run(type, projections, key=key, write=not check)]
-        tasks.cancel_scope.cancel()
     return found
 
 

@@ -1,14 +1,43 @@
-"""What a reading finds wrong."""
+"""What a reading finds wrong, and what may be done about it without a person's judgement."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """A repair that cannot make anything worse, whatever runs meanwhile."""
+
+    REBUILD = "rebuild"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One repair: of the projection `name` of a key, or of the outbox as a whole."""
+
+    action: Action
+    type: str = ""
+    key: str = ""
+    name: str = ""
+
+    @property
+    def what(self) -> str:
+        """What it does, as a plan says it."""
+        if self.action is Action.PUBLISH:
+            return "publish what is left in the outbox"
+        return f"make projection {self.name!r} of {self.type}/{self.key} anew from its log"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be. `invariant` is its name in the design; `where` names the key or job."""
+    """Something that must not be. `invariant` is its name in the design; `where` names the key or job.
+
+    Without a `repair` it is for a person to decide: docs/operating.md says what to look at.
+    """
 
     invariant: str
     where: str
     problem: str
+    repair: Repair | None = None

@@ -12,7 +12,7 @@ from jobkit.errors import ProjectionFailed
 from jobkit.ports.inspection import KeyRecord, LoggedEntry
 from jobkit.ports.store import Store
 from jobkit.projection import Projection, Standing
-from jobkit.verify.finding import Finding
+from jobkit.verify.finding import Action, Finding, Repair
 
 INVARIANT = "projection"
 
@@ -56,7 +56,10 @@ class ProjectionCheck:
         ahead = [] if self._problem else [f"{name} is of log position {kept.position}" for name, kept in self._waiting]
         where = f"{self._key.type}/{self._key.key}"
         problems = [f"{problem}, which the log does not reach" for problem in ahead] + self._problems
-        return [Finding(INVARIANT, where, f"projection {self._projection.name!r}: {problem}") for problem in problems]
+        # A handler that does not take its log has to be mended first.
+        repair = None if self._problem else Repair(Action.REBUILD, self._key.type, self._key.key, self._projection.name)
+        name = self._projection.name
+        return [Finding(INVARIANT, where, f"projection {name!r}: {problem}", repair) for problem in problems]
 
     def _compare(self) -> None:
         position = self._standing.position

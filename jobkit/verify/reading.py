@@ -11,29 +11,34 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobkit.clock import Clock, SystemClock
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import KeyRecord
 from jobkit.ports.planes import Planes
 from jobkit.projection import Projection
 from jobkit.verify.finding import Finding
 from jobkit.verify.projections import ProjectionCheck, begin_checks
+from jobkit.verify.queues import check_outbox, check_queues
 
 _PAGE = 1_000
-# An outbox entry older than this, in seconds, should have been published by any worker's relay.
-_OUTBOX_STALE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was read and what was found wrong."""
+    """What was read and what was found wrong; `unread` says what could not be read, and why."""
 
     keys: int
     entries: int
     blobs: int
     findings: Sequence[Finding]
+    unread: Sequence[str] = ()
 
 
-async def verify(planes: Planes, projections: Mapping[str, Sequence[Projection[Any]]] | None = None) -> Verdict:
+async def verify(
+    planes: Planes,
+    projections: Mapping[str, Sequence[Projection[Any]]] | None = None,
+    clock: Clock | None = None,
+) -> Verdict:
     """Read everything and return the verdict; `projections` are those to compare with the logs, by job type.
 
     Raises `Unavailable`.
@@ -48,8 +53,9 @@ async def verify(planes: Planes, projections: Mapping[str, Sequence[Projection[A
         checks = await begin_checks(planes.store, key, (projections or {}).get(key.type, ()))
         findings += await _log(planes, key, checks)
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
-    findings += await _outbox(planes)
-    return Verdict(keys, entries, blobs, findings)
+    findings += await check_outbox(planes)
+    lost, unread = await check_queues(planes, clock or SystemClock())
+    return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
 
 
 async def _all_keys(planes: Planes) -> AsyncIterator[KeyRecord]:
@@ -128,9 +134,3 @@ async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Finding]:
         problem = f"file {blob.name} at {blob.location} was altered: {size} bytes, expected {blob.size}"
         return [Finding("nothing-lost", where, problem)]
     return []
-
-
-async def _outbox(planes: Planes) -> list[Finding]:
-    left = await planes.store.outbox(older_than=_OUTBOX_STALE_SECONDS, limit=_PAGE)
-    problem = f"accepted more than {_OUTBOX_STALE_SECONDS:g} s ago and not published: is no worker running?"
-    return [Finding("nothing-lost", f"job {entry.envelope.id}", problem) for entry in left]

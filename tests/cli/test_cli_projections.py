@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from jobkit.fence import Fence
 from jobkit.ports.planes import Planes
 from jobkit.projection import Standing
@@ -84,3 +86,39 @@ def test_rebuild_without_such_a_projection_names_those_there_are(shell: Shell, w
         result = shell("rebuild", *arguments)
         assert result.exit_code == 2
         assert "speech:talk" in result.stderr
+
+
+def test_verify_repairs_what_is_safe_once_it_was_said_to(shell: Shell, world: World) -> None:
+    spoken(world, "tea")
+    spoiled(world, "tea", wrong())
+    refused = shell("verify", "--repair")
+    assert refused.exit_code == 2
+    assert "plan: make projection 'talk' of speech/tea anew from its log" in refused.stderr
+    assert "say --yes to do it" in refused.stderr
+    assert shell("verify").exit_code == 1
+    result = shell("verify", "--repair", "--yes")
+    assert result.exit_code == 0
+    assert "made anew" in result.stderr
+    assert result.stdout.endswith("nothing wrong\n")
+    assert json.loads(shell("state", "speech", "tea", "--json").stdout)["projections"]["talk"]["state"] == {"words": 5}
+
+
+def test_verify_has_nothing_to_repair_where_nothing_is_wrong(shell: Shell, world: World) -> None:
+    spoken(world, "tea")
+    result = shell("verify", "--repair")
+    assert (result.exit_code, "plan" in result.stderr) == (0, False)
+
+
+def test_verify_publishes_what_was_left_in_the_outbox(
+    shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.accepted("note", {"about": "tea"}, id="left")
+    monkeypatch.setattr("jobkit.verify.queues.OUTBOX_STALE_SECONDS", 0.0)
+    monkeypatch.setattr("jobkit.verify.repair.OUTBOX_STALE_SECONDS", 0.0)
+    assert "job left" in shell("verify").stdout
+    result = shell("verify", "--repair", "--yes", "--json")
+    assert result.exit_code == 0
+    assert "published 1 jobs" in result.stderr
+    assert json.loads(result.stdout)["findings"] == []
+    world.worked_off("note")
+    assert json.loads(shell("status", "left", "--json").stdout)["state"] == "committed"

@@ -9,12 +9,16 @@ from typing import Any, cast
 import pytest
 
 from jobkit import Context, processor
+from jobkit.fence import Receipt
+from jobkit.partition import Partition, partition_of
 from jobkit.ports.blobs import BlobRef
-from jobkit.ports.inspection import KeyRecord, LoggedEntry
+from jobkit.ports.broker import QueueDepth
+from jobkit.ports.inspection import KeyRecord, LoggedEntry, StoreCounts
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
-from jobkit.verify import Finding, verify
-from tests.steps import Step, step
+from jobkit.verify import Action, Finding, Repair, verify
+from tests.faults.doubles import Faults, faulty_planes
+from tests.steps import Step, loose, step
 from tests.virtual_site import in_virtual_time, open_site
 
 BLOB = BlobRef("a.txt", "t/k/1-n/a.txt", 5, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
@@ -60,6 +64,12 @@ class _Records:
 
     async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
         return self._outbox
+
+    async def counts(self) -> StoreCounts:
+        return StoreCounts({}, 0, 0, 0, 0, 0)
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        return []
 
 
 async def _findings(**records: Any) -> list[Finding]:
@@ -123,6 +133,51 @@ async def test_a_job_that_nobody_publishes_is_found_after_a_minute() -> None:
         await site.clock.sleep(61)
         (finding,) = (await verify(site.planes)).findings
         assert (finding.invariant, finding.where) == ("nothing-lost", "job stuck")
+        assert finding.repair == Repair(Action.PUBLISH)
+
+
+@in_virtual_time
+async def test_jobs_whose_messages_are_gone_are_counted_and_those_that_are_on_their_way_are_not() -> None:
+    async with open_site(step, loose, relay_grace=1.0) as site:
+        await site.client.submit_many([site.client.job("step", Step(number=number)) for number in range(5)])
+        await site.planes.store.submit([site.client.job("step", Step(number=9))])
+        assert (await verify(site.planes, clock=site.clock)).findings == []
+        lost = Partition("step", partition_of("k", site.settings.partitions))
+        async with site.planes.broker.consume(lost, "thief") as consumer:
+            for delivery in await consumer.receive(2):
+                await consumer.ack(delivery, Receipt(str(delivery.tag), "stolen"))
+        (finding,) = (await verify(site.planes, clock=site.clock)).findings
+        assert (finding.invariant, finding.where, finding.repair) == ("nothing-lost", "queues", None)
+        assert finding.problem.startswith("2 jobs are queued or running")
+
+
+@in_virtual_time
+async def test_a_live_system_under_load_has_no_findings_at_any_moment() -> None:
+    @processor("slow", key=lambda job: job.on, ordered=True)
+    async def slow(job: Step, ctx: Context) -> None:
+        ctx.append("step", job)
+        await ctx.clock.sleep(0.3)
+
+    async with open_site(slow, delivery_hold=1.0, concurrency=4) as site:
+        site.start("a")
+        site.start("b")
+        for number in range(40):
+            await site.client.submit("slow", Step(on=f"k{number % 7}", number=number))
+            assert (await verify(site.planes, clock=site.clock)).findings == []
+        await site.at_rest()
+
+
+@in_virtual_time
+async def test_queues_that_cannot_be_read_are_said_so_and_the_rest_is_read() -> None:
+    async with open_site(step) as site:
+        await site.client.submit("step", Step())
+        faults = Faults(site.clock)
+        seen = faulty_planes(site.planes, faults)
+        faults.cut_off()
+        planes = replace(site.planes, broker=seen.broker)
+        verdict = await verify(planes, clock=site.clock)
+        assert (verdict.keys, list(verdict.findings)) == (1, [])
+        assert "broker" in verdict.unread[0]
 
 
 @in_virtual_time
