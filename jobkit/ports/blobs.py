@@ -34,6 +34,26 @@ class BlobSpace:
     fence: Fence
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that there is, committed or not: where it lies and its size in bytes."""
+
+    location: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a broken-off write left, or one that still goes on: no object, but it takes up `size` bytes.
+
+    `location` is where it was bound for; None: it is of no object, and its writer is dead. `handle` is the backend's.
+    """
+
+    location: str | None
+    handle: str
+    size: int
+
+
 class Blobs(Protocol):
     """A place for objects. Methods raise `Unavailable`, and `ConfigurationError` for what a person must mend."""
 
@@ -53,12 +73,20 @@ class Blobs(Protocol):
         """Yield the object's bytes in chunks. Raises `FileNotFoundError`."""
         ...
 
-    def locations(self) -> AsyncIterator[str]:
-        """Yield the location of every object there is, committed or not, in no order."""
+    def objects(self) -> AsyncIterator[StoredObject]:
+        """Yield every object there is, committed or not, those of a key side by side. Others' files are yielded too."""
         ...
 
     async def delete(self, locations: Sequence[str]) -> None:
         """Remove objects; those that are gone already count as removed."""
+        ...
+
+    def leftovers(self) -> AsyncIterator[Leftover]:
+        """Yield what broken-off writes left, and writes that are under way; only its location tells which it is."""
+        ...
+
+    async def discard(self, leftovers: Sequence[Leftover]) -> None:
+        """Remove leftovers; those that are gone already count as removed. A write that is under way is broken off."""
         ...
 
     async def aclose(self) -> None:

@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 
 from jobkit.backends.directory.blobs import DirectoryBlobs
-from jobkit.backends.directory.naming import quoted
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.fence import Fence
 from jobkit.ports.blobs import BlobSpace
+from jobkit.ports.locations import quoted
 from tests.backends.children import ROOT, TIMEOUT_SECONDS, environment, python, run
 
 SPACE = BlobSpace("t", "k", Fence(5, "n", "me"))
 
 
 async def objects(blobs: DirectoryBlobs) -> dict[str, bytes]:
-    return {location: b"".join([chunk async for chunk in blobs.read(location)]) async for location in blobs.locations()}
+    return {
+        stored.location: b"".join([chunk async for chunk in blobs.read(stored.location)])
+        async for stored in blobs.objects()
+    }
 
 
 def crashed(directory: Path) -> list[Path]:

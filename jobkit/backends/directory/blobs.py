@@ -21,10 +21,11 @@ from urllib.parse import unquote
 import anyio
 from anyio import to_thread
 
-from jobkit.backends.directory.naming import SCRATCH, location_of, path_of
+from jobkit.backends.directory.naming import SCRATCH, path_of
 from jobkit.backends.directory.scratch import Scratch
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.ports.blobs import BlobRef, BlobSpace
+from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
+from jobkit.ports.locations import location_of
 
 _CHUNK_BYTES = 1024 * 1024
 # How often to make an object's directories again when a sweeper removes them, being empty, at the same moment.
@@ -75,17 +76,27 @@ class DirectoryBlobs:
         finally:
             file.close()
 
-    async def locations(self) -> AsyncIterator[str]:
+    async def objects(self) -> AsyncIterator[StoredObject]:
         waiting = [self._root]
         while waiting:
             directory = waiting.pop()
             files, directories = await to_thread.run_sync(self._list, directory)
             waiting += directories
-            for path in files:
-                yield path.relative_to(self._root).as_posix()
+            for path, size in files:
+                yield StoredObject(path.relative_to(self._root).as_posix(), size)
 
     async def delete(self, locations: Sequence[str]) -> None:
         await to_thread.run_sync(self._delete, locations)
+
+    async def leftovers(self) -> AsyncIterator[Leftover]:
+        with self._translated():
+            abandoned = await to_thread.run_sync(self._scratch.abandoned)
+        for name, size in abandoned:
+            yield Leftover(None, name, size)
+
+    async def discard(self, leftovers: Sequence[Leftover]) -> None:
+        with self._translated():
+            await to_thread.run_sync(self._scratch.sweep, frozenset(leftover.handle for leftover in leftovers))
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -172,7 +183,7 @@ class DirectoryBlobs:
         with self._translated():
             return file.read(_CHUNK_BYTES)
 
-    def _list(self, directory: Path) -> tuple[list[Path], list[Path]]:
+    def _list(self, directory: Path) -> tuple[list[tuple[Path, int]], list[Path]]:
         files, directories = [], []
         with self._translated():
             try:
@@ -181,7 +192,7 @@ class DirectoryBlobs:
                         if entry.is_dir(follow_symlinks=False):
                             directories.append(Path(entry.path))
                         elif entry.is_file(follow_symlinks=False):
-                            files.append(Path(entry.path))
+                            files.extend(_sized(entry))
             except FileNotFoundError:
                 # Somebody removed it, being empty, since it was listed.
                 if directory == self._root:
@@ -240,6 +251,14 @@ def _sync_and_digest(path: Path) -> tuple[str, int]:
         # Objects never change; this keeps a slip of some other program from changing one.
         os.fchmod(file.fileno(), 0o444)
         return digest, file.tell()
+
+
+def _sized(entry: os.DirEntry[str]) -> list[tuple[Path, int]]:
+    """Return a file with its size in bytes; nothing where it is gone meanwhile."""
+    try:
+        return [(Path(entry.path), entry.stat(follow_symlinks=False).st_size)]
+    except FileNotFoundError:
+        return []
 
 
 def _sync_directory(directory: Path) -> None:

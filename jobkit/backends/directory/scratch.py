@@ -10,6 +10,8 @@ import fcntl
 import os
 import secrets
 import shutil
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LOCK_SUFFIX = ".lock"
@@ -27,7 +29,7 @@ class Scratch:
         """Return this process's directory. Raises `OSError`."""
         if self._directory is None:
             self._base.mkdir(exist_ok=True)
-            self._sweep()
+            self.sweep()
             self._directory = self._claim()
         return self._directory
 
@@ -58,22 +60,53 @@ class Scratch:
             # A sweeper took the new lock for an abandoned one before it was held.
             os.close(lock)
 
-    def _sweep(self) -> None:
-        """Remove the directories whose owners are gone."""
-        for path in self._base.glob(f"*{_LOCK_SUFFIX}"):
-            try:
-                lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            else:
-                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                path.unlink(missing_ok=True)
-            finally:
-                os.close(lock)
+    def sweep(self, names: Set[str] | None = None) -> None:
+        """Remove the directories whose owners are gone: all of them, or those with these names. Raises `OSError`."""
+        for directory in self._locks():
+            if names is None or directory.name in names:
+                with _lock_of_nobody(directory) as abandoned:
+                    if abandoned:
+                        shutil.rmtree(directory, ignore_errors=True)
+                        _lock_path(directory).unlink(missing_ok=True)
+
+    def abandoned(self) -> list[tuple[str, int]]:
+        """Return the directories whose owners are gone, by name, with the bytes in them. Raises `OSError`."""
+        found = []
+        for directory in self._locks():
+            with _lock_of_nobody(directory) as abandoned:
+                if abandoned:
+                    found.append((directory.name, _bytes_in(directory)))
+        return found
+
+    def _locks(self) -> list[Path]:
+        return [path.with_suffix("") for path in self._base.glob(f"*{_LOCK_SUFFIX}")]
+
+
+@contextmanager
+def _lock_of_nobody(directory: Path) -> Iterator[bool]:
+    """Hold the lock of a directory for the block, and tell whether that could be: then its owner is gone."""
+    try:
+        lock = os.open(_lock_path(directory), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _bytes_in(directory: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+    return total
 
 
 def _lock_path(directory: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -47,7 +48,7 @@ async def content(blobs: Blobs, location: str) -> bytes:
 
 
 async def locations(blobs: Blobs) -> list[str]:
-    return sorted([location async for location in blobs.locations()])
+    return sorted([stored.location async for stored in blobs.objects()])
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_001])
@@ -193,10 +194,30 @@ async def test_storing_beside_objects_that_are_being_deleted_works(blobs_harness
         assert await locations(writer) == sorted(location for number, location in enumerate(written) if number % 2 == 0)
 
 
+async def test_objects_are_listed_with_their_sizes_and_those_of_a_key_side_by_side(blobs: Blobs) -> None:
+    for number in range(3):
+        for key in ("k", "k1", "j"):
+            space = BlobSpace("t", key, Fence(number, "n", ""))
+            await stored(blobs, "a/b", b"x" * number, space)
+            await stored(blobs, "c", b"x" * number, space)
+    found = [stored async for stored in blobs.objects()]
+    keys = [location.location.split("/")[1] for location in found]
+    assert [key for key, _ in itertools.groupby(keys)] == list(dict.fromkeys(keys))
+    assert sorted(entry.size for entry in found) == sorted(list(range(3)) * 6)
+
+
+async def test_nothing_is_left_over_of_writes_that_ended_well(blobs: Blobs) -> None:
+    await stored(blobs, "a")
+    async with blobs.scratch(SPACE):
+        assert [leftover async for leftover in blobs.leftovers()] == []
+    await blobs.discard([])
+    assert len(await locations(blobs)) == 1
+
+
 async def test_listing_goes_on_while_objects_disappear(blobs: Blobs) -> None:
     refs = [await stored(blobs, "x", space=BlobSpace("t", f"k{number}", SPACE.fence)) for number in range(20)]
     seen = 0
-    async for _ in blobs.locations():
+    async for _ in blobs.objects():
         seen += 1
         if seen == 1:
             await blobs.delete([ref.location for ref in refs])
