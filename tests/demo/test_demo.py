@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from jobkit.partition import partition_of
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.settings import Settings
 from workers.transcode.demo import run
+from workers.transcode.demo.backends import Backends, backends_of
 from workers.transcode.demo.clips import CLIPS, LONG
 from workers.transcode.demo.jobs import JobView, Kill, is_victim, job_views, pid_of, problems_of, table_of
 from workers.transcode.demo.processes import (
@@ -33,9 +35,11 @@ from workers.transcode.demo.processes import (
     end_those_left,
     ffmpegs_within,
 )
+from workers.transcode.demo.screen import Screen
 from workers.transcode.settings import TranscodeSettings
 
 _ROOT = Path(__file__).parents[2]
+_SERVERS = _ROOT / "configs/local-servers.env"
 _SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 
@@ -164,15 +168,26 @@ def test_a_command_that_fails_ends_the_demo_with_what_it_said(tmp_path: Path) ->
     settings = tmp_path / "demo.env"
     settings.write_text("JOBKIT_STORE_URL=nowhere:\n")
     with pytest.raises(DemoFailed, match=r"jobkit jobs ended with exit code 2(.|\n)*JOBKIT_STORE_URL"):
-        Jobkit(settings).run("jobs")
+        Jobkit([settings]).run("jobs")
 
 
 def test_the_demo_says_where_to_run_it(tmp_path: Path) -> None:
     with pytest.raises(DemoFailed, match="project's folder"):
-        Jobkit(tmp_path / "demo.env")
+        Jobkit([tmp_path / "demo.env"])
+
+
+def test_a_command_is_shown_as_a_user_would_type_it() -> None:
+    jobkit = Jobkit([_ROOT / run.ENV_FILE, _SERVERS])
+    assert jobkit.typed("verify") == f"jobkit --env-file {_ROOT / run.ENV_FILE} --env-file {_SERVERS} verify"
 
 
 # ---- its settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("JOBKIT_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -187,9 +202,90 @@ def test_the_demos_settings_are_valid_and_say_what_the_demo_counts_on() -> None:
     settings = Settings()
     TranscodeSettings()
     assert settings.partitions == run.PARTITIONS
-    assert settings.drain_seconds < run.EXIT_SECONDS
     for url in (settings.broker_url, settings.coordinator_url, settings.store_url, settings.blobs_url):
         assert f":{'///' if 'sqlite' in url.get_secret_value() else ''}{run.OUT}/" in url.get_secret_value()
+
+
+# ---- what it runs on ---------------------------------------------------------------------------------------------
+
+
+def _backends(*env_files: Path) -> Backends:
+    return backends_of(Jobkit(env_files).run("config", "show", "--json"))
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_by_itself_the_demo_runs_on_one_file_and_one_directory() -> None:
+    found = _backends(_ROOT / run.ENV_FILE)
+    assert found.lines() == ["broker, coordinator, store: sqlite:///demo-out/jobkit.db", "blobs: file:demo-out/blobs"]
+    assert (found.partitions, found.blobs_directory) == (run.PARTITIONS, Path("demo-out/blobs"))
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_a_second_file_says_on_what_else_and_passwords_are_not_shown() -> None:
+    found = _backends(_ROOT / run.ENV_FILE, _SERVERS)
+    assert [line.partition("://")[0] for line in found.lines()] == [
+        "broker: amqp",
+        "coordinator: redis",
+        "store: postgresql",
+        "blobs: s3",
+    ]
+    assert (found.partitions, found.blobs_directory) == (run.PARTITIONS, None)
+    assert "guest:guest" not in " ".join(found.lines())
+
+
+@pytest.mark.parametrize(("url", "place"), [("file:a/b", "a/b"), ("file:///a/b", "/a/b")])
+def test_a_directory_of_files_is_found_in_its_url(url: str, place: str) -> None:
+    urls = {"broker": "", "coordinator": "", "store": "", "blobs": url}
+    assert Backends(urls, 6, 30.0).blobs_directory == Path(place)
+
+
+class _Answers(Jobkit):
+    """A `jobkit` that says what it is told to say."""
+
+    def __init__(self, verify: tuple[int, str], jobs: str = "[]") -> None:
+        super().__init__([])
+        self._verify, self._jobs = verify, jobs
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code, said = self._verify if arguments[0] == "verify" else (0, self._jobs)
+        return subprocess.CompletedProcess(arguments, code, said, "")
+
+
+def _jobs(state: JobState) -> str:
+    record = JobRecord(
+        id="a",
+        type="transcode",
+        key=LONG.name,
+        sequence=None,
+        state=state,
+        owner=None,
+        token=None,
+        opens=0,
+        failures=(),
+        progress=0.0,
+        message="",
+        result=None,
+        submitted_at=0.0,
+        started_at=None,
+        finished_at=None,
+    )
+    return json.dumps([job_json(record)])
+
+
+def test_what_an_earlier_run_committed_is_counted_and_in_nobodys_way() -> None:
+    jobkit = _Answers((0, '{"entries": 6}'), _jobs(JobState.COMMITTED))
+    assert run.Demo(Screen(), jobkit).entries_at_rest() == 6
+
+
+def test_a_job_that_an_earlier_run_left_is_named_with_what_to_do() -> None:
+    jobkit = _Answers((0, '{"entries": 5}'), _jobs(JobState.QUEUED))
+    with pytest.raises(DemoFailed, match=rf"not done: {LONG.name}(.|\n)*jobkit worker transcode"):
+        run.Demo(Screen(), jobkit).entries_at_rest()
+
+
+def test_backends_that_are_not_sound_are_not_used() -> None:
+    with pytest.raises(DemoFailed, match="not begun, `jobkit verify` fails"):
+        run.Demo(Screen(), _Answers((1, "{}"))).entries_at_rest()
 
 
 def test_each_video_lies_in_a_partition_of_its_own() -> None:
@@ -269,6 +365,7 @@ def test_an_ffmpeg_that_still_works_in_the_demos_folder_is_found(tmp_path: Path)
             while not ffmpegs_within(tmp_path / "out") and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert [found.pid for found in ffmpegs_within(tmp_path / "out")] == [process.pid]
+            assert len(ffmpegs_within(tmp_path / "other", tmp_path / "out")) == 1
             assert ffmpegs_within(tmp_path / "other") == []
         finally:
             process.kill()

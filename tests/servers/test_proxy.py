@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -163,3 +165,18 @@ async def test_a_server_that_is_not_there_ends_the_connection() -> None:
     async with Proxy(port) as proxy, dial(proxy) as (reader, _):
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(1)
+
+
+async def test_the_end_of_a_stream_to_a_server_that_is_gone_ends_the_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with Proxy(listener.getsockname()[1]) as proxy, dial(proxy) as (reader, writer):
+            server, _ = await asyncio.to_thread(listener.accept)
+            proxy.hold("up")
+            writer.write_eof()
+            assert await silent(reader)
+            # No turn of the loop lies between the two, so nobody has told the proxy.
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.close()
+            proxy.heal()
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(1)

@@ -37,12 +37,18 @@ class PostgresServer:
     """The server: its life. With `durable` it survives a crash with all that it acknowledged."""
 
     def __init__(
-        self, directory: Path, *, durable: bool = True, password: str = _USER, options: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        durable: bool = True,
+        password: str = _USER,
+        options: tuple[str, ...] = (),
+        port: int | None = None,
     ) -> None:
         initdb, postgres, self._is_ready, self._control = require(
             "initdb", "postgres", "pg_isready", "pg_ctl", beside=installed_programs()
         )
-        self.port = free_port()
+        self.port = port or free_port()
         self.data = directory / "data"
         self._user = user = _unprivileged()
         directory.chmod(0o755)
@@ -80,6 +86,11 @@ class PostgresServer:
         self._process = ServerProcess(
             [*command, *options], answers=self._answers, log=log, environment={"LC_ALL": "C"}, user=user
         )
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the server's first process is there."""
+        return self._process.running
 
     def start(self) -> None:
         self._process.start()

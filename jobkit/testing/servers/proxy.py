@@ -86,7 +86,11 @@ class _Lane:
     def _arrive(self, target: asyncio.Transport, data: bytes) -> None:
         if not data:
             if target.can_write_eof() and not target.is_closing():
-                target.write_eof()
+                try:
+                    target.write_eof()
+                except OSError:
+                    # It was reset, and the loop has not heard of that yet.
+                    target.abort()
             return
         target.write(data)
         self.carried += len(data)

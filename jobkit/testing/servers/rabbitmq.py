@@ -32,10 +32,10 @@ loopback_users = none
 class RabbitServer:
     """The node: its life, and what its operator can do to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None) -> None:
         *_, epmd, self._erl_call = require("rabbitmq-server", "epmd", "erl_call")
         script = _SCRIPT if Path(_SCRIPT).exists() else require("rabbitmq-server")[0]
-        self.port = free_port()
+        self.port = port or free_port()
         self._node = f"jobkit-{os.getpid()}-{secrets.token_hex(3)}@localhost"
         self._cookie = secrets.token_hex(16)
         self._numbers = itertools.count(1)
@@ -66,6 +66,11 @@ class RabbitServer:
             environment=self._environment,
         )
         self._server = ServerProcess([script], answers=self._greets, log=log, environment=self._environment)
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the node's process is there."""
+        return self._server.running
 
     def url(self, vhost: str = "/", *, port: int | None = None) -> str:
         """Return the node's URL for a virtual host, by way of another port where there is a proxy at it."""

@@ -2,14 +2,16 @@
 
 It is no test of jobkit and uses none of its insides: it runs the `jobkit` command in processes of their own, as a
 user would, and judges by what that prints. Run it from the project's folder: `python -m workers.transcode.demo`.
-All it makes lies in `demo-out/`, which each run starts afresh.
+All it makes lies in `demo-out/`, which each run starts afresh, and in the backends that `--env-file` names.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -21,9 +23,14 @@ from workers.transcode.demo.run import ENV_FILE, Demo
 from workers.transcode.demo.screen import Screen
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return its exit code."""
-    # The environment wins over the demo's file, and a user's own may name a database that is no playground.
+    parser = argparse.ArgumentParser(prog="python -m workers.transcode.demo", description=__doc__)
+    parser.add_argument(
+        "--env-file", type=Path, action="append", default=[], help=f"read after {ENV_FILE}: on which backends to run"
+    )
+    env_files: list[Path] = parser.parse_args(arguments).env_file
+    # The environment wins over all files, and a user's own may name a database that is no playground.
     for name in [name for name in os.environ if name.startswith("JOBKIT_") and name != "JOBKIT_TRANSCODE_FFMPEG"]:
         del os.environ[name]
     # Ctrl-C raises by itself; a demo that is told to end by other means leaves no workers behind, either.
@@ -31,7 +38,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _interrupt)
     screen = Screen()
     try:
-        Demo(screen, Jobkit(ENV_FILE)).run()
+        Demo(screen, Jobkit([ENV_FILE, *env_files])).run()
     except DemoFailed as error:
         screen.console.print(Text(f"\nFAILED: {error}", "bold red"))
         return 1

@@ -28,6 +28,11 @@ class JobView:
     starts: int
     failures: int
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more happens to it by itself."""
+        return self.state in ("committed", "dead", "parked")
+
 
 @dataclass(frozen=True, slots=True)
 class Kill:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,12 +37,18 @@ class WorkerProcess:
 
 
 class Jobkit:
-    """The `jobkit` command with the settings of one file. The environment wins over it, so it must name no others."""
+    """The `jobkit` command with the settings of some files. The environment wins over them, so it must name none."""
 
-    def __init__(self, env_file: Path) -> None:
-        if not env_file.is_file():
-            raise DemoFailed(f"{env_file} is not here: run the demo from the project's folder")
-        self._command = [sys.executable, "-m", "jobkit", "--env-file", str(env_file)]
+    def __init__(self, env_files: Sequence[Path]) -> None:
+        for env_file in env_files:
+            if not env_file.is_file():
+                raise DemoFailed(f"{env_file} is not here: run the demo from the project's folder")
+        self._options = [word for env_file in env_files for word in ("--env-file", str(env_file))]
+        self._command = [sys.executable, "-m", "jobkit", *self._options]
+
+    def typed(self, *arguments: str) -> str:
+        """Return a command as a user would type it."""
+        return " ".join(["jobkit", *self._options, *arguments])
 
     def run(self, *arguments: str) -> str:
         """Run a command and return what it printed. Raises `DemoFailed` where it fails."""
@@ -55,8 +62,8 @@ class Jobkit:
         """Run a command to its end, however it ends."""
         return subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
 
-    def start_worker(self, name: str, logs: Path) -> WorkerProcess:
-        """Start a worker, with its log in a file of that name."""
+    def start_worker(self, name: str, logs: Path, scratch: Path) -> WorkerProcess:
+        """Start a worker, with its log in a file of that name, and its temporary files in `scratch`."""
         log = logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -64,6 +71,7 @@ class Jobkit:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, "TMPDIR": str(scratch.resolve())},
                 # Ctrl-C is meant for the demo, which ends its workers itself.
                 start_new_session=True,
             )
@@ -71,12 +79,12 @@ class Jobkit:
 
 
 @contextmanager
-def running_workers(jobkit: Jobkit, count: int, logs: Path) -> Iterator[list[WorkerProcess]]:
+def running_workers(jobkit: Jobkit, count: int, logs: Path, scratch: Path) -> Iterator[list[WorkerProcess]]:
     """Run workers during the block; whatever happens, none of them is left behind."""
     workers: list[WorkerProcess] = []
     try:
         while len(workers) < count:
-            workers.append(jobkit.start_worker(f"worker-{len(workers) + 1}", logs))
+            workers.append(jobkit.start_worker(f"worker-{len(workers) + 1}", logs, scratch))
         yield workers
     finally:
         end_at_once([worker.process for worker in workers])
@@ -100,16 +108,16 @@ def end_at_once(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def ffmpegs_within(directory: Path) -> list[psutil.Process]:
-    """Return the ffmpeg processes that work in a folder below `directory`."""
-    inside = directory.resolve()
+def ffmpegs_within(*directories: Path) -> list[psutil.Process]:
+    """Return the ffmpeg processes that work in a folder below one of `directories`."""
+    inside = [directory.resolve() for directory in directories]
     return [
         process
         for process in psutil.process_iter(["name", "cwd"])
         # Both are empty for a process that ended meanwhile, or is somebody else's.
         if (process.info["name"] or "").startswith("ffmpeg")
         and process.info["cwd"]
-        and Path(process.info["cwd"]).is_relative_to(inside)
+        and any(Path(process.info["cwd"]).is_relative_to(directory) for directory in inside)
     ]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import psutil
 
+from workers.transcode.demo.backends import Backends, backends_of
 from workers.transcode.demo.clips import CLIPS, LONG, Clip, make_clips
 from workers.transcode.demo.jobs import JobView, Kill, is_victim, job_views, pid_of, problems_of, table_of
 from workers.transcode.demo.processes import (
@@ -31,16 +32,18 @@ from workers.transcode.errors import FfmpegFailed
 OUT = Path("demo-out")
 SOURCES = OUT / "sources"
 LOGS = OUT / "logs"
+# Where workers keep what they are working on, unless the blobs are in a directory, which has a place for that.
+SCRATCH = OUT / "scratch"
 ENV_FILE = Path("configs/demo.env")
 WORKERS = 3
-# As configs/demo.env says.
+# In as many partitions each video is alone in its own.
 PARTITIONS = 6
 
-# The whole demo; where it takes longer than this, something is stuck.
-LIMIT_SECONDS = 170.0
+# The whole demo, on a machine that has much else to do; where it takes longer than this, something is stuck.
+LIMIT_SECONDS = 300.0
 POLL_SECONDS = 0.5
-# Longer than configs/demo.env lets a worker drain.
-EXIT_SECONDS = 45.0
+# How much longer than its settings let it drain a worker may take to end.
+EXIT_SECONDS = 15.0
 
 
 class Demo:
@@ -55,21 +58,44 @@ class Demo:
 
     def run(self) -> None:
         """Run everything. Raises `DemoFailed`."""
+        backends = self._meet_backends()
         self._make_sources()
-        with running_workers(self._jobkit, WORKERS, LOGS) as workers:
+        entries_before = self.entries_at_rest()
+        with running_workers(self._jobkit, WORKERS, LOGS, SCRATCH) as workers:
             self._names = {worker.process.pid: worker.name for worker in workers}
-            self._await_shares(workers)
+            self._await_shares(workers, backends.partitions)
             submitted = [self._submit(clip) for clip in CLIPS]
             with self._screen.moving():
-                jobs = self._watch(workers)
+                jobs = self._watch(workers, submitted)
             self._submit_again(LONG, submitted[-1])
-            self._drain(workers)
-        self._conclude(jobs, submitted)
+            self._drain(workers, backends.drain_seconds + EXIT_SECONDS)
+        self._conclude(jobs, submitted, entries_before, backends)
+
+    def _meet_backends(self) -> Backends:
+        shutil.rmtree(OUT, ignore_errors=True)
+        for directory in (SOURCES, LOGS, SCRATCH):
+            directory.mkdir(parents=True)
+        backends = backends_of(self._jobkit.run("config", "show", "--json"))
+        for line in backends.lines():
+            self._screen.say(line)
+        if applied := json.loads(self._jobkit.run("migrate", "--json"))["applied"]:
+            self._screen.say(f"jobkit migrate: applied {len(applied)} migrations to the store")
+        return backends
+
+    def entries_at_rest(self) -> int:
+        """Return how many log entries there are at the start. Raises `DemoFailed` where an earlier run left work."""
+        before = self._jobkit.attempt("verify", "--json")
+        if before.returncode != 0:
+            raise DemoFailed(f"not begun, `{self._jobkit.typed('verify')}` fails:\n{before.stdout}{before.stderr}")
+        earlier = job_views(self._jobkit.run("jobs", "--type", "transcode", "--json"))
+        if left := [job.key for job in earlier if not job.ended]:
+            raise DemoFailed(
+                f"not begun, because jobs of an earlier run are not done: {', '.join(left)}. Have a worker do them:\n"
+                f"{self._jobkit.typed('worker', 'transcode')}"
+            )
+        return int(json.loads(before.stdout)["entries"])
 
     def _make_sources(self) -> None:
-        shutil.rmtree(OUT, ignore_errors=True)
-        for directory in (SOURCES, LOGS):
-            directory.mkdir(parents=True)
         self._screen.say(f"making {len(CLIPS)} videos in {SOURCES}/ from ffmpeg's test sources")
         try:
             anyio.run(make_clips, SOURCES)
@@ -80,21 +106,24 @@ class Demo:
         for clip in CLIPS:
             self._screen.say(f"  {clip.name}: {clip}")
 
-    def _await_shares(self, workers: Sequence[WorkerProcess]) -> None:
+    def _await_shares(self, workers: Sequence[WorkerProcess], partitions: int) -> None:
         """Wait until every partition is led and every worker leads some."""
         started = ", ".join(f"{worker.name} (pid {worker.process.pid})" for worker in workers)
         self._screen.say(f"started {started}")
+        leading: list[str] = []
         while True:
-            self._require_time("the workers share the partitions")
+            others = sorted(set(leading) - set(self._names.values()))
+            found = f"; some are led by {', '.join(others)}: end every other worker on these backends" if others else ""
+            self._require_time(f"the workers share the partitions{found}")
             for worker in workers:
                 worker.require_running()
             leases = json.loads(self._jobkit.run("leases", "--prefix", "leader/", "--json"))["leases"]
             leading = [self._name(lease["owner"]) for lease in leases]
-            if set(leading) == set(self._names.values()) and len(leading) == PARTITIONS:
+            if set(leading) == set(self._names.values()) and len(leading) == partitions:
                 break
             time.sleep(POLL_SECONDS)
         shares = ", ".join(f"{worker.name} {leading.count(worker.name)}" for worker in workers)
-        self._screen.say(f"the workers share the {PARTITIONS} partitions of the job type: {shares}")
+        self._screen.say(f"the workers share the {partitions} partitions of the job type: {shares}")
 
     def _submit(self, clip: Clip) -> str:
         payload = json.dumps({"video_id": clip.name, "source": clip.file})
@@ -109,11 +138,13 @@ class Demo:
             raise DemoFailed(f"job {id} was accepted twice")
         self._screen.say(f"submitted {clip.name} again under the same id: known, nothing changed")
 
-    def _watch(self, workers: Sequence[WorkerProcess]) -> list[JobView]:
+    def _watch(self, workers: Sequence[WorkerProcess], submitted: Sequence[str]) -> list[JobView]:
         """Show the jobs until all have ended, and kill on the way."""
         while True:
             self._require_time("all jobs have ended")
-            jobs = job_views(self._jobkit.run("jobs", "--type", "transcode", "--json"))
+            known = job_views(self._jobkit.run("jobs", "--type", "transcode", "--json"))
+            # Not those of an earlier run on the same backends.
+            jobs = [job for job in known if job.id in submitted]
             self._screen.show(jobs, self._names, self._kill)
             for worker in workers:
                 if self._kill is None or worker.name != self._kill.worker:
@@ -121,7 +152,7 @@ class Demo:
             victim = next((job for job in jobs if is_victim(job)), None)
             if self._kill is None and victim is not None:
                 self._kill_worker_of(victim, workers)
-            if all(job.state in ("committed", "dead", "parked") for job in jobs):
+            if all(job.ended for job in jobs):
                 return jobs
             time.sleep(POLL_SECONDS)
 
@@ -142,27 +173,31 @@ class Demo:
         if left:
             self._screen.say(f"ended the ffmpeg it left behind (pid {left}): only Linux ends that with its worker")
 
-    def _drain(self, workers: Sequence[WorkerProcess]) -> None:
+    def _drain(self, workers: Sequence[WorkerProcess], seconds: float) -> None:
         """Tell the workers that are left to end, and require that they do so well."""
         left = [worker for worker in workers if worker.process.poll() is None]
         for worker in left:
             worker.process.send_signal(signal.SIGTERM)
         for worker in left:
             try:
-                code = worker.process.wait(EXIT_SECONDS)
+                code = worker.process.wait(seconds)
             except subprocess.TimeoutExpired as error:
-                raise DemoFailed(f"{worker.name} did not end within {EXIT_SECONDS:g} s\n{tail(worker.log)}") from error
+                raise DemoFailed(f"{worker.name} did not end within {seconds:g} s\n{tail(worker.log)}") from error
             if code != 0:
                 raise DemoFailed(f"{worker.name} drained, but ended with exit code {code}\n{tail(worker.log)}")
         self._screen.say(f"SIGTERM to the {len(left)} workers that are left: drained, exit code 0")
 
-    def _conclude(self, jobs: Sequence[JobView], submitted: Sequence[str]) -> None:
+    def _conclude(
+        self, jobs: Sequence[JobView], submitted: Sequence[str], entries_before: int, backends: Backends
+    ) -> None:
         """Show what came of it. Raises `DemoFailed` where anything is wrong."""
         read = json.loads(self._jobkit.attempt("verify", "--json").stdout)
         problems = problems_of(jobs, submitted, self._kill)
-        if read["entries"] != len(submitted):
-            problems.append(f"{len(submitted)} jobs left {read['entries']} entries in the logs of their keys")
-        if orphans := end_those_left(ffmpegs_within(OUT), seconds=0):
+        entries = read["entries"] - entries_before
+        if entries != len(submitted):
+            problems.append(f"{len(submitted)} jobs left {entries} entries in the logs of their keys")
+        places = [place for place in (OUT, backends.blobs_directory) if place is not None]
+        if orphans := end_those_left(ffmpegs_within(*places), seconds=0):
             problems.append(f"all workers have ended, but ffmpeg went on (pid {orphans})")
         verify = self._jobkit.attempt("verify")
         if verify.returncode != 0:
@@ -170,7 +205,7 @@ class Demo:
         self._screen.console.print()
         self._screen.console.print(table_of(jobs, self._names, self._kill))
         self._screen.console.print()
-        self._screen.console.print(f"$ jobkit --env-file {ENV_FILE} verify\n{verify.stdout}{verify.stderr}".rstrip())
+        self._screen.console.print(f"$ {self._jobkit.typed('verify')}\n{verify.stdout}{verify.stderr}".rstrip())
         if problems:
             raise DemoFailed("\n".join(problems))
 
