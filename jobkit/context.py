@@ -6,9 +6,9 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
@@ -20,17 +20,23 @@ from structlog.typing import FilteringBoundLogger
 
 from jobkit.clock import Clock
 from jobkit.envelope import Envelope
-from jobkit.errors import LeaseLost, Unavailable
+from jobkit.errors import LeaseLost, NotTransactional, Unavailable
 from jobkit.fence import Fence
 from jobkit.payload import Payload
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
-from jobkit.ports.store import Effects, LogEntry, NewJob, Store
+from jobkit.ports.locations import attempt_space
+from jobkit.ports.store import Effects, LogEntry, NewJob, Participant, Store
+from jobkit.projection import Projection
+from jobkit.standings import Standings
 
 S = TypeVar("S", bound=BaseSettings)
 M = TypeVar("M", bound=BaseModel)
+J = TypeVar("J", bound=Participant)
 
 # Progress is for eyes: more often than this it costs store writes and shows nothing more.
 PROGRESS_INTERVAL_SECONDS = 0.25
+# A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
+FILES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,10 @@ class FollowUps(Protocol):
 
 
 class Context:
-    """One attempt at one job. `trouble` is told of a plane that failed in something the work does not depend on."""
+    """One attempt at one job. `trouble` is told of a plane that failed in something the work does not depend on.
+
+    `transactional`: others can take part in the commit's transaction.
+    """
 
     def __init__(
         self,
@@ -77,15 +86,16 @@ class Context:
         log: FilteringBoundLogger,
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
+        standings: Standings,
         resources: AsyncExitStack,
+        transactional: bool = False,
         trouble: Callable[[str, str, Exception], None] | None = None,
     ) -> None:
         self.job = job
         self.fence = fence
         self.clock = clock
         self.log = log
-        # A retry in place keeps its fence, and blobs never change: each attempt writes where no other did.
-        self._space = BlobSpace(job.type, job.key, replace(fence, nonce=f"{fence.nonce}.{job.attempt}"))
+        self._space = attempt_space(BlobSpace(job.type, job.key, fence), job.attempt)
         self.blobs = BlobWriter(blobs, self._space, self.workdir)
         self._envelope = envelope
         self._store = store
@@ -98,6 +108,9 @@ class Context:
         self._records: dict[str, bytes] = {}
         self._entries: list[LogEntry] = []
         self._jobs: list[NewJob] = []
+        self._standings = standings
+        self._transactional = transactional
+        self._participants: list[Participant] = []
         self._last_progress = float("-inf")
 
     async def workdir(self) -> Path:
@@ -129,7 +142,7 @@ class Context:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
-        """Stage an entry for the key's append-only log."""
+        """Stage an entry for the key's append-only log; the processor's projections move with it."""
         self._entries.append(LogEntry(kind, _json(data)))
 
     def record(self, name: str, value: BaseModel | Any) -> None:
@@ -143,6 +156,13 @@ class Context:
             raw = await self._store.record(self.job.type, self.job.key, name)
         return None if raw is None else model.model_validate_json(raw)
 
+    async def state(self, projection: Projection[M]) -> M:
+        """Return what the key's log adds up to, with all that is staged. The processor must have declared it.
+
+        Raises `ProjectionFailed` where a handler does not take an entry, or `Unavailable`.
+        """
+        return await self._standings.state(projection, self._entries)
+
     def submit(self, type: str, payload: Payload, *, key: str | None = None, id: str | None = None) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
@@ -155,17 +175,40 @@ class Context:
         self._jobs.append(job)
         return job.envelope.id
 
+    def in_commit(self, participant: J) -> J:
+        """Stage statements of your own, to be committed together with the job or not at all; also as a decorator.
+
+        `participant` is an `async def` that gets a connection to the store's database (an asyncpg connection, with
+        PostgreSQL), in the transaction that commits the job and after the job's fence is verified in it. It must not
+        end that transaction, and has about 5 seconds. Where it raises, nothing is written and the attempt has failed
+        as if the processor had raised. It runs again where the transaction was rolled back, so let it do nothing but
+        write to that connection; once the job is committed it never runs again. Raises `NotTransactional` where the
+        store shares no transactions.
+        """
+        if not self._transactional:
+            raise NotTransactional("ctx.in_commit", "; in a test: run_job(..., connection=...)")
+        self._participants.append(participant)
+        return participant
+
+    @property
+    def participants(self) -> Sequence[Participant]:
+        """What was staged with `in_commit`: the runtime runs it in the commit's transaction."""
+        return tuple(self._participants)
+
     def settings(self, model: type[S]) -> S:
         """Return the plugin's settings, as validated at the start. Raises `KeyError` if the processor declared none."""
         found = self._settings[model]
         assert isinstance(found, model)  # noqa: S101  (narrows the type; the registry keys by class)
         return found
 
-    def effects(self, result: bytes) -> Effects:
-        """Return all that was staged, with the result: what the runtime commits."""
+    async def effects(self, result: bytes) -> Effects:
+        """Return all that was staged, with the result: what the runtime commits.
+
+        Raises `ProjectionFailed`, or `Unavailable` where a projection has to be read first.
+        """
         return Effects(
             result=result,
-            records=dict(self._records),
+            records={**self._records, **await self._standings.records(self._entries)},
             entries=tuple(self._entries),
             follow_ups=tuple(self._jobs),
             blobs=tuple(self.blobs.written),
@@ -199,9 +242,29 @@ class BlobWriter:
         await path.mkdir(parents=True, exist_ok=True)
         yield Path(path)
         files = [found async for found in path.rglob("*") if await found.is_file()]
-        for file in sorted(files, key=str):
-            inner = PurePosixPath(name) / PurePosixPath(file.relative_to(path).as_posix())
-            self.written.append(await self._blobs.store(self._space, str(inner), Path(file)))
+        named = [
+            (str(PurePosixPath(name) / PurePosixPath(file.relative_to(path).as_posix())), Path(file))
+            for file in sorted(files, key=str)
+        ]
+        self.written += await self._store_all(named)
+
+    async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
+        """Store files side by side and return their blobs in the order given. Raises the first error."""
+        stored: dict[int, BlobRef] = {}
+        waiting = iter(enumerate(files))
+
+        async def store_some() -> None:
+            for place, (name, file) in waiting:
+                stored[place] = await self._blobs.store(self._space, name, file)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(FILES_AT_ONCE, len(files))):
+                    group.start_soon(store_some)
+        except ExceptionGroup as failed:
+            # What a processor's retry policy knows is the error, not that there were others beside it.
+            raise failed.exceptions[0] from failed
+        return [stored[place] for place in range(len(files))]
 
 
 def _relative(name: str) -> PurePosixPath:

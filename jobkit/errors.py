@@ -25,6 +25,16 @@ class PayloadInvalid(ConfigurationError):
     """A payload does not validate against its type's model, or is larger than allowed."""
 
 
+class NotTransactional(ConfigurationError):
+    """The store that is configured has no transactions in which others can take part."""
+
+    def __init__(self, asked: str, hint: str = "") -> None:
+        super().__init__(
+            f"{asked} needs a store whose transactions others can join: set JOBKIT_STORE_URL=postgresql://..., "
+            f"the database in which your own tables are{hint}"
+        )
+
+
 class JobConflict(JobkitError):
     """The same job id was submitted before with another type, key or payload."""
 
@@ -49,15 +59,34 @@ class Unavailable(JobkitError):
 
 
 class ConsumerClosed(JobkitError):
-    """This consumer no longer owns its queue: another one took over, or its connection ended."""
+    """This consumer no longer owns its queue: another one took over, or its connection ended.
+
+    `taken_by` is the owner of the one that took over, where the broker tells.
+    """
+
+    def __init__(self, message: str, *, taken_by: str | None = None) -> None:
+        super().__init__(message)
+        self.taken_by = taken_by
 
 
 class LeaseLost(JobkitError):
     """The lease under which the work ran is gone, or can no longer be proven."""
 
 
+class ParticipantFailed(JobkitError):
+    """A function staged with `ctx.in_commit` raised `error`; the commit was rolled back, nothing is written."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{error.__class__.__name__}: {error}")
+        self.error = error
+
+
 class WaitTimeout(JobkitError):
     """A bounded wait ended without what it waited for; nothing was done in the meantime."""
+
+
+class ProjectionFailed(JobkitError):
+    """A projection's handler does not take an entry of the log: mend it, and raise the projection's version."""
 
 
 class Retry(JobkitError):

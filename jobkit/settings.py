@@ -32,16 +32,22 @@ class Settings(BaseSettings):
 
     broker_url: SecretStr = Field(
         SecretStr("sqlite:///jobkit.db"),
-        description="Where messages wait. `sqlite:///relative.db` or `sqlite:////absolute.db`.",
+        description="Where messages wait. `sqlite:///relative.db` or `sqlite:////absolute.db` (one machine), "
+        "`amqp://user:password@host/vhost` or `amqps://` (RabbitMQ).",
     )
     coordinator_url: SecretStr = Field(
-        SecretStr("sqlite:///jobkit.db"), description="Where leases are kept. As for the broker."
+        SecretStr("sqlite:///jobkit.db"),
+        description="Where leases are kept. `sqlite:` as for the broker, `redis://user:password@host:6379/0`, "
+        "`rediss://` (TLS), or `redis+sentinel://host1:26379,host2:26379/name/0`.",
     )
     store_url: SecretStr = Field(
-        SecretStr("sqlite:///jobkit.db"), description="Where the truth is kept. As for the broker."
+        SecretStr("sqlite:///jobkit.db"),
+        description="Where the truth is kept. `sqlite:` as for the broker, "
+        "`postgresql://user:password@host:5432/database`, or `redis:` as for the coordinator.",
     )
     blobs_url: SecretStr = Field(
-        SecretStr("file:jobkit-blobs"), description="Where files go. `file:relative/dir` or `file:///absolute/dir`."
+        SecretStr("file:jobkit-blobs"),
+        description="Where files go. `file:relative/dir`, `file:///absolute/dir` or `s3://bucket/prefix`.",
     )
     plugins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -104,7 +110,10 @@ class Settings(BaseSettings):
         2.0, description="How long an outbox entry is left to the process that made it before a worker publishes it."
     )
     health_port: int | None = Field(
-        None, ge=0, le=65_535, description="On which port a worker answers `/live` and `/ready`; 0 chooses one."
+        None,
+        ge=0,
+        le=65_535,
+        description="On which port a worker answers `/live`, `/ready` and `/metrics`; 0 chooses one.",
     )
     health_host: str = Field("127.0.0.1", description="On which address a worker answers them.")
     log_level: str = Field("info", description="debug, info, warning or error.")

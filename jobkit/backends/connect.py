@@ -25,7 +25,7 @@ from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Store
+from jobkit.ports.store import Store, TransactionalStore
 from jobkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,6 +109,14 @@ async def _directory_blobs(url: str, _opening: Opening) -> Blobs:
     return blobs
 
 
+async def _s3_blobs(url: str, _opening: Opening) -> Blobs:
+    try:
+        from jobkit.backends.s3.blobs import open_blobs
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("S3 needs more packages: pip install 'jobkit[s3]'") from error
+    return await open_blobs(url)
+
+
 Factory = Callable[[str, Opening], Awaitable[T]]
 
 BROKERS: Mapping[str, Factory[Broker]] = {
@@ -135,7 +143,7 @@ STORES: Mapping[str, Factory[tuple[Store, Inspection]]] = {
     "redis+sentinel": _redis_store,
     "rediss+sentinel": _redis_store,
 }
-BLOBS: Mapping[str, Factory[Blobs]] = {"file": _directory_blobs}
+BLOBS: Mapping[str, Factory[Blobs]] = {"file": _directory_blobs, "s3": _s3_blobs}
 
 
 @asynccontextmanager
@@ -146,17 +154,41 @@ async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIt
     """
     async with AsyncExitStack() as stack:
         opening = Opening(clock or SystemClock(), stack)
-        blobs = await _open("JOBKIT_BLOBS_URL", settings.blobs_url.get_secret_value(), BLOBS, opening)
-        stack.push_async_callback(blobs.aclose)
-        store, inspection = await _open("JOBKIT_STORE_URL", settings.store_url.get_secret_value(), STORES, opening)
-        stack.push_async_callback(store.aclose)
-        coordinator = await _open(
-            "JOBKIT_COORDINATOR_URL", settings.coordinator_url.get_secret_value(), COORDINATORS, opening
-        )
-        stack.push_async_callback(coordinator.aclose)
-        broker = await _open("JOBKIT_BROKER_URL", settings.broker_url.get_secret_value(), BROKERS, opening)
-        stack.push_async_callback(broker.aclose)
-        yield Planes(broker, coordinator, store, inspection, blobs)
+        blobs = await open_blobs(settings, opening)
+        store, inspection = await open_store(settings, opening)
+        coordinator = await open_coordinator(settings, opening)
+        broker = await open_broker(settings, opening)
+        transactions = store if isinstance(store, TransactionalStore) else None
+        yield Planes(broker, coordinator, store, inspection, blobs, transactions)
+
+
+async def open_blobs(settings: Settings, opening: Opening) -> Blobs:
+    """Open one plane until `opening` ends; errors as for `open_planes`."""
+    blobs = await _open("JOBKIT_BLOBS_URL", settings.blobs_url.get_secret_value(), BLOBS, opening)
+    opening.stack.push_async_callback(blobs.aclose)
+    return blobs
+
+
+async def open_store(settings: Settings, opening: Opening) -> tuple[Store, Inspection]:
+    """Open one plane until `opening` ends; errors as for `open_planes`."""
+    store, inspection = await _open("JOBKIT_STORE_URL", settings.store_url.get_secret_value(), STORES, opening)
+    opening.stack.push_async_callback(store.aclose)
+    return store, inspection
+
+
+async def open_coordinator(settings: Settings, opening: Opening) -> Coordinator:
+    """Open one plane until `opening` ends; errors as for `open_planes`."""
+    url = settings.coordinator_url.get_secret_value()
+    coordinator = await _open("JOBKIT_COORDINATOR_URL", url, COORDINATORS, opening)
+    opening.stack.push_async_callback(coordinator.aclose)
+    return coordinator
+
+
+async def open_broker(settings: Settings, opening: Opening) -> Broker:
+    """Open one plane until `opening` ends; errors as for `open_planes`."""
+    broker = await _open("JOBKIT_BROKER_URL", settings.broker_url.get_secret_value(), BROKERS, opening)
+    opening.stack.push_async_callback(broker.aclose)
+    return broker
 
 
 @asynccontextmanager

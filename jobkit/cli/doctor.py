@@ -11,12 +11,12 @@ import typer
 
 from jobkit.cli.failures import ExitCode
 from jobkit.cli.options import AsJson, EnvFile
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobkit.cli.checks import Finding
+    from jobkit.cli.findings import Finding
     from jobkit.cli.output import Output
     from jobkit.cli.session import Session
 
@@ -25,7 +25,7 @@ _STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unrea
 
 def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """Check settings, plugins, clocks, disks and every backend; exit 1 if a check fails, 3 if a backend is away."""
-    from jobkit.cli.checks import Finding, Status, failed
+    from jobkit.cli.findings import Finding, Status, failed
     from jobkit.cli.output import Output
     from jobkit.cli.session import Session
 
@@ -48,17 +48,16 @@ def _examined(session: Session) -> list[Finding]:
 
     from jobkit.cli import checks
 
-    settings, clock = session.settings, session.clock
-    findings = checks.check_versions()
-    findings += anyio.run(checks.check_plugins, session.registry)
-    findings += checks.check_clock(settings, clock)
-    try:
-        findings += session.call(lambda planes: checks.check_planes(planes, settings, clock))
-    except JobkitError as error:
-        return [*findings, checks.failed("backends", error)]
-    findings += checks.check_sqlite(settings)
-    findings += anyio.run(checks.check_redis, settings)
-    return findings + checks.check_disk(settings)
+    async def look() -> list[Finding]:
+        from jobkit.backends.examine import examine_backends
+        from jobkit.cli.probes import probe_planes
+
+        findings = await checks.check_plugins(session.registry)
+        examinations = await examine_backends(session.settings, session.clock)
+        findings += checks.backend_findings(examinations)
+        return findings + await probe_planes(session.settings, session.clock, checks.suspect_planes(examinations))
+
+    return [*checks.check_versions(), *checks.check_clock(session.clock), *anyio.run(look)]
 
 
 def _report(findings: Sequence[Finding], out: Output) -> None:

@@ -8,15 +8,19 @@ from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
-from jobkit.ports.store import Store
+from jobkit.ports.store import Store, TransactionalStore
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """One backend for each plane; which ones, nobody above them knows."""
+    """One backend for each plane; which ones, nobody above them knows.
+
+    `transactions` is the store once more, where others' transactions can be joined with its own.
+    """
 
     broker: Broker
     coordinator: Coordinator
     store: Store
     inspection: Inspection
     blobs: Blobs
+    transactions: TransactionalStore | None = None

@@ -22,6 +22,7 @@ from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Opened
 from jobkit.processor import Processor
+from jobkit.standings import Standings
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R")
@@ -45,10 +46,13 @@ async def run_job(
     *,
     knows: Sequence[Processor[Any, Any]] = (),
     clock: Clock | None = None,
+    connection: Any = None,
 ) -> JobOutcome[R]:
     """Run `processor` once on `payload`, commit what it did, and return that.
 
-    `knows` are the processors of the follow-up jobs it submits. Raises what the processor raises, as it is.
+    `knows` are the processors of the follow-up jobs it submits. `connection` is what the functions are called with that
+    it stages with `ctx.in_commit`: one to a database of the test's, say, in a transaction that the test rolls back.
+    Raises what the processor, or one of those functions, raises, as it is.
     """
     clock = clock or SystemClock()
     registry = Registry([processor, *knows])
@@ -71,11 +75,17 @@ async def run_job(
             log=structlog.get_logger("jobkit.testing"),
             settings=registry.settings([processor.name]),
             follow_ups=registry,
+            standings=Standings(
+                planes.store, planes.inspection, envelope.type, envelope.key or "", 0, processor.projections
+            ),
             resources=resources,
+            transactional=connection is not None,
         )
         # As a worker gets it: what does not survive the way as JSON should show in a test.
         result = await processor.function(processor.parse(envelope.body), ctx)
-        effects = ctx.effects(processor.dump_result(result))
+        effects = await ctx.effects(processor.dump_result(result))
+        for participant in ctx.participants:
+            await participant(connection)
         committed = await planes.store.commit(envelope, fence, effects)
         assert isinstance(committed, Committed)  # noqa: S101  (nobody else is there)
         json = TypeAdapter(Any)

@@ -44,11 +44,8 @@ def test_all_is_well_with_a_fresh_installation(shell: Shell) -> None:
     assert {check["status"] for check in checks} == {"ok"}
     parts = {check["part"] for check in checks}
     assert parts == {
-        *("settings", "versions", "plugins", "clock", "broker", "coordinator"),
-        "store",
-        "blobs",
-        "sqlite",
-        "disk",
+        *("settings", "versions", "plugins", "clock", "sqlite", "directory"),
+        *("broker", "coordinator", "store", "blobs"),
     }
     whole = " ".join(check["what"] for check in checks)
     assert f"SQLite {sqlite3.sqlite_version}" in whole
@@ -127,21 +124,23 @@ def test_a_database_from_the_future_tells_of_a_clock_set_back(shell: Shell, tmp_
     world.accepted("note", {"about": "tea"})
     later = time.time() + 3600
     os.utime(tmp_path / "jobkit.db", (later, later))
-    findings = [check for check in _examined(shell, 0) if check["status"] == "warn" and check["part"] == "clock"]
+    findings = [check for check in _examined(shell, 0) if check["status"] == "warn" and check["part"] == "sqlite"]
     assert "was written in the future" in findings[0]["what"]
 
 
 @pytest.mark.parametrize(("free", "status", "code"), [(500 << 20, "warn", 0), (1 << 20, "fail", 1)])
 def test_a_full_disk_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch, free: int, status: str, code: int) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(1 << 40, 0, free))
-    assert "MiB free at " in _finding(shell, code, "disk", status)["what"]
+    for part in ("sqlite", "directory"):
+        assert "MiB free at " in _finding(shell, code, part, status)["what"]
 
 
 def test_a_backend_out_of_reach_has_its_own_code(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobkit.backends.connect.open_engine", functools.partial(open_engine, lock_patience=0.1))
+    monkeypatch.setattr("jobkit.backends.sqlite.examination._LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(tmp_path / "jobkit.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        finding = _finding(shell, 3, "backends", "unreachable")
+        finding = _finding(shell, 3, "sqlite", "unreachable")
     assert "locked by another process" in finding["what"]
 
 

@@ -52,6 +52,11 @@ def is_overtaken(error: BaseException) -> bool:
     return sqlstate(error) in ("40001", "40P01")
 
 
+def is_held_up(error: BaseException) -> bool:
+    """Tell whether another transaction held a lock for longer than was waited."""
+    return sqlstate(error) == "55P03"
+
+
 def is_about_connection(error: BaseException) -> bool:
     """Tell whether `error` says that the server, or the way to it, is in trouble, whatever was asked.
 

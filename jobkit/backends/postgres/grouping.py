@@ -1,7 +1,8 @@
 """Group commit: what is asked for at the same time goes to the server as one statement and shares one fsync.
 
 It keeps each call's atomicity: where the group as a whole fails for a reason that may lie with one of its calls, the
-server has rolled all of it back, and each call is sent once more by itself.
+server has rolled all of it back, and each call is sent once more by itself. One that finds a lock held by somebody else
+then waits for it outside of the lanes, so that it holds nobody up.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from jobkit.backends.postgres.faults import is_about_connection, is_out_of_reach
+from jobkit.backends.postgres.faults import is_about_connection, is_held_up, is_out_of_reach
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -27,16 +28,17 @@ class _Asked(Generic[C, A]):
 class Group(Generic[C, A]):
     """Calls of one kind.
 
-    `send` takes calls to their answers, in one transaction. At most `lanes` groups are on their way at a time, and what
-    is asked for meanwhile makes up the next one. Calls with an equal `apart` never share a group; the sizes of those
-    that do add up to no more than `largest`, but for one that is larger by itself. Where the server is out of reach,
-    those that wait are told so too.
+    `send` takes calls to their answers, in one transaction; `wait` does so where that may take long. At most `lanes`
+    groups are on their way at a time, and what is asked for meanwhile makes up the next one. Calls with an equal
+    `apart` never share a group; the sizes of those that do add up to no more than `largest`, but for one that is larger
+    by itself. Where the server is out of reach, those that wait are told so too.
     """
 
     def __init__(
         self,
         send: Callable[[Sequence[C]], Awaitable[Sequence[A]]],
         *,
+        wait: Callable[[Sequence[C]], Awaitable[Sequence[A]]],
         explain: Callable[[Exception], Exception],
         apart: Callable[[C], Hashable],
         lanes: int,
@@ -44,6 +46,7 @@ class Group(Generic[C, A]):
         size: Callable[[C], int] = lambda _: 1,
     ) -> None:
         self._send = send
+        self._wait = wait
         self._explain = explain
         self._apart = apart
         self._lanes = lanes
@@ -52,6 +55,7 @@ class Group(Generic[C, A]):
         self._waiting: deque[_Asked[C, A]] = deque()
         self._leaving = False
         self._under_way: set[asyncio.Task[None]] = set()
+        self._held_up: set[asyncio.Task[None]] = set()
 
     async def ask(self, call: C) -> A:
         """Return the answer to `call`. A caller that is cancelled leaves it open whether the call happens."""
@@ -62,10 +66,10 @@ class Group(Generic[C, A]):
 
     async def aclose(self) -> None:
         """Wait for the groups under way; what still waits is sent too, and fails where that is no longer possible."""
-        while self._under_way or self._waiting:
+        while self._under_way or self._waiting or self._held_up:
             self._leave()
-            if self._under_way:
-                await asyncio.wait(set(self._under_way))
+            if self._under_way or self._held_up:
+                await asyncio.wait(self._under_way | self._held_up)
 
     def _leave_soon(self) -> None:
         if not self._leaving and len(self._under_way) < self._lanes:
@@ -108,19 +112,24 @@ class Group(Generic[C, A]):
         if self._waiting:
             self._leave_soon()
 
-    async def _carry(self, group: Sequence[_Asked[C, A]]) -> None:
+    async def _carry(self, group: Sequence[_Asked[C, A]], *, waiting: bool = False) -> None:
         try:
-            answers = await self._send([asked.call for asked in group])
+            answers = await (self._wait if waiting else self._send)([asked.call for asked in group])
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
             if len(group) > 1 and not is_about_connection(error):
                 await asyncio.gather(*(self._carry([asked]) for asked in group))
                 return
+            if is_held_up(error) and not waiting:
+                held_up = asyncio.create_task(self._carry(group, waiting=True))
+                self._held_up.add(held_up)
+                held_up.add_done_callback(self._held_up.discard)
+                return
             self._fail(group, error)
             if is_out_of_reach(error):
                 # Else what waits would wait for one time limit after another.
-                waiting = list(self._waiting)
+                others = list(self._waiting)
                 self._waiting.clear()
-                self._fail(waiting, error)
+                self._fail(others, error)
             return
         for asked, answer in zip(group, answers, strict=True):
             # A caller that was cancelled has nobody left to tell.

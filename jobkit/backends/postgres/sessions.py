@@ -4,7 +4,8 @@ It does not repeat anything whose outcome is unknown; only a transaction that th
 of another one is tried again. After a restart of the server the next call connects anew.
 
 Two pools share the bound: one for the way of a job, one for all else (inspection, retention, transactions in which
-users' code takes part), so that a slow look at many jobs keeps no commit waiting.
+users' code takes part), so that a slow look at many jobs keeps no commit waiting. On the first nothing waits long for a
+lock either: what finds one held, by a caller's own transaction perhaps, waits for it on the second.
 
 The driver is asyncpg: measured against psycopg 3 it needs the least time per call on the client, where workers are
 busy; it takes arrays of bytes in binary, which is how calls are grouped; and its connections are ordinary ones, on
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 from jobkit.backends.postgres.address import Address
-from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
+from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
 from jobkit.backends.postgres.patience import cut_after
 from jobkit.errors import Unavailable
 
@@ -42,8 +43,11 @@ CONNECT_SECONDS = 5.0
 CALL_SECONDS = 10.0
 # Shorter than the client's patience, so that it is the server that ends a statement, and its connection stays.
 _STATEMENT_SECONDS = 8.0
-# Longer than any transaction of ours takes; a caller's own transaction may hold a key's lock for as long as it likes.
-_LOCK_SECONDS = 2.0
+# Longer than most transactions of ours take; a caller's own transaction may hold a key's lock for as long as it likes.
+_LOCK_SECONDS = 0.25
+_PATIENT_LOCK_SECONDS = 2.0
+# How many wait like that at a time, so that somebody else finds a connection.
+_PATIENT_CALLS = ASIDE_CONNECTIONS - 1
 # What a client that vanished in a transaction had locked is free again after this.
 _IDLE_IN_TRANSACTION_SECONDS = 15.0
 # And this long after the connection of a statement under way was cut.
@@ -62,9 +66,9 @@ _PREPARE_SESSION = """
 """
 
 
-async def prepare_session(connection: Any) -> None:
+async def prepare_session(connection: Any, *, lock_seconds: float) -> None:
     """Bound what the server does for this connection, and have its commits durable when they return."""
-    limits = (_STATEMENT_SECONDS, _LOCK_SECONDS, _IDLE_IN_TRANSACTION_SECONDS, _LOOK_FOR_CLIENT_SECONDS)
+    limits = (_STATEMENT_SECONDS, lock_seconds, _IDLE_IN_TRANSACTION_SECONDS, _LOOK_FOR_CLIENT_SECONDS)
     with cut_after(CONNECT_SECONDS, connection):
         await connection.fetch(_PREPARE_SESSION, *(f"{round(1000 * seconds)}ms" for seconds in limits))
 
@@ -82,19 +86,20 @@ class Sessions:
         self.name = address.name
         self.round_trips = 0
         self._entropy = entropy or random.Random()  # noqa: S311  (spreads retries, no secret)
-        self._call_seconds = call_seconds
-        self._work = self._pool(address, WORK_CONNECTIONS)
-        self._aside = self._pool(address, ASIDE_CONNECTIONS)
+        self.call_seconds = call_seconds
+        self._work = self._pool(address, WORK_CONNECTIONS, _LOCK_SECONDS)
+        self._aside = self._pool(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS)
+        self._patience = asyncio.Semaphore(_PATIENT_CALLS)
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _pool(self, address: Address, size: int) -> Pool:
+    def _pool(self, address: Address, size: int, lock_seconds: float) -> Pool:
         with explained(self.name):
             return asyncpg.create_pool(
                 address.url,
                 min_size=0,
                 max_size=size,
-                init=prepare_session,
+                init=partial(prepare_session, lock_seconds=lock_seconds),
                 reset=_keep_session,
                 timeout=CONNECT_SECONDS,
                 max_inactive_connection_lifetime=_KEEP_IDLE_SECONDS,
@@ -114,7 +119,17 @@ class Sessions:
         it open whether the work happens.
         """
         with explained(self.name):
-            return await self.run_raw(work, aside=aside)
+            try:
+                return await self.run_raw(work, aside=aside)
+            except asyncpg.PostgresError as error:
+                if aside or not is_held_up(error):
+                    raise
+            return await self.run_patiently(work)
+
+    async def run_patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do as `run_raw`, where a lock was found to be held that is worth waiting for."""
+        async with self._patience:
+            return await self.run_raw(work, aside=True)
 
     async def run_raw(self, work: Callable[[Connection], Awaitable[T]], *, aside: bool = False) -> T:
         """Do as `run`, but raise the driver's own errors."""
@@ -146,7 +161,7 @@ class Sessions:
     async def _once(self, work: Callable[[Connection], Awaitable[T]], pool: Pool) -> T:
         connection = await pool.acquire(timeout=CONNECT_SECONDS)
         try:
-            with cut_after(self._call_seconds, connection):
+            with cut_after(self.call_seconds, connection):
                 self.round_trips += 1
                 return await work(connection)
         except BaseException as error:
@@ -160,7 +175,7 @@ class Sessions:
         """Let calls under way end, for as long as one may take, and close the connections."""
         self._closed = True
         if self._calls:
-            await asyncio.wait(set(self._calls), timeout=self._call_seconds)
+            await asyncio.wait(set(self._calls), timeout=self.call_seconds)
         for pool in (self._work, self._aside):
             with suppress(TimeoutError, asyncpg.InterfaceError, OSError):
                 async with asyncio.timeout(1.0):

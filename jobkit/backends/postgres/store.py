@@ -6,8 +6,9 @@ trip. What is submitted, opened, committed and confirmed at the same time shares
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.backends.postgres import (
     accept,
@@ -55,6 +56,7 @@ from jobkit.ports.store import (
     NewJob,
     Opened,
     OutboxEntry,
+    Participant,
     Refused,
     Shelved,
     Skipped,
@@ -63,6 +65,12 @@ from jobkit.ports.store import (
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.sessions import Connection
+
+    # How a statement is sent: at once, or waiting for locks.
+    _Run = Callable[[Callable[[Connection], Awaitable[list[Any]]]], Awaitable[list[Any]]]
+
+C = TypeVar("C")
+A = TypeVar("A")
 
 # More would not be faster, and one call that fails has its whole group sent again one by one.
 _LARGEST_GROUP = 64
@@ -79,16 +87,10 @@ class PostgresStore:
         self._bells = bells
         self._clock = clock
         self._outbox_seen = 0
-        self._submits = Group(self._submit, explain=self._explain, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
-        self._confirmations = Group(
-            self._confirm, explain=self._explain, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len
-        )
-        self._openings = Group(
-            self._open, explain=self._explain, apart=lambda call: call.apart, lanes=_LANES, largest=_LARGEST_GROUP
-        )
-        self._endings = Group(
-            self._commit, explain=self._explain, apart=lambda call: call.apart, lanes=_LANES, largest=_LARGEST_GROUP
-        )
+        self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
+        self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
+        self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
+        self._endings = self._group(self._commit, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
 
     @property
     def round_trips(self) -> int:
@@ -106,25 +108,44 @@ class PostgresStore:
 
     # ---- groups ----------------------------------------------------------------------------------------------------
 
-    async def _submit(self, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
+    def _group(
+        self,
+        ask: Callable[[_Run, Sequence[C]], Awaitable[Sequence[A]]],
+        *,
+        apart: Callable[[C], Hashable],
+        lanes: int,
+        largest: int,
+        size: Callable[[C], int] = lambda _: 1,
+    ) -> Group[C, A]:
+        return Group(
+            partial(ask, self._sessions.run_raw),
+            wait=partial(ask, self._sessions.run_patiently),
+            explain=self._explain,
+            apart=apart,
+            lanes=lanes,
+            largest=largest,
+            size=size,
+        )
+
+    async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
         jobs = [job for call in calls for job in call]
-        rows = await self._sessions.run_raw(query(accept.SUBMIT, *accept.arguments(jobs)))
+        rows = await run(query(accept.SUBMIT, *accept.arguments(jobs)))
         answers = iter(accept.answers(jobs, rows))
         self._bells.ring([outbox.OUTBOX_TOPIC])
         return [[next(answers) for _ in call] for call in calls]
 
-    async def _confirm(self, calls: Sequence[Sequence[int]]) -> list[None]:
-        await self._sessions.run_raw(query(outbox.PUBLISHED, sorted({position for call in calls for position in call})))
+    async def _confirm(self, run: _Run, calls: Sequence[Sequence[int]]) -> list[None]:
+        await run(query(outbox.PUBLISHED, sorted({position for call in calls for position in call})))
         return [None] * len(calls)
 
     async def _open(
-        self, calls: Sequence[opening.Opening]
+        self, run: _Run, calls: Sequence[opening.Opening]
     ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
-        rows = await self._sessions.run_raw(query(opening.OPEN, *opening.arguments(calls)))
+        rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
 
-    async def _commit(self, calls: Sequence[commit.Ending]) -> list[Committed | Duplicate | Refused]:
-        rows = await self._sessions.run_raw(query(commit.COMMIT, *commit.arguments(calls)))
+    async def _commit(self, run: _Run, calls: Sequence[commit.Ending]) -> list[Committed | Duplicate | Refused]:
+        rows = await run(query(commit.COMMIT, *commit.arguments(calls)))
         answers = commit.answers(calls, rows)
         self._ring_committed(calls, answers)
         return answers
@@ -165,13 +186,8 @@ class PostgresStore:
             raise JobConflict(f"job {envelope.id} cannot commit: {error}") from error
 
     async def commit_with(
-        self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[transactions.Participant]
+        self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[Participant]
     ) -> Committed | Duplicate | Refused:
-        """Commit as `commit` does, with the participants' statements in the same transaction.
-
-        Each gets an asyncpg connection once the mark is verified; it may be called again, in a new transaction. What
-        one raises is raised, and nothing is written.
-        """
         opening.key_of(envelope)
         accept.check(effects.follow_ups)
         ending = commit.Ending(envelope, fence, effects)
@@ -180,11 +196,6 @@ class PostgresStore:
         return answer
 
     async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        """Accept jobs in the transaction that a caller has open on an asyncpg connection to the same database.
-
-        Publish nothing before that transaction commits; a worker's relay does it soon after. Raises
-        `ConfigurationError` where no transaction is open.
-        """
         return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
 
     async def amend(

@@ -6,7 +6,8 @@ transaction was rolled back because of another one it runs again, in a new trans
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,19 @@ import asyncpg
 from jobkit.backends.postgres import accept, commit
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
 from jobkit.backends.postgres.sessions import Sessions
-from jobkit.errors import ConfigurationError
-from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Refused
+from jobkit.errors import ConfigurationError, ParticipantFailed
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Participant, Refused
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.sessions import Connection
 
-# Gets an asyncpg connection that is in the commit's transaction, which it must not end.
-Participant = Callable[[Any], Awaitable[None]]
+# How much of the time that a call has is theirs.
+_SHARE = 0.5
 
-
-class _ParticipantFailed(Exception):
-    """Carries a participant's error past the translation of ours."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+# What a commit checks last, asked for while it can still be told whose statements were at fault. It fails, too, where
+# the transaction has failed already and a participant went on as if it had not: PostgreSQL answers the COMMIT of such a
+# transaction by rolling it back, without an error.
+_CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 
 
 async def commit_with(
@@ -37,28 +36,54 @@ async def commit_with(
 ) -> Committed | Duplicate | Refused:
     """Commit one job and have the participants write in the same transaction, once the mark is verified.
 
-    They do not run where the job is not committed here and now. What one of them raises ends the transaction, so that
-    nothing is written, and is raised.
+    They do not run where the job is not committed here and now. Raises `ParticipantFailed`, with nothing written.
     """
-    try:
-        rows = await sessions.run(partial(_commit, ending, participants), aside=True)
-    except _ParticipantFailed as failed:
-        raise failed.error from failed.error.__cause__
+    seconds = sessions.call_seconds * _SHARE
+    rows = await sessions.run(partial(_commit, ending, participants, seconds), aside=True)
     return commit.answers([ending], rows)[0]
 
 
-async def _commit(ending: commit.Ending, participants: Sequence[Participant], connection: Connection) -> list[Any]:
+async def _commit(
+    ending: commit.Ending, participants: Sequence[Participant], seconds: float, connection: Connection
+) -> list[Any]:
     async with connection.transaction():
         rows = await connection.fetch(commit.COMMIT, *commit.arguments([ending]))
         if rows[0]["answer"] == "committed":
-            for participant in participants:
-                try:
-                    await participant(connection)
-                except Exception as error:
-                    if connection.is_closed() or _is_the_servers(error):
-                        raise
-                    raise _ParticipantFailed(error) from error
+            try:
+                await _take_part(participants, seconds, connection)
+            except Exception as error:
+                if connection.is_closed() or _is_the_servers(error):
+                    raise
+                raise ParticipantFailed(error) from error
         return rows
+
+
+async def _take_part(participants: Sequence[Participant], seconds: float, connection: Connection) -> None:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            for participant in participants:
+                await participant(connection)
+            if not connection.is_in_transaction():
+                raise RuntimeError("a function staged with ctx.in_commit ended the transaction, which is not its own")
+            await connection.execute(_CHECK_NOW)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"what was staged with ctx.in_commit took longer than {seconds:g} s") from error
+    except asyncio.CancelledError as error:
+        if _cancelled_from_outside():
+            raise
+        raise RuntimeError("a function staged with ctx.in_commit awaited something that was cancelled") from error
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise RuntimeError(
+            "a statement failed within ctx.in_commit and the function went on, so nothing can be committed; "
+            "to go on after an error, run the statement in a savepoint: async with connection.transaction()"
+        ) from error
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _is_the_servers(error: Exception) -> bool:

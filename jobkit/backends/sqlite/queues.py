@@ -155,6 +155,7 @@ def depths(transaction: Transaction) -> list[QueueDepth]:
 
 
 def _check(transaction: Transaction, seat: Seat) -> None:
-    row = transaction.execute("SELECT epoch FROM queues WHERE id = ?", (seat.queue,)).fetchone()
-    if row != (seat.epoch,):
-        raise ConsumerClosed(f"another consumer took the queue {seat.partition} over")
+    row = transaction.execute("SELECT epoch, consumer FROM queues WHERE id = ?", (seat.queue,)).fetchone()
+    if row is None or row[0] != seat.epoch:
+        taken_by = None if row is None else row[1]
+        raise ConsumerClosed(f"another consumer took the queue {seat.partition} over", taken_by=taken_by)

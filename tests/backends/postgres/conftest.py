@@ -10,7 +10,7 @@ import pytest
 from jobkit.backends.postgres.store import PostgresStore, open_store
 from jobkit.clock import SystemClock
 from jobkit.testing.servers.proxy import Proxy
-from tests.servers.postgres import PostgresServer, ready_server
+from tests.servers.postgres import TestServer, ready_server
 
 
 @asynccontextmanager
@@ -24,20 +24,20 @@ async def opened(url: str, *, call_seconds: float = 10.0) -> AsyncIterator[Postg
 
 
 @pytest.fixture
-async def server() -> PostgresServer:
+async def server() -> TestServer:
     """The run's server, which no test may harm."""
     return await ready_server()
 
 
 @pytest.fixture
-async def database(server: PostgresServer) -> AsyncIterator[str]:
+async def database(server: TestServer) -> AsyncIterator[str]:
     """An empty, migrated database, whose tables a test must leave as they are."""
     async with server.database() as name:
         yield name
 
 
 @pytest.fixture
-async def url(server: PostgresServer, database: str) -> str:
+async def url(server: TestServer, database: str) -> str:
     return server.url(database)
 
 
@@ -48,14 +48,14 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
 
 
 @pytest.fixture
-async def own_database(server: PostgresServer) -> AsyncIterator[str]:
+async def own_database(server: TestServer) -> AsyncIterator[str]:
     """A migrated database that a test may do anything to."""
     async with server.own_database() as name:
         yield name
 
 
 @pytest.fixture
-async def mortal() -> AsyncIterator[PostgresServer]:
+async def mortal() -> AsyncIterator[TestServer]:
     """A server that keeps what it acknowledged through its death, and is there to die."""
     server = await ready_server(durable=True)
     yield server
@@ -63,6 +63,6 @@ async def mortal() -> AsyncIterator[PostgresServer]:
 
 
 @pytest.fixture
-async def proxy(server: PostgresServer) -> AsyncIterator[Proxy]:
+async def proxy(server: TestServer) -> AsyncIterator[Proxy]:
     async with Proxy(server.port) as between:
         yield between

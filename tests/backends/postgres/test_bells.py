@@ -16,7 +16,7 @@ from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.manual_clock import ManualClock
 from tests.conformance.values import committed, submitted
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 15.0
 
@@ -60,9 +60,7 @@ async def test_too_many_topics_for_a_message_wake_everybody_to_look(pair: list[B
             assert not await bell.wait(3600)
 
 
-async def test_rings_are_gathered_so_that_notifying_stays_rare(
-    server: PostgresServer, url: str, pair: list[Bells]
-) -> None:
+async def test_rings_are_gathered_so_that_notifying_stays_rare(server: TestServer, url: str, pair: list[Bells]) -> None:
     heard = []
     connection = await asyncpg.connect(url)
     try:
@@ -80,7 +78,7 @@ async def test_rings_are_gathered_so_that_notifying_stays_rare(
 
 
 async def test_bells_come_back_after_their_connection_was_cut(
-    server: PostgresServer, database: str, url: str, proxy: Proxy
+    server: TestServer, database: str, url: str, proxy: Proxy
 ) -> None:
     near = Bells(parse_address(server.url(database, port=proxy.port)), SystemClock())
     far = Bells(parse_address(url), SystemClock())
@@ -94,7 +92,7 @@ async def test_bells_come_back_after_their_connection_was_cut(
 
 
 async def test_a_waiter_whose_bells_are_silent_looks_again_by_itself(
-    server: PostgresServer, database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    server: TestServer, database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bells, "POLL_SECONDS", 0.05)
     async with opened(server.url(database, port=proxy.port)) as waiter, opened(server.url(database)) as worker:

@@ -9,7 +9,7 @@ import asyncpg
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.ports.store import Opened, Stale
 from tests.conformance.values import committed, envelope, fence, submitted, unordered
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import TestServer
 
 MANY = 10**9
 
@@ -43,7 +43,7 @@ async def test_one_forgets_at_a_time_and_the_other_does_not_wait(url: str, store
 
 
 async def test_a_forgotten_key_that_comes_back_in_any_way_refuses_the_tokens_it_refused(
-    server: PostgresServer, database: str, store: PostgresStore
+    server: TestServer, database: str, store: PostgresStore
 ) -> None:
     """fencing: be it by a job with a sequence, by an operator, or by a job that is parked."""
     await committed(store, await unordered(store, "old"), under=fence(50))

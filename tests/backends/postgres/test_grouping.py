@@ -21,6 +21,8 @@ class Server:
         self.going = asyncio.Event()
         self.going.set()
         self.bad: set[int] = set()
+        self.held: set[int] = set()
+        self.let_go = asyncio.Event()
         self.away: Exception | None = None
         self.under_way = 0
         self.most_under_way = 0
@@ -35,12 +37,19 @@ class Server:
             raise self.away
         if self.bad & set(calls):
             raise asyncpg.DataError("bad")
+        if self.held & set(calls):
+            raise asyncpg.LockNotAvailableError("held")
         return [2 * call for call in calls]
+
+    async def wait(self, calls: Sequence[int]) -> list[int]:
+        await self.let_go.wait()
+        return await self.send(calls)
 
 
 def group(server: Server, *, lanes: int = 1, largest: int = 5, apart: int = 1_000_000) -> Group[int, int]:
     return Group(
         server.send,
+        wait=server.wait,
         explain=lambda error: RuntimeError(f"explained {error!r}"),
         apart=lambda call: call % apart,
         lanes=lanes,
@@ -151,3 +160,34 @@ async def test_closing_waits_for_what_was_asked_for() -> None:
     await asking.aclose()
     assert server.groups == [[0], [1], [2]]
     assert await asyncio.gather(*calls) == [0, 2, 4]
+
+
+async def test_a_call_that_finds_a_lock_held_keeps_nobody_waiting() -> None:
+    server = Server()
+    server.held = {1, 2}
+    asking = group(server)
+    waiting = [asyncio.ensure_future(asking.ask(n)) for n in (1, 2)]
+    # They were in one group with the third, and have the only lane no longer.
+    assert await asking.ask(3) == 6
+    assert await asyncio.gather(*(asking.ask(n) for n in range(4, 9))) == [8, 10, 12, 14, 16]
+    assert not any(call.done() for call in waiting)
+    server.held = {2}
+    server.let_go.set()
+    assert await waiting[0] == 2
+    with pytest.raises(RuntimeError, match="held"):
+        await waiting[1]
+
+
+async def test_who_closes_waits_for_those_that_wait_for_a_lock() -> None:
+    server = Server()
+    server.held = {1}
+    asking = group(server)
+    waiting = asyncio.ensure_future(asking.ask(1))
+    await turns()
+    closing = asyncio.ensure_future(asking.aclose())
+    await turns()
+    assert not closing.done()
+    server.held = set()
+    server.let_go.set()
+    await closing
+    assert await waiting == 2

@@ -16,12 +16,12 @@ from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.migrations import Migration, known_migrations, migrate
 from jobkit.errors import ConfigurationError, Unavailable
 from tests.backends.postgres.conftest import opened
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import TestServer
 
 PROCESSES = 8
 
 
-async def _applied(server: PostgresServer, database: str) -> list[int]:
+async def _applied(server: TestServer, database: str) -> list[int]:
     connection = await asyncpg.connect(server.url(database))
     try:
         return [row["number"] for row in await connection.fetch("SELECT number FROM jobkit.migrations ORDER BY number")]
@@ -50,7 +50,7 @@ def test_the_steps_are_numbered_without_a_hole_and_packaged() -> None:
 
 
 async def test_many_processes_may_migrate_at_once_and_each_step_is_applied_once(
-    server: PostgresServer, tmp_path: Path
+    server: TestServer, tmp_path: Path
 ) -> None:
     async with server.own_database(migrated=False) as name:
         url = server.url(name)
@@ -63,14 +63,14 @@ async def test_many_processes_may_migrate_at_once_and_each_step_is_applied_once(
             assert (await store.counts()).keys == 0
 
 
-async def test_migrating_again_changes_nothing(server: PostgresServer, own_database: str) -> None:
+async def test_migrating_again_changes_nothing(server: TestServer, own_database: str) -> None:
     before = await _applied(server, own_database)
     assert await migrate(parse_address(server.url(own_database))) == []
     assert await _applied(server, own_database) == before
 
 
 async def test_a_step_that_fails_leaves_nothing_behind(
-    server: PostgresServer, own_database: str, monkeypatch: pytest.MonkeyPatch
+    server: TestServer, own_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = known_migrations()
     good = Migration(len(known) + 1, "good.sql", "CREATE TABLE jobkit.good ();")
@@ -83,7 +83,7 @@ async def test_a_step_that_fails_leaves_nothing_behind(
     assert await migrate(parse_address(server.url(own_database))) == [good]
 
 
-async def test_a_store_is_not_opened_before_its_database_is_migrated(server: PostgresServer, tmp_path: Path) -> None:
+async def test_a_store_is_not_opened_before_its_database_is_migrated(server: TestServer, tmp_path: Path) -> None:
     async with server.own_database(migrated=False) as name:
         with pytest.raises(ConfigurationError, match="run `jobkit migrate`"):
             async with opened(server.url(name)):
@@ -95,7 +95,7 @@ async def test_a_store_is_not_opened_before_its_database_is_migrated(server: Pos
 
 
 async def test_a_store_is_not_opened_where_a_step_is_missing(
-    server: PostgresServer, own_database: str, monkeypatch: pytest.MonkeyPatch
+    server: TestServer, own_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = known_migrations()
     monkeypatch.setattr(migrations, "known_migrations", lambda: [*known, Migration(len(known) + 1, "next.sql", "")])
@@ -105,7 +105,7 @@ async def test_a_store_is_not_opened_where_a_step_is_missing(
 
 
 async def test_a_database_of_a_newer_jobkit_is_neither_opened_nor_migrated(
-    server: PostgresServer, own_database: str
+    server: TestServer, own_database: str
 ) -> None:
     await server.execute("INSERT INTO jobkit.migrations VALUES (9999, 'future.sql')", database=own_database)
     for attempt in (opened(server.url(own_database)).__aenter__(), migrate(parse_address(server.url(own_database)))):
@@ -113,14 +113,14 @@ async def test_a_database_of_a_newer_jobkit_is_neither_opened_nor_migrated(
             await attempt
 
 
-async def test_a_store_whose_tables_are_gone_says_what_to_do(server: PostgresServer, own_database: str) -> None:
+async def test_a_store_whose_tables_are_gone_says_what_to_do(server: TestServer, own_database: str) -> None:
     async with opened(server.url(own_database)) as store:
         await server.execute("DROP SCHEMA jobkit CASCADE", database=own_database)
         with pytest.raises(ConfigurationError, match="run `jobkit migrate`"):
             await store.counts()
 
 
-async def test_a_database_in_another_encoding_is_refused(server: PostgresServer) -> None:
+async def test_a_database_in_another_encoding_is_refused(server: TestServer) -> None:
     await server.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'")
     try:
         with pytest.raises(ConfigurationError, match="LATIN1"):

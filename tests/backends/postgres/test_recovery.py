@@ -17,7 +17,7 @@ from jobkit.ports.store import Committed, Effects, Known, LogEntry, NewJob, Open
 from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 30.0
 
@@ -36,7 +36,7 @@ async def committed_in_the_end(store: PostgresStore, job: Envelope, under: Fence
 
 
 async def test_a_killed_server_has_all_that_was_answered_and_each_job_whole_or_not_at_all(
-    mortal: PostgresServer,
+    mortal: TestServer,
 ) -> None:
     """single-effect, nothing-lost: killed with -9 in the middle of many commits, then started again."""
     async with mortal.own_database() as database, opened(mortal.url(database)) as store:
@@ -95,7 +95,7 @@ async def test_a_killed_server_has_all_that_was_answered_and_each_job_whole_or_n
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
-async def test_a_store_works_again_by_itself_after_its_server_was_away(mortal: PostgresServer, how: str) -> None:
+async def test_a_store_works_again_by_itself_after_its_server_was_away(mortal: TestServer, how: str) -> None:
     async with mortal.own_database() as database, opened(mortal.url(database)) as store:
         job = await submitted(store, "a")
         under = fence()
@@ -115,7 +115,7 @@ async def test_a_store_works_again_by_itself_after_its_server_was_away(mortal: P
 
 
 async def test_a_paused_server_costs_a_bounded_wait_and_what_was_asked_for_may_still_happen(
-    mortal: PostgresServer,
+    mortal: TestServer,
 ) -> None:
     async with mortal.own_database() as database, opened(mortal.url(database), call_seconds=0.5) as store:
         job = await unordered(store, "a")
@@ -133,7 +133,7 @@ async def test_a_paused_server_costs_a_bounded_wait_and_what_was_asked_for_may_s
 
 
 async def test_a_commit_whose_answer_was_lost_is_answered_the_same_when_asked_again(
-    server: PostgresServer, database: str, proxy: Proxy
+    server: TestServer, database: str, proxy: Proxy
 ) -> None:
     """single-effect: and the follow-ups that it released come with the answer."""
     async with opened(server.url(database, port=proxy.port)) as near, opened(server.url(database)) as far:
@@ -160,7 +160,7 @@ async def test_a_commit_whose_answer_was_lost_is_answered_the_same_when_asked_ag
 
 
 async def test_a_submit_whose_answer_was_lost_is_known_when_asked_again(
-    server: PostgresServer, database: str, proxy: Proxy
+    server: TestServer, database: str, proxy: Proxy
 ) -> None:
     async with opened(server.url(database, port=proxy.port)) as near, opened(server.url(database)) as far:
         # So that a connection is there.
@@ -181,7 +181,7 @@ async def test_a_submit_whose_answer_was_lost_is_known_when_asked_again(
         assert (await far.counts()).outbox == 2
 
 
-async def test_commits_are_durable_whatever_the_database_is_set_to(server: PostgresServer, own_database: str) -> None:
+async def test_commits_are_durable_whatever_the_database_is_set_to(server: TestServer, own_database: str) -> None:
     await server.execute(f"ALTER DATABASE {own_database} SET synchronous_commit = off", database=own_database)
     async with opened(server.url(own_database)) as store:
         seen = []
@@ -197,7 +197,7 @@ async def test_commits_are_durable_whatever_the_database_is_set_to(server: Postg
 
 
 async def test_connections_that_the_server_ended_are_replaced(
-    server: PostgresServer, url: str, database: str, store: PostgresStore
+    server: TestServer, url: str, database: str, store: PostgresStore
 ) -> None:
     job = await submitted(store, "a")
     for _ in range(3):

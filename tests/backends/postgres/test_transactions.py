@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 import pytest
 
 from jobkit.backends.postgres.store import PostgresStore
-from jobkit.errors import ConfigurationError, JobConflict, Unavailable
+from jobkit.errors import ConfigurationError, JobConflict, ParticipantFailed, Unavailable
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import TestServer
 
 Connection = Any
 
 
 @pytest.fixture
-async def url(server: PostgresServer, own_database: str) -> str:
+async def url(server: TestServer, own_database: str) -> str:
     await server.execute("CREATE TABLE orders (id integer PRIMARY KEY, total integer NOT NULL)", database=own_database)
     return server.url(own_database)
 
@@ -101,9 +101,9 @@ async def test_what_a_participant_raises_is_raised_and_nothing_is_written(
         await place_order(connection)
         raise error
 
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(ParticipantFailed) as caught:
         await store.commit_with(job, under, Effects(records={"r": b"1"}), [fail])
-    assert caught.value is error
+    assert caught.value.error is error
     assert await orders(url) == []
     assert await store.record("t", "k", "r") is None
     assert await state(store, "a") is JobState.RUNNING
@@ -129,9 +129,83 @@ async def test_a_statement_of_a_participant_that_fails_is_the_users_error(
     async def fail(connection: Connection) -> None:
         await connection.execute(statement)
 
-    with pytest.raises(error):
+    with pytest.raises(ParticipantFailed) as caught:
         await store.commit_with(job, under, NOTHING, [place_order, fail])
+    assert isinstance(caught.value.error, error)
     assert await state(store, "a") is JobState.RUNNING
+
+
+async def test_a_participant_that_goes_on_after_a_failed_statement_commits_nothing(
+    url: str, store: PostgresStore
+) -> None:
+    """PostgreSQL answers the COMMIT of such a transaction with a rollback that looks like success."""
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def swallow(connection: Connection) -> None:
+        await place_order(connection)
+        with suppress(asyncpg.UniqueViolationError):
+            await place_order(connection)
+
+    with pytest.raises(ParticipantFailed, match="savepoint"):
+        await store.commit_with(job, under, NOTHING, [swallow])
+    assert await orders(url) == []
+    assert await state(store, "a") is JobState.RUNNING
+
+
+async def test_a_participant_may_go_on_after_a_failed_statement_in_a_savepoint(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def upsert(connection: Connection) -> None:
+        await place_order(connection)
+        with suppress(asyncpg.UniqueViolationError):
+            async with connection.transaction():
+                await place_order(connection)
+
+    assert isinstance(await store.commit_with(job, under, NOTHING, [upsert]), Committed)
+    assert await orders(url) == [1]
+
+
+async def test_a_constraint_that_is_checked_at_the_commit_is_the_users_error(
+    server: TestServer, own_database: str, url: str, store: PostgresStore
+) -> None:
+    deferred = "ALTER TABLE orders ADD CONSTRAINT one_total UNIQUE (total) DEFERRABLE INITIALLY DEFERRED"
+    await server.execute(deferred, "INSERT INTO orders VALUES (9, 100)", database=own_database)
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    with pytest.raises(ParticipantFailed, match="one_total"):
+        await store.commit_with(job, under, NOTHING, [place_order])
+    assert await orders(url) == [9]
+    assert await state(store, "a") is JobState.RUNNING
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_a_participant_that_ends_the_transaction_is_told_so(store: PostgresStore, end: str) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    with pytest.raises(ParticipantFailed, match="ended the transaction"):
+        await store.commit_with(job, under, NOTHING, [lambda connection: connection.execute(end)])
+    # Whichever it was, asking again finds out, and the attempt after it ends well.
+    assert isinstance(await store.commit_with(job, under, NOTHING, [place_order]), Committed)
+
+
+async def test_a_participant_that_awaits_something_cancelled_has_failed(store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+
+    async def wait(connection: Connection) -> None:
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        await never
+
+    with pytest.raises(ParticipantFailed, match="cancelled"):
+        await store.commit_with(job, under, NOTHING, [wait])
 
 
 async def test_a_conflicting_follow_up_takes_the_participants_statements_with_it(
@@ -164,30 +238,39 @@ async def test_a_connection_lost_in_a_participant_is_unavailable_and_nothing_is_
     assert isinstance(await store.commit_with(job, under, NOTHING, [place_order]), Committed)
 
 
-async def test_a_participant_that_hangs_is_cut_off(url: str) -> None:
-    async with opened(url, call_seconds=0.3) as store:
+@pytest.mark.parametrize("where", ["in the server", "elsewhere"])
+async def test_a_participant_that_hangs_is_ended_and_has_failed(url: str, where: str) -> None:
+    async with opened(url, call_seconds=1.0) as store:
         job = await submitted(store, "a")
         under = fence()
         await store.open(job, under)
 
         async def hang(connection: Connection) -> None:
             await place_order(connection)
-            await connection.execute("SELECT pg_sleep(60)")
+            await (connection.execute("SELECT pg_sleep(60)") if where == "in the server" else asyncio.sleep(60))
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(ParticipantFailed, match=r"took longer than 0\.5 s"):
             await store.commit_with(job, under, NOTHING, [hang])
         assert await orders(url) == []
-        async with asyncio.timeout(10):
-            # The server finds out by itself that nobody listens, and lets the key go.
-            while not isinstance(await _tried(store, job, under), Committed):
-                continue
+        assert isinstance(await store.commit(job, under, NOTHING), Committed)
 
 
-async def _tried(store: PostgresStore, job: Any, under: Any) -> object:
-    try:
-        return await store.commit(job, under, NOTHING)
-    except Unavailable as error:
-        return error
+async def test_a_participant_that_gives_way_to_another_transaction_runs_again(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    await store.open(job, under)
+    ran = 0
+
+    async def give_way(connection: Connection) -> None:
+        nonlocal ran
+        ran += 1
+        await place_order(connection)
+        if ran == 1:
+            await connection.execute("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$")
+
+    assert isinstance(await store.commit_with(job, under, NOTHING, [give_way]), Committed)
+    assert ran == 2
+    assert await orders(url) == [1]
 
 
 # ---- ours in theirs --------------------------------------------------------------------------------------------------
@@ -275,9 +358,7 @@ async def test_submitting_takes_an_asyncpg_connection_that_is_in_a_transaction(u
     assert await store.job("a") is None
 
 
-async def test_submitting_on_a_connection_to_another_database_says_so(
-    server: PostgresServer, store: PostgresStore
-) -> None:
+async def test_submitting_on_a_connection_to_another_database_says_so(server: TestServer, store: PostgresStore) -> None:
     async with connected(server.url("postgres")) as connection, connection.transaction():
         with pytest.raises(ConfigurationError, match="jobkit migrate"):
             await store.submit_in(connection, [NewJob(envelope("a"), ordered=True)])

@@ -1,0 +1,153 @@
+"""What the drill did: read from what was committed, and from what the processors wrote as they ran."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobkit.drill.plugin import TRANSCODE, UPLOAD, session
+from jobkit.drill.site import Site, WorkerProcess
+from jobkit.ports.planes import Planes
+
+_PAGE = 1_000
+# A process that was paused needs a moment to notice that its lease is over.
+_NOTICE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that broke: its name, where, what, and when in Unix seconds (0 where that is not known)."""
+
+    invariant: str
+    where: str
+    what: str
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of the traffic. Counts are of events, transcodes and sessions, as the incident's are."""
+
+    events: int
+    duplicate_events: int
+    events_out_of_order: int
+    events_lost: int
+    sessions: int
+    corrupted_sessions: int
+    transcodes: int
+    transcoded_twice: int
+    dead_letters: int
+    violations: Sequence[Violation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    duplicates: list[Violation]
+    disorder: list[Violation]
+    lost: int
+    corrupted: bool
+    transcodes: int
+    twice: list[Violation]
+
+
+async def judge(planes: Planes, site: Site, submitted: Mapping[str, int]) -> Judgement:
+    """Read everything; `submitted` are the chunks of each session whose events were all submitted.
+
+    Raises `Unavailable`.
+    """
+    sessions = [await _session(planes, name, chunks) for name, chunks in submitted.items()]
+    dead = await planes.inspection.dead(limit=_PAGE)
+    violations = [found for one in sessions for found in (*one.duplicates, *one.disorder, *one.twice)]
+    violations += [Violation("nothing-lost", name, f"{one.lost} events never took effect") for name, one in
+                   zip(submitted, sessions, strict=True) if one.lost]  # fmt: skip
+    violations += [
+        Violation("nothing-lost", letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
+        for letter in dead
+    ]
+    violations += _two_at_once(site)
+    return Judgement(
+        events=sum(chunks + 2 for chunks in submitted.values()),
+        duplicate_events=sum(len(one.duplicates) for one in sessions),
+        events_out_of_order=sum(len(one.disorder) for one in sessions),
+        events_lost=sum(one.lost for one in sessions),
+        sessions=len(sessions),
+        corrupted_sessions=sum(one.corrupted for one in sessions),
+        transcodes=sum(one.transcodes for one in sessions),
+        transcoded_twice=sum(bool(one.twice) for one in sessions),
+        dead_letters=len(dead),
+        violations=violations,
+    )
+
+
+async def _session(planes: Planes, name: str, chunks: int) -> _Session:
+    duplicates, disorder = [], []
+    seen: set[int] = set()
+    highest = 0
+    async for entry in _log(planes, UPLOAD, name):
+        number = json.loads(entry.data)["number"]
+        if number in seen:
+            duplicates.append(Violation("single-effect", name, f"event {number} took effect again", entry.at))
+        elif number < highest:
+            disorder.append(Violation("order", name, f"event {number} took effect after {highest}", entry.at))
+        seen.add(number)
+        highest = max(highest, number)
+    kept = session.load(await planes.store.record(UPLOAD, name, session.record))
+    wrong = kept is None or not kept.state.finished or kept.state.chunks_at_end != chunks or kept.state.chunks != chunks
+    made = [entry async for entry in _log(planes, TRANSCODE, name)]
+    twice = [
+        Violation("single-effect", name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
+        for entry in made[1:]
+    ]
+    return _Session(duplicates, disorder, chunks + 2 - len(seen), wrong, len(made), twice)
+
+
+async def _log(planes: Planes, type: str, key: str) -> Any:
+    after = 0
+    while page := await planes.inspection.log(type, key, after=after, limit=_PAGE):
+        for entry in page:
+            yield entry
+        after = page[-1].position
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    pid: int
+    job: str
+    began: float
+    ended: float
+
+
+def _two_at_once(site: Site) -> Iterator[Violation]:
+    """Find runs on one key that overlap while both processes could have known better."""
+    awake = {worker.process.pid: worker for worker in site.workers}
+    for (type, key), runs in _runs(site).items():
+        runs.sort(key=lambda run: run.began)
+        for before, after in itertools.pairwise(runs):
+            if before.pid == after.pid or after.began >= before.ended:
+                continue
+            known = _known_until(awake.get(before.pid), after.began)
+            if min(before.ended, after.ended) > known + _NOTICE_SECONDS:
+                what = f"processes {before.pid} and {after.pid} ran jobs {before.job} and {after.job} at the same time"
+                yield Violation("no-lease-no-work", f"{type}/{key}", what)
+
+
+def _known_until(worker: WorkerProcess | None, moment: float) -> float:
+    """Return when a process that was stopped at that moment went on, or the moment itself."""
+    spans = worker.stopped if worker is not None else []
+    return next((end for begin, end in spans if begin <= moment < end), moment)
+
+
+def _runs(site: Site) -> dict[tuple[str, str], list[_Run]]:
+    begun: dict[str, dict[str, Any]] = {}
+    runs: defaultdict[tuple[str, str], list[_Run]] = defaultdict(list)
+    for line in site.trace.read_text().splitlines() if site.trace.exists() else ():
+        entry = json.loads(line)
+        if entry["what"] == "begin":
+            begun[entry["run"]] = entry
+        elif (first := begun.pop(entry["run"], None)) is not None:
+            runs[entry["type"], entry["key"]].append(_Run(entry["pid"], entry["job"], first["at"], entry["at"]))
+    return runs

@@ -1,0 +1,137 @@
+"""What is watched while a drill goes on, by ways of its own that no trouble lies on."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobkit.clock import Clock
+from jobkit.drill.plugin import UPLOAD
+from jobkit.drill.script import Phase
+from jobkit.drill.site import Site, WorkerProcess
+from jobkit.errors import Unavailable
+from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.planes import Planes
+
+EVERY_SECONDS = 1.0
+_SCRAPE_SECONDS = 0.5
+_LOOKED_AT = 400
+# Outcomes of claims that are failures; waiting for one's turn is none.
+_FAILED_CLAIMS = ("timeout", "late", "unanswered")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment: `at` in seconds since the drill began; counts are since then, `lag` is in seconds."""
+
+    at: float
+    phase: Phase
+    elections: int
+    claims: int
+    failed_claims: int
+    lag: float
+    committed: int
+    stale_writes: int
+
+
+@dataclass
+class Watch:
+    """Takes a sample each second."""
+
+    planes: Planes
+    site: Site
+    clock: Clock
+    began: float
+    phase: Phase = Phase.NORMAL
+    missed: int = 0
+    samples: list[Sample] = field(default_factory=list)
+    # Tokens of leaderships, each of which is one election; the first of each partition fills a vacancy.
+    _leaderships: dict[str, int] = field(default_factory=dict)
+    _elections: int = 0
+    _scraped: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Sample until cancelled; a look that fails is made up for by the next."""
+        while True:
+            try:
+                self.samples.append(await self.look())
+            except Unavailable:
+                self.missed += 1
+            await self.clock.sleep(EVERY_SECONDS)
+
+    async def look(self) -> Sample:
+        """Take a sample. Raises `Unavailable`."""
+        await self._count_elections()
+        await self._scrape()
+        jobs = await self.planes.inspection.jobs(type=UPLOAD, limit=_LOOKED_AT)
+        counts = await self.planes.inspection.counts()
+        return Sample(
+            at=self.clock.now() - self.began,
+            phase=self.phase,
+            elections=self._elections,
+            claims=self._sum("jobkit_claims_total"),
+            failed_claims=sum(self._sum("jobkit_claims_total", outcome) for outcome in _FAILED_CLAIMS),
+            lag=lag(jobs, self.clock.wall()),
+            committed=counts.jobs.get(JobState.COMMITTED, 0),
+            stale_writes=self._sum("jobkit_stale_writes_total"),
+        )
+
+    async def _count_elections(self) -> None:
+        for lease in await self.planes.coordinator.leases("leader/"):
+            known = self._leaderships.get(lease.resource)
+            if known is not None and lease.token > known:
+                self._elections += 1
+            self._leaderships[lease.resource] = max(lease.token, known or 0)
+
+    async def _scrape(self) -> None:
+        pages = await asyncio.gather(*(asyncio.to_thread(_page, worker) for worker in self.site.workers))
+        for worker, page in zip(self.site.workers, pages, strict=True):
+            # One that is stopped does not answer; what it counted before still holds.
+            if page is not None:
+                self._scraped[worker.name] = _counters(page)
+
+    def _sum(self, name: str, outcome: str | None = None) -> int:
+        total = 0.0
+        for counters in self._scraped.values():
+            total += sum(
+                value
+                for key, value in counters.items()
+                if key.startswith(name) and (outcome is None or f"outcome={outcome}" in key)
+            )
+        return int(total)
+
+
+def lag(jobs: Sequence[JobRecord], now: float) -> float:
+    """Return how long events take from submit to commit, in seconds: the latest that committed, and those that wait."""
+    waiting = [now - job.submitted_at for job in jobs if not job.state.ended]
+    recent = [
+        job.finished_at - job.submitted_at
+        for job in jobs
+        if job.state is JobState.COMMITTED and job.finished_at is not None and now - job.finished_at < EVERY_SECONDS
+    ]
+    typical = statistics.median(recent) if recent else 0.0
+    return max(typical, *waiting) if waiting else typical
+
+
+def _page(worker: WorkerProcess) -> str | None:
+    try:
+        url = f"http://127.0.0.1:{worker.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=_SCRAPE_SECONDS) as answer:
+            return str(answer.read().decode())
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def _counters(page: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
