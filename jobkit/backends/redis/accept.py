@@ -24,9 +24,16 @@ def store_script(name: str, *parts: str) -> Script:
 SUBMIT = store_script("submit", "outbox", "accept")
 
 
+def check_name(type: str, key: str) -> None:
+    """Raise `ValueError` where a key could be taken for another one: a NUL parts its type from it."""
+    if "\0" in type or "\0" in key:
+        raise ValueError(f"neither the type {type!r} nor the key {key!r} of a job may hold a NUL")
+
+
 def check(jobs: Sequence[NewJob]) -> None:
-    """Raise `ValueError` where an ordered job has no key to be ordered on."""
+    """Raise `ValueError` where an ordered job has no key to be ordered on, or one that cannot be kept."""
     for job in jobs:
+        check_name(job.envelope.type, job.envelope.key or "")
         if job.ordered and job.envelope.key is None:
             raise ValueError(f"job {job.envelope.id} is ordered, so its envelope must carry a key")
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
@@ -22,6 +22,26 @@ from jobkit.backends.redis.address import Address
 
 # TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
 CONNECT_SECONDS = 6.0
+
+
+class _Abrupt(AbstractConnection):
+    """A connection whose end waits for nobody.
+
+    One with TLS would stay open until the server has said goodbye to it, or for ever where the loop ends before that.
+    """
+
+    async def disconnect(self, *arguments: Any, **options: Any) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*arguments, **options)
+
+
+class _Plain(_Abrupt, Connection):
+    pass
+
+
+class _Encrypted(_Abrupt, SSLConnection):
+    pass
 
 
 class Connector:
@@ -57,8 +77,8 @@ class Connector:
         }
         options.update(login, host=host, port=port, db=database)
         if self._address.tls is None:
-            return Connection(**options)
-        return SSLConnection(**options, **self._address.tls)  # type: ignore[arg-type]  # checked with the URL
+            return _Plain(**options)
+        return _Encrypted(**options, **self._address.tls)  # type: ignore[arg-type]  # checked with the URL
 
     async def _primary(self) -> tuple[str, int]:
         """Ask the sentinels one after another; the one that knew is asked first the next time."""

@@ -62,7 +62,7 @@ class RedisCoordinator:
 
     async def wait_change(self, resource: str, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._hints.listening(resource) as hint:
+        with self._hints.listening(f"lease/{resource}") as hint:
             first = standing = await self._watch(resource)
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
             while _held(first) <= _held(standing) and (standing or resource.endswith("/")):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 import structlog
 from redis.asyncio.connection import Connection
@@ -21,29 +19,13 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.faults import translated
 from jobkit.backends.redis.scripts import REPLY_SECONDS, Scripts
 from jobkit.errors import ConfigurationError
+from jobkit.ports.examination import Finding, Severity
 
 _log = structlog.get_logger("jobkit.redis")
 
 _OLDEST_VERSION = (6, 2)
 _LAYOUT = 1
 _CHECK = store_script("check")
-
-
-class Severity(StrEnum):
-    """How bad a finding is: not at all, a risk that somebody should know of, or too bad to be relied on."""
-
-    FINE = "fine"
-    RISK = "risk"
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One fact of a server, how bad it is for the plane that is kept there, and what to change."""
-
-    severity: Severity
-    what: str
-    change: str = ""
 
 
 async def examine(url: str, plane: str) -> list[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 from jobkit.backends.redis.accept import digest_of, facts, store_script
 from jobkit.backends.redis.history import KEPT, dump_failure
 from jobkit.backends.redis.opening import holder
-from jobkit.backends.redis.scripts import Argument
+from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.envelope import Envelope
 from jobkit.fence import Fence, Receipt
 from jobkit.ports.store import Failure, Refused
@@ -38,7 +38,14 @@ def failed(envelope: Envelope, row: Sequence[Any]) -> int | Refused:
 
 def bury_arguments(envelope: Envelope, fence: Fence, reason: str, detail: str) -> Sequence[Argument]:
     """Return the arguments of `BURY`."""
-    return (*holder(envelope, fence), reason, detail, envelope.body, envelope.pack(), digest_of(envelope))
+    return (
+        *holder(envelope, fence),
+        spelled(reason),
+        spelled(detail),
+        envelope.body,
+        envelope.pack(),
+        digest_of(envelope),
+    )
 
 
 def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
@@ -57,10 +64,8 @@ def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
 def bury_message_arguments(raw: bytes, envelope: Envelope | None, reason: str, detail: str) -> Sequence[Argument]:
     """Return the arguments of `BURY_MESSAGE`: the same message for the same reason has one fingerprint."""
     packed = b"" if envelope is None else envelope.pack()
-    fingerprint = hashlib.sha256(
-        b"\0".join((reason.encode(errors="replace"), len(raw).to_bytes(8, "big"), raw, packed))
-    ).digest()
-    told = (fingerprint, raw, reason, detail)
+    fingerprint = hashlib.sha256(b"\0".join((spelled(reason), len(raw).to_bytes(8, "big"), raw, packed))).digest()
+    told = (fingerprint, raw, spelled(reason), spelled(detail))
     if envelope is None:
         return told
     id, type, key, sequence, digest, *_ = facts(envelope)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobkit.backends.redis.accept import digest_of, facts, store_script
+from jobkit.backends.redis.accept import check_name, digest_of, facts, store_script
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.scripts import Argument
 from jobkit.envelope import Envelope
@@ -17,9 +17,10 @@ OPEN = store_script("open", "outbox", "order")
 
 
 def key_of(envelope: Envelope) -> str:
-    """Return the envelope's key. Raises `ValueError` where it carries none."""
+    """Return the envelope's key. Raises `ValueError` where it carries none, or one that cannot be kept."""
     if envelope.key is None:
         raise ValueError(f"the envelope of job {envelope.id} carries no key")
+    check_name(envelope.type, envelope.key)
     return envelope.key
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jobkit.backends.redis.accept import facts, store_script
 from jobkit.backends.redis.opening import key_of
-from jobkit.backends.redis.scripts import Argument
+from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.envelope import Envelope
 from jobkit.fence import Receipt
 from jobkit.partition import Partition
@@ -20,7 +20,7 @@ SHELVED = store_script("shelved")
 def park_arguments(envelope: Envelope, reason: str) -> Sequence[Argument]:
     """Return the arguments of `PARK`. Raises `ValueError` where the envelope carries no key."""
     key_of(envelope)
-    return (*facts(envelope), reason, envelope.pack())
+    return (*facts(envelope), spelled(reason), envelope.pack())
 
 
 def parked(envelope: Envelope, answer: bytes) -> Receipt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.accept import store_script
+from jobkit.backends.redis.accept import check_name, store_script
 
 REQUEUE = store_script("requeue", "outbox", "order", "letters")
 PURGE = store_script("purge", "outbox", "order", "letters")
@@ -17,7 +17,8 @@ HIGHEST_SEQUENCE = 1 << 53
 
 
 def check_skip(type: str, key: str, before: int) -> None:
-    """Raise `ValueError` where a key would be taken to sequences that cannot be counted on."""
+    """Raise `ValueError` where a key cannot be kept, or would be taken to sequences that cannot be counted on."""
+    check_name(type, key)
     if before > HIGHEST_SEQUENCE:
         raise ValueError(f"{type}/{key}: sequences on Redis end at {HIGHEST_SEQUENCE}, nothing can be skipped beyond")
 

@@ -44,8 +44,9 @@ _SMALL_BATCH = 32
 _GATHER_SECONDS = 0.002
 _LARGEST_BATCH_BYTES = 1 << 20
 _ARGUMENT_BYTES = 8
-# The server closes the connection of whoever sends more than 2 ** 20.
+# The server closes the connection of whoever sends more than 2 ** 20, or one of more than 512 MB.
 _MOST_ARGUMENTS = 900_000
+_MOST_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,11 @@ class Script:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+def spelled(text: str) -> bytes:
+    """Return text for people as it can be sent: halves of characters, as in names of broken files, are spelled out."""
+    return text.encode(errors="backslashreplace")
 
 
 def load_script(*names: str) -> Script:
@@ -72,6 +78,7 @@ def load_script(*names: str) -> Script:
 class _Call:
     script: Script
     arguments: Sequence[bytes]
+    size: int
     answer: asyncio.Future[Any]
     spared: bool = False
 
@@ -110,9 +117,11 @@ class Scripts:
             raise Unavailable(self._plane, f"{self._connector.name} is closed in this process")
         if len(arguments) > _MOST_ARGUMENTS:
             raise ValueError(f"this is more than Redis takes in one request: {len(arguments)} values")
-        # Halves of characters, as in names of broken files, are spelled out: they cannot be sent.
-        encoded = [text.encode(errors="backslashreplace") if isinstance(text, str) else text for text in arguments]
-        call = _Call(script, encoded, asyncio.get_running_loop().create_future())
+        encoded = [text.encode() if isinstance(text, str) else text for text in arguments]
+        size = sum(map(len, encoded)) + _ARGUMENT_BYTES * len(encoded)
+        if size > _MOST_BYTES:
+            raise ValueError(f"this is more than Redis takes in one request: {size:,} bytes")
+        call = _Call(script, encoded, size, asyncio.get_running_loop().create_future())
         self._queue.append(call)
         self._asked.set()
         return await call.answer
@@ -208,7 +217,7 @@ class Scripts:
             call = self._queue.popleft()
             if not call.answer.done():
                 calls.append(call)
-                size += sum(map(len, call.arguments)) + _ARGUMENT_BYTES * len(call.arguments)
+                size += call.size
         return calls
 
     def _requests(self, calls: list[_Call], patience: asyncio.Timeout) -> bytes:

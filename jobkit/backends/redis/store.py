@@ -1,7 +1,8 @@
 """The store plane on Redis: both halves of it, `Store` and `Inspection`.
 
 It is as durable as the server that it is kept on: docs/redis.md says what that takes. It decides nothing here: each
-method is one call of a script, and so one transaction and one round trip; lists are read in pages.
+method is one call of a script, and so one transaction and one round trip; lists are read in pages, and opening a job
+that was submitted without its key takes two.
 
 Sequences and tokens end at 2 ** 53, since scripts count in doubles.
 """
@@ -26,7 +27,7 @@ from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.examination import check_store
 from jobkit.backends.redis.hints import HEARD_MILLISECONDS, Hints, heard
-from jobkit.backends.redis.scripts import Scripts
+from jobkit.backends.redis.scripts import Scripts, spelled
 from jobkit.clock import Clock
 from jobkit.envelope import Envelope
 from jobkit.fence import Fence, Receipt
@@ -145,7 +146,7 @@ class RedisStore:
         )
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
-        arguments = (*opening.holder(envelope, fence), repr(fraction), message)
+        arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
         return bool(await self._scripts.run(failing.PROGRESS, *arguments))
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:

@@ -16,7 +16,8 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
 _LOOK = """
-    SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, k.committed, k.log_length,
+    SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, coalesce(k.committed, 0),
+           coalesce(k.log_length, 0),
            j.state, j.token, j.nonce, j.sequence
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """

@@ -59,9 +59,9 @@ def gaps(transaction: Transaction) -> list[ParkedKey]:
     """Return the keys with parked jobs, the longest-standing first."""
     # With a single min(), SQLite takes the other columns from the row that has it: the reason is the first job's.
     rows = transaction.execute(
-        "SELECT p.type, p.key, k.committed + 1, min(p.sequence), count(*), p.reason, "
+        "SELECT p.type, p.key, coalesce(k.committed, 0) + 1, min(p.sequence), count(*), p.reason, "
         "(SELECT min(parked_at) FROM parked q WHERE q.type = p.type AND q.key = p.key) AS since "
-        "FROM parked p JOIN keys k USING (type, key) GROUP BY p.type, p.key ORDER BY since, p.type, p.key"
+        "FROM parked p LEFT JOIN keys k USING (type, key) GROUP BY p.type, p.key ORDER BY since, p.type, p.key"
     )
     return [ParkedKey(*row) for row in rows]
 

@@ -12,10 +12,13 @@ from structlog.testing import capture_logs
 
 from jobkit.backends.redis import hints
 from jobkit.errors import Unavailable
+from jobkit.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Member
+from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Stale
 from jobkit.testing.servers.proxy import Proxy
 from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
-from tests.backends.redis.opened import coordinator, eventually
+from tests.backends.redis.opened import coordinator, eventually, store
+from tests.conformance.values import envelope
 
 TTL = 20.0
 
@@ -117,6 +120,51 @@ async def test_tokens_rise_above_the_stores_mark_after_all_data_was_lost(server:
         assert len(marks.accepted) == 21
 
 
+async def test_marks_in_a_store_keep_rising_and_each_job_commits_once_while_the_leases_are_lost_again_and_again(
+    server: RedisServer,
+) -> None:
+    """Both planes are on one server, in two databases; only the one of the leases is lost."""
+    async with store(server.url(database=1)) as truth, coordinator(server.url()) as on:
+        marks: dict[str, list[int]] = {}
+
+        async def work(key: str, worker: int) -> None:
+            for number in range(8):
+                job, turn, floor, ended = envelope(f"{key}/{number}", key=key), 0, 0, False
+                while not ended:
+                    turn += 1
+                    nonce = f"{worker}.{number}.{turn}"
+                    answer = await on.claim(f"t/{key}", owner="me", nonce=nonce, ttl=TTL, floor=floor)
+                    if isinstance(answer, Held):
+                        await on.wait_change(f"t/{key}", 1.0)
+                        continue
+                    assert answer.token > floor
+                    under = Fence(answer.token, nonce, "me")
+                    told = await truth.open(job, under)
+                    if isinstance(told, Opened):
+                        marks.setdefault(key, []).append(answer.token)
+                        entries = [LogEntry("done", b"1")]
+                        ended = isinstance(await truth.commit(job, under, Effects(entries=entries)), Committed)
+                    elif isinstance(told, Stale):
+                        floor = told.mark
+                    else:
+                        ended = isinstance(told, Duplicate)
+                    await on.release(LeaseRef(f"t/{key}", answer.token, nonce))
+
+        async def lose() -> None:
+            while True:
+                await asyncio.to_thread(server.call, "FLUSHDB")
+                await asyncio.sleep(0.003)
+
+        losing = asyncio.create_task(lose())
+        keys = [f"k{number}" for number in range(8)]
+        await asyncio.gather(*(work(key, worker) for key in keys for worker in range(3)))
+        losing.cancel()
+        for key in keys:
+            assert marks[key] == sorted(set(marks[key]))
+            log = [entry.job_id for entry in await truth.log("t", key)]
+            assert sorted(log) == [f"{key}/{number}" for number in range(8)]
+
+
 async def test_tokens_of_every_key_rise_while_all_data_is_lost_again_and_again(server: RedisServer) -> None:
     keys = [f"t/{number}" for number in range(10)]
     marks = {key: Marks() for key in keys}
@@ -215,7 +263,7 @@ async def test_a_release_wakes_who_waits_without_polling(server: RedisServer, mo
         for resource, topic in (("t/k", "t/k"), ("leader/t/1", "leader/"), ("leader/t/1", "leader/t/")):
             lease = await granted(holder, resource, "n")
             waits = [asyncio.create_task(waiter.wait_change(topic, 60.0)) for _ in range(3)]
-            await eventually(partial(server.call, "EXISTS", f"{{jobkit}}:wanted:{topic}"))
+            await eventually(partial(server.call, "EXISTS", f"{{jobkit}}:wanted:lease/{topic}"))
             await waiter.members()
             async with asyncio.timeout(5.0):
                 await holder.release(lease)
@@ -238,7 +286,7 @@ async def test_a_resource_may_lie_below_any_number_of_prefixes(server: RedisServ
         deep = "t/" + "/" * 20_000
         lease = await granted(on, deep, "n")
         waiting = asyncio.create_task(on.wait_change("t/", TTL))
-        await eventually(lambda: server.call("EXISTS", "{jobkit}:wanted:t/"))
+        await eventually(lambda: server.call("EXISTS", "{jobkit}:wanted:lease/t/"))
         assert await on.release(lease)
         async with asyncio.timeout(5.0):
             await waiting

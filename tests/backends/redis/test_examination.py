@@ -8,10 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobkit.backends.connect import open_planes
-from jobkit.backends.redis.examination import Severity, examine
-from jobkit.cli.checks import Status, check_redis
+from jobkit.backends.examine import examine_backends
+from jobkit.backends.redis.examination import examine
+from jobkit.cli.checks import backend_findings
+from jobkit.cli.findings import Finding, Status
+from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.coordinator import Granted
+from jobkit.ports.examination import Severity
 from jobkit.settings import Settings
 from jobkit.testing.servers.base import free_port
 from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
@@ -166,15 +170,19 @@ async def test_a_wrong_password_names_the_variable_and_not_the_password(
 async def test_doctor_tells_of_each_server_what_is_fine_and_what_to_change(server: RedisServer) -> None:
     configure(server, maxmemory_policy="allkeys-lru", maxmemory="100mb")
     urls = {"coordinator_url": server.url(), "store_url": server.url(), "broker_url": "memory:"}
-    findings = await check_redis(Settings.model_validate(urls))
+    findings = await looked_at(urls)
     assert [(finding.status, finding.what.partition(":")[0], bool(finding.change)) for finding in findings] == [
-        (Status.OK, "coordinator", False),
-        (Status.WARN, "coordinator", True),
-        (Status.OK, "store", False),
-        (Status.FAIL, "store", True),
-        (Status.FAIL, "store", True),
+        (Status.OK, "coordinator, store", False),
+        (Status.WARN, "coordinator, store", True),
+        (Status.FAIL, "coordinator, store", True),
+        (Status.FAIL, "coordinator, store", True),
     ]
     server.process.kill()
-    findings = await check_redis(Settings.model_validate({**urls, "store_url": "memory:"}))
+    findings = await looked_at({**urls, "store_url": "memory:"})
     assert [finding.status for finding in findings] == [Status.UNREACHABLE]
-    assert await check_redis(Settings.model_validate(dict.fromkeys(urls, "memory:"))) == []
+    assert await looked_at(dict.fromkeys(urls, "memory:")) == []
+
+
+async def looked_at(urls: dict[str, str]) -> list[Finding]:
+    findings = backend_findings(await examine_backends(Settings.model_validate(urls), SystemClock()))
+    return [finding for finding in findings if finding.part == "redis"]

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import redis
 
+from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
+from jobkit.ports.inspection import JobState
 from jobkit.testing.servers.base import free_port, require
 from jobkit.testing.servers.proxy import Proxy
 from jobkit.testing.servers.redis import RedisServer, start_server
-from tests.backends.redis.opened import coordinator, eventually, script, scripts
+from tests.backends.redis.opened import coordinator, eventually, script, scripts, store
+from tests.backends.redis.working import Key, check, effects_of, work
+from tests.conformance.values import committed, submitted
+
+T = TypeVar("T")
 
 ECHO = script("return a[1]")
 SUM = script("return call('INCR', PREFIX .. 'sum')")
@@ -132,6 +143,18 @@ async def test_one_side_without_tls_is_unavailable_and_nobody_hangs(
             await asked.run(ECHO, "x")
 
 
+def test_a_connection_ends_though_the_server_says_no_goodbye(encrypted: Encrypted) -> None:
+    async def ask_and_leave() -> None:
+        async with scripts(encrypted.url("?ssl_cert_reqs=none")) as asked:
+            assert await asked.run(ECHO, "x") == b"x"
+            encrypted.server.process.pause()
+
+    asyncio.run(ask_and_leave())
+    encrypted.server.process.resume()
+    # What was left open makes itself heard here.
+    gc.collect()
+
+
 # ---- sentinels -----------------------------------------------------------------------------------------------------
 
 
@@ -236,3 +259,46 @@ async def test_a_sentinel_that_did_not_answer_is_asked_last_from_then_on(watched
                         assert await asked.run(SUM) > connection
                         break
         assert silent.accepted == 1
+
+
+@pytest.mark.parametrize("how", ["crash", "order"])
+async def test_a_failover_in_the_midst_of_commits_leaves_each_job_whole_and_work_goes_on(
+    watched: Watched, how: str
+) -> None:
+    """What the replica had not received may be gone, as docs/redis.md says; half a commit there never is."""
+    entropy = random.Random(3)
+    keys = [Key(f"key {number}") for number in range(8)]
+    async with store(watched.url()) as on:
+        await known_to_sentinel(watched)
+        workers = [asyncio.create_task(work(on, key, entropy)) for key in keys]
+        # The replica may lag behind by any number of commits, but not by all.
+        rows = [f"{{jobkit}}:key:t\0{key.name}" for key in keys]
+        await eventually(lambda: all(int(watched.replica.call("HGET", row, "committed") or 0) > 5 for row in rows))
+        if how == "crash":
+            await asyncio.to_thread(watched.primary.process.kill)
+        else:
+            await eventually(watched.fail_over)
+        for outcome in await asyncio.gather(*workers, return_exceptions=True):
+            assert isinstance(outcome, Unavailable), outcome
+        await eventually(lambda: watched.replica.call("ROLE")[0] == b"master")
+        for key in keys:
+            await again(partial(check, on, key, lossless=False))
+            token = key.token
+            job = await again(partial(submitted, on, f"{key.name}/last", key=key.name))
+            for record in reversed(await on.jobs(type="t", key=key.name, limit=100)):
+                if not record.state.ended:
+                    waiting = Envelope(record.id, "t", b"{}", record.key, record.sequence)
+                    await committed(on, waiting, effects_of(waiting), Fence(token := token + 1, "n", "me"))
+            last = await on.job(job.id)
+            assert last
+            assert last.state is JobState.COMMITTED
+            await check(on, key, lossless=False)
+    assert watched.replica.call("EXISTS", "{jobkit}:job:key 0/last") == 1
+
+
+async def again(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: sentinels may name the primary of before for a while."""
+    while True:
+        with suppress(Unavailable):
+            return await ask()
+        await asyncio.sleep(0.05)

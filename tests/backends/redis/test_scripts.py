@@ -11,9 +11,13 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from jobkit.errors import Unavailable
+from jobkit.fence import Fence
+from jobkit.ports.coordinator import Granted, LeaseRef
+from jobkit.ports.store import Committed, Opened
 from jobkit.testing.servers.proxy import Proxy
 from jobkit.testing.servers.redis import RedisServer
-from tests.backends.redis.opened import REPLY_SECONDS, eventually, script, scripts
+from tests.backends.redis.opened import REPLY_SECONDS, coordinator, eventually, script, scripts, store
+from tests.conformance.values import NOTHING, envelope
 
 ECHO = script("return a[1]")
 ADD = script("return call('INCRBY', PREFIX .. 'sum', a[1])")
@@ -221,3 +225,24 @@ async def test_five_hundred_callers_at_once_are_all_answered(server: RedisServer
     async with scripts(server.url()) as asked:
         totals = await asyncio.gather(*(asked.run(ADD, "1") for _ in range(500)))
         assert sorted(totals) == list(range(1, 501))
+
+
+async def test_a_job_takes_one_round_trip_for_each_step_and_those_of_concurrent_jobs_share_theirs(
+    server: RedisServer,
+) -> None:
+    async with store(server.url()) as truth, coordinator(server.url()) as leases:
+
+        async def work(number: int) -> None:
+            job, nonce = envelope(f"{number}", key=f"{number}"), f"n{number}"
+            granted = await leases.claim(f"t/{number}", owner="me", nonce=nonce, ttl=30.0)
+            assert isinstance(granted, Granted)
+            under = Fence(granted.token, nonce, "me")
+            assert isinstance(await truth.open(job, under), Opened)
+            assert isinstance(await truth.commit(job, under, NOTHING), Committed)
+            assert await leases.release(LeaseRef(f"t/{number}", granted.token, nonce))
+
+        await work(0)
+        assert (truth.round_trips, leases.round_trips) == (2, 2)
+        await asyncio.gather(*(work(number) for number in range(1, 65)))
+        # Mostly two more each; some fall apart where answers come just when others ask.
+        assert truth.round_trips + leases.round_trips < 64

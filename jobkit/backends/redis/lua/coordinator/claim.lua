@@ -2,19 +2,18 @@
 -- Takes resource, owner, nonce, ttl in ms, floor. Answers {1, token} or {0, owner, token, remaining ms}.
 local function run(a)
   local resource, owner, nonce, ttl, floor = unpack(a)
-  local lease = lease_of(resource)
-  local held = call('HMGET', lease, 'owner', 'token', 'nonce')
-  if held[1] then
-    if held[3] == nonce then
-      return {1, held[2]}
+  local held_by, token, held_nonce = holder(resource)
+  if held_by then
+    if held_nonce == nonce then
+      return {1, token}
     end
-    return {0, held[1], held[2], call('PTTL', lease)}
+    return {0, held_by, token, call('PTTL', lease_at(resource))}
   end
   local highest = tonumber(call('GET', TOKENS) or '0')
-  local token = string.format('%.0f', math.max(highest, tonumber(floor)) + 1)
+  token = string.format('%.0f', math.max(highest, tonumber(floor)) + 1)
   call('SET', TOKENS, token)
-  call('HSET', lease, 'owner', owner, 'token', token, 'nonce', nonce)
-  call('PEXPIRE', lease, ttl)
+  -- In one command, so that there is never a lease without an end.
+  call('SET', lease_at(resource), cmsgpack.pack({owner, token, nonce}), 'PX', ttl)
   call('ZADD', INDEX, 0, resource)
   return {1, token}
 end

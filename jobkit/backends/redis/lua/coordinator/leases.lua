@@ -1,22 +1,42 @@
--- Where leases are: a hash for each, which expires as a whole; an index of their resources, in which some may have
+-- Where leases are: one value for each, which expires as a whole; an index of their resources, in which some may have
 -- expired already; and one counter of tokens for all, so that none has to be kept for a resource that is idle.
+--   lease:RESOURCE      {owner, token, nonce}, packed
+--   leases              zset by resource, score 0
+--   tokens              the highest token that was granted
 local INDEX = PREFIX .. 'leases'
 local TOKENS = PREFIX .. 'tokens'
 
-local function lease_of(resource)
+local function lease_at(resource)
   return PREFIX .. 'lease:' .. resource
+end
+
+-- Returns owner, token and nonce of the lease on a resource, or nothing where it is free.
+local function holder(resource)
+  local lease = call('GET', lease_at(resource))
+  if lease then
+    return unpack(cmsgpack.unpack(lease))
+  end
+end
+
+local function is_held(resource, token, nonce)
+  local _, held_token, held_nonce = holder(resource)
+  return held_token == token and held_nonce == nonce
+end
+
+-- What a wait for a resource listens to; the store's topics are others.
+local function topic_of(resource)
+  return 'lease/' .. resource
 end
 
 -- Answers {resource, owner, token, remaining ms, ...} of the live leases among resources; forgets the others.
 local function standing(resources)
   local found = {}
   for _, resource in ipairs(resources) do
-    local lease = lease_of(resource)
-    local held = call('HMGET', lease, 'owner', 'token')
-    if held[1] then
+    local owner, token = holder(resource)
+    if owner then
       local place = #found
-      found[place + 1], found[place + 2], found[place + 3] = resource, held[1], held[2]
-      found[place + 4] = call('PTTL', lease)
+      found[place + 1], found[place + 2], found[place + 3] = resource, owner, token
+      found[place + 4] = call('PTTL', lease_at(resource))
     else
       call('ZREM', INDEX, resource)
     end

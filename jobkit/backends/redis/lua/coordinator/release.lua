@@ -4,19 +4,17 @@ local MOST_TOPICS = 10
 
 local function run(a)
   local resource, token, nonce = unpack(a)
-  local lease = lease_of(resource)
-  local held = call('HMGET', lease, 'token', 'nonce')
-  if held[1] ~= token or held[2] ~= nonce then
+  if not is_held(resource, token, nonce) then
     return 0
   end
-  call('DEL', lease)
+  call('DEL', lease_at(resource))
   call('ZREM', INDEX, resource)
-  local topics = {resource}
+  local topics = {topic_of(resource)}
   for slash in resource:gmatch('()/') do
     if #topics == MOST_TOPICS then
       break
     end
-    topics[#topics + 1] = resource:sub(1, slash)
+    topics[#topics + 1] = topic_of(resource:sub(1, slash))
   end
   ring(unpack(topics))
   return 1

@@ -3,10 +3,8 @@
 local function run(a)
   local kept = {}
   for at = 2, #a, 3 do
-    local lease = lease_of(a[at])
-    local held = call('HMGET', lease, 'token', 'nonce')
-    if held[1] == a[at + 1] and held[2] == a[at + 2] then
-      call('PEXPIRE', lease, a[1])
+    if is_held(a[at], a[at + 1], a[at + 2]) then
+      call('PEXPIRE', lease_at(a[at]), a[1])
       kept[#kept + 1] = (at + 1) / 3
     end
   end

@@ -3,13 +3,16 @@
 local function run(a)
   local row = PREFIX .. 'check'
   for _, command in ipairs({
+    -- What is left of an earlier look that was broken off would be of another kind.
+    {'DEL', row},
     {'HSET', row, 'a', '1'}, {'HSETNX', row, 'b', '1'}, {'HINCRBY', row, 'a', 1}, {'HDEL', row, 'a'}, {'DEL', row},
     {'ZADD', row, 0, 'a'}, {'ZREM', row, 'a'}, {'RPUSH', row, 'a'}, {'LTRIM', row, 1, -1},
-    {'XADD', row, '1-0', 'a', '1'}, {'XDEL', row, '1-0'}, {'DEL', row}, {'HGET', row, 'a'}, {'HMGET', row, 'a'}, {'HEXISTS', row, 'a'}, {'HLEN', row},
+    {'XADD', row, '1-0', 'a', '1'}, {'XDEL', row, '1-0'}, {'DEL', row},
+    {'HGET', row, 'a'}, {'HMGET', row, 'a'}, {'HEXISTS', row, 'a'}, {'HLEN', row},
     {'EXISTS', row}, {'LRANGE', row, 0, 0}, {'LLEN', row}, {'ZCARD', row}, {'ZRANGE', row, 0, 0},
     {'ZRANGEBYLEX', row, '-', '+'}, {'ZRANGEBYSCORE', row, '-inf', '+inf'},
     {'ZREVRANGEBYSCORE', row, '+inf', '-inf'}, {'XRANGE', row, '-', '+'}, {'XREVRANGE', row, '+', '-'}, {'XLEN', row},
-    {'SET', row, '', 'PX', 1},
+    {'SET', row, '', 'PX', 1}, {'DEL', row},
   }) do
     call(unpack(command))
   end

@@ -5,13 +5,14 @@
 -- went.
 local function forget_job(id)
   local job = load_job(id)
+  -- First, because it is done even where memory is full, and so is then all that follows.
+  call('DEL', job_at(id))
+  call('ZREM', JOBS, id)
   if job.sequence then
     local row = key_at(name_of(job.type, job.key))
     local forgotten = tonumber(call('HGET', row, 'forgotten') or '0')
     call('HSET', row, 'forgotten', whole(math.max(forgotten, tonumber(job.sequence))))
   end
-  call('DEL', job_at(id))
-  call('ZREM', JOBS, id)
 end
 
 local function forget_jobs(before, keep, batch)

@@ -6,6 +6,8 @@ local function run(a)
   local sequence = a[4] ~= '' and a[4] or nil
   if job then
     sequence = job.sequence
+    -- Where its other rows are too, whatever a message says.
+    name = name_of(job.type, job.key or a[3])
   end
   if not sequence then
     return 'unordered'

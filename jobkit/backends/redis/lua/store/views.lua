@@ -15,6 +15,7 @@ end
 
 local function key_row(name)
   local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'blobs')
+  row[1] = row[1] or call('HGET', STORE, 'floor')
   row[#row + 1] = name
   return row
 end
