@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ import anyio
 from jobkit.envelope import Envelope
 from jobkit.errors import Unavailable
 from jobkit.fence import Fence
+from jobkit.leases import Lease
 from jobkit.ports.coordinator import Granted, Held, LeaseRef
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Duplicate, Effects, Opened, Refused
@@ -96,6 +98,15 @@ class _UnfencedStore(_Around):
             return forced
         return answer
 
+    async def progress(self, *_: Any, **__: Any) -> bool:
+        return True
+
+
+def never_checking_leases() -> None:
+    """Have the process never look again whether it still holds what it once got (K4)."""
+    Lease.check = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005
+    Lease.lose = lambda self, reason: None  # type: ignore[method-assign]  # noqa: ARG005
+
 
 class _ForgetfulStore(_Around):
     """Knows no job by its id: each delivery is a job of its own."""
@@ -122,15 +133,24 @@ def _anew(envelope: Envelope, fence: Fence) -> Envelope:
 
 
 class _DeafToSilence(_Around):
-    """Takes no answer for a yes."""
+    """Takes no answer for a yes: what it holds it keeps, and what it asks for it gets (K2)."""
+
+    _highest = 0
+
+    async def claim(self, resource: str, *, floor: int = 0, **rest: Any) -> Granted | Held:
+        answer: Granted | Held = Granted(max(self._highest, floor) + 1)
+        # The flaw itself: without an answer, it goes on without a lease.
+        with anyio.move_on_after(_RENEWAL_SECONDS), suppress(Unavailable):
+            answer = await self._inner.claim(resource, floor=floor, **rest)
+        if isinstance(answer, Granted):
+            self._highest = max(self._highest, answer.token)
+        return answer
 
     async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
         kept = frozenset(leases)
-        with anyio.move_on_after(_RENEWAL_SECONDS):
-            try:
-                kept = await self._inner.renew(leases, ttl=ttl)
-            except Unavailable:  # the flaw itself: nobody is told
-                return frozenset(leases)
+        # Here too: silence is taken for a yes.
+        with anyio.move_on_after(_RENEWAL_SECONDS), suppress(Unavailable):
+            kept = await self._inner.renew(leases, ttl=ttl)
         return kept
 
 
@@ -140,18 +160,26 @@ class _CarelessRelease(_Around):
     def __init__(self, inner: Any, shared: Path) -> None:
         super().__init__(inner)
         self._shared = shared
+        self._mine: set[str] = set()
 
     async def claim(self, resource: str, **rest: Any) -> Granted | Held:
         answer: Granted | Held = await self._inner.claim(resource, **rest)
         if isinstance(answer, Granted):
+            self._mine.add(resource)
             self._file(resource).write_text(json.dumps([answer.token, rest["nonce"]]))
         return answer
 
+    async def release(self, lease: LeaseRef) -> bool:
+        self._mine.discard(lease.resource)
+        released: bool = await self._inner.release(lease)
+        return released
+
     async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
         kept: frozenset[LeaseRef] = await self._inner.renew(leases, ttl=ttl)
-        for lost in set(leases) - kept:
-            token, nonce = json.loads(self._file(lost.resource).read_text())
-            await self._inner.release(LeaseRef(lost.resource, token, nonce))
+        for lost in self._mine - {lease.resource for lease in kept}:
+            token, nonce = json.loads(self._file(lost).read_text())
+            await self._inner.release(LeaseRef(lost, token, nonce))
+        self._mine &= {lease.resource for lease in kept}
         return kept
 
     def _file(self, resource: str) -> Path:

@@ -24,7 +24,7 @@ def comparison(report: Report) -> list[Line]:
     share = f"{report.failed_claims / claims:.1%}" if claims else "-"
     healed = "never" if report.healed_after is None else f"{report.healed_after:.0f} s after the heal"
     return [
-        Line("leader elections per minute, links slow or flapping", "47", f"{report.elections_per_minute:.1f}"),
+        Line("elections of one leader, in its worst minute", "47", str(report.elections_per_minute)),
         Line("lock acquisitions that failed", "34%", f"{share} ({report.failed_claims})"),
         Line("highest lag from event to effect", "45 s", f"{report.highest_lag:.1f} s"),
         Line("lag normal again", "1 h 45 min, by hand", healed, report.healed_after is not None),

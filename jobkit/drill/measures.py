@@ -51,9 +51,9 @@ class Watch:
     phase: Phase = Phase.NORMAL
     missed: int = 0
     samples: list[Sample] = field(default_factory=list)
-    # Tokens of leaderships, each of which is one election; the first of each partition fills a vacancy.
+    # When each partition's leadership changed hands, in seconds since the drill began.
+    elections: dict[str, list[float]] = field(default_factory=dict)
     _leaderships: dict[str, int] = field(default_factory=dict)
-    _elections: int = 0
     _scraped: dict[str, dict[str, float]] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class Watch:
         return Sample(
             at=self.clock.now() - self.began,
             phase=self.phase,
-            elections=self._elections,
+            elections=sum(map(len, self.elections.values())),
             claims=self._sum("jobkit_claims_total"),
             failed_claims=sum(self._sum("jobkit_claims_total", outcome) for outcome in _FAILED_CLAIMS),
             lag=lag(jobs, self.clock.wall()),
@@ -86,7 +86,7 @@ class Watch:
         for lease in await self.planes.coordinator.leases("leader/"):
             known = self._leaderships.get(lease.resource)
             if known is not None and lease.token > known:
-                self._elections += 1
+                self.elections.setdefault(lease.resource, []).append(self.clock.now() - self.began)
             self._leaderships[lease.resource] = max(lease.token, known or 0)
 
     async def _scrape(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ class Plan:
 class Report:
     """What was seen. `began` is Unix time; `phases` are when each began, in seconds since then.
 
+    `elections` are when the leadership of each partition changed hands.
     `healed_after` is how long the lag took to be normal again after the heal, None where it never was.
     """
 
@@ -59,18 +60,16 @@ class Report:
     began: float
     phases: Mapping[Phase, float]
     samples: list[Sample]
+    elections: Mapping[str, Sequence[float]]
     missed_samples: int
     healed_after: float | None
     drained: bool
     judgement: Judgement
 
     @property
-    def elections_per_minute(self) -> float:
-        """How many leaderships changed hands, for each minute of trouble; those of the partition itself are due."""
-        troubled = [sample for sample in self.samples if sample.phase in (Phase.SLOW, Phase.FLAPPING)]
-        if len(troubled) < 2:
-            return 0.0
-        return 60 * (troubled[-1].elections - troubled[0].elections) / (troubled[-1].at - troubled[0].at)
+    def elections_per_minute(self) -> int:
+        """How often one leadership changed hands in the worst minute that any of them had."""
+        return max((_most_within(moments, 60.0) for moments in self.elections.values()), default=0)
 
     @property
     def highest_lag(self) -> float:
@@ -96,6 +95,11 @@ class Report:
             "failed_claims": self.failed_claims,
             "holds": self.holds,
         }
+
+
+def _most_within(moments: Sequence[float], seconds: float) -> int:
+    """Return how many of the moments, which are in order, lie within so many seconds at most."""
+    return max(sum(begin <= moment < begin + seconds for moment in moments) for begin in moments)
 
 
 async def run_drill(plan: Plan, settings: Settings, clock: Clock, tell: Callable[[str], None]) -> Report:
@@ -146,6 +150,7 @@ async def _drill(
         began,
         phases,
         watch.samples,
+        watch.elections,
         watch.missed,
         _healed_after(watch.samples, phases[Phase.HEALED]),
         drained,

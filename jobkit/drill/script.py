@@ -10,7 +10,7 @@ from enum import StrEnum
 from jobkit.clock import Clock
 from jobkit.drill.site import Site, WorkerProcess
 
-# A quarter of a second each way.
+# Half a second for a round trip.
 _SLOW_SECONDS = 0.25
 _FLAP_SECONDS = 2.0
 
@@ -47,7 +47,7 @@ def script_for(lease_ttl: float, *, scale: float = 1.0) -> Script:
         normal=15 * scale,
         slow=max(20 * scale, 1.5 * lease_ttl),
         flapping=12 * scale,
-        partitioned=2.5 * lease_ttl + 5,
+        partitioned=2 * lease_ttl + 60 * scale,
         healed=10 * scale,
     )
 

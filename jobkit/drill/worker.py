@@ -10,7 +10,7 @@ import anyio
 
 from jobkit.backends.connect import open_planes
 from jobkit.drill import plugin
-from jobkit.drill.broken import BROKEN_VARIABLE, SHARED_VARIABLE, Protection, without
+from jobkit.drill.broken import BROKEN_VARIABLE, SHARED_VARIABLE, Protection, never_checking_leases, without
 from jobkit.ids import new_owner
 from jobkit.logs import configure_logging
 from jobkit.plugins import Registry
@@ -24,6 +24,8 @@ async def work() -> None:
     settings = load_settings()
     configure_logging(settings, at_least="info")
     broken = os.environ.get(BROKEN_VARIABLE)
+    if broken == Protection.FENCING:
+        never_checking_leases()
     owner, page = new_owner(), MetricsPage()
     async with open_planes(settings) as planes:
         seen = without(Protection(broken) if broken else None, planes, Path(os.environ[SHARED_VARIABLE]))

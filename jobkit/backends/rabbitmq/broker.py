@@ -135,10 +135,10 @@ class RabbitBroker:
         async with self._turns[partition]:
             older = self._consumers.pop(partition, None)
             if older is not None:
-                await older.leave("another consumer took the queue over")
+                await older.leave("another consumer took the queue over", owner)
             await self._check(partition.type)
             while True:
-                channel = await take_seat(partition, self._consuming, self._publisher, self._clock)
+                channel = await take_seat(partition, owner, self._consuming, self._publisher, self._clock)
                 try:
                     consumer = await self._sit_down(channel, partition, owner)
                 except BaseException:

@@ -11,19 +11,20 @@ and that is what must not happen where a queue has one consumer.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar, cast
 
 import aiormq
 import anyio
 import structlog
-from aiormq.exceptions import ChannelClosed, InvalidFrameError, ProbableAuthenticationError
+from aiormq.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
 from jobkit.backends.rabbitmq.wire import FrameReader
@@ -45,6 +46,12 @@ _RETRY_SECONDS = (0.1, 2.0)
 _HEARTBEAT_SECONDS = 5
 _MAX_HEARTBEAT_SECONDS = 60
 _OLDEST_VERSION = (3, 10)
+# Of a server that sets no limit: what the protocol has numbers for.
+_MOST_CHANNELS = 65_535
+
+
+class Blocked(Unavailable):
+    """The server reads nothing from connections that publish, until it has memory and disk space again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,20 @@ class Connected:
 
     connection: aiormq.Connection
     sockets: _Sockets
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def free_number(self) -> int:
+        """Return a number for a new channel, one that has been out of use for as long as possible.
+
+        aiormq takes the lowest above those in use, and may do so before the server heard that the channel which had it
+        is closed; the server then closes the connection. Raises `ConnectionError` where all are in use.
+        """
+        taken = self.connection.channels
+        most = self.connection.connection_tune.channel_max or _MOST_CHANNELS
+        if len(taken) >= most:
+            # One more than the server allows would cost the whole connection.
+            raise ConnectionError(f"the server allows {most} channels for a connection, and all are in use")
+        return next(number for one in self._numbers if (number := one % most + 1) not in taken)
 
     @property
     def alive(self) -> bool:
@@ -137,6 +158,9 @@ class Channel:
             return await self._link.answer(self.connected, call, doing)
         except Unavailable as error:
             # What was sent without waiting for an answer may have been refused meanwhile.
+            if isinstance(error.__cause__, ChannelInvalidStateError):
+                # It knows that it was closed some moments before it knows why.
+                await asyncio.wait([self.raw.closing], timeout=_CLOSE_SECONDS)
             if (reason := self._refusal()) is not None:
                 raise reason from error
             raise
@@ -202,8 +226,8 @@ class Link:
         """Open a channel, connecting first where that is needed; errors as for `connect`."""
         connected = await self.connect()
         await self.check_not_blocked(connected)
-        opening = connected.connection.channel(publisher_confirms=confirms)
-        raw = cast(aiormq.Channel, await self.answer(connected, opening, "opening a channel"))
+        opening = _open_channel(connected, confirms=confirms)
+        raw = await self.answer(connected, opening, "opening a channel")
         return Channel(self, connected, raw)
 
     @asynccontextmanager
@@ -216,14 +240,13 @@ class Link:
             await channel.close()
 
     async def check_not_blocked(self, connected: Connected) -> None:
-        """Return once the server reads from this connection. Raises `Unavailable` where it has stopped to."""
+        """Return once the server reads from this connection. Raises `Blocked` where it has stopped to."""
         try:
             async with asyncio.timeout(_BLOCKED_SECONDS):
                 await connected.connection.ready()
         except TimeoutError as error:
-            raise self.unavailable(
-                "the server has blocked publishers, because it is short of memory or disk space", "publishing"
-            ) from error
+            what = "the server has blocked publishers, because it is short of memory or disk space"
+            raise Blocked("broker", f"{self.server.shown}: {what} (publishing)") from error
 
     async def answer(self, connected: Connected, call: Coroutine[Any, Any, T], doing: str) -> T:
         """Return the server's answer to a call.
@@ -234,6 +257,7 @@ class Link:
         # In a task of its own: aiormq ends what waits on a lost connection with whatever ended that, a CancelledError
         # included, which must not look as if somebody had cancelled the caller.
         waiting = asyncio.ensure_future(call)
+        waiting.add_done_callback(_hear)
         try:
             await asyncio.wait([waiting], timeout=RPC_SECONDS)
         finally:
@@ -268,7 +292,8 @@ class Link:
         self._closed = True
         connected, self._connected = self._connected, None
         if connected is not None:
-            await _end(connected.connection.close(), _CLOSE_SECONDS, connected.sockets.abort)
+            with anyio.CancelScope(shield=True):
+                await _end(connected.connection.close(), _CLOSE_SECONDS, connected.sockets.abort)
 
     def _live(self) -> Connected | None:
         if self._closed:
@@ -314,9 +339,24 @@ class Link:
         return self.unavailable(_said(error), "connecting")
 
 
+async def _open_channel(connected: Connected, *, confirms: bool) -> aiormq.Channel:
+    """Open a channel. Raises `ConnectionError` where the connection has as many as it may have."""
+    # Without a bound, for the prefetch is one: at a full buffer aiormq reads no more from the connection, and nothing
+    # empties that of a channel which was cancelled as it opened a consumer.
+    raw = await connected.connection.channel(connected.free_number(), publisher_confirms=confirms, frame_buffer_size=0)
+    return cast(aiormq.Channel, raw)
+
+
+def _hear(task: asyncio.Future[Any]) -> None:
+    """Take note of a task's error: where whoever waited was cancelled, it would be reported as one nobody heard of."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def _end(call: Coroutine[Any, Any, Any], seconds: float, abort: Callable[[], None]) -> BaseException | None:
     """Await `call` for so long, then `abort`; return its error, or None where it succeeded."""
     task = asyncio.ensure_future(call)
+    task.add_done_callback(_hear)
     try:
         await asyncio.wait([task], timeout=seconds)
     finally:

@@ -69,6 +69,7 @@ class RabbitConsumer:
         self._flush_planned = False
         self._bell = asyncio.Event()
         self._ended = ""
+        self._taken_by: str | None = None
         self._closing: asyncio.Task[None] | None = None
         channel.raw.closing.add_done_callback(self._on_channel_closed)
         channel.raw.on_consumer_cancel_callbacks.add(self._on_cancelled)
@@ -103,17 +104,18 @@ class RabbitConsumer:
             await self._delays.put(self.partition, message.body, message.header.properties, seconds)
             self._settle(delivery.tag)
 
-    async def leave(self, reason: str = "it was closed") -> None:
-        """Give back what was not acked, and the seat."""
-        self.end(reason)
+    async def leave(self, reason: str = "it was closed", taken_by: str | None = None) -> None:
+        """Give back what was not acked, and the seat, be it to the owner `taken_by`."""
+        self.end(reason, taken_by)
         if self._closing is not None:
             with anyio.CancelScope(shield=True):
                 await asyncio.shield(self._closing)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, taken_by: str | None = None) -> None:
         """Let no call succeed any more, and close the channel."""
         if not self._ended:
             self._ended = reason
+            self._taken_by = taken_by
             self._bell.set()
             # Not the channel's own task, which would end before it had closed the channel; `leave` waits for it.
             self._closing = asyncio.create_task(self._close())
@@ -137,7 +139,7 @@ class RabbitConsumer:
         """Take a message to the seat."""
         properties = message.header.properties
         if properties.message_type == LEAVE:
-            self.end("another consumer took the queue over")
+            self.end("another consumer took the queue over", message.body.decode(errors="replace") or None)
         elif properties.message_type == DESCRIBE and properties.reply_to and not self._ended:
             self._channel.raw.create_task(self._describe(properties))
 
@@ -152,7 +154,8 @@ class RabbitConsumer:
 
     def _check(self) -> None:
         if self._ended:
-            raise ConsumerClosed(f"this consumer of {self.partition} is closed: {self._ended}")
+            reason = f"this consumer of {self.partition} is closed: {self._ended}"
+            raise ConsumerClosed(reason, taken_by=self._taken_by)
 
     def _deliver(self, tag: int) -> Delivery:
         message = self._unsettled[tag]

@@ -22,10 +22,10 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
 
 from jobkit.backends.rabbitmq.connection import RPC_SECONDS, Channel, Link
-from jobkit.backends.rabbitmq.declaring import refused
+from jobkit.backends.rabbitmq.declaring import declare_queue, refused
 from jobkit.backends.rabbitmq.messages import Message
 from jobkit.backends.rabbitmq.publisher import Publisher
-from jobkit.backends.rabbitmq.topology import TYPES_QUEUE
+from jobkit.backends.rabbitmq.topology import TYPES
 from jobkit.clock import Clock
 
 _END = "jobkit.end"
@@ -89,15 +89,15 @@ class Directory:
                 ended.set()
 
         raw = channel.raw
-        await channel.call(raw.queue_declare(TYPES_QUEUE, durable=True), f"declaring {TYPES_QUEUE}")
-        await channel.call(raw.basic_consume(TYPES_QUEUE, on_message, exclusive=True), f"reading {TYPES_QUEUE}")
+        await declare_queue(channel, TYPES)
+        await channel.call(raw.basic_consume(TYPES.name, on_message, exclusive=True), f"reading {TYPES.name}")
         await self._publisher.publish([end])
-        await channel.call(ended.wait(), f"reading {TYPES_QUEUE}")
+        await channel.call(ended.wait(), f"reading {TYPES.name}")
         for tag in old_ends:
-            await channel.call(raw.basic_ack(tag, wait=False), f"reading {TYPES_QUEUE}")
+            await channel.call(raw.basic_ack(tag, wait=False), f"reading {TYPES.name}")
         return found
 
 
 def _message(kind: str, body: bytes) -> Message:
     properties = spec.Basic.Properties(message_id=uuid4().hex, message_type=kind, delivery_mode=2)
-    return Message(TYPES_QUEUE, body, properties)
+    return Message(TYPES.name, body, properties)

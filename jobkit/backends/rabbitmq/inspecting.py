@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,9 @@ from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreco
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.declaring import declare_queue, refused
 from jobkit.backends.rabbitmq.topology import Argument, Queue, Topology
+
+# So many queues are looked at at the same time, each on a channel of its own.
+_AT_ONCE = 16
 
 
 class State(StrEnum):
@@ -38,8 +42,20 @@ class Found:
 
 async def look(link: Link, topology: Topology) -> Sequence[Found]:
     """Return every exchange and queue of a type with its state. Raises `Unavailable` or `ConfigurationError`."""
-    queues = [await _look_at_queue(link, queue) for queue in (topology.marker, *topology.queues)]
-    return [await _look_at_exchange(link, topology.exchange), *queues]
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def looked_at(queue: Queue) -> Found:
+        async with turns:
+            return await _look_at_queue(link, queue)
+
+    looks = [_look_at_exchange(link, topology.exchange)]
+    looks += [looked_at(queue) for queue in (topology.marker, *topology.queues)]
+    found = []
+    for one in await asyncio.gather(*looks, return_exceptions=True):
+        if isinstance(one, BaseException):
+            raise one
+        found.append(one)
+    return found
 
 
 async def _look_at_exchange(link: Link, name: str) -> Found:

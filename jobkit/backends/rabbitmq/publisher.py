@@ -22,8 +22,9 @@ from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError
 
 CONFIRM_SECONDS = 15.0
-# So many are under way at once: each is a task until it is confirmed.
+# So much is under way at once: each message is a task until it is confirmed, and all that is not sent yet is in memory.
 _WINDOW = 500
+_WINDOW_BYTES = 4 << 20
 _LOOK_SECONDS = 1.0
 # A quorum queue without a leader refuses messages: one that was made a moment ago, or whose node went away. What was
 # refused is tried again after these pauses.
@@ -59,7 +60,7 @@ class Publisher:
         pauses = iter(_REFUSED_SECONDS)
         start = 0
         while start < len(messages):
-            window = messages[start : start + _WINDOW]
+            window = _window(messages, start)
             answers = await self._publish_window(window)
             done = answers.index(Answer.REFUSED) if Answer.REFUSED in answers else len(window)
             unroutable += [window[number] for number in range(done) if answers[number] is Answer.NO_QUEUE]
@@ -73,7 +74,7 @@ class Publisher:
         return unroutable
 
     async def _publish_window(self, messages: Sequence[Message]) -> list[Answer]:
-        ids = {message.properties.message_id or "" for message in messages}
+        ids = {_id(message) for message in messages}
         # A message that comes back is known by its id, so one id is under way only once.
         while not self._in_flight.isdisjoint(ids):
             await self._landed.wait()
@@ -123,6 +124,22 @@ class Publisher:
             if waited >= CONFIRM_SECONDS:
                 self._link.drop(channel.connected, f"no confirm within {CONFIRM_SECONDS:g} s")
                 raise self._link.unavailable(f"no confirm within {CONFIRM_SECONDS:g} s", "publishing")
+
+
+def _window(messages: Sequence[Message], start: int) -> Sequence[Message]:
+    """Return the messages from `start` on that may be under way together: no two with one id."""
+    ids: set[str] = set()
+    size = 0
+    for message in messages[start : start + _WINDOW]:
+        size += len(message.body)
+        if ids and (_id(message) in ids or size > _WINDOW_BYTES):
+            break
+        ids.add(_id(message))
+    return messages[start : start + len(ids)]
+
+
+def _id(message: Message) -> str:
+    return message.properties.message_id or ""
 
 
 async def publish_one(channel: Channel, message: Message) -> Answer:

@@ -20,6 +20,7 @@ from uuid import uuid4
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelLockedResource
+from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.consumer import DESCRIBE, LEAVE
@@ -31,6 +32,9 @@ from jobkit.partition import Partition
 
 # Between two looks at a taken seat: the first figure, doubling up to the second.
 _POLL_SECONDS = (0.01, 0.5)
+# The server takes a seat away with its consumer; one that never came to have a consumer, because whoever took it gave
+# up in between, it takes away after this. Else that would block the partition for as long as the connection lives.
+_UNUSED: dict[str, FieldValue] = {"x-expires": 5_000}
 # Beyond the time after which the server lets go of a silent holder.
 _MARGIN_SECONDS = 2.0
 _DESCRIBE_SECONDS = 1.0
@@ -50,8 +54,10 @@ class Holder:
 SILENT = Holder("unknown: it does not answer", 0)
 
 
-async def take_seat(partition: Partition, link: Link, publisher: Publisher, clock: Clock) -> Channel:
+async def take_seat(partition: Partition, owner: str, link: Link, publisher: Publisher, clock: Clock) -> Channel:
     """Return a channel that holds the partition's seat for as long as it is open; have any other holder leave first.
+
+    That one is told who the new `owner` is.
 
     Raises `Unavailable`, also where a holder that does not answer still has its connection.
     """
@@ -61,7 +67,8 @@ async def take_seat(partition: Partition, link: Link, publisher: Publisher, cloc
     while True:
         channel = await link.open_channel()
         try:
-            await channel.call(channel.raw.queue_declare(seat, exclusive=True, auto_delete=True), f"taking {seat}")
+            declaring = channel.raw.queue_declare(seat, exclusive=True, auto_delete=True, arguments=_UNUSED)
+            await channel.call(declaring, f"taking {seat}")
         except ChannelLockedResource:
             pass
         except BaseException:
@@ -70,7 +77,7 @@ async def take_seat(partition: Partition, link: Link, publisher: Publisher, cloc
         else:
             return channel
         pause = _POLL_SECONDS[0]
-        while not await publisher.publish([_notice(seat, LEAVE)]):
+        while not await publisher.publish([_notice(seat, LEAVE, owner.encode())]):
             if clock.now() > deadline:
                 raise link.unavailable(
                     f"the consumer of {partition} does not leave, for {patience:g} s now: its process does not "
@@ -109,7 +116,7 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
     return {partition: holder for partition, holder in zip(partitions, found, strict=True) if holder is not None}
 
 
-def _notice(seat: str, verb: str, *, reply_to: str | None = None) -> Message:
+def _notice(seat: str, verb: str, body: bytes = b"", *, reply_to: str | None = None) -> Message:
     id = uuid4().hex
     properties = spec.Basic.Properties(message_id=id, correlation_id=id, message_type=verb, reply_to=reply_to)
-    return Message(seat, b"", properties)
+    return Message(seat, body, properties)

@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 
 from jobkit.partition import Partition
 
-# The job types there are, one message for each.
-TYPES_QUEUE = "jobkit:types"
-
 # How many messages a partition's consumer is given before they are acked. The same for every consumer there ever is:
 # a queue puts what comes back behind what came back earlier, so a consumer that took fewer messages than the one
 # before it, and died, would leave them in another order.
@@ -28,7 +25,7 @@ DELAY_STEPS = tuple(1 << exponent for exponent in range(11))
 
 # Jobs that merely waited behind others are redelivered as often as workers come and go, so a limit in the broker would
 # drop innocent ones (RabbitMQ 4 has a default of 20). The store counts the starts of each job, JOBKIT_MAX_OPENS.
-_DELIVERY_LIMIT = 1_000_000
+_DELIVERY_LIMIT = 2**31 - 1
 
 
 Argument = str | int | bool
@@ -56,6 +53,7 @@ class Topology:
     """What one job type needs: a durable direct exchange, queues, and bindings between the two.
 
     `marker` is an empty queue whose arguments hold the number of partitions, so that the server itself refuses another.
+    It is a quorum queue like the others, because nothing that is consumed may depend on a single node.
     """
 
     type: str
@@ -66,6 +64,11 @@ class Topology:
     bindings: Sequence[Binding] = field(default=())
 
 
+# The directory of the job types there are, one message for each. Classic, because a quorum queue does not keep to one
+# exclusive consumer; so it is away while its node is, and only what people look at, and new types, wait for that.
+TYPES = Queue("jobkit:types", {"x-queue-type": "classic"})
+
+
 def topology_of(type: str, partitions: int) -> Topology:
     """Return what a job type with so many partitions needs."""
     dead = dead_letter_queue(type)
@@ -74,7 +77,7 @@ def topology_of(type: str, partitions: int) -> Topology:
         type=type,
         partitions=partitions,
         exchange=exchange(type),
-        marker=Queue(marker_queue(type), {"x-max-length": partitions}),
+        marker=Queue(marker_queue(type), {"x-queue-type": "quorum", "x-max-length": partitions}),
         queues=[Queue(dead, {"x-queue-type": "quorum"}), *(_partition_queue(one) for one in numbered)],
         bindings=[Binding(exchange(type), str(one.index), partition_queue(one)) for one in numbered],
     )

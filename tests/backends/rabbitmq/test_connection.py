@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import anyio
 import pytest
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq import connection
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.connection import Link, Server
 from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.partition import Partition
 from jobkit.testing.servers.base import free_port, require
 from jobkit.testing.servers.proxy import Proxy
 from tests.backends.rabbitmq.conftest import Site
@@ -206,3 +210,79 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_answer(site: Sit
                 await broker.aclose()
         with pytest.raises(Unavailable, match="closed"):
             await publish(broker, "b")
+
+
+async def test_who_is_cancelled_while_closing_leaves_no_connection_behind(site: Site) -> None:
+    async with Proxy(site.server.port) as proxy:
+        broker = RabbitBroker(site.url(port=proxy.port), SystemClock())
+        await broker.declare("t", 2)
+        async with broker.consume(FIRST, "me"):
+            pass
+        assert len(proxy.connections) == 2
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await broker.aclose()
+
+        async def none_left() -> bool:
+            return not proxy.connections
+
+        await until(none_left)
+
+
+async def test_an_error_that_comes_as_its_caller_is_cancelled_is_not_reported_as_unheard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        waiting[0].cancel()
+        raise ConnectionResetError
+
+    waiting = [asyncio.create_task(connection._end(fail(), 10, lambda: None))]
+    with suppress(asyncio.CancelledError):
+        await waiting[0]
+    waiting.clear()
+    # The loop still holds what it has just woken.
+    await asyncio.sleep(0)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_more_consumers_than_a_server_allows_channels_are_refused_by_name(site: Site) -> None:
+    with site.server.set("channel_max", "4"):
+        async with site.broker() as broker, AsyncExitStack() as consumers:
+            await broker.declare("t", 6)
+
+            async def open_all() -> None:
+                for number in range(6):
+                    await consumers.enter_async_context(broker.consume(Partition("t", number), "me"))
+
+            with pytest.raises(Unavailable, match="4 channels"):
+                await open_all()
+            # Those that are open go on.
+            await publish(broker, "a")
+
+
+async def test_a_channels_number_is_not_given_out_again_at_once(site: Site) -> None:
+    link = Link(Server.parse(site.url()), "test", SystemClock())
+    try:
+        numbers = []
+        for _ in range(5):
+            async with link.channel() as channel:
+                numbers.append(channel.raw.number)
+                with pytest.raises(ChannelNotFoundEntity):
+                    await channel.call(channel.raw.queue_declare("not there", passive=True), "looking")
+        assert len(set(numbers)) == 5
+    finally:
+        await link.aclose()
+
+
+async def test_numbers_of_channels_come_round_and_those_in_use_are_passed_over(site: Site) -> None:
+    link = Link(Server.parse(site.url()), "test", SystemClock())
+    try:
+        async with link.channel() as held:
+            connected = held.connected
+            most = connected.connection.connection_tune.channel_max
+            numbers = [connected.free_number() for _ in range(most + 1)]
+            assert held.raw.number not in numbers
+            assert set(numbers) == set(range(1, most + 1)) - {held.raw.number}
+    finally:
+        await link.aclose()

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import aiormq
 import pytest
@@ -399,3 +400,57 @@ async def test_half_a_second_for_a_round_trip_slows_everything_down_and_breaks_n
                 async with other.consume(FIRST, "near") as next_one:
                     assert ids(await received(next_one, 50)) == names[50:]
                 await ended(consumer)
+
+
+async def test_a_consumer_whose_opening_is_cancelled_keeps_nothing_from_the_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    consume = aiormq.Channel.basic_consume
+
+    async def ask(self: aiormq.Channel, queue: str, *args: Any, **options: Any) -> Any:
+        if queue == topology.partition_queue(FIRST):
+            # What the server sends now comes after nobody wants it any more.
+            proxy.hold("down")
+            asked.set()
+        return await consume(self, queue, *args, **options)
+
+    async with site.broker() as other, Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker:
+        await other.declare("t", 2)
+        await publish(other, *NAMES)
+        async with consuming(broker, SECOND) as consumer:
+            monkeypatch.setattr(aiormq.Channel, "basic_consume", ask)
+            opening = asyncio.create_task(broker.consume(FIRST, "me").__aenter__())
+            await asked.wait()
+            # Until it is on its way.
+            await asyncio.sleep(0.05)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            proxy.heal()
+            await publish(other, "a", partition=SECOND)
+            async with asyncio.timeout(5):
+                assert ids(await received(consumer, 1)) == ["a"]
+
+
+async def test_a_seat_that_was_taken_and_not_sat_on_blocks_nobody_for_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = asyncio.Event()
+
+    async def hesitate(*args: object, **options: object) -> None:
+        taken.set()
+        await asyncio.Event().wait()
+
+    async with site.broker() as first, site.broker() as second:
+        await first.declare("t", 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(aiormq.Channel, "basic_consume", hesitate)
+            opening = asyncio.create_task(first.consume(FIRST, "me").__aenter__())
+            await taken.wait()
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        await publish(second, "a")
+        async with asyncio.timeout(10), second.consume(FIRST, "another") as consumer:
+            assert ids(await received(consumer, 1)) == ["a"]

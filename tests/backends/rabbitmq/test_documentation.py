@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.connection import Server
@@ -21,6 +26,17 @@ def test_the_example_of_a_partition_is_right() -> None:
     key, checksum, partitions, number = found
     assert partition_of(key, 1 << 32) == int(checksum)
     assert partition_of(key, int(partitions)) == int(number)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which is no part of jobkit")
+def test_the_partition_in_javascript_is_the_same() -> None:
+    (function,) = re.findall(r"```javascript\n(.*?)```", PAGE, re.DOTALL)
+    keys = ["", "key-1", "vidéo-7", "日本", "𝄞", *map(str, range(200))]
+    program = f"{function}console.log(JSON.stringify({json.dumps(keys)}.map((key) => partitionOf(key, 1000003))))"
+    answer = subprocess.run(
+        [shutil.which("node") or "node", "-e", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert json.loads(answer.stdout) == [partition_of(key, 1_000_003) for key in keys]
 
 
 def test_every_name_on_the_server_is_explained() -> None:

@@ -22,7 +22,7 @@ from jobkit.backends.rabbitmq.messages import (
     to_delivery,
     to_message,
 )
-from jobkit.envelope import Envelope
+from jobkit.envelope import SCHEMA_VERSION, Envelope
 from jobkit.errors import ConfigurationError
 from jobkit.partition import Partition
 from jobkit.ports.broker import Delivery
@@ -73,6 +73,8 @@ def test_messages_are_persistent_and_named_for_tools() -> None:
     assert (properties.delivery_mode, properties.message_id, properties.message_type) == (2, "a", "t")
     assert properties.headers is not None
     assert properties.headers["traceparent"] == "00-1-2-03"
+    assert properties.headers["jobkit-schema"] == SCHEMA_VERSION
+    assert (properties.content_type, properties.app_id) == ("application/json", "jobkit")
 
 
 def test_an_id_and_a_body_are_enough_for_a_job() -> None:

@@ -9,6 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobkit.backends.rabbitmq import publisher
+from jobkit.backends.rabbitmq.connection import Channel
+from jobkit.backends.rabbitmq.messages import Message
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.partition import Partition
 from jobkit.testing.servers.proxy import Proxy
@@ -213,3 +215,37 @@ async def test_a_publisher_that_is_cancelled_leaves_the_channel_in_order(site: S
         # The same id again, and others: nothing waits for what was cancelled.
         async with asyncio.timeout(5):
             await publish(broker, "b", "c")
+
+
+async def test_one_id_twice_in_a_batch_loses_neither_where_the_queue_has_to_be_made_again(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await delete_queue(site, "jobkit.t.0")
+        await broker.publish([(FIRST, envelope(id, body=body)) for id, body in (("a", b"1"), ("b", b"2"), ("a", b"3"))])
+        async with broker.consume(FIRST, "me") as consumer:
+            assert [delivery.raw for delivery in await received(consumer, 3)] == [b"1", b"2", b"3"]
+
+
+async def test_a_batch_of_large_messages_is_not_all_under_way_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way = most = 0
+    publish_one = publisher.publish_one
+
+    async def counted(channel: Channel, message: Message) -> publisher.Answer:
+        nonlocal under_way, most
+        under_way += len(message.body)
+        most = max(most, under_way)
+        try:
+            return await publish_one(channel, message)
+        finally:
+            under_way -= len(message.body)
+
+    monkeypatch.setattr(publisher, "publish_one", counted)
+    names = [f"{number:02}" for number in range(40)]
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        await broker.publish([(FIRST, envelope(name, body=bytes(1 << 18))) for name in names])
+        async with broker.consume(FIRST, "me") as consumer:
+            assert ids(await received(consumer, len(names))) == names
+    assert 1 << 20 < most <= 4 << 20

@@ -62,3 +62,15 @@ def test_a_delay_beyond_the_longest_step_goes_several_rounds() -> None:
     assert waited >= 5000
     assert rounds == 5
     assert waited <= 5000 + DELAY_STEPS[-1]
+
+
+def test_consuming_depends_on_no_queue_that_lives_on_one_node_only() -> None:
+    topology = topology_of("t", 3)
+    for queue in (topology.marker, *topology.queues):
+        assert queue.arguments["x-queue-type"] == "quorum"
+
+
+def test_no_number_of_hand_overs_makes_the_server_drop_a_message() -> None:
+    _, *partitions = topology_of("t", 3).queues
+    for queue in partitions:
+        assert int(queue.arguments["x-delivery-limit"]) > 1_000_000_000

@@ -1,0 +1,54 @@
+"""The drill itself, on embedded backends: it holds, and without a protection it shows what that is there for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def drilled(tmp_path: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Run a drill as a user would; return its exit code, its document and what it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBKIT_")}
+    leases = {"JOBKIT_LEASE_TTL": "3", "JOBKIT_LEASE_GUARD": "0.5"}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobkit", "drill", "--embedded", "--scale", "0.2", "--json", *options],
+        cwd=tmp_path,
+        env={**environment, **leases},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+@pytest.mark.slow
+def test_nothing_breaks_with_all_protections(tmp_path: Path) -> None:
+    code, document, said = drilled(tmp_path, "--html", "report.html")
+    assert code == 0, said
+    assert document["holds"]
+    assert document["judgement"]["events"] > 100
+    assert "partitioned" in said
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_without_sequences_events_are_applied_out_of_order(tmp_path: Path) -> None:
+    code, document, said = drilled(tmp_path, "--broken", "sequence", "--rate", "60")
+    assert code == 1, said
+    assert document["judgement"]["events_out_of_order"] > 0
+
+
+def test_options_that_cannot_work_are_told_before_anything_starts(tmp_path: Path) -> None:
+    code, _, said = drilled(tmp_path, "--broken", "luck")
+    assert code == 2
+    assert "choose one of fencing, sequence, dedup, release, watch" in said
+    code, _, said = drilled(tmp_path, "--html", "nowhere/report.html")
+    assert code == 2
+    assert "there is no directory" in said
