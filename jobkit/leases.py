@@ -11,7 +11,7 @@ nothing, and an answer that does not come moves nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -110,6 +110,11 @@ class Keeper:
         self._held: dict[LeaseRef, Lease] = {}
 
     @property
+    def resources(self) -> Collection[str]:
+        """What is held, by name."""
+        return [ref.resource for ref in self._held]
+
+    @property
     def healthy(self) -> bool:
         """Tell whether the coordinator answered recently enough for leases to be kept."""
         return self._clock.now() - self.last_answer < self.terms.trusted
@@ -150,6 +155,7 @@ class Keeper:
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, f"claiming {resource}", error)
                 if self._clock.now() + pause >= deadline:
+                    self._telemetry.claimed("unanswered")
                     raise
                 await self._clock.sleep(pause * (0.5 + self._entropy.random()))
                 pause *= 2

@@ -6,8 +6,9 @@ promise once: two relays may publish the same entry, and the store drops the sec
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import anyio
 
@@ -17,6 +18,7 @@ from jobkit.partition import Partition, partition_of
 from jobkit.ports.broker import Broker
 from jobkit.ports.store import OutboxEntry, Store
 from jobkit.telemetry import Telemetry
+from jobkit.telemetry.spans import batch_span
 
 # One publish call carries at most this many, so that a long outbox does not become one huge request.
 _BATCH = 500
@@ -50,10 +52,26 @@ class Relay:
                 await self._declare(type, refused)
             batch = [entry for entry in batch if entry.envelope.type not in refused]
             if batch:
-                await self._broker.publish([(self._route(entry), entry.envelope) for entry in batch])
+                await self._send(batch)
                 await self._store.published([entry.position for entry in batch])
         for error in refused.values():
             raise error
+
+    async def _send(self, batch: Sequence[OutboxEntry]) -> None:
+        started = self._clock.now()
+        types = Counter(entry.envelope.type for entry in batch)
+        span = (
+            batch_span(self._telemetry.tracer, "publish", [entry.envelope for entry in batch])
+            if self._telemetry.traced
+            else nullcontext()
+        )
+        try:
+            with span:
+                await self._broker.publish([(self._route(entry), entry.envelope) for entry in batch])
+        except (Unavailable, ConfigurationError) as error:
+            self._telemetry.published(types, self._clock.now() - started, error)
+            raise
+        self._telemetry.published(types, self._clock.now() - started)
 
     async def _declare(self, type: str, refused: dict[str, ConfigurationError]) -> None:
         """Declare a type's queues once; one that is refused must not keep the others from being published."""

@@ -1,4 +1,4 @@
-"""Which tests run: where no servers are installed, those that start RabbitMQ, Redis or PostgreSQL are left out.
+"""Which tests run: where no servers are installed, those that start RabbitMQ, Redis, PostgreSQL or S3 are left out.
 
 In CI (`CI=true`) that is an error instead.
 """
@@ -12,6 +12,7 @@ import pytest
 
 from jobkit.testing.servers.base import ServerMissing, require
 from jobkit.testing.servers.postgres import installed_programs
+from jobkit.testing.servers.s3 import s3_program
 
 
 def _missing() -> str | None:
@@ -19,6 +20,7 @@ def _missing() -> str | None:
         require(
             "redis-server", "rabbitmq-server", "epmd", "erl_call", "initdb", "postgres", beside=installed_programs()
         )
+        s3_program()
     except ServerMissing as error:
         return str(error)
     return None
@@ -30,7 +32,11 @@ if MISSING and os.environ.get("CI"):
 
 SERVERS_WANTED = MISSING is None
 
-collect_ignore = [] if SERVERS_WANTED else ["servers", "backends/postgres", "backends/rabbitmq", "backends/redis"]
+collect_ignore = (
+    []
+    if SERVERS_WANTED
+    else ["campaign", "servers", "backends/postgres", "backends/rabbitmq", "backends/redis", "backends/s3"]
+)
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: then no Ctrl-C that a test
 # sends would arrive.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -17,13 +17,22 @@ from jobkit.context import Context, FollowUps, JobInfo
 from jobkit.errors import LeaseLost, Unavailable
 from jobkit.fence import Fence
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Effects, Failure
+from jobkit.ports.store import Effects, Failure, Participant
 from jobkit.runner.job import Job
+from jobkit.standings import Standings
 from jobkit.telemetry import Telemetry
 
 # A dead letter keeps the end of a traceback, where the cause is.
 _TRACEBACK_CHARACTERS = 8_000
 _ERROR_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """The attempt ended well: commit these effects, together with what the participants write."""
+
+    effects: Effects
+    participants: Sequence[Participant]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +59,12 @@ class Attempts:
         self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
+        self._transactional = planes.transactions is not None
 
-    async def run(self, job: Job, fence: Fence, attempt: int) -> Effects | Failed:
-        """Run the processor once and return the effects to commit, or the failure to record.
+    async def run(self, job: Job, fence: Fence, attempt: int, log_length: int) -> Processed | Failed:
+        """Run the processor once and return what to commit, or the failure to record.
+
+        `log_length` is that of the key's log as the job was opened.
 
         Raises `LeaseLost` or `Unavailable`: those are no fault of the job's, and its attempts are not counted by them.
         """
@@ -69,29 +81,42 @@ class Attempts:
                 log=self._telemetry.log,
                 settings=self._settings,
                 follow_ups=self._follow_ups,
+                standings=self._standings(job, log_length),
                 resources=resources,
+                transactional=self._transactional,
                 trouble=self._telemetry.connection_lost,
             )
             limit = job.processor.timeout.total_seconds()
             try:
                 with (
                     bound_contextvars(job=info.id, type=info.type, key=info.key, token=fence.token, attempt=attempt),
-                    anyio.fail_after(limit) as scope,
+                    anyio.CancelScope(deadline=anyio.current_time() + limit) as scope,
                 ):
                     result = await job.processor.function(job.payload, ctx)
-                return ctx.effects(job.processor.dump_result(result))
+                if scope.cancelled_caught:
+                    raise TimeoutError
+                return Processed(await ctx.effects(job.processor.dump_result(result)), ctx.participants)
             except asyncio.CancelledError as error:
                 if _cancelled_from_outside():
                     raise
                 told: Exception = RuntimeError("the processor awaited something of its own that was cancelled")
                 return self._failed(told, error, fence, attempt)
             except Exception as error:  # noqa: BLE001  (a plugin may raise anything; all of it is recorded)
-                told = _single_cause(error)
-                if isinstance(told, LeaseLost | Unavailable):
-                    raise told from error.__cause__
                 if isinstance(error, TimeoutError) and scope.cancel_called:
                     told = TimeoutError(f"the attempt took longer than the processor's timeout of {limit:g} s")
-                return self._failed(told, error, fence, attempt)
+                    return self._failed(told, error, fence, attempt)
+                return self.failed(error, fence, attempt)
+
+    def failed(self, error: Exception, fence: Fence, attempt: int) -> Failed:
+        """Return the failure that an error of the plugin's is. Raises `LeaseLost` or `Unavailable`, as `run` does."""
+        told = _single_cause(error)
+        if isinstance(told, LeaseLost | Unavailable):
+            raise told from error.__cause__
+        return self._failed(told, error, fence, attempt)
+
+    def _standings(self, job: Job, log_length: int) -> Standings:
+        planes, processor = self._planes, job.processor
+        return Standings(planes.store, planes.inspection, job.envelope.type, job.key, log_length, processor.projections)
 
     def _failed(self, told: Exception, error: BaseException, fence: Fence, attempt: int) -> Failed:
         failure = Failure(

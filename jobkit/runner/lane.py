@@ -19,6 +19,7 @@ from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.fence import Receipt
 from jobkit.runner.job import Job, Malformed
 from jobkit.runner.pipeline import Ahead, Pipeline, Settled, TryAgain
+from jobkit.runner.tracing import step_span
 from jobkit.runner.wakeup import Wakeup
 from jobkit.telemetry import Telemetry
 
@@ -157,9 +158,16 @@ class Lane:
         """Ack; an ack that fails is the broker's to make good by delivering again, when the store answers Duplicate."""
         self._leave(wakeup)
         try:
-            await wakeup.settle(receipt)
+            await self._ack(wakeup, receipt)
         except (ConsumerClosed, Unavailable) as error:
             self._unheard(f"acking job {receipt.job_id}", error)
+
+    async def _ack(self, wakeup: Wakeup, receipt: Receipt) -> None:
+        if isinstance(wakeup.job, Job):
+            with step_span(self._tools.telemetry, "ack", wakeup.job):
+                await wakeup.settle(receipt)
+        else:
+            await wakeup.settle(receipt)
 
     async def _requeue(self, wakeup: Wakeup, seconds: float) -> bool:
         try:

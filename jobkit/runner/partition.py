@@ -7,6 +7,7 @@ leases do not depend on it: what is delivered again meanwhile waits in its lane 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import anyio
@@ -64,6 +65,9 @@ class LedPartition:
         self._tools = tools
         self._terms = terms
         self._lanes: dict[str, Lane] = {}
+        # Lanes that no task has taken up yet, and how many tasks have none; None where none will begin any more.
+        self._begun: asyncio.Queue[tuple[str, Lane] | None] = asyncio.Queue()
+        self._idle_runners = 0
         # In the order they came: what is shelved of a key is adopted in that order.
         self._unsettled: dict[Wakeup, None] = {}
         self._room = anyio.Event()
@@ -75,6 +79,24 @@ class LedPartition:
     def busy(self) -> bool:
         """Tell whether any job is being worked on."""
         return any(lane.working for lane in self._lanes.values())
+
+    @property
+    def running(self) -> int:
+        """How many jobs are being worked on."""
+        return sum(lane.working for lane in self._lanes.values())
+
+    def longest_wait(self) -> float:
+        """Return for how many seconds the first job has waited here that is not being worked on, 0 without one.
+
+        Counted from its submission where that is known, on the wall clocks of two machines.
+        """
+        worked_on = {lane.current for lane in self._lanes.values() if lane.working}
+        first = next((held for held in self._unsettled if held not in worked_on), None)
+        if first is None:
+            return 0.0
+        waited = self._tools.clock.now() - first.arrived
+        submitted = first.job.envelope.submitted_at if first.job.envelope is not None else 0.0
+        return max(waited, self._tools.clock.wall() - submitted) if submitted > 0 else waited
 
     def drain(self) -> None:
         """Ask for the hand-over: take nothing more, let what runs go on, release the leadership."""
@@ -93,6 +115,7 @@ class LedPartition:
                         await self._lead(jobs)
                 except LeaseLost:
                     jobs.cancel_scope.cancel()
+                self._begun.put_nowait(None)
                 await self._release()
         finally:
             with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
@@ -114,6 +137,7 @@ class LedPartition:
                     await self._consume(jobs)
                 except (ConsumerClosed, Unavailable) as error:
                     self._tools.telemetry.connection_lost("broker", f"consuming {self.partition}", error)
+                    self._look_for_rival(error)
                     if self._tools.clock.now() - started > _REOPEN_SECONDS[1]:
                         pause = _REOPEN_SECONDS[0]
                     await self._interruptible_sleep(pause * (0.5 + self._tools.entropy.random()))
@@ -122,6 +146,12 @@ class LedPartition:
                 # The drain met the partition without its consumer.
                 await self._hand_over()
             upkeep.cancel_scope.cancel()
+
+    def _look_for_rival(self, error: ConsumerClosed | Unavailable) -> None:
+        """Tell of another worker that took the consumer, while this one may still trust its leadership."""
+        rival = error.taken_by if isinstance(error, ConsumerClosed) else None
+        if rival is not None and rival != self._keeper.owner and self._leadership.live:
+            self._tools.pipeline.split_brain.deposed(self.partition.resource, self._leadership.ref.token, rival)
 
     async def _interruptible_sleep(self, seconds: float) -> None:
         with anyio.CancelScope() as self._receiving:
@@ -151,6 +181,7 @@ class LedPartition:
                 self._room = anyio.Event()
                 await self._room.wait()
             deliveries = await consumer.receive(self._terms.prefetch - len(self._unsettled))
+            self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
             for delivery in deliveries:
                 job = decode(
@@ -169,8 +200,22 @@ class LedPartition:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(self._tools, self._done, self._doubt)
-            jobs.start_soon(self._run_lane, key, lane)
+            self._begun.put_nowait((key, lane))
+            if self._begun.qsize() > self._idle_runners:
+                jobs.start_soon(self._run_lanes)
         lane.put(wakeup)
+
+    async def _run_lanes(self) -> None:
+        """Run one lane after another: to start a task for each would cost as much as some jobs do."""
+        while True:
+            self._idle_runners += 1
+            begun = await self._begun.get()
+            self._idle_runners -= 1
+            if begun is None:
+                # No lane will begin any more: tell the next one too.
+                self._begun.put_nowait(None)
+                return
+            await self._run_lane(*begun)
 
     async def _run_lane(self, key: str, lane: Lane) -> None:
         try:

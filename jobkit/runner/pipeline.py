@@ -15,7 +15,7 @@ import anyio
 from opentelemetry import trace
 
 from jobkit.clock import Clock
-from jobkit.errors import JobConflict, LeaseLost, Reject, Unavailable, WaitTimeout
+from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Unavailable, WaitTimeout
 from jobkit.fence import Receipt
 from jobkit.leases import Keeper, Lease
 from jobkit.ports.coordinator import Held
@@ -24,7 +24,6 @@ from jobkit.ports.store import (
     Committed,
     Conflict,
     Duplicate,
-    Effects,
     Failure,
     Gap,
     Opened,
@@ -33,10 +32,12 @@ from jobkit.ports.store import (
     Stale,
 )
 from jobkit.relay import Relay
-from jobkit.runner.attempt import Attempts, Failed
+from jobkit.runner.attempt import Attempts, Failed, Processed
 from jobkit.runner.job import Job, Malformed
+from jobkit.runner.ledger import Ledger
 from jobkit.runner.slots import Slot, Slots
-from jobkit.runner.tracing import job_span
+from jobkit.runner.split_brain import SplitBrainWatch
+from jobkit.runner.tracing import job_span, note_claim, step_span
 from jobkit.telemetry import Telemetry
 
 # How long the release of a lease may hold up a cancellation; after that the lease expires by itself.
@@ -84,12 +85,14 @@ class Pipeline:
         *,
         claim_wait: float,
         max_opens: int,
+        retention: float = 3600.0,
         clock: Clock,
         entropy: random.Random,
         telemetry: Telemetry,
     ) -> None:
         self._coordinator = planes.coordinator
         self._store = planes.store
+        self._transactions = planes.transactions
         self._keeper = keeper
         self._attempts = attempts
         self._relay = relay
@@ -99,6 +102,8 @@ class Pipeline:
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
+        self._ledger = Ledger(retention, clock, telemetry)
+        self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
 
     async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
@@ -111,13 +116,16 @@ class Pipeline:
             working(False)
             async with self._slots.taken() as slot:
                 working(True)
-                claim = await self._keeper.claim(job.resource, floor=floor)
+                with step_span(self._telemetry, "claim", job) as span:
+                    claim = await self._keeper.claim(job.resource, floor=floor)
+                    note_claim(span, claim)
                 if isinstance(claim, Lease):
                     try:
                         outcome = await self._under_lease(job, claim, slot)
                     finally:
                         with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
-                            await self._keeper.release(claim)
+                            with step_span(self._telemetry, "release", job):
+                                await self._keeper.release(claim)
                     if not isinstance(outcome, Stale):
                         return outcome
                     floor = outcome.mark
@@ -139,14 +147,16 @@ class Pipeline:
         return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
 
     async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> Outcome | Stale:
-        with job_span(self._telemetry.tracer, job, lease):
+        with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
-                    answer = await self._store.open(job.envelope, lease.fence)
+                    with self._telemetry.stage("open"):
+                        answer = await self._store.open(job.envelope, lease.fence)
                     if not isinstance(answer, Opened):
                         return await self._not_opened(job, lease, answer)
                     return await self._work(job, lease, slot, answer)
             except LeaseLost as error:
+                self._given_up(job, lease)
                 self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
                 trace.get_current_span().add_event("lease lost", {"reason": str(error)})
                 return TryAgain(_DOUBT_SECONDS[0])
@@ -163,6 +173,7 @@ class Pipeline:
                 return Ahead(expected, blocked)
             case Stale(mark):
                 self._telemetry.token_outbid(job.resource, lease.ref.token, mark)
+                self.split_brain.outbid(job, lease, mark)
                 return answer
             case Skipped(next_sequence):
                 detail = f"sequence {envelope.sequence} was given up by an operator; the key is at {next_sequence}"
@@ -183,20 +194,24 @@ class Pipeline:
         if opened.opens > self._max_opens + failures:
             reason = f"poison: started {opened.opens} times and neither ended nor failed"
             return await self._bury(job, lease, reason, "")
-        started = self._clock.now()
         while True:
-            done = await self._attempts.run(job, lease.fence, failures + 1)
-            if isinstance(done, Effects):
+            started = self._clock.now()
+            with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
+                done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length)
+            if isinstance(done, Processed):
                 try:
                     return await self._commit(job, lease, done, started)
                 except JobConflict as error:
                     return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
+                except ParticipantFailed as failed:
+                    done = self._attempts.failed(failed.error, lease.fence, failures + 1)
             recorded = await self._fail(job, lease, done)
             if not isinstance(recorded, int):
                 return recorded
             failures = recorded
             delay = job.processor.retry.delay(done.error, failures, self._entropy)
-            self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay)
+            took = self._clock.now() - started
+            self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
             if delay is None:
                 return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
             if not job.processor.ordered:
@@ -206,13 +221,14 @@ class Pipeline:
             await self._clock.sleep(delay)
             await slot.take()
 
-    async def _commit(self, job: Job, lease: Lease, effects: Effects, started: float) -> Outcome:
+    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> Outcome:
         """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""
         pause = _DOUBT_SECONDS[0]
         while True:
             lease.check()
             try:
-                answer = await self._store.commit(job.envelope, lease.fence, effects)
+                with self._telemetry.stage("commit"):
+                    answer = await self._write(job, lease, done)
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, f"committing job {job.envelope.id}", error)
                 await self._clock.sleep(pause)
@@ -221,7 +237,8 @@ class Pipeline:
             match answer:
                 case Committed(receipt, outbox):
                     self._relay.hand(outbox)
-                    self._telemetry.committed(job.envelope.type, self._clock.now() - started)
+                    self._ledger.committed(job, lease)
+                    self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
                     return Settled(receipt)
                 case Duplicate(receipt):
                     self._telemetry.duplicate(job.envelope.type, job.envelope.id)
@@ -229,14 +246,22 @@ class Pipeline:
                 case Refused():
                     return self._refused("commit", job, lease, answer)
 
+    async def _write(self, job: Job, lease: Lease, done: Processed) -> Committed | Duplicate | Refused:
+        if not done.participants:
+            return await self._store.commit(job.envelope, lease.fence, done.effects)
+        assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
+        return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
+
     async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | TryAgain:
         lease.check()
-        answer = await self._store.fail(job.envelope, lease.fence, done.failure)
+        with self._telemetry.stage("fail"):
+            answer = await self._store.fail(job.envelope, lease.fence, done.failure)
         return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> Outcome:
         lease.check()
-        answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
+        with self._telemetry.stage("bury"):
+            answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
         if isinstance(answer, Refused):
             return self._refused("bury", job, lease, answer)
         self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
@@ -262,7 +287,20 @@ class Pipeline:
 
     def _refused(self, doing: str, job: Job, lease: Lease, refused: Refused) -> TryAgain:
         self._telemetry.stale_write(doing, job.envelope.id, job.resource, lease.ref.token, refused.mark)
+        self.split_brain.refused(job, lease, refused.mark)
         return TryAgain(_DOUBT_SECONDS[0])
+
+    def _given_up(self, job: Job, lease: Lease) -> None:
+        if lease.live:
+            # Not the coordinator has told, then, but the store: it did not take the job's progress.
+            self._telemetry.stale_write("progress", job.envelope.id, job.resource, lease.ref.token, None)
+            self.split_brain.refused(job, lease, None)
+        else:
+            self.split_brain.lost(job, lease)
+
+    def _lag(self, job: Job) -> float | None:
+        submitted = job.envelope.submitted_at
+        return self._clock.wall() - submitted if submitted > 0 else None
 
 
 def _reason(done: Failed, attempts: int) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import anyio
 
 
@@ -14,23 +11,24 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._free = anyio.Semaphore(count, fast_acquire=True)
 
-    @asynccontextmanager
-    async def taken(self) -> AsyncIterator[Slot]:
-        """Hold a slot for the block."""
-        slot = Slot(self._free)
-        await slot.take()
-        try:
-            yield slot
-        finally:
-            slot.give_back()
+    def taken(self) -> Slot:
+        """Return a slot to be held for a block."""
+        return Slot(self._free)
 
 
 class Slot:
-    """One slot, held or given back for a while."""
+    """One slot, which is held during a block or given back for a while."""
 
     def __init__(self, free: anyio.Semaphore) -> None:
         self._free = free
         self._held = False
+
+    async def __aenter__(self) -> Slot:
+        await self.take()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give_back()
 
     async def take(self) -> None:
         """Wait for a slot."""

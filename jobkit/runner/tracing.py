@@ -1,31 +1,44 @@
-"""Spans around the way of a job, after OpenTelemetry's messaging conventions."""
+"""Spans around the way of a job: claim, process with its stages, release and ack, each a child of what sent the job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from opentelemetry import propagate
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.context import Context
+from opentelemetry.propagate import extract
+from opentelemetry.trace import Span
 
 from jobkit.leases import Lease
+from jobkit.ports.coordinator import Held
 from jobkit.runner.job import Job
+from jobkit.telemetry import Telemetry
+from jobkit.telemetry.spans import UNRECORDED, message_span
 
 
-@contextmanager
-def job_span(tracer: Tracer, job: Job, lease: Lease) -> Iterator[None]:
-    """Run the block in a consumer span whose parent is the span that submitted the job."""
-    envelope = job.envelope
-    with tracer.start_as_current_span(
-        f"process {envelope.type}",
-        context=propagate.extract(envelope.trace),
-        kind=SpanKind.CONSUMER,
-        attributes={
-            "messaging.operation.type": "process",
-            "messaging.message.id": envelope.id,
-            "jobkit.type": envelope.type,
-            "jobkit.key": job.key,
-            "jobkit.token": lease.ref.token,
-        },
-    ):
-        yield
+def job_span(telemetry: Telemetry, job: Job, lease: Lease) -> AbstractContextManager[Span]:
+    """Return a consumer span for what is done with the job under one lease."""
+    if not telemetry.traced:
+        # Of use are its ids alone, which log lines and follow-up jobs carry.
+        trace = job.envelope.trace
+        return telemetry.tracer.start_as_current_span("process", context=extract(trace) if trace else Context())
+    attributes: dict[str, str | int] = {"jobkit.token": lease.ref.token}
+    if job.sequence is not None:
+        attributes["jobkit.sequence"] = job.sequence
+    return message_span(telemetry.tracer, "process", "process", job.envelope, attributes)
+
+
+def step_span(telemetry: Telemetry, name: str, job: Job) -> AbstractContextManager[Span | None]:
+    """Return a span for a step before or after the processing: claim, release or ack."""
+    if not telemetry.traced:
+        return UNRECORDED
+    return message_span(telemetry.tracer, name, "settle" if name == "ack" else "", job.envelope)
+
+
+def note_claim(span: Span | None, claim: Lease | Held) -> None:
+    """Write what became of a claim into its span."""
+    if span is None:
+        return
+    if isinstance(claim, Lease):
+        span.set_attributes({"jobkit.outcome": "granted", "jobkit.token": claim.ref.token})
+    else:
+        span.set_attributes({"jobkit.outcome": "held", "jobkit.holder": claim.owner})

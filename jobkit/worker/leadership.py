@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobkit.clock import Clock
-from jobkit.errors import Unavailable
+from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease
 from jobkit.partition import Partition
 from jobkit.ports.coordinator import Coordinator, Member
@@ -133,7 +133,11 @@ class Leaderships:
     async def _run(self, led: LedPartition) -> None:
         try:
             await led.run()
-        except Exception as error:  # noqa: BLE001  (a defect in one partition must not end the others)
+        except Exception as error:
+            if _is_wrong_setting(error):
+                # Leading it once more would fail as well, at once and for ever: this ends the worker.
+                raise
+            # A defect in one partition must not end the others.
             self._telemetry.crashed(f"leading {led.partition}", error)
         finally:
             self.led.remove(led)
@@ -141,8 +145,13 @@ class Leaderships:
     async def _wait(self, satisfied: bool) -> None:
         # With jitter, or workers that started together would all look in the same instant for ever.
         jitter = 0.8 + 0.2 * self._entropy.random()
-        if satisfied:
-            await self._clock.sleep(self._keeper.terms.renew_every * jitter)
-        else:
-            await self._clock.sleep(_SETTLE_SECONDS)
-            await self._coordinator.wait_change("leader/", _LOOK_SECONDS * jitter)
+        # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
+        patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
+        await self._clock.sleep(_SETTLE_SECONDS)
+        await self._coordinator.wait_change("leader/", patience * jitter)
+
+
+def _is_wrong_setting(error: BaseException) -> bool:
+    """Tell whether an error, or one that it groups, is a person's to mend."""
+    group = error if isinstance(error, BaseExceptionGroup) else BaseExceptionGroup("", [error])
+    return group.subgroup(ConfigurationError) is not None

@@ -23,8 +23,9 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.slots import Slots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
-from jobkit.worker.health import serving_health
+from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
+from jobkit.worker.observing import Observer
 from jobkit.worker.retention import forget_forever
 from jobkit.worker.watchdog import Watchdog
 
@@ -38,7 +39,7 @@ class Worker:
     """One worker process.
 
     `types` are the job types it serves. `watchdog` watches the event loop from a thread, which simulations in
-    virtual time must not have.
+    virtual time must not have. `page` is what `/metrics` shows beside the health endpoints.
     """
 
     def __init__(
@@ -53,9 +54,12 @@ class Worker:
         telemetry: Telemetry | None = None,
         owner: str | None = None,
         watchdog: bool = True,
+        page: Page | None = None,
     ) -> None:
         self.owner = owner or new_owner()
         self.draining = False
+        # Where the health endpoints are, once they are.
+        self.health_port: int | None = None
         self._planes = planes
         self._registry = registry
         self._types = tuple(types)
@@ -92,6 +96,18 @@ class Worker:
             telemetry=self._telemetry,
         )
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
+        self._page = page
+        self._observer = Observer(
+            planes,
+            self._keeper,
+            lambda: self._leaderships.led,
+            self._types,
+            settings.partitions,
+            grace=settings.relay_grace,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+        self._telemetry.serves(self._types)
 
     async def run(self) -> None:
         """Work until drained or stopped.
@@ -105,9 +121,14 @@ class Worker:
                 around.enter_context(self._watchdog.watching())
             if self._settings.health_port is not None:
                 health = serving_health(
-                    self._settings.health_host, self._settings.health_port, self.live, self.ready, self._telemetry
+                    self._settings.health_host,
+                    self._settings.health_port,
+                    self.live,
+                    self.ready,
+                    self._telemetry,
+                    self._page,
                 )
-                await around.enter_async_context(health)
+                self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
             with self._everything:
                 await self._work()
@@ -154,6 +175,7 @@ class Worker:
             Slots(self._settings.concurrency),
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
+            retention=self._settings.dedup_seconds,
             clock=self._clock,
             entropy=self._entropy,
             telemetry=self._telemetry,
@@ -185,6 +207,8 @@ class Worker:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._relay.run)
             upkeep.start_soon(self._forget_forever)
+            upkeep.start_soon(self._observer.run)
+            upkeep.start_soon(self._tools.pipeline.split_brain.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
             try:

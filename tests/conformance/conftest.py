@@ -28,11 +28,13 @@ if SERVERS_WANTED:
     from tests.conformance.postgres_harness import postgres_store
     from tests.conformance.rabbitmq_harness import rabbitmq_broker
     from tests.conformance.redis_harness import redis_coordinator, redis_store
+    from tests.conformance.s3_harness import s3_blobs
 
     BROKERS["rabbitmq"] = rabbitmq_broker
     COORDINATORS["redis"] = redis_coordinator
     STORES["postgres"] = postgres_store
     STORES["redis"] = redis_store
+    BLOBS["s3"] = s3_blobs
 
 
 @pytest.fixture(params=BROKERS)

@@ -22,7 +22,7 @@ from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Store
+from jobkit.ports.store import Store, TransactionalStore
 
 
 @dataclass(frozen=True)
@@ -264,4 +264,7 @@ def faulty_planes(planes: Planes, faults: Faults) -> Planes:
         store=cast(Store, _Plane("store", planes.store, faults)),
         inspection=cast(Inspection, _Plane("store", planes.inspection, faults)),
         blobs=planes.blobs,
+        transactions=cast(TransactionalStore, _Plane("store", planes.transactions, faults))
+        if planes.transactions
+        else None,
     )

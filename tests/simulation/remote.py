@@ -12,7 +12,7 @@ from typing import Any, cast
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.fence import Receipt
 from jobkit.partition import Partition
-from jobkit.ports.blobs import Blobs, BlobSpace
+from jobkit.ports.blobs import Blobs, BlobSpace, Leftover, StoredObject
 from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
@@ -69,12 +69,19 @@ class _RemoteBlobs(_Remote):
         for chunk in await self._seam.call("blobs", "read", collected, location):
             yield chunk
 
-    async def locations(self) -> AsyncIterator[str]:
-        async def collected() -> list[str]:
-            return [location async for location in self._backend.locations()]
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        async def collected() -> list[StoredObject]:
+            return [stored async for stored in self._backend.objects()]
 
-        for location in await self._seam.call("blobs", "locations", collected):
-            yield location
+        for stored in await self._seam.call("blobs", "objects", collected):
+            yield stored
+
+    async def leftovers(self) -> AsyncIterator[Leftover]:
+        async def collected() -> list[Leftover]:
+            return [leftover async for leftover in self._backend.leftovers()]
+
+        for leftover in await self._seam.call("blobs", "leftovers", collected):
+            yield leftover
 
 
 class _RemoteBroker(_Remote):

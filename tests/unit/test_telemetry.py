@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from jobkit.telemetry import Telemetry
+from jobkit.telemetry.metrics import CATALOGUE, TYPES, WAITING_AGE, Kind
 from tests.witness import Witness
 
 LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = {
@@ -64,6 +65,20 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"doing": "open"},
         "warning",
     ),
+    "split brain": (
+        lambda telemetry: telemetry.split_brain(
+            "stale_write", "t/k", worker="a", token=1, other="b", mark=2, at=1_000.0
+        ),
+        "jobkit.split_brain",
+        {"kind": "stale_write"},
+        "error",
+    ),
+    "a broken invariant": (
+        lambda telemetry: telemetry.violated("order", "t/k", "x", "2 after 3"),
+        "jobkit.violations",
+        {"invariant": "order"},
+        "critical",
+    ),
     "a duplicate": (
         lambda telemetry: telemetry.duplicate("t", "x"),
         "jobkit.duplicates",
@@ -102,8 +117,8 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
     ),
     "a defect": (
         lambda telemetry: telemetry.crashed("working", KeyError("x")),
-        "jobkit.connections.lost",
-        {"plane": "none"},
+        "jobkit.defects",
+        {},
         "error",
     ),
 }
@@ -120,7 +135,8 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 
 
 def test_no_loud_event_is_missing_here() -> None:
-    quiet = {"committed", "claimed", "elected", "handed_over", "drain_started"}
+    quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
+    quiet |= {"serves", "stage"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():
@@ -130,10 +146,75 @@ def test_no_loud_event_is_missing_here() -> None:
 
 def test_a_commit_is_counted_with_its_duration() -> None:
     witness = Witness()
-    witness.telemetry.committed("t", 2.5)
+    witness.telemetry.committed("t", 2.5, 4.0)
     assert witness.count("jobkit.jobs", {"type": "t", "outcome": "committed"}) == 1
-    (point,) = witness.points("jobkit.job.duration")
-    assert (point.count, point.sum) == (1, 2.5)
+    (took,) = witness.points("messaging.process.duration")
+    assert (took.count, took.sum) == (1, 2.5)
+    (lag,) = witness.points("jobkit.event.lag")
+    assert (lag.count, lag.sum) == (1, 4.0)
+
+
+def test_a_failed_attempt_is_measured_with_its_error() -> None:
+    witness = Witness()
+    witness.telemetry.attempt_failed("t", "x", 1, ValueError("no"), None, 3.0)
+    (took,) = witness.points("messaging.process.duration")
+    assert took.attributes["error.type"] == "ValueError"
+    assert took.sum == 3.0
+
+
+def test_a_batch_is_counted_with_its_error_where_it_has_one() -> None:
+    witness = Witness()
+    witness.telemetry.published({"t": 2, "u": 1}, 0.5)
+    witness.telemetry.published({"t": 4}, 0.5, TimeoutError())
+    (arrived,) = [
+        point
+        for point in witness.points("messaging.client.sent.messages")
+        if point.attributes["messaging.destination.name"] == "t" and "error.type" not in point.attributes
+    ]
+    assert arrived.value == 2
+    assert witness.count("messaging.client.sent.messages", {"error.type": "TimeoutError"}) == 4
+    assert witness.count("messaging.client.operation.duration") == 3
+
+
+def test_every_count_is_there_before_it_happens() -> None:
+    """Else the first event after a start would be lost to `increase()`."""
+    witness = Witness()
+    # What is told apart by job type is there once it is known which are served; the rest from the first moment.
+    assert witness.points("jobkit.claims")
+    assert not witness.points("jobkit.elections")
+    witness.telemetry.serves(["t"])
+    for metric in CATALOGUE:
+        if metric.kind is Kind.COUNTER:
+            points = witness.points(metric.name)
+            assert points, metric.name
+            assert {point.value for point in points} == {0}
+            for attribute, values in metric.values.items():
+                seen = {point.attributes.get(attribute, "") for point in points}
+                assert seen == ({"t"} if values is TYPES else set(values)), metric.name
+
+
+def test_split_brain_is_shown_with_both_names_and_bounded() -> None:
+    witness = Witness()
+    for number in range(50):
+        witness.telemetry.split_brain("overlap", f"t/{number}", worker="a", token=1, other="b", mark=2, at=number)
+    points = witness.points("jobkit.split_brain.time")
+    assert len(points) == 20
+    assert max(point.value for point in points) == 49
+    assert points[0].attributes["worker"] == "a"
+    assert points[0].attributes["other"] == "b"
+
+
+def test_a_gauge_shows_what_was_found_last_until_it_is_hidden() -> None:
+    witness = Witness()
+    gauges = witness.telemetry.gauges
+    assert gauges.reads == 0
+    gauges.show("me", {(WAITING_AGE, ("t",)): 3.0})
+    gauges.show("me", {(WAITING_AGE, ("t",)): 4.0})
+    (point,) = witness.points("jobkit.waiting.age")
+    assert (point.value, dict(point.attributes)) == (4.0, {"type": "t"})
+    assert gauges.reads > 0
+    gauges.hide("me")
+    assert witness.points("jobkit.waiting.age") == []
 
 
 def test_a_leadership_is_counted_for_the_alert_on_elections() -> None:

@@ -53,7 +53,7 @@ async def test_a_second_worker_gets_its_fair_share_in_bounded_time_and_no_partit
 
 
 @in_virtual_time
-async def test_the_partitions_of_a_worker_that_died_are_led_again_soon_after_its_leases_end() -> None:
+async def test_the_partitions_of_a_worker_that_died_are_led_again_within_a_lease_and_one_look() -> None:
     """nothing-lost."""
     async with open_site(step, partitions=8) as site:
         victim = site.start("victim", faults=Faults(site.clock))
@@ -61,7 +61,7 @@ async def test_the_partitions_of_a_worker_that_died_are_led_again_soon_after_its
         site.start("heir")
         await site.until(lambda: _led_by(site, "victim", "heir"))
         await victim.crash()
-        assert await site.until(lambda: _led_by(site, "heir")) < site.settings.lease_ttl + 2 * _LOOKS_EVERY
+        assert await site.until(lambda: _led_by(site, "heir")) < site.settings.lease_ttl + _LOOKS_EVERY
 
 
 @in_virtual_time
@@ -74,7 +74,8 @@ async def test_the_partitions_of_a_worker_that_drains_are_taken_over_while_its_l
         site.start("stayer")
         await site.until(lambda: _led_by(site, "leaver", "stayer"))
         leaver.worker.drain()
-        assert await site.until(lambda: _led_by(site, "stayer")) < 1.5 * _LOOKS_EVERY
+        # With leases of 15 s, too: who leaves is heard.
+        assert await site.until(lambda: _led_by(site, "stayer")) < 1
         assert not leaver.ended.is_set()
         record = await site.ended(job.id)
         assert (record.state, record.owner, record.opens) == ("committed", "leaver", 1)

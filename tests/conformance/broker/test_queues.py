@@ -165,8 +165,9 @@ async def test_a_new_consumer_ends_the_old_one_for_ever(broker_harness: BrokerHa
     async with broker_harness.process() as other, broker.consume(FIRST, "old") as old:
         a, b = await received(old, 2)
         async with other.consume(FIRST, "new") as new:
-            with pytest.raises(ConsumerClosed):
+            with pytest.raises(ConsumerClosed) as told:
                 await soon(old.receive(1))
+            assert told.value.taken_by == "new"
             with pytest.raises(ConsumerClosed):
                 await old.ack(a, PROOF)
             with pytest.raises(ConsumerClosed):

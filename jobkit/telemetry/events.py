@@ -1,0 +1,221 @@
+"""Every event that jobkit tells of is one method here, which counts it and, where it is loud, logs it.
+
+Metrics and spans go through the OpenTelemetry API to whatever provider the process has; none is needed.
+Logs go through structlog. The invariant *loud* (DESIGN: each lost lease, failed renewal, lost connection,
+gap, stale write, duplicate and conflict is a metric and a log line) holds because the two are never apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import Span, Tracer, TracerProvider
+from structlog.typing import FilteringBoundLogger
+
+from jobkit.telemetry import metrics as m
+from jobkit.telemetry.spans import UNRECORDED, recorded_by, stage
+
+_SCOPE = "jobkit"
+# So many of the latest cases of split brain can be read as a gauge, with names; all of them are in the log.
+_CASES_SHOWN = 20
+
+
+class Telemetry:
+    """The meters, tracer and log of one process."""
+
+    def __init__(
+        self, *, meters: MeterProvider | None = None, tracers: TracerProvider | None = None, log: Any = None
+    ) -> None:
+        meter = (meters or metrics.get_meter_provider()).get_meter(_SCOPE)
+        provider = tracers or trace.get_tracer_provider()
+        self.tracer: Tracer = provider.get_tracer(_SCOPE)
+        # Whether spans are kept by anybody; where not, only those are made whose ids are of use.
+        self.traced = recorded_by(provider)
+        self.log: FilteringBoundLogger = log if log is not None else structlog.get_logger(_SCOPE)
+        self._counters = {metric: m.Counter(metric, meter) for metric in m.CATALOGUE if metric.kind is m.Kind.COUNTER}
+        self._histograms = {
+            metric: meter.create_histogram(
+                metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=m.BUCKETS
+            )
+            for metric in m.CATALOGUE
+            if metric.kind is m.Kind.HISTOGRAM
+        }
+        self.gauges = m.Gauges([metric for metric in m.CATALOGUE if metric.kind is m.Kind.GAUGE], meter)
+        self._cases: deque[tuple[tuple[str, ...], float]] = deque(maxlen=_CASES_SHOWN)
+
+    def serves(self, types: Iterable[str]) -> None:
+        """Let the counters of these job types be there at 0."""
+        for counter in self._counters.values():
+            counter.begin(types)
+
+    def stage(self, name: str, **attributes: str | int) -> AbstractContextManager[Span | None]:
+        """Return a span for a part of a job's way, or nothing where the job's own span is not recorded."""
+        return stage(self.tracer, name, attributes) if self.traced else UNRECORDED
+
+    def _count(self, metric: m.Metric, *values: str, by: int = 1) -> None:
+        self._counters[metric].add(*values, by=by)
+
+    def _record(self, metric: m.Metric, seconds: float, attributes: Mapping[str, str]) -> None:
+        self._histograms[metric].record(max(seconds, 0.0), {**metric.always, **attributes})
+
+    # ---- ordinary ----------------------------------------------------------------------------------------------
+
+    def committed(self, type: str, seconds: float, lag: float | None = None) -> None:
+        """Count a job whose last attempt took `seconds`, its commit included, `lag` seconds after its submission."""
+        self._count(m.JOBS, type, "committed")
+        self._record(m.PROCESS_DURATION, seconds, {"messaging.destination.name": type})
+        if lag is not None:
+            self._record(m.LAG, lag, {"type": type})
+
+    def received(self, type: str, messages: int) -> None:
+        """Count messages that came from the broker."""
+        self._count(m.CONSUMED, type, by=messages)
+
+    def published(self, messages: Mapping[str, int], seconds: float, error: BaseException | None = None) -> None:
+        """Count a batch handed to the broker, by job type; with an `error`, nobody knows whether it arrived."""
+        kind = "" if error is None else error.__class__.__name__
+        for type, number in messages.items():
+            self._count(m.SENT, type, kind, by=number)
+        for type in messages:
+            failed = {"error.type": kind} if kind else {}
+            self._record(m.OPERATION_DURATION, seconds, {"messaging.destination.name": type, **failed})
+
+    def claimed(self, outcome: str) -> None:
+        """Count a claim: granted, held, late or unanswered."""
+        self._count(m.CLAIMS, outcome)
+
+    def elected(self, partition: str, type: str, token: int) -> None:
+        """Count a leadership taken."""
+        self._count(m.ELECTIONS, type)
+        self.log.info("leadership taken", partition=partition, token=token)
+
+    def handed_over(self, partition: str, reason: str) -> None:
+        """Log a leadership given up on purpose."""
+        self.log.info("leadership released", partition=partition, reason=reason)
+
+    def drain_started(self, seconds: float) -> None:
+        """Log that the process takes no more jobs."""
+        self.log.info("draining: running jobs may finish, a second signal stops at once", seconds=seconds)
+
+    # ---- loud --------------------------------------------------------------------------------------------------
+
+    def lease_lost(self, resource: str, token: int, reason: str) -> None:
+        """A lease ended under the work it was held for."""
+        self._count(m.LEASES_LOST, "leader" if resource.startswith("leader/") else "job")
+        self.log.warning("lease lost", resource=resource, token=token, reason=reason)
+
+    def claim_timed_out(self, resource: str, holder: str, seconds: float) -> None:
+        """A job waited its whole bound for a lease that somebody else holds."""
+        self._count(m.CLAIMS, "timeout")
+        self.log.warning("lease still held by another worker", resource=resource, holder=holder, waited=seconds)
+
+    def renewal_failed(self, leases: int, error: BaseException) -> None:
+        """The coordinator did not answer a renewal; the leases run down."""
+        self._count(m.RENEWALS_FAILED)
+        self.log.warning("renewal failed", leases=leases, error=str(error))
+
+    def connection_lost(self, plane: str, doing: str, error: BaseException) -> None:
+        """A backend did not do what it was asked; it will be asked again."""
+        self._count(m.CONNECTIONS_LOST, plane)
+        self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
+
+    def gap(self, type: str, key: str, sequence: int | None, expected: int, event: str) -> None:
+        """A job is ahead of its key's sequence: `event` is held or parked."""
+        self._count(m.GAPS, type, event)
+        say = self.log.warning if event == "parked" else self.log.info
+        say(f"gap in sequence, job {event}", type=type, key=key, sequence=sequence, expected=expected)
+
+    def stale_write(self, doing: str, job_id: str, resource: str, token: int, mark: int | None) -> None:
+        """The store refused a write, because a newer fence has opened the key."""
+        self._count(m.STALE_WRITES, doing)
+        self.log.error("stale write refused", doing=doing, job=job_id, resource=resource, token=token, mark=mark)
+
+    def token_outbid(self, resource: str, token: int, mark: int) -> None:
+        """The coordinator gave a token that the store has already seen passed: it lost its data."""
+        self._count(m.STALE_WRITES, "open")
+        self.log.warning("token below the store's mark, claiming again", resource=resource, token=token, mark=mark)
+
+    def split_brain(
+        self, kind: str, resource: str, *, worker: str, token: int, other: str, mark: int | None, at: float
+    ) -> None:
+        """Two workers acted on one resource: this one under `token`, and `other`. `at` is Unix time in seconds.
+
+        It is evidence and no damage: the store refused what came under the lower token.
+        """
+        self._count(m.SPLIT_BRAIN, kind)
+        self._cases.append(((kind, worker, other, resource), at))
+        # Of equal cases the latest counts.
+        self.gauges.show("split brain", {(m.SPLIT_BRAIN_TIME, case): seen for case, seen in self._cases})
+        self.log.error(
+            "split brain",
+            kind=kind,
+            effect="refused: nothing wrong was written",
+            resource=resource,
+            worker=worker,
+            token=token,
+            other=other,
+            mark=mark,
+        )
+
+    def violated(self, invariant: str, resource: str, job_id: str, detail: str) -> None:
+        """The store accepted what it never may: `invariant` is single-effect, fencing or order."""
+        self._count(m.VIOLATIONS, invariant)
+        self.log.critical(
+            "invariant violated: stop the workers and run `jobkit verify`",
+            invariant=invariant,
+            resource=resource,
+            job=job_id,
+            detail=detail,
+        )
+
+    def duplicate(self, type: str, job_id: str) -> None:
+        """A delivery of a job that had ended already; it is acked, nothing runs."""
+        self._count(m.DUPLICATES, type)
+        self._count(m.JOBS, type, "duplicate")
+        self.log.info("duplicate delivery dropped", job=job_id, type=type)
+
+    def conflict(self, type: str, job_id: str) -> None:
+        """An id came with another payload than before."""
+        self._count(m.CONFLICTS, type)
+        self.log.error("same id, other job: dead-lettered", job=job_id, type=type)
+
+    def attempt_failed(
+        self,
+        type: str,
+        job_id: str,
+        attempt: int,
+        error: BaseException,
+        retry_in: float | None,
+        seconds: float | None = None,
+    ) -> None:
+        """A processor failed after `seconds`; `retry_in` is the wait before the next attempt, None without one."""
+        self._count(m.ATTEMPTS_FAILED, type)
+        if seconds is not None:
+            failed = {"messaging.destination.name": type, "error.type": error.__class__.__name__}
+            self._record(m.PROCESS_DURATION, seconds, failed)
+        fields = {"job": job_id, "type": type, "attempt": attempt, "error": f"{error.__class__.__name__}: {error}"}
+        if retry_in is None:
+            self.log.error("attempt failed, no more attempts", **fields)
+        else:
+            self.log.warning("attempt failed", retry_in=round(retry_in, 3), **fields)
+
+    def dead_lettered(self, type: str, job_id: str | None, reason: str) -> None:
+        """A job or message went to the dead letters."""
+        self._count(m.JOBS, type, "dead")
+        self.log.error("dead-lettered", job=job_id, type=type, reason=reason)
+
+    def loop_blocked(self, seconds: float, stack: str) -> None:
+        """The event loop did not turn for so long that leases are in danger. Called from the watchdog's thread."""
+        self._count(m.LOOP_BLOCKED)
+        self.log.error("event loop blocked: a processor must not block it", seconds=round(seconds, 1), stack=stack)
+
+    def crashed(self, doing: str, error: BaseException) -> None:
+        """Something of our own failed in a way nobody foresaw; it is contained and tried again."""
+        self._count(m.DEFECTS)
+        self.log.error("unexpected error", doing=doing, exc_info=error)
