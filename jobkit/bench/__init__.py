@@ -1,5 +1,7 @@
 """Measures what a machine does with jobs that do nothing: the cost of the way of a job itself."""
 
-from jobkit.bench.run import Plan, Report, run_bench
+from jobkit.bench.processes import BenchFailed
+from jobkit.bench.report import Plan, Report
+from jobkit.bench.run import Bench
 
-__all__ = ["Plan", "Report", "run_bench"]
+__all__ = ["Bench", "BenchFailed", "Plan", "Report"]

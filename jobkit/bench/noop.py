@@ -1,4 +1,4 @@
-"""The job type that `jobkit bench` runs."""
+"""The job types that `jobkit bench` runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from jobkit.payload import Payload
 from jobkit.processor import processor
 
 TYPE = "bench.noop"
+TIMED_TYPE = "bench.timed"
 
 
 class Noop(Payload):
@@ -15,6 +16,12 @@ class Noop(Payload):
     on: str
 
 
-@processor(TYPE, key=lambda job: job.on)
+@processor(TYPE, key=lambda job: job.on, ordered=True)
 async def noop(job: Noop, ctx: Context) -> None:
-    """Do nothing."""
+    """Do nothing, in the order of the key."""
+
+
+@processor(TIMED_TYPE, key=lambda job: job.on)
+async def timed(_job: Noop, ctx: Context) -> float:
+    """Return the Unix time at which the job began."""
+    return ctx.clock.wall()

@@ -1,175 +1,206 @@
-"""The benchmark: fill the queues, let one worker process drain them, then watch latency at a steady rate.
+"""The benchmark: fill the queues, let worker processes drain them, then watch latency at a steady rate.
 
-Everything goes the whole way with full safety: outbox, lease, fence, verified durable commit, ack. Latency is from
-`submit` being called to the commit, as the records of the jobs tell it, on this machine's wall clock.
+Everything goes the whole way with full safety: sequence, outbox, confirm, lease, fence, verified durable commit, ack.
+Times of day are compared only within this machine, except for the commit's, which is by the store's clock.
 """
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-import anyio.abc
-import psutil
+from pydantic import SecretStr
 
-from jobkit.bench.noop import TYPE, Noop
+from jobkit.bench.noop import TIMED_TYPE, TYPE, Noop
+from jobkit.bench.processes import BenchFailed, Workers, running_workers
+from jobkit.bench.report import Account, Ceilings, Drain, Latency, MemoryPoint, Plan, Renewal, Report, Round
 from jobkit.client import Client
 from jobkit.clock import Clock
-from jobkit.errors import JobkitError, WaitTimeout
-from jobkit.ports.inspection import JobState
+from jobkit.errors import WaitTimeout
+from jobkit.ids import new_nonce, new_owner
+from jobkit.ports.coordinator import Granted, LeaseRef
+from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.planes import Planes
+from jobkit.settings import Settings
 
 _BATCH = 500
 _POLL_SECONDS = 0.2
 # A benchmark that makes no progress for so long has failed.
 _STALL_SECONDS = 60.0
+_LEASE_SECONDS = 30.0
+
+MeasureCeilings = Callable[[int], Awaitable[Ceilings | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How much to do: `jobs` to drain over `keys` keys, then `rate` jobs per second for `seconds`."""
+class Bench:
+    """What a benchmark works with; `environment` is what its worker processes are started with."""
 
-    jobs: int = 20_000
-    keys: int = 10_000
-    rate: float = 100.0
-    seconds: float = 10.0
+    planes: Planes
+    client: Client
+    settings: Settings
+    clock: Clock
+    environment: dict[str, str]
+    ceilings: MeasureCeilings
+    tell: Callable[[str], None]
+
+    async def run(self, plan: Plan) -> Report:
+        """Measure everything. Raises `BenchFailed`."""
+        await self._refuse_leftovers()
+        rounds = [await self._round(plan) for _ in range(plan.rounds)]
+        self.tell(f"submitting {plan.rate:g} jobs/s for {plan.seconds:g} s")
+        async with running_workers(TIMED_TYPE, 1, self.environment):
+            await self._until_working(1, TIMED_TYPE)
+            records = await self._steady(plan)
+        renewal = await self._renew(plan.leases)
+        return Report(
+            broker=_kind(self.settings.broker_url),
+            coordinator=_kind(self.settings.coordinator_url),
+            store=_kind(self.settings.store_url),
+            rounds=rounds,
+            start=Latency.of([(json.loads(record.result or b"0") - record.submitted_at) * 1000 for record in records]),
+            commit=Latency.of([((record.finished_at or 0) - record.submitted_at) * 1000 for record in records]),
+            renewal=renewal,
+        )
+
+    async def _refuse_leftovers(self) -> None:
+        depths = await self.planes.broker.depths()
+        left = sum(depth.ready for depth in depths if depth.partition.type in (TYPE, TIMED_TYPE))
+        if left:
+            raise BenchFailed(
+                f"{left} jobs of an earlier benchmark wait there: run `jobkit worker {TYPE} {TIMED_TYPE}` with "
+                "JOBKIT_PLUGINS=jobkit.bench.noop until they are done"
+            )
+
+    async def _round(self, plan: Plan) -> Round:
+        publish_rates, drains = [], []
+        for workers in plan.workers:
+            before = await self._committed()
+            self.tell(f"publishing {plan.jobs} jobs")
+            started = self.clock.now()
+            await self._publish(plan)
+            publish_rates.append(plan.jobs / (self.clock.now() - started))
+            self.tell(f"draining them with {workers} worker process{'es' if workers > 1 else ''}")
+            drains.append(await self._drain(plan, workers, before))
+        ceilings = await self.ceilings(plan.jobs)
+        return Round(sum(publish_rates) / len(publish_rates), drains, ceilings)
+
+    async def _publish(self, plan: Plan) -> None:
+        for start in range(0, plan.jobs, _BATCH):
+            numbers = range(start, min(start + _BATCH, plan.jobs))
+            jobs = [self.client.job(TYPE, Noop(on=f"key-{number % plan.keys}")) for number in numbers]
+            submissions = await self.client.submit_many(jobs)
+            if not all(submission.published for submission in submissions):
+                raise BenchFailed("the broker did not take jobs; the reason is above")
+
+    async def _drain(self, plan: Plan, workers: int, before: int) -> Drain:
+        async with running_workers(TYPE, workers, self.environment) as running:
+            memory, rate, seconds = await self._watch(plan.jobs, running, workers, before)
+        return Drain(workers, plan.jobs, rate, seconds, Account.total(running.accounts), memory)
+
+    async def _watch(
+        self, jobs: int, running: Workers, workers: int, before: int
+    ) -> tuple[list[MemoryPoint], float, float]:
+        """Watch until all is committed; return memory over time, the rate, and for how long that was measured."""
+        memory: list[MemoryPoint] = []
+        began: tuple[float, int] | None = None
+        last_progress, committed = self.clock.now(), 0
+        while committed < jobs:
+            await self.clock.sleep(_POLL_SECONDS)
+            bytes = running.memory()
+            now, known = self.clock.now(), committed
+            committed = await self._committed() - before
+            if committed > known:
+                last_progress = now
+                memory.append(MemoryPoint(committed, bytes))
+                if began is None and await self._members(TYPE) >= workers:
+                    began = (now, committed)
+            elif now - last_progress > _STALL_SECONDS:
+                raise BenchFailed(f"no job committed for {_STALL_SECONDS:g} s; {committed} of {jobs} had")
+        if began is None or began[1] == committed:
+            # So few that they were done before all workers were there.
+            return memory, committed / _POLL_SECONDS, _POLL_SECONDS
+        seconds = last_progress - began[0]
+        return memory, (committed - began[1]) / seconds, seconds
+
+    async def _committed(self) -> int:
+        return (await self.planes.inspection.counts()).jobs.get(JobState.COMMITTED, 0)
+
+    async def _members(self, type: str) -> int:
+        return sum(type in member.types for member in await self.planes.coordinator.members())
+
+    async def _until_working(self, workers: int, type: str) -> None:
+        """Wait until the workers are there, and one job went the whole way through each partition."""
+        deadline = self.clock.now() + _STALL_SECONDS
+        while await self._members(type) < workers:
+            if self.clock.now() > deadline:
+                raise BenchFailed(f"no worker began within {_STALL_SECONDS:g} s; its messages are above")
+            await self.clock.sleep(_POLL_SECONDS)
+        warm = [self.client.job(type, Noop(on=f"warm-{number}")) for number in range(10 * self.settings.partitions)]
+        for submission in await self.client.submit_many(warm):
+            await self._ended(submission.id)
+
+    async def _steady(self, plan: Plan) -> list[JobRecord]:
+        """Submit at an even rate, then return the jobs' records."""
+        ids: list[str] = []
+        began = self.clock.now()
+        count = max(2, int(plan.rate * plan.seconds))
+
+        async def submit(number: int) -> None:
+            submission = await self.client.submit(TIMED_TYPE, Noop(on=f"steady-{number}"))
+            ids.append(submission.id)
+
+        async with anyio.create_task_group() as submits:
+            for number in range(count):
+                await self.clock.sleep(max(0.0, began + number / plan.rate - self.clock.now()))
+                submits.start_soon(submit, number)
+        return [await self._ended(id) for id in ids]
+
+    async def _ended(self, id: str) -> JobRecord:
+        try:
+            last = [record async for record in self.client.watch(id, timeout=_STALL_SECONDS)][-1]
+        except WaitTimeout as error:
+            raise BenchFailed(str(error)) from error
+        if last.state is not JobState.COMMITTED:
+            raise BenchFailed(f"job {id} is {last.state}")
+        return last
+
+    async def _renew(self, count: int) -> Renewal:
+        """Hold so many leases and renew them once, as a worker's keeper does."""
+        self.tell(f"renewing {count} leases")
+        coordinator = self.planes.coordinator
+        owner = new_owner()
+        held: list[LeaseRef] = []
+
+        async def claim(number: int) -> None:
+            resource, nonce = f"bench/{owner}/{number}", new_nonce()
+            answer = await coordinator.claim(resource, owner=owner, nonce=nonce, ttl=_LEASE_SECONDS)
+            if isinstance(answer, Granted):
+                held.append(LeaseRef(resource, answer.token, nonce))
+
+        async with anyio.create_task_group() as claims:
+            for number in range(count):
+                claims.start_soon(claim, number)
+        before, started = round_trips(coordinator), self.clock.now()
+        kept = await coordinator.renew(held, ttl=_LEASE_SECONDS)
+        milliseconds = (self.clock.now() - started) * 1000
+        after = round_trips(coordinator)
+        async with anyio.create_task_group() as releases:
+            for ref in held:
+                releases.start_soon(coordinator.release, ref)
+        if len(kept) < count:
+            raise BenchFailed(f"only {len(kept)} of {count} leases could be renewed")
+        return Renewal(count, None if before is None or after is None else after - before, milliseconds)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPoint:
-    """The worker's resident memory, in bytes, once so many jobs had committed."""
-
-    committed: int
-    bytes: int
+def round_trips(backend: object) -> int | None:
+    """Return how many requests a backend has sent to its server, or None where it has none or does not count."""
+    found = getattr(backend, "round_trips", None)
+    return found if isinstance(found, int) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Milliseconds from submit to commit, of `count` jobs."""
-
-    count: int
-    p50: float
-    p90: float
-    p99: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was measured. Rates are jobs per second."""
-
-    jobs: int
-    publish_rate: float
-    drain_rate: float
-    drain_seconds: float
-    latency: Latency
-    memory: Sequence[MemoryPoint]
-
-    @property
-    def memory_growth(self) -> float:
-        """By what share memory grew from a quarter of the drain to its end."""
-        early = next(point for point in self.memory if point.committed >= self.jobs / 4)
-        return self.memory[-1].bytes / early.bytes - 1
-
-
-class BenchFailed(JobkitError):
-    """The benchmark's worker ended, or jobs did not commit."""
-
-
-async def run_bench(
-    planes: Planes, client: Client, clock: Clock, plan: Plan, environment: dict[str, str], tell: Callable[[str], None]
-) -> Report:
-    """Run the benchmark and return its report; `environment` is what its worker process is started with.
-
-    Raises `BenchFailed`.
-    """
-    tell(f"publishing {plan.jobs} jobs")
-    started = clock.now()
-    await _publish(client, plan)
-    publish_rate = plan.jobs / (clock.now() - started)
-    tell("draining them with one worker process")
-    async with _worker(environment) as worker:
-        memory, drain_seconds, drained = await _drain(planes, clock, plan, worker)
-        tell(f"submitting {plan.rate:g} jobs/s for {plan.seconds:g} s")
-        latency = await _steady(client, clock, plan)
-    return Report(plan.jobs, publish_rate, drained / drain_seconds, drain_seconds, latency, memory)
-
-
-async def _publish(client: Client, plan: Plan) -> None:
-    for start in range(0, plan.jobs, _BATCH):
-        numbers = range(start, min(start + _BATCH, plan.jobs))
-        await client.submit_many([client.job(TYPE, Noop(on=f"key-{number % plan.keys}")) for number in numbers])
-
-
-@asynccontextmanager
-async def _worker(environment: dict[str, str]) -> AsyncIterator[anyio.abc.Process]:
-    command = [sys.executable, "-m", "jobkit", "worker", TYPE]
-    process = await anyio.open_process(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=None
-    )
-    try:
-        yield process
-    finally:
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
-
-
-async def _drain(
-    planes: Planes, clock: Clock, plan: Plan, worker: anyio.abc.Process
-) -> tuple[list[MemoryPoint], float, int]:
-    """Watch until all is committed; return memory over time, and how long how many of the jobs took."""
-    process = psutil.Process(worker.pid)
-    memory: list[MemoryPoint] = []
-    first: tuple[float, int] | None = None
-    last_progress, committed = clock.now(), 0
-    while committed < plan.jobs:
-        await clock.sleep(_POLL_SECONDS)
-        if worker.returncode is not None:
-            raise BenchFailed(f"the worker ended with exit code {worker.returncode}; its messages are above")
-        now, before = clock.now(), committed
-        committed = (await planes.inspection.counts()).jobs.get(JobState.COMMITTED, 0)
-        if committed > before:
-            last_progress = now
-            memory.append(MemoryPoint(committed, process.memory_info().rss))
-            first = first or (now, committed)
-        elif now - last_progress > _STALL_SECONDS:
-            raise BenchFailed(f"no job committed for {_STALL_SECONDS:g} s; {committed} of {plan.jobs} had")
-    began, already = first or (last_progress, 0)
-    if committed == already:
-        # So few that the first look saw them all: count from when the worker was started.
-        return memory, max(last_progress - began, _POLL_SECONDS), committed
-    return memory, last_progress - began, committed - already
-
-
-async def _steady(client: Client, clock: Clock, plan: Plan) -> Latency:
-    """Submit at an even rate, then return how long each took to its commit."""
-    ids: list[str] = []
-    began = clock.now()
-    count = int(plan.rate * plan.seconds)
-
-    async def submit(number: int) -> None:
-        submission = await client.submit(TYPE, Noop(on=f"steady-{number}"))
-        ids.append(submission.id)
-
-    async with anyio.create_task_group() as submits:
-        for number in range(count):
-            await clock.sleep(max(0.0, began + number / plan.rate - clock.now()))
-            submits.start_soon(submit, number)
-    milliseconds = []
-    for id in ids:
-        last = [record async for record in client.watch(id, timeout=_STALL_SECONDS)][-1]
-        if last.state is JobState.COMMITTED and last.finished_at is not None:
-            milliseconds.append((last.finished_at - last.submitted_at) * 1000)
-    if len(milliseconds) < count:
-        raise WaitTimeout(f"only {len(milliseconds)} of {count} jobs committed")
-    milliseconds.sort()
-    cuts = statistics.quantiles(milliseconds, n=100, method="inclusive")
-    return Latency(count, cuts[49], cuts[89], cuts[98], milliseconds[-1])
+def _kind(url: SecretStr) -> str:
+    scheme = url.get_secret_value().partition(":")[0]
+    return {"postgres": "postgresql", "amqp": "rabbitmq", "amqps": "rabbitmq"}.get(scheme, scheme)

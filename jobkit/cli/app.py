@@ -14,15 +14,21 @@ from typer.core import TyperGroup
 
 from jobkit.cli import (
     bench,
+    bench_worker,
     config,
     dead,
     doctor,
+    drill,
     gaps,
+    health,
     jobs,
     leases,
     migrate,
     new_plugin,
+    rebuild,
+    state,
     submit,
+    sweep,
     topology,
     verify,
     worker,
@@ -80,9 +86,15 @@ app.add_typer(gaps.app, name="gaps")
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)
 app.command("topology")(topology.topology)
+app.command("state")(state.state)
+app.command("rebuild")(rebuild.rebuild)
 app.command("verify")(verify.verify)
+app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("health")(health.health)
 app.command("bench")(bench.bench)
+app.command("drill")(drill.drill)
+app.command("bench-worker", hidden=True)(bench_worker.bench_worker)
 app.command("new-plugin")(new_plugin.new_plugin)
 
 

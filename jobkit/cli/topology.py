@@ -1,7 +1,7 @@
 """`jobkit topology`: what jobkit needs on a RabbitMQ server, and what of it is there.
 
-Workers and submitters make what they need by themselves. This is for a server where only some may make queues, and for
-looking at what there is.
+Workers and submitters make what they need by themselves. This is for looking at what there is, and for having it all
+there beforehand.
 """
 
 from __future__ import annotations
