@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Tests run side by side; two processes are what a small CI machine has cores for.
 JOBS ?= 2
+# Shells have a variable of that name for something else, so only what looks like one of our files counts.
+ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format install-servers test demo bench campaign clean
+.PHONY: help setup check format install-servers servers test demo bench benchmarks campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -35,14 +37,23 @@ install-servers: ## Install the servers that tests start for themselves
 test: $(INSTALLED) install-servers ## Run all tests, on private servers that they start themselves
 	$(BIN)/pytest -n $(JOBS)
 
-campaign: $(INSTALLED) ## Run many more simulated schedules than the tests do (SEEDS=2000)
-	$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000)
+campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
+	$(if $(SEED),,$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
+	$(if $(SEED),,SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_slow_network.py)
+	$(BIN)/python -m tests.campaign
 
-demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of them
-	$(BIN)/python -m workers.transcode.demo
+servers: $(INSTALLED) install-servers ## Run RabbitMQ, Redis, PostgreSQL and S3 here until Ctrl-C (ENV=FILE.env: those it names)
+	$(BIN)/python -m jobkit.testing.servers $(ENV_FILE)
+
+demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of them (ENV=FILE.env: on what backends)
+	$(BIN)/python -m workers.transcode.demo $(ENV_FILE)
 
 bench: $(INSTALLED) ## Measure jobs per second and latency on this machine
 	$(BIN)/jobkit bench
+
+benchmarks: $(INSTALLED) install-servers ## Compare with Celery, Dramatiq, Taskiq and FastStream; draws docs/benchmarks.svg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,benchmarks]'
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out

@@ -1,0 +1,173 @@
+"""One campaign: jobs are submitted while everything goes wrong that the schedule says, and then it is looked what came
+of them.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from jobkit.errors import Unavailable
+from jobkit.ports.store import NewJob
+from jobkit.verify import Finding
+from tests.campaign.checker import findings, left_to_do
+from tests.campaign.cluster import Cluster, open_cluster
+from tests.campaign.names import TYPE
+from tests.campaign.plugin import Step
+from tests.campaign.schedule import Scale, Schedule
+from tests.campaign.servers import StoreKind
+from tests.campaign.troubles import make_trouble
+
+_LOOK_SECONDS = 0.25
+_SUBMIT_EVERY_SECONDS = 0.2
+# One transaction takes at most so many.
+_SUBMIT_AT_ONCE = 500
+# How long a worker is given to end once it is told to; `drain_seconds` is less.
+_END_SECONDS = 40.0
+_TOLD_FINDINGS = 20
+
+
+@dataclass
+class Outcome:
+    """What came of a campaign. `drained` is how long it took, after the last fault, until everything was done."""
+
+    schedule: Schedule
+    store: StoreKind
+    submitted: int = 0
+    seconds: float = 0.0
+    drained: float = 0.0
+    elections: int = 0
+    most_opens: int = 0
+    claims: Counter[str] = field(default_factory=Counter)
+    loud: Mapping[str, int] = field(default_factory=dict)
+    wrong: list[Finding] = field(default_factory=list)
+    history: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def faults(self) -> int:
+        return len(self.schedule.alone) + len(self.schedule.together)
+
+    def summary(self) -> str:
+        """Return the figures in a few lines."""
+        failed = {outcome: number for outcome, number in self.claims.items() if number and outcome != "granted"}
+        return "\n".join(
+            [
+                f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.faults} faults, "
+                f"{self.seconds:.0f} s, everything done {self.drained:.1f} s after the last fault",
+                f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
+                f"no job was started more than {self.most_opens} times",
+                ", ".join(f"{event}: {number}" for event, number in self.loud.items()),
+                f"{len(self.wrong)} findings" if self.wrong else "every job committed exactly once, every key in order",
+            ]
+        )
+
+    def report(self) -> str:
+        """Return what a person needs to look into a campaign that went wrong."""
+        lines = [self.summary(), *(f"  {found}" for found in self.wrong[:_TOLD_FINDINGS]), "what happened:"]
+        return "\n".join([*lines, *(f"  {at:8.2f} {what}" for at, what in self.history)])
+
+
+# Lines of the workers' logs that are counted for the summary.
+_LOUD = (
+    "lease lost",
+    "renewal failed",
+    "stale write refused",
+    "token below the store's mark, claiming again",
+    "duplicate delivery dropped",
+    "lease still held by another worker",
+    "unexpected error",
+)
+
+
+async def run_campaign(
+    root: Path, store: StoreKind, schedule: Schedule, *, extra: Mapping[str, str] | None = None
+) -> Outcome:
+    """Run a campaign to its end under `root`, where logs and metrics of all workers are afterwards."""
+    scale = schedule.scale
+    outcome = Outcome(schedule, store)
+    began = time.monotonic()
+    settings = {"LOG_LEVEL": "info", **dict(scale.settings)}
+    async with open_cluster(root, store, workers=scale.workers, settings=settings, extra=extra) as cluster:
+        keys: dict[str, list[str]] = defaultdict(list)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_submit, cluster, schedule, keys)
+            tasks.start_soon(make_trouble, cluster, schedule)
+        outcome.submitted = scale.jobs
+        cluster.note("nothing goes wrong any more")
+        healed = time.monotonic()
+        await _until_done(cluster, scale)
+        outcome.drained = time.monotonic() - healed
+        await cluster.drain(_END_SECONDS)
+        outcome.wrong = cluster.wrong + await findings(cluster.site.planes, keys)
+        outcome.history = cluster.history
+        outcome.seconds = time.monotonic() - began
+        records = await cluster.site.planes.inspection.jobs(type=TYPE, limit=scale.jobs)
+        outcome.most_opens = max(record.opens for record in records)
+        outcome.elections = cluster.said("leadership taken")
+        outcome.claims = cluster.counted("jobkit.claims", by="outcome")
+        outcome.loud = {event: number for event in _LOUD if (number := cluster.said(event))}
+    (root / "history.txt").write_text(f"{outcome.report()}\n")
+    return outcome
+
+
+async def _submit(cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]]) -> None:
+    """Submit all jobs, evenly over the time that the schedule takes."""
+    jobs = _jobs(cluster, schedule)
+    rate = schedule.scale.jobs / max(1.0, schedule.seconds)
+    begun, done = time.monotonic(), 0
+    while done < len(jobs):
+        due = min(len(jobs), done + _SUBMIT_AT_ONCE, 1 + int((time.monotonic() - begun) * rate))
+        if due > done:
+            await _accept(cluster, jobs[done:due])
+            for job in jobs[done:due]:
+                keys[job.envelope.key or ""].append(job.envelope.id)
+        done = due
+        await anyio.sleep(_SUBMIT_EVERY_SECONDS)
+    cluster.note("everything is submitted")
+
+
+def _jobs(cluster: Cluster, schedule: Schedule) -> list[NewJob]:
+    entropy = random.Random(f"jobs {schedule.seed}")
+    scale = schedule.scale
+    jobs = []
+    for number in range(scale.jobs):
+        seconds = entropy.uniform(0, 0.05)
+        if entropy.random() < scale.long_jobs:
+            seconds = scale.lease_ttl * entropy.uniform(0.5, 1.5)
+        step = Step(on=f"key-{number % scale.keys}", number=1 + number // scale.keys, seconds=seconds)
+        jobs.append(cluster.site.client.job(TYPE, step, id=f"{schedule.seed}-{number}"))
+    return jobs
+
+
+async def _accept(cluster: Cluster, jobs: Sequence[NewJob]) -> None:
+    """Submit jobs until that is answered: under the same ids, as the documentation tells clients to."""
+    while True:
+        try:
+            await cluster.site.client.submit_many(jobs)
+        except Unavailable:
+            await anyio.sleep(_SUBMIT_EVERY_SECONDS)
+        else:
+            return
+
+
+async def _until_done(cluster: Cluster, scale: Scale) -> None:
+    """Wait until nothing is left to do, or the time for that is over; the reader will say what is left."""
+    with anyio.move_on_after(scale.bound):
+        while True:
+            try:
+                if not await left_to_do(cluster.site.planes, scale.jobs):
+                    cluster.note("everything is done")
+                    return
+            except Unavailable as error:
+                cluster.note(f"the test itself has no answer: {error}")
+            await anyio.sleep(_LOOK_SECONDS)
+    cluster.note(f"not everything is done after {scale.bound:g} s")
+    cluster.wrong.append(
+        Finding("progress", "cluster", f"{scale.bound:g} s: {await left_to_do(cluster.site.planes, scale.jobs)}")
+    )

@@ -1,0 +1,73 @@
+"""Reads what was committed and says what is wrong with it, whatever the workers believed they did.
+
+It reads through a way of its own that no fault lies on, and compares with what was submitted: the log of each key, the
+tally that each job adds itself to, the state of each job, and what is left anywhere that should be empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from jobkit.ports.inspection import JobState, LoggedEntry
+from jobkit.ports.planes import Planes
+from jobkit.verify import Finding, verify
+from tests.campaign.names import TALLY, TYPE
+from tests.campaign.plugin import Tally
+
+
+async def left_to_do(planes: Planes, accepted: int) -> str:
+    """Return what is not done yet, in words, or an empty string. Raises `Unavailable`."""
+    counts = await planes.inspection.counts()
+    committed = counts.jobs.get(JobState.COMMITTED, 0)
+    left = [f"{committed} of {accepted} jobs are committed"] * (committed != accepted)
+    left += [f"{counts.outbox} in the outbox"] * bool(counts.outbox)
+    left += [f"{counts.shelved} in flight"] * bool(counts.shelved)
+    left += [f"{counts.parked} parked"] * bool(counts.parked)
+    left += [f"{counts.dead} dead"] * bool(counts.dead)
+    if not left:
+        messages = sum(depth.ready for depth in await planes.broker.depths())
+        left += [f"{messages} messages"] * bool(messages)
+    return ", ".join(left)
+
+
+async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Return all that is wrong; `submitted` are the ids of each key's jobs, in the order they were accepted in."""
+    found: list[Finding] = []
+    for key, ids in submitted.items():
+        log = await planes.inspection.log(TYPE, key, limit=10 * len(ids) + 100)
+        found += _effects(key, ids, log)
+        raw = await planes.store.record(TYPE, key, TALLY)
+        found += _tally(key, log, Tally() if raw is None else Tally.model_validate_json(raw))
+    counts = await planes.inspection.counts()
+    for letter in await planes.inspection.dead() if counts.dead else ():
+        found.append(Finding("nothing-lost", f"job {letter.id}", f"dead-lettered: {letter.reason}"))
+    left = await left_to_do(planes, sum(map(len, submitted.values())))
+    found += [Finding("nothing-lost", "store and broker", left)] * bool(left)
+    return found + list((await verify(planes)).findings)
+
+
+def _effects(key: str, ids: Sequence[str], log: Sequence[LoggedEntry]) -> Iterator[Finding]:
+    """Each of the key's jobs took effect once, and in the order of their acceptance."""
+    times = Counter(entry.job_id for entry in log)
+    for id, number in times.items():
+        if number > 1:
+            yield Finding("single-effect", key, f"job {id} took effect {number} times")
+    missing = [id for id in ids if id not in times]
+    if missing:
+        yield Finding("nothing-lost", key, f"{len(missing)} jobs took no effect: {', '.join(missing[:5])}")
+    if strange := times.keys() - set(ids):
+        yield Finding("single-effect", key, f"took effect and were never accepted: {', '.join(sorted(strange))}")
+    numbers = [json.loads(entry.data)["number"] for entry in log]
+    if numbers != sorted(numbers) or [entry.sequence for entry in log] != numbers:
+        yield Finding("order", key, f"took effect as {numbers}, sequences {[entry.sequence for entry in log]}")
+
+
+def _tally(key: str, log: Sequence[LoggedEntry], tally: Tally) -> Iterator[Finding]:
+    """What the jobs left is what those in the log leave one after another, so none wrote over another's effect."""
+    expected = Tally()
+    for entry in log:
+        expected = expected.after(entry.job_id)
+    if tally != expected:
+        yield Finding("fencing", key, f"the tally is {tally}, its log makes {expected}")

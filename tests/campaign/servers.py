@@ -1,0 +1,130 @@
+"""The servers of one campaign, private ones, and what can befall them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import anyio
+
+from jobkit.backends.postgres.address import parse_address
+from jobkit.backends.postgres.migrations import migrate
+from jobkit.testing.servers.rabbitmq import RabbitServer
+from jobkit.testing.servers.rabbitmq import shared_server as rabbit_server
+from jobkit.testing.servers.redis import DURABLE, RedisServer
+from jobkit.testing.servers.redis import start_server as start_redis
+from tests.campaign.schedule import PLANES, Plane
+from tests.servers.postgres import TestServer, ready_server
+
+StoreKind = Literal["postgres", "redis"]
+STORES: tuple[StoreKind, ...] = ("postgres", "redis")
+
+
+class _Life(Protocol):
+    """What can be done to any server."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+@dataclass
+class Servers:
+    """RabbitMQ, a Redis for the leases, and PostgreSQL or a Redis of its own for the store."""
+
+    broker: RabbitServer
+    coordinator: RedisServer
+    store: TestServer | RedisServer
+    vhost: str
+    database: str = ""
+    # One thing at a time befalls a server: what comes meanwhile waits until it is back.
+    _turns: dict[Plane, asyncio.Lock] = field(default_factory=lambda: {plane: asyncio.Lock() for plane in PLANES})
+
+    def port(self, plane: Plane) -> int:
+        return self._server(plane).port
+
+    def url(self, plane: Plane, *, port: int | None = None) -> str:
+        """Return the plane's URL, by way of another port where there is a proxy at it."""
+        match plane:
+            case "broker":
+                return self.broker.url(self.vhost, port=port)
+            case "coordinator":
+                return self.coordinator.url(port=port)
+            case "store" if isinstance(self.store, TestServer):
+                return self.store.url(self.database, port=port)
+        return self.store.url(port=port)
+
+    async def restart(self, plane: Plane) -> None:
+        """Stop a server in order and start it again, with its data."""
+        await self._one_by_one(plane, self._stop, self._start)
+
+    async def kill(self, plane: Plane) -> None:
+        """Kill a server and start it again, with what data it had made durable."""
+        await self._one_by_one(plane, self._kill, self._start)
+
+    async def forget(self) -> None:
+        """Have the coordinator forget everything while it runs."""
+        await self._one_by_one("coordinator", lambda _: self.coordinator.call("FLUSHALL"))
+
+    async def restart_empty(self) -> None:
+        """Kill the coordinator and start it again without its data."""
+        await self._one_by_one("coordinator", self._kill, self._delete_coordinator, self._start)
+
+    async def _one_by_one(self, plane: Plane, *steps: Callable[[Plane], object]) -> None:
+        async with self._turns[plane]:
+            for step in steps:
+                await asyncio.to_thread(step, plane)
+
+    def _server(self, plane: Plane) -> RabbitServer | RedisServer | TestServer:
+        match plane:
+            case "broker":
+                return self.broker
+            case "coordinator":
+                return self.coordinator
+        return self.store
+
+    def _life(self, plane: Plane) -> _Life:
+        server = self._server(plane)
+        return server.process if isinstance(server, RedisServer) else server
+
+    def _stop(self, plane: Plane) -> None:
+        self._life(plane).stop()
+
+    def _kill(self, plane: Plane) -> None:
+        self._life(plane).kill()
+
+    def _start(self, plane: Plane) -> None:
+        self._life(plane).start()
+
+    def _delete_coordinator(self, _: Plane) -> None:
+        shutil.rmtree(self.coordinator.directory / "appendonlydir")
+
+
+@asynccontextmanager
+async def open_servers(store: StoreKind) -> AsyncIterator[Servers]:
+    """Start them; a store survives a crash with all that it acknowledged, the coordinator without the last second."""
+    async with AsyncExitStack() as stack:
+        broker = await anyio.to_thread.run_sync(rabbit_server)
+        # As an earlier test may have left it.
+        await anyio.to_thread.run_sync(broker.start)
+        vhost = stack.enter_context(broker.vhost())
+        coordinator = await _redis(stack, {"appendonly": "yes", "appendfsync": "everysec"})
+        if store == "redis":
+            yield Servers(broker, coordinator, await _redis(stack, DURABLE), vhost)
+            return
+        server = await ready_server(durable=True)
+        database = await stack.enter_async_context(server.own_database(migrated=False))
+        await migrate(parse_address(server.url(database)))
+        yield Servers(broker, coordinator, server, vhost, database)
+
+
+async def _redis(stack: AsyncExitStack, settings: dict[str, str]) -> RedisServer:
+    server = await anyio.to_thread.run_sync(start_redis, settings)
+    stack.callback(server.process.kill)
+    return server

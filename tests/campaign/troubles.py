@@ -1,0 +1,73 @@
+"""Carries out the faults of a schedule on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import anyio
+
+from jobkit.testing.servers.proxy import Proxy
+from tests.campaign.cluster import Cluster, Way
+from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, Fault, Schedule
+
+
+async def make_trouble(cluster: Cluster, schedule: Schedule) -> None:
+    """Carry out all faults, each alone and then those that come together, and return once all are over."""
+    for fault in schedule.alone:
+        await _carry_out(cluster, fault)
+        await anyio.sleep(schedule.scale.calm)
+    async with anyio.create_task_group() as troubles:
+        for fault in schedule.together:
+            troubles.start_soon(_carry_out_in_time, cluster, fault)
+
+
+async def _carry_out_in_time(cluster: Cluster, fault: Fault) -> None:
+    await anyio.sleep(fault.at)
+    await _carry_out(cluster, fault)
+
+
+async def _carry_out(cluster: Cluster, fault: Fault) -> None:
+    cluster.note(f"begins: {fault}")
+    await _apply(cluster, fault)
+    cluster.note(f"is over: {fault}")
+
+
+async def _apply(cluster: Cluster, fault: Fault) -> None:
+    match fault.kind, fault.worker, fault.plane:
+        case "kill the worker", int(seat), None:
+            cluster.kill(cluster.seats[seat])
+        case "stop the worker for a while", int(seat), None:
+            with cluster.seats[seat].stopped():
+                await anyio.sleep(fault.seconds)
+        case "restart the server", None, str(plane):
+            await cluster.servers.restart(plane)
+        case "kill the server", None, str(plane):
+            await cluster.servers.kill(plane)
+        case "forget everything", None, "coordinator":
+            await cluster.servers.forget()
+        case "restart the server without its data", None, "coordinator":
+            await cluster.servers.restart_empty()
+        case "slow every round trip", None, None:
+            ways = [way for seat in cluster.seats for way in seat.ways.values()]
+            await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)
+        case kind, int(seat), str(plane):
+            await _trouble([cluster.seats[seat].ways[plane]], _ON_WAYS[kind], fault.seconds)
+        case _:
+            raise AssertionError(f"nobody knows how to make this: {fault}")
+
+
+_ON_WAYS: dict[str, Callable[[Proxy], None]] = {
+    "cut the way": Proxy.hold,
+    "cut the way there": lambda proxy: proxy.hold("up"),
+    "cut the way back": lambda proxy: proxy.hold("down"),
+    "reset the connections": Proxy.cut,
+    "refuse connections": Proxy.refuse,
+}
+
+
+async def _trouble(ways: list[Way], make: Callable[[Proxy], None], seconds: float) -> None:
+    with ExitStack() as made:
+        for way in ways:
+            made.enter_context(way.trouble(make))
+        await anyio.sleep(seconds)
