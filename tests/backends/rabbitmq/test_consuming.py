@@ -83,20 +83,20 @@ async def test_what_was_not_acked_comes_again_in_its_order(
                 return await ready(broker) == len(NAMES) - 20
 
             await until(acked)
-            # Ends that come from outside must find the acks sent: those still here would die with the connection.
-            await asyncio.sleep(0.3)
             await end(site, proxy)
             await ended(consumer)
             with pytest.raises(ConsumerClosed):
                 await consumer.ack(deliveries[1], PROOF)
         left = NAMES[1:40:2] + NAMES[40:]
+        seen: list[str] = []
         async with consuming(broker) as consumer:
-            first = await received(consumer, topology.PREFETCH)
-            assert ids(first) == left[: topology.PREFETCH]
-            assert all(delivery.redelivered for delivery in first[:20])
-            for delivery in first:
+            # An ack that the server had not yet made durable may be lost with it: then that message comes again too.
+            while not set(left) <= set(seen):
+                (delivery,) = await received(consumer, 1)
+                assert delivery.redelivered or ids([delivery])[0] >= NAMES[60]
+                seen += ids([delivery])
                 await consumer.ack(delivery, PROOF)
-            assert ids(await received(consumer, len(left) - len(first))) == left[len(first) :]
+        assert seen == sorted(seen)
 
 
 async def test_order_survives_one_hand_over_after_another(site: Site) -> None:
