@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,9 @@ from tests.campaign.cluster import Cluster, open_cluster
 from tests.campaign.names import EARLY_ACKS_VARIABLE
 from tests.campaign.schedule import SLICE, Fault, Schedule
 from tests.servers.postgres import TestServer
+
+# Whether a fault meets what the missing protection was for is a matter of chance, and of how fast the machine is.
+pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
 
 # Small, soon over, and given up soon: what is lost does not come.
 _SMALL = replace(SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0)
@@ -34,7 +38,7 @@ def _schedule(*faults: Fault) -> Schedule:
 @pytest.mark.slow
 async def test_workers_that_ack_before_they_commit_are_found_out(tmp_path: Path) -> None:
     """nothing-lost: what a killed worker had begun is gone."""
-    kills = [Fault("kill the worker", number % 2, at=1.0 + number) for number in range(3)]
+    kills = [Fault("kill the worker", number % 2, at=0.6 + 0.6 * number) for number in range(8)]
     outcome = await run_campaign(tmp_path, "redis", _schedule(*kills), extra={EARLY_ACKS_VARIABLE: "1"})
     assert "nothing-lost" in {found.invariant for found in outcome.wrong}, outcome.report()
 

@@ -27,6 +27,7 @@ disk_free_limit.absolute = 10MB
 raft.wal_max_size_bytes = 32000000
 loopback_users = none
 """
+_CALL_ATTEMPTS = 5
 
 
 class RabbitServer:
@@ -167,18 +168,23 @@ class RabbitServer:
 
     def call(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node and return what it printed as its value."""
-        done = subprocess.run(
-            [self._erl_call, "-r", "-sname", self._node, "-c", self._cookie, "-timeout", "30", "-e"],
-            input=expression + ".\n",
-            env={**os.environ, **self._environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        if done.returncode != 0 or not done.stdout.startswith("{ok,"):
-            raise RuntimeError(f"{expression} failed: {done.stdout} {done.stderr}")
-        return done.stdout[len("{ok,") :].strip().removesuffix("}").strip()
+        command = [self._erl_call, "-r", "-sname", self._node, "-c", self._cookie, "-timeout", "30", "-e"]
+        for attempts_left in reversed(range(_CALL_ATTEMPTS)):
+            done = subprocess.run(
+                command,
+                input=expression + ".\n",
+                env={**os.environ, **self._environment},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            if done.returncode == 0 and done.stdout.startswith("{ok,"):
+                return done.stdout[len("{ok,") :].strip().removesuffix("}").strip()
+            # Seen now and then on a busy machine. Nothing was evaluated then; what went wrong later must not be repeated.
+            if not attempts_left or "failed to connect" not in done.stderr:
+                break
+        raise RuntimeError(f"{expression} failed: {done.stdout} {done.stderr}")
 
     def _greets(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
