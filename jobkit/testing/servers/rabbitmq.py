@@ -181,7 +181,7 @@ class RabbitServer:
             )
             if done.returncode == 0 and done.stdout.startswith("{ok,"):
                 return done.stdout[len("{ok,") :].strip().removesuffix("}").strip()
-            # Seen now and then on a busy machine. Nothing was evaluated then; what went wrong later must not be repeated.
+            # Seen now and then on a busy machine. Nothing was evaluated then; what fails later must not be repeated.
             if not attempts_left or "failed to connect" not in done.stderr:
                 break
         raise RuntimeError(f"{expression} failed: {done.stdout} {done.stderr}")
