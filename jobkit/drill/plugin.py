@@ -11,16 +11,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from jobkit.context import Context
-from jobkit.drill.broken import BROKEN_VARIABLE, Protection
+from jobkit.drill.broken import Protection
 from jobkit.errors import Retry
 from jobkit.payload import Payload
-from jobkit.processor import processor
+from jobkit.processor import Processor, processor
 from jobkit.projection import Projection
 
 UPLOAD = "drill.upload"
@@ -74,12 +75,7 @@ def completed(now: Session, _: Event) -> Session:
     return now.model_copy(update={"finished": True, "chunks_at_end": now.chunks})
 
 
-@processor(
-    UPLOAD,
-    key=lambda job: job.session,
-    ordered=os.environ.get(BROKEN_VARIABLE) != Protection.SEQUENCE,
-    projections=[session],
-)
+@processor(UPLOAD, key=lambda job: job.session, ordered=True, projections=[session])
 async def upload(job: Event, ctx: Context) -> None:
     """Apply one event; the last one asks for the transcode."""
     with _traced(ctx):
@@ -107,6 +103,11 @@ async def transcode(_: Video, ctx: Context) -> None:
         made = {"by": ctx.fence.owner, "token": ctx.fence.token}
         ctx.append("transcoded", made)
         ctx.record("metadata", made)
+
+
+def processors(broken: Protection | None) -> list[Processor[Any, Any]]:
+    """Return what a drill submits to and works with: without sequences where that is what it is to show."""
+    return [replace(upload, ordered=broken is not Protection.SEQUENCE), transcode]
 
 
 @contextmanager

@@ -120,7 +120,7 @@ async def _drill(
     plan: Plan, settings: Settings, clock: Clock, tell: Callable[[str], None], site: Site, planes: Planes
 ) -> Report:
     await _settled(planes, site, clock, settings.partitions)
-    client = Client(planes, _registry(plan), settings, clock)
+    client = Client(planes, Registry(plugin.processors(plan.broken)), settings, clock)
     traffic = Traffic(plan.rate, random.Random(plan.seed))  # noqa: S311  (a schedule, not secrets)
     script = script_for(settings.lease_ttl, scale=plan.scale)
     watch = Watch(planes, site, clock, clock.now())
@@ -156,16 +156,6 @@ async def _drill(
         drained,
         judgement,
     )
-
-
-def _registry(plan: Plan) -> Registry:
-    upload = plugin.upload
-    if plan.broken is Protection.SEQUENCE:
-        from dataclasses import replace
-
-        # Sequences are given out where jobs are submitted, and that is here.
-        upload = replace(upload, ordered=False)
-    return Registry([upload, plugin.transcode])
 
 
 async def _settled(planes: Planes, site: Site, clock: Clock, partitions: int) -> None:
