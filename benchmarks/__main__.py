@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,8 @@ import aio_pika
 from benchmarks.chart import draw
 from benchmarks.contenders import CONTENDERS, KINDS, Contender
 from benchmarks.job import CONCURRENCY, PREFETCH
-from jobkit.testing.servers.rabbitmq import RabbitServer
-from jobkit.testing.servers.redis import DURABLE, RedisServer
+from jobkit.testing.servers.redis import DURABLE
+from jobkit.testing.servers.together import start_together
 
 _LONGEST_SECONDS = 300.0
 _EMPTY_SECONDS = 15.0
@@ -73,19 +73,12 @@ class Site:
 @contextmanager
 def site() -> Iterator[Site]:
     """Start the servers for the block."""
-    with tempfile.TemporaryDirectory(prefix="jobkit-benchmarks-", ignore_cleanup_errors=True) as name:
-        directory = Path(name)
-        for server in ("rabbitmq", "redis"):
-            (directory / server).mkdir()
-        rabbit = RabbitServer(directory / "rabbitmq")
-        redis = RedisServer(directory / "redis", DURABLE)
-        try:
-            rabbit.start()
-            redis.process.start()
-            yield Site(rabbit.url(), redis.url(), directory)
-        finally:
-            redis.process.kill()
-            rabbit.end()
+    with (
+        tempfile.TemporaryDirectory(prefix="jobkit-benchmarks-", ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
+        urls = start_together(Path(name), stack, redis_settings=DURABLE, postgres=False)
+        yield Site(urls["broker"], urls["store"], Path(name))
 
 
 def measure(where: Site, contender: Contender, kind: str, jobs: int) -> dict[str, float]:

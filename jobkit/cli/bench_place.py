@@ -35,8 +35,6 @@ def urls_for(settings: Settings, servers: Servers | None) -> Iterator[dict[str, 
         return
     with tempfile.TemporaryDirectory(prefix="jobkit-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
         directory = Path(name)
-        # PostgreSQL runs as another user.
-        directory.chmod(0o755)
         if servers is None:
             urls = dict.fromkeys(_URLS, f"sqlite:///{directory / 'bench.db'}")
         else:
@@ -47,33 +45,15 @@ def urls_for(settings: Settings, servers: Servers | None) -> Iterator[dict[str, 
 def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str]:
     try:
         from jobkit.testing.servers.base import ServerMissing
-        from jobkit.testing.servers.postgres import PostgresServer
-        from jobkit.testing.servers.rabbitmq import RabbitServer
-        from jobkit.testing.servers.redis import DURABLE, RedisServer
+        from jobkit.testing.servers.redis import DURABLE
+        from jobkit.testing.servers.together import start_together
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "--servers needs more packages: pip install 'jobkit[rabbitmq,redis,postgres]'"
         ) from error
-
-    def own(kind: str) -> Path:
-        folder = directory / kind
-        folder.mkdir()
-        return folder
-
     try:
-        rabbit = RabbitServer(own("rabbitmq"))
-        stack.callback(rabbit.end)
-        rabbit.start()
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.
-        redis = RedisServer(own("redis"), DURABLE)
-        stack.callback(redis.process.kill)
-        redis.process.start()
-        store_url = redis.url()
-        if servers is Servers.POSTGRES:
-            postgres = PostgresServer(own("postgres"))
-            stack.callback(postgres.kill)
-            postgres.start()
-            store_url = postgres.url()
+        urls = start_together(directory, stack, redis_settings=DURABLE, postgres=servers is Servers.POSTGRES)
     except ServerMissing as error:
         raise ConfigurationError(f"--servers: {error}") from error
-    return {"broker_url": rabbit.url(), "coordinator_url": redis.url(), "store_url": store_url}
+    return {f"{plane}_url": url for plane, url in urls.items()}

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,10 +23,8 @@ from urllib.parse import urlsplit
 from jobkit.drill.broken import BROKEN_VARIABLE, SHARED_VARIABLE, Protection
 from jobkit.drill.plugin import TRACE_VARIABLE
 from jobkit.testing.servers.base import free_port
-from jobkit.testing.servers.postgres import PostgresServer
 from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.rabbitmq import RabbitServer
-from jobkit.testing.servers.redis import RedisServer
+from jobkit.testing.servers.together import start_together
 
 PLANES = ("broker", "coordinator", "store")
 REGIONS = ("near", "far")
@@ -97,9 +95,10 @@ async def open_site(settings: Mapping[str, str], *, embedded: bool, broken: Prot
         directory = Path(tempfile.mkdtemp(prefix="jobkit-drill-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         (directory / "shared").mkdir()
+        servers = stack.enter_context(ExitStack())
         site = Site(
             directory,
-            _embedded(directory) if embedded else await asyncio.to_thread(_start_servers, directory, stack),
+            _embedded(directory) if embedded else await asyncio.to_thread(_start_servers, directory, servers),
             f"file://{directory / 'blobs'}",
             embedded,
         )
@@ -116,22 +115,10 @@ def _embedded(directory: Path) -> dict[str, str]:
     return dict.fromkeys(PLANES, f"sqlite:///{directory / 'drill.db'}")
 
 
-def _start_servers(directory: Path, stack: AsyncExitStack) -> dict[str, str]:
-    places = {plane: directory / plane for plane in PLANES}
-    # The database's own account has to reach its folder.
-    directory.chmod(0o755)
-    for place in places.values():
-        place.mkdir()
-    rabbit = RabbitServer(places["broker"])
-    stack.callback(rabbit.end)
-    rabbit.start()
-    redis = RedisServer(places["coordinator"], {"appendonly": "yes", "appendfsync": "everysec"})
-    stack.callback(redis.process.kill)
-    redis.process.start()
-    postgres = PostgresServer(places["store"])
-    stack.callback(postgres.kill)
-    postgres.start()
-    return {"broker": rabbit.url(), "coordinator": redis.url(), "store": postgres.url()}
+def _start_servers(directory: Path, stack: ExitStack) -> dict[str, str]:
+    # As a coordinator is run that may lose its last second.
+    settings = {"appendonly": "yes", "appendfsync": "everysec"}
+    return start_together(directory, stack, redis_settings=settings, postgres=True)
 
 
 async def _migrate(url: str) -> None:
