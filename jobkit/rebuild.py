@@ -15,13 +15,12 @@ from typing import Any
 from jobkit.clock import Clock
 from jobkit.errors import ProjectionFailed, WaitTimeout
 from jobkit.leases import Keeper, Lease
+from jobkit.paging import all_keys
 from jobkit.ports.inspection import KeyRecord
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Stale
 from jobkit.projection import Projection, Standing
 from jobkit.standings import stand
-
-_PAGE = 1_000
 
 
 class Outcome(StrEnum):
@@ -87,13 +86,8 @@ class Rebuilder:
             if found is not None:
                 yield found
             return
-        after = (type, "")
-        while page := await self._planes.inspection.keys(after=after, limit=_PAGE):
-            for record in page:
-                if record.type != type:
-                    return
-                yield record
-            after = (page[-1].type, page[-1].key)
+        async for record in all_keys(self._planes.inspection, type):
+            yield record
 
     async def _one(self, projection: Projection[Any], key: KeyRecord, *, write: bool) -> Rebuilt:
         def ended(outcome: Outcome, entries: int, problem: str = "") -> Rebuilt:
@@ -118,9 +112,11 @@ class Rebuilder:
         latest = projection.load(await self._planes.store.record(key.type, key.key, projection.record))
         if latest is None or latest.position < key.log_length:
             return _Kept.RIGHT if key.log_length == 0 and latest is None else _Kept.BEHIND
-        current = await self._planes.inspection.key(key.type, key.key)
-        if current is not None and latest.position > current.log_length:
-            return _Kept.WRONG
+        if latest.position > key.log_length:
+            # The log may have grown since `key` was read.
+            current = await self._planes.inspection.key(key.type, key.key)
+            if current is not None and latest.position > current.log_length:
+                return _Kept.WRONG
         known = None if self._from_start else await self._snapshot(projection, key, latest.position)
         built = await stand(projection, self._planes.inspection, key.type, key.key, latest.position, known)
         return _Kept.RIGHT if projection.same(built, latest) else _Kept.WRONG

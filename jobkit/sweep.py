@@ -26,6 +26,7 @@ from enum import StrEnum
 
 import anyio
 
+from jobkit.paging import all_keys
 from jobkit.ports.blobs import Leftover, StoredObject
 from jobkit.ports.inspection import JobState, KeyRecord
 from jobkit.ports.locations import Place, keyed, place_of, unquoted
@@ -218,13 +219,10 @@ class _Sweeper:
 
     async def _scan(self) -> dict[str, tuple[str, str]]:
         found = {}
-        after = ("", "")
-        while page := await self._planes.inspection.keys(after=after, limit=_PAGE):
-            for record in page:
-                written = keyed(record.type, record.key)
-                if "~" in written:
-                    found[written] = (record.type, record.key)
-            after = (page[-1].type, page[-1].key)
+        async for record in all_keys(self._planes.inspection):
+            written = keyed(record.type, record.key)
+            if "~" in written:
+                found[written] = (record.type, record.key)
         return found
 
 

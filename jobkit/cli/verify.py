@@ -10,12 +10,16 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile, Yes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from jobkit.cli.output import Output
     from jobkit.cli.session import Session
     from jobkit.ports.planes import Planes
+    from jobkit.projection import Projection
     from jobkit.verify import Repair, Verdict
+
+    Projections = Mapping[str, Sequence[Projection[Any]]]
 
 
 def verify(
@@ -33,24 +37,26 @@ def verify(
     from jobkit.verify import plan
 
     session = Session.begin(context, env_file, as_json=as_json)
-    verdict = _read(session, seconds)
+    projections = session.registry().projections()
+    verdict = _read(session, projections, seconds)
     if repair and (planned := plan(verdict.findings)):
         _show(session.out, verdict, notes=True)
-        _repair(session, planned, yes=yes, seconds=seconds)
-        verdict = _read(session, seconds)
+        _repair(session, projections, planned, yes=yes, seconds=seconds)
+        verdict = _read(session, projections, seconds)
     _show(session.out, verdict, notes=False)
     if verdict.findings:
         raise typer.Exit(1)
 
 
-def _read(session: Session, seconds: float) -> Verdict:
+def _read(session: Session, projections: Projections, seconds: float) -> Verdict:
     from jobkit.verify import verify as read_everything
 
-    projections = session.registry().projections()
     return session.call(lambda planes: read_everything(planes, projections, session.clock), limit=seconds)
 
 
-def _repair(session: Session, planned: Sequence[Repair], *, yes: bool, seconds: float) -> None:
+def _repair(
+    session: Session, projections: Projections, planned: Sequence[Repair], *, yes: bool, seconds: float
+) -> None:
     from jobkit.cli.session import confirm
 
     for one in planned:
@@ -68,7 +74,6 @@ def _repair(session: Session, planned: Sequence[Repair], *, yes: bool, seconds: 
         relay = Relay(
             planes.store, planes.broker, partitions=settings.partitions, grace=0, clock=clock, telemetry=Telemetry()
         )
-        projections = session.registry().projections()
         async with keeping(planes, session) as keeper:
             rebuilder = Rebuilder(planes, keeper, clock, from_start=True)
             for one in planned:

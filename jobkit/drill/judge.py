@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jobkit.drill.plugin import TRANSCODE, UPLOAD, session
 from jobkit.drill.site import Site, WorkerProcess
+from jobkit.paging import log_pages
+from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
 
-_PAGE = 1_000
+_MOST_DEAD = 1_000
 # A process that was paused needs a moment to notice that its lease is over.
 _NOTICE_SECONDS = 2.0
 
@@ -46,6 +48,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
+    name: str
     duplicates: list[Violation]
     disorder: list[Violation]
     lost: int
@@ -60,10 +63,11 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int]) -> Jud
     Raises `Unavailable`.
     """
     sessions = [await _session(planes, name, chunks) for name, chunks in submitted.items()]
-    dead = await planes.inspection.dead(limit=_PAGE)
+    dead = await planes.inspection.dead(limit=_MOST_DEAD)
     violations = [found for one in sessions for found in (*one.duplicates, *one.disorder, *one.twice)]
-    violations += [Violation("nothing-lost", name, f"{one.lost} events never took effect") for name, one in
-                   zip(submitted, sessions, strict=True) if one.lost]  # fmt: skip
+    violations += [
+        Violation("nothing-lost", one.name, f"{one.lost} events never took effect") for one in sessions if one.lost
+    ]
     violations += [
         Violation("nothing-lost", letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
         for letter in dead
@@ -102,15 +106,13 @@ async def _session(planes: Planes, name: str, chunks: int) -> _Session:
         Violation("single-effect", name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
         for entry in made[1:]
     ]
-    return _Session(duplicates, disorder, chunks + 2 - len(seen), wrong, len(made), twice)
+    return _Session(name, duplicates, disorder, chunks + 2 - len(seen), wrong, len(made), twice)
 
 
-async def _log(planes: Planes, type: str, key: str) -> Any:
-    after = 0
-    while page := await planes.inspection.log(type, key, after=after, limit=_PAGE):
+async def _log(planes: Planes, type: str, key: str) -> AsyncIterator[LoggedEntry]:
+    async for page in log_pages(planes.inspection, type, key):
         for entry in page:
             yield entry
-        after = page[-1].position
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ other; it changes nothing. What is still moving (a job that is queued or runs) i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jobkit.clock import Clock, SystemClock
+from jobkit.paging import all_keys, log_pages
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import KeyRecord
 from jobkit.ports.planes import Planes
@@ -19,8 +20,6 @@ from jobkit.projection import Projection
 from jobkit.verify.finding import Finding
 from jobkit.verify.projections import ProjectionCheck, begin_checks
 from jobkit.verify.queues import check_outbox, check_queues
-
-_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ async def verify(
     """
     keys = entries = blobs = 0
     findings: list[Finding] = []
-    async for key in _all_keys(planes):
+    async for key in all_keys(planes.inspection):
         keys += 1
         entries += key.log_length
         blobs += len(key.manifest)
@@ -56,14 +55,6 @@ async def verify(
     findings += await check_outbox(planes)
     lost, unread = await check_queues(planes, clock or SystemClock())
     return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
-
-
-async def _all_keys(planes: Planes) -> AsyncIterator[KeyRecord]:
-    after = ("", "")
-    while page := await planes.inspection.keys(after=after, limit=_PAGE):
-        for key in page:
-            yield key
-        after = (page[-1].type, page[-1].key)
 
 
 def _sequences(key: KeyRecord) -> list[Finding]:
@@ -83,7 +74,7 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
     position = token = sequence = 0
     current: str | None = None
     ended: set[str] = set()
-    while page := await planes.inspection.log(key.type, key.key, after=position, limit=_PAGE):
+    async for page in log_pages(planes.inspection, key.type, key.key):
         for check in checks:
             check.take(page)
         for entry in page:
