@@ -22,6 +22,7 @@ from jobkit.errors import LeaseLost, Unavailable
 from jobkit.fence import Fence
 from jobkit.ids import new_nonce
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
+from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 
 
@@ -32,6 +33,11 @@ class LeaseTerms:
     ttl: float
     guard: float
     drift: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> LeaseTerms:
+        """Return the terms that the settings ask for."""
+        return cls(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
 
     @property
     def trusted(self) -> float:

@@ -6,8 +6,8 @@ Planes whose URLs name the same database share one connection to it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -51,16 +51,23 @@ class Opening:
         return self.engines[same]
 
 
+@contextmanager
+def _needing(what: str, extra: str) -> Iterator[None]:
+    """Import a backend in the block. Raises `ConfigurationError` naming the extra where its driver is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{what}: pip install 'jobkit[{extra}]'") from error
+
+
 async def _sqlite_broker(url: str, opening: Opening) -> Broker:
     return SqliteBroker(await opening.engine(url, "broker"))
 
 
 def rabbitmq_broker(url: str, clock: Clock) -> RabbitBroker:
     """Return the broker on a RabbitMQ server; it connects once it has to. Raises `ConfigurationError`."""
-    try:
+    with _needing("RabbitMQ needs more packages", "rabbitmq"):
         from jobkit.backends.rabbitmq.broker import RabbitBroker
-    except ModuleNotFoundError as error:
-        raise ConfigurationError("RabbitMQ needs more packages: pip install 'jobkit[rabbitmq]'") from error
     return RabbitBroker(url, clock)
 
 
@@ -78,27 +85,21 @@ async def _sqlite_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
 
 
 async def _postgres_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
-    try:
+    with _needing("PostgreSQL needs one more package", "postgres"):
         from jobkit.backends.postgres.store import open_store
-    except ModuleNotFoundError as error:
-        raise ConfigurationError("PostgreSQL needs one more package: pip install 'jobkit[postgres]'") from error
     store = await open_store(url, opening.clock)
     return store, store
 
 
 async def _redis_coordinator(url: str, opening: Opening) -> Coordinator:
-    try:
+    with _needing("Redis needs more packages", "redis"):
         from jobkit.backends.redis.coordinator import open_coordinator
-    except ModuleNotFoundError as error:
-        raise ConfigurationError("Redis needs more packages: pip install 'jobkit[redis]'") from error
     return await open_coordinator(url, opening.clock)
 
 
 async def _redis_store(url: str, opening: Opening) -> tuple[Store, Inspection]:
-    try:
+    with _needing("Redis needs more packages", "redis"):
         from jobkit.backends.redis.store import open_store
-    except ModuleNotFoundError as error:
-        raise ConfigurationError("Redis needs more packages: pip install 'jobkit[redis]'") from error
     store = await open_store(url, opening.clock)
     return store, store
 
@@ -110,10 +111,8 @@ async def _directory_blobs(url: str, _opening: Opening) -> Blobs:
 
 
 async def _s3_blobs(url: str, _opening: Opening) -> Blobs:
-    try:
+    with _needing("S3 needs more packages", "s3"):
         from jobkit.backends.s3.blobs import open_blobs
-    except ModuleNotFoundError as error:
-        raise ConfigurationError("S3 needs more packages: pip install 'jobkit[s3]'") from error
     return await open_blobs(url)
 
 

@@ -22,7 +22,7 @@ async def keeping(planes: Planes, session: Session) -> AsyncIterator[Keeper]:
     keeper = Keeper(
         planes.coordinator,
         owner=new_owner(),
-        terms=LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift),
+        terms=LeaseTerms.of(settings),
         clock=session.clock,
         entropy=random.Random(),  # noqa: S311  (jitter, not secrets)
         telemetry=Telemetry(),

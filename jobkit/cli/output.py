@@ -105,15 +105,6 @@ def age(seconds: float) -> str:
     return f"{whole // 86_400}d"
 
 
-def size(count: float) -> str:
-    """Return a number of bytes as people say it: `12 B`, `3.4 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
 def moment(at: float | None, now: float) -> str:
     """Return a Unix time as age and date: `5m ago (2026-05-06 07:08:09Z)`; `-` where there is none."""
     if at is None:

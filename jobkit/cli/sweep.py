@@ -77,7 +77,7 @@ def _document(swept: Swept, *, applied: bool) -> dict[str, Any]:
 
 
 def _show(session: Session, swept: Swept, *, applied: bool) -> None:
-    from jobkit.cli.output import size
+    from jobkit.backends.disk import size
 
     rows = [
         (type or "-", kind.value, str(tally.count), size(tally.bytes))
@@ -109,6 +109,6 @@ def _summary(swept: Swept, *, applied: bool) -> str:
 
 
 def _listed(tally: Tally) -> str:
-    from jobkit.cli.output import size
+    from jobkit.backends.disk import size
 
     return f"{tally.count} file{'' if tally.count == 1 else 's'} ({size(tally.bytes)})"

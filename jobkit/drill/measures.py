@@ -6,6 +6,7 @@ import asyncio
 import statistics
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -54,7 +55,7 @@ class Watch:
     # When each partition's leadership changed hands, in seconds since the drill began.
     elections: dict[str, list[float]] = field(default_factory=dict)
     _leaderships: dict[str, int] = field(default_factory=dict)
-    _scraped: dict[str, dict[str, float]] = field(default_factory=dict)
+    _scraped: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Sample until cancelled; a look that fails is made up for by the next."""
@@ -76,7 +77,7 @@ class Watch:
             phase=self.phase,
             elections=sum(map(len, self.elections.values())),
             claims=self._sum("jobkit_claims_total"),
-            failed_claims=sum(self._sum("jobkit_claims_total", outcome) for outcome in _FAILED_CLAIMS),
+            failed_claims=self._sum("jobkit_claims_total", *_FAILED_CLAIMS),
             lag=lag(jobs, self.clock.wall()),
             committed=counts.jobs.get(JobState.COMMITTED, 0),
             stale_writes=self._sum("jobkit_stale_writes_total"),
@@ -96,15 +97,14 @@ class Watch:
             if page is not None:
                 self._scraped[worker.name] = _counters(page)
 
-    def _sum(self, name: str, outcome: str | None = None) -> int:
-        total = 0.0
-        for counters in self._scraped.values():
-            total += sum(
-                value
-                for key, value in counters.items()
-                if key.startswith(name) and (outcome is None or f"outcome={outcome}" in key)
-            )
-        return int(total)
+    def _sum(self, name: str, *outcomes: str) -> int:
+        """Return the sum of a counter over all workers, or of some of its outcomes."""
+        return sum(
+            value
+            for counters in self._scraped.values()
+            for (counter, outcome), value in counters.items()
+            if counter == name and (not outcomes or outcome in outcomes)
+        )
 
 
 def lag(jobs: Sequence[JobRecord], now: float) -> float:
@@ -128,10 +128,10 @@ def _page(worker: WorkerProcess) -> str | None:
         return None
 
 
-def _counters(page: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _counters(page: str) -> Counter[tuple[str, str]]:
+    """Return the counters of a page, by name and outcome ("" where they have none)."""
+    found: Counter[tuple[str, str]] = Counter()
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
-            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-            found[f"{sample.name}{{{labels}}}"] = sample.value
+            found[sample.name, sample.labels.get("outcome", "")] += int(sample.value)
     return found

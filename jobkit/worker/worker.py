@@ -72,7 +72,7 @@ class Worker:
         self._keeper = Keeper(
             planes.coordinator,
             owner=self.owner,
-            terms=LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift),
+            terms=LeaseTerms.of(settings),
             clock=self._clock,
             entropy=self._entropy,
             telemetry=self._telemetry,

@@ -150,7 +150,7 @@ def test_the_backends_take_the_urls_of_a_real_deployment(files: tuple[Path, ...]
 
 
 def _terms(settings: Settings) -> LeaseTerms:
-    return LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
+    return LeaseTerms.of(settings)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ async def test_a_worker_without_partitions_is_ready_and_takes_over_when_needed()
 def test_default_terms_outlast_two_lost_renewals_at_half_a_second_of_round_trip() -> None:
     """The incident's L4: no flapping on a slow network."""
     settings = Settings.model_construct()
-    terms = LeaseTerms(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
+    terms = LeaseTerms.of(settings)
     assert terms.trusted > 2 * terms.renew_every + 2 * 0.5
 
 

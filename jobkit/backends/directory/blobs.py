@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -22,7 +22,7 @@ import anyio
 from anyio import to_thread
 
 from jobkit.backends.directory.naming import SCRATCH, path_of
-from jobkit.backends.directory.scratch import Scratch
+from jobkit.backends.directory.scratch import Scratch, lent, remove_tree
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
 from jobkit.ports.locations import location_of
@@ -59,14 +59,8 @@ class DirectoryBlobs:
     async def store(self, space: BlobSpace, name: str, source: Path) -> BlobRef:
         return await to_thread.run_sync(self._store, location_of(space, name), name, source)
 
-    @asynccontextmanager
-    async def scratch(self, space: BlobSpace) -> AsyncIterator[Path]:  # noqa: ARG002  (one disk serves all)
-        path = await to_thread.run_sync(self._lend)
-        try:
-            yield path
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(_remove_tree, path)
+    def scratch(self, space: BlobSpace) -> AbstractAsyncContextManager[Path]:  # noqa: ARG002  (one disk serves all)
+        return lent(self._lend)
 
     async def read(self, location: str) -> AsyncIterator[bytes]:
         file = await to_thread.run_sync(self._open, location)
@@ -155,7 +149,7 @@ class DirectoryBlobs:
             shutil.copyfile(source, copy / "copy")
             yield copy / "copy"
         finally:
-            _remove_tree(copy)
+            remove_tree(copy)
 
     def _link(self, staged: Path, target: Path) -> None:
         for attempt in range(_LINK_ATTEMPTS):
@@ -267,8 +261,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_tree(path: Path) -> None:
-    # What could not be removed now goes with the process's scratch directory.
-    shutil.rmtree(path, ignore_errors=True)

@@ -10,9 +10,12 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Set
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Set
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+
+import anyio
+from anyio import to_thread
 
 _LOCK_SUFFIX = ".lock"
 
@@ -80,6 +83,22 @@ class Scratch:
 
     def _locks(self) -> list[Path]:
         return [path.with_suffix("") for path in self._base.glob(f"*{_LOCK_SUFFIX}")]
+
+
+@asynccontextmanager
+async def lent(lend: Callable[[], Path]) -> AsyncIterator[Path]:
+    """Yield the directory that `lend` returns, which is called in a thread; at the end of the block it is removed."""
+    path = await to_thread.run_sync(lend)
+    try:
+        yield path
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(remove_tree, path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory; what cannot be removed now goes with the process's scratch directory."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

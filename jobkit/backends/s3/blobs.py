@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 from botocore.exceptions import ClientError
 
-from jobkit.backends.directory.scratch import Scratch
+from jobkit.backends.directory.scratch import Scratch, lent
 from jobkit.backends.s3.address import Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
@@ -94,14 +93,8 @@ class S3Blobs:
             opened.close()
         return BlobRef(name, location, opened.size, opened.sha256)
 
-    @asynccontextmanager
-    async def scratch(self, space: BlobSpace) -> AsyncIterator[Path]:  # noqa: ARG002  (one disk serves all)
-        path = await to_thread.run_sync(self._lend)
-        try:
-            yield path
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(_remove_tree, path)
+    def scratch(self, space: BlobSpace) -> AbstractAsyncContextManager[Path]:  # noqa: ARG002  (one disk serves all)
+        return lent(self._lend)
 
     async def read(self, location: str) -> AsyncIterator[bytes]:
         key = self._key(location)
@@ -219,8 +212,3 @@ class S3Blobs:
             yield
         except OSError as error:
             raise Unavailable("blobs", f"{self._scratch_base}: {error.strerror or error}") from error
-
-
-def _remove_tree(path: Path) -> None:
-    # What could not be removed now goes with the process's scratch directory.
-    rmtree(path, ignore_errors=True)
