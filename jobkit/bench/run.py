@@ -98,6 +98,8 @@ class Bench:
     async def _drain(self, plan: Plan, workers: int, before: int) -> Drain:
         async with running_workers(TYPE, workers, self.environment) as running:
             memory, rate, seconds = await self._watch(plan.jobs, running, workers, before)
+            # One that is told to end before it listens says nothing of what it has used.
+            await self._until_there(workers, TYPE)
         return Drain(workers, plan.jobs, rate, seconds, Account.total(running.accounts), memory)
 
     async def _watch(
@@ -131,13 +133,16 @@ class Bench:
     async def _members(self, type: str) -> int:
         return sum(type in member.types for member in await self.planes.coordinator.members())
 
-    async def _until_working(self, workers: int, type: str) -> None:
-        """Wait until the workers are there, and one job went the whole way through each partition."""
+    async def _until_there(self, workers: int, type: str) -> None:
         deadline = self.clock.now() + _STALL_SECONDS
         while await self._members(type) < workers:
             if self.clock.now() > deadline:
                 raise BenchFailed(f"no worker began within {_STALL_SECONDS:g} s; its messages are above")
             await self.clock.sleep(_POLL_SECONDS)
+
+    async def _until_working(self, workers: int, type: str) -> None:
+        """Wait until the workers are there, and one job went the whole way through each partition."""
+        await self._until_there(workers, type)
         warm = [self.client.job(type, Noop(on=f"warm-{number}")) for number in range(10 * self.settings.partitions)]
         for submission in await self.client.submit_many(warm):
             await self._ended(submission.id)
