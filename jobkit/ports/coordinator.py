@@ -6,7 +6,7 @@ What commits is decided by the store alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,10 +80,11 @@ class Coordinator(Protocol):
         """Free the resource if it is still held under this token and nonce, atomically; tell whether it was."""
         ...
 
-    async def wait_change(self, resource: str, timeout: float) -> None:
+    async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         """Return once `resource` may have become free, or after `timeout` seconds. A hint: claim to know.
 
-        Where `resource` ends in "/", any resource below it counts.
+        Where `resource` ends in "/", any resource below it counts. `since` are the leases that the caller saw there:
+        what ended after that look ends the wait at once. Without it only what ends from now on counts.
         """
         ...
 
@@ -92,7 +93,7 @@ class Coordinator(Protocol):
         ...
 
     async def leave(self, owner: str) -> None:
-        """Stop counting as a live worker at once."""
+        """Stop counting as a live worker at once; a heartbeat that was asked for before does not undo it."""
         ...
 
     async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:

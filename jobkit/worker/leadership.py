@@ -9,7 +9,7 @@ the lease that each leadership is.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,7 +18,7 @@ from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease
 from jobkit.partition import Partition
-from jobkit.ports.coordinator import Coordinator, Member
+from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.partition import LedPartition
 from jobkit.telemetry import Telemetry
 
@@ -70,23 +70,29 @@ class Leaderships:
         with self._looking:
             while True:
                 try:
-                    satisfied = await self._balance(running)
-                    await self._wait(satisfied)
+                    # Looked at before the members: who leaves says so before it releases, so either it is no longer
+                    # counted below, or what it is going to release is seen here and the wait ends when that happens.
+                    seen = await self._coordinator.leases("leader/")
+                    satisfied = await self._balance({lease.resource for lease in seen}, running)
+                    await self._wait(satisfied, seen)
                 except Unavailable as error:
                     self._telemetry.connection_lost(error.plane, "sharing partitions", error)
                     await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._entropy.random()))
 
     def end(self) -> None:
-        """Take no more partitions and hand over those that are led."""
+        """Take no more partitions."""
         self._ended = True
         self._looking.cancel()
+
+    def hand_over(self) -> None:
+        """Hand over what is led. Others take it if they no longer count this worker."""
         for led in self._leading():
             led.drain()
 
     def _leading(self) -> list[LedPartition]:
         return [led for led in self.led if not led.released.is_set()]
 
-    async def _balance(self, running: TaskGroup) -> bool:
+    async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
         """Heartbeat, release what is too much, take what is missing; tell whether nothing is missing."""
         members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
         self._keeper.heard()
@@ -100,12 +106,11 @@ class Leaderships:
                 self._telemetry.handed_over(str(led.partition), "another worker's share")
                 led.drain()
             if len(leading) < share:
-                satisfied &= await self._take(type, share - len(leading), running)
+                satisfied &= await self._take(type, share - len(leading), held, running)
         return satisfied
 
-    async def _take(self, type: str, missing: int, running: TaskGroup) -> bool:
-        """Claim up to `missing` free partitions; tell whether that many were had."""
-        held = {lease.resource for lease in await self._coordinator.leases(f"leader/{type}/")}
+    async def _take(self, type: str, missing: int, held: Collection[str], running: TaskGroup) -> bool:
+        """Claim up to `missing` partitions that are not `held`; tell whether that many were had."""
         free = [
             partition
             for partition in (Partition(type, index) for index in range(self._partitions))
@@ -142,13 +147,13 @@ class Leaderships:
         finally:
             self.led.remove(led)
 
-    async def _wait(self, satisfied: bool) -> None:
+    async def _wait(self, satisfied: bool, seen: Collection[LeaseInfo]) -> None:
         # With jitter, or workers that started together would all look in the same instant for ever.
         jitter = 0.8 + 0.2 * self._entropy.random()
         # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
         patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
         await self._clock.sleep(_SETTLE_SECONDS)
-        await self._coordinator.wait_change("leader/", patience * jitter)
+        await self._coordinator.wait_change("leader/", patience * jitter, since=seen)
 
 
 def _is_wrong_setting(error: BaseException) -> bool:

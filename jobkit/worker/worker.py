@@ -216,8 +216,9 @@ class Worker:
                     partitions.start_soon(self._leaderships.run, partitions)
                     await self._told.wait()
                     partitions.start_soon(self._end_after_drain, partitions.cancel_scope)
-                    # At once, so that the others count without this worker and take what it hands over.
+                    # Before anything is released, so that the others count without this worker and take it at once.
                     await self._leave()
+                    self._leaderships.hand_over()
             finally:
                 await self._leave()
             upkeep.cancel_scope.cancel()

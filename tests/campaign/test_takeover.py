@@ -1,4 +1,7 @@
-"""How soon partitions work again after their leader has gone, on real servers. These are promises about time."""
+"""Partitions work again after their leader has gone, on real servers, and by what means.
+
+How soon is said, not judged: `make campaign` prints it.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from tests.campaign.names import TYPE
 from tests.campaign.plugin import Step
 
 PARTITIONS = 8
-# What a machine may add that has more to do than to run this.
-LATENESS_SECONDS = 2.0
+# Long enough for any machine.
+PATIENCE_SECONDS = 60.0
 
 
 async def _led_by(cluster: Cluster, seat: Seat) -> list[int]:
@@ -31,8 +34,9 @@ async def _shared_evenly(cluster: Cluster) -> bool:
     return {len(await _led_by(cluster, seat)) for seat in cluster.seats} == {PARTITIONS // len(cluster.seats)}
 
 
-async def _work_again(cluster: Cluster, partitions: list[int], within: float) -> None:
-    """Submit a job to each of the partitions and wait until all are committed."""
+async def _work_again(cluster: Cluster, partitions: list[int]) -> None:
+    """Submit a job to each of the partitions, and say how long it took until all were committed."""
+    started = time.monotonic()
     keys: dict[int, str] = {}
     for number in itertools.count():
         keys.setdefault(partition_of(f"key-{number}", PARTITIONS), f"key-{number}")
@@ -44,27 +48,25 @@ async def _work_again(cluster: Cluster, partitions: list[int], within: float) ->
     async def all_committed() -> bool:
         return all([(await cluster.site.client.status(job.envelope.id)).state.ended for job in jobs])
 
-    await until(all_committed, within=within, what=f"partitions {partitions} work again")
+    await until(all_committed, within=PATIENCE_SECONDS, what=f"partitions {partitions} work again")
+    print(f"{len(partitions)} partitions work again after {time.monotonic() - started:.2f} s")
 
 
 @pytest.mark.slow
-async def test_a_killed_leaders_partitions_work_again_within_a_lease_and_one_retry(tmp_path: Path) -> None:
+async def test_a_killed_leaders_partitions_work_again_once_its_leases_have_ended(tmp_path: Path) -> None:
     """nothing-lost."""
-    ttl = 6.0
-    settings = {"LEASE_TTL": f"{ttl}", "LEASE_GUARD": "1"}
-    async with open_cluster(tmp_path, "redis", workers=2, supervised=False, settings=settings) as cluster:
-        await until(lambda: _shared_evenly(cluster), within=30, what="both lead their share")
+    async with open_cluster(tmp_path, "redis", workers=2, supervised=False) as cluster:
+        await until(lambda: _shared_evenly(cluster), within=PATIENCE_SECONDS, what="both lead their share")
         orphaned = await _led_by(cluster, cluster.seats[0])
         cluster.kill(cluster.seats[0])
-        retry = ttl / 3
-        await _work_again(cluster, orphaned, ttl + retry + LATENESS_SECONDS)
+        await _work_again(cluster, orphaned)
 
 
-async def test_a_leaving_leaders_partitions_work_again_within_a_second_under_the_default_terms(tmp_path: Path) -> None:
+async def test_a_leaving_leaders_partitions_work_again(tmp_path: Path) -> None:
+    """That nobody waits for the leases to end is seen in virtual time, in `test_worker_leadership`."""
     async with open_cluster(tmp_path, "redis", workers=2, supervised=False) as cluster:
-        await until(lambda: _shared_evenly(cluster), within=60, what="both lead their share")
+        await until(lambda: _shared_evenly(cluster), within=PATIENCE_SECONDS, what="both lead their share")
         left = await _led_by(cluster, cluster.seats[0])
-        started = time.monotonic()
         cluster.seats[0].process.signal(signal.SIGTERM)
-        await _work_again(cluster, left, 1.0 + LATENESS_SECONDS)
-        assert time.monotonic() - started < 1.0 + LATENESS_SECONDS
+        await _work_again(cluster, left)
+        assert cluster.seats[0].process.process.wait(PATIENCE_SECONDS) == 0

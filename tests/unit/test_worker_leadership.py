@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import anyio
+import pytest
 
 from jobkit import Context, processor
 from jobkit.leases import LeaseTerms
 from jobkit.settings import Settings
-from tests.faults.doubles import Faults, lost_request, slow_reply
+from tests.faults.doubles import Faults, lost_request, slow_reply, slow_request
 from tests.steps import Step, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -79,6 +80,42 @@ async def test_the_partitions_of_a_worker_that_drains_are_taken_over_while_its_l
         assert not leaver.ended.is_set()
         record = await site.ended(job.id)
         assert (record.state, record.owner, record.opens) == ("committed", "leaver", 1)
+
+
+@in_virtual_time
+@pytest.mark.parametrize("operation", ["leases", "heartbeat", "wait_change"])
+async def test_what_a_leaving_worker_hands_over_is_taken_at_once_wherever_the_other_ones_look_just_is(
+    operation: str,
+) -> None:
+    """A look that is under way while the other one leaves may miss either of the two: that it left, what it freed."""
+    async with open_site(step, partitions=8) as site:
+        leaver, stayer = site.start("leaver"), site.start("stayer", faults=Faults(site.clock))
+        await site.until(lambda: _led_by(site, "leaver", "stayer"))
+        for fault in (slow_request, slow_reply):
+            # Until the other one has looked since this one leads.
+            await site.clock.sleep(2 * _LOOKS_EVERY)
+            asked = stayer.faults.calls[f"coordinator.{operation}"]
+            stayer.faults.once(f"coordinator.{operation}", fault(0.4))
+            await site.until(lambda asked=asked: stayer.faults.calls[f"coordinator.{operation}"] > asked)
+            await leaver.drain()
+            assert await site.until(lambda: _led_by(site, "stayer")) < 1
+            leaver = site.start("leaver")
+            await site.until(lambda: _led_by(site, "leaver", "stayer"))
+
+
+@in_virtual_time
+async def test_a_leaving_worker_is_no_longer_counted_before_its_first_partition_is_free() -> None:
+    async with open_site(step, partitions=2) as site:
+        leaver = site.start("leaver", faults=Faults(site.clock))
+        await site.until(lambda: _led_by(site, "leaver"))
+        leaver.faults.once("coordinator.leave", slow_request(1.0))
+        leaver.worker.drain()
+
+        async def something_is_free() -> bool:
+            return len(await site.leaders()) < 2
+
+        await site.until(something_is_free)
+        assert await site.planes.coordinator.members() == []
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ store's marks are the floor that tokens rise from again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobkit.backends.redis.address import parse_address
@@ -60,12 +60,13 @@ class RedisCoordinator:
     async def release(self, lease: LeaseRef) -> bool:
         return bool(await self._scripts.run(_RELEASE, lease.resource, str(lease.token), lease.nonce))
 
-    async def wait_change(self, resource: str, timeout: float) -> None:
+    async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         deadline = self._clock.now() + timeout
         with self._hints.listening(f"lease/{resource}") as hint:
-            first = standing = await self._watch(resource)
+            standing = await self._watch(resource)
+            seen = _held(standing if since is None else since)
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
-            while _held(first) <= _held(standing) and (standing or resource.endswith("/")):
+            while seen <= _held(standing) and (standing or resource.endswith("/")):
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
@@ -83,7 +84,8 @@ class RedisCoordinator:
         return _members(await self._renewals.run(_HEARTBEAT, member.owner, types, _milliseconds(ttl)))
 
     async def leave(self, owner: str) -> None:
-        await self._scripts.run(_LEAVE, owner)
+        # The way that heartbeats go, so that none that is still on it arrives afterwards.
+        await self._renewals.run(_LEAVE, owner)
 
     async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
         return _leases(await self._scripts.run(_LIST, prefix))
@@ -112,7 +114,7 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def _held(standing: Sequence[LeaseInfo]) -> frozenset[tuple[str, int]]:
+def _held(standing: Collection[LeaseInfo]) -> frozenset[tuple[str, int]]:
     return frozenset((lease.resource, lease.token) for lease in standing)
 
 

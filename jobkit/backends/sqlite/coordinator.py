@@ -5,7 +5,7 @@ Unlike a distributed coordinator it forgets nothing, except at a reboot of the m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from jobkit.backends.sqlite import leases
 from jobkit.backends.sqlite.engine import Engine
@@ -32,14 +32,14 @@ class SqliteCoordinator:
     async def release(self, lease: LeaseRef) -> bool:
         return await self._plane.write(leases.release, lease)
 
-    async def wait_change(self, resource: str, timeout: float) -> None:
+    async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
         with self._plane.bells.listen(leases.lease_topic(resource)) as bell:
-            first, ends_in = await self._plane.read(leases.standing, resource)
-            standing = first
+            standing, ends_in = await self._plane.read(leases.standing, resource)
+            seen = standing if since is None else {(lease.resource, lease.token) for lease in since}
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
-            while first <= standing and (standing or resource.endswith("/")):
+            while seen <= standing and (standing or resource.endswith("/")):
                 left = deadline - clock.now()
                 if left <= 0:
                     return

@@ -241,6 +241,34 @@ async def test_waiting_below_a_prefix_ends_when_a_lease_expires(
     await soon(waiting)
 
 
+async def test_waiting_since_a_look_ends_at_once_where_something_ended_after_it(
+    coordinator: Coordinator, coordinator_harness: Harness[Coordinator]
+) -> None:
+    ttl = coordinator_harness.ttl
+    gone = await granted(coordinator, "leader/t/1", "n1", ttl=ttl)
+    await granted(coordinator, "leader/t/2", "n2", ttl=ttl)
+    seen = await coordinator.leases("leader/")
+    await coordinator.release(gone)
+    await soon(coordinator.wait_change("leader/", ttl * 100, since=seen))
+    # Led again meanwhile is a change too.
+    await granted(coordinator, "leader/t/1", "n3", ttl=ttl)
+    await soon(coordinator.wait_change("leader/", ttl * 100, since=seen))
+
+
+async def test_waiting_since_a_look_goes_on_where_nothing_ended_after_it(
+    coordinator: Coordinator, coordinator_harness: Harness[Coordinator]
+) -> None:
+    ttl = coordinator_harness.ttl
+    await granted(coordinator, "leader/t/1", "n1", ttl=ttl)
+    seen = await coordinator.leases("leader/")
+    await granted(coordinator, "leader/t/2", "n2", ttl=ttl)
+    waiting = asyncio.create_task(coordinator.wait_change("leader/", ttl / 2, since=seen))
+    await coordinator_harness.elapse(ttl / 4)
+    assert not waiting.done()
+    await coordinator_harness.elapse(ttl / 2)
+    await soon(waiting)
+
+
 async def test_leases_outlive_the_process_that_claimed_them(coordinator_harness: Harness[Coordinator]) -> None:
     ttl = coordinator_harness.ttl
     async with coordinator_harness.process() as gone:
