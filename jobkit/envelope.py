@@ -105,3 +105,7 @@ class Envelope:
     def with_key(self, key: str) -> Envelope:
         """Return this envelope under `key`."""
         return replace(self, key=key)
+
+    def with_sequence(self, sequence: int) -> Envelope:
+        """Return this envelope with its place among those of its key. Each ordered job is given one, so it is quick."""
+        return Envelope(self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema)

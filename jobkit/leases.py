@@ -10,10 +10,12 @@ nothing, and an answer that does not come moves nothing.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 
 import anyio
 
@@ -24,6 +26,9 @@ from jobkit.ids import new_nonce
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+
+# How long the release of a lease may hold up a job's outcome, or a cancellation; then the lease expires by itself.
+_RELEASE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,16 @@ class LeaseTerms:
 class Lease:
     """One lease held by this process. `deadline` is on the process's own clock."""
 
-    __slots__ = ("_clock", "_scopes", "deadline", "fence", "lost", "ref")
+    __slots__ = ("_clock", "deadline", "fence", "lost", "ref", "scopes")
 
     def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
         self.ref = ref
         self.fence = Fence(ref.token, ref.nonce, owner)
         self.deadline = deadline
         self.lost = ""
+        # What is to end with the lease.
+        self.scopes: list[anyio.CancelScope] = []
         self._clock = clock
-        self._scopes: list[anyio.CancelScope] = []
 
     @property
     def live(self) -> bool:
@@ -73,24 +79,40 @@ class Lease:
         if not self.live:
             raise LeaseLost(f"lease {self.ref.resource} (token {self.ref.token}): {self.lost or 'past its deadline'}")
 
-    @contextmanager
-    def guarding(self) -> Iterator[None]:
+    def guarding(self) -> AbstractContextManager[None]:
         """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
-        self.check()
-        with anyio.CancelScope() as scope:
-            self._scopes.append(scope)
-            try:
-                yield
-            finally:
-                self._scopes.remove(scope)
-        if scope.cancelled_caught and self.lost:
-            raise LeaseLost(f"lease {self.ref.resource} (token {self.ref.token}): {self.lost}")
+        return _Guard(self)
 
     def lose(self, reason: str) -> None:
         """Mark the lease lost and cancel what runs under it."""
         self.lost = reason
-        for scope in self._scopes:
+        for scope in self.scopes:
             scope.cancel()
+
+
+class _Guard:
+    """A cancel scope within a lease. A class, not a generator: each job goes through one."""
+
+    __slots__ = ("_lease", "_scope")
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._scope = anyio.CancelScope()
+
+    def __enter__(self) -> None:
+        self._lease.check()
+        self._lease.scopes.append(self._scope)
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        lease = self._lease
+        lease.scopes.remove(self._scope)
+        swallowed = self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught and lease.lost:
+            raise LeaseLost(f"lease {lease.ref.resource} (token {lease.ref.token}): {lease.lost}")
+        return bool(swallowed)
 
 
 class Keeper:
@@ -170,13 +192,27 @@ class Keeper:
                 return answer
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease up now. Where the coordinator cannot be told, the lease expires by itself."""
+        """Give the lease up now, even where this is cancelled.
+
+        It takes a few seconds at most: where the coordinator cannot be told by then, the lease expires by itself.
+        """
         if self._held.pop(lease.ref, None) is None:
             return
         try:
-            await self._coordinator.release(lease.ref)
-        except Unavailable as error:
-            self._telemetry.connection_lost(error.plane, f"releasing {lease.ref.resource}", error)
+            await self._tell_of_release(lease.ref)
+        except asyncio.CancelledError:
+            # Whether it was sent is unknown; it may be said twice.
+            with anyio.CancelScope(shield=True):
+                await self._tell_of_release(lease.ref)
+            raise
+
+    async def _tell_of_release(self, ref: LeaseRef) -> None:
+        try:
+            # At a third of the time that a cancel scope takes; each job goes through this.
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._coordinator.release(ref)
+        except (Unavailable, TimeoutError) as error:
+            self._telemetry.connection_lost("coordinator", f"releasing {ref.resource}", error)
 
     async def run(self) -> None:
         """Renew and enforce, until cancelled."""

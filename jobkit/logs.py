@@ -4,9 +4,10 @@ It promises no delivery: a line goes to stderr, and keeping it is the job of wha
 module changes nothing; a program that embeds jobkit and logs in its own way never calls `configure_logging`.
 
 An event is a short plain sentence, what it is about follows as fields:
-`log.warning("lease lost", resource=..., token=...)`. Whoever works on a job binds `job`, `key`, `token` and
-`partition` once (`structlog.contextvars.bound_contextvars` or `log.bind`); a trace and span are added where there
-is a current one. Levels below the one configured cost one call that does nothing.
+`log.warning("lease lost", resource=..., token=...)`. What is logged while a job is processed carries `job`, `type`,
+`key`, `token` and `attempt` (`merge_work`, for those who log in their own way), and whatever is bound with structlog's
+own context variables; a trace and span are added where there is a current one. Levels below the one configured cost one
+call that does nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from jobkit.settings import Settings
+from jobkit.telemetry.working import merge_work
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
@@ -33,6 +35,9 @@ LEVELS: Mapping[str, int] = {
 # Loggers of libraries that say at "info" what nobody needs at that level: a line for each probe of a health port.
 _CHATTY = ("uvicorn.access",)
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+# What an event gets from where it happens.
+_CONTEXT: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, merge_work)
 
 # The only list ever given to structlog. A logger keeps the list that it was first used with, so a second call of
 # `configure_logging` has to change this one in place to reach the loggers there are.
@@ -48,14 +53,14 @@ def configure_logging(settings: Settings, *, at_least: str = "debug", stream: Te
     renderer = _renderer(settings.log_format, stream or sys.stderr)
     writer = LineWriter(stream)
     shared = _shared(writer)
-    _processors[:] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared, *renderer]
+    _processors[:] = [*_CONTEXT, structlog.processors.add_log_level, *shared, *renderer]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_names: writer,
         cache_logger_on_first_use=True,
     )
-    foreign = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _logger_name, *shared]
+    foreign = [*_CONTEXT, structlog.stdlib.add_log_level, _logger_name, *shared]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=foreign, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
     )

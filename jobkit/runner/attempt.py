@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import anyio
 from pydantic_settings import BaseSettings
-from structlog.contextvars import bound_contextvars
 
 from jobkit.clock import Clock
 from jobkit.context import Context, FollowUps, JobInfo
@@ -21,6 +20,7 @@ from jobkit.ports.store import Effects, Failure, Participant
 from jobkit.runner.job import Job
 from jobkit.standings import Standings
 from jobkit.telemetry import Telemetry
+from jobkit.telemetry.working import working_on
 
 # A dead letter keeps the end of a traceback, where the cause is.
 _TRACEBACK_CHARACTERS = 8_000
@@ -89,7 +89,7 @@ class Attempts:
             limit = job.processor.timeout.total_seconds()
             try:
                 with (
-                    bound_contextvars(job=info.id, type=info.type, key=info.key, token=fence.token, attempt=attempt),
+                    working_on(_fields(info, fence)),
                     anyio.CancelScope(deadline=anyio.current_time() + limit) as scope,
                 ):
                     result = await job.processor.function(job.payload, ctx)
@@ -128,6 +128,10 @@ class Attempts:
             at=self._clock.wall(),
         )
         return Failed(told, failure)
+
+
+def _fields(info: JobInfo, fence: Fence) -> dict[str, object]:
+    return {"job": info.id, "type": info.type, "key": info.key, "token": fence.token, "attempt": info.attempt}
 
 
 def _single_cause(error: Exception) -> Exception:

@@ -64,14 +64,16 @@ class Lane:
         self._tools = tools
         self._done = done
         self._doubt = doubt
-        self._arrived = anyio.Event()
+        # Set with the next arrival, where this lane waits for one.
+        self._arrived: anyio.Event | None = None
         # The sequence that the key is known to wait for: a hint, learnt from the store's last answer.
         self._expected: int | None = None
 
     def put(self, wakeup: Wakeup) -> None:
         """Add a wake-up behind those that wait."""
         self.waiting.append(wakeup)
-        self._arrived.set()
+        if self._arrived is not None:
+            self._arrived.set()
 
     def drop(self, wakeup: Wakeup) -> None:
         """Let go of a wake-up that is not being worked on; the broker or the in-flight table still has the job."""
@@ -143,11 +145,11 @@ class Lane:
             await self._settle(wakeup, settled.receipt)
             return
         self.working = False
-        self._arrived = anyio.Event()
+        self._arrived = arrived = anyio.Event()
         async with anyio.create_task_group() as waits:
 
             async def arrival() -> None:
-                await self._arrived.wait()
+                await arrived.wait()
                 waits.cancel_scope.cancel()
 
             waits.start_soon(arrival)

@@ -25,8 +25,6 @@ from jobkit.runner.wakeup import Wakeup
 
 # A lost consumer is opened again after this long, in seconds, doubling up to the second figure.
 _REOPEN_SECONDS = (0.1, 5.0)
-# How long giving the leadership back may hold up the end of a partition; after that it expires by itself.
-_RELEASE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +116,12 @@ class LedPartition:
                 self._begun.put_nowait(None)
                 await self._release()
         finally:
-            with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
-                await self._release()
+            await self._release()
 
     async def _release(self) -> None:
-        if not self.released.is_set():
+        try:
             await self._keeper.release(self._leadership)
+        finally:
             self.released.set()
 
     async def _lead(self, jobs: TaskGroup) -> None:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import anyio
 from opentelemetry import trace
 
 from jobkit.clock import Clock
@@ -40,8 +39,6 @@ from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
 from jobkit.telemetry import Telemetry
 
-# How long the release of a lease may hold up a cancellation; after that the lease expires by itself.
-_RELEASE_SECONDS = 2.0
 # Doubt about a backend is asked again after this, doubling up to the second figure.
 _DOUBT_SECONDS = (0.05, 2.0)
 
@@ -123,9 +120,8 @@ class Pipeline:
                     try:
                         outcome = await self._under_lease(job, claim, slot)
                     finally:
-                        with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
-                            with step_span(self._telemetry, "release", job):
-                                await self._keeper.release(claim)
+                        with step_span(self._telemetry, "release", job):
+                            await self._keeper.release(claim)
                     if not isinstance(outcome, Stale):
                         return outcome
                     floor = outcome.mark

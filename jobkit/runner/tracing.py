@@ -12,7 +12,7 @@ from jobkit.leases import Lease
 from jobkit.ports.coordinator import Held
 from jobkit.runner.job import Job
 from jobkit.telemetry import Telemetry
-from jobkit.telemetry.spans import UNRECORDED, message_span
+from jobkit.telemetry.spans import UNRECORDED, Current, message_span
 
 
 def job_span(telemetry: Telemetry, job: Job, lease: Lease) -> AbstractContextManager[Span]:
@@ -20,7 +20,7 @@ def job_span(telemetry: Telemetry, job: Job, lease: Lease) -> AbstractContextMan
     if not telemetry.traced:
         # Of use are its ids alone, which log lines and follow-up jobs carry.
         trace = job.envelope.trace
-        return telemetry.tracer.start_as_current_span("process", context=extract(trace) if trace else Context())
+        return Current(telemetry.tracer.start_span("process", context=extract(trace) if trace else Context()))
     attributes: dict[str, str | int] = {"jobkit.token": lease.ref.token}
     if job.sequence is not None:
         attributes["jobkit.sequence"] = job.sequence

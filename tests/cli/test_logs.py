@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from jobkit.logs import configure_logging
 from jobkit.settings import Settings
+from jobkit.telemetry.working import working_on
 
 
 class Terminal(io.StringIO):
@@ -163,10 +164,23 @@ def test_a_current_span_is_named() -> None:
 def test_what_a_runner_binds_is_on_every_line() -> None:
     stream = io.StringIO()
     _configured(stream)
-    with structlog.contextvars.bound_contextvars(job="j-1", key="tea", token=3, partition="note/1"):
+    with working_on({"job": "j-1", "key": "tea", "token": 3}):
+        structlog.get_logger().info("working")
+        logging.getLogger("of.a.library").warning("said by the standard library", extra={"key": "its own"})
+    structlog.get_logger().info("done")
+    working, foreign, done = _events(stream)
+    assert (working["job"], working["key"], working["token"]) == ("j-1", "tea", 3)
+    assert foreign["job"] == "j-1"
+    assert "job" not in done
+
+
+def test_what_a_program_binds_is_on_every_line() -> None:
+    stream = io.StringIO()
+    _configured(stream)
+    with structlog.contextvars.bound_contextvars(tenant="t-1"), working_on({"job": "j-1", "tenant": "of the job"}):
         structlog.get_logger().info("working")
     (event,) = _events(stream)
-    assert (event["job"], event["key"], event["token"], event["partition"]) == ("j-1", "tea", 3, "note/1")
+    assert (event["job"], event["tenant"]) == ("j-1", "t-1")
 
 
 def test_loggers_that_were_used_before_follow_a_new_setup() -> None:

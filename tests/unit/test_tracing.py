@@ -7,7 +7,6 @@ from datetime import timedelta
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
-from structlog.contextvars import get_contextvars
 
 from jobkit import Context, Reject, RetryPolicy, processor
 from jobkit.clock import SystemClock
@@ -18,6 +17,7 @@ from jobkit.runner.job import Job
 from jobkit.runner.tracing import job_span, step_span
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.unrecorded import UnrecordedSpans
+from jobkit.telemetry.working import merge_work
 from tests.faults.doubles import Faults
 from tests.steps import Step, step
 from tests.virtual_site import Site, in_virtual_time, open_site
@@ -232,7 +232,7 @@ async def test_the_log_lines_of_a_processor_name_its_job() -> None:
 
     @processor("logging", key=lambda job: job.on)
     async def logging(job: Step, ctx: Context) -> None:
-        bound.append(get_contextvars())
+        bound.append(dict(merge_work(None, "info", {})))
         ctx.log.info("hello")
         raise Reject("done")
 
@@ -242,4 +242,4 @@ async def test_the_log_lines_of_a_processor_name_its_job() -> None:
         await site.ended(job.id)
         assert bound == [{"job": job.id, "type": "logging", "key": "k", "token": 3, "attempt": 1}]
         assert site.witness.lines("hello")
-        assert get_contextvars() == {}
+        assert merge_work(None, "info", {}) == {}

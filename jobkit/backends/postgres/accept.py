@@ -66,7 +66,7 @@ def _answer(job: NewJob, row: Mapping[str, Any]) -> Accepted | Known | Conflict:
     match row["answer"]:
         case "accepted":
             if job.ordered:
-                envelope = replace(envelope, sequence=row["sequence"])
+                envelope = envelope.with_sequence(row["sequence"])
             return Accepted(envelope, row["position"])
         case "known":
             trace = row["trace"]

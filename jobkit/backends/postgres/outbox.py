@@ -7,7 +7,6 @@ another order than that of their positions, since transactions end in any order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from jobkit.envelope import Envelope
@@ -36,4 +35,4 @@ def entry(row: Mapping[str, Any]) -> OutboxEntry:
 def with_sequence(packed: bytes, sequence: int | None) -> Envelope:
     """Return the envelope in a row; it was packed before its sequence was given out."""
     envelope = Envelope.unpack(packed)
-    return envelope if sequence is None else replace(envelope, sequence=sequence)
+    return envelope if sequence is None else envelope.with_sequence(sequence)

@@ -178,7 +178,7 @@ class RabbitBroker:
         try:
             await self._look_for_strangers(channel, partition)
             await channel.call(raw.basic_qos(prefetch_count=PREFETCH), doing)
-            await channel.call(raw.basic_consume(partition_queue(partition), consumer.on_message), doing)
+            await channel.consume(partition_queue(partition), consumer.on_message, doing)
         except ChannelNotFoundEntity as error:
             if partition.index >= self._declared.get(partition.type, 0):
                 raise _no_queue(partition) from error

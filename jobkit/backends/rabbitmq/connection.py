@@ -20,14 +20,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar, cast
+from uuid import uuid4
 
 import aiormq
 import anyio
 import structlog
+from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
-from jobkit.backends.rabbitmq.wire import FrameReader
+from jobkit.backends.rabbitmq.wire import Delivered, FrameReader
 from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, Unavailable
 
@@ -93,16 +95,23 @@ class _Sockets(aiormq.TransportFactory):
 
     def __init__(self) -> None:
         self._transport: asyncio.WriteTransport | None = None
+        self._reader: FrameReader | None = None
 
     async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = await options["ssl_context_provider"].get_context() if url.scheme == "amqps" else None
         loop = asyncio.get_running_loop()
-        reader = FrameReader(loop=loop)
+        reader = self._reader = FrameReader(loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         # Both are there: a URL without a host is refused, and aiormq adds the port.
         host, port = url.host or "", url.port or 0
         self._transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
         return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
+
+    @property
+    def reader(self) -> FrameReader:
+        """The stream of what comes from the server, once there is one."""
+        assert self._reader is not None  # noqa: S101  (no connection is handed out before)
+        return self._reader
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -164,6 +173,13 @@ class Channel:
             if (reason := self._refusal()) is not None:
                 raise reason from error
             raise
+
+    async def consume(self, queue: str, take: Callable[[Delivered], None], doing: str) -> None:
+        """Have the messages of a queue handed to `take` as they come, until the channel is closed; errors as `call`."""
+        reader, number, consumer_tag = self.connected.sockets.reader, self.raw.number, uuid4().hex
+        reader.take(number, consumer_tag, take)
+        self.raw.closing.add_done_callback(lambda _: reader.take_no_more(number))
+        await self.call(self.raw.basic_consume(queue, _not_taken, consumer_tag=consumer_tag), doing)
 
     async def close(self) -> None:
         """Close the channel, whatever happens; where the server does not answer, the connection goes with it."""
@@ -337,6 +353,10 @@ class Link:
                 "connecting",
             )
         return self.unavailable(_said(error), "connecting")
+
+
+async def _not_taken(message: DeliveredMessage) -> None:
+    """Do nothing with a message that comes as its channel closes: it stays the server's."""
 
 
 async def _open_channel(connected: Connected, *, confirms: bool) -> aiormq.Channel:

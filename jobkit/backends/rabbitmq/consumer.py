@@ -24,6 +24,7 @@ from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.messages import Message, delay_left, to_delivery
 from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
 from jobkit.fence import Receipt
@@ -61,8 +62,8 @@ class RabbitConsumer:
         self._publisher = publisher
         self._delays = delays
         self._clock = clock
-        self._arrived: deque[int] = deque()
-        self._unsettled: dict[int, DeliveredMessage] = {}
+        self._arrived: deque[Delivered] = deque()
+        self._unsettled: dict[int, Delivered] = {}
         self._acks = Acks()
         self._sending = asyncio.Lock()
         self._send_planned = False
@@ -90,7 +91,7 @@ class RabbitConsumer:
             self._bell.clear()
             await self._bell.wait()
         self._check()
-        return [self._deliver(self._arrived.popleft()) for _ in range(min(limit, len(self._arrived)))]
+        return [to_delivery(self._arrived.popleft(), self.partition) for _ in range(min(limit, len(self._arrived)))]
 
     async def ack(self, delivery: Delivery, receipt: Receipt) -> None:  # noqa: ARG002  (its existence is the proof)
         self._check()
@@ -101,7 +102,7 @@ class RabbitConsumer:
         self._check()
         message = self._unsettled.get(delivery.tag)
         if message is not None:
-            await self._delays.put(self.partition, message.body, message.header.properties, seconds)
+            await self._delays.put(self.partition, message.body, message.properties, seconds)
             self._settle(delivery.tag)
 
     async def leave(self, reason: str = "it was closed", taken_by: str | None = None) -> None:
@@ -122,17 +123,16 @@ class RabbitConsumer:
 
     # ---- what the channel calls --------------------------------------------------------------------------------
 
-    async def on_message(self, message: DeliveredMessage) -> None:
+    def on_message(self, message: Delivered) -> None:
         """Take a message of the partition's queue."""
-        tag = message.delivery_tag
-        if self._ended or tag is None:
+        if self._ended:
             return
-        self._unsettled[tag] = message
-        self._acks.delivered(tag)
-        if delay_left(message.header.properties) > 0:
-            self._channel.raw.create_task(self._delay_further(tag, message))
+        self._unsettled[message.tag] = message
+        self._acks.delivered(message.tag)
+        if delay_left(message.properties) > 0:
+            self._channel.raw.create_task(self._delay_further(message))
         else:
-            self._arrived.append(tag)
+            self._arrived.append(message)
             self._bell.set()
 
     async def on_notice(self, message: DeliveredMessage) -> None:
@@ -156,11 +156,6 @@ class RabbitConsumer:
         if self._ended:
             reason = f"this consumer of {self.partition} is closed: {self._ended}"
             raise ConsumerClosed(reason, taken_by=self._taken_by)
-
-    def _deliver(self, tag: int) -> Delivery:
-        message = self._unsettled[tag]
-        redelivered = bool(getattr(message.delivery, "redelivered", False))
-        return to_delivery(tag, message.body, message.header.properties, self.partition, redelivered=redelivered)
 
     def _settle(self, tag: int) -> None:
         if self._unsettled.pop(tag, None) is None or self._ended:
@@ -190,9 +185,9 @@ class RabbitConsumer:
                 for ack in self._acks.take(everything=everything):
                     await self._channel.raw.basic_ack(ack.tag, multiple=ack.multiple, wait=False)
 
-    async def _delay_further(self, tag: int, message: DeliveredMessage) -> None:
+    async def _delay_further(self, message: Delivered) -> None:
         """Send a message that has to wait longer than any step is on its next round, until that worked."""
-        properties = message.header.properties
+        properties = message.properties
         while True:
             try:
                 await self._delays.put(self.partition, message.body, properties, delay_left(properties))
@@ -200,7 +195,7 @@ class RabbitConsumer:
                 _log.warning("a delayed message waits here instead", queue=str(self.partition), error=str(error))
                 await self._clock.sleep(_HOP_RETRY_SECONDS)
             else:
-                self._settle(tag)
+                self._settle(message.tag)
                 return
 
     async def _describe(self, question: spec.Basic.Properties) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiormq import spec
 
-from jobkit.backends.rabbitmq.wire import UNREADABLE
+from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
 from jobkit.envelope import SCHEMA_VERSION, Envelope
 from jobkit.errors import ConfigurationError
 from jobkit.partition import Partition
@@ -82,17 +82,15 @@ def to_message(envelope: Envelope, queue: str) -> Message:
     return Message(queue, envelope.body, properties)
 
 
-def to_delivery(
-    tag: int, body: bytes, properties: spec.Basic.Properties, partition: Partition, *, redelivered: bool
-) -> Delivery:
+def to_delivery(message: Delivered, partition: Partition) -> Delivery:
     """Return the delivery of a message that came out of `partition`'s queue."""
-    headers = properties.headers or {}
-    redelivered = redelivered or DELAYED in headers
+    headers = message.properties.headers or {}
+    redelivered = message.redelivered or DELAYED in headers
     try:
-        envelope = _envelope(body, properties, headers, partition)
+        envelope = _envelope(message.body, message.properties, headers, partition)
     except ValueError as error:
-        return Delivery(tag, body, None, f"not a job: {error}", redelivered)
-    return Delivery(tag, body, envelope, "", redelivered)
+        return Delivery(message.tag, message.body, None, f"not a job: {error}", redelivered)
+    return Delivery(message.tag, message.body, envelope, "", redelivered)
 
 
 def delayed(body: bytes, properties: spec.Basic.Properties, queue: str, left: float) -> Message:

@@ -89,7 +89,7 @@ def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[Accepted | Know
 def _answer(envelope: Envelope, row: Sequence[bytes]) -> Accepted | Known | Conflict:
     match row:
         case [b"accepted", sequence, position]:
-            return Accepted(replace(envelope, sequence=int(sequence)) if sequence else envelope, int(position))
+            return Accepted(envelope.with_sequence(int(sequence)) if sequence else envelope, int(position))
         case [b"known", sequence, submitted_at, trace, schema]:
             return Known(
                 replace(

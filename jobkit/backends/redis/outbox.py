@@ -7,7 +7,6 @@ what is there twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jobkit.backends.redis.accept import store_script
 from jobkit.envelope import Envelope
@@ -22,7 +21,7 @@ PUBLISHED = store_script("published", "outbox")
 def entry(position: bytes, sequence: bytes, packed: bytes) -> OutboxEntry:
     """Return an entry; `sequence` is what its envelope did not have yet when it was packed, or empty."""
     envelope = Envelope.unpack(packed)
-    return OutboxEntry(int(position), replace(envelope, sequence=int(sequence)) if sequence else envelope)
+    return OutboxEntry(int(position), envelope.with_sequence(int(sequence)) if sequence else envelope)
 
 
 def entries(flat: Sequence[bytes]) -> list[OutboxEntry]:

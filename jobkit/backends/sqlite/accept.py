@@ -43,7 +43,7 @@ def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> 
             )
         )
     if job.ordered:
-        envelope = replace(envelope, sequence=_next_sequence(transaction, envelope))
+        envelope = envelope.with_sequence(_next_sequence(transaction, envelope))
     insert_job(transaction, envelope, JobState.QUEUED)
     entry = outbox.add(transaction, envelope, source)
     return Accepted(envelope, entry.position)

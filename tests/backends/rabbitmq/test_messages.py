@@ -22,6 +22,7 @@ from jobkit.backends.rabbitmq.messages import (
     to_delivery,
     to_message,
 )
+from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.envelope import SCHEMA_VERSION, Envelope
 from jobkit.errors import ConfigurationError
 from jobkit.partition import Partition
@@ -40,7 +41,7 @@ def over_the_wire(properties: Properties) -> Properties:
 
 
 def arrived(message: Message, *, redelivered: bool = False) -> Delivery:
-    return to_delivery(7, message.body, over_the_wire(message.properties), HERE, redelivered=redelivered)
+    return to_delivery(Delivered(7, redelivered, over_the_wire(message.properties), message.body), HERE)
 
 
 def foreign(body: bytes = b"{}", **properties: Any) -> Delivery:
