@@ -95,8 +95,6 @@ class Context:
         self.fence = fence
         self.clock = clock
         self.log = log
-        self._space = attempt_space(BlobSpace(job.type, job.key, fence), job.attempt)
-        self.blobs = BlobWriter(blobs, self._space, self.workdir)
         self._envelope = envelope
         self._store = store
         self._raw_blobs = blobs
@@ -105,6 +103,7 @@ class Context:
         self._resources = resources
         self._trouble = trouble or self._warn
         self._workdir: Path | None = None
+        self._writer: BlobWriter | None = None
         self._records: dict[str, bytes] = {}
         self._entries: list[LogEntry] = []
         self._jobs: list[NewJob] = []
@@ -113,10 +112,20 @@ class Context:
         self._participants: list[Participant] = []
         self._last_progress = float("-inf")
 
+    @property
+    def blobs(self) -> BlobWriter:
+        """Writes the job's files; made when first asked for, which most jobs never do."""
+        if self._writer is None:
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir)
+        return self._writer
+
+    def _space(self) -> BlobSpace:
+        return attempt_space(BlobSpace(self.job.type, self.job.key, self.fence), self.job.attempt)
+
     async def workdir(self) -> Path:
         """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""
         if self._workdir is None:
-            self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space))
+            self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space()))
         return self._workdir
 
     async def progress(self, fraction: float, message: str = "") -> None:
@@ -211,7 +220,7 @@ class Context:
             records={**self._records, **await self._standings.records(self._entries)},
             entries=tuple(self._entries),
             follow_ups=tuple(self._jobs),
-            blobs=tuple(self.blobs.written),
+            blobs=() if self._writer is None else tuple(self._writer.written),
         )
 
 
