@@ -106,24 +106,26 @@ class Relay:
             self._wake = anyio.Event()
             while self._handed:
                 batch = [self._handed.popleft() for _ in range(min(len(self._handed), _BATCH))]
-                await self._try_publish(batch)
+                try:
+                    await self._publish_accepted(batch)
+                except Unavailable as error:
+                    # It stays in the outbox for the next sweep.
+                    self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
 
     async def _publish_left(self) -> None:
         while True:
             await self._clock.sleep(self._grace)
+            seen = 0
             try:
-                while left := await self._store.outbox(older_than=self._grace, limit=_BATCH):
-                    if not await self._try_publish(left):
-                        break
+                while left := await self._store.outbox(older_than=self._grace, limit=_BATCH, after=seen):
+                    seen = left[-1].position
+                    await self._publish_accepted(left)
             except Unavailable as error:
-                self._telemetry.connection_lost(error.plane, "reading the outbox", error)
+                self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
 
-    async def _try_publish(self, entries: Sequence[OutboxEntry]) -> bool:
-        """Publish and tell whether it worked; what did not stays in the outbox for the next sweep."""
+    async def _publish_accepted(self, entries: Sequence[OutboxEntry]) -> None:
+        """Publish what the broker takes; what it refuses stays in the outbox, and in nobody's way."""
         try:
             await self.publish(entries)
-        except (Unavailable, ConfigurationError) as error:
-            plane = error.plane if isinstance(error, Unavailable) else "broker"
-            self._telemetry.connection_lost(plane, "publishing the outbox", error)
-            return False
-        return True
+        except ConfigurationError as error:
+            self._telemetry.connection_lost("broker", "publishing the outbox", error)

@@ -171,8 +171,11 @@ class Store(Protocol):
         """Accept jobs in this order: give out sequences and fill the outbox. One answer for each job."""
         ...
 
-    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
-        """Return the oldest outbox entries that were made more than `older_than` seconds ago (store's clock)."""
+    async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """Return the oldest outbox entries that were made more than `older_than` seconds ago (store's clock).
+
+        Only those behind the position `after`, so that entries which cannot leave now hide no others.
+        """
         ...
 
     async def published(self, positions: Sequence[int]) -> None:

@@ -1,7 +1,7 @@
 """Sharing partitions fairly: how many each worker leads, and how one is handed over.
 
 Each worker counts the live workers of a type, and leads its share of the partitions: P divided by their number,
-one more for the first of them where that leaves a rest. Who has too many drains one and releases it; who has too
+one more for some of them where that leaves a rest. Who has too many drains one and releases it; who has too
 few takes what is free, and only that, so that healthy workers never contend. It is not mutual exclusion: that is
 the lease that each leadership is.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from hashlib import blake2b
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,12 +30,21 @@ _SETTLE_SECONDS = 0.05
 
 
 def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
-    """Return how many of a type's partitions `owner` is to lead."""
-    serving = sorted(member.owner for member in members if type in member.types)
-    if owner not in serving:
+    """Return how many of a type's partitions `owner` is to lead.
+
+    What cannot be divided goes to those who come first in an order that is another one for each type (rendezvous
+    hashing), so that it is not the same workers who lead one more of everything, and a newcomer moves nobody up.
+    """
+    serving = sorted((_rank(type, member.owner), member.owner) for member in members if type in member.types)
+    place = next((place for place, (_, other) in enumerate(serving) if other == owner), None)
+    if place is None:
         return 0
     share, rest = divmod(partitions, len(serving))
-    return share + (serving.index(owner) < rest)
+    return share + (place < rest)
+
+
+def _rank(type: str, owner: str) -> bytes:
+    return blake2b(f"{type}/{owner}".encode(), digest_size=8).digest()
 
 
 class Leaderships:

@@ -35,6 +35,14 @@ def test_every_worker_computes_the_same_whatever_order_it_was_told(
         )
 
 
+def test_the_one_partition_of_each_of_many_types_is_not_always_led_by_the_same_worker() -> None:
+    types = tuple(f"type-{number}" for number in range(60))
+    members = [Member(name, types) for name in ("a", "b", "c")]
+    led = {member.owner: sum(fair_share(member.owner, members, type, 1) for type in types) for member in members}
+    assert sum(led.values()) == len(types)
+    assert min(led.values()) > len(types) / 10
+
+
 @given(owners, owners, st.integers(1, 64))
 def test_workers_of_other_types_do_not_count(names: list[str], others: list[str], partitions: int) -> None:
     members = _serving(names) + [Member(f"x{name}", ("other",)) for name in others]

@@ -55,6 +55,24 @@ async def test_entries_are_published_in_order_and_leave_the_outbox_only_then() -
         assert (site.faults.calls["broker.publish"], site.faults.calls["broker.declare"]) == (3, 1)
 
 
+@in_virtual_time
+async def test_any_number_of_jobs_that_cannot_be_published_hide_none_that_can() -> None:
+    """nothing-lost."""
+    async with open_site(step, loose, relay_grace=1) as site:
+        await site.planes.broker.declare("step", 7)
+        await _accept(site, "step", 1_100)
+        await _accept(site, "loose", 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_relay(site).run)
+            await site.until(lambda: _only(site, "step"))
+            tasks.cancel_scope.cancel()
+        assert len(await _outbox(site)) == 1_100
+
+
+async def _only(site: Site, type: str) -> bool:
+    return {entry.envelope.type for entry in await _outbox(site)} == {type}
+
+
 @pytest.mark.parametrize("fault", [lost_request, lost_reply], ids=["request lost", "reply lost"])
 @pytest.mark.parametrize("operation", ["broker.declare", "broker.publish", "store.published"])
 @in_virtual_time

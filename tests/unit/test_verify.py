@@ -62,7 +62,7 @@ class _Records:
         for byte in self._content:
             yield bytes([byte])
 
-    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+    async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         return self._outbox
 
     async def counts(self) -> StoreCounts:

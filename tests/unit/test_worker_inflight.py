@@ -48,12 +48,12 @@ async def test_an_in_flight_job_is_adopted_when_its_worker_dies() -> None:
 async def test_an_in_flight_job_that_runs_is_adopted_by_nobody() -> None:
     """single-effect: not by its own worker, and not by the next leader."""
     async with open_site(step, delivery_hold=10, partitions=1) as site:
-        site.start("b-first")
+        site.start("a-first")
         job = await site.client.submit("step", Step(seconds=200))
         await site.until(lambda: _delivered_nowhere(site))
-        site.start("a-second")
+        site.start("b-second")
         record = await site.ended(job.id, 300)
-        assert (record.owner, record.opens) == ("b-first", 1)
+        assert (record.owner, record.opens) == ("a-first", 1)
         await site.at_rest()
         await site.clock.sleep(30)
         assert site.witness.count("jobkit.duplicates") == 0

@@ -122,18 +122,18 @@ async def test_a_leaving_worker_is_no_longer_counted_before_its_first_partition_
 async def test_a_job_that_runs_through_a_hand_over_is_committed_once_by_who_began_it() -> None:
     """single-effect: the job goes on under its own lease, the partition under another leader."""
     async with open_site(step, partitions=1) as site:
-        first = site.start("b-first")
+        first = site.start("a-first")
         job = await site.client.submit("step", Step(number=1, seconds=60))
         await site.until(lambda: site.faults.calls["store.open"] == 1)
         later = await site.client.submit("step", Step(number=2))
-        # One partition goes to the worker that comes first by name.
-        site.start("a-second")
-        await site.until(lambda: _led_by(site, "a-second"))
+        # The one partition of this type goes to this worker, whoever was there before.
+        site.start("b-second")
+        await site.until(lambda: _led_by(site, "b-second"))
         assert (await site.client.status(job.id)).state == "running"
         assert await site.shelved() == 1
         record = await site.ended(job.id)
-        assert (record.owner, record.opens) == ("b-first", 1)
-        assert (await site.ended(later.id)).owner == "a-second"
+        assert (record.owner, record.opens) == ("a-first", 1)
+        assert (await site.ended(later.id)).owner == "b-second"
         assert await site.log("step", "k") == ['{"number":1}', '{"number":2}']
         await site.at_rest()
         assert not first.ended.is_set()
@@ -142,7 +142,7 @@ async def test_a_job_that_runs_through_a_hand_over_is_committed_once_by_who_bega
 @in_virtual_time
 async def test_a_job_that_ends_within_the_grace_is_not_shelved_by_a_hand_over() -> None:
     async with open_site(step, partitions=1) as site:
-        site.start("b-first")
+        site.start("a-first")
         job = await site.client.submit("step", Step(seconds=10))
         await site.until(lambda: site.faults.calls["store.open"] == 1)
         await site.clock.sleep(9.8 - 0.02)
@@ -222,13 +222,13 @@ async def test_a_coordinator_that_is_away_stops_all_work_before_the_leases_can_h
 async def test_a_partition_that_comes_back_does_not_hide_the_job_that_still_runs_from_before() -> None:
     """nothing-lost: a drain waits for both."""
     async with open_site(step, partitions=1, drain_seconds=100) as site:
-        first = site.start("b-first")
+        first = site.start("a-first")
         job = await site.client.submit("step", Step(seconds=90))
         await site.until(lambda: site.faults.calls["store.open"] == 1)
-        second = site.start("a-second")
-        await site.until(lambda: _led_by(site, "a-second"))
+        second = site.start("b-second")
+        await site.until(lambda: _led_by(site, "b-second"))
         await second.drain()
-        await site.until(lambda: _led_by(site, "b-first"))
+        await site.until(lambda: _led_by(site, "a-first"))
         await first.drain()
         record = await site.client.status(job.id)
         assert (record.state, record.opens) == ("committed", 1)

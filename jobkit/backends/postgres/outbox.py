@@ -20,7 +20,7 @@ OLDEST = """
     FROM (SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox) h
     LEFT JOIN (
         SELECT position, sequence, envelope FROM jobkit.outbox
-        WHERE made < jobkit.clock() - $1::double precision ORDER BY position LIMIT $2
+        WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
     ) o ON true ORDER BY o.position
 """
 HIGHEST = "SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox"

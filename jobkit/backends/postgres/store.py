@@ -164,8 +164,8 @@ class PostgresStore:
         accept.check(jobs)
         return await self._submits.ask(jobs) if jobs else []
 
-    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
-        rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit))
+    async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit, after))
         self._outbox_seen = rows[0]["highest"]
         return [outbox.entry(row) for row in rows if row["position"] is not None]
 

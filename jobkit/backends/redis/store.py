@@ -84,10 +84,10 @@ class RedisStore:
             return []
         return accept.answers(jobs, await self._scripts.run(accept.SUBMIT, *accept.arguments(jobs)))
 
-    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
+    async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         found: list[OutboxEntry] = []
         while True:
-            after = found[-1].position if found else 0
+            after = found[-1].position if found else after
             page = min(limit - len(found), inspection.PAGE)
             highest, flat = await self._scripts.run(outbox.READ, repr(older_than), str(after), str(page))
             found += outbox.entries(flat)

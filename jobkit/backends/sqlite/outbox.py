@@ -25,10 +25,15 @@ def add(transaction: Transaction, envelope: Envelope, source: str | None = None)
     return OutboxEntry(position, envelope)
 
 
-def entries(transaction: Transaction, *, older_than: float, limit: int) -> tuple[list[OutboxEntry], int]:
-    """Return the oldest entries made more than `older_than` seconds ago, and the highest position ever used."""
+def entries(transaction: Transaction, *, older_than: float, limit: int, after: int) -> tuple[list[OutboxEntry], int]:
+    """Return the oldest entries made more than `older_than` seconds ago, and the highest position there ever was.
+
+    Only entries behind the position `after` count.
+    """
     found = []
-    rows = transaction.execute("SELECT position, made, envelope FROM outbox ORDER BY position LIMIT ?", (limit,))
+    rows = transaction.execute(
+        "SELECT position, made, envelope FROM outbox WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
+    )
     for position, made, packed in rows:
         # Store time never goes back, so all that follow are younger still.
         if transaction.now - made <= older_than:

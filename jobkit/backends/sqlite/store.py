@@ -63,8 +63,10 @@ class SqliteStore:
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
         return await self._plane.write(accept.submit, jobs)
 
-    async def outbox(self, *, older_than: float, limit: int) -> Sequence[OutboxEntry]:
-        entries, self._outbox_seen = await self._plane.read(outbox.entries, older_than=older_than, limit=limit)
+    async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        entries, self._outbox_seen = await self._plane.read(
+            outbox.entries, older_than=older_than, limit=limit, after=after
+        )
         return entries
 
     async def published(self, positions: Sequence[int]) -> None:

@@ -120,6 +120,17 @@ async def test_the_same_job_submitted_by_many_at_once_is_accepted_once(store_har
         assert len(await everything(one)) == 1
 
 
+async def test_the_outbox_is_read_on_from_any_entry(store: FullStore) -> None:
+    for number in range(5):
+        await submitted(store, str(number), key=str(number))
+    entries = await store.outbox(older_than=-1, limit=100)
+    assert await store.outbox(older_than=-1, limit=2, after=entries[1].position) == entries[2:4]
+    assert await store.outbox(older_than=-1, limit=2, after=entries[4].position) == []
+    # One that has left meanwhile is no obstacle.
+    await store.published([entries[1].position])
+    assert await store.outbox(older_than=-1, limit=100, after=entries[1].position) == entries[2:]
+
+
 async def test_the_outbox_keeps_entries_from_who_did_not_make_them_for_a_while(
     store: FullStore, store_harness: Harness[FullStore]
 ) -> None:
