@@ -76,6 +76,14 @@ class Servers:
         """Kill the coordinator and start it again without its data."""
         await self._one_by_one("coordinator", self._kill, self._delete_coordinator, self._start)
 
+    async def kill_all(self) -> None:
+        """Kill every server in the same moment."""
+        await asyncio.gather(*(asyncio.to_thread(self._kill, plane) for plane in PLANES))
+
+    async def start_all(self) -> None:
+        """Start every server again, with what data it had made durable."""
+        await asyncio.gather(*(asyncio.to_thread(self._start, plane) for plane in PLANES))
+
     async def _one_by_one(self, plane: Plane, *steps: Callable[[Plane], object]) -> None:
         async with self._turns[plane]:
             for step in steps:
