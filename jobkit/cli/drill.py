@@ -31,7 +31,7 @@ def drill(
             help="Without this protection, to see what it is there for.",
         ),
     ] = None,
-    rate: Annotated[float, typer.Option("--rate", min=1, help="Events of upload sessions per second.")] = 40.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Events of upload sessions per second.")] = 20.0,
     scale: Annotated[float, typer.Option("--scale", min=0.1, help="Lengthens the quiet phases.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Which sessions there are.")] = 1,
     html: Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write the report as a page.")] = None,

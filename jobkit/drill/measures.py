@@ -22,7 +22,10 @@ from jobkit.ports.planes import Planes
 
 EVERY_SECONDS = 1.0
 _SCRAPE_SECONDS = 0.5
+# So many of the latest jobs are looked at for what has just committed; what waits is looked at as a whole.
 _LOOKED_AT = 400
+_MOST_WAITING = 20_000
+_WAITING = (JobState.QUEUED, JobState.RUNNING, JobState.PARKED)
 # Outcomes of claims that are failures; waiting for one's turn is none.
 _FAILED_CLAIMS = ("timeout", "late", "unanswered")
 
@@ -70,7 +73,11 @@ class Watch:
         """Take a sample. Raises `Unavailable`."""
         await self._count_elections()
         await self._scrape()
-        jobs = await self.planes.inspection.jobs(type=UPLOAD, limit=_LOOKED_AT)
+        inspection = self.planes.inspection
+        latest = await inspection.jobs(type=UPLOAD, limit=_LOOKED_AT)
+        waiting = [
+            job for state in _WAITING for job in await inspection.jobs(type=UPLOAD, state=state, limit=_MOST_WAITING)
+        ]
         counts = await self.planes.inspection.counts()
         return Sample(
             at=self.clock.now() - self.began,
@@ -78,7 +85,7 @@ class Watch:
             elections=sum(map(len, self.elections.values())),
             claims=self._sum("jobkit_claims_total"),
             failed_claims=self._sum("jobkit_claims_total", *_FAILED_CLAIMS),
-            lag=lag(jobs, self.clock.wall()),
+            lag=lag(latest, waiting, self.clock.wall()),
             committed=counts.jobs.get(JobState.COMMITTED, 0),
             stale_writes=self._sum("jobkit_stale_writes_total"),
         )
@@ -107,16 +114,19 @@ class Watch:
         )
 
 
-def lag(jobs: Sequence[JobRecord], now: float) -> float:
-    """Return how long events take from submit to commit, in seconds: the latest that committed, and those that wait."""
-    waiting = [now - job.submitted_at for job in jobs if not job.state.ended]
+def lag(latest: Sequence[JobRecord], waiting: Sequence[JobRecord], now: float) -> float:
+    """Return how long events take from submit to commit, in seconds: those that just committed, and those that wait.
+
+    A session whose own event failed waits for its next attempt, and its later events behind it: that is no lag.
+    """
+    failing = {job.key for job in waiting if job.failures}
+    ages = [now - job.submitted_at for job in waiting if job.key not in failing]
     recent = [
         job.finished_at - job.submitted_at
-        for job in jobs
+        for job in latest
         if job.state is JobState.COMMITTED and job.finished_at is not None and now - job.finished_at < EVERY_SECONDS
     ]
-    typical = statistics.median(recent) if recent else 0.0
-    return max(typical, *waiting) if waiting else typical
+    return max([statistics.median(recent) if recent else 0.0, *ages])
 
 
 def _page(worker: WorkerProcess) -> str | None:

@@ -28,8 +28,9 @@ from jobkit.settings import Settings
 _SETTLE_SECONDS = 90.0
 _DRAIN_SECONDS = 120.0
 _POLL_SECONDS = 0.2
-# Lag is back where it was once it is below this again.
+# Lag is back where it was once it is below this again, for so many looks one after another.
 NORMAL_LAG_SECONDS = 0.1
+_NORMAL_LOOKS = 5
 
 
 class DrillFailed(JobkitError):
@@ -42,7 +43,8 @@ class Plan:
 
     embedded: bool = False
     broken: Protection | None = None
-    rate: float = 40.0
+    # What one region can carry alone, with what the other one leaves behind: else the backlog outlasts the partition.
+    rate: float = 20.0
     scale: float = 1.0
     seed: int = 1
 
@@ -194,10 +196,12 @@ async def _drained(planes: Planes, clock: Clock) -> bool:
 
 
 def _healed_after(samples: list[Sample], healed: float) -> float | None:
-    """Return how long after the heal the lag was normal and stayed so."""
-    late = [sample.at for sample in samples if sample.at >= healed and sample.lag > NORMAL_LAG_SECONDS]
-    after = [sample.at for sample in samples if sample.at > (late[-1] if late else healed)]
-    return after[0] - healed if after else None
+    """Return how long after the heal the lag was normal, for some looks one after another; None where it never was."""
+    after = [sample for sample in samples if sample.at >= healed]
+    for start in range(len(after) - _NORMAL_LOOKS + 1):
+        if all(sample.lag <= NORMAL_LAG_SECONDS for sample in after[start : start + _NORMAL_LOOKS]):
+            return after[start].at - healed
+    return None
 
 
 async def _show_forever(watch: Watch, clock: Clock, tell: Callable[[str], None]) -> None:

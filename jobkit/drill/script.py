@@ -48,7 +48,8 @@ def script_for(lease_ttl: float, *, scale: float = 1.0) -> Script:
         slow=max(20 * scale, 1.5 * lease_ttl),
         flapping=12 * scale,
         partitioned=2 * lease_ttl + 60 * scale,
-        healed=10 * scale,
+        # Twice what the recovery may take, to see that it lasts.
+        healed=20 * scale,
     )
 
 

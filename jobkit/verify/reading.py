@@ -14,7 +14,7 @@ from typing import Any
 from jobkit.clock import Clock, SystemClock
 from jobkit.paging import all_keys, log_pages
 from jobkit.ports.blobs import BlobRef
-from jobkit.ports.inspection import KeyRecord
+from jobkit.ports.inspection import KeyRecord, ParkedKey
 from jobkit.ports.planes import Planes
 from jobkit.projection import Projection
 from jobkit.verify.finding import Finding
@@ -44,6 +44,7 @@ async def verify(
     """
     keys = entries = blobs = 0
     findings: list[Finding] = []
+    standing_still = await planes.inspection.gaps()
     async for key in all_keys(planes.inspection):
         keys += 1
         entries += key.log_length
@@ -52,9 +53,25 @@ async def verify(
         checks = await begin_checks(planes.store, key, (projections or {}).get(key.type, ()))
         findings += await _log(planes, key, checks)
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
+    findings += await _gaps(planes, standing_still)
     findings += await check_outbox(planes)
     lost, unread = await check_queues(planes, clock or SystemClock())
     return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
+
+
+async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Finding]:
+    """Find the keys that stood still before everything was read, and still wait for the same job."""
+    expected = {(gap.type, gap.key): gap.expected for gap in before}
+    return [
+        Finding(
+            "order",
+            f"{gap.type}/{gap.key}",
+            f"stands still: sequence {gap.expected} is missing, {gap.parked} jobs from {gap.first} on are parked "
+            "behind it; `jobkit gaps resume` or `skip` decides what becomes of them",
+        )
+        for gap in await planes.inspection.gaps()
+        if expected.get((gap.type, gap.key)) == gap.expected
+    ]
 
 
 def _sequences(key: KeyRecord) -> list[Finding]:

@@ -13,7 +13,7 @@ from jobkit.fence import Receipt
 from jobkit.partition import Partition, partition_of
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.broker import QueueDepth
-from jobkit.ports.inspection import KeyRecord, LoggedEntry, StoreCounts
+from jobkit.ports.inspection import KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
 from jobkit.verify import Action, Finding, Repair, verify
@@ -43,8 +43,10 @@ class _Records:
         content: bytes | None = b"hello",
         now: KeyRecord | None = KEY,
         outbox: Sequence[OutboxEntry] = (),
+        gaps: Sequence[Sequence[ParkedKey]] = ((), ()),
     ) -> None:
         self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
+        self._gaps = iter(gaps)
 
     async def keys(self, *, after: tuple[str, str], limit: int) -> Sequence[KeyRecord]:
         return [self._key] if after < ("t", "k") else []
@@ -64,6 +66,9 @@ class _Records:
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         return self._outbox
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        return next(self._gaps)
 
     async def counts(self) -> StoreCounts:
         return StoreCounts({}, 0, 0, 0, 0, 0)
@@ -117,6 +122,20 @@ async def test_each_kind_of_damage_is_found_under_the_name_of_its_invariant(
     assert [finding.invariant for finding in findings] == [invariant]
     assert problem in findings[0].problem
     assert findings[0].where == "t/k"
+
+
+GAP = ParkedKey("t", "k", expected=3, first=4, parked=2, reason="waits for sequence 3", since=0.0)
+
+
+async def test_a_key_that_stands_still_before_and_after_everything_was_read_is_a_gap() -> None:
+    (gap,) = await _findings(gaps=[[GAP], [replace(GAP, parked=5)]])
+    assert (gap.invariant, gap.where, gap.repair) == ("order", "t/k", None)
+    assert "sequence 3 is missing, 5 jobs from 4 on are parked" in gap.problem
+
+
+@pytest.mark.parametrize("gaps", [[[GAP], []], [[], [GAP]], [[GAP], [replace(GAP, expected=4)]]])
+async def test_a_gap_that_closes_or_opens_while_everything_is_read_is_none_yet(gaps: list[list[ParkedKey]]) -> None:
+    assert await _findings(gaps=gaps) == []
 
 
 async def test_what_moved_on_while_it_was_read_is_no_damage() -> None:
