@@ -8,7 +8,6 @@ import select
 import struct
 import subprocess
 import termios
-from collections.abc import Callable
 from fcntl import ioctl
 from pathlib import Path
 
@@ -80,18 +79,18 @@ def _on_a_terminal(directory: Path, *words: str, answer: str = "", **variables: 
     ) as process:
         os.close(theirs)
         shown = b""
-        while part := _read(ours, lambda: answer.encode() if b"[y/N]" in shown else b""):
+        while part := _read(ours, answer.encode() if b"[y/N]" in shown else b""):
             shown += part
         os.close(ours)
     return process.returncode, shown.decode()
 
 
-def _read(terminal: int, typed: Callable[[], bytes]) -> bytes:
-    """Return what is shown next; type something whenever nothing is for a while."""
+def _read(terminal: int, typed: bytes) -> bytes:
+    """Return what is shown next; type whenever nothing is for a while."""
     try:
         # Again and again: as it begins to read, a terminal may throw away what was typed before.
         while not select.select([terminal], [], [], 0.3)[0]:
-            os.write(terminal, typed())
+            os.write(terminal, typed)
         return os.read(terminal, 65_536)
     except OSError:
         return b""  # the way a terminal says that nobody is on its other side any more

@@ -118,6 +118,14 @@ class _Sockets(aiormq.TransportFactory):
             self._transport.abort()
 
 
+class _Connection(aiormq.Connection):
+    """A connection that loses none of its own frames."""
+
+    # At a full buffer aiormq drops the answer to a channel that the server closes; the server then keeps the channel,
+    # and ends the connection when its number comes up again. The publisher bounds what is on its way at a time.
+    FRAME_BUFFER_SIZE = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Connected:
     """A connection while it lasts; another one is another object."""
@@ -327,7 +335,7 @@ class Link:
     async def _attempt(self) -> Connected:
         sockets = _Sockets()
         name = f"jobkit {self._purpose} {socket.gethostname()}:{os.getpid()}"
-        connection = aiormq.Connection(
+        connection = _Connection(
             self.server.url, transport_factory=sockets, client_properties={"connection_name": name}
         )
         error = await _end(connection.connect(), CONNECT_SECONDS, sockets.abort)

@@ -275,6 +275,26 @@ async def test_a_channels_number_is_not_given_out_again_at_once(site: Site) -> N
         await link.aclose()
 
 
+async def test_channels_that_the_server_closes_at_the_same_time_are_gone_there_too(site: Site) -> None:
+    """One that is not would cost the whole connection once its number comes round."""
+    link = Link(Server.parse(site.url()), "test", SystemClock())
+
+    async def look() -> None:
+        async with link.channel() as channel:
+            with pytest.raises(ChannelNotFoundEntity):
+                await channel.call(channel.raw.queue_declare("not there", passive=True), "looking")
+
+    try:
+        for _ in range(10):
+            await asyncio.gather(*(look() for _ in range(40)))
+        await until(lambda: site.server.call(_CHANNELS_HERE.format(vhost=site.vhost)) == "0")
+    finally:
+        await link.aclose()
+
+
+_CHANNELS_HERE = 'length([P || P <- rabbit_channel:list(), proplists:get_value(vhost, rabbit_channel:info(P, [vhost])) == <<"{vhost}">>])'
+
+
 async def test_numbers_of_channels_come_round_and_those_in_use_are_passed_over(site: Site) -> None:
     link = Link(Server.parse(site.url()), "test", SystemClock())
     try:
