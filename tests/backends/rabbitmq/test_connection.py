@@ -284,15 +284,16 @@ async def test_channels_that_the_server_closes_at_the_same_time_are_gone_there_t
             with pytest.raises(ChannelNotFoundEntity):
                 await channel.call(channel.raw.queue_declare("not there", passive=True), "looking")
 
+    async def none_left() -> bool:
+        here = f'proplists:get_value(vhost, rabbit_channel:info(P, [vhost])) == <<"{site.vhost}">>'
+        return site.server.call(f"length([P || P <- rabbit_channel:list(), {here}])") == "0"
+
     try:
         for _ in range(10):
             await asyncio.gather(*(look() for _ in range(40)))
-        await until(lambda: site.server.call(_CHANNELS_HERE.format(vhost=site.vhost)) == "0")
+        await until(none_left)
     finally:
         await link.aclose()
-
-
-_CHANNELS_HERE = 'length([P || P <- rabbit_channel:list(), proplists:get_value(vhost, rabbit_channel:info(P, [vhost])) == <<"{vhost}">>])'
 
 
 async def test_numbers_of_channels_come_round_and_those_in_use_are_passed_over(site: Site) -> None:
