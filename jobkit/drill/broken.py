@@ -6,6 +6,7 @@ knows of these, and only its own workers can be started with them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -155,32 +156,36 @@ class _DeafToSilence(_Around):
 
 
 class _CarelessRelease(_Around):
-    """Deletes a lease by its name alone, once it has noticed that it lost it."""
+    """Deletes a lease by its name alone, once the process has noticed that it lost it."""
 
     def __init__(self, inner: Any, shared: Path) -> None:
         super().__init__(inner)
         self._shared = shared
-        self._mine: set[str] = set()
+        self._deleting: set[asyncio.Task[None]] = set()
+        lose = Lease.lose
+
+        def lose_and_delete(lease: Lease, reason: str) -> None:
+            lose(lease, reason)
+            task = asyncio.get_running_loop().create_task(self._delete(lease.ref.resource))
+            self._deleting.add(task)
+            task.add_done_callback(self._deleting.discard)
+
+        Lease.lose = lose_and_delete  # type: ignore[method-assign, assignment]
 
     async def claim(self, resource: str, **rest: Any) -> Granted | Held:
         answer: Granted | Held = await self._inner.claim(resource, **rest)
         if isinstance(answer, Granted):
-            self._mine.add(resource)
             self._file(resource).write_text(json.dumps([answer.token, rest["nonce"]]))
         return answer
 
-    async def release(self, lease: LeaseRef) -> bool:
-        self._mine.discard(lease.resource)
-        released: bool = await self._inner.release(lease)
-        return released
-
-    async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
-        kept: frozenset[LeaseRef] = await self._inner.renew(leases, ttl=ttl)
-        for lost in self._mine - {lease.resource for lease in kept}:
-            token, nonce = json.loads(self._file(lost).read_text())
-            await self._inner.release(LeaseRef(lost, token, nonce))
-        self._mine &= {lease.resource for lease in kept}
-        return kept
+    async def _delete(self, resource: str) -> None:
+        """Delete a lease, whosever it is by then, as soon as the coordinator can be reached."""
+        while True:
+            token, nonce = json.loads(self._file(resource).read_text())
+            with suppress(Unavailable):
+                await self._inner.release(LeaseRef(resource, token, nonce))
+                return
+            await anyio.sleep(_RENEWAL_SECONDS)
 
     def _file(self, resource: str) -> Path:
         return self._shared / hashlib.sha256(resource.encode()).hexdigest()

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from jobkit.drill.plugin import TRANSCODE, UPLOAD, session
@@ -16,8 +17,9 @@ from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
 
 _MOST_DEAD = 1_000
-# A process that was paused needs a moment to notice that its lease is over.
+# A process that was paused needs a moment to notice that its lease is over; one that was not may only be a little late.
 _NOTICE_SECONDS = 2.0
+_LATE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ class _Session:
     twice: list[Violation]
 
 
-async def judge(planes: Planes, site: Site, submitted: Mapping[str, int]) -> Judgement:
+async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectures: Sequence[str] = ()) -> Judgement:
     """Read everything; `submitted` are the chunks of each session whose events were all submitted.
+
+    `lectures` are videos that belong to no session.
 
     Raises `Unavailable`.
     """
@@ -72,7 +76,11 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int]) -> Jud
         Violation("nothing-lost", letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
         for letter in dead
     ]
+    alone = {name: await _made(planes, name) for name in lectures}
+    violations += [found for name, made in alone.items() for found in _made_twice(name, made)]
+    violations += [Violation("nothing-lost", name, "was never transcoded") for name, made in alone.items() if not made]
     violations += _two_at_once(site)
+    violations += _two_leaders(site)
     return Judgement(
         events=sum(chunks + 2 for chunks in submitted.values()),
         duplicate_events=sum(len(one.duplicates) for one in sessions),
@@ -80,8 +88,8 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int]) -> Jud
         events_lost=sum(one.lost for one in sessions),
         sessions=len(sessions),
         corrupted_sessions=sum(one.corrupted for one in sessions),
-        transcodes=sum(one.transcodes for one in sessions),
-        transcoded_twice=sum(bool(one.twice) for one in sessions),
+        transcodes=sum(one.transcodes for one in sessions) + sum(map(len, alone.values())),
+        transcoded_twice=sum(bool(one.twice) for one in sessions) + sum(len(made) > 1 for made in alone.values()),
         dead_letters=len(dead),
         violations=violations,
     )
@@ -101,12 +109,19 @@ async def _session(planes: Planes, name: str, chunks: int) -> _Session:
         highest = max(highest, number)
     kept = session.load(await planes.store.record(UPLOAD, name, session.record))
     wrong = kept is None or not kept.state.finished or kept.state.chunks_at_end != chunks or kept.state.chunks != chunks
-    made = [entry async for entry in _log(planes, TRANSCODE, name)]
-    twice = [
+    made = await _made(planes, name)
+    return _Session(name, duplicates, disorder, chunks + 2 - len(seen), wrong, len(made), _made_twice(name, made))
+
+
+async def _made(planes: Planes, name: str) -> list[LoggedEntry]:
+    return [entry async for entry in _log(planes, TRANSCODE, name)]
+
+
+def _made_twice(name: str, made: Sequence[LoggedEntry]) -> list[Violation]:
+    return [
         Violation("single-effect", name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
         for entry in made[1:]
     ]
-    return _Session(name, duplicates, disorder, chunks + 2 - len(seen), wrong, len(made), twice)
 
 
 async def _log(planes: Planes, type: str, key: str) -> AsyncIterator[LoggedEntry]:
@@ -131,16 +146,34 @@ def _two_at_once(site: Site) -> Iterator[Violation]:
         for before, after in itertools.pairwise(runs):
             if before.pid == after.pid or after.began >= before.ended:
                 continue
-            known = _known_until(awake.get(before.pid), after.began)
-            if min(before.ended, after.ended) > known + _NOTICE_SECONDS:
+            resumed = _resumed(awake.get(before.pid), after.began)
+            until = after.began + _LATE_SECONDS if resumed is None else resumed + _NOTICE_SECONDS
+            if min(before.ended, after.ended) > until:
                 what = f"processes {before.pid} and {after.pid} ran jobs {before.job} and {after.job} at the same time"
                 yield Violation("no-lease-no-work", f"{type}/{key}", what)
 
 
-def _known_until(worker: WorkerProcess | None, moment: float) -> float:
-    """Return when a process that was stopped at that moment went on, or the moment itself."""
+def _two_leaders(site: Site) -> Iterator[Violation]:
+    """Find partitions that two workers led at the same time, by what they said themselves."""
+    told: set[str] = set()
+    for worker in site.workers:
+        # They still run, so the last line may not be whole yet.
+        said = worker.log.read_text(errors="replace").rpartition("\n")[0] if worker.log.exists() else ""
+        for line in said.splitlines():
+            if '"two_leaders"' not in line:
+                continue
+            case = json.loads(line)
+            if case["resource"] not in told:
+                told.add(case["resource"])
+                what = f"{case['worker']} and {case['other']} led it at the same time"
+                at = datetime.fromisoformat(case["timestamp"]).timestamp()
+                yield Violation("no-lease-no-work", case["resource"], what, at)
+
+
+def _resumed(worker: WorkerProcess | None, moment: float) -> float | None:
+    """Return when a process that was stopped at that moment went on, or None where it was not."""
     spans = worker.stopped if worker is not None else []
-    return next((end for begin, end in spans if begin <= moment < end), moment)
+    return next((end for begin, end in spans if begin <= moment < end), None)
 
 
 def _runs(site: Site) -> dict[tuple[str, str], list[_Run]]:

@@ -31,7 +31,6 @@ TYPES = (UPLOAD, TRANSCODE)
 TRACE_VARIABLE = "DRILL_TRACE"
 
 _EVENT_SECONDS = 0.01
-_TRANSCODE_STEPS = 10
 _STEP_SECONDS = 0.2
 
 
@@ -88,18 +87,20 @@ async def upload(job: Event, ctx: Context) -> None:
 
 
 class Video(Payload):
-    """The video of a session."""
+    """The video of a session, and for how long it is worked on."""
 
     session: str
+    seconds: float = 2.0
 
 
 @processor(TRANSCODE, key=lambda job: job.session)
-async def transcode(_: Video, ctx: Context) -> None:
+async def transcode(video: Video, ctx: Context) -> None:
     """Work for a while, then write what was made, and by whom."""
     with _traced(ctx):
-        for step in range(_TRANSCODE_STEPS):
+        steps = max(1, round(video.seconds / _STEP_SECONDS))
+        for step in range(steps):
             await ctx.clock.sleep(_STEP_SECONDS)
-            await ctx.progress((step + 1) / _TRANSCODE_STEPS)
+            await ctx.progress((step + 1) / steps)
         made = {"by": ctx.fence.owner, "token": ctx.fence.token}
         ctx.append("transcoded", made)
         ctx.record("metadata", made)

@@ -28,6 +28,8 @@ from jobkit.settings import Settings
 _SETTLE_SECONDS = 90.0
 _DRAIN_SECONDS = 120.0
 _POLL_SECONDS = 0.2
+# The far region begins videos so long that, after a partition, those who took them over are still at it as it heals.
+_LECTURE_MARGIN_SECONDS = 5.0
 # Lag is back where it was once it is below this again, for so many looks one after another.
 NORMAL_LAG_SECONDS = 0.1
 _NORMAL_LOOKS = 5
@@ -133,6 +135,8 @@ async def _drill(
         phases[phase] = clock.now() - watch.began
         tell(f"{phases[phase]:5.0f} s  {phase.value}: {what}")
 
+    led = await _led_far(planes, site)
+    await traffic.begin_lectures(client, led, settings.partitions, script.partitioned + _LECTURE_MARGIN_SECONDS)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run)
         tasks.start_soon(_show_forever, watch, clock, tell)
@@ -144,7 +148,7 @@ async def _drill(
         drained = await _drained(planes, clock)
         tasks.cancel_scope.cancel()
     tell("reading what was committed")
-    judgement = await judge(planes, site, traffic.sessions)
+    judgement = await judge(planes, site, traffic.sessions, traffic.lectures)
     _check_alive(site)
     return Report(
         plan,
@@ -174,6 +178,14 @@ async def _settled(planes: Planes, site: Site, clock: Clock, partitions: int) ->
         if clock.now() > deadline:
             raise DrillFailed(f"the workers did not share the partitions within {_SETTLE_SECONDS:g} s: {shares}")
         await clock.sleep(_POLL_SECONDS)
+
+
+async def _led_far(planes: Planes, site: Site) -> list[int]:
+    """Return the partitions of transcodes that the far region leads."""
+    pids = {str(worker.process.pid) for worker in site.of("far")}
+    prefix = f"leader/{plugin.TRANSCODE}/"
+    leases = await planes.coordinator.leases(prefix)
+    return [int(lease.resource.removeprefix(prefix)) for lease in leases if lease.owner.split(":")[-2] in pids]
 
 
 def _check_alive(site: Site) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobkit.client import Client
 from jobkit.clock import Clock
-from jobkit.drill.plugin import UPLOAD, Event
+from jobkit.drill.plugin import TRANSCODE, UPLOAD, Event, Video
 from jobkit.errors import JobkitError
+from jobkit.partition import partition_of
 
 _CHUNKS = (3, 8)
 # So many sessions are under way at the same time; their events come in turns.
@@ -18,11 +21,12 @@ _FLAKY_SHARE = 0.03
 
 @dataclass
 class Traffic:
-    """What was submitted: the number of chunks of each session, and how many events were."""
+    """What was submitted: the number of chunks of each session, how many events were, and the lectures."""
 
     rate: float
     entropy: random.Random
     sessions: dict[str, int] = field(default_factory=dict)
+    lectures: list[str] = field(default_factory=list)
     events: int = 0
     stopping: bool = False
     _active: list[tuple[str, int]] = field(default_factory=list)
@@ -36,6 +40,14 @@ class Traffic:
             await clock.sleep(max(0.0, due - clock.now()))
         while self._active:
             await self._submit(client, self._next(begin=False))
+
+    async def begin_lectures(self, client: Client, led: Sequence[int], partitions: int, seconds: float) -> None:
+        """Submit a video to each of the partitions that are `led` by somebody, to be worked on for so long."""
+        for partition in led:
+            names = (f"lecture-{number}" for number in itertools.count(1))
+            name = next(one for one in names if partition_of(one, partitions) == partition)
+            await client.submit(TRANSCODE, Video(session=name, seconds=seconds))
+            self.lectures.append(name)
 
     async def _submit(self, client: Client, event: Event) -> None:
         try:

@@ -100,7 +100,7 @@ def trace(site: Site, *lines: tuple[float, str, int]) -> None:
 
 def paused(site: Site, pid: int, *spans: tuple[float, float]) -> None:
     process = cast("subprocess.Popen[bytes]", type("Process", (), {"pid": pid}))
-    site.workers.append(WorkerProcess("w", "far", 0, site.directory, {}, process, list(spans)))
+    site.workers.append(WorkerProcess("w", "far", 0, site.directory / "w.log", {}, process, list(spans)))
 
 
 async def at_once(planes: Planes, site: Site) -> list[Violation]:
@@ -124,3 +124,37 @@ async def test_who_was_paused_could_not_know_and_has_a_moment_to_notice(planes: 
     assert await at_once(planes, site) == []
     trace(site, (0, "begin", 1), (5, "begin", 2), (15, "end", 1), (15, "end", 2))
     assert len(await at_once(planes, site)) == 1
+
+
+async def test_who_was_not_paused_may_be_a_little_late_and_no_more(planes: Planes, site: Site) -> None:
+    trace(site, (0, "begin", 1), (5, "begin", 2), (5.2, "end", 1), (12, "end", 2))
+    assert await at_once(planes, site) == []
+    trace(site, (0, "begin", 1), (5, "begin", 2), (5.8, "end", 1), (12, "end", 2))
+    assert len(await at_once(planes, site)) == 1
+
+
+async def test_a_partition_that_two_led_at_the_same_time_is_found_once(planes: Planes, site: Site) -> None:
+    paused(site, 1)
+    case = {"timestamp": "2026-01-02T03:04:05Z", "event": "split brain", "worker": "a", "other": "b"}
+    lines = [
+        {**case, "kind": "overlap", "resource": "t/k"},
+        {**case, "kind": "two_leaders", "resource": "leader/t/1"},
+        {**case, "kind": "two_leaders", "resource": "leader/t/1"},
+    ]
+    text = "not JSON\n" + "".join(json.dumps(line) + "\n" for line in lines) + '{"kind": "two_leaders", "reso'
+    (site.directory / "w.log").write_text(text)
+    (violation,) = await at_once(planes, site)
+    assert (violation.where, violation.what) == ("leader/t/1", "a and b led it at the same time")
+    assert violation.at == 1767323045.0
+
+
+async def test_a_lecture_is_transcoded_once(planes: Planes, site: Site) -> None:
+    async def lecture(name: str) -> list[str]:
+        return [one.what for one in (await judge(planes, site, {}, [name])).violations]
+
+    assert await lecture("s") == ["was never transcoded"]
+    made = LogEntry("transcoded", json.dumps({"by": "somebody", "token": 1}).encode())
+    await _write(planes, TRANSCODE, "t", Effects(entries=[made]))
+    assert await lecture("s") == []
+    await _write(planes, TRANSCODE, "u", Effects(entries=[made]))
+    assert await lecture("s") == ["transcoded again, by somebody"]
