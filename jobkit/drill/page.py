@@ -109,7 +109,7 @@ def _phases(report: Report) -> str:
         Phase.HEALED: "Everything is whole again; the paused worker goes on where it was.",
     }
     rows = "".join(
-        f'<tr><td class="number">{at:.0f} s</td><td class="phase">{phase.value}</td><td>{told[phase]}</td></tr>'
+        f'<tr><td class="number">{at:.0f}&nbsp;s</td><td class="phase">{phase.value}</td><td>{told[phase]}</td></tr>'
         for phase, at in report.phases.items()
     )
     return f'<div class="scroll"><table>{rows}</table></div>'
