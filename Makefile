@@ -44,7 +44,7 @@ campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulate
 	$(BIN)/python -m tests.campaign
 
 servers: $(INSTALLED) install-servers ## Run RabbitMQ, Redis, PostgreSQL and S3 here until Ctrl-C (ENV=FILE.env: those it names)
-	$(BIN)/python -m jobkit.testing.servers $(ENV_FILE)
+	$(BIN)/python -m jobkit.lab.servers $(ENV_FILE)
 
 demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of them (ENV=FILE.env: on what backends)
 	$(BIN)/python -m workers.transcode.demo $(ENV_FILE)

@@ -30,8 +30,8 @@ import aio_pika
 from benchmarks.chart import draw
 from benchmarks.contenders import CONTENDERS, KINDS, Contender
 from benchmarks.job import CONCURRENCY, PREFETCH
-from jobkit.testing.servers.redis import DURABLE
-from jobkit.testing.servers.together import start_together
+from jobkit.lab.servers.redis import DURABLE
+from jobkit.lab.servers.together import start_together
 
 _LONGEST_SECONDS = 300.0
 _EMPTY_SECONDS = 15.0
@@ -141,11 +141,11 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 def compare(jobs: int, rounds: int) -> dict[str, Any]:
     """Run all rounds and return the document that is drawn."""
     runs: defaultdict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
-    entropy = random.Random(rounds)  # noqa: S311  (an order, no secret)
+    rng = random.Random(rounds)  # noqa: S311  (an order, no secret)
     with site() as where:
         for number in range(rounds):
             for kind in KINDS:
-                for contender in entropy.sample(CONTENDERS, len(CONTENDERS)):
+                for contender in rng.sample(CONTENDERS, len(CONTENDERS)):
                     found = measure(where, contender, kind, jobs)
                     runs[contender.name, kind].append(found)
                     print(f"round {number + 1}, {kind}, {contender.name}: {found['jobs_per_second']:,.0f} jobs/s")

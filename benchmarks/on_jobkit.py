@@ -6,7 +6,7 @@ import asyncio
 
 from benchmarks.job import JOBS, work
 from jobkit import Context, Payload, processor
-from jobkit.connect import connect
+from jobkit.client.connect import connect
 
 TYPE = "benchmarks.job"
 _BATCH = 500

@@ -97,10 +97,10 @@ class Settings(BaseSettings):
         50, ge=2, description="After how many starts that neither ended nor failed a job is dead-lettered as poison."
     )
     max_payload_bytes: int = Field(262_144, ge=1, description="How large a payload may be, as JSON.")
-    dedup_seconds: Seconds = Field(
+    retention_seconds: Seconds = Field(
         7 * 86_400.0, description="How long the id of a committed job is remembered, so that it is not done again."
     )
-    dedup_limit: int = Field(
+    retention_limit: int = Field(
         1_000_000, ge=1, description="How many ids of committed jobs are remembered at most; the oldest go first."
     )
     drain_seconds: Seconds = Field(

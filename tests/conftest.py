@@ -10,9 +10,9 @@ import signal
 
 import pytest
 
-from jobkit.testing.servers.base import ServerMissing, require
-from jobkit.testing.servers.postgres import installed_programs
-from jobkit.testing.servers.s3 import s3_program
+from jobkit.lab.servers.base import ServerMissing, require
+from jobkit.lab.servers.postgres import installed_programs
+from jobkit.lab.servers.s3 import s3_program
 
 
 def _missing() -> str | None:

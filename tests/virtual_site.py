@@ -21,14 +21,14 @@ from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.client import Client
-from jobkit.plugins import Registry
+from jobkit.ops.verify import verify
+from jobkit.plugin.processor import Processor
+from jobkit.plugin.registry import Registry
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.inspection import JobRecord
 from jobkit.ports.planes import Planes
-from jobkit.processor import Processor
 from jobkit.settings import Settings
 from jobkit.testing.virtual_time import VirtualClock, run_virtual
-from jobkit.verify import verify
 from jobkit.worker import Worker
 from tests.faults.doubles import Faults, faulty_planes
 from tests.witness import Witness
@@ -106,7 +106,7 @@ class Site:
                 types or tuple(self.registry.processors),
                 self.settings,
                 clock=self.clock,
-                entropy=random.Random(owner),
+                rng=random.Random(owner),
                 telemetry=self.witness.telemetry,
                 owner=owner,
                 watchdog=False,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from jobkit.cli import (
+from jobkit.cli.commands import (
     bench,
     bench_worker,
     config,
@@ -33,7 +33,7 @@ from jobkit.cli import (
     verify,
     worker,
 )
-from jobkit.cli.failures import explained
+from jobkit.cli.exit_codes import explained
 from jobkit.cli.options import EnvFile, Globals
 
 

@@ -44,9 +44,9 @@ def urls_for(settings: Settings, servers: Servers | None) -> Iterator[dict[str, 
 
 def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str]:
     try:
-        from jobkit.testing.servers.base import ServerMissing
-        from jobkit.testing.servers.redis import DURABLE
-        from jobkit.testing.servers.together import start_together
+        from jobkit.lab.servers.base import ServerMissing
+        from jobkit.lab.servers.redis import DURABLE
+        from jobkit.lab.servers.together import start_together
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "--servers needs more packages: pip install 'jobkit[rabbitmq,redis,postgres]'"

@@ -15,16 +15,16 @@ from typing import TypeVar
 import anyio
 import typer
 
-from jobkit.backends.connect import open_planes
-from jobkit.cli.failures import Declined, NoAnswer
+from jobkit.backends.registry import open_planes
+from jobkit.cli.exit_codes import Declined, NoAnswer
 from jobkit.cli.options import globals_of
 from jobkit.cli.output import Output
-from jobkit.clock import Clock, SystemClock
 from jobkit.errors import ConfigurationError
-from jobkit.logs import configure_logging
-from jobkit.plugins import Registry, load_plugins
+from jobkit.model.clock import Clock, SystemClock
+from jobkit.plugin.registry import Registry, load_plugins
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings, load_settings
+from jobkit.telemetry.logging import configure_logging
 
 T = TypeVar("T")
 Item = TypeVar("Item")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 
 
 @dataclass(frozen=True, slots=True)

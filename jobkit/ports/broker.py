@@ -11,9 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobkit.envelope import Envelope
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 
 
 @dataclass(frozen=True, slots=True)

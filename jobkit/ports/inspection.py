@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from jobkit.envelope import Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.store import Failure
 
@@ -178,7 +178,7 @@ class Inspection(Protocol):
         """Count everything."""
         ...
 
-    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         """Bound deduplication: forget up to `batch` committed jobs, and marks of keys idle as long.
 
         A job goes once it ended more than `older_than` seconds ago (store's clock), or when more than `keep_at_most`

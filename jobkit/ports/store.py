@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.blobs import BlobRef
 
 # ---- what is written -------------------------------------------------------------------------------------------

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import anyio
 from pydantic_settings import BaseSettings
 
-from jobkit.clock import Clock
-from jobkit.context import Context, FollowUps, JobInfo
 from jobkit.errors import LeaseLost, Unavailable
-from jobkit.fence import Fence
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Fence
+from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure, Participant
-from jobkit.runner.job import Job
-from jobkit.standings import Standings
+from jobkit.projections.reader import ProjectionReader
+from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
-from jobkit.telemetry.working import working_on
+from jobkit.telemetry.log_context import log_context
 
 # A dead letter keeps the end of a traceback, where the cause is.
 _TRACEBACK_CHARACTERS = 8_000
@@ -81,15 +81,15 @@ class Attempts:
                 log=self._telemetry.log,
                 settings=self._settings,
                 follow_ups=self._follow_ups,
-                standings=self._standings(job, log_length),
+                projection_reader=self._projection_reader(job, log_length),
                 resources=resources,
                 transactional=self._transactional,
-                trouble=self._telemetry.connection_lost,
+                on_unavailable=self._telemetry.connection_lost,
             )
             limit = job.processor.timeout.total_seconds()
             try:
                 with (
-                    working_on(_fields(info, fence)),
+                    log_context(_fields(info, fence)),
                     anyio.CancelScope(deadline=anyio.current_time() + limit) as scope,
                 ):
                     result = await job.processor.function(job.payload, ctx)
@@ -114,9 +114,11 @@ class Attempts:
             raise told from error.__cause__
         return self._failed(told, error, fence, attempt)
 
-    def _standings(self, job: Job, log_length: int) -> Standings:
+    def _projection_reader(self, job: Job, log_length: int) -> ProjectionReader:
         planes, processor = self._planes, job.processor
-        return Standings(planes.store, planes.inspection, job.envelope.type, job.key, log_length, processor.projections)
+        return ProjectionReader(
+            planes.store, planes.inspection, job.envelope.type, job.key, log_length, processor.projections
+        )
 
     def _failed(self, told: Exception, error: BaseException, fence: Fence, attempt: int) -> Failed:
         failure = Failure(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from jobkit.clock import Clock
 from jobkit.errors import ConsumerClosed, Unavailable
-from jobkit.fence import Receipt
-from jobkit.runner.job import Job, Malformed
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Receipt
+from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Ahead, Pipeline, Settled, TryAgain
 from jobkit.runner.tracing import step_span
-from jobkit.runner.wakeup import Wakeup
 from jobkit.telemetry import Telemetry
 
 # A held job looks again this often: the gap may close in another process, of which no message tells this lane.
@@ -44,7 +44,7 @@ class LaneTools:
     pipeline: Pipeline
     bounds: GapBounds
     clock: Clock
-    entropy: random.Random
+    rng: random.Random
     telemetry: Telemetry
 
 
@@ -55,31 +55,33 @@ class Lane:
     whether the broker heard what became of a delivery.
     """
 
-    def __init__(self, tools: LaneTools, done: Callable[[Wakeup], None], doubt: Callable[[], None]) -> None:
-        self.waiting: deque[Wakeup] = deque()
-        self.current: Wakeup | None = None
+    def __init__(
+        self, tools: LaneTools, done: Callable[[PendingDelivery], None], on_ack_unknown: Callable[[], None]
+    ) -> None:
+        self.waiting: deque[PendingDelivery] = deque()
+        self.current: PendingDelivery | None = None
         self.working = False
         self.stopping = False
         self.scope = anyio.CancelScope()
         self._tools = tools
         self._done = done
-        self._doubt = doubt
+        self._on_ack_unknown = on_ack_unknown
         # Set with the next arrival, where this lane waits for one.
         self._arrived: anyio.Event | None = None
         # The sequence that the key is known to wait for: a hint, learnt from the store's last answer.
         self._expected: int | None = None
 
-    def put(self, wakeup: Wakeup) -> None:
+    def put(self, pending: PendingDelivery) -> None:
         """Add a wake-up behind those that wait."""
-        self.waiting.append(wakeup)
+        self.waiting.append(pending)
         if self._arrived is not None:
             self._arrived.set()
 
-    def drop(self, wakeup: Wakeup) -> None:
+    def drop(self, pending: PendingDelivery) -> None:
         """Let go of a wake-up that is not being worked on; the broker or the in-flight table still has the job."""
-        if wakeup is not self.current:
-            self.waiting.remove(wakeup)
-            self._done(wakeup)
+        if pending is not self.current:
+            self.waiting.remove(pending)
+            self._done(pending)
 
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
@@ -104,45 +106,45 @@ class Lane:
                     self.current = None
                     self.working = False
 
-    def _choose(self) -> Wakeup:
+    def _choose(self) -> PendingDelivery:
         """Return the first that waits, or the lowest sequence while the first is known to be ahead of its own."""
         first = self.waiting[0]
         if self._expected is None or _sequence(first) <= self._expected:
             return first
         return min(self.waiting, key=_sequence)
 
-    async def _take(self, wakeup: Wakeup) -> None:
-        job = wakeup.job
+    async def _take(self, pending: PendingDelivery) -> None:
+        job = pending.job
         if isinstance(job, Malformed):
             settled = await self._tools.pipeline.bury_message(job)
-            await self._settle(wakeup, settled.receipt)
+            await self._settle(pending, settled.receipt)
             return
         match await self._tools.pipeline.run(job, self._set_working):
             case Settled(receipt):
-                await self._settle(wakeup, receipt)
+                await self._settle(pending, receipt)
                 if job.sequence is not None and self._expected is not None:
                     self._expected = max(self._expected, job.sequence + 1)
             case Ahead(expected, blocked):
                 self._expected = expected
-                await self._hold(wakeup, job, expected, blocked)
+                await self._hold(pending, job, expected, blocked)
             case TryAgain(seconds, requeue):
                 self.working = False
-                if not (requeue and await self._requeue(wakeup, seconds)):
+                if not (requeue and await self._requeue(pending, seconds)):
                     await self._sleep(seconds)
 
     def _set_working(self, working: bool) -> None:
         self.working = working
 
-    async def _hold(self, wakeup: Wakeup, job: Job, expected: int, blocked: bool) -> None:
+    async def _hold(self, pending: PendingDelivery, job: Job, expected: int, blocked: bool) -> None:
         """Wait a while for what is missing, or park the job where that is over."""
         now = self._tools.clock.now()
-        if wakeup.held_since is None:
-            wakeup.held_since = now
+        if pending.held_since is None:
+            pending.held_since = now
             self._tools.telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "held")
-        left = wakeup.held_since + self._tools.bounds.hold - now
+        left = pending.held_since + self._tools.bounds.hold - now
         if blocked or left <= 0 or len(self.waiting) > self._tools.bounds.limit:
             settled = await self._tools.pipeline.park(job, expected)
-            await self._settle(wakeup, settled.receipt)
+            await self._settle(pending, settled.receipt)
             return
         self.working = False
         self._arrived = arrived = anyio.Event()
@@ -156,47 +158,47 @@ class Lane:
             await self._sleep(min(left, _GAP_POLL_SECONDS))
             waits.cancel_scope.cancel()
 
-    async def _settle(self, wakeup: Wakeup, receipt: Receipt) -> None:
+    async def _settle(self, pending: PendingDelivery, receipt: Receipt) -> None:
         """Ack; an ack that fails is the broker's to make good by delivering again, when the store answers Duplicate."""
-        self._leave(wakeup)
+        self._leave(pending)
         try:
-            await self._ack(wakeup, receipt)
+            await self._ack(pending, receipt)
         except (ConsumerClosed, Unavailable) as error:
             self._unheard(f"acking job {receipt.job_id}", error)
 
-    async def _ack(self, wakeup: Wakeup, receipt: Receipt) -> None:
-        if isinstance(wakeup.job, Job):
-            with step_span(self._tools.telemetry, "ack", wakeup.job):
-                await wakeup.settle(receipt)
+    async def _ack(self, pending: PendingDelivery, receipt: Receipt) -> None:
+        if isinstance(pending.job, Job):
+            with step_span(self._tools.telemetry, "ack", pending.job):
+                await pending.settle(receipt)
         else:
-            await wakeup.settle(receipt)
+            await pending.settle(receipt)
 
-    async def _requeue(self, wakeup: Wakeup, seconds: float) -> bool:
+    async def _requeue(self, pending: PendingDelivery, seconds: float) -> bool:
         try:
-            given_back = await wakeup.requeue(seconds)
+            given_back = await pending.requeue(seconds)
         except (ConsumerClosed, Unavailable) as error:
             self._unheard("delaying a job", error)
             given_back = True
         if given_back:
-            self._leave(wakeup)
+            self._leave(pending)
         return given_back
 
     def _unheard(self, doing: str, error: ConsumerClosed | Unavailable) -> None:
         self._tools.telemetry.connection_lost("broker", doing, error)
         if isinstance(error, Unavailable):
             # A closed consumer's messages come again by themselves, those of one that lives do not.
-            self._doubt()
+            self._on_ack_unknown()
 
-    def _leave(self, wakeup: Wakeup) -> None:
-        self.waiting.remove(wakeup)
-        self._done(wakeup)
+    def _leave(self, pending: PendingDelivery) -> None:
+        self.waiting.remove(pending)
+        self._done(pending)
 
     async def _sleep(self, seconds: float) -> None:
         # Between 0.8 and 1 of what was asked: lanes that met the same trouble do not come back together.
-        await self._tools.clock.sleep(seconds * (0.8 + 0.2 * self._tools.entropy.random()))
+        await self._tools.clock.sleep(seconds * (0.8 + 0.2 * self._tools.rng.random()))
 
 
-def _sequence(wakeup: Wakeup) -> int:
+def _sequence(pending: PendingDelivery) -> int:
     """Return a wake-up's sequence; what has none is never ahead of anything."""
-    sequence = wakeup.job.sequence if isinstance(wakeup.job, Job) else None
+    sequence = pending.job.sequence if isinstance(pending.job, Job) else None
     return 0 if sequence is None else sequence

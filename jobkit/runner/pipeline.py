@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from opentelemetry import trace
 
-from jobkit.clock import Clock
+from jobkit.client.relay import Relay
 from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Unavailable, WaitTimeout
-from jobkit.fence import Receipt
 from jobkit.leases import Keeper, Lease
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Receipt
 from jobkit.ports.coordinator import Held
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import (
@@ -30,10 +31,9 @@ from jobkit.ports.store import (
     Skipped,
     Stale,
 )
-from jobkit.relay import Relay
 from jobkit.runner.attempt import Attempts, Failed, Processed
-from jobkit.runner.job import Job, Malformed
-from jobkit.runner.ledger import Ledger
+from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.slots import Slot, Slots
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
@@ -84,7 +84,7 @@ class Pipeline:
         max_opens: int,
         retention: float = 3600.0,
         clock: Clock,
-        entropy: random.Random,
+        rng: random.Random,
         telemetry: Telemetry,
     ) -> None:
         self._coordinator = planes.coordinator
@@ -97,9 +97,9 @@ class Pipeline:
         self._claim_wait = claim_wait
         self._max_opens = max_opens
         self._clock = clock
-        self._entropy = entropy
+        self._rng = rng
         self._telemetry = telemetry
-        self._ledger = Ledger(retention, clock, telemetry)
+        self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
 
     async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
@@ -139,7 +139,7 @@ class Pipeline:
     def _claim_timed_out(self, job: Job, held: Held, waited: float) -> TryAgain:
         self._telemetry.claim_timed_out(job.resource, held.owner, waited)
         error = WaitTimeout(f"{job.resource} was held by {held.owner} for {waited:.1f} s")
-        delay = job.processor.retry.delay(error, 0, self._entropy)
+        delay = job.processor.retry.delay(error, 0, self._rng)
         return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
 
     async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> Outcome | Stale:
@@ -205,7 +205,7 @@ class Pipeline:
             if not isinstance(recorded, int):
                 return recorded
             failures = recorded
-            delay = job.processor.retry.delay(done.error, failures, self._entropy)
+            delay = job.processor.retry.delay(done.error, failures, self._rng)
             took = self._clock.now() - started
             self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
             if delay is None:
@@ -233,7 +233,7 @@ class Pipeline:
             match answer:
                 case Committed(receipt, outbox):
                     self._relay.hand(outbox)
-                    self._ledger.committed(job, lease)
+                    self._invariants.committed(job, lease)
                     self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
                     return Settled(receipt)
                 case Duplicate(receipt):

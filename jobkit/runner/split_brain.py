@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import anyio
 
-from jobkit.clock import Clock
 from jobkit.errors import Unavailable
 from jobkit.leases import Lease
+from jobkit.model.clock import Clock
 from jobkit.ports.inspection import Inspection, KeyRecord
-from jobkit.runner.job import Job
+from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 
 # What is known is told after this long, with or without the other one's name.

@@ -10,7 +10,7 @@ from opentelemetry.trace import Span
 
 from jobkit.leases import Lease
 from jobkit.ports.coordinator import Held
-from jobkit.runner.job import Job
+from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import UNRECORDED, Current, message_span
 

@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from jobkit.errors import ConfigurationError
-from jobkit.telemetry.unrecorded import UnrecordedSpans
+from jobkit.telemetry.null_tracing import NullTracerProvider
 
 # How long the end of the process waits, in seconds, for what is still to be delivered.
 LAST_WORDS_SECONDS = 5.0
@@ -72,7 +72,7 @@ def _trace(resource: Resource) -> list[Callable[[], None]]:
         return []
     exporters = _exporters("OTEL_TRACES_EXPORTER", "opentelemetry_traces_exporter", "TRACES")
     if not exporters:
-        trace.set_tracer_provider(UnrecordedSpans())
+        trace.set_tracer_provider(NullTracerProvider())
         return []
     provider = TracerProvider(resource=resource)
     for exporter in exporters:

@@ -28,9 +28,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from jobkit.envelope import Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.telemetry.metrics import SYSTEM
-from jobkit.telemetry.unrecorded import UnrecordedSpans
+from jobkit.telemetry.null_tracing import NullTracerProvider
 
 # In place of a span that nobody would see.
 UNRECORDED: AbstractContextManager[None] = nullcontext()
@@ -58,7 +58,7 @@ class Current:
 
 def recorded_by(provider: TracerProvider) -> bool:
     """Tell whether spans of this provider can come to be seen by anybody."""
-    return not isinstance(provider, UnrecordedSpans | ProxyTracerProvider | NoOpTracerProvider)
+    return not isinstance(provider, NullTracerProvider | ProxyTracerProvider | NoOpTracerProvider)
 
 
 def creation_context(envelope: Envelope) -> Context:

@@ -11,18 +11,18 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
-from jobkit.backends.connect import memory_planes
-from jobkit.clock import Clock, SystemClock
-from jobkit.context import Context, JobInfo
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence
-from jobkit.payload import Payload
-from jobkit.plugins import Registry
+from jobkit.backends.registry import memory_planes
+from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
+from jobkit.plugin.context import Context, JobInfo
+from jobkit.plugin.payload import Payload
+from jobkit.plugin.processor import Processor
+from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Opened
-from jobkit.processor import Processor
-from jobkit.standings import Standings
+from jobkit.projections.reader import ProjectionReader
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R")
@@ -75,7 +75,7 @@ async def run_job(
             log=structlog.get_logger("jobkit.testing"),
             settings=registry.settings([processor.name]),
             follow_ups=registry,
-            standings=Standings(
+            projection_reader=ProjectionReader(
                 planes.store, planes.inspection, envelope.type, envelope.key or "", 0, processor.projections
             ),
             resources=resources,

@@ -189,7 +189,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.processes: list[Process] = []
         self.cancels = 0
-        self._entropy = None if seed is None else random.Random(seed)  # noqa: S311  (schedules, not secrets)
+        self._rng = None if seed is None else random.Random(seed)  # noqa: S311  (schedules, not secrets)
         self._time = _START
         self._spun = 0
         self._tasks_made = 0
@@ -260,17 +260,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         shares: dict[Process | None, deque[asyncio.Handle]] = {}
         for handle in batch:
             shares.setdefault(_owner(handle), deque()).append(handle)
-        if self._entropy is None or len(shares) < 2:
+        if self._rng is None or len(shares) < 2:
             return batch
         turns = [owner for owner, share in shares.items() for _ in share]
-        self._entropy.shuffle(turns)
+        self._rng.shuffle(turns)
         return [shares[owner].popleft() for owner in turns]
 
     def take_back(self, process: Process) -> None:
         """Make what a thawed process missed ready."""
         held, process.held = process.held, []
-        if self._entropy is not None:
-            self._entropy.shuffle(held)
+        if self._rng is not None:
+            self._rng.shuffle(held)
         self._ready.extend(held)
 
     # ---- what there is not -------------------------------------------------------------------------------------

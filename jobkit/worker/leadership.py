@@ -15,12 +15,12 @@ from hashlib import blake2b
 import anyio
 from anyio.abc import TaskGroup
 
-from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
-from jobkit.runner.partition import LedPartition
+from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
@@ -59,7 +59,7 @@ class Leaderships:
         start: Callable[[Partition, Lease], LedPartition],
         *,
         clock: Clock,
-        entropy: random.Random,
+        rng: random.Random,
         telemetry: Telemetry,
     ) -> None:
         # One partition can be here twice: taken back, while a job from before the hand-over still runs.
@@ -70,7 +70,7 @@ class Leaderships:
         self._partitions = partitions
         self._start = start
         self._clock = clock
-        self._entropy = entropy
+        self._rng = rng
         self._telemetry = telemetry
         self._looking = anyio.CancelScope()
         self._ended = False
@@ -87,7 +87,7 @@ class Leaderships:
                     await self._wait(satisfied, seen)
                 except Unavailable as error:
                     self._telemetry.connection_lost(error.plane, "sharing partitions", error)
-                    await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._entropy.random()))
+                    await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._rng.random()))
 
     def end(self) -> None:
         """Take no more partitions."""
@@ -127,7 +127,7 @@ class Leaderships:
             if partition.resource not in held
         ]
         # In random order, so that workers that start together seldom ask for the same one.
-        self._entropy.shuffle(free)
+        self._rng.shuffle(free)
         for partition in free:
             if missing == 0:
                 break
@@ -159,7 +159,7 @@ class Leaderships:
 
     async def _wait(self, satisfied: bool, seen: Collection[LeaseInfo]) -> None:
         # With jitter, or workers that started together would all look in the same instant for ever.
-        jitter = 0.8 + 0.2 * self._entropy.random()
+        jitter = 0.8 + 0.2 * self._rng.random()
         # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
         patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
         await self._clock.sleep(_SETTLE_SECONDS)

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jobkit.clock import Clock
+from jobkit.model.clock import Clock
 from jobkit.telemetry import Telemetry
 
 

@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 import anyio
 
-from jobkit.clock import Clock, SystemClock
+from jobkit.client.relay import Relay
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.ids import new_owner
 from jobkit.leases import Keeper, Lease, LeaseTerms
-from jobkit.partition import Partition
-from jobkit.plugins import Registry
+from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.ids import new_owner
+from jobkit.model.partition import Partition
+from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
-from jobkit.relay import Relay
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.lane import GapBounds, LaneTools
-from jobkit.runner.partition import LedPartition, PartitionTerms
+from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.slots import Slots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
-from jobkit.worker.observing import Observer
-from jobkit.worker.retention import forget_forever
+from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.watchdog import Watchdog
 
 # How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
@@ -50,7 +50,7 @@ class Worker:
         settings: Settings,
         *,
         clock: Clock | None = None,
-        entropy: random.Random | None = None,
+        rng: random.Random | None = None,
         telemetry: Telemetry | None = None,
         owner: str | None = None,
         watchdog: bool = True,
@@ -65,16 +65,16 @@ class Worker:
         self._types = tuple(types)
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._entropy = entropy or random.Random()  # noqa: S311  (jitter, not secrets)
+        self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
         self._telemetry = telemetry or Telemetry()
-        self._everything = anyio.CancelScope()
-        self._told = anyio.Event()
+        self._run_scope = anyio.CancelScope()
+        self._stop_requested = anyio.Event()
         self._keeper = Keeper(
             planes.coordinator,
             owner=self.owner,
             terms=LeaseTerms.of(settings),
             clock=self._clock,
-            entropy=self._entropy,
+            rng=self._rng,
             telemetry=self._telemetry,
         )
         self._relay = Relay(
@@ -92,12 +92,12 @@ class Worker:
             settings.partitions,
             self._lead,
             clock=self._clock,
-            entropy=self._entropy,
+            rng=self._rng,
             telemetry=self._telemetry,
         )
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
-        self._observer = Observer(
+        self._observer = Gauges(
             planes,
             self._keeper,
             lambda: self._leaderships.led,
@@ -130,7 +130,7 @@ class Worker:
                 )
                 self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
-            with self._everything:
+            with self._run_scope:
                 await self._work()
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
@@ -140,12 +140,12 @@ class Worker:
             self.draining = True
             self._telemetry.drain_started(self._settings.drain_seconds)
             self._leaderships.end()
-            self._told.set()
+            self._stop_requested.set()
 
     def stop(self) -> None:
         """End at once: running jobs are cancelled and will be run again."""
         self.drain()
-        self._everything.cancel()
+        self._run_scope.cancel()
 
     def live(self) -> dict[str, bool]:
         """Tell whether the process is worth keeping."""
@@ -175,13 +175,13 @@ class Worker:
             Slots(self._settings.concurrency),
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
-            retention=self._settings.dedup_seconds,
+            retention=self._settings.retention_seconds,
             clock=self._clock,
-            entropy=self._entropy,
+            rng=self._rng,
             telemetry=self._telemetry,
         )
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
-        self._tools = LaneTools(pipeline, bounds, self._clock, self._entropy, self._telemetry)
+        self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
         terms = PartitionTerms(
@@ -206,7 +206,7 @@ class Worker:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._relay.run)
-            upkeep.start_soon(self._forget_forever)
+            upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             if self._watchdog is not None:
@@ -214,7 +214,7 @@ class Worker:
             try:
                 async with anyio.create_task_group() as partitions:
                     partitions.start_soon(self._leaderships.run, partitions)
-                    await self._told.wait()
+                    await self._stop_requested.wait()
                     partitions.start_soon(self._end_after_drain, partitions.cancel_scope)
                     # Before anything is released, so that the others count without this worker and take it at once.
                     await self._leave()
@@ -240,13 +240,13 @@ class Worker:
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, "leaving", error)
 
-    async def _forget_forever(self) -> None:
-        await forget_forever(
+    async def _prune_forever(self) -> None:
+        await prune_forever(
             self._planes.inspection,
-            older_than=self._settings.dedup_seconds,
-            keep_at_most=self._settings.dedup_limit,
+            older_than=self._settings.retention_seconds,
+            keep_at_most=self._settings.retention_limit,
             clock=self._clock,
-            entropy=self._entropy,
+            rng=self._rng,
             telemetry=self._telemetry,
         )
 

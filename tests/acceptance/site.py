@@ -14,9 +14,9 @@ from pathlib import Path
 
 import anyio
 
-from jobkit.backends.connect import open_planes
+from jobkit.backends.registry import open_planes
 from jobkit.client import Client
-from jobkit.plugins import load_plugins
+from jobkit.plugin.registry import load_plugins
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobState
-from jobkit.verify import verify
 from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site, open_site, until
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from jobkit.errors import Unavailable
+from jobkit.ops.verify import verify
 from jobkit.ports.coordinator import Member
 from jobkit.ports.inspection import JobState
-from jobkit.verify import verify
 from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
 from workers.transcode.sample import make_sample

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from jobkit.backends.directory.blobs import DirectoryBlobs
-from jobkit.fence import Fence
+from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.fence import Fence
 from jobkit.ports.blobs import BlobSpace
 
 # What the interpreter reports before it does it, of all that changes something on a disk or reads from it.
@@ -17,7 +17,7 @@ WATCHED = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.chmod", 
 
 async def store(root: Path) -> None:
     space = BlobSpace("t", "k", Fence(5, "n", "me"))
-    blobs = DirectoryBlobs(root)
+    blobs = LocalFileBlobs(root)
     await blobs.start()
     async with blobs.scratch(space) as scratch:
         (scratch / "source").write_bytes(b"whole" * 1000)

@@ -17,10 +17,10 @@ from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.clock import SystemClock
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.clock import SystemClock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
 from tests.conformance.values import envelope
@@ -72,7 +72,7 @@ async def work(path: str, name: str, working: Callable[[], None]) -> None:
                     await consumer.ack(delivery, await do(delivery.envelope))
 
 
-def kill_at_random(path: str, name: str, entropy: random.Random) -> None:
+def kill_at_random(path: str, name: str, rng: random.Random) -> None:
     """Start one process, forked because that is fast, and kill it some time after it has begun to work."""
     begun, begin = os.pipe()
     child = os.fork()
@@ -81,16 +81,16 @@ def kill_at_random(path: str, name: str, entropy: random.Random) -> None:
     os.close(begin)
     os.read(begun, 1)
     os.close(begun)
-    time.sleep(entropy.uniform(0.0, 0.15))  # not a wait for anything: chance says where it is hit
+    time.sleep(rng.uniform(0.0, 0.15))  # not a wait for anything: chance says where it is hit
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), f"{name} ended by itself"
 
 
 def main(path: str, processes: int) -> None:
-    entropy = random.Random(1)
+    rng = random.Random(1)
     for number in range(processes):
-        kill_at_random(path, f"process {number}", entropy)
+        kill_at_random(path, f"process {number}", rng)
 
 
 if __name__ == "__main__":

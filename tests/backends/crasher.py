@@ -25,7 +25,7 @@ from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.store import Effects, LogEntry, NewJob
@@ -84,7 +84,7 @@ OPERATIONS: Mapping[str, Callable[[Planes], Awaitable[object]]] = {
     "requeue_dead": lambda planes: planes.store.requeue_dead(1),
     "resume_gap": lambda planes: planes.store.resume_gap("t", "k"),
     "skip_gap": lambda planes: planes.store.skip_gap("t", "k", before=3),
-    "forget": lambda planes: planes.store.forget(older_than=-1, keep_at_most=0),
+    "prune": lambda planes: planes.store.prune(older_than=-1, keep_at_most=0),
     "publish": lambda planes: planes.broker.publish([(HERE, envelope(f"p{n}")) for n in range(3)]),
     "declare": lambda planes: planes.broker.declare("u", 3),
     "claim": lambda planes: planes.coordinator.claim("free", owner="me", nonce="n", ttl=10.0),

@@ -6,9 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from jobkit.backends.connect import open_planes
+from jobkit.backends.registry import open_planes
 from jobkit.errors import Unavailable
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.blobs import BlobSpace
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, LogEntry, NewJob, Opened

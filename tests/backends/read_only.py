@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 
-from jobkit.backends.connect import open_planes
+from jobkit.backends.registry import open_planes
 from jobkit.errors import ConfigurationError
 from jobkit.settings import Settings
 

@@ -6,13 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from jobkit.backends.directory.blobs import DirectoryBlobs
-from jobkit.fence import Fence
+from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.fence import Fence
 from jobkit.ports.blobs import BlobSpace
 
 
 async def hold(root: Path) -> None:
-    async with DirectoryBlobs(root).scratch(BlobSpace("t", "k", Fence(1, "n", "me"))) as scratch:
+    async with LocalFileBlobs(root).scratch(BlobSpace("t", "k", Fence(1, "n", "me"))) as scratch:
         (scratch / "file").write_bytes(b"x")
         print(scratch, flush=True)
         await asyncio.Event().wait()

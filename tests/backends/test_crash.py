@@ -10,7 +10,7 @@ from typing import Any
 
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.clock import SystemClock
+from jobkit.model.clock import SystemClock
 from jobkit.ports.inspection import JobState
 from tests.backends.busy import KEYS
 from tests.backends.children import python, run

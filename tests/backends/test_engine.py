@@ -14,8 +14,8 @@ import pytest
 
 from jobkit.backends.sqlite.connection import MEMORY
 from jobkit.backends.sqlite.engine import Engine, Plane, Transaction, open_engine
-from jobkit.clock import SystemClock
 from jobkit.errors import Unavailable
+from jobkit.model.clock import SystemClock
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -119,13 +119,15 @@ async def test_a_caller_cancelled_before_its_turn_is_dropped(plane: Plane) -> No
 
 
 async def test_bells_ring_for_what_was_committed_and_not_for_what_failed(engine: Engine, plane: Plane) -> None:
-    def ring(transaction: Transaction, topic: str, fail: bool) -> None:
-        transaction.ring(topic)
+    def notify(transaction: Transaction, topic: str, fail: bool) -> None:
+        transaction.notify(topic)
         if fail:
             raise LookupError
 
-    with engine.bells.listen("good") as good, engine.bells.listen("bad") as bad:
-        await asyncio.gather(plane.write(ring, "bad", True), plane.write(ring, "good", False), return_exceptions=True)
+    with engine.notifier.listen("good") as good, engine.notifier.listen("bad") as bad:
+        await asyncio.gather(
+            plane.write(notify, "bad", True), plane.write(notify, "good", False), return_exceptions=True
+        )
         await asyncio.wait_for(good.wait(3600), 10)
         silence = asyncio.create_task(bad.wait(0.2))
         began = time.monotonic()

@@ -15,8 +15,8 @@ import pytest
 
 from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.clock import SystemClock
 from jobkit.ports.store import NewJob
 from tests.backends.children import own_mounts, python, run
 from tests.conformance.values import envelope, submitted

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from jobkit.backends.sqlite import bells
+from jobkit.backends.sqlite import notifier
 from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.clock import SystemClock
-from jobkit.partition import Partition
+from jobkit.model.clock import SystemClock
+from jobkit.model.partition import Partition
 
 
 async def wait(path: str, what: str) -> None:
-    bells.POLL_SECONDS = 3600.0
+    notifier.POLL_SECONDS = 3600.0
     async with open_engine(path, SystemClock()) as engine:
         store, broker = SqliteStore(engine), SqliteBroker(engine)
         await store.outbox(older_than=-1, limit=1)

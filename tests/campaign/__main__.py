@@ -17,8 +17,8 @@ from pathlib import Path
 
 import anyio
 
-from jobkit.logs import configure_logging
 from jobkit.settings import Settings
+from jobkit.telemetry.logging import configure_logging
 from tests.campaign.campaign import run_campaign
 from tests.campaign.schedule import LONG, SLICE, Scale, draw
 from tests.campaign.servers import STORES, StoreKind

@@ -5,19 +5,19 @@ Patched from outside, and only in worker processes that a test starts for it; no
 
 from __future__ import annotations
 
-from jobkit.fence import Receipt
-from jobkit.runner.job import Job
+from jobkit.model.fence import Receipt
+from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
-from jobkit.runner.wakeup import Wakeup
+from jobkit.runner.pending_delivery import PendingDelivery
 
 
 def ack_before_commit() -> None:
     """Have each delivery acked as soon as work on it begins."""
     careful = Lane._take
 
-    async def take(self: Lane, wakeup: Wakeup) -> None:
-        if isinstance(wakeup.job, Job):
-            await wakeup.settle(Receipt(wakeup.job.envelope.id, "early"))
-        await careful(self, wakeup)
+    async def take(self: Lane, pending: PendingDelivery) -> None:
+        if isinstance(pending.job, Job):
+            await pending.settle(Receipt(pending.job.envelope.id, "early"))
+        await careful(self, pending)
 
     Lane._take = take  # type: ignore[method-assign]

@@ -14,8 +14,8 @@ from pathlib import Path
 import anyio
 
 from jobkit.errors import Unavailable
+from jobkit.ops.verify import Finding
 from jobkit.ports.store import NewJob
-from jobkit.verify import Finding
 from tests.campaign.checker import findings, left_to_do
 from tests.campaign.cluster import Cluster, open_cluster
 from tests.campaign.names import TYPE
@@ -133,13 +133,13 @@ async def _submit(cluster: Cluster, schedule: Schedule, keys: dict[str, list[str
 
 
 def _jobs(cluster: Cluster, schedule: Schedule) -> list[NewJob]:
-    entropy = random.Random(f"jobs {schedule.seed}")
+    rng = random.Random(f"jobs {schedule.seed}")
     scale = schedule.scale
     jobs = []
     for number in range(scale.jobs):
-        seconds = entropy.uniform(0, 0.05)
-        if entropy.random() < scale.long_jobs:
-            seconds = scale.lease_ttl * entropy.uniform(0.5, 1.5)
+        seconds = rng.uniform(0, 0.05)
+        if rng.random() < scale.long_jobs:
+            seconds = scale.lease_ttl * rng.uniform(0.5, 1.5)
         step = Step(on=f"key-{number % scale.keys}", number=1 + number // scale.keys, seconds=seconds)
         jobs.append(cluster.site.client.job(TYPE, step, id=f"{schedule.seed}-{number}"))
     return jobs

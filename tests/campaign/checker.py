@@ -10,9 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from jobkit.ops.verify import Finding, verify
 from jobkit.ports.inspection import JobState, LoggedEntry
 from jobkit.ports.planes import Planes
-from jobkit.verify import Finding, verify
 from tests.campaign.names import TALLY, TYPE
 from tests.campaign.plugin import Tally
 

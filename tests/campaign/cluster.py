@@ -19,10 +19,10 @@ from typing import Any
 
 import anyio
 
-from jobkit.cli.failures import ExitCode
+from jobkit.cli.exit_codes import ExitCode
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.ops.verify import Finding
 from jobkit.settings import Settings
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.verify import Finding
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
 from tests.campaign.names import METRICS_VARIABLE, TYPE
 from tests.campaign.schedule import PLANES, Plane

@@ -120,33 +120,33 @@ class Schedule:
 
 def draw(seed: int, scale: Scale) -> Schedule:
     """Draw the faults of a seed."""
-    entropy = random.Random(f"faults {seed}")
-    alone = tuple(_deck(entropy, scale)) if scale.alone else ()
+    rng = random.Random(f"faults {seed}")
+    alone = tuple(_deck(rng, scale)) if scale.alone else ()
     together: list[Fault] = []
     at = 0.0
     while len(together) < scale.together:
         # Dealt from a shuffled deck, so that each fault comes up as soon as there are enough of them.
-        deck = list(_deck(entropy, scale))
-        entropy.shuffle(deck)
+        deck = list(_deck(rng, scale))
+        rng.shuffle(deck)
         for fault in deck[: scale.together - len(together)]:
-            at += scale.every * entropy.uniform(0.4, 1.6)
+            at += scale.every * rng.uniform(0.4, 1.6)
             together.append(replace(fault, at=round(at, 3)))
     return Schedule(seed, scale, alone, tuple(together))
 
 
-def _deck(entropy: random.Random, scale: Scale) -> Iterator[Fault]:
+def _deck(rng: random.Random, scale: Scale) -> Iterator[Fault]:
     """Yield each fault that there is, on whom it is to fall drawn anew."""
 
     def worker() -> int:
-        return entropy.randrange(scale.workers)
+        return rng.randrange(scale.workers)
 
     def plane() -> Plane:
-        return entropy.choice(PLANES)
+        return rng.choice(PLANES)
 
     yield Fault("kill the worker", worker())
     yield Fault("kill the worker", worker())
     # Past the time to live: to everybody else it is dead.
-    yield Fault("stop the worker for a while", worker(), seconds=round(scale.lease_ttl * entropy.uniform(1.2, 2), 3))
+    yield Fault("stop the worker for a while", worker(), seconds=round(scale.lease_ttl * rng.uniform(1.2, 2), 3))
     for server in PLANES:
         yield Fault("restart the server", plane=server)
         yield Fault("kill the server", plane=server)

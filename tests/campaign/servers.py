@@ -13,12 +13,12 @@ import anyio
 
 from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.migrations import migrate
-from jobkit.testing.servers.rabbitmq import RabbitServer
-from jobkit.testing.servers.rabbitmq import shared_server as rabbit_server
-from jobkit.testing.servers.redis import DURABLE, RedisServer
-from jobkit.testing.servers.redis import start_server as start_redis
+from jobkit.lab.servers.rabbitmq import RabbitServer
+from jobkit.lab.servers.rabbitmq import shared_server as rabbit_server
+from jobkit.lab.servers.redis import DURABLE, RedisServer
+from jobkit.lab.servers.redis import start_server as start_redis
 from tests.campaign.schedule import PLANES, Plane
-from tests.servers.postgres import TestServer, ready_server
+from tests.lab.servers.postgres import TestServer, ready_server
 
 StoreKind = Literal["postgres", "redis"]
 STORES: tuple[StoreKind, ...] = ("postgres", "redis")
@@ -68,7 +68,7 @@ class Servers:
         """Kill a server and start it again, with what data it had made durable."""
         await self._one_by_one(plane, self._kill, self._start)
 
-    async def forget(self) -> None:
+    async def prune(self) -> None:
         """Have the coordinator forget everything while it runs."""
         await self._one_by_one("coordinator", lambda _: self.coordinator.call("FLUSHALL"))
 

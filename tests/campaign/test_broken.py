@@ -15,7 +15,7 @@ from tests.campaign.campaign import run_campaign
 from tests.campaign.cluster import Cluster, open_cluster
 from tests.campaign.names import EARLY_ACKS_VARIABLE
 from tests.campaign.schedule import SLICE, Fault, Schedule
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 # Whether a fault meets what the missing protection was for is a matter of chance, and of how fast the machine is.
 pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobkit.partition import Partition, partition_of
+from jobkit.model.partition import Partition, partition_of
 from tests.acceptance.site import until
 from tests.campaign.cluster import Cluster, Seat, open_cluster
 from tests.campaign.names import TYPE

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import anyio
 
-from jobkit.testing.servers.proxy import Proxy
+from jobkit.lab.servers.proxy import Proxy
 from tests.campaign.cluster import Cluster, Way
 from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, Fault, Schedule
 
@@ -45,7 +45,7 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
         case "kill the server", None, str(plane):
             await cluster.servers.kill(plane)
         case "forget everything", None, "coordinator":
-            await cluster.servers.forget()
+            await cluster.servers.prune()
         case "restart the server without its data", None, "coordinator":
             await cluster.servers.restart_empty()
         case "slow every round trip", None, None:

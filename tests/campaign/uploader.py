@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from jobkit.connect import connect
+from jobkit.client.connect import connect
 from jobkit.errors import Unavailable
 from jobkit.ports.store import NewJob
 from tests.uploads.test_session import whole

@@ -43,7 +43,7 @@ def test_each_setting_is_shown_with_what_set_it(shell: Shell, tmp_path: Path, mo
 def test_the_table_shows_the_same_in_words(shell: Shell) -> None:
     lines = shell("config", "show").stdout.splitlines()
     assert lines[0].split() == ["VARIABLE", "VALUE", "SOURCE"]
-    assert ["JOBKIT_DEDUP_SECONDS", "604800", "default"] in [line.split() for line in lines]
+    assert ["JOBKIT_RETENTION_SECONDS", "604800", "default"] in [line.split() for line in lines]
 
 
 @pytest.mark.parametrize("words", [["config", "show"], ["config", "show", "--json"]])

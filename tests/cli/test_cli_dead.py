@@ -117,7 +117,7 @@ def test_purge_with_yes_deletes_only_what_was_named(shell: Shell, dead: list[int
 
 
 def test_purge_all_goes_through_every_page(shell: Shell, dead: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.cli.dead._PAGE", 2)
+    monkeypatch.setattr("jobkit.cli.commands.dead._PAGE", 2)
     assert json.loads(shell("dead", "purge", "--all", "--yes", "--json").stdout) == {"purged": dead}
     assert _numbers(shell) == []
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jobkit.backends.directory.blobs import DirectoryBlobs
+from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.errors import Unavailable
@@ -136,8 +136,8 @@ def test_a_full_disk_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch, fre
 
 
 def test_a_backend_out_of_reach_has_its_own_code(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.backends.connect.open_engine", functools.partial(open_engine, lock_patience=0.1))
-    monkeypatch.setattr("jobkit.backends.sqlite.examination._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("jobkit.backends.registry.open_engine", functools.partial(open_engine, lock_patience=0.1))
+    monkeypatch.setattr("jobkit.backends.sqlite.diagnosis._LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(tmp_path / "jobkit.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         finding = _finding(shell, 3, "sqlite", "unreachable")
@@ -155,10 +155,10 @@ def test_one_plane_out_of_reach_does_not_hide_the_others(shell: Shell, monkeypat
 
 
 def test_a_coordinator_that_forgets_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def forget(*_: object, **__: object) -> frozenset[object]:
+    async def prune(*_: object, **__: object) -> frozenset[object]:
         return frozenset()
 
-    monkeypatch.setattr(SqliteCoordinator, "renew", forget)
+    monkeypatch.setattr(SqliteCoordinator, "renew", prune)
     assert _finding(shell, 1, "coordinator", "fail")["what"] == "it lost a lease at once"
 
 
@@ -166,7 +166,7 @@ def test_blobs_that_change_are_found(shell: Shell, monkeypatch: pytest.MonkeyPat
     async def garbled(*_: object) -> Any:
         yield b"something else"
 
-    monkeypatch.setattr(DirectoryBlobs, "read", garbled)
+    monkeypatch.setattr(LocalFileBlobs, "read", garbled)
     assert "came back other than it was written" in _finding(shell, 1, "blobs", "fail")["what"]
 
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from jobkit.backends.sqlite.engine import open_engine
-from jobkit.cli.failures import ExitCode, NoAnswer, exit_code_of, message_of, most_telling
+from jobkit.cli.exit_codes import ExitCode, NoAnswer, exit_code_of, message_of, most_telling
 from jobkit.cli.output import Output
 from jobkit.cli.session import Session
-from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, JobkitError, JobNotFound, Unavailable
+from jobkit.model.clock import SystemClock
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from tests.cli.conftest import Shell
@@ -69,7 +69,7 @@ def test_a_database_in_a_missing_directory_is_refused(shell: Shell, monkeypatch:
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another process that sits in a transaction; a patience that is over sooner than in earnest."""
-    monkeypatch.setattr("jobkit.backends.connect.open_engine", functools.partial(open_engine, lock_patience=0.1))
+    monkeypatch.setattr("jobkit.backends.registry.open_engine", functools.partial(open_engine, lock_patience=0.1))
     with closing(sqlite3.connect(tmp_path / "jobkit.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield

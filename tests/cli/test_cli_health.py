@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from jobkit.testing.servers.base import free_port
+from jobkit.lab.servers.base import free_port
 from tests.cli.conftest import Shell
 
 

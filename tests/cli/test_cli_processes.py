@@ -35,7 +35,7 @@ def test_help_loads_no_backend_and_no_http_server() -> None:
         "sqlite3",
         "uvicorn",
         "starlette",
-        "jobkit.backends.connect",
+        "jobkit.backends.registry",
         "opentelemetry.sdk",
     )
     assert [name for name in heavy if name in modules] == []

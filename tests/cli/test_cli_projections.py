@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.planes import Planes
-from jobkit.projection import Standing
+from jobkit.projections.projection import ProjectionState
 from tests.cli.conftest import Shell
 from tests.cli.plugin import Talk, talk
 from tests.cli.world import World
@@ -35,7 +35,7 @@ def spoiled(world: World, about: str, record: bytes) -> None:
 
 
 def wrong() -> bytes:
-    return talk.dump(Standing(2, Talk(words=99)))
+    return talk.dump(ProjectionState(2, Talk(words=99)))
 
 
 def test_state_shows_a_key_and_what_its_log_adds_up_to(shell: Shell, world: World) -> None:
@@ -113,8 +113,8 @@ def test_verify_publishes_what_was_left_in_the_outbox(
     shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.accepted("note", {"about": "tea"}, id="left")
-    monkeypatch.setattr("jobkit.verify.queues.OUTBOX_STALE_SECONDS", 0.0)
-    monkeypatch.setattr("jobkit.verify.repair.OUTBOX_STALE_SECONDS", 0.0)
+    monkeypatch.setattr("jobkit.ops.verify.queues.OUTBOX_STALE_SECONDS", 0.0)
+    monkeypatch.setattr("jobkit.ops.verify.repair.OUTBOX_STALE_SECONDS", 0.0)
     assert "job left" in shell("verify").stdout
     result = shell("verify", "--repair", "--yes", "--json")
     assert result.exit_code == 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobkit.fence import Fence
+from jobkit.model.blob_location import attempt_space
+from jobkit.model.fence import Fence
 from jobkit.ports.blobs import BlobSpace
-from jobkit.ports.locations import attempt_space
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World
@@ -90,6 +90,6 @@ def test_a_job_that_runs_keeps_its_files(shell: Shell, world: World) -> None:
 
 
 def test_how_far_it_has_come_is_said_on_stderr(shell: Shell, littered: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.cli.sweep._NOTE_EVERY", 1)
-    monkeypatch.setattr("jobkit.sweep._KEYS_AT_ONCE", 1)
+    monkeypatch.setattr("jobkit.cli.commands.sweep._NOTE_EVERY", 1)
+    monkeypatch.setattr("jobkit.ops.sweep._KEYS_AT_ONCE", 1)
     assert "objects read, " in shell("sweep").stderr

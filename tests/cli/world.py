@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import anyio
 
-from jobkit.backends.connect import open_planes
-from jobkit.clock import SystemClock
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence
-from jobkit.plugins import Registry, load_plugins
+from jobkit.backends.registry import open_planes
+from jobkit.model.clock import SystemClock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
+from jobkit.plugin.registry import Registry, load_plugins
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, Opened
 from jobkit.settings import Settings

@@ -11,15 +11,15 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from jobkit.backends.connect import BLOBS, BROKERS, COORDINATORS, STORES
 from jobkit.backends.postgres.address import parse_address as parse_postgres
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.redis.address import parse_address as parse_redis
+from jobkit.backends.registry import BLOBS, BROKERS, COORDINATORS, STORES
 from jobkit.backends.s3.address import parse_address as parse_s3
-from jobkit.clock import SystemClock
+from jobkit.lab.servers.local import wanted_servers
 from jobkit.leases import LeaseTerms
+from jobkit.model.clock import SystemClock
 from jobkit.settings import Settings, load_settings
-from jobkit.testing.servers.local import wanted_servers
 from workers.transcode.settings import TranscodeSettings
 
 _ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ def test_supervisors_are_told_to_wait_longer_than_a_drain() -> None:
 
 def test_the_bound_on_ids_and_on_memory_are_what_the_comments_say() -> None:
     settings = load_settings((_SINGLE,))
-    assert settings.dedup_limit / settings.dedup_seconds == pytest.approx(8, abs=0.5)
+    assert settings.retention_limit / settings.retention_seconds == pytest.approx(8, abs=0.5)
     assert settings.partitions * 250 * settings.max_payload_bytes == 250 * 2**20
 
 

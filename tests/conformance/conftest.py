@@ -12,8 +12,8 @@ import pytest
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
-from tests.conformance.directory_harness import directory_blobs
 from tests.conformance.harness import BrokerHarness, FullStore, Harness
+from tests.conformance.local_files_harness import directory_blobs
 from tests.conformance.sqlite_harness import sqlite_broker, sqlite_coordinator, sqlite_store
 from tests.conftest import SERVERS_WANTED
 

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jobkit.backends.postgres.store import PostgresStore, open_store
 from tests.conformance.harness import FullStore, Harness
 from tests.conformance.manual_clock import ManualClock
-from tests.servers.postgres import ready_server
+from tests.lab.servers.postgres import ready_server
 
 
 @asynccontextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.topology import exchange
-from jobkit.clock import SystemClock
-from jobkit.partition import Partition
+from jobkit.lab.servers.rabbitmq import shared_server
+from jobkit.model.clock import SystemClock
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker
-from jobkit.testing.servers.rabbitmq import shared_server
 from tests.conformance.harness import BrokerHarness
-from tests.servers.bare import publish_bare
+from tests.lab.servers.bare import publish_bare
 
 # Delays are counted by the server, in whole seconds, on its own clock.
 _TTL = 2.0

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from jobkit.backends.redis.coordinator import RedisCoordinator, open_coordinator
 from jobkit.backends.redis.store import RedisStore, open_store
-from jobkit.clock import SystemClock
+from jobkit.lab.servers.redis import empty_server
+from jobkit.model.clock import SystemClock
 from jobkit.ports.coordinator import Coordinator
-from jobkit.testing.servers.redis import empty_server
 from tests.conformance.harness import FullStore, Harness
 
 AGE_COORDINATOR = """

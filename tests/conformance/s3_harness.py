@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from jobkit.backends.s3.blobs import S3Blobs, opened_blobs
+from jobkit.lab.servers.s3 import shared_server
 from jobkit.ports.blobs import Blobs
-from jobkit.testing.servers.s3 import shared_server
 from tests.conformance.harness import Harness
 
 _BUCKET = "conformance"

@@ -14,7 +14,7 @@ from jobkit.backends.sqlite.connection import MEMORY
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from tests.conformance.harness import BrokerHarness, FullStore, Harness, a_moment

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, NewJob, Opened
 from tests.conformance.harness import FullStore
 

@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 from rich.console import Console
 
 from jobkit.cli.records import job_json
-from jobkit.partition import partition_of
+from jobkit.model.partition import partition_of
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.settings import Settings
 from workers.transcode.demo import run

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import anyio
 
-from jobkit.clock import Clock
 from jobkit.errors import ConsumerClosed, Unavailable
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection

@@ -18,9 +18,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobkit import Context, Reject, processor
-from jobkit.backends.connect import memory_planes
+from jobkit.backends.registry import memory_planes
 from jobkit.client import Client
-from jobkit.plugins import Registry
+from jobkit.plugin.registry import Registry
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.exporting import MetricsPage
 from jobkit.telemetry.metrics import CATALOGUE

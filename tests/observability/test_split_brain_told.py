@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobState
-from jobkit.verify import verify
 from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
 from tests.acceptance.test_pause import _pause

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Conflict, Gap, Opened, Skipped
 from jobkit.testing.virtual_time import Process, running_loop

@@ -149,7 +149,7 @@ class Network:
 class Node:
     """One simulated machine with one jobkit process on it."""
 
-    def __init__(self, name: str, network: Network, entropy: random.Random, clock: VirtualClock) -> None:
+    def __init__(self, name: str, network: Network, rng: random.Random, clock: VirtualClock) -> None:
         self.name = name
         self.network = network
         self.clock = clock
@@ -157,7 +157,7 @@ class Node:
         self.mishaps: list[Mishap] = []
         self.on_crash: Callable[[], None] = lambda: None
         self.on_pause: Callable[[float], None] = lambda _: None
-        self._entropy = entropy
+        self._rng = rng
         self._reached: Counter[tuple[When, str]] = Counter()
 
     @property
@@ -197,7 +197,7 @@ class Node:
         """Break the connection of every consumer of this node."""
         for session in self.network.sessions:
             if session.node is self:
-                session.close_after(self._entropy.choice([0.0, self._entropy.uniform(0, 60)]))
+                session.close_after(self._rng.choice([0.0, self._rng.uniform(0, 60)]))
 
     def trap(self, step: str, when: When, *, skip: int = 0, pause: float | None = None, delay: float = 0.0) -> None:
         """Let a mishap befall the node when it next comes to a step, or some times later."""
@@ -219,24 +219,24 @@ class Node:
 
     def draw(self, plane: str, step: str) -> _Fate:
         weather = self.network.weather.get(plane, CALM)
-        entropy = self._entropy
-        there, back = entropy.uniform(*weather.latency), entropy.uniform(*weather.latency)
-        patience = entropy.uniform(*weather.patience)
+        rng = self._rng
+        there, back = rng.uniform(*weather.latency), rng.uniform(*weather.latency)
+        patience = rng.uniform(*weather.patience)
         copy_after = None
-        if entropy.random() < weather.duplicate and step in _IDEMPOTENT:
-            copy_after = entropy.choice([0.0, entropy.uniform(0, 30)])
-        if entropy.random() < weather.slow:
-            there += entropy.choice([0.0, entropy.uniform(*weather.slowness)])
-            back += entropy.choice([0.0, entropy.uniform(*weather.slowness)])
-            patience = entropy.choice([patience, there + back + 1.0])
+        if rng.random() < weather.duplicate and step in _IDEMPOTENT:
+            copy_after = rng.choice([0.0, rng.uniform(0, 30)])
+        if rng.random() < weather.slow:
+            there += rng.choice([0.0, rng.uniform(*weather.slowness)])
+            back += rng.choice([0.0, rng.uniform(*weather.slowness)])
+            patience = rng.choice([patience, there + back + 1.0])
         return _Fate(
             there=there,
             back=back,
-            lost_request=entropy.random() < weather.lost_request,
-            lost_reply=entropy.random() < weather.lost_reply,
+            lost_request=rng.random() < weather.lost_request,
+            lost_reply=rng.random() < weather.lost_reply,
             patience=patience,
             copy_after=copy_after,
-            survives_crash=entropy.random() < 0.5,
+            survives_crash=rng.random() < 0.5,
         )
 
 

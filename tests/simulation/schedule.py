@@ -69,7 +69,7 @@ class Schedule:
         ("cut", 2),
         ("bad weather", 3),
         ("slow coordinator", 2),
-        ("forget", 1),
+        ("prune", 1),
         ("wall clock", 1),
         ("restart", 1),
     )
@@ -141,24 +141,24 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
 
 
-def orders(entropy: random.Random, schedule: Schedule) -> list[Order]:
+def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
     """Draw what is submitted during the storm."""
     drawn = []
     for number in range(schedule.jobs):
-        type = entropy.choice((ORDERED, ORDERED, LOOSE))
-        steps = tuple(entropy.choice((0.0, 0.1, 0.5, 2.0)) for _ in range(entropy.randint(1, 3)))
-        if entropy.random() < schedule.long_jobs:
+        type = rng.choice((ORDERED, ORDERED, LOOSE))
+        steps = tuple(rng.choice((0.0, 0.1, 0.5, 2.0)) for _ in range(rng.randint(1, 3)))
+        if rng.random() < schedule.long_jobs:
             # Longer than a lease and than the delivery hold.
-            steps = (*steps, entropy.uniform(3, 12), 0.1)
-        work = Work(key=f"k{entropy.randrange(schedule.keys)}", number=number, steps=steps)
-        if entropy.random() < 0.15:
-            work = work.model_copy(update={"fails": entropy.randint(1, MAX_ATTEMPTS - 1)})
-        elif entropy.random() < (0.15 if type == LOOSE else 0.05):
+            steps = (*steps, rng.uniform(3, 12), 0.1)
+        work = Work(key=f"k{rng.randrange(schedule.keys)}", number=number, steps=steps)
+        if rng.random() < 0.15:
+            work = work.model_copy(update={"fails": rng.randint(1, MAX_ATTEMPTS - 1)})
+        elif rng.random() < (0.15 if type == LOOSE else 0.05):
             work = work.model_copy(update={"rejected": True})
-        elif entropy.random() < 0.15:
+        elif rng.random() < 0.15:
             work = work.model_copy(update={"follow": 2})
-        foreign = type == LOOSE and entropy.random() < 0.2
-        drawn.append(Order(entropy.uniform(0, schedule.storm), type, f"job-{number}", work, foreign))
+        foreign = type == LOOSE and rng.random() < 0.2
+        drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign))
     return sorted(drawn, key=lambda order: order.after)
 
 
@@ -168,7 +168,7 @@ class Storm:
     def __init__(self, world: World, schedule: Schedule) -> None:
         self._world = world
         self._schedule = schedule
-        self._entropy = world.entropy
+        self._rng = world.rng
         self._left = 0.0
 
     async def run(self) -> None:
@@ -178,58 +178,54 @@ class Storm:
             return
         kinds, weights = zip(*self._schedule.troubles, strict=True)
         # Each run leaves some kinds out and has more of others, so that rare mixtures come up, too.
-        weights = tuple(weight * self._entropy.choice((0, 1, 3)) for weight in weights)
+        weights = tuple(weight * self._rng.choice((0, 1, 3)) for weight in weights)
         if not any(weights):
             weights = (1,) * len(weights)
         end = running_loop().time() + self._schedule.storm
         async with anyio.create_task_group() as troubles:
             while (left := end - running_loop().time()) > 0 and not self._world.spins:
-                await anyio.sleep(min(left, self._entropy.expovariate(1 / self._schedule.every)))
+                await anyio.sleep(min(left, self._rng.expovariate(1 / self._schedule.every)))
                 self._left = end - running_loop().time()
-                (kind,) = self._entropy.choices(kinds, weights)
+                (kind,) = self._rng.choices(kinds, weights)
                 troubles.start_soon(self._make, kind)
 
     async def _make(self, kind: str) -> None:
-        world, entropy = self._world, self._entropy
-        machine = entropy.choice([*world.machines, *world.machines, world.client])
+        world, rng = self._world, self._rng
+        machine = rng.choice([*world.machines, *world.machines, world.client])
         node = machine.node
         if node is None or node.crashed:
             return
-        pause = entropy.choice((entropy.uniform(0.1, 3.0), entropy.uniform(3.0, 4 * SETTINGS.lease_ttl)))
+        pause = rng.choice((rng.uniform(0.1, 3.0), rng.uniform(3.0, 4 * SETTINGS.lease_ttl)))
         match kind:
             case "pause":
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    entropy.choice(STEPS),
-                    entropy.choice(WHEN),
-                    skip=entropy.choice((0, 0, 1, 5)),
+                    rng.choice(STEPS),
+                    rng.choice(WHEN),
+                    skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
                 )
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(entropy.choice(STEPS), entropy.choice(WHEN), skip=entropy.choice((0, 0, 1, 5)))
+                node.trap(rng.choice(STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
-                delay = entropy.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
-                step = entropy.choice(
-                    ("store.open", "store.commit", "store.commit", "store.fail", "coordinator.release")
-                )
-                node.trap(
-                    step, "during", skip=entropy.choice((0, 1, 3)), pause=entropy.choice((None, delay)), delay=delay
-                )
+                delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
+                step = rng.choice(("store.open", "store.commit", "store.commit", "store.fail", "coordinator.release"))
+                node.trap(step, "during", skip=rng.choice((0, 1, 3)), pause=rng.choice((None, delay)), delay=delay)
             case "cut":
-                await self._cut(machine, entropy.choice(PLANES), entropy.uniform(0.5, 20.0))
+                await self._cut(machine, rng.choice(PLANES), rng.uniform(0.5, 20.0))
             case "bad weather":
-                await self._weather(entropy.choice(PLANES), self._draw_weather(), entropy.uniform(1.0, 20.0))
+                await self._weather(rng.choice(PLANES), self._draw_weather(), rng.uniform(1.0, 20.0))
             case "slow coordinator":
                 weather = replace(CALM, slow=0.5, slowness=(0.5, 2 * SETTINGS.lease_ttl))
-                await self._weather("coordinator", weather, entropy.uniform(3.0, 20.0))
-            case "forget":
-                await world.forget()
+                await self._weather("coordinator", weather, rng.uniform(3.0, 20.0))
+            case "prune":
+                await world.prune()
             case "wall clock":
-                seconds = entropy.choice((-1, 1)) * 10 ** entropy.uniform(0, 5)
+                seconds = rng.choice((-1, 1)) * 10 ** rng.uniform(0, 5)
                 world.note(node.name, f"wall clock jumps by {seconds:.1f} s")
                 node.clock.jump_wall(seconds)
             case "restart":
@@ -250,14 +246,14 @@ class Storm:
         self._world.network.weather[plane] = CALM
 
     def _draw_weather(self) -> Weather:
-        entropy = self._entropy
-        worst = entropy.choice((0.02, 0.1, 0.4))
+        rng = self._rng
+        worst = rng.choice((0.02, 0.1, 0.4))
         return Weather(
-            latency=entropy.choice((CALM.latency, (0.2, 0.6))),
-            lost_request=entropy.uniform(0, worst),
-            lost_reply=entropy.uniform(0, worst),
-            duplicate=entropy.uniform(0, worst),
-            slow=entropy.uniform(0, worst),
+            latency=rng.choice((CALM.latency, (0.2, 0.6))),
+            lost_request=rng.uniform(0, worst),
+            lost_reply=rng.uniform(0, worst),
+            duplicate=rng.uniform(0, worst),
+            slow=rng.uniform(0, worst),
         )
 
     async def _restart(self, machine: Machine) -> None:
@@ -269,7 +265,7 @@ class Storm:
         world.note(node.name, "is told to drain")
         # A signal reaches the process when it runs.
         node.process.spawn(_drain(worker))
-        await anyio.sleep(min(self._entropy.uniform(0, 30), self._left))
+        await anyio.sleep(min(self._rng.uniform(0, 30), self._left))
         node.crash()
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobkit.fence import Fence
-from jobkit.partition import Partition
+from jobkit.model.fence import Fence
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts

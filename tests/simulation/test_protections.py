@@ -14,19 +14,20 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, failing, leases, opening
+from jobkit.backends.sqlite import commit, fail, leases
+from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.clock import Clock
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
-from jobkit.ids import new_nonce
 from jobkit.leases import Keeper, Lease
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.ids import new_nonce
 from jobkit.ports.coordinator import Granted, Held, LeaseRef
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
-from jobkit.runner.job import Job
+from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
-from jobkit.runner.wakeup import Wakeup
+from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.testing.virtual_time import VirtualClock
 from simulation.schedule import DEFAULT, Schedule, simulate
 
@@ -78,7 +79,7 @@ def no_fence_check_at_all(patch: Patch) -> None:
     """Neither looks."""
     no_fence_check_in_open(patch)
     commit_without_verify(patch)
-    patch.setattr(failing, "refusal", lambda *_: None)
+    patch.setattr(fail, "refusal", lambda *_: None)
 
 
 def finished_ids_forgotten(patch: Patch) -> None:
@@ -126,7 +127,7 @@ def gaps_ignored(patch: Patch) -> None:
 
 def check_then_delete_release(patch: Patch) -> None:
     """`release` asks who holds the resource, and once it knows, deletes the lease of whoever holds it then."""
-    entropy = random.Random(1)
+    rng = random.Random(1)
 
     def holder(transaction: Transaction, lease: LeaseRef) -> bool:
         row = transaction.execute("SELECT token, nonce FROM leases WHERE resource = ?", (lease.resource,)).fetchone()
@@ -134,14 +135,14 @@ def check_then_delete_release(patch: Patch) -> None:
 
     def delete(transaction: Transaction, lease: LeaseRef) -> None:
         transaction.execute("DELETE FROM leases WHERE resource = ?", (lease.resource,))
-        transaction.ring(leases.lease_topic(lease.resource))
+        transaction.notify(leases.lease_topic(lease.resource))
 
     async def release(self: SqliteCoordinator, lease: LeaseRef) -> bool:
         plane = self._plane
         if not await plane.read(holder, lease):
             return False
         # The answer goes over the network, and so does the request to delete.
-        await anyio.sleep(entropy.choice((0.01, entropy.uniform(0, 20))))
+        await anyio.sleep(rng.choice((0.01, rng.uniform(0, 20))))
         await plane.write(delete, lease)
         return True
 
@@ -198,7 +199,7 @@ def proceed_without_lease(patch: Patch) -> None:
     async def claim(self: Keeper, resource: str, *, floor: int = 0) -> Lease | Held:
         answer = await patient(self, resource, floor=floor)
         if isinstance(answer, Held) and not resource.startswith("leader/"):
-            ref = LeaseRef(resource, answer.token + 1, new_nonce(self._entropy))
+            ref = LeaseRef(resource, answer.token + 1, new_nonce(self._rng))
             return Lease(ref, self.owner, self._clock.now() + self.terms.trusted, self._clock)
         return answer
 
@@ -219,10 +220,10 @@ def ack_before_commit(patch: Patch) -> None:
     """A delivery is acked as soon as work on it begins."""
     careful = Lane._take
 
-    async def take(self: Lane, wakeup: Wakeup) -> None:
-        if isinstance(wakeup.job, Job):
-            await wakeup.settle(Receipt(wakeup.job.envelope.id, "early"))
-        await careful(self, wakeup)
+    async def take(self: Lane, pending: PendingDelivery) -> None:
+        if isinstance(pending.job, Job):
+            await pending.settle(Receipt(pending.job.envelope.id, "early"))
+        await careful(self, pending)
 
     patch.setattr(Lane, "_take", take)
 
@@ -247,7 +248,7 @@ STALE_WRITES = Schedule(troubles=(("late write", 1),), every=2.0, long_jobs=0.7)
 # Wall clocks that jump while leases cannot be renewed.
 JUMPING_CLOCKS = Schedule(troubles=(("wall clock", 2), ("cut", 1), ("slow coordinator", 1)), every=1.0)
 # A coordinator that forgets, and workers that come and go.
-FORGETTING = Schedule(troubles=(("forget", 1), ("crash", 1), ("restart", 1)))
+FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from jobkit.errors import ConsumerClosed
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.planes import Planes
 from simulation.bench import Bench, on_bench

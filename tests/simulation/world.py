@@ -21,18 +21,18 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from jobkit import Context, Payload, Processor, Reject, Result, Retry, RetryPolicy, processor
-from jobkit.backends.directory.blobs import DirectoryBlobs
+from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.connection import MEMORY
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Engine, Transaction, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.client import Client
-from jobkit.clock import Clock
-from jobkit.envelope import Envelope
 from jobkit.errors import Unavailable
-from jobkit.partition import Partition, partition_of
-from jobkit.plugins import Registry
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import Partition, partition_of
+from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
@@ -67,14 +67,14 @@ SETTINGS = Settings(
 
 def settings_of(seed: int) -> Settings:
     """Draw what a run's workers and client are told; the times that bounds are stated in stay as they are."""
-    entropy = random.Random(f"settings {seed}")
+    rng = random.Random(f"settings {seed}")
     drawn: dict[str, object] = {
-        "concurrency": entropy.choice((1, 2, 4)),
-        "partitions": entropy.choice((1, 2, 3, 4)),
-        "prefetch": entropy.choice((1, 3, 10)),
-        "gap_hold": entropy.choice((1.5, 5.0)),
-        "gap_limit": entropy.choice((1, 4)),
-        "delivery_hold": entropy.choice((3.0, 8.0)),
+        "concurrency": rng.choice((1, 2, 4)),
+        "partitions": rng.choice((1, 2, 3, 4)),
+        "prefetch": rng.choice((1, 3, 10)),
+        "gap_hold": rng.choice((1.5, 5.0)),
+        "gap_limit": rng.choice((1, 4)),
+        "delivery_hold": rng.choice((3.0, 8.0)),
     }
     return SETTINGS.model_copy(update=drawn)
 
@@ -140,7 +140,7 @@ class World:
 
     def __init__(self, seed: int, backend: Planes, forgetful: Engine) -> None:
         self.seed = seed
-        self.entropy = random.Random(f"world {seed}")
+        self.rng = random.Random(f"world {seed}")
         self.history = History()
         self.network = Network(self.history)
         self.backend = backend
@@ -159,8 +159,8 @@ class World:
 
     def _machine(self, name: str, life: Callable[[Node], Coroutine[Any, Any, None]]) -> Machine:
         # No two machines agree on the time, nor on how fast it goes.
-        entropy = random.Random(f"machine {self.seed} {name}")
-        clock = VirtualClock(rate=entropy.uniform(0.996, 1.004), offset=entropy.uniform(0, 100_000))
+        rng = random.Random(f"machine {self.seed} {name}")
+        clock = VirtualClock(rate=rng.uniform(0.996, 1.004), offset=rng.uniform(0, 100_000))
         return Machine(name, clock, life)
 
     @property
@@ -191,7 +191,7 @@ class World:
 
     def _crashed(self, machine: Machine, name: str) -> None:
         self.note(name, "crashes")
-        spawn_outside(self._restart(machine, self.entropy.uniform(0.0, 10.0)))
+        spawn_outside(self._restart(machine, self.rng.uniform(0.0, 10.0)))
 
     async def _restart(self, machine: Machine, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -202,7 +202,7 @@ class World:
         """Add what the schedule does to the history."""
         self.history.add(Trouble(running_loop().time(), name, what))
 
-    async def forget(self) -> None:
+    async def prune(self) -> None:
         """Let the coordinator lose all it knows, its token counter too."""
         await self._forgetful.write(_lose_everything)
         self.history.add(Forgot(running_loop().time()))
@@ -212,7 +212,7 @@ class World:
     async def _work(self, node: Node) -> None:
         """Run workers until one was drained, as a supervisor would."""
         registry = Registry(processors(self, node))
-        entropy = random.Random(f"worker {self.seed} {node.name}")
+        rng = random.Random(f"worker {self.seed} {node.name}")
         while True:
             worker = Worker(
                 remote_planes(node, self.backend),
@@ -220,7 +220,7 @@ class World:
                 [ORDERED, LOOSE],
                 self.settings,
                 clock=self.clock_of(node.clock),
-                entropy=entropy,
+                rng=rng,
                 telemetry=self._telemetry(node),
                 owner=node.name,
                 watchdog=False,
@@ -263,15 +263,15 @@ class World:
     async def look_after_gaps(self) -> None:
         """Do what a person does about ordered keys that stand still behind a dead letter: try it again, or skip it."""
         inspection = self.backend.inspection
-        entropy = random.Random(f"operator {self.seed}")
+        rng = random.Random(f"operator {self.seed}")
         while True:
-            await anyio.sleep(entropy.uniform(0.5, 5.0))
+            await anyio.sleep(rng.uniform(0.5, 5.0))
             for gap in await inspection.gaps():
                 dead = [letter for letter in await inspection.dead(type=gap.type) if letter.key == gap.key]
                 letter = next((letter for letter in dead if letter.sequence == gap.expected), None)
                 if letter is None:
                     continue
-                if entropy.random() < 0.3:
+                if rng.random() < 0.3:
                     self.note("operator", f"requeues {letter.id}")
                     await inspection.requeue_dead(letter.number)
                 else:
@@ -338,7 +338,7 @@ async def open_world(seed: int) -> AsyncIterator[World]:
         forgetful = await stack.enter_async_context(open_engine(MEMORY, clock))
         store = SqliteStore(engine)
         # Files need threads, which virtual time has none of: no job of the simulation writes any.
-        blobs = DirectoryBlobs(Path("never-made"))
+        blobs = LocalFileBlobs(Path("never-made"))
         backend = Planes(SqliteBroker(engine), SqliteCoordinator(forgetful), store, store, blobs)
         world = World(seed, backend, forgetful)
         try:

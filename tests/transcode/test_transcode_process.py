@@ -17,7 +17,7 @@ import pytest
 import structlog
 from transcode_bench import ScriptedClock, alive, children, script
 
-from jobkit.clock import Clock, SystemClock
+from jobkit.model.clock import Clock, SystemClock
 from workers.transcode.errors import Killed, Stalled, TookTooLong, TranscodeFailed
 from workers.transcode.process import Bounds, Finished, Limits, Supervisor, launched
 
@@ -257,7 +257,7 @@ async def test_program_dies_with_a_worker_that_is_killed(tmp_path: Path) -> None
     command = script(tmp_path / "fake", "echo $$ > own; exec sleep 616")
     arguments = json.dumps([command])
     worker = (
-        "import anyio, json, structlog, sys; from pathlib import Path; from jobkit.clock import SystemClock\n"
+        "import anyio, json, structlog, sys; from pathlib import Path; from jobkit.model.clock import SystemClock\n"
         "from workers.transcode.process import *\n"
         "s = Supervisor(Limits(2048, 60, 100, 0), Bounds(60, 60, 1), SystemClock(), structlog.get_logger())\n"
         f"async def main(): await s.run({arguments}, cwd=Path({str(tmp_path)!r}), name='x', on_line=lambda _: True)\n"

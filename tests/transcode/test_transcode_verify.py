@@ -9,7 +9,7 @@ import pytest
 import structlog
 from transcode_bench import Samples
 
-from jobkit.clock import SystemClock
+from jobkit.model.clock import SystemClock
 from workers.transcode.hls import MediaPlaylist, Segment
 from workers.transcode.ladder import Size
 from workers.transcode.media import Media

@@ -14,14 +14,14 @@ from typing import Any, cast
 import anyio
 import structlog
 
-from jobkit.clock import Clock, SystemClock
-from jobkit.context import Context, FollowUps, JobInfo
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence
+from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
+from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
-from jobkit.standings import Standings
+from jobkit.projections.reader import Standings
 from workers.transcode import Transcode, TranscodeResult, transcode
 from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.settings import TranscodeSettings

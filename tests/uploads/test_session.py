@@ -32,11 +32,11 @@ def whole(chunks: int) -> list[Event]:
 
 def added_up(events: list[Event]) -> list[Session]:
     """Return the session after each of the events."""
-    standing = session.begin()
+    reached = session.begin()
     seen = []
     for event in events:
-        standing = session.advance(standing, [LogEntry(event.kind, event.model_dump_json().encode())])
-        seen.append(standing.state)
+        reached = session.advance(reached, [LogEntry(event.kind, event.model_dump_json().encode())])
+        seen.append(reached.state)
     return seen
 
 

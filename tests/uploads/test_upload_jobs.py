@@ -6,7 +6,7 @@ from typing import Any
 
 from jobkit import Context, processor
 from jobkit.ports.inspection import JobRecord, JobState
-from jobkit.projection import Standing
+from jobkit.projections.projection import ProjectionState
 from tests.faults.doubles import Faults
 from tests.uploads.test_session import STARTED, Event, chunk, whole
 from tests.virtual_site import Site, in_virtual_time, open_site
@@ -32,7 +32,7 @@ async def ended(site: Site, *events: Event) -> list[JobRecord]:
 
 async def shown(site: Site, key: str = "s") -> Session:
     found = session.load(await site.planes.store.record("upload", key, session.record))
-    assert isinstance(found, Standing)
+    assert isinstance(found, ProjectionState)
     return found.state
 
 

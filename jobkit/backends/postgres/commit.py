@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobkit.backends.postgres import accept, outbox
-from jobkit.backends.postgres.texts import fit
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
+from jobkit.backends.postgres import outbox, submit
+from jobkit.backends.postgres.sanitize import fit
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
 COMMIT = (
@@ -55,7 +55,7 @@ def arguments(endings: Sequence[Ending]) -> tuple[list[Any], ...]:
         *_columns(entries, 3),
         *_columns(manifests, 2),
         [place for place, _ in follow_ups],
-        *accept.columns([job for _, job in follow_ups]),
+        *submit.columns([job for _, job in follow_ups]),
     )
 
 

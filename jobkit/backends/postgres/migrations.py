@@ -19,7 +19,7 @@ import asyncpg
 
 from jobkit.backends.postgres.address import Address
 from jobkit.backends.postgres.faults import explained
-from jobkit.backends.postgres.sessions import CONNECT_SECONDS
+from jobkit.backends.postgres.pool import CONNECT_SECONDS
 from jobkit.errors import ConfigurationError
 
 # "jobkit" in ASCII: the number of the lock that whoever migrates holds.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobkit.envelope import Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
 OUTBOX_TOPIC = "outbox"

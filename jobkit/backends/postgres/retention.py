@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORGET = "SELECT jobkit.forget($1, $2, $3, $4) AS gone"
+PRUNE = "SELECT jobkit.prune($1, $2, $3, $4) AS gone"
 
 # How many keys are looked at for each job that may be forgotten in one call.
 KEYS_PER_JOB = 4

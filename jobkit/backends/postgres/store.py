@@ -11,30 +11,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.backends.postgres import (
-    accept,
-    amending,
+    amend,
     commit,
-    failing,
+    fail,
     inspection,
-    opening,
     outbox,
-    parking,
-    repairs,
+    park,
+    repair,
     retention,
+    submit,
     transactions,
 )
+from jobkit.backends.postgres import open as opening
 from jobkit.backends.postgres.address import Address, parse_address
-from jobkit.backends.postgres.bells import Bells
+from jobkit.backends.postgres.batching import Group
 from jobkit.backends.postgres.faults import translated
-from jobkit.backends.postgres.grouping import Group
 from jobkit.backends.postgres.migrations import check_migrated
-from jobkit.backends.postgres.sessions import CALL_SECONDS, Sessions, query
-from jobkit.backends.postgres.texts import fit_all
-from jobkit.clock import Clock
-from jobkit.envelope import Envelope
+from jobkit.backends.postgres.notifier import Notifier
+from jobkit.backends.postgres.pool import CALL_SECONDS, Sessions, query
+from jobkit.backends.postgres.sanitize import fit_all
 from jobkit.errors import JobConflict
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -64,7 +64,7 @@ from jobkit.ports.store import (
 )
 
 if TYPE_CHECKING:
-    from jobkit.backends.postgres.sessions import Connection
+    from jobkit.backends.postgres.pool import Connection
 
     # How a statement is sent: at once, or waiting for locks.
     _Run = Callable[[Callable[[Connection], Awaitable[list[Any]]]], Awaitable[list[Any]]]
@@ -82,9 +82,9 @@ _LANES = 2
 class PostgresStore:
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
-    def __init__(self, sessions: Sessions, bells: Bells, clock: Clock) -> None:
+    def __init__(self, sessions: Sessions, notifier: Notifier, clock: Clock) -> None:
         self._sessions = sessions
-        self._bells = bells
+        self._notifier = notifier
         self._clock = clock
         self._outbox_seen = 0
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
@@ -129,9 +129,9 @@ class PostgresStore:
 
     async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
         jobs = [job for call in calls for job in call]
-        rows = await run(query(accept.SUBMIT, *accept.arguments(jobs)))
-        answers = iter(accept.answers(jobs, rows))
-        self._bells.ring([outbox.OUTBOX_TOPIC])
+        rows = await run(query(submit.SUBMIT, *submit.arguments(jobs)))
+        answers = iter(submit.answers(jobs, rows))
+        self._notifier.notify([outbox.OUTBOX_TOPIC])
         return [[next(answers) for _ in call] for call in calls]
 
     async def _confirm(self, run: _Run, calls: Sequence[Sequence[int]]) -> list[None]:
@@ -153,15 +153,15 @@ class PostgresStore:
     def _ring_committed(
         self, calls: Sequence[commit.Ending], answers: Sequence[Committed | Duplicate | Refused]
     ) -> None:
-        topics = [accept.job_topic(call.envelope.id) for call in calls]
+        topics = [submit.job_topic(call.envelope.id) for call in calls]
         if any(isinstance(answer, Committed) and answer.outbox for answer in answers):
             topics.append(outbox.OUTBOX_TOPIC)
-        self._bells.ring(topics)
+        self._notifier.notify(topics)
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        accept.check(jobs)
+        submit.check(jobs)
         return await self._submits.ask(jobs) if jobs else []
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
@@ -179,7 +179,7 @@ class PostgresStore:
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         opening.key_of(envelope)
-        accept.check(effects.follow_ups)
+        submit.check(effects.follow_ups)
         try:
             return await self._endings.ask(commit.Ending(envelope, fence, effects))
         except JobConflict as error:
@@ -189,7 +189,7 @@ class PostgresStore:
         self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[Participant]
     ) -> Committed | Duplicate | Refused:
         opening.key_of(envelope)
-        accept.check(effects.follow_ups)
+        submit.check(effects.follow_ups)
         ending = commit.Ending(envelope, fence, effects)
         answer = await transactions.commit_with(self._sessions, ending, participants)
         self._ring_committed([ending], [answer])
@@ -201,46 +201,42 @@ class PostgresStore:
     async def amend(
         self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
     ) -> bool | Stale:
-        return amending.amended(
-            await self._row(amending.AMEND, *amending.arguments(type, key, fence, records, log_length))
-        )
+        return amend.amended(await self._row(amend.AMEND, *amend.arguments(type, key, fence, records, log_length)))
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        answer = failing.failed(
-            envelope, await self._row(failing.FAIL, *failing.fail_arguments(envelope, fence, failure))
-        )
-        self._bells.ring([accept.job_topic(envelope.id)])
+        answer = fail.failed(envelope, await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure)))
+        self._notifier.notify([submit.job_topic(envelope.id)])
         return answer
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
-        row = await self._row(failing.BURY, *failing.bury_arguments(envelope, fence, reason, detail))
-        self._bells.ring([accept.job_topic(envelope.id)])
-        return failing.buried(envelope, row)
+        row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))
+        self._notifier.notify([submit.job_topic(envelope.id)])
+        return fail.buried(envelope, row)
 
     async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        await self._row(failing.BURY_MESSAGE, *failing.bury_message_arguments(raw, envelope, reason, detail))
+        await self._row(fail.BURY_MESSAGE, *fail.bury_message_arguments(raw, envelope, reason, detail))
         if envelope is None:
             return Receipt("", "dead")
-        self._bells.ring([accept.job_topic(envelope.id)])
+        self._notifier.notify([submit.job_topic(envelope.id)])
         return Receipt(envelope.id, "dead")
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        row = await self._row(parking.PARK, *parking.park_arguments(envelope, reason))
-        self._bells.ring([accept.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
-        return parking.parked(envelope, row["answer"])
+        row = await self._row(park.PARK, *park.park_arguments(envelope, reason))
+        self._notifier.notify([submit.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        await self._row(parking.SHELVE, *parking.shelve_arguments(envelope, partition))
+        await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
         return Receipt(envelope.id, "shelved")
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        rows = await self._sessions.run(query(parking.SHELVED, partition.type, partition.index, limit))
-        return [parking.shelved(row) for row in rows]
+        rows = await self._sessions.run(query(park.SHELVED, partition.type, partition.index, limit))
+        return [park.shelved(row) for row in rows]
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
-        row = await self._row(failing.PROGRESS, *failing.progress_arguments(envelope, fence, fraction, message))
+        row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
         if row["noted"]:
-            self._bells.ring([accept.job_topic(envelope.id)])
+            self._notifier.notify([submit.job_topic(envelope.id)])
         return bool(row["noted"])
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
@@ -249,29 +245,29 @@ class PostgresStore:
 
     async def wait_finished(self, id: str, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._bells.listen(accept.job_topic(id)) as bell:
+        with self._notifier.listen(submit.job_topic(id)) as subscription:
             first = await self._look(inspection.MOMENT, id)
             while not first or not JobState(first[0]["state"]).ended:
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
-                if await bell.wait(left) or await self._look(inspection.MOMENT, id) != first:
+                if await subscription.wait(left) or await self._look(inspection.MOMENT, id) != first:
                     return
 
     async def wait_outbox(self, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._bells.listen(outbox.OUTBOX_TOPIC) as bell:
+        with self._notifier.listen(outbox.OUTBOX_TOPIC) as subscription:
             # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
             while (await self._look(outbox.HIGHEST))[0]["highest"] <= self._outbox_seen:
                 left = deadline - self._clock.now()
                 # An entry may become visible below one that was seen; then only the bell tells.
-                if left <= 0 or await bell.wait(left):
+                if left <= 0 or await subscription.wait(left):
                     return
 
     async def aclose(self) -> None:
         for group in (self._submits, self._confirmations, self._openings, self._endings):
             await group.aclose()
-        await self._bells.aclose()
+        await self._notifier.aclose()
         await self._sessions.aclose()
 
     # ---- inspection ------------------------------------------------------------------------------------------------
@@ -294,29 +290,29 @@ class PostgresStore:
         return inspection.dead_letter(rows[0]) if rows else None
 
     async def requeue_dead(self, number: int) -> Envelope | None:
-        rows = await self._look(repairs.ENVELOPE_OF_LETTER, number)
+        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
         if not rows:
             return None
         envelope = Envelope.unpack(rows[0]["envelope"])
-        row = await self._row(repairs.REQUEUE, number, envelope.id, accept.digest_of(envelope), aside=True)
-        self._bells.ring([accept.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        row = await self._row(repair.REQUEUE, number, envelope.id, submit.digest_of(envelope), aside=True)
+        self._notifier.notify([submit.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
         return envelope if row["done"] else None
 
     async def purge_dead(self, number: int) -> bool:
-        return bool(await self._look(repairs.PURGE, number))
+        return bool(await self._look(repair.PURGE, number))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
 
     async def resume_gap(self, type: str, key: str) -> int:
-        row = await self._row(repairs.RESUME, type, key, aside=True)
-        self._bells.ring([outbox.OUTBOX_TOPIC])
+        row = await self._row(repair.RESUME, type, key, aside=True)
+        self._notifier.notify([outbox.OUTBOX_TOPIC])
         return int(row["released"])
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        row = await self._row(repairs.SKIP, type, key, before, aside=True)
-        self._bells.ring([outbox.OUTBOX_TOPIC])
-        return repairs.skipped(type, key, before, row)
+        row = await self._row(repair.SKIP, type, key, before, aside=True)
+        self._notifier.notify([outbox.OUTBOX_TOPIC])
+        return repair.skipped(type, key, before, row)
 
     async def key(self, type: str, key: str) -> KeyRecord | None:
         rows = await self._look(inspection.KEY, type, key)
@@ -331,9 +327,9 @@ class PostgresStore:
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])
 
-    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * retention.KEYS_PER_JOB
-        return int((await self._row(retention.FORGET, older_than, keep_at_most, batch, keys, aside=True))["gone"])
+        return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
 
 
 async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECONDS) -> PostgresStore:
@@ -352,4 +348,4 @@ async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECON
     except BaseException:
         await sessions.aclose()
         raise
-    return PostgresStore(sessions, Bells(address, clock), clock)
+    return PostgresStore(sessions, Notifier(address, clock), clock)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from jobkit.backends.postgres import accept, commit
+from jobkit.backends.postgres import commit, submit
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
-from jobkit.backends.postgres.sessions import Sessions
+from jobkit.backends.postgres.pool import Sessions
 from jobkit.errors import ConfigurationError, ParticipantFailed
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Participant, Refused
 
 if TYPE_CHECKING:
-    from jobkit.backends.postgres.sessions import Connection
+    from jobkit.backends.postgres.pool import Connection
 
 # How much of the time that a call has is theirs.
 _SHARE = 0.5
@@ -101,7 +101,7 @@ async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> li
         raise ConfigurationError(f"submitting in a transaction takes an asyncpg connection, not {connection!r:.80}")
     if not connection.is_in_transaction():
         raise ConfigurationError("this connection is in no transaction: begin one, submit in it, then commit it")
-    accept.check(jobs)
+    submit.check(jobs)
     with explained(name):
-        rows = await connection.fetch(accept.SUBMIT, *accept.arguments(jobs))
-    return accept.answers(jobs, rows)
+        rows = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs))
+    return submit.answers(jobs, rows)

@@ -16,25 +16,25 @@ from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
-from jobkit.backends.rabbitmq.declaring import make, other_count, refused
+from jobkit.backends.rabbitmq.declare import make, other_count, refused
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.depths import measure
-from jobkit.backends.rabbitmq.directory import Directory
-from jobkit.backends.rabbitmq.inspecting import Found, look
+from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
 from jobkit.backends.rabbitmq.messages import Message, to_message
 from jobkit.backends.rabbitmq.publisher import Publisher
-from jobkit.backends.rabbitmq.seats import Holder, holders, take_seat
-from jobkit.backends.rabbitmq.topology import PREFETCH, partition_queue, seat_queue, topology_of
-from jobkit.clock import Clock
-from jobkit.envelope import Envelope
+from jobkit.backends.rabbitmq.topology import PREFETCH, exclusive_queue, partition_queue, topology_of
+from jobkit.backends.rabbitmq.topology_check import Found, look
+from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 
 _log = structlog.get_logger("jobkit.rabbitmq")
 
-_STRANGER_LOOKS = 5
-_STRANGER_PAUSE_SECONDS = 0.1
+_FOREIGN_CONSUMER_LOOKS = 5
+_FOREIGN_CONSUMER_PAUSE_SECONDS = 0.1
 
 
 class RabbitBroker:
@@ -138,9 +138,9 @@ class RabbitBroker:
                 await older.leave("another consumer took the queue over", owner)
             await self._check(partition.type)
             while True:
-                channel = await take_seat(partition, owner, self._consuming, self._publisher, self._clock)
+                channel = await acquire_queue(partition, owner, self._consuming, self._publisher, self._clock)
                 try:
-                    consumer = await self._sit_down(channel, partition, owner)
+                    consumer = await self._consume_exclusively(channel, partition, owner)
                 except BaseException:
                     await channel.close()
                     raise
@@ -158,7 +158,7 @@ class RabbitBroker:
             await make(self._consuming, topology_of(type, self._declared[type]))
             self._checked[type] = connected
 
-    async def _sit_down(self, channel: Channel, partition: Partition, owner: str) -> RabbitConsumer | None:
+    async def _consume_exclusively(self, channel: Channel, partition: Partition, owner: str) -> RabbitConsumer | None:
         """Consume on a channel that has the seat; return None where that has to be tried again.
 
         Raises `ConfigurationError` where the queue does not exist.
@@ -169,14 +169,14 @@ class RabbitBroker:
         raw = channel.raw
         doing = f"consuming {partition}"
         try:
-            await channel.call(raw.basic_consume(seat_queue(partition), consumer.on_notice, no_ack=True), doing)
+            await channel.call(raw.basic_consume(exclusive_queue(partition), consumer.on_notice, no_ack=True), doing)
         except ChannelNotFoundEntity:
             # It was the seat of a consumer of this process that has just left, and went with it.
             return None
         except ChannelClosed as error:
             raise refused(self._consuming, error) from error
         try:
-            await self._look_for_strangers(channel, partition)
+            await self._warn_of_foreign_consumer(channel, partition)
             await channel.call(raw.basic_qos(prefetch_count=PREFETCH), doing)
             await channel.consume(partition_queue(partition), consumer.on_message, doing)
         except ChannelNotFoundEntity as error:
@@ -192,15 +192,15 @@ class RabbitBroker:
             # Somebody took the seat over already: it was opened, and has ended.
         return consumer
 
-    async def _look_for_strangers(self, channel: Channel, partition: Partition) -> None:
+    async def _warn_of_foreign_consumer(self, channel: Channel, partition: Partition) -> None:
         """Say so where somebody consumes who does not know of seats: only one of us will get anything."""
         queue = partition_queue(partition)
-        for _ in range(_STRANGER_LOOKS):
+        for _ in range(_FOREIGN_CONSUMER_LOOKS):
             found = await channel.call(channel.raw.queue_declare(queue, passive=True), f"looking at {queue}")
             if not found.consumer_count:
                 return
             # A consumer that has left may be counted for a moment longer.
-            await self._clock.sleep(_STRANGER_PAUSE_SECONDS)
+            await self._clock.sleep(_FOREIGN_CONSUMER_PAUSE_SECONDS)
         _log.error(
             "something that is not a jobkit worker consumes this queue; its jobs wait until that has ended",
             queue=queue,

@@ -30,8 +30,8 @@ from aiormq.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFr
 from yarl import URL
 
 from jobkit.backends.rabbitmq.wire import Delivered, FrameReader
-from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.clock import Clock
 
 T = TypeVar("T")
 
@@ -281,7 +281,7 @@ class Link:
         # In a task of its own: aiormq ends what waits on a lost connection with whatever ended that, a CancelledError
         # included, which must not look as if somebody had cancelled the caller.
         waiting = asyncio.ensure_future(call)
-        waiting.add_done_callback(_hear)
+        waiting.add_done_callback(_on_message)
         try:
             await asyncio.wait([waiting], timeout=RPC_SECONDS)
         finally:
@@ -375,7 +375,7 @@ async def _open_channel(connected: Connected, *, confirms: bool) -> aiormq.Chann
     return cast(aiormq.Channel, raw)
 
 
-def _hear(task: asyncio.Future[Any]) -> None:
+def _on_message(task: asyncio.Future[Any]) -> None:
     """Take note of a task's error: where whoever waited was cancelled, it would be reported as one nobody heard of."""
     if not task.cancelled():
         task.exception()
@@ -384,7 +384,7 @@ def _hear(task: asyncio.Future[Any]) -> None:
 async def _end(call: Coroutine[Any, Any, Any], seconds: float, abort: Callable[[], None]) -> BaseException | None:
     """Await `call` for so long, then `abort`; return its error, or None where it succeeded."""
     task = asyncio.ensure_future(call)
-    task.add_done_callback(_hear)
+    task.add_done_callback(_on_message)
     try:
         await asyncio.wait([task], timeout=seconds)
     finally:

@@ -25,10 +25,10 @@ from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.messages import Message, delay_left, to_delivery
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.wire import Delivered
-from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
 _log = structlog.get_logger("jobkit.rabbitmq")

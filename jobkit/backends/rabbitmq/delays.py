@@ -10,12 +10,12 @@ import asyncio
 from aiormq import spec
 
 from jobkit.backends.rabbitmq.connection import Link
-from jobkit.backends.rabbitmq.declaring import make_queues
+from jobkit.backends.rabbitmq.declare import make_queues
 from jobkit.backends.rabbitmq.messages import delayed
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import delay_queue, delay_queues, delay_step
 from jobkit.errors import ConfigurationError
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 
 
 class Delays:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
-from jobkit.backends.rabbitmq.declaring import refused
-from jobkit.backends.rabbitmq.seats import Holder
+from jobkit.backends.rabbitmq.declare import refused
+from jobkit.backends.rabbitmq.exclusive_consumer import Holder
 from jobkit.backends.rabbitmq.topology import DELAY_STEPS, delay_queue, partition_queue
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 
 # So many partitions are asked about at the same time, each on a channel of its own.

@@ -15,9 +15,9 @@ from typing import Any
 from aiormq import spec
 
 from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
-from jobkit.envelope import SCHEMA_VERSION, Envelope
 from jobkit.errors import ConfigurationError
-from jobkit.partition import Partition
+from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
 # The default of RabbitMQ 4; earlier versions take more.

@@ -18,8 +18,8 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed, D
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.messages import Message
-from jobkit.clock import Clock
 from jobkit.errors import ConfigurationError
+from jobkit.model.clock import Clock
 
 CONFIRM_SECONDS = 15.0
 # So much is under way at once: each message is a task until it is confirmed, and all that is not sent yet is in memory.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 
 # How many messages a partition's consumer is given before they are acked. The same for every consumer there ever is:
 # a queue puts what comes back behind what came back earlier, so a consumer that took fewer messages than the one
@@ -128,7 +128,7 @@ def delay_queue(partition: Partition, step: int) -> str:
     return f"{partition_queue(partition)}:delay-{step}s"
 
 
-def seat_queue(partition: Partition) -> str:
+def exclusive_queue(partition: Partition) -> str:
     """Return the name of the queue that only the partition's one consumer can have."""
     return f"{partition_queue(partition)}:seat"
 

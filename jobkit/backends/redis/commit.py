@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobkit.backends.redis import accept, outbox
-from jobkit.backends.redis.opening import holder
+from jobkit.backends.redis import outbox, submit
+from jobkit.backends.redis.open import holder
 from jobkit.backends.redis.scripts import Argument
-from jobkit.envelope import Envelope
 from jobkit.errors import JobConflict
-from jobkit.fence import Fence, Receipt
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
-COMMIT = accept.store_script("commit", "outbox", "accept", "order")
+COMMIT = submit.store_script("commit", "outbox", "accept", "order")
 
 
 def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argument]:
     """Return the arguments of `COMMIT`. Raises `ValueError` where a follow-up cannot be ordered."""
-    accept.check(effects.follow_ups)
+    submit.check(effects.follow_ups)
     manifest = json.dumps([asdict(blob) for blob in effects.blobs]) if effects.blobs else ""
     found: list[Argument] = [*holder(envelope, fence), effects.result, manifest]
     found += (str(len(effects.records)), str(len(effects.entries)))
@@ -28,7 +28,7 @@ def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argume
         found += (name, value)
     for entry in effects.entries:
         found += (entry.kind, entry.data)
-    return found + accept.arguments(effects.follow_ups)
+    return found + submit.arguments(effects.follow_ups)
 
 
 def answer(envelope: Envelope, row: Sequence[Any]) -> Committed | Duplicate | Refused:

@@ -12,9 +12,9 @@ from typing import Any
 
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
-from jobkit.backends.redis.hints import HEARD_MILLISECONDS, Hints, heard
+from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Notifier, heard
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
-from jobkit.clock import Clock
+from jobkit.model.clock import Clock
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 
 
@@ -35,7 +35,7 @@ class RedisCoordinator:
         self._scripts = Scripts(connector, "coordinator")
         # Renewals go by a way of their own: nothing that jobs ask for can hold them up.
         self._renewals = Scripts(connector, "coordinator")
-        self._hints = Hints(connector)
+        self._notifier = Notifier(connector)
 
     @property
     def round_trips(self) -> int:
@@ -62,22 +62,22 @@ class RedisCoordinator:
 
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         deadline = self._clock.now() + timeout
-        with self._hints.listening(f"lease/{resource}") as hint:
-            standing = await self._watch(resource)
-            seen = _held(standing if since is None else since)
+        with self._notifier.listening(f"lease/{resource}") as hint:
+            reached = await self._watch(resource)
+            seen = _held(reached if since is None else since)
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
-            while seen <= _held(standing) and (standing or resource.endswith("/")):
+            while seen <= _held(reached) and (reached or resource.endswith("/")):
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
-                ends_in = min((lease.remaining for lease in standing), default=left)
+                ends_in = min((lease.remaining for lease in reached), default=left)
                 # A millisecond more, so that a lease that ends is found to have ended.
                 if await heard(hint, min(left, ends_in + 0.001)):
                     return
-                standing = await self._watch(resource)
+                reached = await self._watch(resource)
 
     async def _watch(self, resource: str) -> list[LeaseInfo]:
-        return _leases(await self._scripts.run(_WATCH, resource, HEARD_MILLISECONDS))
+        return _leases(await self._scripts.run(_WATCH, resource, SUBSCRIBED_MILLISECONDS))
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
         types = json.dumps(member.types)
@@ -94,7 +94,7 @@ class RedisCoordinator:
         return _members(await self._scripts.run(_PRESENT))
 
     async def aclose(self) -> None:
-        await self._hints.aclose()
+        await self._notifier.aclose()
         await self._scripts.aclose()
         await self._renewals.aclose()
 
@@ -114,8 +114,8 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def _held(standing: Collection[LeaseInfo]) -> frozenset[tuple[str, int]]:
-    return frozenset((lease.resource, lease.token) for lease in standing)
+def _held(reached: Collection[LeaseInfo]) -> frozenset[tuple[str, int]]:
+    return frozenset((lease.resource, lease.token) for lease in reached)
 
 
 def _leases(flat: Sequence[Any]) -> list[LeaseInfo]:

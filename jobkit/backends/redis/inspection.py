@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.accept import store_script
 from jobkit.backends.redis.history import load_failures
+from jobkit.backends.redis.submit import store_script
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 

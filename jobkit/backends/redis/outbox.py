@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.redis.accept import store_script
-from jobkit.envelope import Envelope
+from jobkit.backends.redis.submit import store_script
+from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
 TOPIC = "outbox"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobkit.backends.redis.accept import store_script
+from jobkit.backends.redis.submit import store_script
 
-FORGET = store_script("forget")
+PRUNE = store_script("prune")
 # How many keys are looked at for each job that may be forgotten in one call.
 KEYS_PER_JOB = 4

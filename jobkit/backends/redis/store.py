@@ -11,27 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import (
-    accept,
-    amending,
-    commit,
-    failing,
-    inspection,
-    opening,
-    outbox,
-    parking,
-    repairs,
-    retention,
-)
+from jobkit.backends.redis import amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
-from jobkit.backends.redis.examination import check_store
-from jobkit.backends.redis.hints import HEARD_MILLISECONDS, Hints, heard
+from jobkit.backends.redis.diagnosis import check_store
+from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Notifier, heard
 from jobkit.backends.redis.scripts import Scripts, spelled
-from jobkit.clock import Clock
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -68,7 +58,7 @@ class RedisStore:
         self._scripts = Scripts(connector, "store")
         # Looks at long lists go by a way of their own, so that none keeps a commit waiting.
         self._looks = Scripts(connector, "store")
-        self._hints = Hints(connector)
+        self._notifier = Notifier(connector)
         self._outbox_seen = 0
 
     @property
@@ -79,10 +69,10 @@ class RedisStore:
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        accept.check(jobs)
+        submit.check(jobs)
         if not jobs:
             return []
-        return accept.answers(jobs, await self._scripts.run(accept.SUBMIT, *accept.arguments(jobs)))
+        return submit.answers(jobs, await self._scripts.run(submit.SUBMIT, *submit.arguments(jobs)))
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         found: list[OutboxEntry] = []
@@ -116,38 +106,36 @@ class RedisStore:
     async def amend(
         self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
     ) -> bool | Stale:
-        arguments = amending.arguments(type, key, fence, records, log_length)
-        return amending.amended(await self._scripts.run(amending.AMEND, *arguments))
+        arguments = amend.arguments(type, key, fence, records, log_length)
+        return amend.amended(await self._scripts.run(amend.AMEND, *arguments))
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        arguments = failing.fail_arguments(envelope, fence, failure)
-        return failing.failed(envelope, await self._scripts.run(failing.FAIL, *arguments))
+        arguments = fail.fail_arguments(envelope, fence, failure)
+        return fail.failed(envelope, await self._scripts.run(fail.FAIL, *arguments))
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
-        arguments = failing.bury_arguments(envelope, fence, reason, detail)
-        return failing.buried(envelope, await self._scripts.run(failing.BURY, *arguments))
+        arguments = fail.bury_arguments(envelope, fence, reason, detail)
+        return fail.buried(envelope, await self._scripts.run(fail.BURY, *arguments))
 
     async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        arguments = failing.bury_message_arguments(raw, envelope, reason, detail)
-        await self._scripts.run(failing.BURY_MESSAGE, *arguments)
+        arguments = fail.bury_message_arguments(raw, envelope, reason, detail)
+        await self._scripts.run(fail.BURY_MESSAGE, *arguments)
         return Receipt("" if envelope is None else envelope.id, "dead")
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        arguments = parking.park_arguments(envelope, reason)
-        return parking.parked(envelope, await self._scripts.run(parking.PARK, *arguments))
+        arguments = park.park_arguments(envelope, reason)
+        return park.parked(envelope, await self._scripts.run(park.PARK, *arguments))
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        await self._scripts.run(parking.SHELVE, *parking.shelve_arguments(envelope, partition))
+        await self._scripts.run(park.SHELVE, *park.shelve_arguments(envelope, partition))
         return Receipt(envelope.id, "shelved")
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return parking.shelved(
-            await self._scripts.run(parking.SHELVED, partition.type, str(partition.index), str(limit))
-        )
+        return park.shelved(await self._scripts.run(park.SHELVED, partition.type, str(partition.index), str(limit)))
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
-        return bool(await self._scripts.run(failing.PROGRESS, *arguments))
+        return bool(await self._scripts.run(fail.PROGRESS, *arguments))
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         value: bytes | None = await self._scripts.run(inspection.RECORD, type, key, name)
@@ -155,7 +143,7 @@ class RedisStore:
 
     async def wait_finished(self, id: str, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._hints.listening(f"job/{id}") as hint:
+        with self._notifier.listening(f"job/{id}") as hint:
             first = moment = await self._watch_job(id)
             while moment == first and not (first[0] and JobState(first[0].decode()).ended):
                 left = deadline - self._clock.now()
@@ -164,20 +152,20 @@ class RedisStore:
                 moment = await self._watch_job(id)
 
     async def _watch_job(self, id: str) -> list[bytes | None]:
-        found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, HEARD_MILLISECONDS)
+        found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, SUBSCRIBED_MILLISECONDS)
         return found
 
     async def wait_outbox(self, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._hints.listening(outbox.TOPIC) as hint:
+        with self._notifier.listening(outbox.TOPIC) as hint:
             # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
-            while int(await self._scripts.run(outbox.WATCH, HEARD_MILLISECONDS)) <= self._outbox_seen:
+            while int(await self._scripts.run(outbox.WATCH, SUBSCRIBED_MILLISECONDS)) <= self._outbox_seen:
                 left = deadline - self._clock.now()
                 if left <= 0 or await heard(hint, left):
                     return
 
     async def aclose(self) -> None:
-        await self._hints.aclose()
+        await self._notifier.aclose()
         await self._scripts.aclose()
         await self._looks.aclose()
 
@@ -190,7 +178,7 @@ class RedisStore:
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
-        filters = (accept.NONE if type is None else type, accept.NONE if key is None else key, state or "")
+        filters = (submit.NONE if type is None else type, submit.NONE if key is None else key, state or "")
         found: list[JobRecord] = []
         below = "+inf"
         while below and len(found) < limit:
@@ -204,7 +192,7 @@ class RedisStore:
         found: list[DeadLetter] = []
         above = str(after)
         while above and len(found) < limit:
-            wanted = accept.NONE if type is None else type
+            wanted = submit.NONE if type is None else type
             following, *rows = await self._looks.run(inspection.DEAD, wanted, above, str(inspection.PAGE))
             found += map(inspection.dead_letter, rows)
             above = following.decode()
@@ -215,11 +203,11 @@ class RedisStore:
         return None if row is None else inspection.dead_letter(row)
 
     async def requeue_dead(self, number: int) -> Envelope | None:
-        packed = await self._scripts.run(repairs.REQUEUE, str(number))
+        packed = await self._scripts.run(repair.REQUEUE, str(number))
         return None if packed is None else Envelope.unpack(packed)
 
     async def purge_dead(self, number: int) -> bool:
-        return bool(await self._scripts.run(repairs.PURGE, str(number)))
+        return bool(await self._scripts.run(repair.PURGE, str(number)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []
@@ -230,11 +218,11 @@ class RedisStore:
         return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key))
 
     async def resume_gap(self, type: str, key: str) -> int:
-        return int(await self._scripts.run(repairs.RESUME, type, key))
+        return int(await self._scripts.run(repair.RESUME, type, key))
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        repairs.check_skip(type, key, before)
-        return repairs.skipped(type, key, before, await self._scripts.run(repairs.SKIP, type, key, str(before)))
+        repair.check_skip(type, key, before)
+        return repair.skipped(type, key, before, await self._scripts.run(repair.SKIP, type, key, str(before)))
 
     async def key(self, type: str, key: str) -> KeyRecord | None:
         row = await self._scripts.run(inspection.KEY, type, key)
@@ -264,10 +252,10 @@ class RedisStore:
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))
 
-    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * retention.KEYS_PER_JOB
         arguments = map(str, (older_than, keep_at_most, batch, keys))
-        return int(await self._looks.run(retention.FORGET, *arguments))
+        return int(await self._looks.run(retention.PRUNE, *arguments))
 
 
 async def open_store(url: str, clock: Clock) -> RedisStore:

@@ -19,14 +19,14 @@ import anyio
 from anyio import to_thread
 from botocore.exceptions import ClientError
 
-from jobkit.backends.directory.scratch import Scratch, lent
+from jobkit.backends.local_files.scratch import Scratch, lent
 from jobkit.backends.s3.address import Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
 from jobkit.backends.s3.upload import Source, Uploader
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.blob_location import location_of, parts_of
 from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
-from jobkit.ports.locations import location_of, parts_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client

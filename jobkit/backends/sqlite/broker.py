@@ -15,10 +15,10 @@ import structlog
 from jobkit.backends.sqlite import queues
 from jobkit.backends.sqlite.engine import Engine, Plane
 from jobkit.backends.sqlite.queues import Message, Seat
-from jobkit.envelope import Envelope
 from jobkit.errors import ConsumerClosed, JobkitError
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery, QueueDepth
 
 _log = structlog.get_logger("jobkit.sqlite.broker")
@@ -81,7 +81,7 @@ class SqliteConsumer:
         self._left = False
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
-        with self._plane.bells.listen(queues.queue_topic(self._seat.partition)) as bell:
+        with self._plane.notifier.listen(queues.queue_topic(self._seat.partition)) as subscription:
             while True:
                 self._check()
                 found, due_in = await self._plane.read(
@@ -89,7 +89,7 @@ class SqliteConsumer:
                 )
                 if found:
                     return [self._deliver(message) for message in found]
-                await bell.wait(float("inf") if due_in is None else due_in)
+                await subscription.wait(float("inf") if due_in is None else due_in)
 
     async def ack(self, delivery: Delivery, receipt: Receipt) -> None:  # noqa: ARG002  (its existence is the proof)
         self._check()
@@ -110,10 +110,10 @@ class SqliteConsumer:
         if self._left:
             return
         self._left = True
-        self._plane.bells.ring({queues.queue_topic(self._seat.partition)})
+        self._plane.notifier.notify({queues.queue_topic(self._seat.partition)})
         with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
             try:
-                await self._plane.write(queues.close_seat, self._seat, self._cursor)
+                await self._plane.write(queues.close_exclusive, self._seat, self._cursor)
             except JobkitError as error:
                 _log.warning("a consumer could not leave in order", queue=str(self._seat.partition), error=str(error))
 

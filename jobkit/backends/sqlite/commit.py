@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import outbox, parking
-from jobkit.backends.sqlite.accept import accept, job_topic
+from jobkit.backends.sqlite import outbox, park
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.opening import key_of
-from jobkit.envelope import Envelope
+from jobkit.backends.sqlite.open import key_of
+from jobkit.backends.sqlite.submit import accept, job_topic
 from jobkit.errors import JobConflict
-from jobkit.fence import Fence, Receipt
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
@@ -56,7 +56,7 @@ def commit_job(
     )
     released: list[OutboxEntry] = []
     if sequence is not None:
-        released += parking.release_next(transaction, envelope.type, key, sequence + 1, source=envelope.id)
+        released += park.release_next(transaction, envelope.type, key, sequence + 1, source=envelope.id)
     released += _follow_ups(transaction, envelope, effects)
     return Committed(Receipt(envelope.id, "committed"), released)
 
@@ -103,7 +103,7 @@ def _write(
             "REPLACE INTO manifests (type, key, blobs) VALUES (?, ?, ?)",
             (envelope.type, envelope.key, json.dumps([asdict(blob) for blob in effects.blobs])),
         )
-    transaction.ring(job_topic(envelope.id))
+    transaction.notify(job_topic(envelope.id))
 
 
 def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) -> list[OutboxEntry]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from jobkit.backends.sqlite.faults import is_busy, locked, translated
 from jobkit.backends.sqlite.schema import ensure_schema
-from jobkit.backends.sqlite.storetime import offset_of_boot
+from jobkit.backends.sqlite.store_clock import offset_of_boot
 from jobkit.errors import ConfigurationError
 
 MEMORY = ":memory:"

@@ -35,16 +35,16 @@ class SqliteCoordinator:
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.bells.listen(leases.lease_topic(resource)) as bell:
-            standing, ends_in = await self._plane.read(leases.standing, resource)
-            seen = standing if since is None else {(lease.resource, lease.token) for lease in since}
+        with self._plane.notifier.listen(leases.lease_topic(resource)) as subscription:
+            reached, ends_in = await self._plane.read(leases.reached, resource)
+            seen = reached if since is None else {(lease.resource, lease.token) for lease in since}
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
-            while seen <= standing and (standing or resource.endswith("/")):
+            while seen <= reached and (reached or resource.endswith("/")):
                 left = deadline - clock.now()
                 if left <= 0:
                     return
-                await bell.wait(min(left, ends_in))
-                standing, ends_in = await self._plane.read(leases.standing, resource)
+                await subscription.wait(min(left, ends_in))
+                reached, ends_in = await self._plane.read(leases.reached, resource)
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
         return await self._plane.write(leases.heartbeat, member, ttl=ttl)

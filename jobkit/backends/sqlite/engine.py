@@ -23,12 +23,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 
-from jobkit.backends.sqlite.bells import Bells, bells_directory
 from jobkit.backends.sqlite.connection import MEMORY, open_connection
 from jobkit.backends.sqlite.faults import is_busy, locked, translated
-from jobkit.backends.sqlite.storetime import TICK_SECONDS, boot_id, note_time
-from jobkit.clock import Clock
+from jobkit.backends.sqlite.notifier import Notifier, notifier_directory
+from jobkit.backends.sqlite.store_clock import TICK_SECONDS, boot_id, note_time
 from jobkit.errors import Unavailable
+from jobkit.model.clock import Clock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Transaction:
         self.wall = wall
         self.topics: set[str] = set()
 
-    def ring(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Wake who waits for `topic`, once this transaction is durable."""
         self.topics.add(topic)
 
@@ -95,13 +95,13 @@ class Engine:
         path: str,
         clock: Clock,
         offset: float,
-        bells: Bells,
+        notifier: Notifier,
         threaded: bool,
         lock_patience: float,
     ) -> None:
         self.path = path
         self.clock = clock
-        self.bells = bells
+        self.notifier = notifier
         self._connection = connection
         self._offset = offset
         self._lock_patience = lock_patience
@@ -316,7 +316,7 @@ class Engine:
                 _set_error(call, translated(outcome.error, call.plane, self.path))
             elif not call.future.done():
                 call.future.set_result(outcome)
-        self.bells.ring(set(batch.topics))
+        self.notifier.notify(set(batch.topics))
 
     def _fail(self, calls: Iterable[_Call], error: Exception) -> None:
         for call in calls:
@@ -340,7 +340,7 @@ class Plane:
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine = engine
         self.clock = engine.clock
-        self.bells = engine.bells
+        self.notifier = engine.notifier
         self._name = name
 
     async def write(
@@ -374,21 +374,21 @@ async def open_engine(
     in_memory = path == MEMORY
     opening = partial(open_connection, path, clock.now, boot or boot_id(), lock_patience, plane)
     connection, offset = opening() if in_memory else await anyio.to_thread.run_sync(opening)
-    bells = Bells(clock, None if in_memory else bells_directory(path))
+    notifier = Notifier(clock, None if in_memory else notifier_directory(path))
     engine = Engine(
         connection,
         path=path,
         clock=clock,
         offset=offset,
-        bells=bells,
+        notifier=notifier,
         threaded=not in_memory,
         lock_patience=lock_patience,
     )
-    bells.start()
+    notifier.start()
     try:
         yield engine
     finally:
         try:
             await engine.aclose()
         finally:
-            bells.stop()
+            notifier.stop()

@@ -54,11 +54,11 @@ def release(transaction: Transaction, lease: LeaseRef) -> bool:
         "DELETE FROM leases WHERE resource = ? AND token = ? AND nonce = ? RETURNING expires",
         (lease.resource, lease.token, lease.nonce),
     ).fetchone()
-    transaction.ring(lease_topic(lease.resource))
+    transaction.notify(lease_topic(lease.resource))
     return deleted is not None and deleted[0] > transaction.now
 
 
-def standing(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[str, int]], float]:
+def reached(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[str, int]], float]:
     """Return the live holdings of `resource`, or of all below it where it ends in "/", as (resource, token).
 
     With it comes in how many seconds the first of them ends, unless it is renewed or released before.

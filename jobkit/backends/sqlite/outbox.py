@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.envelope import Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
 OUTBOX_TOPIC = "outbox"
@@ -21,7 +21,7 @@ def add(transaction: Transaction, envelope: Envelope, source: str | None = None)
         "INSERT INTO outbox (made, source, envelope) VALUES (?, ?, ?)", (transaction.now, source, envelope.pack())
     ).lastrowid
     assert position is not None  # noqa: S101  (narrows the type; an INSERT always has one)
-    transaction.ring(OUTBOX_TOPIC)
+    transaction.notify(OUTBOX_TOPIC)
     return OutboxEntry(position, envelope)
 
 

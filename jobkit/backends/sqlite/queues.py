@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.errors import ConfigurationError, ConsumerClosed
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 
 
@@ -82,11 +82,11 @@ def open_seat(transaction: Transaction, partition: Partition, owner: str) -> Sea
         "WHERE id = ?1 RETURNING epoch, seen",
         (queue, owner),
     ).fetchone()
-    transaction.ring(queue_topic(partition))
+    transaction.notify(queue_topic(partition))
     return Seat(partition, queue, epoch, seen)
 
 
-def close_seat(transaction: Transaction, seat: Seat, cursor: int) -> None:
+def close_exclusive(transaction: Transaction, seat: Seat, cursor: int) -> None:
     """Leave the queue to nobody, if it is still this consumer's."""
     transaction.execute(
         "UPDATE queues SET consumer = NULL, seen = max(seen, ?) WHERE id = ? AND epoch = ?",
@@ -136,7 +136,7 @@ def delay(transaction: Transaction, seat: Seat, position: int, seconds: float) -
     """Give a message a moment before which it is not delivered again."""
     _check(transaction, seat)
     transaction.execute("UPDATE messages SET due = ? WHERE position = ?", (transaction.now + seconds, position))
-    transaction.ring(queue_topic(seat.partition))
+    transaction.notify(queue_topic(seat.partition))
 
 
 def depths(transaction: Transaction) -> list[QueueDepth]:

@@ -23,7 +23,7 @@ _IDLE_KEYS = """
 """
 
 
-def forget(transaction: Transaction, *, older_than: float, keep_at_most: int, batch: int) -> int:
+def prune(transaction: Transaction, *, older_than: float, keep_at_most: int, batch: int) -> int:
     """Forget up to `batch` committed jobs and look at a share of the keys; return how many jobs went."""
     before = transaction.now - older_than
     gone = _forget_jobs(transaction, before, keep_at_most, batch)

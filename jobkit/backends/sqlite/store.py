@@ -7,22 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import (
-    accept,
-    amending,
-    commit,
-    failing,
-    inspection,
-    opening,
-    outbox,
-    parking,
-    repairs,
-    retention,
-)
+from jobkit.backends.sqlite import amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -61,7 +51,7 @@ class SqliteStore:
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        return await self._plane.write(accept.submit, jobs)
+        return await self._plane.write(submit.submit, jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         entries, self._outbox_seen = await self._plane.read(
@@ -82,28 +72,28 @@ class SqliteStore:
     async def amend(
         self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
     ) -> bool | Stale:
-        return await self._plane.write(amending.amend, type, key, fence, records, log_length=log_length)
+        return await self._plane.write(amend.amend, type, key, fence, records, log_length=log_length)
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        return await self._plane.write(failing.fail, envelope, fence, failure)
+        return await self._plane.write(fail.fail, envelope, fence, failure)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
-        return await self._plane.write(failing.bury, envelope, fence, reason=reason, detail=detail)
+        return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
 
     async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        return await self._plane.write(failing.bury_message, raw, envelope, reason=reason, detail=detail)
+        return await self._plane.write(fail.bury_message, raw, envelope, reason=reason, detail=detail)
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        return await self._plane.write(parking.park, envelope, reason=reason)
+        return await self._plane.write(park.park, envelope, reason=reason)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        return await self._plane.write(parking.shelve, envelope, partition)
+        return await self._plane.write(park.shelve, envelope, partition)
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return await self._plane.read(parking.shelved, partition, limit=limit)
+        return await self._plane.read(park.shelved, partition, limit=limit)
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
-        return await self._plane.write(failing.progress, envelope, fence, fraction=fraction, message=message)
+        return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         return await self._plane.read(inspection.record, type, key, name)
@@ -111,26 +101,26 @@ class SqliteStore:
     async def wait_finished(self, id: str, timeout: float) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.bells.listen(accept.job_topic(id)) as bell:
+        with self._plane.notifier.listen(submit.job_topic(id)) as subscription:
             first = await self._plane.read(inspection.moment, id)
             while first is None or not first[0].ended:
                 left = deadline - clock.now()
                 if left <= 0:
                     return
-                await bell.wait(left)
+                await subscription.wait(left)
                 if await self._plane.read(inspection.moment, id) != first:
                     return
 
     async def wait_outbox(self, timeout: float) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.bells.listen(outbox.OUTBOX_TOPIC) as bell:
+        with self._plane.notifier.listen(outbox.OUTBOX_TOPIC) as subscription:
             # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
             while await self._plane.read(outbox.highest_position) <= self._outbox_seen:
                 left = deadline - clock.now()
                 if left <= 0:
                     return
-                await bell.wait(left)
+                await subscription.wait(left)
 
     async def aclose(self) -> None:
         """Do nothing: the engine belongs to whoever opened it."""
@@ -152,19 +142,19 @@ class SqliteStore:
         return await self._plane.read(inspection.dead_letter, number)
 
     async def requeue_dead(self, number: int) -> Envelope | None:
-        return await self._plane.write(repairs.requeue_dead, number)
+        return await self._plane.write(repair.requeue_dead, number)
 
     async def purge_dead(self, number: int) -> bool:
-        return await self._plane.write(repairs.purge_dead, number)
+        return await self._plane.write(repair.purge_dead, number)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)
 
     async def resume_gap(self, type: str, key: str) -> int:
-        return await self._plane.write(parking.release_all, type, key)
+        return await self._plane.write(park.release_all, type, key)
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        return await self._plane.write(repairs.skip_gap, type, key, before=before)
+        return await self._plane.write(repair.skip_gap, type, key, before=before)
 
     async def key(self, type: str, key: str) -> KeyRecord | None:
         return await self._plane.read(inspection.key_record, type, key)
@@ -178,5 +168,5 @@ class SqliteStore:
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)
 
-    async def forget(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        return await self._plane.write(retention.forget, older_than=older_than, keep_at_most=keep_at_most, batch=batch)
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)

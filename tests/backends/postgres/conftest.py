@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jobkit.backends.postgres.store import PostgresStore, open_store
-from jobkit.clock import SystemClock
-from jobkit.testing.servers.proxy import Proxy
-from tests.servers.postgres import TestServer, ready_server
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.clock import SystemClock
+from tests.lab.servers.postgres import TestServer, ready_server
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from jobkit.backends.postgres.address import parse_address
-from jobkit.backends.postgres.sessions import Sessions
+from jobkit.backends.postgres.pool import Sessions
 from jobkit.errors import ConfigurationError
 from tests.backends.postgres.conftest import opened
 

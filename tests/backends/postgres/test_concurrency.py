@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
-from jobkit.backends.postgres.sessions import ASIDE_CONNECTIONS, WORK_CONNECTIONS
+from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, WORK_CONNECTIONS
 from jobkit.backends.postgres.store import PostgresStore
-from jobkit.envelope import Envelope
 from jobkit.errors import JobConflict
-from jobkit.fence import Fence
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Effects, Gap, Known, LogEntry, NewJob, Opened, Refused, Stale
 from tests.backends.postgres.conftest import opened
@@ -81,7 +81,7 @@ async def test_ordered_keys_that_many_work_on_at_once_go_in_order_and_follow_ups
     keys, rounds = [f"k{n}" for n in range(12)], 6
     async with AsyncExitStack() as stack:
         stores = await _stores(stack, url, 4)
-        entropy = random.Random(11)
+        rng = random.Random(11)
         tokens = iter(range(1, 1_000_000))
         todo: asyncio.Queue[Envelope] = asyncio.Queue()
         for key in keys:
@@ -92,7 +92,7 @@ async def test_ordered_keys_that_many_work_on_at_once_go_in_order_and_follow_ups
         async def work(store: PostgresStore) -> None:
             while True:
                 job = await todo.get()
-                fence = Fence(next(tokens), f"n{entropy.random()}", "w")
+                fence = Fence(next(tokens), f"n{rng.random()}", "w")
                 answer = await store.open(job, fence)
                 if not isinstance(answer, Opened):
                     assert isinstance(answer, Gap | Stale)

@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack
 import asyncpg
 
 from jobkit.backends.postgres.store import PostgresStore
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState, StoreCounts
 from jobkit.ports.store import Effects, NewJob, Opened
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import envelope
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 JOBS = 200_000
 
@@ -52,35 +52,35 @@ async def test_counts_are_right_after_anything_that_many_do_at_once(url: str) ->
         tokens = iter(range(1, 1_000_000))
 
         async def meddle(seed: int, store: PostgresStore) -> None:
-            entropy = random.Random(seed)
+            rng = random.Random(seed)
             for _ in range(25):
-                number, key = entropy.randrange(40), f"k{entropy.randrange(8)}"
+                number, key = rng.randrange(40), f"k{rng.randrange(8)}"
                 id = f"{key}/{number}"
                 ordered = number % 4 != 0
                 (answer,) = await store.submit([NewJob(envelope(id, key=key), ordered=ordered)])
                 job = answer.envelope  # type: ignore[union-attr]
-                fence = Fence(next(tokens), f"n{entropy.random()}", "w")
+                fence = Fence(next(tokens), f"n{rng.random()}", "w")
                 if isinstance(await store.open(job, fence), Opened):
                     follow = NewJob(envelope(f"{id}+", key=key, type="u"), ordered=True)
-                    match entropy.randrange(3):
+                    match rng.randrange(3):
                         case 0:
                             await store.bury(job, fence, reason="hopeless")
                         case _:
                             await store.commit(job, fence, Effects(follow_ups=[follow]))
                 elif ordered:
                     await store.park(job, reason="gap")
-                match entropy.randrange(8):
+                match rng.randrange(8):
                     case 0:
                         await store.resume_gap("t", key)
                     case 1:
                         letters = await store.dead(limit=3)
                         if letters:
-                            await store.requeue_dead(entropy.choice(letters).number)
+                            await store.requeue_dead(rng.choice(letters).number)
                     case 2:
                         entries = await store.outbox(older_than=-1, limit=5)
                         await store.published([entry.position for entry in entries])
                     case 3:
-                        await store.forget(older_than=0, keep_at_most=20, batch=5)
+                        await store.prune(older_than=0, keep_at_most=20, batch=5)
                     case 4:
                         await store.bury_message(id.encode(), job, reason="why")
 
@@ -95,7 +95,7 @@ async def test_many_tally_rows_become_one(server: TestServer, url: str, database
         await server.execute(rows, database=database)
         before = await store.counts()
         assert before.jobs[JobState.QUEUED] == 205
-        await store.forget(older_than=1e9, keep_at_most=1_000)
+        await store.prune(older_than=1e9, keep_at_most=1_000)
         assert await store.counts() == before
         connection = await asyncpg.connect(url)
         try:
@@ -131,7 +131,7 @@ async def test_with_two_hundred_thousand_jobs_all_that_is_asked_often_stays_quic
             "open": lambda: store.open(envelope("new", key="k1"), next(fences)),
             "keys": lambda: store.keys(limit=100),
             "gaps": store.gaps,
-            "forget nothing": lambda: store.forget(older_than=1e12, keep_at_most=JOBS, batch=10),
+            "forget nothing": lambda: store.prune(older_than=1e12, keep_at_most=JOBS, batch=10),
         }
         took = {name: await seconds(ask) for name, ask in asked.items()}
         # To read all jobs takes ten times as long at least.

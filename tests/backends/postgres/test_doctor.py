@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from jobkit.testing.servers.base import free_port
+from jobkit.lab.servers.base import free_port
 from tests.backends.children import ROOT, environment
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 
 @dataclass

@@ -14,14 +14,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from jobkit.backends.connect import open_planes
+from jobkit.backends.registry import open_planes
 from jobkit.client import Client
 from jobkit.errors import ConfigurationError, JobConflict, Unavailable
-from jobkit.plugins import Registry
+from jobkit.plugin.registry import Registry
 from jobkit.settings import Settings
 from tests.backends.children import ROOT, environment
 from tests.backends.postgres.orders_plugin import TABLE, Order, order
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 60.0
 

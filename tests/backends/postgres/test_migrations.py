@@ -16,7 +16,7 @@ from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.migrations import Migration, known_migrations, migrate
 from jobkit.errors import ConfigurationError, Unavailable
 from tests.backends.postgres.conftest import opened
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 PROCESSES = 8
 

@@ -9,15 +9,15 @@ import asyncpg
 import pytest
 
 from jobkit.backends.postgres.store import PostgresStore
-from jobkit.envelope import Envelope
 from jobkit.errors import Unavailable
-from jobkit.fence import Fence
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, Known, LogEntry, NewJob, Opened
-from jobkit.testing.servers.proxy import Proxy
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 30.0
 

@@ -16,7 +16,7 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
 from tests.backends.postgres.conftest import opened
 from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
-from tests.servers.postgres import TestServer
+from tests.lab.servers.postgres import TestServer
 
 Connection = Any
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
-from jobkit.clock import SystemClock
-from jobkit.testing.servers.rabbitmq import RabbitServer, shared_server
+from jobkit.lab.servers.rabbitmq import RabbitServer, shared_server
+from jobkit.model.clock import SystemClock
 
 
 @dataclass(frozen=True)

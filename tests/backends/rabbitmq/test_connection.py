@@ -17,11 +17,11 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from jobkit.backends.rabbitmq import connection
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.connection import Link, Server
-from jobkit.clock import SystemClock
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.partition import Partition
-from jobkit.testing.servers.base import free_port, require
-from jobkit.testing.servers.proxy import Proxy
+from jobkit.lab.servers.base import free_port, require
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.clock import SystemClock
+from jobkit.model.partition import Partition
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import FIRST, ids, publish, received, until
 

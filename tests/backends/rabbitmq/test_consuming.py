@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 
 from jobkit.backends.rabbitmq import topology
 from jobkit.backends.rabbitmq.broker import RabbitBroker
-from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, ConsumerClosed
-from jobkit.partition import Partition, partition_of
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import Partition, partition_of
 from jobkit.ports.broker import Consumer, QueueDepth
-from jobkit.testing.servers.proxy import Proxy
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
     FIRST,
@@ -32,7 +32,7 @@ from tests.backends.rabbitmq.traffic import (
     received,
     until,
 )
-from tests.servers.bare import publish_bare
+from tests.lab.servers.bare import publish_bare
 
 Properties = aiormq.spec.Basic.Properties
 

@@ -12,9 +12,9 @@ import pytest
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.connection import Server
-from jobkit.backends.rabbitmq.topology import DELAY_STEPS, PREFETCH, delay_queues, seat_queue, topology_of
-from jobkit.clock import SystemClock
-from jobkit.partition import Partition, partition_of
+from jobkit.backends.rabbitmq.topology import DELAY_STEPS, PREFETCH, delay_queues, exclusive_queue, topology_of
+from jobkit.model.clock import SystemClock
+from jobkit.model.partition import Partition, partition_of
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import PROOF, consuming, ids, publish, ready, received
 
@@ -42,7 +42,12 @@ def test_the_partition_in_javascript_is_the_same() -> None:
 def test_every_name_on_the_server_is_explained() -> None:
     topology = topology_of("T", 1)
     partition = Partition("T", 0)
-    made = [topology.exchange, topology.marker.name, *(queue.name for queue in topology.queues), seat_queue(partition)]
+    made = [
+        topology.exchange,
+        topology.marker.name,
+        *(queue.name for queue in topology.queues),
+        exclusive_queue(partition),
+    ]
     for name in [*made, "jobkit:types"]:
         assert f"| `{name.replace('.0', '.N')}` |" in PAGE
     assert f"| `{delay_queues(partition)[0].name.replace('.0:delay-1s', '.N:delay-Ss')}` |" in PAGE

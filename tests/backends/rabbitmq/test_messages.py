@@ -23,9 +23,9 @@ from jobkit.backends.rabbitmq.messages import (
     to_message,
 )
 from jobkit.backends.rabbitmq.wire import Delivered
-from jobkit.envelope import SCHEMA_VERSION, Envelope
 from jobkit.errors import ConfigurationError
-from jobkit.partition import Partition
+from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
 HERE = Partition("t", 0)

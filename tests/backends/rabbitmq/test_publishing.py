@@ -12,8 +12,8 @@ from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.messages import Message
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.partition import Partition
-from jobkit.testing.servers.proxy import Proxy
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.partition import Partition
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
     FIRST,

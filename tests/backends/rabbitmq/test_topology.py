@@ -9,17 +9,17 @@ from jobkit.backends.rabbitmq.topology import (
     Topology,
     delay_queues,
     delay_step,
-    seat_queue,
+    exclusive_queue,
     topology_of,
 )
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 
 
 def names(topology: Topology) -> list[str]:
     numbers = range(topology.partitions)
     partitions = [Partition(topology.type, number) for number in numbers]
     queues = [topology.marker, *topology.queues, *itertools.chain(*map(delay_queues, partitions))]
-    return [queue.name for queue in queues] + [seat_queue(partition) for partition in partitions]
+    return [queue.name for queue in queues] + [exclusive_queue(partition) for partition in partitions]
 
 
 def test_no_two_types_have_a_queue_in_common() -> None:

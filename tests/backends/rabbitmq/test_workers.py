@@ -14,9 +14,9 @@ from pathlib import Path
 import aiormq
 import pytest
 
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobRecord, JobState
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.verify import verify
 from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site as Workers
 from tests.acceptance.site import WorkerProcess, open_site, until

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from jobkit.envelope import Envelope
 from jobkit.errors import Unavailable
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery
 
 FIRST, SECOND = Partition("t", 0), Partition("t", 1)

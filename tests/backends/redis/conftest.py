@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.redis import RedisServer, start_server
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.redis import RedisServer, start_server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.coordinator import RedisCoordinator
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.backends.redis.store import RedisStore, open_store
-from jobkit.clock import SystemClock
+from jobkit.model.clock import SystemClock
 
 # Long enough for a busy machine, and short enough to be waited for.
 REPLY_SECONDS = 1.0

@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 
 from jobkit.backends.redis import scripts as scripts_module
 from jobkit.backends.redis.store import RedisStore
-from jobkit.envelope import Envelope
 from jobkit.errors import Unavailable
+from jobkit.lab.servers.redis import RedisServer, start_server
+from jobkit.model.envelope import Envelope
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, LogEntry, NewJob
-from jobkit.testing.servers.redis import RedisServer, start_server
 from tests.backends.redis.opened import coordinator, store
 from tests.conformance.redis_harness import AGE_STORE
 from tests.conformance.values import NOTHING, committed, envelope, fence, opened, submitted, unordered
@@ -83,7 +83,7 @@ async def test_where_memory_is_full_forgetting_goes_on_and_makes_room(server: Re
         fill_up(server, -MEGABYTE)
         with pytest.raises(Unavailable, match="its memory is full"):
             await on.open(waiting, fence())
-        assert await on.forget(older_than=1, keep_at_most=10**9) == 50
+        assert await on.prune(older_than=1, keep_at_most=10**9) == 50
         await committed(on, waiting)
         assert await on.open(await submitted(on, "next", key="k1"), fence())
 

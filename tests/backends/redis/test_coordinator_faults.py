@@ -10,13 +10,13 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from jobkit.backends.redis import hints
+from jobkit.backends.redis import notifier
 from jobkit.errors import Unavailable
-from jobkit.fence import Fence
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
+from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Member
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Stale
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
 from tests.backends.redis.opened import coordinator, eventually, store
 from tests.conformance.values import envelope
 
@@ -226,8 +226,8 @@ async def test_a_claim_whose_answer_was_lost_is_granted_again_under_the_same_tok
 async def test_wake_ups_that_fall_silent_are_told_of_and_waits_still_end(
     server: RedisServer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "_SILENCE_SECONDS", 0.2)
-    monkeypatch.setattr(hints, "REPLY_SECONDS", 0.3)
+    monkeypatch.setattr(notifier, "_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(notifier, "REPLY_SECONDS", 0.3)
     async with coordinator(server.url(port=proxy.port)) as waiter, coordinator(server.url()) as holder:
         lease = await granted(holder, "t/k", "n")
         await eventually(lambda: server.call("PUBSUB", "NUMSUB", "{jobkit}:hints")[1])
@@ -248,7 +248,7 @@ async def test_wake_ups_that_fall_silent_are_told_of_and_waits_still_end(
 async def test_a_silence_in_which_nothing_happened_is_no_alarm(
     server: RedisServer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "_SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(notifier, "_SILENCE_SECONDS", 0.05)
     async with coordinator(server.url(port=proxy.port)):
         with capture_logs() as logs:
             await eventually(lambda: server.call("INFO", "commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 5)
@@ -257,7 +257,7 @@ async def test_a_silence_in_which_nothing_happened_is_no_alarm(
 
 
 async def test_a_release_wakes_who_waits_without_polling(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.backends.redis.hints.POLL_SECONDS", 60.0)
+    monkeypatch.setattr("jobkit.backends.redis.notifier.POLL_SECONDS", 60.0)
     async with coordinator(server.url()) as waiter, coordinator(server.url()) as holder:
         await eventually(lambda: server.call("PUBSUB", "NUMSUB", "{jobkit}:hints")[1] == 2)
         for resource, topic in (("t/k", "t/k"), ("leader/t/1", "leader/"), ("leader/t/1", "leader/t/")):

@@ -14,11 +14,12 @@ from jobkit.backends.redis.store import open_store
 from jobkit.backends.sqlite.connection import MEMORY
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
-from jobkit.clock import SystemClock
-from jobkit.envelope import Envelope
 from jobkit.errors import JobConflict
-from jobkit.fence import Fence, Receipt
-from jobkit.partition import Partition
+from jobkit.lab.servers.redis import RedisServer
+from jobkit.model.clock import SystemClock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
@@ -35,7 +36,6 @@ from jobkit.ports.store import (
     Refused,
     Stale,
 )
-from jobkit.testing.servers.redis import RedisServer
 from tests.conformance.harness import FullStore
 from tests.conformance.manual_clock import ManualClock
 from tests.conformance.redis_harness import AGE_STORE
@@ -96,69 +96,69 @@ class History:
 
     def __init__(self, seed: int, elapse: Callable[[FullStore], Awaitable[Any]]) -> None:
         self.elapse = elapse
-        self.entropy = random.Random(seed)
+        self.rng = random.Random(seed)
         self.accepted: list[Envelope] = []
         self.seen: set[type] = set()
         self.token = 1
 
     def fence(self) -> Fence:
         """Mostly the newest, so that something gets done."""
-        if self.entropy.random() < 0.35:
+        if self.rng.random() < 0.35:
             self.token += 1
-        token = self.token if self.entropy.random() < 0.85 else self.entropy.randint(1, self.token + 1)
-        return Fence(token, f"n{token}{self.entropy.choice('aaaaab')}", "me")
+        token = self.token if self.rng.random() < 0.85 else self.rng.randint(1, self.token + 1)
+        return Fence(token, f"n{token}{self.rng.choice('aaaaab')}", "me")
 
     def id(self) -> str:
-        return f"job {self.entropy.randint(0, 60)}"
+        return f"job {self.rng.randint(0, 60)}"
 
     def any_envelope(self) -> Envelope:
         """One that was never accepted here, perhaps; of a foreign publisher, or with a body that conflicts."""
-        key = self.entropy.choice(KEYS if self.entropy.random() < 0.8 else LOOSE_KEYS)
-        sequence = self.entropy.choice([None, None, 1, 2, 3, self.entropy.randint(1, 30), 2**62])
+        key = self.rng.choice(KEYS if self.rng.random() < 0.8 else LOOSE_KEYS)
+        sequence = self.rng.choice([None, None, 1, 2, 3, self.rng.randint(1, 30), 2**62])
         return Envelope(
             id=self.id(),
-            type=self.entropy.choice(TYPES),
+            type=self.rng.choice(TYPES),
             key=key,
-            body=self.entropy.choice([b"{}", b"{}", b"\xff\x00"]),
+            body=self.rng.choice([b"{}", b"{}", b"\xff\x00"]),
             sequence=None if key in LOOSE_KEYS else sequence,
-            trace=self.entropy.choice([{}, {"traceparent": "00-ab-cd-01"}, {"a": "b", "traceparent": "x"}]),
+            trace=self.rng.choice([{}, {"traceparent": "00-ab-cd-01"}, {"a": "b", "traceparent": "x"}]),
             submitted_at=1.5,
         )
 
     def envelope(self) -> Envelope:
-        if self.accepted and self.entropy.random() < 0.85:
-            return self.entropy.choice(self.accepted[-25:])
+        if self.accepted and self.rng.random() < 0.85:
+            return self.rng.choice(self.accepted[-25:])
         return self.any_envelope()
 
     def with_key(self) -> Envelope:
         job = self.envelope()
-        return job if job.key is not None else job.with_key(self.entropy.choice([key for key in KEYS if key]))
+        return job if job.key is not None else job.with_key(self.rng.choice([key for key in KEYS if key]))
 
     def new_job(self) -> NewJob:
         job = replace(self.any_envelope(), sequence=None)
-        return NewJob(job, ordered=job.key in KEYS[:-1] and self.entropy.random() < 0.7)
+        return NewJob(job, ordered=job.key in KEYS[:-1] and self.rng.random() < 0.7)
 
     def effects(self) -> Effects:
-        many = self.entropy.randint
+        many = self.rng.randint
         return Effects(
             result=b"%d" % many(0, 9),
-            records={name: b"%d" % many(0, 9) for name in self.entropy.sample("xyz", many(0, 2))},
+            records={name: b"%d" % many(0, 9) for name in self.rng.sample("xyz", many(0, 2))},
             entries=[LogEntry(f"kind {many(0, 9)}", b"{}") for _ in range(many(0, 2))],
-            follow_ups=[self.new_job() for _ in range(many(0, 2) if self.entropy.random() < 0.4 else 0)],
-            blobs=[BlobRef("b", f"at {many(0, 9)}", 1, "ab")] if self.entropy.random() < 0.2 else [],
+            follow_ups=[self.new_job() for _ in range(many(0, 2) if self.rng.random() < 0.4 else 0)],
+            blobs=[BlobRef("b", f"at {many(0, 9)}", 1, "ab")] if self.rng.random() < 0.2 else [],
         )
 
     def step(self) -> tuple[str, Callable[[FullStore], Awaitable[Any]]]:
         """Return a step; what is random in it is drawn before, and the same for both."""
-        job, fence, number, effects = self.with_key(), self.fence(), self.entropy.randint(1, 12), self.effects()
+        job, fence, number, effects = self.with_key(), self.fence(), self.rng.randint(1, 12), self.effects()
         effects = Effects() if job.key in LOOSE_KEYS else effects
-        type, key = self.entropy.choice(TYPES), self.entropy.choice([key for key in KEYS if key])
-        new = [self.new_job() for _ in range(self.entropy.randint(1, 3))]
+        type, key = self.rng.choice(TYPES), self.rng.choice([key for key in KEYS if key])
+        new = [self.new_job() for _ in range(self.rng.randint(1, 3))]
         # Only what was accepted is ever parked: all else is found to be in conflict before.
-        ordered = self.entropy.choice([known for known in self.accepted[-40:] if known.sequence] or [None])
-        raw = self.entropy.choice([None, self.envelope()])
-        before = self.entropy.randint(1, 12)
-        age, kept = self.entropy.choice([(500, 10**9), (2_500, 10**9), (10**9, 20)])
+        ordered = self.rng.choice([known for known in self.accepted[-40:] if known.sequence] or [None])
+        raw = self.rng.choice([None, self.envelope()])
+        before = self.rng.randint(1, 12)
+        age, kept = self.rng.choice([(500, 10**9), (2_500, 10**9), (10**9, 20)])
 
         async def take_out(store: FullStore) -> object:
             entries = await store.outbox(older_than=-1, limit=1_000)
@@ -213,10 +213,10 @@ class History:
             "letter": (1, one_letter),
             "key": (1, lambda store: key_of(store, type, key)),
             "read": (2, lambda store: store.outbox(older_than=500, limit=number)),
-            "forget": (3, lambda store: store.forget(older_than=age, keep_at_most=kept, batch=number)),
+            "prune": (3, lambda store: store.prune(older_than=age, keep_at_most=kept, batch=number)),
             "elapse": (2, self.elapse),
         }
-        (name,) = self.entropy.choices(list(steps), [weight for weight, _ in steps.values()])
+        (name,) = self.rng.choices(list(steps), [weight for weight, _ in steps.values()])
         return name, steps[name][1]
 
     def note(self, answer: Any) -> None:

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from jobkit.envelope import Envelope
-from jobkit.partition import Partition
+from jobkit.lab.servers.redis import RedisServer
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef, Member
 from jobkit.ports.store import Effects, LogEntry, NewJob
-from jobkit.testing.servers.redis import RedisServer
 from tests.backends.redis.opened import coordinator, eventually, store
 from tests.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted
 

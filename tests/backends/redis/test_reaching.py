@@ -16,14 +16,14 @@ from typing import TypeVar
 import pytest
 import redis
 
-from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.fence import Fence
+from jobkit.lab.servers.base import free_port, require
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.redis import RedisServer, start_server
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
 from jobkit.ports.inspection import JobState
-from jobkit.testing.servers.base import free_port, require
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.redis import RedisServer, start_server
 from tests.backends.redis.opened import coordinator, eventually, script, scripts, store
 from tests.backends.redis.working import Key, check, effects_of, work
 from tests.conformance.values import committed, submitted
@@ -266,11 +266,11 @@ async def test_a_failover_in_the_midst_of_commits_leaves_each_job_whole_and_work
     watched: Watched, how: str
 ) -> None:
     """What the replica had not received may be gone, as docs/redis.md says; half a commit there never is."""
-    entropy = random.Random(3)
+    rng = random.Random(3)
     keys = [Key(f"key {number}") for number in range(8)]
     async with store(watched.url()) as on:
         await known_to_sentinel(watched)
-        workers = [asyncio.create_task(work(on, key, entropy)) for key in keys]
+        workers = [asyncio.create_task(work(on, key, rng)) for key in keys]
         # The replica may lag behind by any number of commits, but not by all.
         rows = [f"{{jobkit}}:key:t\0{key.name}" for key in keys]
         await eventually(lambda: all(int(watched.replica.call("HGET", row, "committed") or 0) > 5 for row in rows))

@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from jobkit.errors import Unavailable
-from jobkit.fence import Fence
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.redis import RedisServer
+from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Opened
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.redis import RedisServer
 from tests.backends.redis.opened import REPLY_SECONDS, coordinator, eventually, script, scripts, store
 from tests.conformance.values import NOTHING, envelope
 
@@ -28,7 +28,7 @@ STUMBLE = script(
 
 
 async def test_cancelled_callers_never_leave_their_answers_to_somebody_else(server: RedisServer, proxy: Proxy) -> None:
-    entropy = random.Random(7)
+    rng = random.Random(7)
     answered = cancelled = 0
     proxy.delay(0.002)
     async with scripts(server.url(port=proxy.port)) as asked:
@@ -38,8 +38,8 @@ async def test_cancelled_callers_never_leave_their_answers_to_somebody_else(serv
             for count in range(5):
                 text = f"{number}/{count}"
                 call = asyncio.create_task(asked.run(ECHO, text))
-                if entropy.random() < 0.5:
-                    await asyncio.sleep(entropy.uniform(0.0, 0.01))
+                if rng.random() < 0.5:
+                    await asyncio.sleep(rng.uniform(0.0, 0.01))
                     call.cancel()
                 try:
                     assert await call == text.encode()

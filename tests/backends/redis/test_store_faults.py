@@ -12,10 +12,10 @@ import pytest
 
 from jobkit.backends.redis.store import RedisStore
 from jobkit.errors import Unavailable
-from jobkit.partition import Partition
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
+from jobkit.model.partition import Partition
 from jobkit.ports.store import Committed, Effects, NewJob, Opened, Stale
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.redis import DURABLE, RedisServer, start_server
 from tests.backends.redis.opened import eventually, store
 from tests.backends.redis.working import Key, check, effects_of, work
 from tests.conformance.redis_harness import AGE_STORE
@@ -35,12 +35,12 @@ def durable() -> Iterator[RedisServer]:
 
 
 async def test_a_server_killed_while_jobs_commit_has_committed_each_in_full_or_not_at_all(durable: RedisServer) -> None:
-    entropy = random.Random(11)
+    rng = random.Random(11)
     keys = [Key(f"key {number}") for number in range(12)]
     for _ in range(KILLS):
         async with store(durable.url()) as on:
-            workers = [asyncio.create_task(work(on, key, entropy)) for key in keys]
-            await asyncio.sleep(entropy.uniform(0.05, 0.3))
+            workers = [asyncio.create_task(work(on, key, rng)) for key in keys]
+            await asyncio.sleep(rng.uniform(0.05, 0.3))
             await asyncio.to_thread(durable.process.kill)
             for outcome in await asyncio.gather(*workers, return_exceptions=True):
                 assert isinstance(outcome, Unavailable), outcome
@@ -170,7 +170,7 @@ async def test_waits_end_without_wake_ups(server: RedisServer) -> None:
 
 
 async def test_wake_ups_come_before_anybody_polls(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.backends.redis.hints.POLL_SECONDS", 60.0)
+    monkeypatch.setattr("jobkit.backends.redis.notifier.POLL_SECONDS", 60.0)
     async with store(server.url()) as watcher, store(server.url()) as worker:
         await eventually(lambda: server.call("PUBSUB", "NUMSUB", "{jobkit}:hints")[1] == 2)
         job = await submitted(worker, "a")
@@ -216,7 +216,7 @@ async def test_a_key_that_was_never_opened_shows_the_floor_that_it_is_held_to(se
         await committed(on, await unordered(on, "a", key="idle"), under=fence(500))
         waiting = await submitted(on, "b", key="new")
         server.evaluate(AGE_STORE, 1)
-        await on.forget(older_than=0, keep_at_most=0)
+        await on.prune(older_than=0, keep_at_most=0)
         assert await on.key("t", "idle") is None
         row = await on.key("t", "new")
         assert row
@@ -230,7 +230,7 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
         await committed(on, await unordered(on, "first"))
         await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=10)])
         server.evaluate(AGE_STORE, 1)
-        await on.forget(older_than=0, keep_at_most=0)
+        await on.prune(older_than=0, keep_at_most=0)
         before = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}
         for number in range(60):
             job = await unordered(on, f"j{number}", key=f"k{number % 7}")
@@ -249,8 +249,8 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
             assert await on.purge_dead(letter.number)
         await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=1_000)])
         server.evaluate(AGE_STORE, 1)
-        assert await on.forget(older_than=0, keep_at_most=10**9) == 60
-        await on.forget(older_than=0, keep_at_most=10**9)
+        assert await on.prune(older_than=0, keep_at_most=10**9) == 60
+        await on.prune(older_than=0, keep_at_most=10**9)
         after = {key for key in server.call("KEYS", "*") if b":wanted:" not in key}
         assert after <= before | {b"{jobkit}:outbox"}, after - before
         counts = await on.counts()

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 
 from jobkit.backends.redis.store import RedisStore
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
 from tests.conformance.values import envelope
@@ -35,10 +35,10 @@ def effects_of(job: Envelope) -> Effects:
     )
 
 
-async def work(on: RedisStore, key: Key, entropy: random.Random) -> None:
+async def work(on: RedisStore, key: Key, rng: random.Random) -> None:
     """Submit and commit jobs of a key until the server is gone."""
     while True:
-        job = envelope(f"{key.name}/{len(key.accepted)}/{entropy.getrandbits(40)}", key=key.name)
+        job = envelope(f"{key.name}/{len(key.accepted)}/{rng.getrandbits(40)}", key=key.name)
         await on.submit([NewJob(job, ordered=True)])
         key.accepted.append(job.id)
         for record in reversed(await on.jobs(type="t", key=key.name, limit=20)):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from jobkit.backends.s3.blobs import S3Blobs, opened_blobs
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.s3 import S3Server, shared_server, start_server
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.s3 import S3Server, shared_server, start_server
 from tests.conformance.s3_harness import a_place
 
 

@@ -19,12 +19,12 @@ from structlog.testing import capture_logs
 
 from jobkit.backends.s3 import client, upload
 from jobkit.backends.s3.blobs import S3Blobs, opened_blobs
-from jobkit.context import FILES_AT_ONCE, BlobWriter
 from jobkit.errors import ConfigurationError, Unavailable
-from jobkit.fence import Fence
+from jobkit.lab.servers.proxy import Proxy
+from jobkit.lab.servers.s3 import S3Server, shared_server
+from jobkit.model.fence import Fence
+from jobkit.plugin.context import FILES_AT_ONCE, BlobWriter
 from jobkit.ports.blobs import BlobRef, BlobSpace
-from jobkit.testing.servers.proxy import Proxy
-from jobkit.testing.servers.s3 import S3Server, shared_server
 from tests.conformance.harness import PATIENCE_SECONDS
 
 SPACE = BlobSpace("t", "k", Fence(5, "n.1", "me"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
 from tests.conformance.harness import Harness
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from jobkit.envelope import Envelope
 from jobkit.errors import ConfigurationError, ConsumerClosed
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery, QueueDepth
 from tests.conformance.harness import BrokerHarness, a_moment, soon
 from tests.conformance.values import PROOF, envelope

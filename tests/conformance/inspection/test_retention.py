@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Refused, Stale
 from tests.conformance.harness import FullStore, Harness
@@ -20,9 +20,9 @@ async def test_committed_jobs_go_once_they_are_old_enough(store: FullStore, stor
     await committed(store, await unordered(store, "old"))
     await store_harness.elapse(ttl * 0.6)
     await committed(store, await unordered(store, "young"))
-    assert await store.forget(older_than=ttl, keep_at_most=MANY) == 0
+    assert await store.prune(older_than=ttl, keep_at_most=MANY) == 0
     await store_harness.elapse(ttl * 0.6)
-    assert await store.forget(older_than=ttl, keep_at_most=MANY) == 1
+    assert await store.prune(older_than=ttl, keep_at_most=MANY) == 1
     assert await ids(store) == {"young"}
     assert (await store.counts()).jobs[JobState.COMMITTED] == 1
 
@@ -30,10 +30,10 @@ async def test_committed_jobs_go_once_they_are_old_enough(store: FullStore, stor
 async def test_the_oldest_committed_jobs_go_when_there_are_too_many(store: FullStore) -> None:
     for number in range(10):
         await committed(store, await unordered(store, f"j{number}"))
-    assert await store.forget(older_than=MANY, keep_at_most=4, batch=3) == 3
+    assert await store.prune(older_than=MANY, keep_at_most=4, batch=3) == 3
     assert await ids(store) == {f"j{number}" for number in range(3, 10)}
-    assert await store.forget(older_than=MANY, keep_at_most=4) == 3
-    assert await store.forget(older_than=MANY, keep_at_most=4) == 0
+    assert await store.prune(older_than=MANY, keep_at_most=4) == 3
+    assert await store.prune(older_than=MANY, keep_at_most=4) == 0
     assert await ids(store) == {"j6", "j7", "j8", "j9"}
 
 
@@ -46,7 +46,7 @@ async def test_only_committed_jobs_are_forgotten(store: FullStore, store_harness
     await unordered(store, "queued")
     before = await ids(store)
     await store_harness.elapse(store_harness.ttl)
-    assert await store.forget(older_than=0, keep_at_most=0) == 0
+    assert await store.prune(older_than=0, keep_at_most=0) == 0
     assert await ids(store) == before
     assert [entry.id for entry in await store.dead()] == ["dead"]
     await committed(store, a)
@@ -58,7 +58,7 @@ async def test_what_was_forgotten_of_an_ordered_key_is_still_a_duplicate(
     a, b = await submitted(store, "a"), await submitted(store, "b")
     await committed(store, a)
     await store_harness.elapse(1.0)
-    assert await store.forget(older_than=0, keep_at_most=MANY) == 1
+    assert await store.prune(older_than=0, keep_at_most=MANY) == 1
     assert await store.job("a") is None
     await store.shelve(a, Partition("t", 0))
     assert isinstance(await store.open(a, fence()), Duplicate)
@@ -74,7 +74,7 @@ async def test_the_truth_of_a_key_is_kept_however_idle_it_is(
     await committed(store, await unordered(store, "c", key="recorded"), Effects(records={"x": b"1"}))
     before = await store.keys()
     await store_harness.elapse(store_harness.ttl)
-    assert await store.forget(older_than=0, keep_at_most=0) == 3
+    assert await store.prune(older_than=0, keep_at_most=0) == 3
     assert await store.keys() == before
     assert (await submitted(store, "d", key="ordered")).sequence == 2
     assert await store.record("t", "recorded", "x") == b"1"
@@ -85,7 +85,7 @@ async def test_marks_of_idle_keys_go_and_become_the_floor(store: FullStore, stor
     for number, token in enumerate((500, 900, 700)):
         await committed(store, await unordered(store, f"j{number}", key=f"k{number}"), under=fence(token))
     await store_harness.elapse(ttl)
-    await store.forget(older_than=ttl / 2, keep_at_most=MANY)
+    await store.prune(older_than=ttl / 2, keep_at_most=MANY)
     assert await store.keys() == []
     assert (await store.counts()).keys == 0
     for key in ("k0", "k1", "never seen"):
@@ -101,7 +101,7 @@ async def test_a_mark_in_use_is_kept_so_that_its_holder_can_commit(
     job = await unordered(store, "a")
     under = await opened(store, job)
     await store_harness.elapse(store_harness.ttl * 100)
-    await store.forget(older_than=store_harness.ttl, keep_at_most=MANY)
+    await store.prune(older_than=store_harness.ttl, keep_at_most=MANY)
     assert isinstance(await store.commit(job, under, NOTHING), Committed)
 
 
@@ -111,7 +111,7 @@ async def test_a_mark_used_lately_is_kept(store: FullStore, store_harness: Harne
     await store_harness.elapse(ttl)
     await committed(store, await unordered(store, "b"))
     await store_harness.elapse(ttl / 2)
-    await store.forget(older_than=ttl, keep_at_most=MANY)
+    await store.prune(older_than=ttl, keep_at_most=MANY)
     assert len(await store.keys()) == 1
     assert await ids(store) == {"b"}
 
@@ -125,7 +125,7 @@ async def test_every_idle_key_has_its_turn_however_many_there_are(
             await submitted(store, f"s{number}", key=f"k{number:02}")
     await store_harness.elapse(store_harness.ttl)
     for _ in range(60):
-        await store.forget(older_than=0, keep_at_most=MANY, batch=2)
+        await store.prune(older_than=0, keep_at_most=MANY, batch=2)
     assert [key.key for key in await store.keys()] == [f"k{number:02}" for number in range(0, 60, 3)]
 
 
@@ -136,5 +136,5 @@ async def test_an_unordered_job_comes_again_after_it_was_forgotten(
     job = await unordered(store, "a")
     await committed(store, job)
     await store_harness.elapse(store_harness.ttl)
-    await store.forget(older_than=0, keep_at_most=MANY)
+    await store.prune(older_than=0, keep_at_most=MANY)
     assert isinstance(await store.open(job, fence()), Opened)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobkit.fence import Fence
+from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobkit.errors import JobConflict
-from jobkit.partition import Partition
+from jobkit.model.partition import Partition
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Refused

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Conflict, Duplicate, Opened, Refused, Skipped
 from tests.conformance.harness import FullStore, Harness, a_moment, soon

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence, Receipt
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
     Accepted,

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from jobkit.envelope import Envelope
-from jobkit.fence import Receipt
-from jobkit.partition import Partition
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Receipt
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Conflict, Gap, Opened, Skipped
 from tests.conformance.harness import FullStore, Harness

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobkit.envelope import Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Conflict, Effects, Known, NewJob
 from tests.conformance.harness import FullStore, Harness, a_moment, soon

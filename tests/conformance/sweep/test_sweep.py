@@ -12,14 +12,14 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from jobkit.backends.directory.blobs import DirectoryBlobs
-from jobkit.envelope import Envelope
-from jobkit.fence import Fence
+from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.blob_location import attempt_space, keyed
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
+from jobkit.ops.sweep import Kind, Swept, sweep
 from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace, Leftover, StoredObject
-from jobkit.ports.locations import attempt_space, keyed
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Effects, Opened
-from jobkit.sweep import Kind, Swept, sweep
 from tests.conformance.harness import FullStore, Harness
 from tests.conformance.values import buried, fence, opened, submitted, unordered
 
@@ -27,8 +27,8 @@ LONG = "é" * 300
 
 
 @pytest.fixture
-async def files(tmp_path: Path) -> AsyncIterator[DirectoryBlobs]:
-    blobs = DirectoryBlobs(tmp_path / "swept")
+async def files(tmp_path: Path) -> AsyncIterator[LocalFileBlobs]:
+    blobs = LocalFileBlobs(tmp_path / "swept")
     await blobs.start()
     yield blobs
     await blobs.aclose()
@@ -61,7 +61,7 @@ async def finished(store: FullStore, job: Envelope, under: Fence, *blobs: BlobRe
     assert isinstance(await store.commit(job, under, Effects(blobs=blobs)), Committed)
 
 
-async def test_a_manifest_keeps_its_files_and_a_replaced_one_does_not(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_a_manifest_keeps_its_files_and_a_replaced_one_does_not(store: FullStore, files: LocalFileBlobs) -> None:
     refs = []
     for id in ("a", "b"):
         job = await submitted(store, id)
@@ -74,7 +74,7 @@ async def test_a_manifest_keeps_its_files_and_a_replaced_one_does_not(store: Ful
     assert (garbage(swept), swept.kept.count, swept.read) == (1, 1, 2)
 
 
-async def test_nothing_is_removed_unless_that_is_asked_for(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_nothing_is_removed_unless_that_is_asked_for(store: FullStore, files: LocalFileBlobs) -> None:
     job = await submitted(store, "a")
     stale = await opened(store, job)
     await written(files, stale)
@@ -86,7 +86,7 @@ async def test_nothing_is_removed_unless_that_is_asked_for(store: FullStore, fil
 
 
 async def test_what_a_running_attempt_wrote_stays_and_that_of_the_one_before_it_goes(
-    store: FullStore, files: DirectoryBlobs
+    store: FullStore, files: LocalFileBlobs
 ) -> None:
     job = await submitted(store, "a")
     before = await opened(store, job)
@@ -104,7 +104,7 @@ async def test_what_a_running_attempt_wrote_stays_and_that_of_the_one_before_it_
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_what_a_job_wrote_that_died_goes(store: FullStore, files: DirectoryBlobs, ordered: bool) -> None:
+async def test_what_a_job_wrote_that_died_goes(store: FullStore, files: LocalFileBlobs, ordered: bool) -> None:
     job = await (submitted if ordered else unordered)(store, "a")
     under = await opened(store, job)
     await written(files, under)
@@ -113,7 +113,7 @@ async def test_what_a_job_wrote_that_died_goes(store: FullStore, files: Director
     assert await left(files) == set()
 
 
-async def test_a_requeued_job_keeps_what_it_writes_then(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_a_requeued_job_keeps_what_it_writes_then(store: FullStore, files: LocalFileBlobs) -> None:
     job = await submitted(store, "a")
     number = await buried(store, job)
     await store.requeue_dead(number)
@@ -123,7 +123,7 @@ async def test_a_requeued_job_keeps_what_it_writes_then(store: FullStore, files:
     assert await left(files) == {mine.location}
 
 
-async def test_another_nonce_of_the_same_token_is_garbage(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_another_nonce_of_the_same_token_is_garbage(store: FullStore, files: LocalFileBlobs) -> None:
     job = await submitted(store, "a")
     under = await opened(store, job)
     mine = await written(files, under)
@@ -132,7 +132,7 @@ async def test_another_nonce_of_the_same_token_is_garbage(store: FullStore, file
     assert await left(files) == {mine.location}
 
 
-async def test_what_lies_above_the_mark_stays(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_what_lies_above_the_mark_stays(store: FullStore, files: LocalFileBlobs) -> None:
     under = await opened(store, await submitted(store, "a"))
     early = await written(files, Fence(under.token + 1, "next", "me"))
     assert (await sweep(planes(store, files), remove=True)).kept.count == 1
@@ -140,7 +140,7 @@ async def test_what_lies_above_the_mark_stays(store: FullStore, files: Directory
 
 
 async def test_keys_that_the_store_does_not_know_are_kept_unless_that_is_asked_for(
-    store: FullStore, files: DirectoryBlobs
+    store: FullStore, files: LocalFileBlobs
 ) -> None:
     await written(files, fence(), key="gone")
     await written(files, fence(), key=LONG)
@@ -151,7 +151,7 @@ async def test_keys_that_the_store_does_not_know_are_kept_unless_that_is_asked_f
 
 
 @pytest.mark.parametrize("key", ["", ".", "a/b", "~", "%7E", LONG, "😀" * 100], ids=range(7))
-async def test_any_key_is_recognised_in_its_files(store: FullStore, files: DirectoryBlobs, key: str) -> None:
+async def test_any_key_is_recognised_in_its_files(store: FullStore, files: LocalFileBlobs, key: str) -> None:
     job = await submitted(store, "a", key=key, type="a type")
     await written(files, await opened(store, job), type="a type", key=key)
     under = await opened(store, job)
@@ -163,7 +163,7 @@ async def test_any_key_is_recognised_in_its_files(store: FullStore, files: Direc
 
 
 async def test_what_jobkit_did_not_write_is_never_touched(
-    store: FullStore, files: DirectoryBlobs, tmp_path: Path
+    store: FullStore, files: LocalFileBlobs, tmp_path: Path
 ) -> None:
     await opened(store, await submitted(store, "a", key="k"))
     names = [
@@ -202,7 +202,7 @@ class _Meanwhile:
             yield stored
 
 
-async def test_a_commit_after_the_listing_is_not_missed(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_a_commit_after_the_listing_is_not_missed(store: FullStore, files: LocalFileBlobs) -> None:
     job = await submitted(store, "a")
     under = await opened(store, job)
     ref = await written(files, under)
@@ -230,7 +230,7 @@ class _SlowToTell:
 
 
 async def test_a_commit_between_two_questions_to_the_store_is_not_missed(
-    store: FullStore, files: DirectoryBlobs
+    store: FullStore, files: LocalFileBlobs
 ) -> None:
     job = await submitted(store, "a")
     under = await opened(store, job)
@@ -245,10 +245,10 @@ async def test_a_commit_between_two_questions_to_the_store_is_not_missed(
 
 
 async def test_no_visible_file_is_ever_removed_while_jobs_run(
-    store_harness: Harness[FullStore], files: DirectoryBlobs
+    store_harness: Harness[FullStore], files: LocalFileBlobs
 ) -> None:
     """Invariant nothing-lost: workers that are overtaken, fail and commit, beside sweepers that never pause."""
-    entropy = random.Random(4)
+    rng = random.Random(4)
     tokens = itertools.count(1)
     async with store_harness.process() as store, store_harness.process() as other:
 
@@ -259,7 +259,7 @@ async def test_no_visible_file_is_ever_removed_while_jobs_run(
                 if not isinstance(await store.open(job, under), Opened):
                     return
                 refs = [await written(files, under, name, key=key, attempt=1) for name in ("a", "b")]
-                if entropy.random() < 0.5:
+                if rng.random() < 0.5:
                     continue  # overtaken, by itself
                 assert isinstance(await store.commit(job, under, Effects(blobs=refs)), Committed)
                 for ref in refs:
@@ -291,7 +291,7 @@ async def test_no_visible_file_is_ever_removed_while_jobs_run(
 async def test_scratch_of_a_dead_process_goes(store: FullStore, tmp_path: Path) -> None:
     directory = tmp_path / "blobs"
     async with _abandoned(directory):
-        blobs = DirectoryBlobs(directory)
+        blobs = LocalFileBlobs(directory)
         await blobs.start()
         swept = await sweep(planes(store, blobs))
         assert swept.garbage[None, Kind.SCRATCH].bytes == 4
@@ -310,7 +310,7 @@ async def _abandoned(directory: Path) -> AsyncIterator[None]:
     yield
 
 
-async def test_an_unfinished_write_is_judged_by_where_it_was_bound_for(store: FullStore, files: DirectoryBlobs) -> None:
+async def test_an_unfinished_write_is_judged_by_where_it_was_bound_for(store: FullStore, files: LocalFileBlobs) -> None:
     job = await submitted(store, "a")
     stale = await opened(store, job)
     under = await opened(store, job)
@@ -338,9 +338,9 @@ class _Unfinished:
 
 
 async def test_more_unended_jobs_than_can_be_looked_at_keep_everything(
-    store: FullStore, files: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch
+    store: FullStore, files: LocalFileBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobkit.sweep._PAGE", 2)
+    monkeypatch.setattr("jobkit.ops.sweep._PAGE", 2)
     first = await submitted(store, "a")
     under = await opened(store, first)
     ref = await written(files, under)

@@ -1,0 +1,40 @@
+"""What must be so of a directory for jobkit to rely on it, and what is: room, permissions, hard links.
+
+Two empty files are made in it, and taken away again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from anyio import to_thread
+
+from jobkit.backends.disk_space import room
+from jobkit.backends.local_files.blobs import LocalFileBlobs, local_root
+from jobkit.backends.local_files.naming import SCRATCH
+from jobkit.backends.local_files.scratch import Scratch
+from jobkit.ports.diagnosis import Finding, Severity
+
+
+async def diagnose(url: str) -> list[Finding]:
+    """Return what there is to say of the directory that `url` names. Raises `ConfigurationError`."""
+    root = local_root(url)
+    blobs = LocalFileBlobs(root)
+    await blobs.start()
+    await blobs.aclose()
+    return [await to_thread.run_sync(_links, root), room(root)]
+
+
+def _links(root: Path) -> Finding:
+    scratch = Scratch(root / SCRATCH)
+    try:
+        directory = scratch.lend()
+        (directory / "first").touch()
+        os.link(directory / "first", directory / "second")
+    except OSError as error:
+        what = f"{root} takes no hard links, which keep files from being seen half written ({error.strerror})"
+        return Finding(Severity.BROKEN, what, "choose a directory of this user's on a file system that has them")
+    finally:
+        scratch.close()
+    return Finding(Severity.FINE, f"{root} takes files and hard links")

@@ -1,0 +1,191 @@
+"""What must be so of a server and a database for jobkit to rely on them, and what is.
+
+It finds out and decides nothing. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.faults import explained
+from jobkit.backends.postgres.migrations import check_migrated, check_server
+from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
+from jobkit.errors import ConfigurationError
+from jobkit.model.clock import Clock
+from jobkit.ports.diagnosis import Finding, Severity
+
+_LIMIT_SECONDS = 8.0
+# What a process takes, the bells' connection included.
+_CONNECTIONS = WORK_CONNECTIONS + ASIDE_CONNECTIONS + 1
+_CLOCK_TOLERANCE_SECONDS = 5.0
+
+_SERVER = """
+    SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+           current_setting('synchronous_commit') AS synchronous_commit, current_setting('autovacuum') AS autovacuum,
+           pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only') AS read_only,
+           extract(epoch FROM clock_timestamp())::double precision AS clock,
+           current_setting('max_connections')::integer
+               - current_setting('superuser_reserved_connections')::integer AS connections,
+           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::integer AS taken,
+           (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS user_limit,
+           (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit,
+           has_database_privilege(current_database(), 'CREATE') AS may_create
+"""
+
+# What the user who is asking lacks.
+_MISSING = """
+    SELECT 'USAGE on schema jobkit' AS missing WHERE NOT has_schema_privilege('jobkit', 'USAGE')
+    UNION ALL
+    SELECT p.privilege || ' on ' || c.oid::regclass
+    FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
+    WHERE c.relnamespace = 'jobkit'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migrations'
+      AND NOT has_table_privilege(c.oid, p.privilege)
+    UNION ALL
+    SELECT 'USAGE on ' || c.oid::regclass
+    FROM pg_class c
+    WHERE c.relnamespace = 'jobkit'::regnamespace
+      AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') END
+    UNION ALL
+    SELECT 'EXECUTE on ' || f.oid::regprocedure
+    FROM pg_proc f WHERE f.pronamespace = 'jobkit'::regnamespace AND NOT has_function_privilege(f.oid, 'EXECUTE')
+"""
+
+
+async def diagnose(url: str, clock: Clock) -> list[Finding]:
+    """Return what there is to say of the database that `url` names, as the place of a store.
+
+    Raises `ConfigurationError` or `Unavailable`.
+    """
+    address = parse_address(url)
+    with explained(address.name):
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            connection = await asyncpg.connect(
+                address.url, timeout=CONNECT_SECONDS, server_settings=address.server_settings
+            )
+            try:
+                return await _examined(connection, address, clock)
+            finally:
+                connection.terminate()
+
+
+async def _examined(connection: Any, address: Address, clock: Clock) -> list[Finding]:
+    version = _version(connection, address)
+    if version.severity is Severity.BROKEN:
+        # What follows asks for what an older server may not know.
+        return [version]
+    asked = clock.wall()
+    told = await connection.fetchrow(_SERVER)
+    between = (asked + clock.wall()) / 2
+    return [
+        version,
+        _role(told),
+        _fsync(told),
+        _full_pages(told),
+        _synchronous(told),
+        _autovacuum(told),
+        _connections(told),
+        _clock(told, between),
+        *await _tables(connection, address, may_create=told["may_create"]),
+    ]
+
+
+def _version(connection: Any, address: Address) -> Finding:
+    try:
+        check_server(connection, address)
+    except ConfigurationError as error:
+        return Finding(Severity.BROKEN, str(error), "use another server or database")
+    # What follows it says who built it.
+    return Finding(Severity.FINE, f"PostgreSQL {connection.get_settings().server_version.split()[0]}")
+
+
+def _role(told: Mapping[str, Any]) -> Finding:
+    if told["standby"]:
+        change = "name the primary, or all servers and target_session_attrs=read-write"
+        return Finding(Severity.BROKEN, "it is a standby, which takes no writes", change)
+    if told["read_only"] == "on":
+        what = "transactions here are read-only (default_transaction_read_only = on)"
+        change = (
+            "set it to off, for the server (postgresql.conf), the database (ALTER DATABASE) or the user (ALTER ROLE)"
+        )
+        return Finding(Severity.BROKEN, what, change)
+    return Finding(Severity.FINE, "it takes writes")
+
+
+def _fsync(told: Mapping[str, Any]) -> Finding:
+    what = f"fsync {told['fsync']}"
+    if told["fsync"] == "on":
+        return Finding(Severity.FINE, what)
+    what = f"{what}: a crash of the machine loses what was committed, or leaves a database that cannot be read"
+    return Finding(Severity.BROKEN, what, "set fsync = on in postgresql.conf and reload the server")
+
+
+def _full_pages(told: Mapping[str, Any]) -> Finding:
+    what = f"full_page_writes {told['full_page_writes']}"
+    if told["full_page_writes"] == "on":
+        return Finding(Severity.FINE, what)
+    what = f"{what}: a power cut can leave pages half written, unless the file system rules that out"
+    return Finding(Severity.RISK, what, "set full_page_writes = on in postgresql.conf and reload the server")
+
+
+def _synchronous(told: Mapping[str, Any]) -> Finding:
+    what = f"synchronous_commit {told['synchronous_commit']}"
+    if told["synchronous_commit"] != "off":
+        return Finding(Severity.FINE, what)
+    what = (
+        f"{what}: jobkit sets it to on for what it commits, but jobs submitted in transactions of your own may be lost "
+        "in a crash"
+    )
+    return Finding(Severity.RISK, what, "set synchronous_commit = on for the database, or in those transactions")
+
+
+def _autovacuum(told: Mapping[str, Any]) -> Finding:
+    if told["autovacuum"] == "on":
+        return Finding(Severity.FINE, "autovacuum on")
+    what = "autovacuum off: rows of jobs change often, so tables grow and every call becomes slower"
+    return Finding(Severity.RISK, what, "set autovacuum = on in postgresql.conf and reload the server")
+
+
+def _connections(told: Mapping[str, Any]) -> Finding:
+    limits = {
+        "max_connections": told["connections"],
+        "the user's CONNECTION LIMIT": told["user_limit"],
+        "the database's CONNECTION LIMIT": told["database_limit"],
+    }
+    # Below zero there is none. Who else is connected counts against each, as far as anybody can tell.
+    name, limit = min(((name, limit) for name, limit in limits.items() if limit >= 0), key=lambda item: item[1])
+    free = max(0, limit - told["taken"])
+    what = f"{free} of {limit} connections are free"
+    if free >= _CONNECTIONS:
+        return Finding(Severity.FINE, f"{what}, enough for {free // _CONNECTIONS} more workers")
+    return Finding(Severity.RISK, f"{what}, a worker takes up to {_CONNECTIONS}", f"raise {name}, or run fewer workers")
+
+
+def _clock(told: Mapping[str, Any], own: float) -> Finding:
+    ahead = told["clock"] - own
+    if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
+        return Finding(Severity.FINE, "its clock agrees with this machine's")
+    what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    return Finding(Severity.RISK, what, "have both clocks kept by NTP")
+
+
+async def _tables(connection: Any, address: Address, *, may_create: bool) -> list[Finding]:
+    try:
+        await check_migrated(connection, address)
+    except asyncpg.InsufficientPrivilegeError:
+        change = "grant them to this user, or let the user who ran `jobkit migrate` do the work"
+        return [Finding(Severity.BROKEN, "this user has no rights on jobkit's tables", change)]
+    except ConfigurationError as error:
+        what, _, change = str(error).partition(": ")
+        if "migrate" in change and not may_create:
+            change += ", as a user with CREATE on the database"
+        return [Finding(Severity.BROKEN, what, change)]
+    missing = [row["missing"] for row in await connection.fetch(_MISSING)]
+    if not missing:
+        return [Finding(Severity.FINE, "its tables are up to date, and this user has the rights it needs")]
+    named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return [Finding(Severity.BROKEN, f"this user lacks {named}", "GRANT it, or use the user who ran `jobkit migrate`")]

@@ -1,0 +1,98 @@
+-- Forgetting: committed jobs after their time, and the marks of keys that nobody uses.
+--
+-- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet
+-- to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
+-- forgotten key accepts no token that it would have refused. What somebody else has locked is left for the next time,
+-- so forgetting waits for nobody; and one does it at a time.
+
+CREATE FUNCTION jobkit.prune(in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer)
+RETURNS integer LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    before double precision := jobkit.clock() - in_older_than;
+    cursor record;
+    surplus bigint;
+    going record;
+    gone integer := 0;
+    gone_of_key integer;
+    looked record;
+    dropped record;
+BEGIN
+    SELECT * INTO cursor FROM jobkit.retention FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT greatest(0, coalesce(sum(committed), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
+
+    -- Jobs: the oldest, key by key, those without a sequence together.
+    FOR going IN
+        SELECT g.ordered, g.type, g.key, max(g.sequence) AS sequence, array_agg(g.number) AS numbers
+        FROM (
+            SELECT number, sequence, ended, sequence IS NOT NULL AS ordered,
+                   CASE WHEN sequence IS NOT NULL THEN type END AS type,
+                   CASE WHEN sequence IS NOT NULL THEN key END AS key,
+                   row_number() OVER (ORDER BY ended, number) AS place
+            FROM (
+                SELECT number, type, key, sequence, ended FROM jobkit.jobs WHERE result IS NOT NULL
+                ORDER BY ended, number LIMIT in_batch
+            ) oldest
+        ) g
+        WHERE g.place <= surplus OR g.ended < before
+        GROUP BY g.ordered, g.type, g.key
+    LOOP
+        IF going.ordered THEN
+            PERFORM FROM jobkit.keys WHERE type = going.type AND key = going.key FOR UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+            UPDATE jobkit.keys SET forgotten = greatest(forgotten, going.sequence)
+            WHERE type = going.type AND key = going.key;
+        END IF;
+        DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND result IS NOT NULL;
+        GET DIAGNOSTICS gone_of_key = ROW_COUNT;
+        gone := gone + gone_of_key;
+    END LOOP;
+
+    -- Keys: the next so many, from where the last look ended, so that each key's turn comes round.
+    SELECT k.type, k.key, k.place AS keys INTO looked
+    FROM (
+        SELECT type, key, row_number() OVER (ORDER BY type, key) AS place FROM jobkit.keys
+        WHERE (type, key) > (cursor.cursor_type, cursor.cursor_key) ORDER BY type, key LIMIT in_keys
+    ) k
+    ORDER BY k.place DESC LIMIT 1;
+    WITH idle AS (
+        SELECT k.type, k.key, k.token FROM jobkit.keys k
+        WHERE (k.type, k.key) > (cursor.cursor_type, cursor.cursor_key) AND (k.type, k.key) <= (looked.type, looked.key)
+          AND k.touched <= before AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
+          AND NOT EXISTS (SELECT FROM jobkit.records r WHERE r.type = k.type AND r.key = k.key)
+          AND NOT EXISTS (SELECT FROM jobkit.manifests m WHERE m.type = k.type AND m.key = k.key)
+          AND NOT EXISTS (SELECT FROM jobkit.jobs j WHERE j.type = k.type AND j.key = k.key AND j.ended IS NULL)
+        FOR UPDATE OF k SKIP LOCKED
+    ), leaving AS (
+        DELETE FROM jobkit.keys k USING idle i WHERE k.type = i.type AND k.key = i.key RETURNING i.token
+    )
+    SELECT count(*) AS keys, coalesce(max(token), 0) AS floor INTO dropped FROM leaving;
+    UPDATE jobkit.retention
+    SET floor = greatest(floor, dropped.floor),
+        cursor_type = CASE WHEN looked.keys = in_keys THEN looked.type ELSE '' END,
+        cursor_key = CASE WHEN looked.keys = in_keys THEN looked.key ELSE '' END;
+    PERFORM jobkit.tally(in_committed => -gone, in_keys => -dropped.keys);
+    PERFORM jobkit.fold_tallies();
+    RETURN gone;
+END $$;
+
+-- Make one of all tally rows that nobody holds, where there are more than a few.
+CREATE FUNCTION jobkit.fold_tallies() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM jobkit.tallies) <= 64 THEN
+        RETURN;
+    END IF;
+    WITH free AS (
+        SELECT ctid FROM jobkit.tallies FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
+    )
+    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, outbox, keys)
+    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(outbox), sum(keys) FROM taken
+    HAVING count(*) > 0;
+END $$;

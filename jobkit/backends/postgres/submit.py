@@ -1,0 +1,83 @@
+"""Accepting jobs: which are new, which are known, and the sequence each new one gets. The server decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobkit.model.envelope import Envelope
+from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+
+SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+
+
+def job_topic(id: str) -> str:
+    """Return the bell that rings when the job may have ended or progressed."""
+    return f"job/{id}"
+
+
+def check(jobs: Sequence[NewJob]) -> None:
+    """Raise `ValueError` where an ordered job has no key to be ordered on."""
+    for job in jobs:
+        if job.ordered and job.envelope.key is None:
+            raise ValueError(f"job {job.envelope.id} is ordered, so its envelope must carry a key")
+
+
+def digest_of(envelope: Envelope) -> bytes:
+    """Return the envelope's digest as it is stored."""
+    return bytes.fromhex(envelope.digest())
+
+
+def dump_trace(trace: Mapping[str, str]) -> str | None:
+    """Return a trace context as a row's column."""
+    return json.dumps(dict(trace)) if trace else None
+
+
+def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
+    """Return what `submit_jobs` and `commit_jobs` are told of new jobs, column by column."""
+    envelopes = [job.envelope for job in jobs]
+    return (
+        [envelope.id for envelope in envelopes],
+        [envelope.type for envelope in envelopes],
+        [envelope.key for envelope in envelopes],
+        [job.ordered for job in jobs],
+        [digest_of(envelope) for envelope in envelopes],
+        [dump_trace(envelope.trace) for envelope in envelopes],
+        [envelope.schema for envelope in envelopes],
+        [envelope.submitted_at for envelope in envelopes],
+        [envelope.pack() for envelope in envelopes],
+    )
+
+
+def arguments(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
+    """Return the arguments of `SUBMIT`."""
+    return (*columns(jobs), [None] * len(jobs))
+
+
+def answers(jobs: Sequence[NewJob], rows: Sequence[Mapping[str, Any]]) -> list[Accepted | Known | Conflict]:
+    """Return what the rows of `SUBMIT` say of the jobs, in their order."""
+    return [_answer(job, row) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _answer(job: NewJob, row: Mapping[str, Any]) -> Accepted | Known | Conflict:
+    envelope = job.envelope
+    match row["answer"]:
+        case "accepted":
+            if job.ordered:
+                envelope = envelope.with_sequence(row["sequence"])
+            return Accepted(envelope, row["position"])
+        case "known":
+            trace = row["trace"]
+            return Known(
+                replace(
+                    envelope,
+                    sequence=row["sequence"],
+                    submitted_at=row["submitted_at"],
+                    trace=json.loads(trace) if trace else {},
+                    schema=row["schema"],
+                )
+            )
+        case _:
+            return Conflict(envelope.id)

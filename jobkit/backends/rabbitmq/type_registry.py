@@ -1,0 +1,103 @@
+"""The directory of job types: AMQP cannot list queues, so a queue holds one message for each type there is.
+
+It is for people and dashboards, and `jobkit topology --apply` puts back what somebody purged. What is true of a type
+that exists, its marker queue knows.
+
+Who reads is the queue's only consumer meanwhile, takes everything out, and gives it back by leaving. A message of the
+reader's own, published after it came, tells it where the end is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
+
+from jobkit.backends.rabbitmq.connection import RPC_SECONDS, Channel, Link
+from jobkit.backends.rabbitmq.declare import declare_queue, refused
+from jobkit.backends.rabbitmq.messages import Message
+from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.backends.rabbitmq.topology import TYPES
+from jobkit.model.clock import Clock
+
+_END = "jobkit.end"
+_ENTRY = "jobkit.type"
+# Reading takes milliseconds; who finds somebody else reading looks again after about so long.
+_POLL_SECONDS = 0.05
+
+
+class Directory:
+    """The types and their numbers of partitions."""
+
+    def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
+        self._link = link
+        self._publisher = publisher
+        self._clock = clock
+
+    async def read(self) -> Mapping[str, int]:
+        """Return each type's number of partitions. Raises `Unavailable` or `ConfigurationError`."""
+        async with self._reading() as types:
+            return types
+
+    async def add(self, type: str, partitions: int) -> int:
+        """Add a type unless it is there, and return its number of partitions; errors as for `read`."""
+        async with self._reading() as types:
+            if type not in types:
+                entry = {"type": type, "partitions": partitions}
+                await self._publisher.publish([_message(_ENTRY, json.dumps(entry).encode())])
+            return types.get(type, partitions)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[dict[str, int]]:
+        """Read the directory and keep all others from it during the block."""
+        deadline = self._clock.now() + RPC_SECONDS
+        while True:
+            try:
+                async with self._link.channel() as channel:
+                    yield await self._read(channel)
+                    return
+            except ChannelAccessRefused as error:
+                if "exclusive" not in str(error) or self._clock.now() > deadline:
+                    raise refused(self._link, error) from error
+            except ChannelClosed as error:
+                raise refused(self._link, error) from error
+            await self._clock.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  (spreads, decides nothing)
+
+    async def _read(self, channel: Channel) -> dict[str, int]:
+        found: dict[str, int] = {}
+        end = _message(_END, b"")
+        ended = asyncio.Event()
+        old_ends: list[int] = []
+
+        async def on_message(message: DeliveredMessage) -> None:
+            properties = message.header.properties
+            if properties.message_type == _ENTRY:
+                entry: dict[str, Any] = json.loads(message.body)
+                found[str(entry["type"])] = int(entry["partitions"])
+            elif message.delivery_tag is not None:
+                # Also the marks of readers that died.
+                old_ends.append(message.delivery_tag)
+            if properties.message_id == end.properties.message_id:
+                ended.set()
+
+        raw = channel.raw
+        await declare_queue(channel, TYPES)
+        await channel.call(raw.basic_consume(TYPES.name, on_message, exclusive=True), f"reading {TYPES.name}")
+        await self._publisher.publish([end])
+        await channel.call(ended.wait(), f"reading {TYPES.name}")
+        for tag in old_ends:
+            await channel.call(raw.basic_ack(tag, wait=False), f"reading {TYPES.name}")
+        return found
+
+
+def _message(kind: str, body: bytes) -> Message:
+    properties = spec.Basic.Properties(message_id=uuid4().hex, message_type=kind, delivery_mode=2)
+    return Message(TYPES.name, body, properties)

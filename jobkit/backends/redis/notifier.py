@@ -1,0 +1,107 @@
+"""Wake-ups through Redis pub/sub. They are hints: one may be missed, and whoever waits looks again anyway.
+
+Scripts publish a topic only where somebody has said that he waits for it, so that what happens a thousand times a
+second does not wake every process each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import Iterator
+
+import structlog
+from redis.asyncio.connection import Connection
+
+from jobkit.backends.redis.connection import Connector
+from jobkit.backends.redis.scripts import PREFIX, REPLY_SECONDS
+
+_log = structlog.get_logger("jobkit.redis")
+
+# Pub/sub may go silent, so a waiter looks for itself this often, in seconds; and has itself heard for longer.
+POLL_SECONDS = 1.0
+SUBSCRIBED_MILLISECONDS = "5000"
+_CHANNEL = f"{PREFIX}hints"
+# How long a silent channel is trusted before it is asked whether it lives, in seconds.
+_SILENCE_SECONDS = 10.0
+_RECONNECT_SECONDS = (0.1, 5.0)
+
+
+class Notifier:
+    """One subscription of this process, and the waiters on it. Made inside a running event loop."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._pause = _RECONNECT_SECONDS[0]
+        self._waiting: dict[asyncio.Event, str] = {}
+        self._task = asyncio.create_task(self._listen_forever(), name="jobkit-redis-hints")
+
+    @contextlib.contextmanager
+    def listening(self, topic: str) -> Iterator[asyncio.Event]:
+        """Lend an event that is set when a hint for `topic` comes; where it ends in "/", for any below it."""
+        event = asyncio.Event()
+        self._waiting[event] = topic
+        try:
+            yield event
+        finally:
+            del self._waiting[event]
+
+    async def aclose(self) -> None:
+        """End the subscription."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                async with self._connector.connected() as connection:
+                    await self._listen(connection)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it must not end the hints for good)
+                _log.warning(
+                    "wake-ups interrupted, waits are slower",
+                    server=self._connector.name,
+                    error=f"{type(error).__name__}: {error}",
+                )
+            await asyncio.sleep(self._pause * (0.5 + random.random()))  # noqa: S311
+            self._pause = min(2 * self._pause, _RECONNECT_SECONDS[1])
+
+    async def _listen(self, connection: Connection) -> None:
+        """Take what comes; where nothing comes for long, ask whether anybody is still there."""
+        await connection.send_command("SUBSCRIBE", _CHANNEL)
+        asked = True
+        while True:
+            try:
+                async with asyncio.timeout(REPLY_SECONDS if asked else _SILENCE_SECONDS):
+                    kind, *about = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            except TimeoutError:
+                if asked:
+                    raise
+                asked = True
+                await connection.send_command("PING")
+                continue
+            asked = False
+            if kind == b"subscribe":
+                self._pause = _RECONNECT_SECONDS[0]
+                # What was said while nobody listened is lost, so let everybody look.
+                self._wake(None)
+            elif kind == b"message":
+                self._wake(about[1].decode())
+
+    def _wake(self, topic: str | None) -> None:
+        for event, wanted in self._waiting.items():
+            if topic is None or topic == wanted or (wanted.endswith("/") and topic.startswith(wanted)):
+                event.set()
+
+
+async def heard(hint: asyncio.Event, seconds: float) -> bool:
+    """Wait for a hint, for so many seconds and no longer than may pass between two looks; tell whether it came."""
+    poll = POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+    try:
+        async with asyncio.timeout(min(seconds, poll)):
+            await hint.wait()
+    except TimeoutError:
+        return False
+    return True

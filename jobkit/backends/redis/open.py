@@ -1,0 +1,56 @@
+"""Opening a job: its fence becomes its key's mark, and the server tells what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobkit.backends.redis.history import load_failures
+from jobkit.backends.redis.scripts import Argument
+from jobkit.backends.redis.submit import check_name, digest_of, facts, store_script
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
+
+OPEN = store_script("open", "outbox", "order")
+
+
+def key_of(envelope: Envelope) -> str:
+    """Return the envelope's key. Raises `ValueError` where it carries none, or one that cannot be kept."""
+    if envelope.key is None:
+        raise ValueError(f"the envelope of job {envelope.id} carries no key")
+    check_name(envelope.type, envelope.key)
+    return envelope.key
+
+
+def holder(envelope: Envelope, fence: Fence) -> tuple[str, str, str, str, str]:
+    """Return who writes, and to which job, as scripts are told."""
+    return envelope.id, envelope.type, key_of(envelope), str(fence.token), fence.nonce
+
+
+def arguments(envelope: Envelope, fence: Fence, *, keyless: bool) -> Sequence[Argument]:
+    """Return the arguments of `OPEN`; `keyless`: the server has asked for the digest of the job without its key."""
+    without_key = digest_of(replace(envelope, key=None)) if keyless else ""
+    return (*facts(envelope), str(fence.token), fence.nonce, fence.owner, without_key)
+
+
+def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
+    """Return what the answer of `OPEN` says, or None where it needs the digest without the key."""
+    match row:
+        case [b"opened", opens, failures, entries]:
+            return Opened(int(opens), load_failures(failures), int(entries))
+        case [b"ended"]:
+            return Duplicate(Receipt(envelope.id, "duplicate"))
+        case [b"forgotten"]:
+            return Duplicate(Receipt(envelope.id, "forgotten"))
+        case [b"stale", mark]:
+            return Stale(int(mark))
+        case [b"gap", expected, blocked]:
+            return Gap(int(expected), bool(blocked))
+        case [b"skipped", following]:
+            return Skipped(int(following))
+        case [b"keyless"]:
+            return None
+        case _:
+            return Conflict(envelope.id)

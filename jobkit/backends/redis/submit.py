@@ -1,0 +1,104 @@
+"""Accepting jobs: which are new, which are known, and the sequence each new one gets. The server decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobkit.backends.redis.scripts import Argument, Script, load_script
+from jobkit.model.envelope import Envelope
+from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+
+# Stands for no key: no key holds a NUL.
+NONE = "\0"
+_TRACEPARENT = "traceparent"
+
+
+def store_script(name: str, *parts: str) -> Script:
+    """Return a script of the store, with the parts that it is built on."""
+    return load_script(*(f"store/{part}" for part in ("rows", *parts, name)))
+
+
+SUBMIT = store_script("submit", "outbox", "accept")
+
+
+def check_name(type: str, key: str) -> None:
+    """Raise `ValueError` where a key could be taken for another one: a NUL parts its type from it."""
+    if "\0" in type or "\0" in key:
+        raise ValueError(f"neither the type {type!r} nor the key {key!r} of a job may hold a NUL")
+
+
+def check(jobs: Sequence[NewJob]) -> None:
+    """Raise `ValueError` where an ordered job has no key to be ordered on, or one that cannot be kept."""
+    for job in jobs:
+        check_name(job.envelope.type, job.envelope.key or "")
+        if job.ordered and job.envelope.key is None:
+            raise ValueError(f"job {job.envelope.id} is ordered, so its envelope must carry a key")
+
+
+def digest_of(envelope: Envelope) -> bytes:
+    """Return the envelope's digest as it is stored."""
+    return bytes.fromhex(envelope.digest())
+
+
+def dump_trace(trace: Mapping[str, str]) -> str:
+    """Return a trace context as it is stored: mostly it is one header, short enough for a compact row."""
+    if not trace:
+        return ""
+    only = trace.get(_TRACEPARENT, "") if len(trace) == 1 else ""
+    return only if only and not only.startswith("{") else json.dumps(dict(trace))
+
+
+def load_trace(stored: bytes) -> dict[str, str]:
+    """Return the trace context that `dump_trace` made `stored` from."""
+    if not stored.startswith(b"{"):
+        return {_TRACEPARENT: stored.decode()} if stored else {}
+    found: dict[str, str] = json.loads(stored)
+    return found
+
+
+def facts(envelope: Envelope) -> tuple[Argument, ...]:
+    """Return what scripts are told of a job that may be new to them."""
+    return (
+        envelope.id,
+        envelope.type,
+        NONE if envelope.key is None else envelope.key,
+        "" if envelope.sequence is None else str(envelope.sequence),
+        digest_of(envelope),
+        repr(envelope.submitted_at),
+        dump_trace(envelope.trace),
+        str(envelope.schema),
+    )
+
+
+def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
+    """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
+    found: list[Argument] = []
+    for job in jobs:
+        found += (*facts(job.envelope), "1" if job.ordered else "", job.envelope.pack())
+    return found
+
+
+def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[Accepted | Known | Conflict]:
+    """Return what the answer of `SUBMIT` says of the jobs, in their order."""
+    return [_answer(job.envelope, row) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _answer(envelope: Envelope, row: Sequence[bytes]) -> Accepted | Known | Conflict:
+    match row:
+        case [b"accepted", sequence, position]:
+            return Accepted(envelope.with_sequence(int(sequence)) if sequence else envelope, int(position))
+        case [b"known", sequence, submitted_at, trace, schema]:
+            return Known(
+                replace(
+                    envelope,
+                    sequence=int(sequence) if sequence else None,
+                    submitted_at=float(submitted_at),
+                    trace=load_trace(trace),
+                    schema=int(schema),
+                )
+            )
+        case _:
+            return Conflict(envelope.id)

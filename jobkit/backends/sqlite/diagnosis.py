@@ -1,0 +1,64 @@
+"""What must be so of a database file for jobkit to rely on it, and what is: its disk, its journal, its dates.
+
+A file that is not there yet is made, empty, as by whatever would use it first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from anyio import to_thread
+
+from jobkit.backends.disk_space import room, size
+from jobkit.backends.sqlite.connection import MEMORY, database_path
+from jobkit.backends.sqlite.engine import open_engine
+from jobkit.backends.sqlite.faults import is_busy, locked
+from jobkit.model.clock import Clock
+from jobkit.ports.diagnosis import Finding, Severity
+
+# The wall clock decides nothing, but dates in records and logs are to be believed.
+_WALL_TOLERANCE_SECONDS = 5.0
+_LOCK_SECONDS = 5.0
+
+
+async def diagnose(url: str, clock: Clock) -> list[Finding]:
+    """Return what there is to say of the database file that `url` names.
+
+    Raises `ConfigurationError` or `Unavailable`.
+    """
+    path = database_path(url)
+    if path == MEMORY:
+        what = "it lives in memory: no other process sees it, and it is forgotten with this one"
+        return [Finding(Severity.RISK, what, "name a file: sqlite:///jobkit.db")]
+    file = Path(path)
+    dated = _dated(file, clock)
+    if not await to_thread.run_sync(file.exists):
+        async with open_engine(path, clock):
+            pass
+    return [await to_thread.run_sync(_file, path), *dated, room(file.parent)]
+
+
+def _dated(path: Path, clock: Clock) -> list[Finding]:
+    if not path.is_file() or path.stat().st_mtime <= clock.wall() + _WALL_TOLERANCE_SECONDS:
+        return []
+    what = f"{path} was written in the future: the wall clock was set back"
+    return [Finding(Severity.RISK, what, "have the clock kept by NTP")]
+
+
+def _file(path: str) -> Finding:
+    try:
+        # Through a connection of its own, so that it is the file that is asked, and not a cache.
+        file = f"{Path(path).absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(file, uri=True, timeout=_LOCK_SECONDS)) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        bytes = Path(path).stat().st_size
+    except (sqlite3.Error, OSError) as error:
+        if is_busy(error):
+            raise locked("store", path, _LOCK_SECONDS) from error
+        return Finding(Severity.BROKEN, f"{path} cannot be read: {error}", "restore it from a backup")
+    what = f"{path}: journal mode {mode}, {size(bytes)}"
+    if mode == "wal":
+        return Finding(Severity.FINE, what)
+    return Finding(Severity.BROKEN, what, "put it on a local disk, where journal mode wal works")

@@ -1,0 +1,250 @@
+"""Bells: hints between waiters and writers, within a process and across the processes of one machine.
+
+A bell promises nothing. It may be lost (full buffer, dead process) and it may ring for nothing; whoever waits looks
+again after at most about a second. So bells decide how soon something is seen, never whether.
+
+Each process binds one Unix datagram socket in a directory beside the database; after a commit the writer sends the
+topics that changed, as one datagram, to every socket there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import random
+import secrets
+import socket
+import tempfile
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+import structlog
+
+from jobkit.model.clock import Clock
+
+_log = structlog.get_logger("jobkit.sqlite.bells")
+
+# sockaddr_un holds 108 bytes on Linux, 104 on macOS, with the final NUL.
+_LONGEST_ADDRESS = 103
+_SOCKET_NAME_BYTES = len("/0123456789abcdef")
+# What a stopped process leaves unread counts against the buffer of the sender, so each of them must be small.
+_LARGEST_DATAGRAM = 4_096
+_DATAGRAMS_PER_TURN = 64
+# Linux queues ten for a socket, by default, and refuses more: who finds as many may have missed some.
+_CROWD = 10
+
+_BIND_ATTEMPTS = 10
+
+_EVERYTHING = b"*"
+_HELLO = b"hello"
+_SEPARATOR = "\0"
+
+POLL_SECONDS = 1.0
+
+
+class Subscription:
+    """One waiter's ear for one topic, or for all below it where it ends in "/"; a context manager."""
+
+    def __init__(self, notifier: Notifier, topic: str) -> None:
+        self._notifier = notifier
+        self._topic = topic
+        self._rung = asyncio.Event()
+
+    def __enter__(self) -> Subscription:
+        self._notifier.add(self._topic, self._rung)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._notifier.discard(self._topic, self._rung)
+
+    async def wait(self, seconds: float) -> None:
+        """Return once the topic was rung since the last return, or it is time to look again: in `seconds` at most."""
+        if not self._rung.is_set() and seconds > 0:
+            await self._notifier.wait_for(self._rung, seconds)
+        self._rung.clear()
+
+
+class Notifier:
+    """The bells of one process. Without a `directory` there are no other processes, and no need to poll."""
+
+    def __init__(self, clock: Clock, directory: Path | None, rng: random.Random | None = None) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._rng = rng or random.Random()  # noqa: S311  (spreads pollers, no secret)
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting_below: dict[str, set[asyncio.Event]] = {}
+        self._socket: socket.socket | None = None
+        self._own_path: str | None = None
+        self._others: list[str] = []
+        self._listed_at: int | None = None
+
+    def listen(self, topic: str) -> Subscription:
+        """Return an ear for `topic`, to be entered before looking, so that nothing between is missed."""
+        return Subscription(self, topic)
+
+    def add(self, topic: str, notified: asyncio.Event) -> None:
+        """Set `rung` whenever `topic` rings."""
+        self._waiters(topic).setdefault(topic, set()).add(notified)
+
+    def discard(self, topic: str, notified: asyncio.Event) -> None:
+        """Undo `add`."""
+        waiters = self._waiters(topic)
+        waiters[topic].discard(notified)
+        if not waiters[topic]:
+            del waiters[topic]
+
+    async def wait_for(self, notified: asyncio.Event, seconds: float) -> None:
+        """Return when `rung` is set, `seconds` are over, or a slow poll is due."""
+        if self._directory is not None:
+            seconds = min(seconds, POLL_SECONDS * self._rng.uniform(0.75, 1.25))
+        if seconds == float("inf"):
+            await notified.wait()
+            return
+        async with anyio.create_task_group() as group:
+
+            async def expire() -> None:
+                await self._clock.sleep(seconds)
+                group.cancel_scope.cancel()
+
+            group.start_soon(expire)
+            await notified.wait()
+            group.cancel_scope.cancel()
+
+    def notify(self, topics: Collection[str]) -> None:
+        """Wake whoever waits for one of `topics`, here and in other processes."""
+        if not topics:
+            return
+        for topic in topics:
+            self._wake(topic)
+        if self._directory is not None:
+            self._send(topics)
+
+    def start(self) -> None:
+        """Begin to hear other processes. Where that is impossible, say so: then waiting means polling."""
+        if self._directory is None:
+            return
+        path = str(self._directory / secrets.token_hex(8))
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            ear.setblocking(False)
+            self._bind(ear, path)
+        except OSError as error:
+            ear.close()
+            _log.warning(
+                "bells are off, waiting falls back to polling", directory=str(self._directory), error=str(error)
+            )
+            return
+        self._socket, self._own_path = ear, path
+        asyncio.get_running_loop().add_reader(ear, self._on_message, ear)
+        self._tell_others(_HELLO)
+
+    def stop(self) -> None:
+        """Stop hearing; wake every waiter of this process one last time."""
+        self._wake_all()
+        if self._directory is None or self._socket is None or self._own_path is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self._socket = None
+        Path(self._own_path).unlink(missing_ok=True)
+        # The last one takes the directory away; it is made again when it is needed.
+        with suppress(OSError):
+            self._directory.rmdir()
+
+    def _bind(self, ear: socket.socket, path: str) -> None:
+        assert self._directory is not None  # noqa: S101  (only asked for where there is one)
+        for _ in range(_BIND_ATTEMPTS):
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            try:
+                return ear.bind(path)
+            except FileNotFoundError:
+                # Whoever left last took the directory away in this very moment.
+                continue
+        raise FileNotFoundError(errno.ENOENT, "the directory disappears again and again", str(self._directory))
+
+    def _waiters(self, topic: str) -> dict[str, set[asyncio.Event]]:
+        return self._waiting_below if topic.endswith("/") else self._waiting
+
+    def _wake(self, topic: str) -> None:
+        for notified in self._waiting.get(topic, ()):
+            notified.set()
+        for above, waiters in self._waiting_below.items():
+            if topic.startswith(above):
+                for notified in waiters:
+                    notified.set()
+
+    def _wake_all(self) -> None:
+        for waiters in (*self._waiting.values(), *self._waiting_below.values()):
+            for notified in waiters:
+                notified.set()
+
+    def _send(self, topics: Collection[str]) -> None:
+        if not self._refresh_others():
+            return
+        packed = _SEPARATOR.join(topics).encode("utf-8", "surrogatepass")
+        self._tell_others(packed if len(packed) <= _LARGEST_DATAGRAM else _EVERYTHING)
+
+    def _refresh_others(self) -> list[str]:
+        """Return the other processes' sockets; the directory is read only after it changed."""
+        if self._directory is None or self._socket is None:
+            return []
+        try:
+            changed = os.stat(self._directory).st_mtime_ns  # noqa: PTH116  (on the hot path)
+            if changed != self._listed_at:
+                self._others = [entry.path for entry in os.scandir(self._directory) if entry.path != self._own_path]
+                self._listed_at = changed
+        except OSError as error:
+            _log.warning("cannot list the bells of other processes", directory=str(self._directory), error=str(error))
+            self._others = []
+        return self._others
+
+    def _tell_others(self, packed: bytes) -> None:
+        if self._socket is None:
+            return
+        for path in self._refresh_others():
+            try:
+                self._socket.sendto(packed, path)
+            except (BlockingIOError, FileNotFoundError):
+                # A full buffer belongs to a process that will look anyway; a missing socket to one that has ended.
+                continue
+            except OSError as error:
+                if error.errno == errno.ECONNREFUSED:
+                    Path(path).unlink(missing_ok=True)
+                elif error.errno != errno.ENOBUFS:
+                    _log.warning("a bell could not be rung", socket=path, error=str(error))
+
+    def _on_message(self, ear: socket.socket) -> None:
+        heard = 0
+        for _ in range(_DATAGRAMS_PER_TURN):
+            try:
+                packed = ear.recv(_LARGEST_DATAGRAM)
+            except BlockingIOError:
+                break
+            heard += 1
+            if packed == _HELLO:
+                self._listed_at = None
+            elif packed == _EVERYTHING:
+                self._wake_all()
+            else:
+                for topic in packed.decode("utf-8", "surrogatepass").split(_SEPARATOR):
+                    self._wake(topic)
+        if heard >= _CROWD:
+            self._wake_all()
+
+
+def notifier_directory(database: str) -> Path:
+    """Return where the bells of the database at `database` hang: beside it, or, where that path is too long for a
+    socket, in the directory for temporary files.
+    """
+    real = os.path.realpath(database)
+    beside = f"{real}-bells"
+    if len(os.fsencode(beside)) + _SOCKET_NAME_BYTES <= _LONGEST_ADDRESS:
+        return Path(beside)
+    return Path(tempfile.gettempdir()) / f"jobkit-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}"

@@ -1,0 +1,165 @@
+"""Opening a job: register the fence as its key's mark, and tell what to do with the job.
+
+The order of the questions matters. That a job has ended is told to anybody. All else is told, and written, only to
+who holds a fence that is not lower than the mark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.history import load_failures
+from jobkit.backends.sqlite.submit import digest_of, insert_job
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Refused, Skipped, Stale
+
+# One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
+_LOOK = """
+    SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
+           coalesce(k.log_length, 0), j.digest, j.key, j.sequence, j.state, j.token, j.nonce, j.opens, j.failures
+    FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownJob:
+    digest: bytes
+    key: str | None
+    sequence: int | None
+    state: str
+    token: int | None
+    nonce: str | None
+    opens: int
+    failures: str | None
+
+    def is_same(self, envelope: Envelope) -> bool:
+        """Tell whether it is the same job; one submitted without a key was digested without the one derived since."""
+        return self.digest == digest_of(envelope if self.key is not None else replace(envelope, key=None))
+
+
+def key_of(envelope: Envelope) -> str:
+    """Return the envelope's key. Raises `ValueError` where it carries none."""
+    if envelope.key is None:
+        raise ValueError(f"the envelope of job {envelope.id} carries no key")
+    return envelope.key
+
+
+def open_job(
+    transaction: Transaction, envelope: Envelope, fence: Fence
+) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    """Set the mark and answer, as `Store.open` says."""
+    key = key_of(envelope)
+    row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
+    mark_token, mark_nonce, committed, forgotten, floor, log_length = row[:6]
+    job = _KnownJob(*row[6:]) if row[6] is not None else None
+    same = job is None or job.is_same(envelope)
+    if job is not None and same and JobState(job.state).ended:
+        return Duplicate(Receipt(envelope.id, "duplicate"))
+    if mark_token is None:
+        mark_token = floor
+    if (fence.token, fence.nonce) != (mark_token, mark_nonce):
+        if fence.token <= mark_token:
+            return Stale(mark_token)
+        set_mark(transaction, envelope.type, key, fence)
+    if not same:
+        return Conflict(envelope.id)
+    sequence = envelope.sequence if job is None else job.sequence
+    if sequence is not None and sequence != committed + 1:
+        return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
+    return _start(transaction, envelope, fence, job, log_length)
+
+
+def set_mark(transaction: Transaction, type: str, key: str, fence: Fence) -> None:
+    """Make `fence` the key's mark, which must not be higher."""
+    transaction.execute(
+        "INSERT INTO keys (type, key, token, nonce, owner, touched) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET token = excluded.token, nonce = excluded.nonce, owner = excluded.owner, "
+        "touched = excluded.touched",
+        (type, key, fence.token, fence.nonce, fence.owner, transaction.now),
+    )
+
+
+def _start(
+    transaction: Transaction, envelope: Envelope, fence: Fence, job: _KnownJob | None, log_length: int
+) -> Opened:
+    if job is None:
+        insert_job(transaction, envelope, JobState.RUNNING)
+        if envelope.sequence is not None:
+            # A sequence that a foreign publisher gave out must not be given out again here.
+            transaction.execute(
+                "UPDATE keys SET submitted = max(submitted, ?) WHERE type = ? AND key = ?",
+                (envelope.sequence, envelope.type, envelope.key),
+            )
+    elif (job.token, job.nonce) == (fence.token, fence.nonce) and job.state == JobState.RUNNING:
+        return Opened(job.opens, load_failures(job.failures), log_length)
+    if job is not None and job.key is None:
+        transaction.execute(
+            "UPDATE jobs SET key = ?, digest = ? WHERE id = ?", (envelope.key, digest_of(envelope), envelope.id)
+        )
+    transaction.execute(
+        "UPDATE jobs SET state = 'running', token = ?, nonce = ?, owner = ?, opens = opens + 1, "
+        "started_at = coalesce(started_at, ?) WHERE id = ?",
+        (fence.token, fence.nonce, fence.owner, transaction.wall, envelope.id),
+    )
+    if job is None:
+        return Opened(1, (), log_length)
+    return Opened(job.opens + 1, load_failures(job.failures), log_length)
+
+
+def _out_of_turn(
+    transaction: Transaction,
+    envelope: Envelope,
+    key: str,
+    sequence: int,
+    committed: int,
+    forgotten: int,
+    job: _KnownJob | None,
+) -> Gap | Skipped | Duplicate | Conflict:
+    if sequence > committed + 1:
+        if job is None:
+            insert_job(transaction, envelope, JobState.QUEUED)
+        return Gap(committed + 1, is_blocked(transaction, envelope.type, key, committed + 1))
+    if is_skipped(transaction, envelope.type, key, sequence):
+        if job is None:
+            insert_job(transaction, envelope, JobState.QUEUED)
+        return Skipped(committed + 1)
+    if job is None and sequence <= forgotten:
+        # It ended so long ago that retention forgot its id; the sequence still tells.
+        transaction.execute("DELETE FROM inflight WHERE id = ?", (envelope.id,))
+        return Duplicate(Receipt(envelope.id, "forgotten"))
+    # The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
+    return Conflict(envelope.id)
+
+
+def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:
+    """Tell whether sequence `expected` of the key will not come by itself."""
+    (blocked,) = transaction.execute(
+        "SELECT EXISTS (SELECT 1 FROM parked WHERE type = ?1 AND key = ?2) "
+        "OR EXISTS (SELECT 1 FROM dead WHERE type = ?1 AND key = ?2 AND sequence = ?3) "
+        "OR EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND state = 'dead' AND state <> 'committed' "
+        "AND sequence = ?3)",
+        (type, key, expected),
+    ).fetchone()
+    return bool(blocked)
+
+
+def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> bool:
+    """Tell whether an operator gave the sequence up."""
+    row = transaction.execute(
+        "SELECT last FROM skipped WHERE type = ? AND key = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+        (type, key, sequence),
+    ).fetchone()
+    return row is not None and sequence <= row[0]
+
+
+def refusal(transaction: Transaction, type: str, key: str, fence: Fence) -> Refused | None:
+    """Return a refusal where `fence` is not the key's mark."""
+    row = transaction.execute("SELECT token, nonce FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
+    if row == (fence.token, fence.nonce):
+        return None
+    if row is None:
+        row = transaction.execute("SELECT floor FROM retention").fetchone()
+    return Refused(row[0])

@@ -1,0 +1,85 @@
+"""Accepting jobs: which are new, which are known, and the sequence each new one gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.model.envelope import Envelope
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+
+
+def job_topic(id: str) -> str:
+    """Return the bell that rings when the job may have ended or progressed."""
+    return f"job/{id}"
+
+
+def submit(transaction: Transaction, jobs: Sequence[NewJob]) -> list[Accepted | Known | Conflict]:
+    """Accept jobs in order; one answer for each."""
+    return [accept(transaction, job) for job in jobs]
+
+
+def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> Accepted | Known | Conflict:
+    """Accept one job; `source` is the job whose commit it follows from."""
+    envelope = job.envelope
+    row = transaction.execute(
+        "SELECT digest, sequence, submitted_at, trace, schema FROM jobs WHERE id = ?", (envelope.id,)
+    ).fetchone()
+    if row is not None:
+        digest, sequence, submitted_at, trace, schema = row
+        if digest != digest_of(envelope):
+            return Conflict(envelope.id)
+        return Known(
+            replace(
+                envelope,
+                sequence=sequence,
+                submitted_at=submitted_at,
+                trace=json.loads(trace) if trace else {},
+                schema=schema,
+            )
+        )
+    if job.ordered:
+        envelope = envelope.with_sequence(_next_sequence(transaction, envelope))
+    insert_job(transaction, envelope, JobState.QUEUED)
+    entry = outbox.add(transaction, envelope, source)
+    return Accepted(envelope, entry.position)
+
+
+def insert_job(transaction: Transaction, envelope: Envelope, state: JobState) -> None:
+    """Make a job known that is not."""
+    transaction.execute(
+        "INSERT INTO jobs (id, type, key, sequence, digest, state, trace, schema, submitted_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            envelope.id,
+            envelope.type,
+            envelope.key,
+            envelope.sequence,
+            digest_of(envelope),
+            state.value,
+            json.dumps(dict(envelope.trace)) if envelope.trace else None,
+            envelope.schema,
+            # A foreign publisher may not have said when.
+            envelope.submitted_at or transaction.wall,
+        ),
+    )
+
+
+def digest_of(envelope: Envelope) -> bytes:
+    """Return the envelope's digest as it is stored."""
+    return bytes.fromhex(envelope.digest())
+
+
+def _next_sequence(transaction: Transaction, envelope: Envelope) -> int:
+    if envelope.key is None:
+        raise ValueError(f"job {envelope.id} is ordered, so its envelope must carry a key")
+    (sequence,) = transaction.execute(
+        "INSERT INTO keys (type, key, token, submitted, touched) VALUES (?, ?, (SELECT floor FROM retention), 1, ?) "
+        "ON CONFLICT DO UPDATE SET submitted = submitted + 1, touched = excluded.touched RETURNING submitted",
+        (envelope.type, envelope.key, transaction.now),
+    ).fetchone()
+    return int(sequence)

@@ -1,7 +1,0 @@
-"""Measures what a machine does with jobs that do nothing: the cost of the way of a job itself."""
-
-from jobkit.bench.processes import BenchFailed
-from jobkit.bench.report import Plan, Report
-from jobkit.bench.run import Bench
-
-__all__ = ["Bench", "BenchFailed", "Plan", "Report"]

@@ -1,0 +1,35 @@
+"""`jobkit bench-worker`, which `jobkit bench` starts: a worker that says at its end what it has used."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from jobkit.ports.planes import Planes
+
+
+def bench_worker(
+    context: typer.Context,
+    type: Annotated[str, typer.Argument(help="The job type to serve.")],
+    account: Annotated[Path, typer.Argument(help="The file to write to.")],
+) -> None:
+    """Run jobs of one type until told to stop, then write down processor time and round trips."""
+    from jobkit.cli.commands.worker import serve
+    from jobkit.cli.session import Session
+    from jobkit.lab.bench.processes import write_account
+    from jobkit.lab.bench.report import Account
+    from jobkit.lab.bench.run import round_trips
+
+    session = Session.begin(context, None, log_at_least="debug")
+
+    async def work(planes: Planes) -> None:
+        before = time.process_time()
+        await serve(planes, session.registry(), [type], session)
+        used = Account(time.process_time() - before, round_trips(planes.coordinator), round_trips(planes.store))
+        write_account(account, used)
+
+    session.call(work, limit=None)

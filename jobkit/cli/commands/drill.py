@@ -1,0 +1,86 @@
+"""`jobkit drill`: the incident, replayed on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.exit_codes import ExitCode
+from jobkit.cli.options import AsJson, EnvFile
+
+if TYPE_CHECKING:
+    from jobkit.cli.output import Output
+    from jobkit.lab.drill import Report
+
+_SHOWN = 10
+
+
+def drill(
+    context: typer.Context,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="On SQLite, where there is no network: processes are paused instead.")
+    ] = False,
+    broken: Annotated[
+        str | None,
+        typer.Option(
+            "--broken",
+            metavar="fencing|sequence|dedup|release|watch",
+            help="Without this protection, to see what it is there for.",
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Events of upload sessions per second.")] = 20.0,
+    scale: Annotated[float, typer.Option("--scale", min=0.1, help="Lengthens the quiet phases.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Which sessions there are.")] = 1,
+    html: Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write the report as a page.")] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Replay the incident: two regions, slow and flapping links, a partition, a paused leader; exit 1 if it hurt.
+
+    Starts servers and workers of its own; the backends that are configured are not touched. Of the settings, those of
+    leases are used.
+    """
+    from jobkit.cli.session import Session
+    from jobkit.errors import ConfigurationError
+    from jobkit.lab.drill import Plan, Protection, render, run_drill
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    if broken is not None and broken not in list(Protection):
+        raise ConfigurationError(f"--broken {broken}: choose one of {', '.join(Protection)}")
+    if html is not None and not html.absolute().parent.is_dir():
+        raise ConfigurationError(f"--html {html}: there is no directory {html.absolute().parent}")
+    plan = Plan(embedded, None if broken is None else Protection(broken), rate, scale, seed)
+
+    async def carry_out() -> Report:
+        return await run_drill(plan, session.settings, session.clock, session.out.note)
+
+    import anyio
+
+    report = anyio.run(carry_out)
+    if html is not None:
+        html.write_text(render(report))
+        session.out.note(f"the report is at {html}")
+    if as_json:
+        session.out.document(json.loads(json.dumps(report.document())))
+    else:
+        _show(session.out, report)
+    if not report.holds:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(out: Output, report: Report) -> None:
+    from jobkit.lab.drill import comparison
+
+    rows = [(line.name, line.then, line.now) for line in comparison(report)]
+    out.table(("", "INCIDENT", "THIS DRILL"), rows, whole="THIS DRILL", right="INCIDENT THIS DRILL")
+    out.text("")
+    for found in report.judgement.violations[:_SHOWN]:
+        out.text(f"{found.invariant}: {found.where}: {found.what}")
+    if len(report.judgement.violations) > _SHOWN:
+        out.text(f"and {len(report.judgement.violations) - _SHOWN} more")
+    if not report.drained:
+        out.text("nothing-lost: the backlog did not drain by itself")
+    out.text("every invariant held" if report.holds else "an invariant broke")

@@ -1,0 +1,58 @@
+"""`jobkit status` and `jobkit jobs`: how far jobs have come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobkit.cli.options import AsJson, EnvFile
+from jobkit.ports.inspection import JobState
+
+
+def status(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(help="The job's id, as `jobkit submit` printed it.")],
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Show one job: its state, progress, failed attempts and result."""
+    from jobkit.cli.records import job_fields, job_json
+    from jobkit.cli.session import Session
+    from jobkit.client import Client
+    from jobkit.plugin.registry import Registry
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    # No plugin is needed to look at a job, so one that does not load is no obstacle.
+    job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
+    if as_json:
+        session.out.document(job_json(job))
+    else:
+        session.out.fields(job_fields(job, session.clock.wall()))
+
+
+def jobs(
+    context: typer.Context,
+    type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    state: Annotated[JobState | None, typer.Option("--state", help="Only jobs in this state.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only jobs of this key.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show at most.")] = 50,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """List jobs, the latest submitted first."""
+    from jobkit.cli.records import JOB_HEADINGS, job_json, job_row
+    from jobkit.cli.session import Session
+
+    session = Session.begin(context, env_file, as_json=as_json)
+    found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
+    if as_json:
+        session.out.document([job_json(job) for job in found])
+        return
+    if not found:
+        session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
+        return
+    now = session.clock.wall()
+    session.out.table(JOB_HEADINGS, [job_row(job, now) for job in found], whole="ID", right="DONE AGE")
+    if len(found) == limit:
+        session.out.note(f"the latest {limit} only; --limit shows more")

@@ -1,0 +1,245 @@
+"""`jobkit submit`: hands a job over, and on `--wait` shows how it goes.
+
+Waiting is only looking: ending the wait, by Ctrl-C or by its timeout, does nothing to the job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.exit_codes import ExitCode, NoAnswer
+from jobkit.cli.options import AsJson, EnvFile
+from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
+from jobkit.model.ids import new_job_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobkit.cli.output import Output
+    from jobkit.cli.session import Session
+    from jobkit.client import Client, Submission
+    from jobkit.plugin.registry import Registry
+    from jobkit.ports.inspection import JobRecord
+    from jobkit.ports.planes import Planes
+
+
+def submit(
+    context: typer.Context,
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type.")],
+    payload: Annotated[
+        str,
+        typer.Option(
+            "--payload", "-p", metavar="JSON|@FILE|-", help="The payload: JSON, a file of it, or - for stdin."
+        ),
+    ],
+    key: Annotated[str | None, typer.Option("--key", help="The job's key, in place of the payload's own.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", help="The job's id. The same id and payload again change nothing.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Submit a job and print its id; with --wait, show its progress and print its result."""
+    from jobkit.cli.session import Session
+
+    if timeout is not None and not wait:
+        raise ConfigurationError("--timeout goes with --wait")
+    session = Session.begin(context, env_file, as_json=as_json)
+    registry = session.registry()
+    registry.get(type)
+    body = _read_payload(payload, session.settings.max_payload_bytes)
+    # Made here and not by the client, so that it can be named where the answer to the submission is lost.
+    job = _Job(session, registry, type, body, key, id or new_job_id())
+    if not wait:
+        with job.accounted_for():
+            submission = session.call(job.submit)
+        _announce(submission, session.out)
+        return
+    with job.accounted_for():
+        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None)
+    _conclude(end, session.out)
+
+
+class _Job:
+    """The job at hand: submitted, and watched."""
+
+    def __init__(self, session: Session, registry: Registry, type: str, body: bytes, key: str | None, id: str) -> None:
+        self._session = session
+        self._registry = registry
+        self._type = type
+        self._body = body
+        self._key = key
+        self._id = id
+        self._submitted = False
+
+    async def submit(self, planes: Planes) -> Submission:
+        submission = await self._client(planes).submit(self._type, self._body, key=self._key, id=self._id)
+        self._submitted = True
+        return submission
+
+    async def to_end(self, planes: Planes, timeout: float | None) -> JobRecord:
+        """Submit the job and return its record once it has ended or is parked. Raises `WaitTimeout`."""
+        from jobkit.cli.session import within
+
+        out = self._session.out
+        with within():
+            submission = await self.submit(planes)
+            workers = await planes.coordinator.members()
+        _say_what_became_of(submission, out)
+        if not any(self._type in worker.types for worker in workers):
+            out.note(f"no live worker serves {self._type!r}; the job waits for one: jobkit worker {self._type}")
+        with _progress(out) as tell:
+            async for record in self._client(planes).watch(self._id, timeout):
+                tell(record)
+        return record
+
+    @contextmanager
+    def accounted_for(self) -> Iterator[None]:
+        """Say what became of the job where the block ends early: it was accepted, or nobody knows."""
+        try:
+            yield
+        except (KeyboardInterrupt, Unavailable, NoAnswer, WaitTimeout) as error:
+            if self._submitted:
+                self._session.out.note(f"no longer waiting; the job goes on: jobkit status {self._id}")
+            else:
+                self._session.out.note(
+                    f"it is unknown whether the job was accepted; to be sure, submit it again with --id {self._id}"
+                )
+            if isinstance(error, KeyboardInterrupt):
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
+            raise
+
+    def _client(self, planes: Planes) -> Client:
+        from jobkit.client import Client
+
+        return Client(planes, self._registry, self._session.settings, self._session.clock)
+
+
+def _read_payload(argument: str, most: int) -> bytes:
+    """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
+    if argument == "-":
+        if os.isatty(0):
+            typer.echo("reading the payload from the terminal; end it with Ctrl-D", err=True)
+        body, source = sys.stdin.buffer.read(most + 1), "stdin"
+    elif argument.startswith("@"):
+        source = argument[1:]
+        try:
+            with Path(source).open("rb") as file:
+                body = file.read(most + 1)
+        except OSError as error:
+            raise ConfigurationError(f"--payload {argument}: {error.strerror}") from error
+    else:
+        body, source = argument.encode(errors="surrogateescape"), "--payload"
+    if len(body) > most:
+        raise ConfigurationError(
+            f"{source} has more bytes than JOBKIT_MAX_PAYLOAD_BYTES allows ({most}); "
+            "put large data in a file and its path in the payload"
+        )
+    try:
+        json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        hint = f"; to read it from the file, say --payload @{argument}" if _names_a_file(argument) else ""
+        raise ConfigurationError(f"{source} is not JSON: {error}{hint}") from error
+    return body
+
+
+def _names_a_file(argument: str) -> bool:
+    # No longer than a file's name may be, for the question itself fails on such.
+    return len(argument) < 256 and Path(argument).is_file()
+
+
+def _announce(submission: Submission, out: Output) -> None:
+    """Print the id alone on stdout, where `id=$(jobkit submit ...)` finds it."""
+    from dataclasses import asdict
+
+    if out.as_json:
+        out.document(asdict(submission))
+    else:
+        out.text(submission.id)
+    _say_what_became_of(submission, out)
+
+
+def _say_what_became_of(submission: Submission, out: Output) -> None:
+    order = "" if submission.sequence is None else f", number {submission.sequence} of its key"
+    name = f"job {submission.id} ({submission.type}/{submission.key}{order})"
+    if submission.known:
+        out.note(f"{name} was submitted before; nothing was changed")
+    elif submission.published:
+        out.note(f"{name} submitted")
+    else:
+        out.note(f"{name} accepted, but the broker did not take it yet; a worker will publish it")
+
+
+def _conclude(job: JobRecord, out: Output) -> None:
+    """Print the result of a job that was waited for. Raises `JobFailed` where it has none."""
+    from jobkit.ports.inspection import JobState
+
+    if job.state is JobState.COMMITTED:
+        if not out.as_json:
+            out.document(json.loads(job.result or b"null"))
+        return
+    if job.state is JobState.PARKED:
+        raise JobFailed(
+            f"job {job.id} is parked: a job before it on {job.type}/{job.key} is missing or dead; "
+            "look with: jobkit gaps list"
+        )
+    last = f": {job.failures[-1].error}" if job.failures else ""
+    raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
+
+
+@contextmanager
+def _progress(out: Output) -> Iterator[Callable[[JobRecord], None]]:
+    """Lend what shows each change of a job: JSON lines, a moving bar on a terminal, or plain lines on stderr."""
+    from jobkit.cli.output import plain, terminal
+    from jobkit.cli.records import job_json, percent
+    from jobkit.ports.inspection import JobState
+
+    console = terminal(stderr=True)
+    if out.as_json:
+        yield lambda job: out.line(job_json(job))
+    elif not console.is_terminal:
+        told: set[tuple[str, int]] = set()
+
+        def tell(job: JobRecord) -> None:
+            # A log wants steps, not every frame: each state, and each tenth of the way.
+            step = (job.state.value, int(job.progress * 10))
+            if step not in told:
+                told.add(step)
+                out.note(f"{job.state.value} {percent(job)} {job.message}".rstrip(" -"))
+
+        yield tell
+    else:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[message]}", markup=False),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("queued", total=None, message="")
+
+            def move(job: JobRecord) -> None:
+                bar.update(
+                    task,
+                    description=job.state.value,
+                    # Without a total the bar pulses: nothing can be said yet of how far the job is.
+                    total=None if job.state is JobState.QUEUED else 1.0,
+                    completed=1.0 if job.state is JobState.COMMITTED else job.progress,
+                    message=plain(job.message),
+                )
+
+            yield move

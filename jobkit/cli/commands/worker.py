@@ -1,0 +1,69 @@
+"""`jobkit worker`: runs jobs until it is told to stop.
+
+The first SIGTERM or SIGINT drains: no new jobs, running ones may finish. The second ends the process at once, and
+its jobs run again elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.options import EnvFile
+from jobkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from jobkit.cli.session import Session
+    from jobkit.plugin.registry import Registry
+    from jobkit.ports.planes import Planes
+
+
+def worker(
+    context: typer.Context,
+    types: Annotated[
+        list[str] | None, typer.Argument(metavar="[TYPE]...", help="The job types to serve. Default: all there are.")
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option("--concurrency", "-c", min=1, max=10_000, help="Replaces JOBKIT_CONCURRENCY."),
+    ] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Run jobs until told to stop: Ctrl-C or SIGTERM lets running jobs finish, a second one ends at once."""
+    from dataclasses import replace
+
+    from jobkit.cli.session import Session
+
+    session = Session.begin(context, env_file, log_at_least="debug")
+    if concurrency is not None:
+        # Only checked fields are changed, so the copy needs no second validation.
+        session = replace(session, settings=session.settings.model_copy(update={"concurrency": concurrency}))
+    registry = session.registry()
+    served = _served(registry, types or [])
+    session.call(lambda planes: serve(planes, registry, served, session), limit=None)
+
+
+def _served(registry: Registry, types: list[str]) -> list[str]:
+    """Return the types to serve, each once. Raises `UnknownType`, or `ConfigurationError` where there is none."""
+    import structlog
+
+    if types:
+        return [registry.get(type).name for type in dict.fromkeys(types)]
+    for type, reason in registry.broken.items():
+        structlog.get_logger("jobkit").warning("job type not served", type=type, reason=reason)
+    if not registry.processors:
+        raise ConfigurationError(
+            "there is nothing to serve: no processors are installed, and JOBKIT_PLUGINS names none; "
+            "`jobkit new-plugin NAME` makes one to start from"
+        )
+    return sorted(registry.processors)
+
+
+async def serve(planes: Planes, registry: Registry, types: list[str], session: Session) -> None:
+    """Run a worker until signals end it."""
+    from jobkit.worker import signals
+
+    code = await signals.serve(planes, registry, types, session.settings, session.clock)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,198 @@
+"""The client: submits jobs and watches them.
+
+A job is accepted once the store has it, in one transaction with its sequence and its outbox entry. Publishing
+follows at once; where the broker cannot be reached, a worker's relay does it later, so an accepted job is never lost.
+
+Submitted in a transaction of the caller's (`connection=`), a job is accepted when that commits, and published by a
+worker's relay afterwards; where it is rolled back, the job never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import propagate
+from opentelemetry.trace import Span
+
+from jobkit.client.relay import Relay
+from jobkit.errors import ConfigurationError, JobConflict, JobNotFound, NotTransactional, Unavailable, WaitTimeout
+from jobkit.model.clock import Clock, SystemClock
+from jobkit.plugin.payload import Payload
+from jobkit.plugin.registry import Registry
+from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
+from jobkit.settings import Settings
+from jobkit.telemetry import Telemetry
+from jobkit.telemetry.spans import Current, batch_span, producer_span
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that is accepted. `known`: it was before, and this call changed nothing.
+
+    `published` is False where the broker could not be reached, or the caller's transaction has yet to commit: a
+    worker's relay will publish it.
+    """
+
+    id: str
+    type: str
+    key: str
+    sequence: int | None
+    known: bool
+    published: bool
+
+
+class Client:
+    """Submits jobs through the given planes."""
+
+    def __init__(
+        self,
+        planes: Planes,
+        registry: Registry,
+        settings: Settings,
+        clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._planes = planes
+        self._registry = registry
+        self._clock = clock or SystemClock()
+        self._telemetry = telemetry or Telemetry()
+        self._relay = Relay(
+            planes.store,
+            planes.broker,
+            partitions=settings.partitions,
+            grace=settings.relay_grace,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+
+    def job(
+        self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None, id: str | None = None
+    ) -> NewJob:
+        """Return a validated job for `submit_many`. Raises `UnknownType` or `PayloadInvalid`."""
+        with self._creating("create", type) as span:
+            return self._new_job(span, type, payload, key, id)
+
+    async def submit(
+        self,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        connection: Any = None,
+    ) -> Submission:
+        """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
+
+        With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
+        there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
+
+        Raises `UnknownType`, `PayloadInvalid`, `JobConflict` where the id is known with other contents, or
+        `Unavailable` where the store does not answer: then submit again under the same id to be sure. With a
+        connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
+        """
+        with self._creating("send", type) as span:
+            (submission,) = await self._submit([self._new_job(span, type, payload, key, id)], connection)
+        return submission
+
+    async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
+        """Accept jobs in this order, in one transaction; errors as for `submit`, after those accepted are published."""
+        if not self._telemetry.traced:
+            return await self._submit(jobs, connection)
+        with batch_span(self._telemetry.tracer, "send", [job.envelope for job in jobs]):
+            return await self._submit(jobs, connection)
+
+    def _creating(self, operation: str, type: str) -> AbstractContextManager[Span]:
+        """Return a span that creates a message, with the ids alone where nobody records more."""
+        tracer = self._telemetry.tracer
+        return producer_span(tracer, operation, type) if self._telemetry.traced else Current(tracer.start_span(type))
+
+    def _new_job(
+        self,
+        span: Span,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        key: str | None,
+        id: str | None,
+    ) -> NewJob:
+        """Return a job whose message was created by `span`, the current one."""
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        job = self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
+        span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
+        return job
+
+    async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
+        if connection is not None:
+            return _submissions(await self._transactions().submit_in(connection, jobs), published=False)
+        answers = await self._planes.store.submit(jobs)
+        accepted = [OutboxEntry(answer.position, answer.envelope) for answer in answers if isinstance(answer, Accepted)]
+        return _submissions(answers, published=await self._publish(accepted))
+
+    def _transactions(self) -> TransactionalStore:
+        if self._planes.transactions is None:
+            raise NotTransactional("submitting in a transaction of your own")
+        return self._planes.transactions
+
+    async def _publish(self, entries: Sequence[OutboxEntry]) -> bool:
+        try:
+            await self._relay.publish(entries)
+        except (Unavailable, ConfigurationError) as error:
+            # The jobs are accepted and in the outbox, so this is not the caller's trouble.
+            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            self._telemetry.connection_lost(plane, "publishing new jobs", error)
+            return False
+        return True
+
+    async def status(self, id: str) -> JobRecord:
+        """Return what is known of a job. Raises `JobNotFound`."""
+        record = await self._planes.inspection.job(id)
+        if record is None:
+            raise JobNotFound(f"no job {id!r}: it was never submitted here, or was forgotten after its retention")
+        return record
+
+    async def watch(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
+        """Yield the job's record now and at each change, until it has ended or is parked.
+
+        Raises `JobNotFound`, or `WaitTimeout` once `timeout` seconds have passed.
+        """
+        deadline = None if timeout is None else self._clock.now() + timeout
+        last = None
+        while True:
+            record = await self.status(id)
+            if record != last:
+                yield record
+            if record.state.ended or record.state is JobState.PARKED:
+                return
+            last = record
+            left = 1.0 if deadline is None else deadline - self._clock.now()
+            if left <= 0:
+                raise WaitTimeout(f"job {id} is still {record.state} after {timeout:g} s; it goes on")
+            await self._planes.store.wait_finished(id, min(left, 1.0))
+
+
+def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: bool) -> Sequence[Submission]:
+    """Return what a submitter is told of the store's answers. Raises `JobConflict`."""
+    submissions = []
+    for answer in answers:
+        if isinstance(answer, Conflict):
+            raise JobConflict(
+                f"job id {answer.id!r} is known with another type, key or payload; "
+                "use another id, or leave it out to have one made"
+            )
+        envelope = answer.envelope
+        submissions.append(
+            Submission(
+                id=envelope.id,
+                type=envelope.type,
+                key=envelope.key or "",
+                sequence=envelope.sequence,
+                known=not isinstance(answer, Accepted),
+                published=published or not isinstance(answer, Accepted),
+            )
+        )
+    return submissions

@@ -1,0 +1,192 @@
+"""The report as one HTML page: no scripts, nothing fetched, charts as SVG; light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from jobkit.lab.drill.comparison import comparison
+from jobkit.lab.drill.run import Report
+from jobkit.lab.drill.sampling import Sample
+from jobkit.lab.drill.script import Phase
+
+_WIDTH, _HEIGHT = 480, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 26, 28
+_TICKS = 4
+_VIOLATIONS_SHOWN = 20
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f8fa; --edge: #d1d9e0;
+  --line: #0969da; --good: #1a7f37; --bad: #cf222e;
+  --slow: #9a670033; --flapping: #bc4c0033; --partitioned: #cf222e2e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --paper: #0d1117; --card: #161b22;
+  --edge: #30363d; --line: #58a6ff; --good: #3fb950; --bad: #f85149; --slow: #d2992240; --flapping: #db6d2840;
+  --partitioned: #f8514938; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 24px 16px 48px; max-width: 1120px; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0 0 4px; } h2 { font-size: 1.15rem; margin: 32px 0 8px; }
+p { margin: 4px 0 12px; } .soft { color: var(--soft); }
+.verdict { display: inline-block; margin: 12px 0; padding: 6px 14px; border-radius: 8px; font-weight: 600;
+  color: #fff; }
+.verdict.good { background: var(--good); } .verdict.bad { background: var(--bad); }
+@media (prefers-color-scheme: dark) { .verdict { color: #0d1117; } }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--edge); vertical-align: top; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
+figure { margin: 0; padding: 12px; background: var(--card); border: 1px solid var(--edge); border-radius: 8px; }
+figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
+svg text { fill: var(--soft); font: 13px system-ui, sans-serif; } .grid { stroke: var(--edge); stroke-width: 1; }
+.line { fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round; }
+.phase { font-weight: 600; } .slow { fill: var(--slow); } .flapping { fill: var(--flapping); }
+.partitioned { fill: var(--partitioned); } .good-text { color: var(--good); } .bad-text { color: var(--bad); }
+"""
+
+
+def render(report: Report) -> str:
+    """Return the page."""
+    verdict = "every invariant held" if report.holds else "an invariant broke"
+    broken = ""
+    if report.plan.broken is not None:
+        broken = f"<p><strong>Without {report.plan.broken.value}:</strong> {escape(report.plan.broken.flaw)}.</p>"
+    backends = "embedded backends" if report.plan.embedded else "RabbitMQ, Redis and PostgreSQL"
+    began = datetime.fromtimestamp(report.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>jobkit drill: {verdict}</title><style>{_STYLE}</style></head><body>
+<h1>jobkit drill</h1>
+<p class="soft">{began}, on {backends}, seed {report.plan.seed}</p>
+<p class="verdict {"good" if report.holds else "bad"}">{verdict}</p>{broken}
+<h2>Beside the incident</h2>{_comparison(report)}
+<h2>Over time</h2><div class="charts">{"".join(_charts(report))}</div>
+<h2>What broke</h2>{_violations(report)}
+<h2>What happened</h2>{_phases(report)}
+</body></html>
+"""
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _comparison(report: Report) -> str:
+    judged = report.judgement
+    body = "".join(
+        f'<tr><td>{escape(line.name.capitalize())}</td><td class="number soft">{line.then}</td>'
+        f'<td class="number {_mood(line.good)}">{line.now}</td></tr>'
+        for line in comparison(report)
+    )
+    head = '<tr><th></th><th class="number">the incident</th><th class="number">this drill</th></tr>'
+    said = f"{judged.events:,} events of {judged.sessions:,} sessions, {judged.transcodes:,} transcodes"
+    return f'<div class="scroll"><table>{head}{body}</table></div><p class="soft">{said}</p>'
+
+
+def _mood(good: bool | None) -> str:
+    return "" if good is None else "good-text" if good else "bad-text"
+
+
+def _violations(report: Report) -> str:
+    found = report.judgement.violations
+    if not found:
+        return "<p>Nothing.</p>"
+    rows = "".join(
+        f"<tr><td>{escape(one.invariant)}</td><td>{escape(one.where)}</td><td>{escape(one.what)}</td></tr>"
+        for one in found[:_VIOLATIONS_SHOWN]
+    )
+    more = f"<p>and {len(found) - _VIOLATIONS_SHOWN} more</p>" if len(found) > _VIOLATIONS_SHOWN else ""
+    head = "<tr><th>invariant</th><th>where</th><th>what</th></tr>"
+    return f'<div class="scroll"><table>{head}{rows}</table></div>{more}'
+
+
+def _phases(report: Report) -> str:
+    told = {
+        Phase.NORMAL: "Both regions work.",
+        Phase.SLOW: "500 ms are added to every round trip of the far region.",
+        Phase.FLAPPING: "The far region's links are cut and come back, every few seconds.",
+        Phase.PARTITIONED: "The far region cannot reach the coordinator; one of its workers is paused.",
+        Phase.HEALED: "Everything is whole again; the paused worker goes on where it was.",
+    }
+    rows = "".join(
+        f'<tr><td class="number">{at:.0f}&nbsp;s</td><td class="phase">{phase.value}</td><td>{told[phase]}</td></tr>'
+        for phase, at in report.phases.items()
+    )
+    return f'<div class="scroll"><table>{rows}</table></div>'
+
+
+# ---- charts ----------------------------------------------------------------------------------------------------------
+
+
+def _charts(report: Report) -> list[str]:
+    duplicates = [one.at - report.began for one in report.judgement.violations if one.invariant == "single-effect"]
+    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant == "order"]
+
+    def count(moments: Sequence[float]) -> Callable[[Sample], float]:
+        return lambda sample: sum(moment <= sample.at for moment in moments)
+
+    return [
+        _chart(report, "Leaderships that changed hands", lambda sample: sample.elections),
+        _chart(report, "Acquisitions that failed", lambda sample: sample.failed_claims),
+        _chart(report, "Lag from event to effect, seconds", lambda sample: sample.lag),
+        _chart(report, "Stale writes refused", lambda sample: sample.stale_writes),
+        _chart(report, "Duplicate effects", count(duplicates)),
+        _chart(report, "Effects out of order", count(disorder)),
+    ]
+
+
+def _chart(report: Report, title: str, value: Callable[[Sample], float]) -> str:
+    points = [(sample.at, float(value(sample))) for sample in report.samples]
+    seconds = max((at for at, _ in points), default=1.0)
+    top = _round_up(max((y for _, y in points), default=0.0))
+
+    def x(at: float) -> float:
+        return _LEFT + at / seconds * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(one: float) -> float:
+        return _HEIGHT - _BOTTOM - one / top * (_HEIGHT - _TOP - _BOTTOM)
+
+    line = " ".join(f"{x(at):.1f},{y(one):.1f}" for at, one in points)
+    label = f"{title}; at the end {points[-1][1]:g}" if points else title
+    return (
+        f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(label)}">{_bands(report, x, seconds)}{_grid(top, y, x, seconds)}'
+        f'<polyline class="line" points="{line}"/></svg></figure>'
+    )
+
+
+def _bands(report: Report, x: Callable[[float], float], seconds: float) -> str:
+    """Return the phases of trouble as bands behind a chart."""
+    starts = [*report.phases.items(), (Phase.HEALED, seconds)]
+    bands = []
+    for (phase, begin), (_, end) in itertools.pairwise(starts):
+        if phase in (Phase.SLOW, Phase.FLAPPING, Phase.PARTITIONED):
+            left, width = x(begin), x(min(end, seconds)) - x(begin)
+            bands.append(
+                f'<rect class="{phase.value}" x="{left:.1f}" y="{_TOP}" width="{max(width, 0):.1f}" '
+                f'height="{_HEIGHT - _TOP - _BOTTOM}"/>'
+                f'<text x="{left + width / 2:.1f}" y="{_TOP - 8}" text-anchor="middle">{phase.value}</text>'
+            )
+    return "".join(bands)
+
+
+def _grid(top: float, y: Callable[[float], float], x: Callable[[float], float], seconds: float) -> str:
+    lines = []
+    for tick in range(_TICKS + 1):
+        level = top * tick / _TICKS
+        lines.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>'
+            f'<text x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:g}</text>'
+        )
+        at = seconds * tick / _TICKS
+        anchor = "end" if tick == _TICKS else "middle"
+        lines.append(f'<text x="{x(at):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{at:.0f} s</text>')
+    return "".join(lines)
+
+
+def _round_up(highest: float) -> float:
+    """Return a number not below `highest` whose quarters read well."""
+    scale = 0.001
+    while highest > 20 * scale:
+        scale *= 10
+    return next(factor * scale for factor in (4, 8, 20) if highest <= factor * scale) if highest > 0 else 4.0

@@ -1,0 +1,5 @@
+"""Leases as their holder sees them, and the keeper that renews them."""
+
+from jobkit.leases.keeper import Keeper, Lease, LeaseTerms
+
+__all__ = ["Keeper", "Lease", "LeaseTerms"]

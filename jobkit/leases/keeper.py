@@ -1,0 +1,266 @@
+"""Leases as their holder sees them, and the keeper that renews them.
+
+A lease is not fencing: a paused process outlives its lease without noticing, so the store checks the token of
+every write. What is promised here is that a process that runs stops its own work before its lease can have ended.
+
+Method: the holder trusts a lease until the time it read on its own clock *before* it sent the request, plus the
+TTL, less clock drift and a guard (as the Chubby and etcd clients do). An answer that comes after that is worth
+nothing, and an answer that does not come moves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+
+import anyio
+
+from jobkit.errors import LeaseLost, Unavailable
+from jobkit.model.clock import Clock
+from jobkit.model.fence import Fence
+from jobkit.model.ids import new_nonce
+from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
+from jobkit.settings import Settings
+from jobkit.telemetry import Telemetry
+
+# How long the release of a lease may hold up a job's outcome, or a cancellation; then the lease expires by itself.
+_RELEASE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """How long leases are asked for and trusted; all in seconds but `drift`, a share."""
+
+    ttl: float
+    guard: float
+    drift: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> LeaseTerms:
+        """Return the terms that the settings ask for."""
+        return cls(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
+
+    @property
+    def trusted(self) -> float:
+        """For how long after a request was sent its grant is trusted."""
+        return self.ttl * (1 - self.drift) - self.guard
+
+    @property
+    def renew_every(self) -> float:
+        """How often leases are renewed: twice more than needed, so that one lost renewal is no loss."""
+        return self.ttl / 3
+
+
+class Lease:
+    """One lease held by this process. `deadline` is on the process's own clock."""
+
+    __slots__ = ("_clock", "deadline", "fence", "lost", "ref", "scopes")
+
+    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
+        self.ref = ref
+        self.fence = Fence(ref.token, ref.nonce, owner)
+        self.deadline = deadline
+        self.lost = ""
+        # What is to end with the lease.
+        self.scopes: list[anyio.CancelScope] = []
+        self._clock = clock
+
+    @property
+    def live(self) -> bool:
+        """Tell whether the lease may be acted on, at this instant."""
+        return not self.lost and self._clock.now() < self.deadline
+
+    def check(self) -> None:
+        """Raise `LeaseLost` unless the lease is live. Called before each write: timers can be late, clocks not."""
+        if not self.live:
+            raise LeaseLost(f"lease {self.ref.resource} (token {self.ref.token}): {self.lost or 'past its deadline'}")
+
+    def guarding(self) -> AbstractContextManager[None]:
+        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
+        return _Guard(self)
+
+    def lose(self, reason: str) -> None:
+        """Mark the lease lost and cancel what runs under it."""
+        self.lost = reason
+        for scope in self.scopes:
+            scope.cancel()
+
+
+class _Guard:
+    """A cancel scope within a lease. A class, not a generator: each job goes through one."""
+
+    __slots__ = ("_lease", "_scope")
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._scope = anyio.CancelScope()
+
+    def __enter__(self) -> None:
+        self._lease.check()
+        self._lease.scopes.append(self._scope)
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        lease = self._lease
+        lease.scopes.remove(self._scope)
+        swallowed = self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught and lease.lost:
+            raise LeaseLost(f"lease {lease.ref.resource} (token {lease.ref.token}): {lease.lost}")
+        return bool(swallowed)
+
+
+class Keeper:
+    """Holds all leases of one process: claims them, renews them in one call, and ends them in time."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        *,
+        owner: str,
+        terms: LeaseTerms,
+        clock: Clock,
+        rng: random.Random,
+        telemetry: Telemetry,
+    ) -> None:
+        self.owner = owner
+        self.terms = terms
+        self.last_answer = clock.now()
+        self._coordinator = coordinator
+        self._clock = clock
+        self._rng = rng
+        self._telemetry = telemetry
+        self._held: dict[LeaseRef, Lease] = {}
+
+    @property
+    def resources(self) -> Collection[str]:
+        """What is held, by name."""
+        return [ref.resource for ref in self._held]
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether the coordinator answered recently enough for leases to be kept."""
+        return self._clock.now() - self.last_answer < self.terms.trusted
+
+    def heard(self) -> None:
+        """Note that the coordinator has just answered, be it to somebody else."""
+        self.last_answer = self._clock.now()
+
+    async def claim(self, resource: str, *, floor: int = 0) -> Lease | Held:
+        """Claim `resource` once. Raises `Unavailable` where no answer came while it could still be trusted.
+
+        An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
+        """
+        nonce = new_nonce(self._rng)
+        started = self._clock.now()
+        deadline = started + self.terms.trusted
+        answer = await self._claim_until(resource, nonce, floor, deadline)
+        if isinstance(answer, Held):
+            self._telemetry.claimed("held")
+            return answer
+        ref = LeaseRef(resource, answer.token, nonce)
+        lease = Lease(ref, self.owner, deadline, self._clock)
+        if not lease.live:
+            self._telemetry.claimed("late")
+            await self._coordinator.release(ref)
+            raise Unavailable("coordinator", f"the grant of {resource} came too late to be trusted")
+        self._telemetry.claimed("granted")
+        self._held[ref] = lease
+        return lease
+
+    async def _claim_until(self, resource: str, nonce: str, floor: int, deadline: float) -> Granted | Held:
+        pause = self.terms.ttl / 60
+        while True:
+            try:
+                answer = await self._coordinator.claim(
+                    resource, owner=self.owner, nonce=nonce, ttl=self.terms.ttl, floor=floor
+                )
+            except Unavailable as error:
+                self._telemetry.connection_lost(error.plane, f"claiming {resource}", error)
+                if self._clock.now() + pause >= deadline:
+                    self._telemetry.claimed("unanswered")
+                    raise
+                await self._clock.sleep(pause * (0.5 + self._rng.random()))
+                pause *= 2
+            else:
+                self.heard()
+                return answer
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up now, even where this is cancelled.
+
+        It takes a few seconds at most: where the coordinator cannot be told by then, the lease expires by itself.
+        """
+        if self._held.pop(lease.ref, None) is None:
+            return
+        try:
+            await self._tell_of_release(lease.ref)
+        except asyncio.CancelledError:
+            # Whether it was sent is unknown; it may be said twice.
+            with anyio.CancelScope(shield=True):
+                await self._tell_of_release(lease.ref)
+            raise
+
+    async def _tell_of_release(self, ref: LeaseRef) -> None:
+        try:
+            # At a third of the time that a cancel scope takes; each job goes through this.
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._coordinator.release(ref)
+        except (Unavailable, TimeoutError) as error:
+            self._telemetry.connection_lost("coordinator", f"releasing {ref.resource}", error)
+
+    async def run(self) -> None:
+        """Renew and enforce, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._renew_forever)
+            tasks.start_soon(self._enforce_forever)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            # Jitter keeps many workers from renewing in step.
+            await self._clock.sleep(self.terms.renew_every * (0.8 + 0.2 * self._rng.random()))
+            while not await self._renew():
+                await self._clock.sleep(self.terms.renew_every / 5)
+
+    async def _renew(self) -> bool:
+        """Renew everything once; return whether the coordinator answered."""
+        held = dict(self._held)
+        if not held:
+            return True
+        started = self._clock.now()
+        try:
+            # Bounded, so that one answer that never comes leaves time to ask again before the first lease ends.
+            with anyio.fail_after(self.terms.trusted / 2):
+                kept = await self._coordinator.renew(list(held), ttl=self.terms.ttl)
+        except (Unavailable, TimeoutError) as error:
+            self._telemetry.renewal_failed(len(held), error)
+            return False
+        self.heard()
+        for ref, lease in held.items():
+            if ref in kept:
+                lease.deadline = max(lease.deadline, started + self.terms.trusted)
+            elif ref in self._held:
+                self._lose(lease, "the coordinator says that it is no longer held")
+        return True
+
+    async def _enforce_forever(self) -> None:
+        """End each lease at its deadline, at the latest half a guard after it.
+
+        A grant that took long to arrive can end before the leases that this sleeps for, so it never sleeps longer.
+        """
+        while True:
+            now = self._clock.now()
+            for lease in [held for held in self._held.values() if held.deadline <= now]:
+                self._lose(lease, "it could not be renewed in time")
+            earliest = min((held.deadline for held in self._held.values()), default=now + self.terms.guard)
+            await self._clock.sleep(min(max(earliest - now, 0.001), self.terms.guard / 2))
+
+    def _lose(self, lease: Lease, reason: str) -> None:
+        del self._held[lease.ref]
+        self._telemetry.lease_lost(lease.ref.resource, lease.ref.token, reason)
+        lease.lose(reason)

@@ -1,0 +1,112 @@
+"""Where an object lies: `type/key/token-nonce/name`, the same in every backend of blobs.
+
+It is not a secret, and it proves nothing: that a location looks like one of jobkit's does not mean that jobkit wrote
+there. Any type, key and name can be turned into a location, different ones never share one, and none leads out of the
+place where objects are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from jobkit.model.fence import Fence
+from jobkit.ports.blobs import BlobSpace
+
+# File systems allow 255 bytes; a longer name keeps a readable beginning and is told apart by its hash.
+_LONGEST_PART = 150
+_READABLE_PART = 80
+_SHORTENED = re.compile(r".+~[0-9a-f]{64}", re.DOTALL)
+_ATTEMPT = re.compile(r"(0|[1-9][0-9]*)-(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a location tells: the key, as `keyed` writes it, and the fence under which the object was written.
+
+    `nonce` is as it was quoted.
+    """
+
+    keyed: str
+    token: int
+    nonce: str
+
+    def is_under(self, token: int, nonce: str) -> bool | None:
+        """Tell whether the object was written under this token and nonce, by any attempt; None where that is lost."""
+        if self.token != token:
+            return False
+        written = unquoted(self.nonce)
+        if written is None:
+            return None
+        # An attempt is told apart from others under its fence by a number after the nonce.
+        lease, _, attempt = written.rpartition(".")
+        return nonce == written or (nonce == lease and attempt.isdecimal())
+
+
+def quoted(text: str) -> str:
+    """Return `text` as one part of a location: percent-encoded, shortened where it is long; different texts differ."""
+    # "~" is reserved for shortened names, and a leading dot for a backend's own business.
+    part = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
+    if part.startswith("."):
+        part = f"%2E{part[1:]}"
+    if len(part) <= _LONGEST_PART:
+        return part or "%"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{part[:_READABLE_PART]}~{digest}"
+
+
+def unquoted(part: str) -> str | None:
+    """Return the text that `quoted` made `part` of; None where it was shortened, or is none of its work."""
+    try:
+        text = "" if part == "%" else unquote(part, errors="surrogatepass")
+    except UnicodeDecodeError:
+        # Cut in the middle of a character, or never a text.
+        return None
+    return text if quoted(text) == part else None
+
+
+def keyed(type: str, key: str) -> str:
+    """Return the part of a location that all objects of a key share."""
+    return f"{quoted(type)}/{quoted(key)}"
+
+
+def attempt_space(space: BlobSpace, attempt: int) -> BlobSpace:
+    """Return the space of one attempt under a fence: a retry in place keeps its fence, and objects never change."""
+    fence = Fence(space.fence.token, f"{space.fence.nonce}.{attempt}", space.fence.owner)
+    return BlobSpace(space.type, space.key, fence)
+
+
+def location_of(space: BlobSpace, name: str) -> str:
+    """Return where the object `name` of an attempt lies. Raises `ValueError` where the name leaves its space."""
+    attempt = f"{space.fence.token}-{quoted(space.fence.nonce)}"
+    return "/".join((keyed(space.type, space.key), attempt, *parts_of(name)))
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the parts of a name or location. Raises `ValueError` where one would lead out of its place."""
+    parts = name.split("/")
+    if "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(
+            f"blob name {name!r} must be relative, with '/' between its parts and no '.' or '..' among them"
+        )
+    return parts
+
+
+def place_of(location: str) -> Place | None:
+    """Return what a location tells; None where jobkit cannot have written there."""
+    try:
+        parts = parts_of(location)
+    except ValueError:
+        return None
+    if len(parts) < 4 or not all(_is_quoted(part) for part in parts[:2]):
+        return None
+    attempt = _ATTEMPT.fullmatch(parts[2])
+    if attempt is None or not _is_quoted(attempt[2]):
+        return None
+    return Place("/".join(parts[:2]), int(attempt[1]), attempt[2])
+
+
+def _is_quoted(part: str) -> bool:
+    return bool(_SHORTENED.fullmatch(part)) or unquoted(part) is not None

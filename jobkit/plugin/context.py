@@ -1,0 +1,289 @@
+"""What a processor sees of the world: everything it can write through goes under its fence.
+
+Nothing staged here is visible until the runtime commits it; what an attempt that did not commit has staged
+is forgotten, and the blobs it wrote are garbage that nobody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, TypeVar
+
+import anyio
+from opentelemetry import propagate
+from pydantic import BaseModel, TypeAdapter
+from pydantic_settings import BaseSettings
+from structlog.typing import FilteringBoundLogger
+
+from jobkit.errors import LeaseLost, NotTransactional, Unavailable
+from jobkit.model.blob_location import attempt_space
+from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence
+from jobkit.plugin.payload import Payload
+from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
+from jobkit.ports.store import Effects, LogEntry, NewJob, Participant, Store
+from jobkit.projections.projection import Projection
+from jobkit.projections.reader import ProjectionReader
+
+S = TypeVar("S", bound=BaseSettings)
+M = TypeVar("M", bound=BaseModel)
+J = TypeVar("J", bound=Participant)
+
+# Progress is for eyes: more often than this it costs store writes and shows nothing more.
+PROGRESS_INTERVAL_SECONDS = 0.25
+# A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
+FILES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """The job at hand. `attempt` counts from 1; `submitted_at` is Unix time in seconds."""
+
+    id: str
+    type: str
+    key: str
+    sequence: int | None
+    attempt: int
+    submitted_at: float
+
+
+class FollowUps(Protocol):
+    """Makes a follow-up job of a payload; the runtime's registry knows how."""
+
+    def new_job(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None,
+        id: str | None,
+        submitted_at: float,
+        trace: Mapping[str, str],
+    ) -> NewJob:
+        """Return the job. Raises `UnknownType` or `PayloadInvalid`."""
+        ...
+
+
+class Context:
+    """One attempt at one job. `trouble` is told of a plane that failed in something the work does not depend on.
+
+    `transactional`: others can take part in the commit's transaction.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: JobInfo,
+        envelope: Envelope,
+        fence: Fence,
+        store: Store,
+        blobs: Blobs,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        settings: Mapping[type[BaseSettings], BaseSettings],
+        follow_ups: FollowUps,
+        projection_reader: ProjectionReader,
+        resources: AsyncExitStack,
+        transactional: bool = False,
+        on_unavailable: Callable[[str, str, Exception], None] | None = None,
+    ) -> None:
+        self.job = job
+        self.fence = fence
+        self.clock = clock
+        self.log = log
+        self._envelope = envelope
+        self._store = store
+        self._raw_blobs = blobs
+        self._settings = settings
+        self._follow_ups = follow_ups
+        self._resources = resources
+        self._on_unavailable = on_unavailable or self._warn
+        self._workdir: Path | None = None
+        self._writer: BlobWriter | None = None
+        self._records: dict[str, bytes] = {}
+        self._entries: list[LogEntry] = []
+        self._jobs: list[NewJob] = []
+        self._projection_reader = projection_reader
+        self._transactional = transactional
+        self._participants: list[Participant] = []
+        self._last_progress = float("-inf")
+
+    @property
+    def blobs(self) -> BlobWriter:
+        """Writes the job's files; made when first asked for, which most jobs never do."""
+        if self._writer is None:
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir)
+        return self._writer
+
+    def _space(self) -> BlobSpace:
+        return attempt_space(BlobSpace(self.job.type, self.job.key, self.fence), self.job.attempt)
+
+    async def workdir(self) -> Path:
+        """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""
+        if self._workdir is None:
+            self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space()))
+        return self._workdir
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        """Tell how far the job is: `fraction` from 0 to 1. Call it as often as you like; some calls are let go.
+
+        Raises `LeaseLost` where somebody else has taken the job over.
+        """
+        now = self.clock.now()
+        if now - self._last_progress < PROGRESS_INTERVAL_SECONDS and fraction < 1:
+            return
+        self._last_progress = now
+        bounded = min(max(fraction, 0.0), 1.0)
+        try:
+            noted = await self._store.progress(self._envelope, self.fence, fraction=bounded, message=message)
+        except Unavailable as error:
+            # Only eyes miss it, and hours of work may hang on this.
+            self._on_unavailable(error.plane, f"noting the progress of job {self.job.id}", error)
+            return
+        if not noted:
+            raise LeaseLost(f"job {self.job.id} on {self.job.type}/{self.job.key} was taken over by a newer lease")
+
+    def _warn(self, plane: str, doing: str, error: Exception) -> None:
+        self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
+
+    def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
+        """Stage an entry for the key's append-only log; the processor's projections move with it."""
+        self._entries.append(LogEntry(kind, _json(data)))
+
+    def record(self, name: str, value: BaseModel | Any) -> None:
+        """Stage a record of the key: the last value written under `name` is what others read after the commit."""
+        self._records[name] = _json(value)
+
+    async def read(self, name: str, model: type[M]) -> M | None:
+        """Return the record called `name` of this key, staged or committed, or None."""
+        raw = self._records.get(name)
+        if raw is None:
+            raw = await self._store.record(self.job.type, self.job.key, name)
+        return None if raw is None else model.model_validate_json(raw)
+
+    async def state(self, projection: Projection[M]) -> M:
+        """Return what the key's log adds up to, with all that is staged. The processor must have declared it.
+
+        Raises `ProjectionFailed` where a handler does not take an entry, or `Unavailable`.
+        """
+        return await self._projection_reader.state(projection, self._entries)
+
+    def submit(self, type: str, payload: Payload, *, key: str | None = None, id: str | None = None) -> str:
+        """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
+
+        Give an id of your own where another attempt must name the same follow-up. Raises `UnknownType` or
+        `PayloadInvalid`.
+        """
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        job = self._follow_ups.new_job(type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace)
+        self._jobs.append(job)
+        return job.envelope.id
+
+    def in_commit(self, participant: J) -> J:
+        """Stage statements of your own, to be committed together with the job or not at all; also as a decorator.
+
+        `participant` is an `async def` that gets a connection to the store's database (an asyncpg connection, with
+        PostgreSQL), in the transaction that commits the job and after the job's fence is verified in it. It must not
+        end that transaction, and has about 5 seconds. Where it raises, nothing is written and the attempt has failed
+        as if the processor had raised. It runs again where the transaction was rolled back, so let it do nothing but
+        write to that connection; once the job is committed it never runs again. Raises `NotTransactional` where the
+        store shares no transactions.
+        """
+        if not self._transactional:
+            raise NotTransactional("ctx.in_commit", "; in a test: run_job(..., connection=...)")
+        self._participants.append(participant)
+        return participant
+
+    @property
+    def participants(self) -> Sequence[Participant]:
+        """What was staged with `in_commit`: the runtime runs it in the commit's transaction."""
+        return tuple(self._participants)
+
+    def settings(self, model: type[S]) -> S:
+        """Return the plugin's settings, as validated at the start. Raises `KeyError` if the processor declared none."""
+        found = self._settings[model]
+        assert isinstance(found, model)  # noqa: S101  (narrows the type; the registry keys by class)
+        return found
+
+    async def effects(self, result: bytes) -> Effects:
+        """Return all that was staged, with the result: what the runtime commits.
+
+        Raises `ProjectionFailed`, or `Unavailable` where a projection has to be read first.
+        """
+        return Effects(
+            result=result,
+            records={**self._records, **await self._projection_reader.records(self._entries)},
+            entries=tuple(self._entries),
+            follow_ups=tuple(self._jobs),
+            blobs=() if self._writer is None else tuple(self._writer.written),
+        )
+
+
+class BlobWriter:
+    """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
+
+    def __init__(self, blobs: Blobs, space: BlobSpace, workdir: Callable[[], Awaitable[Path]]) -> None:
+        self._blobs = blobs
+        self._space = space
+        self._workdir = workdir
+        self.written: list[BlobRef] = []
+
+    @asynccontextmanager
+    async def create(self, name: str) -> AsyncIterator[Path]:
+        """Lend a path to write one file at; it becomes the blob `name` when the block ends without an error.
+
+        Raises `FileNotFoundError` where nothing was written there.
+        """
+        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        await path.parent.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        self.written.append(await self._blobs.store(self._space, name, Path(path)))
+
+    @asynccontextmanager
+    async def directory(self, name: str) -> AsyncIterator[Path]:
+        """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error."""
+        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        await path.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        files = [found async for found in path.rglob("*") if await found.is_file()]
+        named = [
+            (str(PurePosixPath(name) / PurePosixPath(file.relative_to(path).as_posix())), Path(file))
+            for file in sorted(files, key=str)
+        ]
+        self.written += await self._store_all(named)
+
+    async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
+        """Store files side by side and return their blobs in the order given. Raises the first error."""
+        stored: dict[int, BlobRef] = {}
+        waiting = iter(enumerate(files))
+
+        async def store_some() -> None:
+            for place, (name, file) in waiting:
+                stored[place] = await self._blobs.store(self._space, name, file)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(FILES_AT_ONCE, len(files))):
+                    group.start_soon(store_some)
+        except ExceptionGroup as failed:
+            # What a processor's retry policy knows is the error, not that there were others beside it.
+            raise failed.exceptions[0] from failed
+        return [stored[place] for place in range(len(files))]
+
+
+def _relative(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ValueError(f"blob name {name!r} must be a relative path that stays within its job")
+    return path
+
+
+def _json(value: Any) -> bytes:
+    if isinstance(value, BaseModel):
+        return value.model_dump_json().encode()
+    return TypeAdapter(Any).dump_json(value)

@@ -1,0 +1,190 @@
+"""Finding processors: installed ones through entry points, others by the names in `JOBKIT_PLUGINS`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.model.envelope import Envelope
+from jobkit.model.ids import new_job_id
+from jobkit.plugin.payload import Payload
+from jobkit.plugin.processor import Processor, checked_key
+from jobkit.ports.store import NewJob
+from jobkit.projections.projection import Projection
+from jobkit.settings import settings_problems
+
+ENTRY_POINT_GROUP = "jobkit.processors"
+
+AnyProcessor = Processor[Any, Any]
+
+
+class Registry:
+    """The processors of one process, by job type. Raises `ConfigurationError` where two claim one type.
+
+    `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
+    """
+
+    def __init__(
+        self,
+        processors: Iterable[AnyProcessor],
+        *,
+        max_payload_bytes: int = 262_144,
+        broken: Mapping[str, str] | None = None,
+    ) -> None:
+        self.processors: dict[str, AnyProcessor] = {}
+        self.broken = dict(broken or {})
+        self._max_payload_bytes = max_payload_bytes
+        for processor in processors:
+            known = self.processors.setdefault(processor.name, processor)
+            if known is not processor:
+                raise ConfigurationError(
+                    f"job type {processor.name!r} is claimed by two processors: "
+                    f"{_origin(known)} and {_origin(processor)}; load only one of them"
+                )
+
+    def get(self, type: str) -> AnyProcessor:
+        """Return the processor of `type`.
+
+        Raises `UnknownType` naming those there are, or `ConfigurationError` where its plugin does not load.
+        """
+        if type in self.broken and type not in self.processors:
+            raise ConfigurationError(self.broken[type])
+        try:
+            return self.processors[type]
+        except KeyError:
+            known = ", ".join(sorted(self.processors)) or "none"
+            close = difflib.get_close_matches(type, self.processors, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UnknownType(
+                f"no processor for job type {type!r} is loaded (loaded: {known}){hint}; "
+                "install its package or name its module in JOBKIT_PLUGINS"
+            ) from None
+
+    def projections(self) -> Mapping[str, Sequence[Projection[Any]]]:
+        """Return the projections of the processors that have any, by type."""
+        return {name: one.projections for name, one in sorted(self.processors.items()) if one.projections}
+
+    def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
+        """Return the settings of the processors of `types` (default: all), validated from the environment.
+
+        Raises `ConfigurationError` with a line for each variable that is wrong.
+        """
+        validated: dict[type[BaseSettings], BaseSettings] = {}
+        problems = []
+        for name in self.processors if types is None else types:
+            model = self.get(name).settings
+            if model is None or model in validated:
+                continue
+            try:
+                validated[model] = model()
+            except ValidationError as error:
+                problems.append(settings_problems(error, str(model.model_config.get("env_prefix", ""))))
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+        return validated
+
+    async def problems(self, types: Sequence[str] | None = None) -> Sequence[str]:
+        """Return what the checks of the processors of `types` (default: all) find wrong here, as `type: sentence`."""
+        found: list[str] = []
+        for name in self.processors if types is None else types:
+            check = self.get(name).check
+            if check is not None:
+                found.extend(f"{name}: {sentence}" for sentence in await check())
+        return found
+
+    def new_job(
+        self,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        submitted_at: float = 0.0,
+        trace: Mapping[str, str] | None = None,
+    ) -> NewJob:
+        """Return the job that `payload` asks for, validated. Raises `UnknownType` or `PayloadInvalid`."""
+        processor = self.get(type)
+        if isinstance(payload, Payload):
+            if not isinstance(payload, processor.payload):
+                raise PayloadInvalid(
+                    f"job type {type!r} takes a {processor.payload.__name__}, not a {payload.__class__.__name__}"
+                )
+            parsed = payload
+        elif isinstance(payload, bytes):
+            parsed = processor.parse(payload)
+        else:
+            parsed = processor.from_mapping(payload)
+        body = parsed.model_dump_json().encode()
+        if len(body) > self._max_payload_bytes:
+            raise PayloadInvalid(
+                f"payload of type {type!r} has {len(body)} bytes, more than JOBKIT_MAX_PAYLOAD_BYTES allows "
+                f"({self._max_payload_bytes}); put large data in a file and its path in the payload"
+            )
+        envelope = Envelope(
+            id=checked_id(id) if id is not None else new_job_id(),
+            type=type,
+            body=body,
+            key=processor.key_of(parsed) if key is None else checked_key(key),
+            submitted_at=submitted_at,
+            trace=trace or {},
+        )
+        return NewJob(envelope, ordered=processor.ordered)
+
+
+def checked_id(id: str) -> str:
+    """Return `id` if it may name a job. Raises `PayloadInvalid` otherwise."""
+    if not id or len(id) > 200 or not id.isprintable():
+        raise PayloadInvalid(f"a job id must be 1 to 200 printable characters, not {id!r:.80}")
+    return id
+
+
+def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
+    """Return the registry of all installed processors and those in `names` (`module` or `module:attribute`).
+
+    Raises `ConfigurationError` naming the one of `names` that does not load, with its cause.
+    """
+    found: dict[int, AnyProcessor] = {}
+    broken: dict[str, str] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            loaded = entry.load()
+        except Exception as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
+            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {error!r}"
+            continue
+        if isinstance(loaded, Processor):
+            found[id(loaded)] = loaded
+        else:
+            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
+    for name in names:
+        for processor in _named(name):
+            found[id(processor)] = processor
+    return Registry(found.values(), max_payload_bytes=max_payload_bytes, broken=broken)
+
+
+def _named(name: str) -> list[AnyProcessor]:
+    """Return what one part of `JOBKIT_PLUGINS` names."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigurationError(f"JOBKIT_PLUGINS: {module_name!r} does not import: {error!r}") from error
+    if attribute:
+        processor = getattr(module, attribute, None)
+        if not isinstance(processor, Processor):
+            raise ConfigurationError(f"JOBKIT_PLUGINS: {name!r} is not a processor")
+        return [processor]
+    processors = [value for value in vars(module).values() if isinstance(value, Processor)]
+    if not processors:
+        raise ConfigurationError(f"JOBKIT_PLUGINS: module {module_name!r} has no processors")
+    return processors
+
+
+def _origin(processor: AnyProcessor) -> str:
+    return f"{processor.function.__module__}.{processor.function.__qualname__}"

@@ -1,0 +1,74 @@
+"""First stage: decode. From bytes that arrived to a job that may be worked on, or the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobkit.errors import ConfigurationError, PayloadInvalid
+from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.plugin.payload import Payload
+from jobkit.plugin.processor import Processor, checked_key
+from jobkit.plugin.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A decoded job: its envelope carries its key, its payload is valid."""
+
+    envelope: Envelope
+    processor: Processor[Any, Any]
+    payload: Payload
+
+    @property
+    def key(self) -> str:
+        """The key: what one lease covers and one lane serialises."""
+        return self.envelope.key or ""
+
+    @property
+    def resource(self) -> str:
+        """The name that the job's lease is claimed under."""
+        return f"{self.envelope.type}/{self.envelope.key}"
+
+    @property
+    def sequence(self) -> int | None:
+        """The job's place among those of its key, where it has one."""
+        return self.envelope.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What arrived is no job; `reason` is for the dead letter, `detail` says more."""
+
+    raw: bytes
+    envelope: Envelope | None
+    reason: str
+    detail: str
+
+
+def decode(
+    raw: bytes, envelope: Envelope | None, problem: str, registry: Registry, *, max_bytes: int
+) -> Job | Malformed:
+    """Return the job in a message. `problem` is what the broker found wrong with it already."""
+    if envelope is None:
+        return Malformed(raw, None, "malformed message", problem)
+    if envelope.schema > SCHEMA_VERSION:
+        return Malformed(
+            raw,
+            envelope,
+            "unknown schema",
+            f"schema {envelope.schema} is newer than {SCHEMA_VERSION}: upgrade jobkit here",
+        )
+    if len(envelope.body) > max_bytes:
+        detail = f"the payload has {len(envelope.body)} bytes, JOBKIT_MAX_PAYLOAD_BYTES allows {max_bytes}"
+        return Malformed(raw, envelope, "oversized payload", detail)
+    try:
+        processor = registry.get(envelope.type)
+    except ConfigurationError as error:
+        return Malformed(raw, envelope, "unknown type", str(error))
+    try:
+        payload = processor.parse(envelope.body)
+        key = processor.key_of(payload) if envelope.key is None else checked_key(envelope.key)
+    except PayloadInvalid as error:
+        return Malformed(raw, envelope, "invalid payload", str(error))
+    return Job(envelope if envelope.key == key else envelope.with_key(key), processor, payload)

@@ -1,0 +1,305 @@
+"""One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
+
+Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
+given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
+leases do not depend on it: what is delivered again meanwhile waits in its lane and turns out to be a duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
+from jobkit.leases import Keeper, Lease
+from jobkit.model.partition import Partition
+from jobkit.plugin.registry import Registry
+from jobkit.ports.broker import Consumer
+from jobkit.ports.planes import Planes
+from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.lane import Lane, LaneTools
+from jobkit.runner.pending_delivery import PendingDelivery
+
+# A lost consumer is opened again after this long, in seconds, doubling up to the second figure.
+_REOPEN_SECONDS = (0.1, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionTerms:
+    """Bounds of one partition: `prefetch` in messages, `max_payload` in bytes, the others in seconds."""
+
+    prefetch: int
+    max_payload: int
+    delivery_hold: float
+    adopt_every: float
+    hand_over_grace: float
+
+
+class LedPartition:
+    """Runs one partition while this worker leads it."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        leadership: Lease,
+        *,
+        keeper: Keeper,
+        planes: Planes,
+        registry: Registry,
+        tools: LaneTools,
+        terms: PartitionTerms,
+    ) -> None:
+        self.partition = partition
+        self.consuming = False
+        self.draining = False
+        self.released = anyio.Event()
+        self._leadership = leadership
+        self._keeper = keeper
+        self._planes = planes
+        self._registry = registry
+        self._tools = tools
+        self._terms = terms
+        self._lanes: dict[str, Lane] = {}
+        # Lanes that no task has taken up yet, and how many tasks have none; None where none will begin any more.
+        self._begun: asyncio.Queue[tuple[str, Lane] | None] = asyncio.Queue()
+        self._idle_runners = 0
+        # In the order they came: what is shelved of a key is adopted in that order.
+        self._unsettled: dict[PendingDelivery, None] = {}
+        self._room = anyio.Event()
+        self._lane_ended = anyio.Event()
+        self._receiving = anyio.CancelScope()
+        self._handed_over = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether any job is being worked on."""
+        return any(lane.working for lane in self._lanes.values())
+
+    @property
+    def running(self) -> int:
+        """How many jobs are being worked on."""
+        return sum(lane.working for lane in self._lanes.values())
+
+    def longest_wait(self) -> float:
+        """Return for how many seconds the first job has waited here that is not being worked on, 0 without one.
+
+        Counted from its submission where that is known, on the wall clocks of two machines.
+        """
+        worked_on = {lane.current for lane in self._lanes.values() if lane.working}
+        first = next((held for held in self._unsettled if held not in worked_on), None)
+        if first is None:
+            return 0.0
+        waited = self._tools.clock.now() - first.arrived
+        submitted = first.job.envelope.submitted_at if first.job.envelope is not None else 0.0
+        return max(waited, self._tools.clock.wall() - submitted) if submitted > 0 else waited
+
+    def drain(self) -> None:
+        """Ask for the hand-over: take nothing more, let what runs go on, release the leadership."""
+        self.draining = True
+        self._receiving.cancel()
+
+    async def run(self) -> None:
+        """Lead until drained or until the leadership is lost; `released` is set once others may lead.
+
+        Returns when every job that was begun here has ended, which can be long after the hand-over.
+        """
+        try:
+            async with anyio.create_task_group() as jobs:
+                try:
+                    with self._leadership.guarding():
+                        await self._lead(jobs)
+                except LeaseLost:
+                    jobs.cancel_scope.cancel()
+                self._begun.put_nowait(None)
+                await self._release()
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        try:
+            await self._keeper.release(self._leadership)
+        finally:
+            self.released.set()
+
+    async def _lead(self, jobs: TaskGroup) -> None:
+        async with anyio.create_task_group() as upkeep:
+            upkeep.start_soon(self._adopt_forever, jobs)
+            upkeep.start_soon(self._shelve_forever)
+            pause = _REOPEN_SECONDS[0]
+            while not self.draining:
+                started = self._tools.clock.now()
+                try:
+                    await self._consume(jobs)
+                except (ConsumerClosed, Unavailable) as error:
+                    self._tools.telemetry.connection_lost("broker", f"consuming {self.partition}", error)
+                    self._look_for_rival(error)
+                    if self._tools.clock.now() - started > _REOPEN_SECONDS[1]:
+                        pause = _REOPEN_SECONDS[0]
+                    await self._interruptible_sleep(pause * (0.5 + self._tools.rng.random()))
+                    pause = min(2 * pause, _REOPEN_SECONDS[1])
+            if not self._handed_over:
+                # The drain met the partition without its consumer.
+                await self._hand_over()
+            upkeep.cancel_scope.cancel()
+
+    def _look_for_rival(self, error: ConsumerClosed | Unavailable) -> None:
+        """Tell of another worker that took the consumer, while this one may still trust its leadership."""
+        rival = error.taken_by if isinstance(error, ConsumerClosed) else None
+        if rival is not None and rival != self._keeper.owner and self._leadership.live:
+            self._tools.pipeline.split_brain.deposed(self.partition.resource, self._leadership.ref.token, rival)
+
+    async def _interruptible_sleep(self, seconds: float) -> None:
+        with anyio.CancelScope() as self._receiving:
+            if not self.draining:
+                await self._tools.clock.sleep(seconds)
+
+    # ---- consuming ---------------------------------------------------------------------------------------------
+
+    async def _consume(self, jobs: TaskGroup) -> None:
+        """Hold one consumer until it is lost (raises) or the partition is drained (returns)."""
+        async with self._planes.broker.consume(self.partition, self._keeper.owner) as consumer:
+            try:
+                with anyio.CancelScope() as self._receiving:
+                    self.consuming = True
+                    if not self.draining:
+                        await self._receive_forever(consumer, jobs)
+                if not self.draining:
+                    raise ConsumerClosed(f"the consumer of {self.partition} is opened anew after an unknown answer")
+                await self._hand_over()
+            finally:
+                self.consuming = False
+                self._forget_deliveries()
+
+    async def _receive_forever(self, consumer: Consumer, jobs: TaskGroup) -> None:
+        while True:
+            while len(self._unsettled) >= self._terms.prefetch:
+                self._room = anyio.Event()
+                await self._room.wait()
+            deliveries = await consumer.receive(self._terms.prefetch - len(self._unsettled))
+            self._tools.telemetry.received(self.partition.type, len(deliveries))
+            now = self._tools.clock.now()
+            for delivery in deliveries:
+                job = decode(
+                    delivery.raw,
+                    delivery.envelope,
+                    delivery.problem,
+                    self._registry,
+                    max_bytes=self._terms.max_payload,
+                )
+                self._put(PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery), jobs)
+
+    def _put(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
+        # What is malformed has no key that could be trusted; all of it shares the lane of the empty key.
+        key = pending.job.key if isinstance(pending.job, Job) else ""
+        self._unsettled[pending] = None
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self._tools, self._done, self._on_ack_unknown)
+            self._begun.put_nowait((key, lane))
+            if self._begun.qsize() > self._idle_runners:
+                jobs.start_soon(self._run_lanes)
+        lane.put(pending)
+
+    async def _run_lanes(self) -> None:
+        """Run one lane after another: to start a task for each would cost as much as some jobs do."""
+        while True:
+            self._idle_runners += 1
+            begun = await self._begun.get()
+            self._idle_runners -= 1
+            if begun is None:
+                # No lane will begin any more: tell the next one too.
+                self._begun.put_nowait(None)
+                return
+            await self._run_lane(*begun)
+
+    async def _run_lane(self, key: str, lane: Lane) -> None:
+        try:
+            await lane.run()
+        finally:
+            del self._lanes[key]
+            for pending in lane.waiting:
+                self._done(pending)
+            self._lane_ended.set()
+
+    def _done(self, pending: PendingDelivery) -> None:
+        self._unsettled.pop(pending, None)
+        self._room.set()
+
+    def _on_ack_unknown(self) -> None:
+        """Have the consumer opened anew, so that what the broker still counts as delivered comes again."""
+        self._receiving.cancel()
+
+    def _forget_deliveries(self) -> None:
+        """Drop what waits and belongs to a consumer that is gone: it will be delivered again."""
+        for pending in [held for held in self._unsettled if held.holds_delivery]:
+            key = pending.job.key if isinstance(pending.job, Job) else ""
+            if key in self._lanes:
+                self._lanes[key].drop(pending)
+
+    # ---- the in-flight table -----------------------------------------------------------------------------------
+
+    async def _adopt_forever(self, jobs: TaskGroup) -> None:
+        """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
+        while True:
+            try:
+                for job in await self._orphans():
+                    self._put(PendingDelivery(job, arrived=self._tools.clock.now()), jobs)
+            except Unavailable as error:
+                self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
+            await self._tools.clock.sleep(self._terms.adopt_every)
+
+    async def _orphans(self) -> list[Job]:
+        """Return the in-flight jobs of this partition that nobody holds a lease on and that are not here."""
+        shelved = await self._planes.store.shelved(self.partition, limit=self._terms.prefetch)
+        here = {pending.job.envelope.id for pending in self._unsettled if isinstance(pending.job, Job)}
+        elsewhere = [entry for entry in shelved if entry.envelope.id not in here]
+        if not elsewhere:
+            return []
+        leases = await self._planes.coordinator.leases(f"{self.partition.type}/")
+        leased = {lease.resource for lease in leases}
+        orphans = []
+        for entry in elsewhere:
+            job = decode(b"", entry.envelope, "", self._registry, max_bytes=self._terms.max_payload)
+            if isinstance(job, Malformed):
+                # It was a job when it was shelved, so this process is the one that is out of date: leave it be.
+                problem = RuntimeError(f"job {entry.envelope.id} is in flight but {job.reason}: {job.detail}")
+                self._tools.telemetry.crashed("adopting a job", problem)
+            elif job.resource not in leased:
+                orphans.append(job)
+        return orphans
+
+    async def _shelve_forever(self) -> None:
+        """Move what has held its delivery for too long into the in-flight table."""
+        while True:
+            await self._tools.clock.sleep(self._terms.delivery_hold / 10)
+            oldest = self._tools.clock.now() - self._terms.delivery_hold
+            for pending in [held for held in self._unsettled if held.holds_delivery and held.arrived <= oldest]:
+                await self._shelve(pending)
+
+    async def _shelve(self, pending: PendingDelivery) -> None:
+        try:
+            await pending.shelve(self._planes.store, self.partition)
+        except (ConsumerClosed, Unavailable) as error:
+            # The delivery is still owed, or comes again; either way the job is not lost.
+            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            self._tools.telemetry.connection_lost(plane, f"shelving a job of {self.partition}", error)
+            if plane == "broker":
+                self._on_ack_unknown()
+
+    async def _hand_over(self) -> None:
+        """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
+        self._handed_over = True
+        for lane in list(self._lanes.values()):
+            lane.stopping = True
+            if not lane.working:
+                lane.scope.cancel()
+        with anyio.move_on_after(self._terms.hand_over_grace):
+            while self._lanes:
+                self._lane_ended = anyio.Event()
+                await self._lane_ended.wait()
+        for lane in list(self._lanes.values()):
+            if lane.current is not None:
+                await self._shelve(lane.current)

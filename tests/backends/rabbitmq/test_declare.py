@@ -1,0 +1,102 @@
+"""Declaring on a real server: again and again, by many at once, and over what somebody else has made."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiormq
+import pytest
+
+from jobkit.backends.rabbitmq.broker import RabbitBroker
+from jobkit.errors import ConfigurationError
+from jobkit.model.clock import SystemClock
+from tests.backends.rabbitmq.conftest import Site
+
+
+async def types(broker: RabbitBroker) -> dict[str, int]:
+    """Return how many partitions of each type there are, as somebody sees it who has declared nothing."""
+    found: dict[str, int] = {}
+    for depth in await broker.depths():
+        found[depth.partition.type] = found.get(depth.partition.type, 0) + 1
+    return found
+
+
+async def test_many_who_declare_at_once_make_each_type_once(site: Site) -> None:
+    async with site.broker() as one, site.broker() as two, site.broker() as three, site.broker() as onlooker:
+        brokers = (one, two, three)
+        await asyncio.gather(*(broker.declare(type, 2) for broker in brokers for type in ("t", "u.v", "w")))
+        assert await types(onlooker) == {"t": 2, "u.v": 2, "w": 2}
+        many = await asyncio.gather(*(types(broker) for broker in (*brokers, onlooker) for _ in range(5)))
+        assert all(one == many[0] for one in many)
+
+
+async def test_of_two_numbers_of_partitions_declared_at_once_one_is_refused(site: Site) -> None:
+    async with site.broker() as one, site.broker() as two, site.broker() as onlooker:
+        answers = await asyncio.gather(one.declare("t", 2), two.declare("t", 3), return_exceptions=True)
+        (refused,) = [answer for answer in answers if answer is not None]
+        assert isinstance(refused, ConfigurationError)
+        there = 2 if answers[0] is None else 3
+        assert await types(onlooker) == {"t": there}
+
+
+async def test_the_number_of_partitions_is_kept_where_the_directory_was_purged(site: Site) -> None:
+    async with site.broker() as broker, site.broker() as other:
+        await broker.declare("t", 2)
+        async with aiormq.connect(site.url()) as connection:
+            channel = await connection.channel()
+            await channel.queue_purge("jobkit:types")
+        with pytest.raises(ConfigurationError, match=r"\b2\b.*\b3\b"):
+            await other.declare("t", 3)
+        await other.declare("t", 2)
+        await other.enlist("t", 2)
+        async with site.broker() as onlooker:
+            assert await types(onlooker) == {"t": 2}
+
+
+async def test_a_reader_of_the_directory_that_dies_takes_nothing_with_it(site: Site) -> None:
+    async with site.broker() as broker, site.broker() as onlooker:
+        await broker.declare("t", 2)
+        for turns in range(0, 200, 10):
+            reading = asyncio.create_task(onlooker.depths())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        assert await types(onlooker) == {"t": 2}
+
+
+async def test_a_queue_made_in_another_way_is_refused_by_name(site: Site) -> None:
+    async with aiormq.connect(site.url()) as connection, site.broker() as broker:
+        channel = await connection.channel()
+        await channel.queue_declare("jobkit.t.1", durable=True)
+        with pytest.raises(ConfigurationError, match=r"jobkit\.t\.1"):
+            await broker.declare("t", 2)
+
+
+async def test_a_user_without_permission_is_told_what_is_needed(site: Site) -> None:
+    vhost = site.vhost
+    site.server.call('rabbit_auth_backend_internal:add_user(<<"reader">>, <<"reader">>, <<"tests">>)')
+    try:
+        site.server.call(
+            f'rabbit_auth_backend_internal:set_permissions(<<"reader">>, <<"{vhost}">>, <<"">>, <<"">>, <<".*">>, '
+            '<<"tests">>)'
+        )
+        broker = RabbitBroker(site.url().replace("guest:guest", "reader:reader"), SystemClock())
+        with pytest.raises(ConfigurationError, match="permission"):
+            await broker.declare("t", 2)
+        await broker.aclose()
+    finally:
+        site.server.call('rabbit_auth_backend_internal:delete_user(<<"reader">>, <<"tests">>)')
+
+
+async def test_declaring_takes_few_round_trips_however_many_partitions(site: Site) -> None:
+    from jobkit.lab.servers.proxy import Proxy
+
+    async with Proxy(site.server.port) as proxy, site.broker() as near, site.broker(port=proxy.port) as far:
+        await near.declare("t", 64)
+        # Connected first, which takes round trips of its own.
+        await far.declare("t", 64)
+        proxy.delay(0.1)
+        started = asyncio.get_running_loop().time()
+        await far.declare("t", 64)
+        assert asyncio.get_running_loop().time() - started < 0.2 * 8

@@ -1,0 +1,96 @@
+"""The report says what was seen: figures beside the incident's, charts that fit, and nothing that has to be fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from jobkit.lab.drill import Plan, Protection, Report, comparison, render
+from jobkit.lab.drill.html_report import _round_up
+from jobkit.lab.drill.sampling import Sample
+from jobkit.lab.drill.script import Phase, script_for
+from jobkit.lab.drill.verdict import Judgement, Violation
+
+VOID = {"meta", "link", "br", "rect", "line", "polyline"}
+
+
+def report(*violations: Violation, **changes: object) -> Report:
+    judged = Judgement(900, 0, 0, 0, 100, 0, 100, 0, 0, violations)
+    samples = [Sample(float(at), Phase.NORMAL, at // 30, 10 * at, 0, 0.05, 9 * at, 0) for at in range(120)]
+    phases = {phase: 20.0 * number for number, phase in enumerate(Phase)}
+    whole = Report(Plan(), script_for(15.0), 1.7e9, phases, samples, {"leader/x/0": [3.0, 70.0]}, 0, 4.0, True, judged)
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is not closed, or is closed twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_fetches_nothing() -> None:
+    page = render(report(Violation("order", "<session>", "event 1 & 2", 1.7e9 + 30)))
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"https?://|src=|@import|<script", page)
+    assert "&lt;session&gt;" in page
+    assert page.count("<svg") == 6
+
+
+def test_every_line_of_a_chart_lies_within_it() -> None:
+    for line in re.findall(r'class="line" points="([^"]*)"', render(report())):
+        for point in line.split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 480
+            assert 0 <= y <= 190
+
+
+def test_the_verdict_follows_from_what_was_found() -> None:
+    assert report().holds
+    assert "every invariant held" in render(report())
+    broken = report(Violation("single-effect", "s", "twice"))
+    assert not broken.holds
+    assert "an invariant broke" in render(broken)
+    assert not report(drained=False).holds
+    assert not replace(report(), judgement=replace(report().judgement, corrupted_sessions=1)).holds
+
+
+def test_a_drill_without_a_protection_says_which() -> None:
+    page = render(report(plan=Plan(broken=Protection.WATCH)))
+    assert "Without watch" in page
+    assert "goes on leading" in page
+
+
+def test_elections_are_those_of_one_leader_in_its_worst_minute() -> None:
+    assert report().elections_per_minute == 1
+    assert report(elections={"a": [1.0, 5.0, 60.5, 90.0], "b": [2.0]}).elections_per_minute == 3
+    assert report(elections={}).elections_per_minute == 0
+    assert comparison(report())[0].now == "1"
+
+
+def test_the_document_is_json_as_it_is() -> None:
+    document = json.loads(json.dumps(report().document()))
+    assert document["holds"] is True
+    assert len(document["samples"]) == 120
+
+
+@pytest.mark.parametrize(("highest", "top"), [(0, 4), (0.05, 0.08), (1, 2), (3, 4), (7, 8), (19, 20), (41, 80)])
+def test_axes_end_at_numbers_whose_quarters_read_well(highest: float, top: float) -> None:
+    assert _round_up(highest) == pytest.approx(top)

@@ -1,0 +1,63 @@
+"""How many partitions each worker is to lead: a plain function of who is there."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobkit.ports.coordinator import Member
+from jobkit.worker.leadership import fair_share
+
+owners = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40, unique=True)
+
+
+def _serving(names: list[str], type: str = "t") -> list[Member]:
+    return [Member(name, (type, "other")) for name in names]
+
+
+@given(owners, st.integers(1, 1024))
+def test_the_shares_add_up_and_differ_by_one_at_most(names: list[str], partitions: int) -> None:
+    members = _serving(names)
+    shares = [fair_share(name, members, "t", partitions) for name in names]
+    assert sum(shares) == partitions
+    assert max(shares) - min(shares) <= 1
+
+
+@given(owners, st.integers(1, 1024), st.randoms(use_true_random=False))
+def test_every_worker_computes_the_same_whatever_order_it_was_told(
+    names: list[str], partitions: int, rng: object
+) -> None:
+    shuffled = list(names)
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    for name in names:
+        assert fair_share(name, _serving(names), "t", partitions) == fair_share(
+            name, _serving(shuffled), "t", partitions
+        )
+
+
+def test_the_one_partition_of_each_of_many_types_is_not_always_led_by_the_same_worker() -> None:
+    types = tuple(f"type-{number}" for number in range(60))
+    members = [Member(name, types) for name in ("a", "b", "c")]
+    led = {member.owner: sum(fair_share(member.owner, members, type, 1) for type in types) for member in members}
+    assert sum(led.values()) == len(types)
+    assert min(led.values()) > len(types) / 10
+
+
+@given(owners, owners, st.integers(1, 64))
+def test_workers_of_other_types_do_not_count(names: list[str], others: list[str], partitions: int) -> None:
+    members = _serving(names) + [Member(f"x{name}", ("other",)) for name in others]
+    assert sum(fair_share(name, members, "t", partitions) for name in names) == partitions
+
+
+@given(owners, st.integers(1, 64))
+def test_who_is_not_counted_as_live_gets_nothing(names: list[str], partitions: int) -> None:
+    assert fair_share("somebody else", _serving(names), "t", partitions) == 0
+    assert fair_share("me", [], "t", partitions) == 0
+
+
+@given(owners, st.text(min_size=1, max_size=8), st.integers(1, 64))
+def test_a_worker_that_joins_takes_nothing_it_need_not(names: list[str], newcomer: str, partitions: int) -> None:
+    before = {name: fair_share(name, _serving(names), "t", partitions) for name in names}
+    joined = _serving(sorted({*names, newcomer}))
+    for name in names:
+        assert fair_share(name, joined, "t", partitions) <= before[name]

@@ -1,0 +1,385 @@
+"""A whole worker in virtual time: attempts that fail, and messages that are no jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import anyio
+import pytest
+from pydantic import field_validator
+
+from jobkit import Context, Payload, Reject, Retry, RetryPolicy, processor
+from jobkit.errors import Unavailable
+from jobkit.model.partition import Partition, partition_of
+from tests.steps import Step, loose, step
+from tests.virtual_site import Site, in_virtual_time, open_site
+
+QUICK = RetryPolicy(max_attempts=3, initial=timedelta(seconds=10), factor=1, jitter=0)
+
+
+class Picky(Payload):
+    """A payload whose own validator has a bug."""
+
+    on: str
+
+    @field_validator("on")
+    @classmethod
+    def _look_up(cls, value: str) -> str:
+        return {"good": "good"}[value]
+
+
+async def _publish_raw(site: Site, body: bytes, *, type: str = "step", key: str = "k") -> None:
+    await site.planes.broker.declare(type, site.settings.partitions)
+    partition = Partition(type, partition_of(key, site.settings.partitions))
+    await site.planes.broker.publish_raw([(partition, body)])  # type: ignore[attr-defined]
+
+
+# ---- retries -------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_an_ordered_job_is_retried_in_place_and_nothing_overtakes_it() -> None:
+    """order: the lane waits, under one lease."""
+    starts: list[tuple[int, int, float]] = []
+
+    @processor("flaky", key=lambda job: job.on, ordered=True, retry=QUICK)
+    async def flaky(job: Step, ctx: Context) -> None:
+        starts.append((job.number, ctx.fence.token, ctx.clock.now()))
+        if job.number == 1 and ctx.job.attempt < 3:
+            raise Retry("not yet")
+        ctx.append("ran", {"number": job.number})
+
+    async with open_site(flaky) as site:
+        site.start()
+        jobs = [await site.client.submit("flaky", Step(number=number)) for number in (1, 2)]
+        records = [await site.ended(job.id) for job in jobs]
+        assert [number for number, _, _ in starts] == [1, 1, 1, 2]
+        assert len({token for number, token, _ in starts if number == 1}) == 1
+        first, second, third, _ = [at for _, _, at in starts]
+        assert second - first >= 10
+        assert third - second >= 10
+        assert [failure.error for failure in records[0].failures] == ["Retry: not yet", "Retry: not yet"]
+        assert await site.log("flaky", "k") == ['{"number":1}', '{"number":2}']
+        assert site.witness.count("jobkit.attempts.failed") == 2
+
+
+@in_virtual_time
+async def test_an_unordered_job_is_retried_by_delay_and_others_go_first() -> None:
+    starts: list[tuple[int, float]] = []
+
+    @processor("flaky", key=lambda job: job.on, retry=QUICK)
+    async def flaky(job: Step, ctx: Context) -> None:
+        starts.append((job.number, ctx.clock.now()))
+        if job.number == 1 and ctx.job.attempt == 1:
+            raise ValueError("once")
+
+    async with open_site(flaky) as site:
+        site.start()
+        jobs = [await site.client.submit("flaky", Step(number=number)) for number in (1, 2)]
+        for job in jobs:
+            assert (await site.ended(job.id)).state == "committed"
+        assert [number for number, _ in starts] == [1, 2, 1]
+        assert starts[2][1] - starts[0][1] >= 10
+
+
+@in_virtual_time
+async def test_a_waiting_retry_lends_its_slot_to_others() -> None:
+    @processor("flaky", key=lambda job: job.on, ordered=True, retry=QUICK)
+    async def flaky(job: Step, ctx: Context) -> None:
+        if job.on == "bad" and ctx.job.attempt == 1:
+            raise Retry("later")
+
+    async with open_site(flaky, concurrency=1) as site:
+        site.start()
+        bad = await site.client.submit("flaky", Step(on="bad"))
+        await site.until(lambda: site.witness.count("jobkit.attempts.failed") == 1)
+        started = site.clock.now()
+        good = await site.client.submit("flaky", Step(on="good"))
+        await site.ended(good.id)
+        assert site.clock.now() - started < 1
+        assert (await site.ended(bad.id)).state == "committed"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@in_virtual_time
+async def test_after_its_last_attempt_a_job_is_a_dead_letter_with_its_history(ordered: bool) -> None:
+    @processor("hopeless", key=lambda job: job.on, ordered=ordered, retry=QUICK)
+    async def hopeless(job: Step, ctx: Context) -> None:
+        raise ValueError(f"attempt {ctx.job.attempt}")
+
+    async with open_site(hopeless) as site:
+        site.start()
+        job = await site.client.submit("hopeless", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        (letter,) = await site.planes.inspection.dead()
+        assert letter.reason == "ValueError after 3 attempts: attempt 3"
+        assert [failure.error for failure in letter.failures] == [f"ValueError: attempt {n}" for n in (1, 2, 3)]
+        assert "in hopeless" in letter.detail
+        assert letter.raw == Step().model_dump_json().encode()
+        await site.at_rest()
+
+
+@in_virtual_time
+async def test_a_policy_with_more_attempts_than_the_store_remembers_still_ends() -> None:
+    """bounded."""
+    often = RetryPolicy(max_attempts=30, initial=timedelta(seconds=1), factor=1)
+
+    @processor("hopeless", key=lambda job: job.on, retry=often)
+    async def hopeless(job: Step, ctx: Context) -> None:
+        raise Retry("no")
+
+    async with open_site(hopeless) as site:
+        site.start()
+        job = await site.client.submit("hopeless", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        assert await site.reasons() == ["Retry after 30 attempts: no"]
+
+
+@in_virtual_time
+async def test_a_rejected_job_is_dead_at_once_and_its_key_stands_still_until_it_is_requeued() -> None:
+    """order: what comes after a dead letter is parked, not skipped."""
+    refuse = True
+
+    @processor("refusing", key=lambda job: job.on, ordered=True)
+    async def refusing(job: Step, ctx: Context) -> None:
+        if refuse and job.number == 1:
+            raise Reject("bad input")
+        ctx.append("ran", {"number": job.number})
+
+    async with open_site(refusing) as site:
+        site.start()
+        jobs = [await site.client.submit("refusing", Step(number=number)) for number in (1, 2, 3)]
+        assert [(await site.ended(job.id)).state for job in jobs] == ["dead", "parked", "parked"]
+        (letter,) = await site.planes.inspection.dead()
+        assert (letter.reason, len(letter.failures)) == ("rejected: bad input", 1)
+        (gap,) = await site.planes.inspection.gaps()
+        assert (gap.expected, gap.parked) == (1, 2)
+        refuse = False
+        await site.planes.inspection.requeue_dead(letter.number)
+        for job in jobs:
+            await site.until(lambda job=job: _is(site, job.id, "committed"))  # type: ignore[misc]
+        assert await site.log("refusing", "k") == [f'{{"number":{number}}}' for number in (1, 2, 3)]
+        await site.at_rest()
+
+
+async def _is(site: Site, id: str, state: str) -> bool:
+    return (await site.client.status(id)).state == state
+
+
+@in_virtual_time
+async def test_an_attempt_that_takes_too_long_is_cancelled_and_counts_as_failed() -> None:
+    cleaned_up = False
+
+    @processor("endless", key=lambda job: job.on, timeout=timedelta(seconds=30), retry=RetryPolicy(max_attempts=1))
+    async def endless(job: Step, ctx: Context) -> None:
+        nonlocal cleaned_up
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaned_up = True
+
+    async with open_site(endless) as site:
+        site.start()
+        job = await site.client.submit("endless", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        assert cleaned_up
+        assert await site.reasons() == [
+            "TimeoutError after 1 attempt: the attempt took longer than the processor's timeout of 30 s"
+        ]
+
+
+@in_virtual_time
+async def test_a_processor_that_awaits_something_cancelled_has_failed() -> None:
+    """nothing-lost: an inner CancelledError must not end the lane in silence."""
+
+    @processor("careless", key=lambda job: job.on, ordered=True, retry=RetryPolicy(max_attempts=1))
+    async def careless(job: Step, ctx: Context) -> None:
+        inner = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        inner.cancel()
+        await inner
+
+    async with open_site(careless) as site:
+        site.start()
+        job = await site.client.submit("careless", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        assert await site.reasons() == [
+            "RuntimeError after 1 attempt: the processor awaited something of its own that was cancelled"
+        ]
+        await site.at_rest()
+
+
+@in_virtual_time
+async def test_what_an_error_says_is_kept_whatever_characters_it_has() -> None:
+    """nothing-lost: a dead letter that no backend can store would be tried for ever."""
+
+    @processor("odd", key=lambda job: job.on, retry=RetryPolicy(max_attempts=1))
+    async def odd(job: Step, ctx: Context) -> None:
+        raise ValueError("no such file: caf\udce9\0" + "x" * 100_000)
+
+    async with open_site(odd) as site:
+        site.start()
+        job = await site.client.submit("odd", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        (reason,) = await site.reasons()
+        assert reason.startswith(r"ValueError after 1 attempt: no such file: caf\udce9\0xxx")
+        assert len(reason) < 3_000
+
+
+@in_virtual_time
+async def test_trouble_with_a_backend_inside_a_task_group_is_no_failure_of_the_job() -> None:
+    runs = 0
+
+    async def out_of_reach() -> None:
+        if runs == 1:
+            raise Unavailable("store", "for a moment")
+
+    @processor("grouped", key=lambda job: job.on, retry=RetryPolicy(max_attempts=1))
+    async def grouped(job: Step, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(out_of_reach)
+
+    async with open_site(grouped) as site:
+        site.start()
+        job = await site.client.submit("grouped", Step())
+        record = await site.ended(job.id)
+        assert (record.state, record.failures, runs) == ("committed", (), 2)
+
+
+@in_virtual_time
+async def test_a_job_that_takes_its_workers_down_is_poison() -> None:
+    """bounded: started, and neither ended nor failed, more often than allowed."""
+    starts = 0
+
+    @processor("deadly", key=lambda job: job.on)
+    async def deadly(job: Step, ctx: Context) -> None:
+        nonlocal starts
+        starts += 1
+        started.set()
+        await anyio.sleep_forever()
+
+    async with open_site(deadly, max_opens=3) as site:
+        job = await site.client.submit("deadly", Step())
+        for number in range(3):
+            started = anyio.Event()
+            worker = site.start(f"victim-{number}")
+            await started.wait()
+            worker.worker.stop()
+            await worker.ended.wait()
+        site.start("survivor")
+        record = await site.ended(job.id)
+        assert (record.state, starts) == ("dead", 3)
+        assert await site.reasons() == ["poison: started 4 times and neither ended nor failed"]
+        await site.at_rest()
+
+
+# ---- messages that are no jobs -------------------------------------------------------------------------------------
+
+GOOD = b'{"id":"good","type":"step"}\n{}'
+
+BAD = {
+    "no envelope": (b"hello", "malformed message"),
+    "nothing": (b"", "malformed message"),
+    "a list": (b"[1]\n{}", "malformed message"),
+    "not UTF-8": (b'{"id":"\xff","type":"step"}\n{}', "malformed message"),
+    "no id": (b'{"type":"step"}\n{}', "malformed message"),
+    "a number for an id": (b'{"id":17,"type":"step"}\n{}', "malformed message"),
+    "an empty id": (b'{"id":"","type":"step"}\n{}', "malformed message"),
+    "no type": (b'{"id":"x"}\n{}', "malformed message"),
+    "a list for a type": (b'{"id":"x","type":["step"]}\n{}', "malformed message"),
+    "a lone surrogate": (b'{"id":"\\ud800","type":"step"}\n{}', "malformed message"),
+    "a NUL": (b'{"id":"x","type":"step","key":"\\u0000"}\n{}', "malformed message"),
+    "a text for a sequence": (b'{"id":"x","type":"step","sequence":"1"}\n{}', "malformed message"),
+    "sequence 0": (b'{"id":"x","type":"step","sequence":0}\n{}', "malformed message"),
+    "a huge sequence": (b'{"id":"x","type":"step","sequence":9223372036854775808}\n{}', "malformed message"),
+    "no time": (b'{"id":"x","type":"step","submitted_at":NaN}\n{}', "malformed message"),
+    "a list for a trace": (b'{"id":"x","type":"step","trace":[1]}\n{}', "malformed message"),
+    "a misspelt field": (b'{"id":"x","type":"step","sequnce":1}\n{}', "malformed message"),
+    "a text for a schema": (b'{"id":"x","type":"step","schema":"1"}\n{}', "malformed message"),
+    "a later schema": (b'{"id":"x","type":"step","schema":2,"new":1}\n{}', "unknown schema"),
+    "an unknown type": (b'{"id":"x","type":"stpe"}\n{}', "unknown type"),
+    "a payload that is not JSON": (b'{"id":"x","type":"step"}\n{', "invalid payload"),
+    "a payload with a wrong field": (b'{"id":"x","type":"step"}\n{"number":"one"}', "invalid payload"),
+    "a payload with an unknown field": (b'{"id":"x","type":"step"}\n{"nmber":1}', "invalid payload"),
+    "an empty key": (b'{"id":"x","type":"step","key":""}\n{}', "invalid payload"),
+    "an oversized payload": (b'{"id":"x","type":"step"}\n{"on":"' + b"x" * 300_000 + b'"}', "oversized payload"),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), BAD.values(), ids=BAD.keys())
+@in_virtual_time
+async def test_what_is_no_job_is_a_dead_letter_with_a_reason(body: bytes, reason: str) -> None:
+    """nothing-lost: and it is in nobody's way."""
+    async with open_site(step) as site:
+        await _publish_raw(site, body)
+        await _publish_raw(site, GOOD)
+        site.start()
+        await site.at_rest()
+        (letter,) = await site.planes.inspection.dead()
+        assert letter.reason == reason
+        assert letter.detail
+        assert body.endswith(letter.raw)
+        assert await site.log("step", "k") == ['{"number":1}']
+        assert site.witness.lines("dead-lettered")[0]["reason"] == reason
+        assert site.witness.count("jobkit.jobs", {"outcome": "dead"}) == 1
+
+
+@in_virtual_time
+async def test_a_validator_that_raises_anything_makes_a_dead_letter_too() -> None:
+    """nothing-lost: one message must not end the consumer of its partition again and again."""
+
+    @processor("picky", key=lambda job: job.on)
+    async def picky(job: Picky, ctx: Context) -> str:
+        return job.on
+
+    async with open_site(picky, partitions=1) as site:
+        await _publish_raw(site, b'{"id":"bad","type":"picky"}\n{"on":"bad"}', type="picky")
+        await _publish_raw(site, b'{"id":"good","type":"picky"}\n{"on":"good"}', type="picky")
+        site.start()
+        await site.at_rest(10)
+        assert (await site.client.status("good")).state == "committed"
+        (letter,) = await site.planes.inspection.dead()
+        assert (letter.reason, letter.detail) == (
+            "invalid payload",
+            "payload of type 'picky' is not valid: KeyError('bad')",
+        )
+
+
+@in_virtual_time
+async def test_the_same_id_with_another_body_is_a_dead_letter_and_an_alert() -> None:
+    """single-effect: and the job that has the id goes on."""
+    async with open_site(loose) as site:
+        await _publish_raw(site, b'{"id":"x","type":"loose"}\n{"number":1}', type="loose")
+        await _publish_raw(site, b'{"id":"x","type":"loose"}\n{"number":2}', type="loose")
+        site.start()
+        await site.at_rest()
+        assert await site.log("loose", "k") == ['{"number":1}']
+        assert await site.reasons() == ["conflicting id"]
+        assert (await site.client.status("x")).state == "committed"
+        assert site.witness.count("jobkit.conflicts") == 1
+        assert site.witness.lines("same id, other job: dead-lettered")[0]["log_level"] == "error"
+
+
+@in_virtual_time
+async def test_a_dead_letter_that_is_requeued_runs_with_a_fresh_count_of_attempts() -> None:
+    fail = True
+
+    @processor("flaky", key=lambda job: job.on, retry=QUICK)
+    async def flaky(job: Step, ctx: Context) -> int:
+        if fail:
+            raise Retry("no")
+        return ctx.job.attempt
+
+    async with open_site(flaky) as site:
+        site.start()
+        job = await site.client.submit("flaky", Step())
+        assert (await site.ended(job.id)).state == "dead"
+        fail = False
+        (letter,) = await site.planes.inspection.dead()
+        assert await site.planes.inspection.requeue_dead(letter.number) is not None
+        await site.until(lambda: _is(site, job.id, "committed"))
+        assert (await site.client.status(job.id)).result == b"1"
+        assert await site.reasons() == []
