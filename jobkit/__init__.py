@@ -1,5 +1,7 @@
 """jobkit: jobs that happen once and in order, however badly the network behaves."""
 
+from typing import TYPE_CHECKING, Any
+
 from jobkit.errors import JobkitError, Reject, Retry
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload, Result
@@ -7,7 +9,12 @@ from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
 
+if TYPE_CHECKING:
+    from jobkit.client.client import Client, Submission
+    from jobkit.client.connect import connect
+
 __all__ = [
+    "Client",
     "Context",
     "JobkitError",
     "Payload",
@@ -17,5 +24,22 @@ __all__ = [
     "Result",
     "Retry",
     "RetryPolicy",
+    "Submission",
+    "connect",
     "processor",
 ]
+
+# Only programs that submit need these, and they bring a backend and telemetry with them: a plugin does without.
+_ON_DEMAND = {
+    "Client": "jobkit.client.client",
+    "Submission": "jobkit.client.client",
+    "connect": "jobkit.client.connect",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_ON_DEMAND[name]), name)

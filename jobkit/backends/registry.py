@@ -18,6 +18,7 @@ from jobkit.backends.sqlite.connection import MEMORY, database_path, path_identi
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
+from jobkit.distribution import install_hint
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.ports.blobs import Blobs
@@ -57,7 +58,7 @@ def _needing(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{what}: pip install 'jobkit[{extra}]'") from error
+        raise ConfigurationError(f"{what}: {install_hint(extra)}") from error
 
 
 async def _sqlite_broker(url: str, opening: Opening) -> Broker:

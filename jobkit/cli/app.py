@@ -58,9 +58,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from jobkit.distribution import installed_version
 
-        typer.echo(f"jobkit {version('jobkit')}")
+        typer.echo(f"jobkit {installed_version()}")
         raise typer.Exit
 
 

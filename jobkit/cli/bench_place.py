@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobkit.distribution import install_hint
 from jobkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str
         from jobkit.lab.servers.together import start_together
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "--servers needs more packages: pip install 'jobkit[rabbitmq,redis,postgres]'"
+            f"--servers needs more packages: {install_hint('rabbitmq', 'redis', 'postgres')}"
         ) from error
     try:
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.

@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from jobkit.distribution import install_hint
 from jobkit.errors import ConfigurationError
 from jobkit.telemetry.null_tracing import NullTracerProvider
 
@@ -109,7 +110,7 @@ def _exporter(variable: str, name: str, group: str, signal: str) -> Any:
     found = next(iter(entry_points(group=group, name=wanted)), None)
     if found is None:
         there = sorted({known.name for known in entry_points(group=group)} | {"none"})
-        cure = "install jobkit[otlp]" if name.startswith("otlp") else f"there are {', '.join(there)}"
+        cure = install_hint("otlp") if name.startswith("otlp") else f"there are {', '.join(there)}"
         raise ConfigurationError(f"{variable}={name}: no exporter of that name is installed; {cure}")
     try:
         return found.load()()

@@ -60,7 +60,7 @@ async def test_a_backend_that_never_answers_is_out_of_reach(tmp_path: Path, monk
         await asyncio.Event().wait()
         return []
 
-    monkeypatch.setattr(backends, "EXAMINERS", {**DIAGNOSTICIANS, "file": Diagnostician("directory", hang)})
+    monkeypatch.setattr(backends, "DIAGNOSTICIANS", {**DIAGNOSTICIANS, "file": Diagnostician("directory", hang)})
     monkeypatch.setattr(backends, "_LIMIT_SECONDS", 0.05)
     found = await diagnose_backends(settings(tmp_path, **dict.fromkeys(PLANES, "memory:")), CLOCK)
     assert isinstance(found[-1].error, Unavailable)
@@ -71,7 +71,7 @@ async def test_a_driver_that_is_not_installed_is_named(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     found = await diagnose_backends(settings(tmp_path, store_url="postgresql://u@127.0.0.1/d"), CLOCK)
     (store,) = [one for one in found if one.planes == ("store",)]
-    assert "pip install 'jobkit[postgres]'" in str(store.error)
+    assert "pip install 'jobkit-fenced[postgres]'" in str(store.error)
 
 
 async def test_a_file_on_a_disk_without_write_ahead_logs_is_broken(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_names_become_modules_and_entry_points(name: str) -> None:
     project = tomllib.loads(files["pyproject.toml"])
     assert project["project"]["name"] == name
     assert project["project"]["entry-points"]["jobkit.processors"] == {name: f"{module}:{module}"}
-    assert project["project"]["dependencies"] == ["jobkit>=1.2.3"]
+    assert project["project"]["dependencies"] == ["jobkit-fenced>=1.2.3"]
     for path, text in files.items():
         assert "$" not in text, path
         if path.endswith(".py"):

@@ -42,10 +42,10 @@ def test_help_loads_no_backend_and_no_http_server() -> None:
 
 
 def test_the_version_is_printed() -> None:
-    from importlib.metadata import version
+    from jobkit.distribution import installed_version
 
     done = _run("--version")
-    assert (done.returncode, done.stdout) == (0, f"jobkit {version('jobkit')}\n")
+    assert (done.returncode, done.stdout) == (0, f"jobkit {installed_version()}\n")
 
 
 def test_a_closed_pipe_is_nothing_to_talk_about(world: World) -> None:

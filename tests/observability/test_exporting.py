@@ -106,7 +106,7 @@ def test_a_collector_that_never_answers_holds_up_the_end_for_a_bounded_time() ->
         (
             {"OTEL_METRICS_EXPORTER": "otlp_proto_carrier_pigeon"},
             "wrong: OTEL_METRICS_EXPORTER=otlp_proto_carrier_pigeon: no exporter of that name is installed; "
-            "install jobkit[otlp]",
+            "pip install 'jobkit-fenced[otlp]'",
         ),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "smoke"},

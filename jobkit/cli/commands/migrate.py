@@ -35,12 +35,13 @@ def migrate(context: typer.Context, as_json: AsJson = False, env_file: EnvFile =
 def _migrate_postgres(url: str) -> Sequence[str]:
     import anyio
 
+    from jobkit.distribution import install_hint
     from jobkit.errors import ConfigurationError
 
     try:
         from jobkit.backends.postgres import address, migrations
     except ModuleNotFoundError as error:
-        raise ConfigurationError("PostgreSQL needs one more package: pip install 'jobkit[postgres]'") from error
+        raise ConfigurationError(f"PostgreSQL needs one more package: {install_hint('postgres')}") from error
     try:
         applied = anyio.run(migrations.migrate, address.parse_address(url))
     except ConfigurationError as error:

@@ -20,9 +20,8 @@ def new_plugin(
     path: Annotated[Path, typer.Option("--path", metavar="DIR", help="Where its directory is made.")] = Path(),
 ) -> None:
     """Make a working plugin package, with a processor and its test."""
-    from importlib.metadata import version
-
     from jobkit.cli.plugin_template import plugin_files
+    from jobkit.distribution import installed_version
 
     _check_name(name)
     if not path.is_dir():
@@ -32,7 +31,7 @@ def new_plugin(
         raise ConfigurationError(f"{target} exists, and nothing is overwritten; choose another NAME or --path")
     _check_free(name)
     target.mkdir()
-    for relative, text in plugin_files(name, version("jobkit")).items():
+    for relative, text in plugin_files(name, installed_version()).items():
         file = target / relative
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from jobkit.backends.sqlite.connection import database_path, path_identity
+from jobkit.distribution import install_hint
 from jobkit.errors import ConfigurationError, JobkitError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.ports.diagnosis import Finding
@@ -156,7 +157,7 @@ async def _examine(diagnostician: Diagnostician, backend: Backend) -> BackendDia
         with anyio.fail_after(_LIMIT_SECONDS):
             findings = await diagnostician.diagnose(backend)
     except ModuleNotFoundError:
-        needs = f"{diagnostician.kind} needs more packages: pip install 'jobkit[{diagnostician.extra}]'"
+        needs = f"{diagnostician.kind} needs more packages: {install_hint(diagnostician.extra)}"
         return BackendDiagnosis(diagnostician.kind, backend.planes, error=ConfigurationError(needs))
     except JobkitError as error:
         return BackendDiagnosis(diagnostician.kind, backend.planes, error=error)

@@ -9,8 +9,8 @@ import platform
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
+from jobkit.distribution import installed_version
 from jobkit.errors import ConfigurationError, JobkitError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.ops.diagnosis.backends import BackendDiagnosis
@@ -26,7 +26,7 @@ _STATUSES = {Severity.FINE: Status.OK, Severity.RISK: Status.WARN, Severity.BROK
 
 def check_versions() -> list[Finding]:
     """Say what runs here."""
-    versions = f"jobkit {version('jobkit')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    versions = f"jobkit {installed_version()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     return [Finding("versions", Status.OK, versions)]
 
 
