@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import anyio
+from anyio.abc import TaskGroup
 
 from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.clock import Clock
@@ -58,7 +59,7 @@ class LeaseTerms:
 class Lease:
     """One lease held by this process. `deadline` is on the process's own clock."""
 
-    __slots__ = ("_clock", "deadline", "fence", "lost", "ref", "scopes")
+    __slots__ = ("_clock", "_spaces", "deadline", "fence", "lost", "ref", "scopes")
 
     def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
         self.ref = ref
@@ -68,6 +69,7 @@ class Lease:
         # What is to end with the lease.
         self.scopes: list[anyio.CancelScope] = []
         self._clock = clock
+        self._spaces = 0
 
     @property
     def live(self) -> bool:
@@ -78,6 +80,11 @@ class Lease:
         """Raise `LeaseLost` unless the lease is live. Called before each write: timers can be late, clocks not."""
         if not self.live:
             raise LeaseLost(f"lease {self.ref.resource} (token {self.ref.token}): {self.lost or 'past its deadline'}")
+
+    def next_space(self) -> int:
+        """Return a number that no other attempt under this lease has had."""
+        self._spaces += 1
+        return self._spaces
 
     def guarding(self) -> AbstractContextManager[None]:
         """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
@@ -136,6 +143,10 @@ class Keeper:
         self._rng = rng
         self._telemetry = telemetry
         self._held: dict[LeaseRef, Lease] = {}
+        # Given up, and the coordinator not yet told: by resource, so that a new claim of it waits for that.
+        self._releasing: dict[str, anyio.Event] = {}
+        self._to_release: list[LeaseRef] = []
+        self._release_asked = anyio.Event()
 
     @property
     def resources(self) -> Collection[str]:
@@ -156,6 +167,8 @@ class Keeper:
 
         An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
         """
+        if resource in self._releasing:
+            await self._releasing[resource].wait()
         nonce = new_nonce(self._rng)
         started = self._clock.now()
         deadline = started + self.terms.trusted
@@ -191,22 +204,35 @@ class Keeper:
                 self.heard()
                 return answer
 
+    def release_soon(self, lease: Lease) -> None:
+        """Give the lease up; the coordinator is told by `run`, and nobody waits for that.
+
+        What is not told by the end of `run`, within a few seconds, expires by itself.
+        """
+        if self._held.pop(lease.ref, None) is None:
+            return
+        self._to_release.append(lease.ref)
+        self._releasing[lease.ref.resource] = anyio.Event()
+        self._release_asked.set()
+
     async def release(self, lease: Lease) -> None:
         """Give the lease up now, even where this is cancelled.
 
         It takes a few seconds at most: where the coordinator cannot be told by then, the lease expires by itself.
         """
-        if self._held.pop(lease.ref, None) is None:
-            return
-        try:
+        if self._held.pop(lease.ref, None) is not None:
             await self._tell_of_release(lease.ref)
+
+    async def _tell_of_release(self, ref: LeaseRef) -> None:
+        try:
+            await self._tell(ref)
         except asyncio.CancelledError:
             # Whether it was sent is unknown; it may be said twice.
             with anyio.CancelScope(shield=True):
-                await self._tell_of_release(lease.ref)
+                await self._tell(ref)
             raise
 
-    async def _tell_of_release(self, ref: LeaseRef) -> None:
+    async def _tell(self, ref: LeaseRef) -> None:
         try:
             # At a third of the time that a cancel scope takes; each job goes through this.
             async with asyncio.timeout(_RELEASE_SECONDS):
@@ -219,6 +245,31 @@ class Keeper:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew_forever)
             tasks.start_soon(self._enforce_forever)
+            tasks.start_soon(self._release_forever)
+
+    async def _release_forever(self) -> None:
+        try:
+            async with anyio.create_task_group() as telling:
+                while True:
+                    await self._release_asked.wait()
+                    self._release_asked = anyio.Event()
+                    self._tell_all(telling)
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as telling:
+                    self._tell_all(telling)
+
+    def _tell_all(self, telling: TaskGroup) -> None:
+        """Tell the coordinator of all that was given up, side by side: calls of one moment share a round trip."""
+        given_up, self._to_release = self._to_release, []
+        for ref in given_up:
+            telling.start_soon(self._tell_of_one, ref)
+
+    async def _tell_of_one(self, ref: LeaseRef) -> None:
+        try:
+            await self._tell_of_release(ref)
+        finally:
+            self._releasing.pop(ref.resource).set()
 
     async def _renew_forever(self) -> None:
         while True:

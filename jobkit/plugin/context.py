@@ -69,7 +69,10 @@ class FollowUps(Protocol):
 
 
 class Context:
-    """One attempt at one job. `trouble` is told of a plane that failed in something the work does not depend on.
+    """One attempt at one job. `on_unavailable` is told of a plane that failed in something the work does not depend on.
+
+    Files go to a place of their own for each `space` of a fence: jobs that follow one another under one lease, and
+    attempts at one of them, never write into each other's.
 
     `transactional`: others can take part in the commit's transaction.
     """
@@ -80,6 +83,7 @@ class Context:
         job: JobInfo,
         envelope: Envelope,
         fence: Fence,
+        space: int = 1,
         store: Store,
         blobs: Blobs,
         clock: Clock,
@@ -93,6 +97,7 @@ class Context:
     ) -> None:
         self.job = job
         self.fence = fence
+        self._space_number = space
         self.clock = clock
         self.log = log
         self._envelope = envelope
@@ -120,7 +125,7 @@ class Context:
         return self._writer
 
     def _space(self) -> BlobSpace:
-        return attempt_space(BlobSpace(self.job.type, self.job.key, self.fence), self.job.attempt)
+        return attempt_space(BlobSpace(self.job.type, self.job.key, self.fence), self._space_number)
 
     async def workdir(self) -> Path:
         """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""

@@ -61,10 +61,10 @@ class Attempts:
         self._follow_ups = follow_ups
         self._transactional = planes.transactions is not None
 
-    async def run(self, job: Job, fence: Fence, attempt: int, log_length: int) -> Processed | Failed:
+    async def run(self, job: Job, fence: Fence, attempt: int, log_length: int, space: int) -> Processed | Failed:
         """Run the processor once and return what to commit, or the failure to record.
 
-        `log_length` is that of the key's log as the job was opened.
+        `log_length` is that of the key's log as the job was opened; `space` tells apart what one fence writes.
 
         Raises `LeaseLost` or `Unavailable`: those are no fault of the job's, and its attempts are not counted by them.
         """
@@ -75,6 +75,7 @@ class Attempts:
                 job=info,
                 envelope=envelope,
                 fence=fence,
+                space=space,
                 store=self._planes.store,
                 blobs=self._planes.blobs,
                 clock=self._clock,

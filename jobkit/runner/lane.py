@@ -19,7 +19,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, KeyLease, Pipeline, Settled, TryAgain
 from jobkit.runner.tracing import step_span
 from jobkit.telemetry import Telemetry
 
@@ -64,6 +64,8 @@ class Lane:
         self.stopping = False
         self.scope = anyio.CancelScope()
         self._tools = tools
+        # The job that is worked on is still among those that wait.
+        self._key = KeyLease(lambda: len(self.waiting) > 1 and not self.stopping)
         self._done = done
         self._on_ack_unknown = on_ack_unknown
         # Set with the next arrival, where this lane waits for one.
@@ -85,6 +87,12 @@ class Lane:
 
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
+        try:
+            await self._work()
+        finally:
+            self._tools.pipeline.let_go(self._key)
+
+    async def _work(self) -> None:
         with self.scope:
             trouble = _TROUBLE_SECONDS[0]
             while self.waiting and not self.stopping:
@@ -119,7 +127,7 @@ class Lane:
             settled = await self._tools.pipeline.bury_message(job)
             await self._settle(pending, settled.receipt)
             return
-        match await self._tools.pipeline.run(job, self._set_working):
+        match await self._tools.pipeline.run(job, self._set_working, self._key):
             case Settled(receipt):
                 await self._settle(pending, receipt)
                 if job.sequence is not None and self._expected is not None:

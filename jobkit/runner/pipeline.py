@@ -69,6 +69,28 @@ class TryAgain:
 Outcome = Settled | Ahead | TryAgain
 
 
+class KeyLease:
+    """The lease that a lane has on its key, kept from one job to the next while more of them wait."""
+
+    __slots__ = ("_lease", "_more")
+
+    def __init__(self, more: Callable[[], bool] = lambda: False) -> None:
+        self._lease: Lease | None = None
+        self._more = more
+
+    def take(self) -> Lease | None:
+        """Return the lease that was kept, once."""
+        lease, self._lease = self._lease, None
+        return lease
+
+    def keep(self, lease: Lease) -> bool:
+        """Keep a lease for the next job; return False where there is none, or the lease no longer lives."""
+        if lease.live and self._more():
+            self._lease = lease
+            return True
+        return False
+
+
 class Pipeline:
     """Takes jobs the whole way, one call each."""
 
@@ -102,26 +124,28 @@ class Pipeline:
         self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
 
-    async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
+    async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> Outcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
+
+        `key` may hold a lease on the job's key already, and has it afterwards where more jobs of the key wait.
 
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
         """
+        key = KeyLease() if key is None else key
         floor = 0
         waiting_since: float | None = None
         while True:
             working(False)
-            async with self._slots.taken() as slot:
+            async with self._slots.admitted() as slot:
                 working(True)
-                with step_span(self._telemetry, "claim", job) as span:
-                    claim = await self._keeper.claim(job.resource, floor=floor)
-                    note_claim(span, claim)
+                claim = self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
+                    outcome: Outcome | Stale | None = None
                     try:
-                        outcome = await self._under_lease(job, claim, slot)
+                        outcome = await self._under_lease(job, claim, slot, working)
                     finally:
-                        with step_span(self._telemetry, "release", job):
-                            await self._keeper.release(claim)
+                        if not (isinstance(outcome, Settled) and key.keep(claim)):
+                            self._keeper.release_soon(claim)
                     if not isinstance(outcome, Stale):
                         return outcome
                     floor = outcome.mark
@@ -136,13 +160,34 @@ class Pipeline:
             patience = min(claim.remaining, self._claim_wait - waited) + 0.01
             await self._coordinator.wait_change(job.resource, patience)
 
+    async def _claim(self, job: Job, floor: int) -> Lease | Held:
+        with step_span(self._telemetry, "claim", job) as span:
+            claim = await self._keeper.claim(job.resource, floor=floor)
+            note_claim(span, claim)
+        return claim
+
+    def _kept(self, key: KeyLease) -> Lease | None:
+        lease = key.take()
+        if lease is None or lease.live:
+            return lease
+        self._keeper.release_soon(lease)
+        return None
+
+    def let_go(self, key: KeyLease) -> None:
+        """Release the lease that was kept on a key, if there is one."""
+        lease = key.take()
+        if lease is not None:
+            self._keeper.release_soon(lease)
+
     def _claim_timed_out(self, job: Job, held: Held, waited: float) -> TryAgain:
         self._telemetry.claim_timed_out(job.resource, held.owner, waited)
         error = WaitTimeout(f"{job.resource} was held by {held.owner} for {waited:.1f} s")
         delay = job.processor.retry.delay(error, 0, self._rng)
         return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
 
-    async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> Outcome | Stale:
+    async def _under_lease(
+        self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
+    ) -> Outcome | Stale:
         with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
@@ -150,7 +195,7 @@ class Pipeline:
                         answer = await self._store.open(job.envelope, lease.fence)
                     if not isinstance(answer, Opened):
                         return await self._not_opened(job, lease, answer)
-                    return await self._work(job, lease, slot, answer)
+                    return await self._work(job, lease, slot, working, answer)
             except LeaseLost as error:
                 self._given_up(job, lease)
                 self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
@@ -179,7 +224,9 @@ class Pipeline:
                 detail = f"job id {envelope.id} is known with another type, key or payload"
                 return await self.bury_message(Malformed(envelope.body, envelope, "conflicting id", detail))
 
-    async def _work(self, job: Job, lease: Lease, slot: Slot, opened: Opened) -> Outcome:
+    async def _work(
+        self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
+    ) -> Outcome:
         """Process and commit, again and again while the retry policy allows it here."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
@@ -191,9 +238,11 @@ class Pipeline:
             reason = f"poison: started {opened.opens} times and neither ended nor failed"
             return await self._bury(job, lease, reason, "")
         while True:
+            await self._begin(slot, working)
             started = self._clock.now()
             with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
-                done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length)
+                done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
+            slot.end()
             if isinstance(done, Processed):
                 try:
                     return await self._commit(job, lease, done, started)
@@ -212,10 +261,16 @@ class Pipeline:
                 return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
             if not job.processor.ordered:
                 return TryAgain(delay, requeue=True)
-            # An ordered key waits here with its lease, so that nothing overtakes; only the slot is lent out.
+            # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile.
             slot.give_back()
             await self._clock.sleep(delay)
-            await slot.take()
+
+    async def _begin(self, slot: Slot, working: Callable[[bool], None]) -> None:
+        """Have a slot for the processor; a wait for one is no work, and a hand-over need not wait for it."""
+        if not slot.free:
+            working(False)
+        await slot.begin()
+        working(True)
 
     async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> Outcome:
         """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""

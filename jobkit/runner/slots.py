@@ -1,42 +1,151 @@
-"""The concurrency limit of one worker process."""
+"""The concurrency limit of one worker process: so many processors run at once, and not many more jobs are under way.
+
+A slot is held while a processor runs. A job that is being claimed, opened or committed holds none, or a slow network
+would leave every slot idle for four round trips a job. How many may be under way besides those that run is measured:
+as many as fit into the time that jobs spend on the wire, so that a free slot finds one that is ready. Where jobs take
+much longer than the wire there are none, and nobody holds a lease on a job that it cannot begin.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import anyio
+
+from jobkit.model.clock import Clock
+
+# How much the latest job counts in the two averages.
+_WEIGHT = 0.1
+# Shorter than this no processor is taken to run, in seconds: the quotient has to stay a number.
+_SHORTEST_SECONDS = 1e-4
 
 
 class Slots:
-    """So many jobs may be worked on at once; those that only wait for time to pass give their slot back."""
+    """`count` processors run at once; `most_ahead` bounds how many other jobs may be under way."""
 
-    def __init__(self, count: int) -> None:
-        self._free = anyio.Semaphore(count, fast_acquire=True)
+    def __init__(self, count: int, clock: Clock, *, most_ahead: int | None = None) -> None:
+        self._count = count
+        self._clock = clock
+        self._most_ahead = 7 * count if most_ahead is None else most_ahead
+        self._running = anyio.Semaphore(count, fast_acquire=True)
+        self._under_way = 0
+        self._waiting: deque[anyio.Event] = deque()
+        self._on_wire = 0.0
+        self._at_work = _SHORTEST_SECONDS
 
-    def taken(self) -> Slot:
-        """Return a slot to be held for a block."""
-        return Slot(self._free)
+    @property
+    def limit(self) -> int:
+        """How many jobs may be under way now, those that run included."""
+        ahead = math.floor(self._count * self._on_wire / self._at_work)
+        return self._count + min(ahead, self._most_ahead)
+
+    def admitted(self) -> Slot:
+        """Return a job's place among those under way, to be held for a block."""
+        return Slot(self)
+
+    # ---- for `Slot` --------------------------------------------------------------------------------------------
+
+    async def enter(self) -> None:
+        """Wait until one more job may be under way; first come, first served."""
+        if self._under_way < self.limit and not self._waiting:
+            self._under_way += 1
+            return
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():
+                # It was this one's turn already: pass it on.
+                self.leave()
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def leave(self) -> None:
+        """Let others be under way, as many as there is room for."""
+        self._under_way -= 1
+        while self._waiting and self._under_way < self.limit:
+            self._under_way += 1
+            self._waiting.popleft().set()
+
+    async def begin(self) -> None:
+        """Wait until one more processor may run."""
+        await self._running.acquire()
+
+    def end(self) -> None:
+        """Let another processor run."""
+        self._running.release()
+
+    @property
+    def free(self) -> bool:
+        """Whether `begin` would return at once."""
+        return self._running.value > 0
+
+    def measured(self, on_wire: float, at_work: float) -> None:
+        """Take a job's seconds on the wire and at work into the averages."""
+        self._on_wire += _WEIGHT * (on_wire - self._on_wire)
+        self._at_work += _WEIGHT * (max(at_work, _SHORTEST_SECONDS) - self._at_work)
+
+    def now(self) -> float:
+        """Return the time that jobs are measured by."""
+        return self._clock.now()
 
 
 class Slot:
-    """One slot, which is held during a block or given back for a while."""
+    """One job's way past the limits: admitted for a block, holding a slot from `begin` to `end`."""
 
-    def __init__(self, free: anyio.Semaphore) -> None:
-        self._free = free
-        self._held = False
+    __slots__ = ("_at_work", "_began", "_entered", "_slots", "_waited")
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._entered: float | None = None
+        self._began: float | None = None
+        self._at_work = 0.0
+        self._waited = 0.0
 
     async def __aenter__(self) -> Slot:
-        await self.take()
+        await self._slots.enter()
+        self._entered = self._slots.now()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.give_back()
+        self.end()
+        self._leave()
 
-    async def take(self) -> None:
-        """Wait for a slot."""
-        await self._free.acquire()
-        self._held = True
+    @property
+    def free(self) -> bool:
+        """Whether a processor may begin at once."""
+        return self._entered is not None and self._slots.free
+
+    async def begin(self) -> None:
+        """Wait for a slot; before that for admission, where it was given back."""
+        if self._entered is None:
+            await self._slots.enter()
+            self._entered = self._slots.now()
+        asked = self._slots.now()
+        await self._slots.begin()
+        self._began = self._slots.now()
+        self._waited += self._began - asked
+
+    def end(self) -> None:
+        """Give the slot back; the job is still under way. More than once is as good as once."""
+        if self._began is not None:
+            self._at_work += self._slots.now() - self._began
+            self._began = None
+            self._slots.end()
 
     def give_back(self) -> None:
-        """Let others have it; more than once is as good as once."""
-        if self._held:
-            self._held = False
-            self._free.release()
+        """Give back the slot and the admission, for a wait that is no work; `begin` asks for both again."""
+        self.end()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._entered is not None:
+            under_way = self._slots.now() - self._entered
+            if self._at_work:
+                self._slots.measured(max(0.0, under_way - self._at_work - self._waited), self._at_work)
+            self._entered = None
+            self._at_work = self._waited = 0.0
+            self._slots.leave()

@@ -172,7 +172,7 @@ class Worker:
             self._keeper,
             Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
             self._relay,
-            Slots(self._settings.concurrency),
+            Slots(self._settings.concurrency, self._clock),
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
             retention=self._settings.retention_seconds,

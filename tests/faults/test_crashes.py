@@ -45,8 +45,9 @@ async def test_a_crash_at_any_arrow_loses_and_repeats_nothing(operation: str, wh
         for number in range(1, 6):
             ids.append((await site.client.submit("step", Step(number=number))).id)
             ids.append((await site.client.submit("loose", Step(number=number))).id)
-        # Four leaderships are claimed first; else let the crash come in the middle.
-        nth = {"broker.receive": 1, "coordinator.claim": 4 + 3}.get(operation, 3)
+        # Four leaderships are claimed first, and each key's lease serves all of its jobs; else let the crash come in
+        # the middle.
+        nth = {"broker.receive": 1, "coordinator.claim": 4 + 2, "coordinator.release": 1}.get(operation, 3)
         dying = _crash_at(site, operation, when=when, nth=nth)
         await dying.ended.wait()
         assert dying.faults.cut

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from jobkit.client.relay import Relay
 from jobkit.leases import Keeper, LeaseTerms
@@ -40,7 +41,7 @@ class Bench:
         self.faults = Faults(clock)
         self.witness = Witness()
         self.working: list[bool] = []
-        self.slots = Slots(terms.pop("slots", 1))
+        self.slots = Slots(terms.pop("slots", 1), clock)
         seen = faulty_planes(planes, self.faults)
         telemetry = self.witness.telemetry
         self.keeper = Keeper(
@@ -80,7 +81,13 @@ class Bench:
         return job
 
     async def run(self, job: Job) -> Outcome:
-        return await self.pipeline.run(job, self.working.append)
+        try:
+            return await self.pipeline.run(job, self.working.append)
+        finally:
+            # The lease is given up behind it.
+            with anyio.CancelScope(shield=True):
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
 
     async def state(self, job: Job) -> str:
         record = await self.planes.inspection.job(job.envelope.id)

@@ -17,7 +17,7 @@ from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.lane import GapBounds, Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, Outcome, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, KeyLease, Outcome, Pipeline, Settled, TryAgain
 from jobkit.testing.virtual_time import VirtualClock
 from tests.steps import Step, step
 from tests.virtual_site import in_virtual_time
@@ -66,7 +66,10 @@ class Bench:
 
     # ---- as the pipeline ----
 
-    async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
+    def let_go(self, key: KeyLease) -> None:
+        assert key.take() is None
+
+    async def run(self, job: Job, working: Callable[[bool], None], _key: KeyLease) -> Outcome:
         working(True)
         self.taken.append(job.envelope.id)
         return await self._answer(job)

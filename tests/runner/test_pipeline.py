@@ -32,7 +32,7 @@ async def test_a_job_goes_from_claim_to_release_in_this_order() -> None:
             bench.faults.once(operation, before(_noting(calls, operation)))
         assert receipt_of(await bench.run(job)) == "committed"
         assert calls == ["coordinator.claim", "store.open", "store.commit", "coordinator.release"]
-        assert bench.working == [False, True]
+        assert bench.working == [False, True, True]
 
 
 def _noting(calls: list[str], operation: str) -> Callable[[], Awaitable[None]]:
