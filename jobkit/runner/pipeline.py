@@ -66,7 +66,7 @@ class TryAgain:
     requeue: bool = False
 
 
-Outcome = Settled | Ahead | TryAgain
+JobOutcome = Settled | Ahead | TryAgain
 
 
 class Pipeline:
@@ -102,7 +102,7 @@ class Pipeline:
         self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
 
-    async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
+    async def run(self, job: Job, working: Callable[[bool], None]) -> JobOutcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
 
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
@@ -142,7 +142,7 @@ class Pipeline:
         delay = job.processor.retry.delay(error, 0, self._rng)
         return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
 
-    async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> Outcome | Stale:
+    async def _under_lease(self, job: Job, lease: Lease, slot: Slot) -> JobOutcome | Stale:
         with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
@@ -159,7 +159,7 @@ class Pipeline:
 
     async def _not_opened(
         self, job: Job, lease: Lease, answer: Duplicate | Gap | Stale | Skipped | Conflict
-    ) -> Outcome | Stale:
+    ) -> JobOutcome | Stale:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
@@ -179,7 +179,7 @@ class Pipeline:
                 detail = f"job id {envelope.id} is known with another type, key or payload"
                 return await self.bury_message(Malformed(envelope.body, envelope, "conflicting id", detail))
 
-    async def _work(self, job: Job, lease: Lease, slot: Slot, opened: Opened) -> Outcome:
+    async def _work(self, job: Job, lease: Lease, slot: Slot, opened: Opened) -> JobOutcome:
         """Process and commit, again and again while the retry policy allows it here."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
@@ -217,7 +217,7 @@ class Pipeline:
             await self._clock.sleep(delay)
             await slot.take()
 
-    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> Outcome:
+    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> JobOutcome:
         """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""
         pause = _DOUBT_SECONDS[0]
         while True:
@@ -254,7 +254,7 @@ class Pipeline:
             answer = await self._store.fail(job.envelope, lease.fence, done.failure)
         return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
 
-    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> Outcome:
+    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> JobOutcome:
         lease.check()
         with self._telemetry.stage("bury"):
             answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)

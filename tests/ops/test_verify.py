@@ -11,7 +11,7 @@ import pytest
 from jobkit import Context, processor
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, partition_of
-from jobkit.ops.verify import Action, Finding, Repair, verify
+from jobkit.ops.verify import Action, Repair, Violation, verify
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.inspection import KeyRecord, LoggedEntry, ParkedKey, StoreCounts
@@ -77,7 +77,7 @@ class _Records:
         return []
 
 
-async def _findings(**records: Any) -> list[Finding]:
+async def _findings(**records: Any) -> list[Violation]:
     plane = cast(Any, _Records(**records))
     return list((await verify(Planes(plane, plane, plane, plane, plane))).findings)
 

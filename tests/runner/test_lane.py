@@ -17,14 +17,14 @@ from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.lane import GapBounds, Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, Outcome, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, JobOutcome, Pipeline, Settled, TryAgain
 from jobkit.testing.virtual_time import VirtualClock
 from tests.steps import Step, step
 from tests.virtual_site import in_virtual_time
 from tests.witness import Witness
 
 DONE = Settled(Receipt("x", "committed"))
-Answer = Callable[[Job], Awaitable[Outcome]]
+Answer = Callable[[Job], Awaitable[JobOutcome]]
 
 
 class Bench:
@@ -66,7 +66,7 @@ class Bench:
 
     # ---- as the pipeline ----
 
-    async def run(self, job: Job, working: Callable[[bool], None]) -> Outcome:
+    async def run(self, job: Job, working: Callable[[bool], None]) -> JobOutcome:
         working(True)
         self.taken.append(job.envelope.id)
         return await self._answer(job)
@@ -96,10 +96,10 @@ def _name(pending: PendingDelivery) -> str:
     return pending.job.envelope.id if isinstance(pending.job, Job) else pending.job.reason
 
 
-def _script(*outcomes: Outcome | Exception) -> Answer:
+def _script(*outcomes: JobOutcome | Exception) -> Answer:
     left = list(outcomes)
 
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         outcome = left.pop(0) if left else DONE
         if isinstance(outcome, Exception):
             raise outcome
@@ -111,7 +111,7 @@ def _script(*outcomes: Outcome | Exception) -> Answer:
 def _ordered(committed: list[int]) -> Answer:
     """Answer as a store that knows the key's last sequence."""
 
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         assert job.sequence is not None
         if job.sequence == len(committed) + 1:
             committed.append(job.sequence)
@@ -144,7 +144,7 @@ async def test_jobs_without_a_sequence_run_in_the_order_they_came() -> None:
 
 @in_virtual_time
 async def test_what_arrives_while_the_lane_works_is_taken_too() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         if job.envelope.id == "a":
             bench.put("b")
         return DONE
@@ -336,7 +336,7 @@ async def test_beyond_the_limit_jobs_are_parked_and_not_held() -> None:
 
 @in_virtual_time
 async def test_a_job_without_a_sequence_does_not_wait_for_those_that_have_one() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         return Ahead(1, blocked=False) if job.sequence else DONE
 
     bench = Bench(answer)
@@ -352,7 +352,7 @@ async def test_a_job_without_a_sequence_does_not_wait_for_those_that_have_one() 
 
 @in_virtual_time
 async def test_a_lane_told_to_stop_finishes_its_current_job_and_no_other() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         bench.lane.stopping = True
         return DONE
 
@@ -366,7 +366,7 @@ async def test_a_lane_told_to_stop_finishes_its_current_job_and_no_other() -> No
 
 @in_virtual_time
 async def test_only_what_is_not_being_worked_on_can_be_dropped() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> JobOutcome:
         bench.lane.drop(first)
         bench.lane.drop(second)
         return DONE

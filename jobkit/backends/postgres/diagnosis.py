@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.address import PostgresAddress, parse_address
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.migrations import check_migrated, check_server
 from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
@@ -73,7 +73,7 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
                 connection.terminate()
 
 
-async def _examined(connection: Any, address: Address, clock: Clock) -> list[Finding]:
+async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> list[Finding]:
     version = _version(connection, address)
     if version.severity is Severity.BROKEN:
         # What follows asks for what an older server may not know.
@@ -94,7 +94,7 @@ async def _examined(connection: Any, address: Address, clock: Clock) -> list[Fin
     ]
 
 
-def _version(connection: Any, address: Address) -> Finding:
+def _version(connection: Any, address: PostgresAddress) -> Finding:
     try:
         check_server(connection, address)
     except ConfigurationError as error:
@@ -173,7 +173,7 @@ def _clock(told: Mapping[str, Any], own: float) -> Finding:
     return Finding(Severity.RISK, what, "have both clocks kept by NTP")
 
 
-async def _tables(connection: Any, address: Address, *, may_create: bool) -> list[Finding]:
+async def _tables(connection: Any, address: PostgresAddress, *, may_create: bool) -> list[Finding]:
     try:
         await check_migrated(connection, address)
     except asyncpg.InsufficientPrivilegeError:

@@ -20,7 +20,7 @@ import anyio
 import asyncpg
 import structlog
 
-from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.model.clock import Clock
 
@@ -84,7 +84,7 @@ class Subscription:
 class Notifier:
     """The bells of one process. It connects when somebody first listens or rings."""
 
-    def __init__(self, address: Address, clock: Clock, rng: random.Random | None = None) -> None:
+    def __init__(self, address: PostgresAddress, clock: Clock, rng: random.Random | None = None) -> None:
         self._address = address
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311  (spreads pollers, no secret)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
@@ -77,11 +77,11 @@ async def _keep_session(_connection: Any) -> None:
     """Leave the session as it is: asyncpg's own reset is a round trip more for each call, and undoes the above."""
 
 
-class Sessions:
+class ConnectionPool:
     """The connections of one process to one database."""
 
     def __init__(
-        self, address: Address, *, rng: random.Random | None = None, call_seconds: float = CALL_SECONDS
+        self, address: PostgresAddress, *, rng: random.Random | None = None, call_seconds: float = CALL_SECONDS
     ) -> None:
         self.name = address.name
         self.round_trips = 0
@@ -93,7 +93,7 @@ class Sessions:
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _pool(self, address: Address, size: int, lock_seconds: float) -> Pool:
+    def _pool(self, address: PostgresAddress, size: int, lock_seconds: float) -> Pool:
         with explained(self.name):
             return asyncpg.create_pool(
                 address.url,
@@ -106,7 +106,7 @@ class Sessions:
                 server_settings=address.server_settings,
             )
 
-    async def open(self) -> Sessions:
+    async def open(self) -> ConnectionPool:
         """Make the pools ready; connections are made when they are needed."""
         for pool in (self._work, self._aside):
             await pool
@@ -185,7 +185,7 @@ class Sessions:
 
 
 def query(statement: str, *args: object) -> Callable[[Connection], Awaitable[list[Any]]]:
-    """Return the work of one statement, for `Sessions.run`."""
+    """Return the work of one statement, for `ConnectionPool.run`."""
     return partial(_fetch, statement, args)
 
 

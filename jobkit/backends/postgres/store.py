@@ -23,12 +23,12 @@ from jobkit.backends.postgres import (
     transactions,
 )
 from jobkit.backends.postgres import open as opening
-from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.address import PostgresAddress, parse_address
 from jobkit.backends.postgres.batching import Group
 from jobkit.backends.postgres.faults import translated
 from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
-from jobkit.backends.postgres.pool import CALL_SECONDS, Sessions, query
+from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit_all
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
@@ -82,7 +82,7 @@ _LANES = 2
 class PostgresStore:
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
-    def __init__(self, sessions: Sessions, notifier: Notifier, clock: Clock) -> None:
+    def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
         self._sessions = sessions
         self._notifier = notifier
         self._clock = clock
@@ -139,7 +139,7 @@ class PostgresStore:
         return [None] * len(calls)
 
     async def _open(
-        self, run: _Run, calls: Sequence[opening.Opening]
+        self, run: _Run, calls: Sequence[opening.JobOpening]
     ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
         rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
@@ -175,7 +175,7 @@ class PostgresStore:
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         opening.key_of(envelope)
-        return await self._openings.ask(opening.Opening(envelope, fence))
+        return await self._openings.ask(opening.JobOpening(envelope, fence))
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         opening.key_of(envelope)
@@ -337,8 +337,8 @@ async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECON
 
     Raises `ConfigurationError`, also where the database is not migrated, or `Unavailable`.
     """
-    address: Address = parse_address(url)
-    sessions = await Sessions(address, call_seconds=call_seconds).open()
+    address: PostgresAddress = parse_address(url)
+    sessions = await ConnectionPool(address, call_seconds=call_seconds).open()
 
     async def check(connection: Connection) -> None:
         await check_migrated(connection, address)

@@ -20,7 +20,7 @@ from anyio import to_thread
 from botocore.exceptions import ClientError
 
 from jobkit.backends.local_files.scratch import Scratch, lent
-from jobkit.backends.s3.address import Address, parse_address
+from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
 from jobkit.backends.s3.upload import Source, Uploader
@@ -67,7 +67,7 @@ async def open_blobs(url: str) -> S3Blobs:
 class S3Blobs:
     """`Blobs` in a bucket, under a prefix. `stack` holds what is to be closed with it."""
 
-    def __init__(self, address: Address, client: S3Client, stack: AsyncExitStack) -> None:
+    def __init__(self, address: S3Address, client: S3Client, stack: AsyncExitStack) -> None:
         self._client = client
         self._bucket = address.bucket
         self._prefix = address.prefix

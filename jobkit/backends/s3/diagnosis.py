@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jobkit.backends.s3.address import Address, parse_address
+from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_taken, is_unconditional, status_of, translated
 from jobkit.model.clock import Clock
@@ -40,7 +40,7 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
             return [*findings, *await _permissions(client, address), *await _settings(client, address)]
 
 
-async def _permissions(client: S3Client, address: Address) -> list[Finding]:
+async def _permissions(client: S3Client, address: S3Address) -> list[Finding]:
     """Do to one object what jobkit does to many, and to one upload."""
     bucket, key = address.bucket, f"{address.prefix}.jobkit-doctor/{secrets.token_hex(8)}"
     denied: list[str] = []
@@ -114,7 +114,7 @@ def _clock(headers: Mapping[str, str], clock: Clock) -> Finding:
     return Finding(Severity.FINE, what)
 
 
-async def _settings(client: S3Client, address: Address) -> list[Finding]:
+async def _settings(client: S3Client, address: S3Address) -> list[Finding]:
     bucket = address.bucket
     versioning = await _asked(lambda: client.get_bucket_versioning(Bucket=bucket))
     lifecycle = await _asked(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket))

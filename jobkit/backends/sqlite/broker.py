@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from jobkit.backends.sqlite import queues
-from jobkit.backends.sqlite.engine import Engine, Plane
+from jobkit.backends.sqlite.engine import Engine, EnginePlane
 from jobkit.backends.sqlite.queues import Message, Seat
 from jobkit.errors import ConsumerClosed, JobkitError
 from jobkit.model.envelope import Envelope
@@ -71,7 +71,7 @@ class SqliteBroker:
 class SqliteConsumer:
     """A `Consumer`: a seat at a queue, and how far it has read."""
 
-    def __init__(self, plane: Plane, seat: Seat) -> None:
+    def __init__(self, plane: EnginePlane, seat: Seat) -> None:
         self._plane = plane
         self._seat = seat
         self._cursor = 0

@@ -114,9 +114,9 @@ class Engine:
         self._locked_since: float | None = None
         self._ticked = float("-inf")
 
-    def plane(self, name: str) -> Plane:
+    def plane(self, name: str) -> EnginePlane:
         """Return the engine as the plane called `name` uses it."""
-        return Plane(self, name)
+        return EnginePlane(self, name)
 
     async def call(self, plane: str, writes: bool, operation: Callable[[Transaction], T]) -> T:
         """Run `operation` in the next transaction and return what it returned, once that is durable.
@@ -334,7 +334,7 @@ def _set_error(call: _Call, error: Exception) -> None:
         call.future.set_exception(error)
 
 
-class Plane:
+class EnginePlane:
     """The engine in the hands of one plane, whose name its errors carry."""
 
     def __init__(self, engine: Engine, name: str) -> None:

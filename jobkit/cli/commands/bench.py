@@ -13,8 +13,8 @@ from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
-    from jobkit.lab.bench.report import Ceilings, Drain, Latency, Plan, Report
+    from jobkit.cli.session import CommandSession
+    from jobkit.lab.bench.report import BenchPlan, BenchReport, Ceilings, Drain, Latency
     from jobkit.ports.planes import Planes
     from jobkit.settings import Settings
 
@@ -48,11 +48,11 @@ def bench(
     runs on the backends configured, and leaves its job types there. Otherwise, and with --servers, it runs on a place
     of its own that is gone afterwards. On RabbitMQ it also measures what plain aio-pika does without any safety.
     """
-    from jobkit.cli.session import Session
-    from jobkit.lab.bench import Plan
+    from jobkit.cli.session import CommandSession
+    from jobkit.lab.bench import BenchPlan
 
-    session = Session.begin(context, env_file, as_json=as_json)
-    plan = Plan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
+    plan = BenchPlan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
     environment = {
         "JOBKIT_CONCURRENCY": str(concurrency),
         "JOBKIT_PREFETCH": str(max(concurrency, session.settings.prefetch)),
@@ -85,7 +85,7 @@ def _migrate(settings: Settings) -> None:
     anyio.run(migrations.migrate, address.parse_address(settings.store_url.get_secret_value()))
 
 
-def _run(session: Session, plan: Plan, environment: dict[str, str]) -> Report:
+def _run(session: CommandSession, plan: BenchPlan, environment: dict[str, str]) -> BenchReport:
     from jobkit.client import Client
     from jobkit.lab.bench import Bench
     from jobkit.lab.bench.noop import noop, timed
@@ -101,7 +101,7 @@ def _run(session: Session, plan: Plan, environment: dict[str, str]) -> Report:
         session.out.note("measuring the ceilings")
         return await measure_ceilings(broker_url, _redis_url(settings), jobs)
 
-    async def measure(planes: Planes) -> Report:
+    async def measure(planes: Planes) -> BenchReport:
         client = Client(planes, Registry([noop, timed]), settings, session.clock)
         return await Bench(
             planes, client, settings, session.clock, environment, ceilings=ceilings, tell=session.out.note
@@ -119,7 +119,7 @@ def _redis_url(settings: Settings) -> str | None:
 # ---- what is shown ---------------------------------------------------------------------------------------------------
 
 
-def _show(out: Output, report: Report, plan: Plan) -> None:
+def _show(out: Output, report: BenchReport, plan: BenchPlan) -> None:
     out.fields([("backends", f"{report.broker}, {report.coordinator}, {report.store} (broker, coordinator, store)")])
     out.table(("what", "measured", "beside"), _measured(report, plan), whole="what")
     compared = list(_compared(report, plan))
@@ -128,7 +128,7 @@ def _show(out: Output, report: Report, plan: Plan) -> None:
         out.table(("target", "reached", "wanted", "met"), compared, whole="target")
 
 
-def _measured(report: Report, plan: Plan) -> Iterator[tuple[str, str, str]]:
+def _measured(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, str]]:
     """Yield each figure, and what it is to be seen beside."""
     first = report.rounds[0]
     yield "publish, with sequences and confirms", f"{report.publish_rate:,.0f} jobs/s", ""
@@ -150,7 +150,7 @@ def _measured(report: Report, plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield f"renewal of {report.renewal.leases:,} leases", f"{report.renewal.milliseconds:.1f} ms", trips
 
 
-def _compared(report: Report, plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+def _compared(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, str, str]]:
     """Yield each target with what was reached."""
     from jobkit.lab.bench import report as target
 
@@ -181,14 +181,14 @@ def _said(met: bool) -> str:
     return "yes" if met else "NO"
 
 
-def _median(report: Report, ceiling: str) -> str:
+def _median(report: BenchReport, ceiling: str) -> str:
     import statistics
 
     found = [getattr(round.ceilings, ceiling) for round in report.rounds if round.ceilings is not None]
     return f"{statistics.median(found):,.0f} messages/s"
 
 
-def _ratio(report: Report, ceiling: str, workers: int | None) -> str:
+def _ratio(report: BenchReport, ceiling: str, workers: int | None) -> str:
     ratio = report.ratio(ceiling, workers)
     return "" if ratio is None else f"jobkit reaches {ratio:.2f} of it"
 

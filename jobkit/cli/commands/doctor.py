@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.diagnosis.finding import Finding
 
 _STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unreachable": "bold red"}
@@ -26,11 +26,11 @@ _STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unrea
 def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """Check settings, plugins, clocks, disks and every backend; exit 1 if a check fails, 3 if a backend is away."""
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.diagnosis.finding import Finding, Status, failed
 
     try:
-        session = Session.begin(context, env_file, as_json=as_json, log_at_least="error")
+        session = CommandSession.begin(context, env_file, as_json=as_json, log_at_least="error")
     except ConfigurationError as error:
         findings = [failed("settings", error)]
     else:
@@ -43,7 +43,7 @@ def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = 
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _examined(session: Session) -> list[Finding]:
+def _examined(session: CommandSession) -> list[Finding]:
     import anyio
 
     from jobkit.ops.diagnosis import checks

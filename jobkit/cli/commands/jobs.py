@@ -18,11 +18,11 @@ def status(
 ) -> None:
     """Show one job: its state, progress, failed attempts and result."""
     from jobkit.cli.records import job_fields, job_json
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.client import Client
     from jobkit.plugin.registry import Registry
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     # No plugin is needed to look at a job, so one that does not load is no obstacle.
     job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
     if as_json:
@@ -42,9 +42,9 @@ def jobs(
 ) -> None:
     """List jobs, the latest submitted first."""
     from jobkit.cli.records import JOB_HEADINGS, job_json, job_row
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
     if as_json:
         session.out.document([job_json(job) for job in found])

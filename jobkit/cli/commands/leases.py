@@ -25,9 +25,9 @@ def leases(
 ) -> None:
     """List the live leases and the live workers."""
     from jobkit.cli.records import LEASE_HEADINGS, WORKER_HEADINGS, lease_json, lease_row, member_json
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     held, members = session.call(lambda planes: _ask(planes, prefix))
     if as_json:
         session.out.document(

@@ -16,9 +16,9 @@ _POSTGRES = ("postgresql", "postgres")
 
 def migrate(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """Bring the store's tables up to date; any number of processes may do so at once."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     url = session.settings.store_url.get_secret_value()
     needed = url.partition(":")[0] in _POSTGRES
     applied = _migrate_postgres(url) if needed else []

@@ -9,7 +9,7 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.sweep import Swept, Tally
 
 # A note about how far it has come, each time so many more objects were read.
@@ -32,10 +32,10 @@ def sweep(
     env_file: EnvFile = None,
 ) -> None:
     """Show the files of lost attempts and replaced results, or remove them; jobs may run meanwhile."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.sweep import sweep as sweep_all
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     progress = _Progress(session)
     swept = session.call(
         lambda planes: sweep_all(planes, remove=apply, unknown_keys=unknown_keys, tell=progress.tell), limit=seconds
@@ -49,7 +49,7 @@ def sweep(
 class _Progress:
     """Says now and then how far the sweep has come."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CommandSession) -> None:
         self._session = session
         self._next = _NOTE_EVERY
 
@@ -76,7 +76,7 @@ def _document(swept: Swept, *, applied: bool) -> dict[str, Any]:
     }
 
 
-def _show(session: Session, swept: Swept, *, applied: bool) -> None:
+def _show(session: CommandSession, swept: Swept, *, applied: bool) -> None:
     from jobkit.backends.disk_space import size
 
     rows = [

@@ -16,7 +16,7 @@ from jobkit.cli.options import AsJson, EnvFile
 if TYPE_CHECKING:
     from jobkit.backends.rabbitmq.broker import RabbitBroker
     from jobkit.backends.rabbitmq.topology_check import Found
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
 
 def topology(
@@ -31,9 +31,9 @@ def topology(
     """Show the exchanges and queues that job types need on RabbitMQ; exit 1 where one is missing or different."""
     import anyio
 
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     wanted = types or sorted(session.registry().processors)
     for type in wanted:
         session.registry().get(type)
@@ -63,7 +63,7 @@ def topology(
         raise typer.Exit(1)
 
 
-async def _look(session: Session, types: Sequence[str], apply: bool) -> list[Found]:
+async def _look(session: CommandSession, types: Sequence[str], apply: bool) -> list[Found]:
     from jobkit.cli.session import within
 
     broker = _broker(session)
@@ -81,7 +81,7 @@ async def _look(session: Session, types: Sequence[str], apply: bool) -> list[Fou
     return found
 
 
-def _broker(session: Session) -> RabbitBroker:
+def _broker(session: CommandSession) -> RabbitBroker:
     """Return the broker. Raises `ConfigurationError` where it is another one than RabbitMQ."""
     from jobkit.backends.registry import rabbitmq_broker
     from jobkit.errors import ConfigurationError

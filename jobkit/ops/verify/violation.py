@@ -31,7 +31,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """Something that must not be. `invariant` is its name in the design; `where` names the key or job.
 
     Without a `repair` it is for a person to decide: docs/operating.md says what to look at.
