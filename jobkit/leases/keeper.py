@@ -23,6 +23,7 @@ from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
@@ -168,7 +169,7 @@ class Keeper:
         if not lease.live:
             self._telemetry.claimed("late")
             await self._coordinator.release(ref)
-            raise Unavailable("coordinator", f"the grant of {resource} came too late to be trusted")
+            raise Unavailable(Plane.COORDINATOR, f"the grant of {resource} came too late to be trusted")
         self._telemetry.claimed("granted")
         self._held[ref] = lease
         return lease
@@ -212,7 +213,7 @@ class Keeper:
             async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._coordinator.release(ref)
         except (Unavailable, TimeoutError) as error:
-            self._telemetry.connection_lost("coordinator", f"releasing {ref.resource}", error)
+            self._telemetry.connection_lost(Plane.COORDINATOR, f"releasing {ref.resource}", error)
 
     async def run(self) -> None:
         """Renew and enforce, until cancelled."""

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from jobkit.ops.diagnosis.backends import DIAGNOSTICIANS, Backend, Diagnostician, diagnose_backends
 
 from jobkit.backends import registry
 from jobkit.backends.local_files.diagnosis import diagnose as examine_directory
@@ -17,8 +18,7 @@ from jobkit.backends.sqlite.diagnosis import diagnose as examine_sqlite
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import SystemClock
 from jobkit.ops.diagnosis import backends
-from jobkit.ops.diagnosis.backends import DIAGNOSTICIANS, Backend, Diagnostician, diagnose_backends
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
 from jobkit.settings import Settings
 
 CLOCK = SystemClock()
@@ -79,14 +79,14 @@ async def test_a_file_on_a_disk_without_write_ahead_logs_is_broken(tmp_path: Pat
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute("CREATE TABLE t (x)")
     findings = await examine_sqlite(f"sqlite:///{tmp_path}/old.db", CLOCK)
-    assert findings[0].severity is Severity.BROKEN
+    assert findings[0].status is Status.FAIL
     assert "local disk" in findings[0].change
 
 
 async def test_a_file_that_is_no_database_is_broken(tmp_path: Path) -> None:
     (tmp_path / "odd.db").write_bytes(b"x" * 10_000)
     findings = await examine_sqlite(f"sqlite:///{tmp_path}/odd.db", CLOCK)
-    assert findings[0].severity is Severity.BROKEN
+    assert findings[0].status is Status.FAIL
     assert "cannot be read" in findings[0].what
 
 
@@ -96,14 +96,14 @@ async def test_a_directory_without_hard_links_is_broken(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "link", refuse)
     findings = await examine_directory(f"file:{tmp_path}/blobs")
-    assert findings[0].severity is Severity.BROKEN
+    assert findings[0].status is Status.FAIL
     assert "takes no hard links" in findings[0].what
     assert findings[0].change
 
 
 async def test_looking_at_a_directory_leaves_nothing_in_it(tmp_path: Path) -> None:
     findings = await examine_directory(f"file:{tmp_path}/blobs")
-    assert {finding.severity for finding in findings} == {Severity.FINE}
+    assert {finding.status for finding in findings} == {Status.OK}
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 

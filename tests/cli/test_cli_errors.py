@@ -177,7 +177,7 @@ def test_a_fault_of_our_own_is_told_as_one(shell: Shell, monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise LookupError("nobody thought of this")
 
-    monkeypatch.setattr("jobkit.cli.records.job_row", fail)
+    monkeypatch.setattr("jobkit.cli.tables.job_row", fail)
     shell("submit", "note", "--payload", '{"about": "tea"}')
     said = _failed(shell, 1, "jobs")
     assert "unexpected LookupError: nobody thought of this" in said

@@ -27,6 +27,7 @@ from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
+from jobkit.model.plane import Plane
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -134,7 +135,7 @@ class ConnectionPool:
     async def run_raw(self, work: Callable[[Connection], Awaitable[T]], *, aside: bool = False) -> T:
         """Do as `run`, but raise the driver's own errors."""
         if self._closed:
-            raise Unavailable("store", f"{self.name} is closed in this process")
+            raise Unavailable(Plane.STORE, f"{self.name} is closed in this process")
         call = asyncio.create_task(self._call(work, self._aside if aside else self._work))
         self._calls.add(call)
         call.add_done_callback(self._forget_call)

@@ -15,6 +15,7 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Notifier, heard
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.model.clock import Clock
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 
 
@@ -32,9 +33,9 @@ class RedisCoordinator:
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
         self._clock = clock
-        self._scripts = Scripts(connector, "coordinator")
+        self._scripts = Scripts(connector, Plane.COORDINATOR)
         # Renewals go by a way of their own: nothing that jobs ask for can hold them up.
-        self._renewals = Scripts(connector, "coordinator")
+        self._renewals = Scripts(connector, Plane.COORDINATOR)
         self._notifier = Notifier(connector)
 
     @property

@@ -22,6 +22,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -55,9 +56,9 @@ class RedisStore:
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
         self._clock = clock
-        self._scripts = Scripts(connector, "store")
+        self._scripts = Scripts(connector, Plane.STORE)
         # Looks at long lists go by a way of their own, so that none keeps a commit waiting.
-        self._looks = Scripts(connector, "store")
+        self._looks = Scripts(connector, Plane.STORE)
         self._notifier = Notifier(connector)
         self._outbox_seen = 0
 

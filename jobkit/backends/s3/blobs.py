@@ -25,8 +25,10 @@ from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
 from jobkit.backends.s3.upload import Source, Uploader
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import location_of, parts_of
-from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
+from jobkit.model.plane import Plane
+from jobkit.ports.blobs import Leftover, StoredObject
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -211,4 +213,4 @@ class S3Blobs:
         try:
             yield
         except OSError as error:
-            raise Unavailable("blobs", f"{self._scratch_base}: {error.strerror or error}") from error
+            raise Unavailable(Plane.BLOBS, f"{self._scratch_base}: {error.strerror or error}") from error

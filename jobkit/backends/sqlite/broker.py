@@ -19,6 +19,7 @@ from jobkit.errors import ConsumerClosed, JobkitError
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.broker import Delivery, QueueDepth
 
 _log = structlog.get_logger("jobkit.sqlite.broker")
@@ -31,7 +32,7 @@ class SqliteBroker:
     """A `Broker` on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("broker")
+        self._plane = engine.plane(Plane.BROKER)
         self._queues: dict[Partition, int] = {}
         self._consumers: set[SqliteConsumer] = set()
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from jobkit.backends.sqlite import leases
 from jobkit.backends.sqlite.engine import Engine
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 
 # Expired leases cost only space, so they are removed now and then, not by each claim.
@@ -19,7 +20,7 @@ class SqliteCoordinator:
     """A `Coordinator` on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("coordinator")
+        self._plane = engine.plane(Plane.COORDINATOR)
         self._next_sweep = float("-inf")
 
     async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:

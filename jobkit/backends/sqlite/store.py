@@ -13,6 +13,7 @@ from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -45,7 +46,7 @@ class SqliteStore:
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("store")
+        self._plane = engine.plane(Plane.STORE)
         self._outbox_seen = 0
 
     # ---- the way of a job ------------------------------------------------------------------------------------------

@@ -36,13 +36,14 @@ def list_(
     env_file: EnvFile = None,
 ) -> None:
     """List dead letters, lowest number first."""
-    from jobkit.cli.records import DEAD_HEADINGS, dead_json, dead_row
     from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import DEAD_HEADINGS, dead_row
+    from jobkit.ops.views import dead_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.dead(type=type, limit=limit, after=after))
     if as_json:
-        session.out.document([dead_json(letter) for letter in found])
+        session.out.document([dead_view(letter) for letter in found])
         return
     if not found:
         session.out.note("no dead letters" if (type, after) == (None, 0) else "no such dead letters")
@@ -62,13 +63,13 @@ def show(
     env_file: EnvFile = None,
 ) -> None:
     """Show dead letters whole: the reason, the history with tracebacks, and the body as it came."""
-    from jobkit.cli.records import dead_json
     from jobkit.cli.session import CommandSession
+    from jobkit.ops.views import dead_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     letters = session.call(lambda planes: _named(planes.inspection, names))
     if as_json:
-        session.out.document([dead_json(letter) for letter in letters])
+        session.out.document([dead_view(letter) for letter in letters])
         return
     for place, letter in enumerate(letters):
         if place:
@@ -180,7 +181,7 @@ async def _every(inspection: Inspection, type: str | None) -> AsyncIterator[Dead
 
 def _show(session: CommandSession, letter: DeadLetter) -> None:
     from jobkit.cli.output import moment, plain
-    from jobkit.cli.records import failure_fields
+    from jobkit.cli.tables import failure_fields
 
     now = session.clock.wall()
     session.out.fields(

@@ -21,13 +21,14 @@ Key = Annotated[str, typer.Argument(help="The key that stands still.")]
 @app.command("list")
 def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """List the keys that stand still, those longest first that have for longest."""
-    from jobkit.cli.records import GAP_HEADINGS, gap_json, gap_row
     from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import GAP_HEADINGS, gap_row
+    from jobkit.ops.views import gap_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.gaps())
     if as_json:
-        session.out.document([gap_json(gap) for gap in found])
+        session.out.document([gap_view(gap) for gap in found])
         return
     if not found:
         session.out.note("no key stands still")

@@ -204,12 +204,13 @@ def _conclude(job: JobRecord, out: Output) -> None:
 def _progress(out: Output) -> Iterator[Callable[[JobRecord], None]]:
     """Lend what shows each change of a job: JSON lines, a moving bar on a terminal, or plain lines on stderr."""
     from jobkit.cli.output import plain, terminal
-    from jobkit.cli.records import job_json, percent
+    from jobkit.cli.tables import percent
+    from jobkit.ops.views import job_view
     from jobkit.ports.inspection import JobState
 
     console = terminal(stderr=True)
     if out.as_json:
-        yield lambda job: out.line(job_json(job))
+        yield lambda job: out.line(job_view(job))
     elif not console.is_terminal:
         told: set[tuple[str, int]] = set()
 

@@ -77,10 +77,10 @@ def _document(swept: Swept, *, applied: bool) -> dict[str, Any]:
 
 
 def _show(session: CommandSession, swept: Swept, *, applied: bool) -> None:
-    from jobkit.backends.disk_space import size
+    from jobkit.model.byte_size import byte_size
 
     rows = [
-        (type or "-", kind.value, str(tally.count), size(tally.bytes))
+        (type or "-", kind.value, str(tally.count), byte_size(tally.bytes))
         for (type, kind), tally in sorted(swept.garbage.items(), key=lambda item: (item[0][0] or "", item[0][1]))
     ]
     if rows:
@@ -109,6 +109,6 @@ def _summary(swept: Swept, *, applied: bool) -> str:
 
 
 def _listed(tally: Tally) -> str:
-    from jobkit.backends.disk_space import size
+    from jobkit.model.byte_size import byte_size
 
-    return f"{tally.count} file{'' if tally.count == 1 else 's'} ({size(tally.bytes)})"
+    return f"{tally.count} file{'' if tally.count == 1 else 's'} ({byte_size(tally.bytes)})"

@@ -11,6 +11,7 @@ from jobkit.lab.drill.comparison import comparison
 from jobkit.lab.drill.run import DrillReport
 from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase
+from jobkit.model.invariant import Invariant
 
 _WIDTH, _HEIGHT = 480, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 26, 28
@@ -119,8 +120,10 @@ def _phases(report: DrillReport) -> str:
 
 
 def _charts(report: DrillReport) -> list[str]:
-    duplicates = [one.at - report.began for one in report.judgement.violations if one.invariant == "single-effect"]
-    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant == "order"]
+    duplicates = [
+        one.at - report.began for one in report.judgement.violations if one.invariant is Invariant.SINGLE_EFFECT
+    ]
+    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant is Invariant.ORDER]
 
     def count(moments: Sequence[float]) -> Callable[[Sample], float]:
         return lambda sample: sum(moment <= sample.at for moment in moments)

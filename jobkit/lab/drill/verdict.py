@@ -12,6 +12,7 @@ from typing import Any
 
 from jobkit.lab.drill.environment import Site, WorkerProcess
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, session
+from jobkit.model.invariant import Invariant
 from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import log_pages
@@ -26,7 +27,7 @@ _LATE_SECONDS = 0.5
 class DrillViolation:
     """An invariant that broke: its name, where, what, and when in Unix seconds (0 where that is not known)."""
 
-    invariant: str
+    invariant: Invariant
     where: str
     what: str
     at: float = 0.0
@@ -70,16 +71,18 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectur
     dead = await planes.inspection.dead(limit=_MOST_DEAD)
     violations = [found for one in sessions for found in (*one.duplicates, *one.disorder, *one.twice)]
     violations += [
-        DrillViolation("nothing-lost", one.name, f"{one.lost} events never took effect") for one in sessions if one.lost
+        DrillViolation(Invariant.NOTHING_LOST, one.name, f"{one.lost} events never took effect")
+        for one in sessions
+        if one.lost
     ]
     violations += [
-        DrillViolation("nothing-lost", letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
+        DrillViolation(Invariant.NOTHING_LOST, letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
         for letter in dead
     ]
     alone = {name: await _made(planes, name) for name in lectures}
     violations += [found for name, made in alone.items() for found in _made_twice(name, made)]
     violations += [
-        DrillViolation("nothing-lost", name, "was never transcoded") for name, made in alone.items() if not made
+        DrillViolation(Invariant.NOTHING_LOST, name, "was never transcoded") for name, made in alone.items() if not made
     ]
     violations += _two_at_once(site)
     violations += _two_leaders(site)
@@ -104,9 +107,13 @@ async def _session(planes: Planes, name: str, chunks: int) -> _Session:
     async for entry in _log(planes, UPLOAD, name):
         number = json.loads(entry.data)["number"]
         if number in seen:
-            duplicates.append(DrillViolation("single-effect", name, f"event {number} took effect again", entry.at))
+            duplicates.append(
+                DrillViolation(Invariant.SINGLE_EFFECT, name, f"event {number} took effect again", entry.at)
+            )
         elif number < highest:
-            disorder.append(DrillViolation("order", name, f"event {number} took effect after {highest}", entry.at))
+            disorder.append(
+                DrillViolation(Invariant.ORDER, name, f"event {number} took effect after {highest}", entry.at)
+            )
         seen.add(number)
         highest = max(highest, number)
     kept = session.load(await planes.store.record(UPLOAD, name, session.record))
@@ -121,7 +128,7 @@ async def _made(planes: Planes, name: str) -> list[LoggedEntry]:
 
 def _made_twice(name: str, made: Sequence[LoggedEntry]) -> list[DrillViolation]:
     return [
-        DrillViolation("single-effect", name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
+        DrillViolation(Invariant.SINGLE_EFFECT, name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
         for entry in made[1:]
     ]
 
@@ -152,7 +159,7 @@ def _two_at_once(site: Site) -> Iterator[DrillViolation]:
             until = after.began + _LATE_SECONDS if resumed is None else resumed + _NOTICE_SECONDS
             if min(before.ended, after.ended) > until:
                 what = f"processes {before.pid} and {after.pid} ran jobs {before.job} and {after.job} at the same time"
-                yield DrillViolation("no-lease-no-work", f"{type}/{key}", what)
+                yield DrillViolation(Invariant.NO_LEASE_NO_WORK, f"{type}/{key}", what)
 
 
 def _two_leaders(site: Site) -> Iterator[DrillViolation]:
@@ -169,7 +176,7 @@ def _two_leaders(site: Site) -> Iterator[DrillViolation]:
                 told.add(case["resource"])
                 what = f"{case['worker']} and {case['other']} led it at the same time"
                 at = datetime.fromisoformat(case["timestamp"]).timestamp()
-                yield DrillViolation("no-lease-no-work", case["resource"], what, at)
+                yield DrillViolation(Invariant.NO_LEASE_NO_WORK, case["resource"], what, at)
 
 
 def _resumed(worker: WorkerProcess | None, moment: float) -> float | None:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.errors import ProjectionFailed
+from jobkit.model.invariant import Invariant
 from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ports.inspection import KeyRecord, LoggedEntry
 from jobkit.ports.store import Store
 from jobkit.projections.projection import Projection, ProjectionState
-
-INVARIANT = "projection"
 
 
 class ProjectionCheck:
@@ -59,7 +58,9 @@ class ProjectionCheck:
         # A handler that does not take its log has to be mended first.
         repair = None if self._problem else Repair(Action.REBUILD, self._key.type, self._key.key, self._projection.name)
         name = self._projection.name
-        return [Violation(INVARIANT, where, f"projection {name!r}: {problem}", repair) for problem in problems]
+        return [
+            Violation(Invariant.PROJECTION, where, f"projection {name!r}: {problem}", repair) for problem in problems
+        ]
 
     def _compare(self) -> None:
         position = self._standing.position

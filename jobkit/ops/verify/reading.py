@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobkit.model.blob import BlobRef
 from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.invariant import Invariant
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
 from jobkit.ops.verify.queues import check_outbox, check_queues
 from jobkit.ops.verify.violation import Violation
-from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import KeyRecord, ParkedKey
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import all_keys, log_pages
@@ -64,7 +65,7 @@ async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:
     expected = {(gap.type, gap.key): gap.expected for gap in before}
     return [
         Violation(
-            "order",
+            Invariant.ORDER,
             f"{gap.type}/{gap.key}",
             f"stands still: sequence {gap.expected} is missing, {gap.parked} jobs from {gap.first} on are parked "
             "behind it; `jobkit gaps resume` or `skip` decides what becomes of them",
@@ -77,7 +78,7 @@ async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:
 def _sequences(key: KeyRecord) -> list[Violation]:
     if 0 < key.submitted_sequence < key.committed_sequence:
         problem = f"sequence {key.committed_sequence} took effect, but only {key.submitted_sequence} were given out"
-        return [Violation("order", f"{key.type}/{key.key}", problem)]
+        return [Violation(Invariant.ORDER, f"{key.type}/{key.key}", problem)]
     return []
 
 
@@ -96,26 +97,30 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
             check.take(page)
         for entry in page:
             if entry.position != position + 1:
-                findings.append(Violation("nothing-lost", where, f"the log jumps from {position} to {entry.position}"))
+                findings.append(
+                    Violation(Invariant.NOTHING_LOST, where, f"the log jumps from {position} to {entry.position}")
+                )
             if entry.token < token:
                 problem = f"log entry {entry.position} has token {entry.token} after {token}"
-                findings.append(Violation("fencing", where, problem))
+                findings.append(Violation(Invariant.FENCING, where, problem))
             if entry.job_id != current:
                 # The entries of one commit lie side by side, so a job that comes back committed twice.
                 if entry.job_id in ended:
                     problem = f"job {entry.job_id} is in the log again at {entry.position}"
-                    findings.append(Violation("single-effect", where, problem))
+                    findings.append(Violation(Invariant.SINGLE_EFFECT, where, problem))
                 if entry.sequence is not None and entry.sequence <= sequence:
                     problem = f"log entry {entry.position} has sequence {entry.sequence} after {sequence}"
-                    findings.append(Violation("order", where, problem))
+                    findings.append(Violation(Invariant.ORDER, where, problem))
                 current = entry.job_id
                 ended.add(entry.job_id)
             position, token = entry.position, max(token, entry.token)
             sequence = max(sequence, entry.sequence or 0)
     if position < key.log_length:
-        findings.append(Violation("nothing-lost", where, f"the log has {position} of {key.log_length} entries"))
+        findings.append(Violation(Invariant.NOTHING_LOST, where, f"the log has {position} of {key.log_length} entries"))
     if token > key.token and token > await _mark(planes, key):
-        findings.append(Violation("fencing", where, f"the mark is {key.token}, but token {token} wrote to the log"))
+        findings.append(
+            Violation(Invariant.FENCING, where, f"the mark is {key.token}, but token {token} wrote to the log")
+        )
     return findings + [found for check in checks for found in check.findings()]
 
 
@@ -136,9 +141,13 @@ async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Violation
         # A commit since the key was read may have replaced the manifest, and a sweep the file.
         current = await planes.inspection.key(key.type, key.key)
         if current is not None and blob in current.manifest:
-            return [Violation("nothing-lost", where, f"file {blob.name} is in the manifest but not at {blob.location}")]
+            return [
+                Violation(
+                    Invariant.NOTHING_LOST, where, f"file {blob.name} is in the manifest but not at {blob.location}"
+                )
+            ]
         return []
     if (size, digest.hexdigest()) != (blob.size, blob.sha256):
         problem = f"file {blob.name} at {blob.location} was altered: {size} bytes, expected {blob.size}"
-        return [Violation("nothing-lost", where, problem)]
+        return [Violation(Invariant.NOTHING_LOST, where, problem)]
     return []
