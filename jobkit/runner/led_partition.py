@@ -287,7 +287,7 @@ class LedPartition:
             # The delivery is still owed, or comes again; either way the job is not lost.
             plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
             self._tools.telemetry.connection_lost(plane, f"shelving a job of {self.partition}", error)
-            if plane is Plane.BROKER:
+            if plane == Plane.BROKER:
                 self._on_ack_unknown()
 
     async def _hand_over(self) -> None:

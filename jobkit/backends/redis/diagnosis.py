@@ -38,7 +38,7 @@ async def diagnose(url: str, plane: Plane) -> list[Finding]:
     if not told:
         return [_untold()]
     findings = [_version(told), _slots(told), _role(told), _memory(told, plane)]
-    return [*findings, _persistence(told)] if plane is Plane.STORE else findings
+    return [*findings, _persistence(told)] if plane == Plane.STORE else findings
 
 
 async def check_store(connector: Connector) -> None:
@@ -124,7 +124,7 @@ def _memory(told: Mapping[str, str], plane: Plane) -> Finding:
     change = "set maxmemory-policy noeviction"
     if policy == "noeviction":
         return Finding(Status.OK, what)
-    if plane is Plane.COORDINATOR:
+    if plane == Plane.COORDINATOR:
         what = f"{what}: when memory is short, leases are thrown away, and jobs are begun twice (one of them commits)"
         return Finding(Status.WARN, what, change)
     if policy.startswith("volatile"):

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobkit.cli.bench_place import Servers, urls_for
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.lab.servers.store_server import StoreServer
 
 if TYPE_CHECKING:
     from jobkit.cli.output import Output
     from jobkit.cli.session import CommandSession
     from jobkit.lab.bench.report import BenchPlan, BenchReport, Ceilings, Drain, Latency
     from jobkit.ports.planes import Planes
-    from jobkit.settings import Settings
-
-# Redis under these schemes can be asked directly; behind sentinels the ceiling with scripts is left out.
-_REDIS = ("redis", "rediss")
 
 
 def bench(
@@ -36,7 +32,7 @@ def bench(
     leases: Annotated[int, typer.Option("--leases", min=1, help="How many leases to renew in one call.")] = 1_000,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Of each worker process.")] = 256,
     servers: Annotated[
-        Servers | None,
+        StoreServer | None,
         typer.Option("--servers", help="Start a private RabbitMQ, Redis and, if named, PostgreSQL, and run on these."),
     ] = None,
     as_json: AsJson = False,
@@ -50,6 +46,7 @@ def bench(
     """
     from jobkit.cli.session import CommandSession
     from jobkit.lab.bench import BenchPlan
+    from jobkit.lab.bench.place import place_for
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     plan = BenchPlan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
@@ -59,47 +56,29 @@ def bench(
         "JOBKIT_PLUGINS": "jobkit.lab.bench.noop",
         "JOBKIT_LOG_LEVEL": "warning",
     }
-    with urls_for(session.settings, servers) as urls:
-        environment.update((f"JOBKIT_{name.upper()}", url) for name, url in urls.items())
-        session = replace(session, settings=_moved(session.settings, urls))
-        if servers is Servers.POSTGRES:
-            _migrate(session.settings)
-        report = _run(session, plan, environment)
+    with place_for(session.settings, servers) as (settings, variables):
+        report = _run(replace(session, settings=settings), plan, environment | variables)
     if as_json:
         session.out.document(asdict(report) | {"targets": [list(line) for line in _compared(report, plan)]})
     else:
         _show(session.out, report, plan)
 
 
-def _moved(settings: Settings, urls: dict[str, str]) -> Settings:
-    from pydantic import SecretStr
-
-    return settings.model_copy(update={name: SecretStr(url) for name, url in urls.items()})
-
-
-def _migrate(settings: Settings) -> None:
-    import anyio
-
-    from jobkit.backends.postgres import address, migrations
-
-    anyio.run(migrations.migrate, address.parse_address(settings.store_url.get_secret_value()))
-
-
 def _run(session: CommandSession, plan: BenchPlan, environment: dict[str, str]) -> BenchReport:
     from jobkit.client import Client
     from jobkit.lab.bench import Bench
     from jobkit.lab.bench.noop import noop, timed
-    from jobkit.lab.bench.processes import measure_ceilings
+    from jobkit.lab.bench.processes import ceiling_urls, measure_ceilings
     from jobkit.plugin.registry import Registry
 
     settings = session.settings
-    broker_url = settings.broker_url.get_secret_value()
 
     async def ceilings(jobs: int) -> Ceilings | None:
-        if broker_url.partition(":")[0] not in ("amqp", "amqps"):
+        urls = ceiling_urls(settings)
+        if urls is None:
             return None
         session.out.note("measuring the ceilings")
-        return await measure_ceilings(broker_url, _redis_url(settings), jobs)
+        return await measure_ceilings(*urls, jobs)
 
     async def measure(planes: Planes) -> BenchReport:
         client = Client(planes, Registry([noop, timed]), settings, session.clock)
@@ -108,12 +87,6 @@ def _run(session: CommandSession, plan: BenchPlan, environment: dict[str, str]) 
         ).run(plan)
 
     return session.call(measure, limit=None)
-
-
-def _redis_url(settings: Settings) -> str | None:
-    """Return the Redis that the store, or else the coordinator, is on."""
-    urls = (settings.store_url.get_secret_value(), settings.coordinator_url.get_secret_value())
-    return next((url for url in urls if url.partition(":")[0] in _REDIS), None)
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------

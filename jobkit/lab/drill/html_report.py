@@ -121,9 +121,9 @@ def _phases(report: DrillReport) -> str:
 
 def _charts(report: DrillReport) -> list[str]:
     duplicates = [
-        one.at - report.began for one in report.judgement.violations if one.invariant is Invariant.SINGLE_EFFECT
+        one.at - report.began for one in report.judgement.violations if one.invariant == Invariant.SINGLE_EFFECT
     ]
-    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant is Invariant.ORDER]
+    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant == Invariant.ORDER]
 
     def count(moments: Sequence[float]) -> Callable[[Sample], float]:
         return lambda sample: sum(moment <= sample.at for moment in moments)

@@ -42,7 +42,7 @@ async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Violation], s
         try:
             missing = await _missing(planes)
         except Unavailable as error:
-            if error.plane is not Plane.BROKER:
+            if error.plane != Plane.BROKER:
                 raise
             return [], str(error)
         if missing <= 0:
