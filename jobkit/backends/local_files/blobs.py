@@ -22,7 +22,7 @@ import anyio
 from anyio import to_thread
 
 from jobkit.backends.local_files.naming import SCRATCH, path_of
-from jobkit.backends.local_files.scratch import Scratch, lent, remove_tree
+from jobkit.backends.scratch import Scratch, lent, remove_tree
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import location_of

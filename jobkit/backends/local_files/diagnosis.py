@@ -13,7 +13,7 @@ from anyio import to_thread
 from jobkit.backends.disk_space import room
 from jobkit.backends.local_files.blobs import LocalFileBlobs, local_root
 from jobkit.backends.local_files.naming import SCRATCH
-from jobkit.backends.local_files.scratch import Scratch
+from jobkit.backends.scratch import Scratch
 from jobkit.ports.diagnosis import Finding, Status
 
 

@@ -19,11 +19,11 @@ import anyio
 from anyio import to_thread
 from botocore.exceptions import ClientError
 
-from jobkit.backends.local_files.scratch import Scratch, lent
 from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
 from jobkit.backends.s3.upload import Source, Uploader
+from jobkit.backends.scratch import Scratch, lent
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import location_of, parts_of
