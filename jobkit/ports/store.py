@@ -255,10 +255,6 @@ class Store(Protocol):
         """Return once the job may have ended or progressed, or after `timeout` seconds. A hint: look to know."""
         ...
 
-    async def wait_outbox(self, timeout: float) -> None:
-        """Return once the outbox may have new entries, or after `timeout` seconds. A hint."""
-        ...
-
     async def aclose(self) -> None:
         """Let go of connections."""
         ...

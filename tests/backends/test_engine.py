@@ -124,7 +124,7 @@ async def test_bells_ring_for_what_was_committed_and_not_for_what_failed(engine:
         if fail:
             raise LookupError
 
-    with engine.notifier.listen("good") as good, engine.notifier.listen("bad") as bad:
+    with engine.notifier.subscribe("good") as good, engine.notifier.subscribe("bad") as bad:
         await asyncio.gather(
             plane.write(notify, "bad", True), plane.write(notify, "good", False), return_exceptions=True
         )

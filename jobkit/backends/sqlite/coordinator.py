@@ -11,6 +11,7 @@ from jobkit.backends.sqlite import leases
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.notifier import lease_topic
 
 # Expired leases cost only space, so they are removed now and then, not by each claim.
 _SWEEP_SECONDS = 10.0
@@ -36,7 +37,7 @@ class SqliteCoordinator:
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.notifier.listen(leases.lease_topic(resource)) as subscription:
+        with self._plane.notifier.subscribe(lease_topic(resource)) as subscription:
             reached, ends_in = await self._plane.read(leases.reached, resource)
             seen = reached if since is None else {(lease.resource, lease.token) for lease in since}
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
