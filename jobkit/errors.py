@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from jobkit.model.plane import Plane
+
 
 class JobkitError(Exception):
     """Root of every error that jobkit raises on purpose."""
@@ -48,12 +50,9 @@ class JobFailed(JobkitError):
 
 
 class Unavailable(JobkitError):
-    """A backend did not answer; whether the request took effect is unknown.
+    """A backend did not answer; whether the request took effect is unknown."""
 
-    `plane` is "broker", "coordinator", "store" or "blobs".
-    """
-
-    def __init__(self, plane: str, message: str) -> None:
+    def __init__(self, plane: Plane, message: str) -> None:
         super().__init__(f"{plane}: {message}")
         self.plane = plane
 

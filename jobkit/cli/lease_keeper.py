@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from jobkit.cli.session import Session
+from jobkit.cli.session import CommandSession
 from jobkit.leases import Keeper, LeaseTerms
 from jobkit.model.ids import new_owner
 from jobkit.ports.planes import Planes
@@ -16,7 +16,7 @@ from jobkit.telemetry import Telemetry
 
 
 @asynccontextmanager
-async def lease_keeper(planes: Planes, session: Session) -> AsyncIterator[Keeper]:
+async def lease_keeper(planes: Planes, session: CommandSession) -> AsyncIterator[Keeper]:
     """Lend a keeper that renews what it holds for the block."""
     settings = session.settings
     keeper = Keeper(

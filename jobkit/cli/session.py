@@ -34,7 +34,7 @@ LIMIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class CommandSession:
     """One run of one command."""
 
     settings: Settings
@@ -49,7 +49,7 @@ class Session:
         *,
         as_json: bool = False,
         log_at_least: str = "warning",
-    ) -> Session:
+    ) -> CommandSession:
         """Load the settings, those files last that were named last, and set up logging.
 
         Raises `ConfigurationError` where a setting is wrong.

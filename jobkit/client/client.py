@@ -20,6 +20,7 @@ from opentelemetry.trace import Span
 from jobkit.client.relay import Relay
 from jobkit.errors import ConfigurationError, JobConflict, JobNotFound, NotTransactional, Unavailable, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.plane import Plane
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, JobState
@@ -143,7 +144,7 @@ class Client:
             await self._relay.publish(entries)
         except (Unavailable, ConfigurationError) as error:
             # The jobs are accepted and in the outbox, so this is not the caller's trouble.
-            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
             self._telemetry.connection_lost(plane, "publishing new jobs", error)
             return False
         return True

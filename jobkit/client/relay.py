@@ -15,6 +15,7 @@ import anyio
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition, partition_of
+from jobkit.model.plane import Plane
 from jobkit.ports.broker import Broker
 from jobkit.ports.store import OutboxEntry, Store
 from jobkit.telemetry import Telemetry
@@ -128,4 +129,4 @@ class Relay:
         try:
             await self.publish(entries)
         except ConfigurationError as error:
-            self._telemetry.connection_lost("broker", "publishing the outbox", error)
+            self._telemetry.connection_lost(Plane.BROKER, "publishing the outbox", error)

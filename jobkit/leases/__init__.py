@@ -1,5 +1,6 @@
 """Leases as their holder sees them, and the keeper that renews them."""
 
-from jobkit.leases.keeper import Keeper, Lease, LeaseTerms
+from jobkit.leases.keeper import Keeper
+from jobkit.leases.lease import Lease, LeaseTerms
 
 __all__ = ["Keeper", "Lease", "LeaseTerms"]

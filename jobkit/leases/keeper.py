@@ -1,4 +1,4 @@
-"""Leases as their holder sees them, and the keeper that renews them.
+"""The keeper: it claims the leases of one process, renews them in one call, and ends them in time.
 
 A lease is not fencing: a paused process outlives its lease without noticing, so the store checks the token of
 every write. What is promised here is that a process that runs stops its own work before its lease can have ended.
@@ -13,113 +13,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
 
-from jobkit.errors import LeaseLost, Unavailable
+from jobkit.errors import Unavailable
+from jobkit.leases.lease import Lease, LeaseTerms
 from jobkit.model.clock import Clock
-from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
-from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 
 # How long the release of a lease may hold up a job's outcome, or a cancellation; then the lease expires by itself.
 _RELEASE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """How long leases are asked for and trusted; all in seconds but `drift`, a share."""
-
-    ttl: float
-    guard: float
-    drift: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> LeaseTerms:
-        """Return the terms that the settings ask for."""
-        return cls(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
-
-    @property
-    def trusted(self) -> float:
-        """For how long after a request was sent its grant is trusted."""
-        return self.ttl * (1 - self.drift) - self.guard
-
-    @property
-    def renew_every(self) -> float:
-        """How often leases are renewed: twice more than needed, so that one lost renewal is no loss."""
-        return self.ttl / 3
-
-
-class Lease:
-    """One lease held by this process. `deadline` is on the process's own clock."""
-
-    __slots__ = ("_clock", "_spaces", "deadline", "fence", "lost", "ref", "scopes")
-
-    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
-        self.ref = ref
-        self.fence = Fence(ref.token, ref.nonce, owner)
-        self.deadline = deadline
-        self.lost = ""
-        # What is to end with the lease.
-        self.scopes: list[anyio.CancelScope] = []
-        self._clock = clock
-        self._spaces = 0
-
-    @property
-    def live(self) -> bool:
-        """Tell whether the lease may be acted on, at this instant."""
-        return not self.lost and self._clock.now() < self.deadline
-
-    def check(self) -> None:
-        """Raise `LeaseLost` unless the lease is live. Called before each write: timers can be late, clocks not."""
-        if not self.live:
-            raise LeaseLost(f"lease {self.ref.resource} (token {self.ref.token}): {self.lost or 'past its deadline'}")
-
-    def next_space(self) -> int:
-        """Return a number that no other attempt under this lease has had."""
-        self._spaces += 1
-        return self._spaces
-
-    def guarding(self) -> AbstractContextManager[None]:
-        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
-        return _Guard(self)
-
-    def lose(self, reason: str) -> None:
-        """Mark the lease lost and cancel what runs under it."""
-        self.lost = reason
-        for scope in self.scopes:
-            scope.cancel()
-
-
-class _Guard:
-    """A cancel scope within a lease. A class, not a generator: each job goes through one."""
-
-    __slots__ = ("_lease", "_scope")
-
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
-        self._scope = anyio.CancelScope()
-
-    def __enter__(self) -> None:
-        self._lease.check()
-        self._lease.scopes.append(self._scope)
-        self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        lease = self._lease
-        lease.scopes.remove(self._scope)
-        swallowed = self._scope.__exit__(kind, error, traceback)
-        if self._scope.cancelled_caught and lease.lost:
-            raise LeaseLost(f"lease {lease.ref.resource} (token {lease.ref.token}): {lease.lost}")
-        return bool(swallowed)
 
 
 class Keeper:
@@ -181,7 +88,7 @@ class Keeper:
         if not lease.live:
             self._telemetry.claimed("late")
             await self._coordinator.release(ref)
-            raise Unavailable("coordinator", f"the grant of {resource} came too late to be trusted")
+            raise Unavailable(Plane.COORDINATOR, f"the grant of {resource} came too late to be trusted")
         self._telemetry.claimed("granted")
         self._held[ref] = lease
         return lease
@@ -238,7 +145,7 @@ class Keeper:
             async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._coordinator.release(ref)
         except (Unavailable, TimeoutError) as error:
-            self._telemetry.connection_lost("coordinator", f"releasing {ref.resource}", error)
+            self._telemetry.connection_lost(Plane.COORDINATOR, f"releasing {ref.resource}", error)
 
     async def run(self) -> None:
         """Renew and enforce, until cancelled."""

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 
 # File systems allow 255 bytes; a longer name keeps a readable beginning and is told apart by its hash.
 _LONGEST_PART = 150

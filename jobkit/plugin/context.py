@@ -19,12 +19,14 @@ from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.errors import LeaseLost, NotTransactional, Unavailable
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
+from jobkit.model.plane import Plane
 from jobkit.plugin.payload import Payload
-from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
+from jobkit.ports.blobs import Blobs
 from jobkit.ports.store import Effects, LogEntry, NewJob, Participant, Store
 from jobkit.projections.projection import Projection
 from jobkit.projections.reader import ProjectionReader
@@ -93,7 +95,7 @@ class Context:
         projection_reader: ProjectionReader,
         resources: AsyncExitStack,
         transactional: bool = False,
-        on_unavailable: Callable[[str, str, Exception], None] | None = None,
+        on_unavailable: Callable[[Plane, str, Exception], None] | None = None,
     ) -> None:
         self.job = job
         self.fence = fence
@@ -152,7 +154,7 @@ class Context:
         if not noted:
             raise LeaseLost(f"job {self.job.id} on {self.job.type}/{self.job.key} was taken over by a newer lease")
 
-    def _warn(self, plane: str, doing: str, error: Exception) -> None:
+    def _warn(self, plane: Plane, doing: str, error: Exception) -> None:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:

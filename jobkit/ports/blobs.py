@@ -12,26 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jobkit.model.fence import Fence
-
-
-@dataclass(frozen=True, slots=True)
-class BlobRef:
-    """One stored object: its name within the job, where it lies, its size in bytes and its SHA-256 in hex."""
-
-    name: str
-    location: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlobSpace:
-    """Where one attempt writes: a job key, under the fence of the attempt."""
-
-    type: str
-    key: str
-    fence: Fence
+from jobkit.model.blob import BlobRef, BlobSpace
 
 
 @dataclass(frozen=True, slots=True)

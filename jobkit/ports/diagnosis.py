@@ -1,6 +1,6 @@
-"""What `jobkit doctor` is told of a backend: facts, how bad each is, and what to change.
+"""What `jobkit doctor` finds: what is so, how bad that is, and what to change.
 
-Each backend has an `examination.py` whose `examine` finds them out. It raises what keeps it from looking at all, as
+The `diagnose` of a backend finds out what is so of it. It raises what keeps it from looking at all, as
 `ConfigurationError` or `Unavailable`, and it writes nothing that anybody would notice.
 """
 
@@ -9,19 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobkit.errors import Unavailable
 
-class Severity(StrEnum):
-    """How bad a finding is: not at all, a risk that somebody should know of, or too bad to be relied on."""
 
-    FINE = "fine"
-    RISK = "risk"
-    BROKEN = "broken"
+class Status(StrEnum):
+    """How bad a finding is: not at all, a risk that somebody should know of, or too bad to be relied on.
+
+    `UNREACHABLE` is a failure of its own kind, with its own exit code.
+    """
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact of a backend, how bad it is for what is kept there, and, where it is not fine, what to change."""
+    """One fact: how bad it is, what is so and, where it is not well, what to change.
 
-    severity: Severity
+    `part` is what it was found of; who looks at one part only leaves it to the caller.
+    """
+
+    status: Status
     what: str
     change: str = ""
+    part: str = ""
+
+
+def failure(error: BaseException) -> Finding:
+    """Return the finding that an error is; its message says what to change."""
+    if isinstance(error, Unavailable):
+        return Finding(Status.UNREACHABLE, str(error).removeprefix(f"{error.plane}: "))
+    return Finding(Status.FAIL, str(error))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
-from jobkit.ports.blobs import BlobRef
 from jobkit.ports.store import Failure
 
 

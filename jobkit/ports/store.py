@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.ports.blobs import BlobRef
 
 # ---- what is written -------------------------------------------------------------------------------------------
 
@@ -253,10 +253,6 @@ class Store(Protocol):
 
     async def wait_finished(self, id: str, timeout: float) -> None:
         """Return once the job may have ended or progressed, or after `timeout` seconds. A hint: look to know."""
-        ...
-
-    async def wait_outbox(self, timeout: float) -> None:
-        """Return once the outbox may have new entries, or after `timeout` seconds. A hint."""
         ...
 
     async def aclose(self) -> None:

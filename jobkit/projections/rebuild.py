@@ -23,7 +23,7 @@ from jobkit.projections.projection import Projection, ProjectionState
 from jobkit.projections.reader import fold
 
 
-class Outcome(StrEnum):
+class RebuildOutcome(StrEnum):
     """What became of one projection of one key."""
 
     SAME = "same"
@@ -48,7 +48,7 @@ class Rebuilt:
     type: str
     key: str
     projection: str
-    outcome: Outcome
+    outcome: RebuildOutcome
     entries: int
     problem: str = ""
 
@@ -90,22 +90,22 @@ class Rebuilder:
             yield record
 
     async def _one(self, projection: Projection[Any], key: KeyRecord, *, write: bool) -> Rebuilt:
-        def ended(outcome: Outcome, entries: int, problem: str = "") -> Rebuilt:
+        def ended(outcome: RebuildOutcome, entries: int, problem: str = "") -> Rebuilt:
             return Rebuilt(key.type, key.key, projection.name, outcome, entries, problem)
 
         try:
             kept = await self._compare(projection, key)
             if kept is _Kept.RIGHT:
-                return ended(Outcome.SAME, key.log_length)
+                return ended(RebuildOutcome.SAME, key.log_length)
             if not write:
-                return ended(Outcome.DIFFERS, key.log_length)
+                return ended(RebuildOutcome.DIFFERS, key.log_length)
             # A state that is wrong may have been wrong before: then the snapshot is too.
             from_start = self._from_start or kept is _Kept.WRONG
-            return ended(Outcome.REBUILT, await self._rebuild(projection, key, from_start))
+            return ended(RebuildOutcome.REBUILT, await self._rebuild(projection, key, from_start))
         except ProjectionFailed as error:
-            return ended(Outcome.FAILED, key.log_length, str(error))
+            return ended(RebuildOutcome.FAILED, key.log_length, str(error))
         except WaitTimeout as error:
-            return ended(Outcome.BUSY, key.log_length, str(error))
+            return ended(RebuildOutcome.BUSY, key.log_length, str(error))
 
     async def _compare(self, projection: Projection[Any], key: KeyRecord) -> _Kept:
         """Tell whether what is kept is what the log adds up to, as far as the log went when `key` was read."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jobkit.leases import Lease
 from jobkit.model.clock import Clock
+from jobkit.model.invariant import Invariant
 from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 
@@ -45,18 +46,18 @@ class InvariantMonitor:
         before = _enter(self._by_id, new.id, new)
         if before is not None and self._counts(before, new) and before.nonce != new.nonce:
             detail = f"it had committed under token {before.token} and did again under {new.token}"
-            self._telemetry.violated("single-effect", job.resource, new.id, detail)
+            self._telemetry.violated(Invariant.SINGLE_EFFECT, job.resource, new.id, detail)
         last = _enter(self._by_key, job.resource, new)
         if last is None or not self._counts(last, new):
             return
         if last.token > new.token or (last.token == new.token and last.nonce != new.nonce):
             detail = f"accepted under token {new.token} after token {last.token}"
-            self._telemetry.violated("fencing", job.resource, new.id, detail)
+            self._telemetry.violated(Invariant.FENCING, job.resource, new.id, detail)
         if last.id == new.id or new.sequence is None or last.sequence is None:
             return
         if new.sequence <= last.sequence:
             detail = f"sequence {new.sequence} was accepted after {last.sequence}"
-            self._telemetry.violated("order", job.resource, new.id, detail)
+            self._telemetry.violated(Invariant.ORDER, job.resource, new.id, detail)
 
     def _counts(self, before: _Commit, now: _Commit) -> bool:
         return now.at - before.at < self._horizon

@@ -17,6 +17,7 @@ import anyio
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
+from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Ahead, KeyLease, Pipeline, Settled, TryAgain
@@ -192,7 +193,7 @@ class Lane:
         return given_back
 
     def _unheard(self, doing: str, error: ConsumerClosed | Unavailable) -> None:
-        self._tools.telemetry.connection_lost("broker", doing, error)
+        self._tools.telemetry.connection_lost(Plane.BROKER, doing, error)
         if isinstance(error, Unavailable):
             # A closed consumer's messages come again by themselves, those of one that lives do not.
             self._on_ack_unknown()

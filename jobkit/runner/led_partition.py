@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
 from jobkit.leases import Keeper, Lease
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
@@ -134,7 +135,7 @@ class LedPartition:
                 try:
                     await self._consume(jobs)
                 except (ConsumerClosed, Unavailable) as error:
-                    self._tools.telemetry.connection_lost("broker", f"consuming {self.partition}", error)
+                    self._tools.telemetry.connection_lost(Plane.BROKER, f"consuming {self.partition}", error)
                     self._look_for_rival(error)
                     if self._tools.clock.now() - started > _REOPEN_SECONDS[1]:
                         pause = _REOPEN_SECONDS[0]
@@ -284,9 +285,9 @@ class LedPartition:
             await pending.shelve(self._planes.store, self.partition)
         except (ConsumerClosed, Unavailable) as error:
             # The delivery is still owed, or comes again; either way the job is not lost.
-            plane = error.plane if isinstance(error, Unavailable) else "broker"
+            plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
             self._tools.telemetry.connection_lost(plane, f"shelving a job of {self.partition}", error)
-            if plane == "broker":
+            if plane == Plane.BROKER:
                 self._on_ack_unknown()
 
     async def _hand_over(self) -> None:

@@ -66,7 +66,7 @@ class TryAgain:
     requeue: bool = False
 
 
-Outcome = Settled | Ahead | TryAgain
+PipelineOutcome = Settled | Ahead | TryAgain
 
 
 class KeyLease:
@@ -124,7 +124,7 @@ class Pipeline:
         self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
 
-    async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> Outcome:
+    async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> PipelineOutcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
 
         `key` may hold a lease on the job's key already, and has it afterwards where more jobs of the key wait.
@@ -140,7 +140,7 @@ class Pipeline:
                 working(True)
                 claim = self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
-                    outcome: Outcome | Stale | None = None
+                    outcome: PipelineOutcome | Stale | None = None
                     try:
                         outcome = await self._under_lease(job, claim, slot, working)
                     finally:
@@ -187,7 +187,7 @@ class Pipeline:
 
     async def _under_lease(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
-    ) -> Outcome | Stale:
+    ) -> PipelineOutcome | Stale:
         with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
@@ -204,7 +204,7 @@ class Pipeline:
 
     async def _not_opened(
         self, job: Job, lease: Lease, answer: Duplicate | Gap | Stale | Skipped | Conflict
-    ) -> Outcome | Stale:
+    ) -> PipelineOutcome | Stale:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
@@ -226,7 +226,7 @@ class Pipeline:
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
-    ) -> Outcome:
+    ) -> PipelineOutcome:
         """Process and commit, again and again while the retry policy allows it here."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
@@ -272,7 +272,7 @@ class Pipeline:
         await slot.begin()
         working(True)
 
-    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> Outcome:
+    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> PipelineOutcome:
         """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""
         pause = _DOUBT_SECONDS[0]
         while True:
@@ -309,7 +309,7 @@ class Pipeline:
             answer = await self._store.fail(job.envelope, lease.fence, done.failure)
         return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
 
-    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> Outcome:
+    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:
         lease.check()
         with self._telemetry.stage("bury"):
             answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)

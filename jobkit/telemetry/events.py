@@ -18,6 +18,8 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, Tracer, TracerProvider
 from structlog.typing import FilteringBoundLogger
 
+from jobkit.model.invariant import Invariant
+from jobkit.model.plane import Plane
 from jobkit.telemetry import metrics as m
 from jobkit.telemetry.spans import UNRECORDED, recorded_by, stage
 
@@ -120,7 +122,7 @@ class Telemetry:
         self._count(m.RENEWALS_FAILED)
         self.log.warning("renewal failed", leases=leases, error=str(error))
 
-    def connection_lost(self, plane: str, doing: str, error: BaseException) -> None:
+    def connection_lost(self, plane: Plane, doing: str, error: BaseException) -> None:
         """A backend did not do what it was asked; it will be asked again."""
         self._count(m.CONNECTIONS_LOST, plane)
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
@@ -163,7 +165,7 @@ class Telemetry:
             mark=mark,
         )
 
-    def violated(self, invariant: str, resource: str, job_id: str, detail: str) -> None:
+    def violated(self, invariant: Invariant, resource: str, job_id: str, detail: str) -> None:
         """The store accepted what it never may: `invariant` is single-effect, fencing or order."""
         self._count(m.VIOLATIONS, invariant)
         self.log.critical(

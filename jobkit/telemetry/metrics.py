@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from jobkit.model.invariant import Invariant
+from jobkit.model.plane import Plane
+
 
 class Kind(StrEnum):
     """What a metric does over time."""
@@ -77,7 +80,7 @@ CONNECTIONS_LOST = Metric(
     Kind.COUNTER,
     "{loss}",
     "Calls that a backend did not do, by plane",
-    {"plane": ("broker", "coordinator", "store", "blobs")},
+    {"plane": tuple(Plane)},
 )
 GAPS = Metric(
     "jobkit.gaps",
@@ -116,7 +119,7 @@ VIOLATIONS = Metric(
     Kind.COUNTER,
     "{violation}",
     "Effects that the store accepted against an invariant: a job twice, a stale token, out of turn. Must stay 0",
-    {"invariant": ("single-effect", "fencing", "order")},
+    {"invariant": (Invariant.SINGLE_EFFECT, Invariant.FENCING, Invariant.ORDER)},
 )
 LOOP_BLOCKED = Metric("jobkit.loop.blocked", Kind.COUNTER, "{time}", "Times that the event loop stood still")
 DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Errors of jobkit's own that nobody foresaw")

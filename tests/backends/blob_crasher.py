@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 
 # What the interpreter reports before it does it, of all that changes something on a disk or reads from it.
 WATCHED = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.chmod", "fcntl.flock", "shutil.copyfile"}

@@ -25,8 +25,8 @@ from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
+from jobkit.model.blob import BlobRef
 from jobkit.model.partition import Partition
-from jobkit.ports.blobs import BlobRef
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.store import Effects, LogEntry, NewJob
 from tests.conformance.manual_clock import ManualClock

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jobkit.backends.registry import open_planes
 from jobkit.errors import Unavailable
+from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, LogEntry, NewJob, Opened
 from jobkit.settings import Settings

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 
 
 async def hold(root: Path) -> None:

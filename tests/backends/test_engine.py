@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobkit.backends.sqlite.connection import MEMORY
-from jobkit.backends.sqlite.engine import Engine, Plane, Transaction, open_engine
+from jobkit.backends.sqlite.engine import Engine, EnginePlane, Transaction, open_engine
 from jobkit.errors import Unavailable
 from jobkit.model.clock import SystemClock
 
@@ -27,7 +27,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture
-def plane(engine: Engine) -> Plane:
+def plane(engine: Engine) -> EnginePlane:
     return engine.plane("store")
 
 
@@ -45,13 +45,13 @@ def numbers(transaction: Transaction) -> list[int]:
     return [n for (n,) in transaction.execute("SELECT n FROM numbers ORDER BY n")]
 
 
-async def test_what_is_asked_for_at_once_shares_one_transaction(plane: Plane) -> None:
+async def test_what_is_asked_for_at_once_shares_one_transaction(plane: EnginePlane) -> None:
     transactions = await asyncio.gather(*(plane.write(insert, number) for number in range(200)))
     assert len({id(transaction) for transaction in transactions}) == 1
     assert await plane.read(numbers) == list(range(200))
 
 
-async def test_what_is_asked_for_during_a_commit_shares_the_next_one(plane: Plane) -> None:
+async def test_what_is_asked_for_during_a_commit_shares_the_next_one(plane: EnginePlane) -> None:
     async def caller(start: int) -> list[int]:
         return [id(await plane.write(insert, start + step)) for step in range(5)]
 
@@ -61,14 +61,14 @@ async def test_what_is_asked_for_during_a_commit_shares_the_next_one(plane: Plan
     assert await plane.read(numbers) == list(range(250))
 
 
-async def test_a_transaction_is_bounded_however_much_is_asked_for(plane: Plane) -> None:
+async def test_a_transaction_is_bounded_however_much_is_asked_for(plane: EnginePlane) -> None:
     transactions = await asyncio.gather(*(plane.write(insert, number) for number in range(1_000)))
     shares = Counter(id(transaction) for transaction in transactions)
     assert max(shares.values()) <= 256
     assert await plane.read(numbers) == list(range(1_000))
 
 
-async def test_an_operation_that_raises_fails_alone_and_leaves_nothing(plane: Plane) -> None:
+async def test_an_operation_that_raises_fails_alone_and_leaves_nothing(plane: EnginePlane) -> None:
     answers = await asyncio.gather(
         *(plane.write(insert_and_fail if number % 7 == 0 else insert, number) for number in range(100)),
         return_exceptions=True,
@@ -78,7 +78,7 @@ async def test_an_operation_that_raises_fails_alone_and_leaves_nothing(plane: Pl
     assert await plane.read(numbers) == [number for number in range(100) if number % 7]
 
 
-async def test_a_single_operation_that_raises_leaves_nothing(plane: Plane) -> None:
+async def test_a_single_operation_that_raises_leaves_nothing(plane: EnginePlane) -> None:
     with pytest.raises(LookupError, match="no 1"):
         await plane.write(insert_and_fail, 1)
     assert await plane.read(numbers) == []
@@ -86,7 +86,7 @@ async def test_a_single_operation_that_raises_leaves_nothing(plane: Plane) -> No
     assert await plane.read(numbers) == [2]
 
 
-async def test_a_failed_statement_fails_its_caller_alone(plane: Plane) -> None:
+async def test_a_failed_statement_fails_its_caller_alone(plane: EnginePlane) -> None:
     async with asyncio.TaskGroup() as tasks:
         good = tasks.create_task(plane.write(insert, 1))
         with pytest.raises(sqlite3.OperationalError, match="nosuch"):
@@ -96,7 +96,7 @@ async def test_a_failed_statement_fails_its_caller_alone(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_caller_that_is_cancelled_disturbs_nobody(plane: Plane, turns: int) -> None:
+async def test_a_caller_that_is_cancelled_disturbs_nobody(plane: EnginePlane, turns: int) -> None:
     callers = [asyncio.create_task(plane.write(insert, number)) for number in range(20)]
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -110,7 +110,7 @@ async def test_a_caller_that_is_cancelled_disturbs_nobody(plane: Plane, turns: i
     assert len(found) == len(set(found))
 
 
-async def test_a_caller_cancelled_before_its_turn_is_dropped(plane: Plane) -> None:
+async def test_a_caller_cancelled_before_its_turn_is_dropped(plane: EnginePlane) -> None:
     caller = asyncio.create_task(plane.write(insert, 1))
     await asyncio.sleep(0)
     caller.cancel()
@@ -118,13 +118,13 @@ async def test_a_caller_cancelled_before_its_turn_is_dropped(plane: Plane) -> No
     assert await plane.read(numbers) == []
 
 
-async def test_bells_ring_for_what_was_committed_and_not_for_what_failed(engine: Engine, plane: Plane) -> None:
+async def test_bells_ring_for_what_was_committed_and_not_for_what_failed(engine: Engine, plane: EnginePlane) -> None:
     def notify(transaction: Transaction, topic: str, fail: bool) -> None:
         transaction.notify(topic)
         if fail:
             raise LookupError
 
-    with engine.notifier.listen("good") as good, engine.notifier.listen("bad") as bad:
+    with engine.notifier.subscribe("good") as good, engine.notifier.subscribe("bad") as bad:
         await asyncio.gather(
             plane.write(notify, "bad", True), plane.write(notify, "good", False), return_exceptions=True
         )

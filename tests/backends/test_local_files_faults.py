@@ -12,9 +12,9 @@ import pytest
 
 from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import quoted
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 from tests.backends.children import ROOT, TIMEOUT_SECONDS, environment, python, run
 
 SPACE = BlobSpace("t", "k", Fence(5, "n", "me"))

@@ -1,4 +1,4 @@
-"""Waits for a job and for the outbox in a process of its own; run by `test_bells.py`.
+"""Waits for a job or for a message in a process of its own; run by `test_bells.py`.
 
 It polls so seldom that only a bell can have woken it. Prints "ready" before it waits, and "woken" after.
 """
@@ -27,7 +27,7 @@ async def wait(path: str, what: str) -> None:
                 await consumer.receive(1)
         else:
             print("ready", flush=True)
-            await (store.wait_outbox(3600) if what == "outbox" else store.wait_finished("a", 3600))
+            await store.wait_finished("a", 3600)
         print("woken", flush=True)
 
 

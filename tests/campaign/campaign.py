@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 
 from jobkit.errors import Unavailable
-from jobkit.ops.verify import Finding
+from jobkit.ops.verify import Violation
 from jobkit.ports.store import NewJob
 from tests.campaign.checker import findings, left_to_do
 from tests.campaign.cluster import Cluster, open_cluster
@@ -46,7 +46,7 @@ class Outcome:
     most_opens: int = 0
     claims: Counter[str] = field(default_factory=Counter)
     loud: Mapping[str, int] = field(default_factory=dict)
-    wrong: list[Finding] = field(default_factory=list)
+    wrong: list[Violation] = field(default_factory=list)
     history: list[tuple[float, str]] = field(default_factory=list)
 
     @property
@@ -169,5 +169,5 @@ async def _until_done(cluster: Cluster, scale: Scale) -> None:
             await anyio.sleep(_LOOK_SECONDS)
     cluster.note(f"not everything is done after {scale.bound:g} s")
     cluster.wrong.append(
-        Finding("progress", "cluster", f"{scale.bound:g} s: {await left_to_do(cluster.site.planes, scale.jobs)}")
+        Violation("progress", "cluster", f"{scale.bound:g} s: {await left_to_do(cluster.site.planes, scale.jobs)}")
     )

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from jobkit.ops.verify import Finding, verify
+from jobkit.ops.verify import Violation, verify
 from jobkit.ports.inspection import JobState, LoggedEntry
 from jobkit.ports.planes import Planes
 from tests.campaign.names import TALLY, TYPE
@@ -32,9 +32,9 @@ async def left_to_do(planes: Planes, accepted: int) -> str:
     return ", ".join(left)
 
 
-async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> list[Finding]:
+async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> list[Violation]:
     """Return all that is wrong; `submitted` are the ids of each key's jobs, in the order they were accepted in."""
-    found: list[Finding] = []
+    found: list[Violation] = []
     for key, ids in submitted.items():
         log = await planes.inspection.log(TYPE, key, limit=10 * len(ids) + 100)
         found += _effects(key, ids, log)
@@ -42,32 +42,32 @@ async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> li
         found += _tally(key, log, Tally() if raw is None else Tally.model_validate_json(raw))
     counts = await planes.inspection.counts()
     for letter in await planes.inspection.dead() if counts.dead else ():
-        found.append(Finding("nothing-lost", f"job {letter.id}", f"dead-lettered: {letter.reason}"))
+        found.append(Violation("nothing-lost", f"job {letter.id}", f"dead-lettered: {letter.reason}"))
     left = await left_to_do(planes, sum(map(len, submitted.values())))
-    found += [Finding("nothing-lost", "store and broker", left)] * bool(left)
+    found += [Violation("nothing-lost", "store and broker", left)] * bool(left)
     return found + list((await verify(planes)).findings)
 
 
-def _effects(key: str, ids: Sequence[str], log: Sequence[LoggedEntry]) -> Iterator[Finding]:
+def _effects(key: str, ids: Sequence[str], log: Sequence[LoggedEntry]) -> Iterator[Violation]:
     """Each of the key's jobs took effect once, and in the order of their acceptance."""
     times = Counter(entry.job_id for entry in log)
     for id, number in times.items():
         if number > 1:
-            yield Finding("single-effect", key, f"job {id} took effect {number} times")
+            yield Violation("single-effect", key, f"job {id} took effect {number} times")
     missing = [id for id in ids if id not in times]
     if missing:
-        yield Finding("nothing-lost", key, f"{len(missing)} jobs took no effect: {', '.join(missing[:5])}")
+        yield Violation("nothing-lost", key, f"{len(missing)} jobs took no effect: {', '.join(missing[:5])}")
     if strange := times.keys() - set(ids):
-        yield Finding("single-effect", key, f"took effect and were never accepted: {', '.join(sorted(strange))}")
+        yield Violation("single-effect", key, f"took effect and were never accepted: {', '.join(sorted(strange))}")
     numbers = [json.loads(entry.data)["number"] for entry in log]
     if numbers != sorted(numbers) or [entry.sequence for entry in log] != numbers:
-        yield Finding("order", key, f"took effect as {numbers}, sequences {[entry.sequence for entry in log]}")
+        yield Violation("order", key, f"took effect as {numbers}, sequences {[entry.sequence for entry in log]}")
 
 
-def _tally(key: str, log: Sequence[LoggedEntry], tally: Tally) -> Iterator[Finding]:
+def _tally(key: str, log: Sequence[LoggedEntry], tally: Tally) -> Iterator[Violation]:
     """What the jobs left is what those in the log leave one after another, so none wrote over another's effect."""
     expected = Tally()
     for entry in log:
         expected = expected.after(entry.job_id)
     if tally != expected:
-        yield Finding("fencing", key, f"the tally is {tally}, its log makes {expected}")
+        yield Violation("fencing", key, f"the tally is {tally}, its log makes {expected}")

@@ -21,7 +21,7 @@ import anyio
 
 from jobkit.cli.exit_codes import ExitCode
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.ops.verify import Finding
+from jobkit.ops.verify import Violation
 from jobkit.settings import Settings
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
 from tests.campaign.names import METRICS_VARIABLE, TYPE
@@ -87,7 +87,7 @@ class Cluster:
     began: float
     seats: list[Seat] = field(default_factory=list)
     history: list[tuple[float, str]] = field(default_factory=list)
-    wrong: list[Finding] = field(default_factory=list)
+    wrong: list[Violation] = field(default_factory=list)
     ending: bool = False
     _started: set[int] = field(default_factory=set)
 
@@ -138,7 +138,7 @@ class Cluster:
         self.note(f"worker {seat.number}, process {seat.process.pid}, ended by itself with {code}")
         if started or code != ExitCode.UNREACHABLE:
             problem = f"ended by itself with {code}; see {seat.process.log.name}"
-            self.wrong.append(Finding("no-restart", f"worker {seat.number}", problem))
+            self.wrong.append(Violation("no-restart", f"worker {seat.number}", problem))
         # One that finds a server out of reach at its very start says so and ends: that is for its supervisor to repeat.
         await anyio.sleep(_START_AGAIN_SECONDS)
 
@@ -157,12 +157,12 @@ class Cluster:
             await until(ended, within=within, what="all workers have ended")
         except AssertionError as error:
             self.note(str(error))
-            self.wrong.append(Finding("no-restart", "cluster", str(error)))
+            self.wrong.append(Violation("no-restart", "cluster", str(error)))
             self.ending = True
         for seat in self.seats:
             if (code := seat.process.process.poll()) not in (0, None):
                 problem = f"told to stop, ended with {code}; see {seat.process.log.name}"
-                self.wrong.append(Finding("no-restart", f"worker {seat.number}", problem))
+                self.wrong.append(Violation("no-restart", f"worker {seat.number}", problem))
 
     async def all_counted(self) -> None:
         """Wait until each worker has written down what it counted up to now."""

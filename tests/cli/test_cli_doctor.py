@@ -136,7 +136,7 @@ def test_a_full_disk_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch, fre
 
 
 def test_a_backend_out_of_reach_has_its_own_code(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit.backends.registry.open_engine", functools.partial(open_engine, lock_patience=0.1))
+    monkeypatch.setattr("jobkit.backends.sqlite.backend.open_engine", functools.partial(open_engine, lock_patience=0.1))
     monkeypatch.setattr("jobkit.backends.sqlite.diagnosis._LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(tmp_path / "jobkit.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -14,7 +14,7 @@ import pytest
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.cli.exit_codes import ExitCode, NoAnswer, exit_code_of, message_of, most_telling
 from jobkit.cli.output import Output
-from jobkit.cli.session import Session
+from jobkit.cli.session import CommandSession
 from jobkit.errors import ConfigurationError, JobkitError, JobNotFound, Unavailable
 from jobkit.model.clock import SystemClock
 from jobkit.ports.planes import Planes
@@ -87,7 +87,7 @@ def test_a_submission_without_an_answer_says_how_to_be_sure(shell: Shell) -> Non
 
 
 def test_no_call_outlives_its_limit() -> None:
-    session = Session(Settings(), SystemClock(), Output(as_json=False))
+    session = CommandSession(Settings(), SystemClock(), Output(as_json=False))
 
     async def wait(_: Planes) -> None:
         await anyio.sleep_forever()
@@ -177,7 +177,7 @@ def test_a_fault_of_our_own_is_told_as_one(shell: Shell, monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise LookupError("nobody thought of this")
 
-    monkeypatch.setattr("jobkit.cli.records.job_row", fail)
+    monkeypatch.setattr("jobkit.cli.tables.job_row", fail)
     shell("submit", "note", "--payload", '{"about": "tea"}')
     said = _failed(shell, 1, "jobs")
     assert "unexpected LookupError: nobody thought of this" in said

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World

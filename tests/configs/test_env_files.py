@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from jobkit.backends.postgres.address import parse_address as parse_postgres
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.redis.address import parse_address as parse_redis
-from jobkit.backends.registry import BLOBS, BROKERS, COORDINATORS, STORES
+from jobkit.backends.registry import schemes_of
 from jobkit.backends.s3.address import parse_address as parse_s3
 from jobkit.lab.servers.local import wanted_servers
 from jobkit.leases import LeaseTerms
 from jobkit.model.clock import SystemClock
+from jobkit.model.plane import Plane
 from jobkit.settings import Settings, load_settings
 from workers.transcode.settings import TranscodeSettings
 
@@ -39,7 +40,7 @@ _DEPLOYMENTS = {
 # A line that sets a variable, also one that is commented out for the reader to choose.
 _ASSIGNMENT = re.compile(r"^#?(JOBKIT_[A-Z_]+)=(.*)$", re.MULTILINE)
 _DEFAULT_CLAIM = re.compile(r"\(The\s+default\s+is\s+([0-9.]+)\.\)")
-_PLANES = {"BROKER": BROKERS, "COORDINATOR": COORDINATORS, "STORE": STORES, "BLOBS": BLOBS}
+_PLANES = {plane.name: schemes_of(plane) for plane in Plane}
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from jobkit import Context, processor
+from jobkit.model.blob import BlobRef
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, partition_of
-from jobkit.ops.verify import Action, Finding, Repair, verify
-from jobkit.ports.blobs import BlobRef
+from jobkit.ops.verify import Action, Repair, Violation, verify
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.inspection import KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.planes import Planes
@@ -77,7 +77,7 @@ class _Records:
         return []
 
 
-async def _findings(**records: Any) -> list[Finding]:
+async def _findings(**records: Any) -> list[Violation]:
     plane = cast(Any, _Records(**records))
     return list((await verify(Planes(plane, plane, plane, plane, plane))).findings)
 

@@ -15,7 +15,7 @@ from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.fence import Fence
 from jobkit.ops.verify import verify
 from jobkit.projections.projection import Projection, ProjectionState
-from jobkit.projections.rebuild import Outcome, Rebuilder, Rebuilt
+from jobkit.projections.rebuild import Rebuilder, RebuildOutcome, Rebuilt
 from tests.projections.test_projection import Add, Added, Sum, add, adder, drop, kept, sum_projection
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -45,7 +45,7 @@ async def rebuilt(site: Site, projection: Projection[Sum], **options: Any) -> li
         return [one async for one in rebuilder.run("add", [projection], key=key, write=write)]
 
 
-async def outcomes(site: Site, projection: Projection[Sum], **options: Any) -> list[Outcome]:
+async def outcomes(site: Site, projection: Projection[Sum], **options: Any) -> list[RebuildOutcome]:
     return [one.outcome for one in await rebuilt(site, projection, **options)]
 
 
@@ -67,8 +67,8 @@ async def test_what_is_right_is_left_alone_without_a_lease() -> None:
         site.start()
         await add(site, [1, 2], [3])
         before = await site.planes.inspection.key("add", "k")
-        assert await outcomes(site, projection) == [Outcome.SAME]
-        assert await outcomes(site, projection, from_start=True) == [Outcome.SAME]
+        assert await outcomes(site, projection) == [RebuildOutcome.SAME]
+        assert await outcomes(site, projection, from_start=True) == [RebuildOutcome.SAME]
         assert await site.planes.inspection.key("add", "k") == before
 
 
@@ -82,9 +82,9 @@ async def test_what_differs_is_found_and_rebuilt_while_the_worker_runs() -> None
         (finding,) = (await verify(site.planes, site.registry.projections())).findings
         assert finding.invariant == "projection"
         assert "differs from what the log adds up to at position 3" in finding.problem
-        assert await outcomes(site, projection, write=False) == [Outcome.DIFFERS]
+        assert await outcomes(site, projection, write=False) == [RebuildOutcome.DIFFERS]
         assert await kept(site, projection) == ProjectionState(3, WRONG)
-        assert await outcomes(site, projection) == [Outcome.REBUILT]
+        assert await outcomes(site, projection) == [RebuildOutcome.REBUILT]
         assert await kept(site, projection) == ProjectionState(3, Sum(total=6, count=3))
         assert await add(site, [10]) == [b"16"]
         await site.at_rest()
@@ -99,9 +99,9 @@ async def test_dropped_and_outdated_and_ahead_are_all_rebuilt() -> None:
         for position in (1, 9):
             await spoil(site, projection, position=position)
             assert len((await verify(site.planes, site.registry.projections())).findings) >= 1
-            assert await outcomes(site, projection, from_start=True) == [Outcome.REBUILT]
+            assert await outcomes(site, projection, from_start=True) == [RebuildOutcome.REBUILT]
         await drop(site, projection.record, projection.snapshot)
-        assert await outcomes(site, projection) == [Outcome.REBUILT]
+        assert await outcomes(site, projection) == [RebuildOutcome.REBUILT]
         assert await kept(site, projection) == ProjectionState(3, Sum(total=6, count=3))
         await site.at_rest()
 
@@ -113,10 +113,10 @@ async def test_a_wrong_snapshot_is_believed_unless_told_otherwise_and_verify_tel
         site.start()
         await add(site, [1, 2], [3])
         await spoil(site, projection, projection.record, projection.snapshot)
-        assert await outcomes(site, projection) == [Outcome.SAME]
+        assert await outcomes(site, projection) == [RebuildOutcome.SAME]
         problems = [found.problem for found in (await verify(site.planes, site.registry.projections())).findings]
         assert len(problems) == 2
-        assert await outcomes(site, projection, from_start=True) == [Outcome.REBUILT]
+        assert await outcomes(site, projection, from_start=True) == [RebuildOutcome.REBUILT]
         await site.at_rest()
 
 
@@ -141,7 +141,7 @@ async def test_a_rebuild_reads_from_the_snapshot_on_and_not_the_whole_log() -> N
         planes = replace(site.planes, inspection=Counting())
         async with keeper_of(site) as keeper:
             found = [one async for one in Rebuilder(planes, keeper, site.clock).run("add", [projection])]
-        assert [one.outcome for one in found] == [Outcome.REBUILT]
+        assert [one.outcome for one in found] == [RebuildOutcome.REBUILT]
         assert set(read) == {20}
         assert await kept(site, projection) == ProjectionState(25, Sum(total=25, count=25))
 
@@ -166,10 +166,10 @@ async def test_a_key_on_which_a_job_runs_is_waited_for_then_told_to_be_busy() ->
         submission = await site.client.submit("add", Add(on="k", amounts=(40,)))
         await going.wait()
         (busy,) = await rebuilt(site, projection, patience=5.0)
-        assert busy.outcome is Outcome.BUSY
+        assert busy.outcome is RebuildOutcome.BUSY
         assert "a job runs on it" in busy.problem
         (done,) = await rebuilt(site, projection, patience=60.0)
-        assert (done.outcome, done.entries) == (Outcome.REBUILT, 3)
+        assert (done.outcome, done.entries) == (RebuildOutcome.REBUILT, 3)
         await site.ended(submission.id)
         assert await kept(site, projection) == ProjectionState(3, Sum(total=3, count=3))
         await site.at_rest()
@@ -187,7 +187,7 @@ async def test_whoever_was_paused_on_the_key_is_refused_after_a_rebuild_and_runs
             assert key is not None
             stale = Fence(key.token, "spoil", "test")
             (done,) = [one async for one in Rebuilder(site.planes, keeper, site.clock).run("add", [projection])]
-            assert done.outcome is Outcome.REBUILT
+            assert done.outcome is RebuildOutcome.REBUILT
             claim = await keeper.claim("add/k")
             assert isinstance(claim, Lease)
             await keeper.release(claim)

@@ -20,7 +20,7 @@ from jobkit.ports.planes import Planes
 from jobkit.ports.store import Opened
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.decode import Job, decode
-from jobkit.runner.pipeline import Outcome, Pipeline, Settled
+from jobkit.runner.pipeline import Pipeline, PipelineOutcome, Settled
 from jobkit.runner.slots import Slots
 from jobkit.testing.virtual_time import VirtualClock
 from tests.faults.doubles import Faults, faulty_planes
@@ -80,7 +80,7 @@ class Bench:
         assert isinstance(job, Job)
         return job
 
-    async def run(self, job: Job) -> Outcome:
+    async def run(self, job: Job) -> PipelineOutcome:
         try:
             return await self.pipeline.run(job, self.working.append)
         finally:
@@ -115,6 +115,6 @@ async def open_bench(*processors: Processor[Any, Any], **terms: Any) -> AsyncIte
         tasks.cancel_scope.cancel()
 
 
-def receipt_of(outcome: Outcome) -> str:
+def receipt_of(outcome: PipelineOutcome) -> str:
     assert isinstance(outcome, Settled), outcome
     return outcome.receipt.kind

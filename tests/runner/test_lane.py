@@ -17,14 +17,14 @@ from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.lane import GapBounds, Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, KeyLease, Outcome, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, KeyLease, Pipeline, PipelineOutcome, Settled, TryAgain
 from jobkit.testing.virtual_time import VirtualClock
 from tests.steps import Step, step
 from tests.virtual_site import in_virtual_time
 from tests.witness import Witness
 
 DONE = Settled(Receipt("x", "committed"))
-Answer = Callable[[Job], Awaitable[Outcome]]
+Answer = Callable[[Job], Awaitable[PipelineOutcome]]
 
 
 class Bench:
@@ -69,7 +69,7 @@ class Bench:
     def let_go(self, key: KeyLease) -> None:
         assert key.take() is None
 
-    async def run(self, job: Job, working: Callable[[bool], None], _key: KeyLease) -> Outcome:
+    async def run(self, job: Job, working: Callable[[bool], None], _key: KeyLease) -> PipelineOutcome:
         working(True)
         self.taken.append(job.envelope.id)
         return await self._answer(job)
@@ -99,10 +99,10 @@ def _name(pending: PendingDelivery) -> str:
     return pending.job.envelope.id if isinstance(pending.job, Job) else pending.job.reason
 
 
-def _script(*outcomes: Outcome | Exception) -> Answer:
+def _script(*outcomes: PipelineOutcome | Exception) -> Answer:
     left = list(outcomes)
 
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         outcome = left.pop(0) if left else DONE
         if isinstance(outcome, Exception):
             raise outcome
@@ -114,7 +114,7 @@ def _script(*outcomes: Outcome | Exception) -> Answer:
 def _ordered(committed: list[int]) -> Answer:
     """Answer as a store that knows the key's last sequence."""
 
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         assert job.sequence is not None
         if job.sequence == len(committed) + 1:
             committed.append(job.sequence)
@@ -147,7 +147,7 @@ async def test_jobs_without_a_sequence_run_in_the_order_they_came() -> None:
 
 @in_virtual_time
 async def test_what_arrives_while_the_lane_works_is_taken_too() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         if job.envelope.id == "a":
             bench.put("b")
         return DONE
@@ -339,7 +339,7 @@ async def test_beyond_the_limit_jobs_are_parked_and_not_held() -> None:
 
 @in_virtual_time
 async def test_a_job_without_a_sequence_does_not_wait_for_those_that_have_one() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         return Ahead(1, blocked=False) if job.sequence else DONE
 
     bench = Bench(answer)
@@ -355,7 +355,7 @@ async def test_a_job_without_a_sequence_does_not_wait_for_those_that_have_one() 
 
 @in_virtual_time
 async def test_a_lane_told_to_stop_finishes_its_current_job_and_no_other() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         bench.lane.stopping = True
         return DONE
 
@@ -369,7 +369,7 @@ async def test_a_lane_told_to_stop_finishes_its_current_job_and_no_other() -> No
 
 @in_virtual_time
 async def test_only_what_is_not_being_worked_on_can_be_dropped() -> None:
-    async def answer(job: Job) -> Outcome:
+    async def answer(job: Job) -> PipelineOutcome:
         bench.lane.drop(first)
         bench.lane.drop(second)
         return DONE

@@ -45,7 +45,7 @@ class Server:
     async def fail(self) -> None:
         raise ValueError("no")
 
-    async def wait_outbox(self, timeout: float) -> None:
+    async def wait_finished(self, timeout: float) -> None:
         await anyio.sleep(timeout)
 
 

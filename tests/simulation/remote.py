@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from jobkit.errors import ConsumerClosed, Unavailable
+from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
-from jobkit.ports.blobs import Blobs, BlobSpace, Leftover, StoredObject
+from jobkit.ports.blobs import Blobs, Leftover, StoredObject
 from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection

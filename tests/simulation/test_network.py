@@ -222,12 +222,12 @@ def test_a_cancelled_call_may_still_take_effect_and_a_cancelled_wait_does_not_go
             with anyio.move_on_after(0.001):
                 await bench.open()
             with anyio.move_on_after(1):
-                await bench.seam.call("store", "wait_outbox", bench.server.wait_outbox, 50)
+                await bench.seam.call("store", "wait_finished", bench.server.wait_finished, 50)
 
         await bench.spawn(work())
         await anyio.sleep(1)
         assert len(bench.server.effects) == 1
-        assert not [task for task in asyncio.all_tasks() if task.get_name() == "store.wait_outbox"]
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "store.wait_finished"]
 
     on_bench(test, Weather(latency=(0.01, 0.02)))
 

@@ -14,11 +14,12 @@ from typing import Any, cast
 import anyio
 import structlog
 
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.plugin.context import Context, FollowUps, JobInfo
-from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
+from jobkit.ports.blobs import Blobs
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
 from jobkit.projections.reader import Standings

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jobkit.ports.store import LogEntry
 from workers.uploads import (
-    Session,
+    UploadSession,
     UploadState,
     VideoChunkReceived,
     VideoUploadCompleted,
@@ -30,7 +30,7 @@ def whole(chunks: int) -> list[Event]:
     return [STARTED, *(chunk(index) for index in range(chunks)), VideoUploadCompleted(chunks=chunks, size=size)]
 
 
-def added_up(events: list[Event]) -> list[Session]:
+def added_up(events: list[Event]) -> list[UploadSession]:
     """Return the session after each of the events."""
     reached = session.begin()
     seen = []

@@ -11,7 +11,7 @@ from tests.faults.doubles import Faults
 from tests.uploads.test_session import STARTED, Event, chunk, whole
 from tests.virtual_site import Site, in_virtual_time, open_site
 from workers.transcode import Transcode
-from workers.uploads import Session, UploadEvent, UploadState, VideoUploadCompleted, session, upload
+from workers.uploads import UploadEvent, UploadSession, UploadState, VideoUploadCompleted, session, upload
 
 
 @processor("transcode", key=lambda job: job.video_id)
@@ -30,7 +30,7 @@ async def ended(site: Site, *events: Event) -> list[JobRecord]:
     return [await site.ended(id) for id in await submitted(site, *events)]
 
 
-async def shown(site: Site, key: str = "s") -> Session:
+async def shown(site: Site, key: str = "s") -> UploadSession:
     found = session.load(await site.planes.store.record("upload", key, session.record))
     assert isinstance(found, ProjectionState)
     return found.state

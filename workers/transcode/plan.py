@@ -32,7 +32,7 @@ _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "p
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TranscodePlan:
     """All that is decided before ffmpeg starts. Times are in seconds; `channels` is None where there is no sound."""
 
     rungs: tuple[Rung, ...]
@@ -53,14 +53,14 @@ def make_plan(
     ladder: Sequence[int] | None = None,
     hls: bool = True,
     poster_at: timedelta | None = None,
-) -> Plan:
+) -> TranscodePlan:
     """Decide what a source becomes."""
     video, audio = source.video, source.audio
     too_fast = video.frame_rate > settings.max_frame_rate + _FRAME_RATE_SLACK
     rate = min(video.frame_rate, settings.max_frame_rate)
     wanted = source.duration / 10 if poster_at is None else poster_at.total_seconds()
     last_picture = video.last - source.start
-    return Plan(
+    return TranscodePlan(
         rungs=choose_rungs(video.shown, ladder or settings.ladder, rate),
         video_index=video.index,
         audio_index=None if audio is None else audio.index,
@@ -83,7 +83,7 @@ def playlist_file(rung: Rung) -> str:
     return f"{HLS_DIRECTORY}/{rung.name}/index.m3u8"
 
 
-def encode_arguments(plan: Plan, settings: TranscodeSettings, source: str) -> list[str]:
+def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
     """Return the arguments that decode `source` once and encode every rendition from it."""
     threads = str(settings.threads)
     arguments = [*_QUIET, "-filter_complex_threads", threads, "-threads", threads]
@@ -100,7 +100,7 @@ def encode_arguments(plan: Plan, settings: TranscodeSettings, source: str) -> li
     return arguments
 
 
-def package_arguments(plan: Plan, settings: TranscodeSettings) -> list[str]:
+def package_arguments(plan: TranscodePlan, settings: TranscodeSettings) -> list[str]:
     """Return the arguments that cut the finished renditions into HLS segments, without encoding anything again."""
     arguments = list(_QUIET)
     for rung in plan.rungs:
@@ -115,7 +115,7 @@ def package_arguments(plan: Plan, settings: TranscodeSettings) -> list[str]:
     return arguments
 
 
-def poster_arguments(plan: Plan) -> list[str]:
+def poster_arguments(plan: TranscodePlan) -> list[str]:
     """Return the arguments that take the poster from the largest rendition, which is upright and easy to seek in."""
     return [
         *_QUIET,
@@ -126,7 +126,7 @@ def poster_arguments(plan: Plan) -> list[str]:
     ]
 
 
-def _filters(plan: Plan) -> str:
+def _filters(plan: TranscodePlan) -> str:
     """Return the filter graph; ffmpeg has turned pictures upright before they enter it."""
     first = []
     if plan.interlaced:

@@ -27,7 +27,7 @@ from workers.transcode.plan import (
     HLS_DIRECTORY,
     HLS_MASTER,
     POSTER,
-    Plan,
+    TranscodePlan,
     encode_arguments,
     make_plan,
     package_arguments,
@@ -126,7 +126,7 @@ async def _look_into(bench: _Bench, source: OpenSource) -> Media:
     return usable_source(found, bench.settings)
 
 
-async def _encode(bench: _Bench, plan: Plan, source: OpenSource) -> None:
+async def _encode(bench: _Bench, plan: TranscodePlan, source: OpenSource) -> None:
     """Make all renditions in one run, which decodes the source once."""
 
     async def on_seconds(seconds: float) -> None:
@@ -136,7 +136,7 @@ async def _encode(bench: _Bench, plan: Plan, source: OpenSource) -> None:
     await bench.ffmpeg.run(arguments, on_seconds=on_seconds, reads_source=True, pass_fds=[source.fd])
 
 
-async def _package(bench: _Bench, plan: Plan) -> None:
+async def _package(bench: _Bench, plan: TranscodePlan) -> None:
     """Take the poster, and cut the renditions into segments."""
 
     async def on_seconds(seconds: float) -> None:
@@ -150,7 +150,7 @@ async def _package(bench: _Bench, plan: Plan) -> None:
         await bench.ffmpeg.run(package_arguments(plan, bench.settings), on_seconds=on_seconds)
 
 
-async def _verify(bench: _Bench, plan: Plan, source: Media) -> _Checked:
+async def _verify(bench: _Bench, plan: TranscodePlan, source: Media) -> _Checked:
     """Decode and check every output; write the master playlist. Raises `OutputInvalid` with all that is wrong."""
     threads = bench.settings.threads
     tasks = [ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, threads) for rung in plan.rungs]
@@ -176,7 +176,7 @@ async def _verify(bench: _Bench, plan: Plan, source: Media) -> _Checked:
 
 
 def _checked_files(
-    plan: Plan, source: Media, found: Sequence[Media | Unusable], poster: Media | Unusable
+    plan: TranscodePlan, source: Media, found: Sequence[Media | Unusable], poster: Media | Unusable
 ) -> list[Media]:
     """Return the facts of the renditions. Raises `OutputInvalid` where one of them, or the poster, is not right."""
     problems = [f"{POSTER}: {problem}" for problem in verify.poster_problems(poster, plan.rungs[0].size)]
@@ -190,7 +190,7 @@ def _checked_files(
     return renditions
 
 
-def _read_playlists(plan: Plan, directory: Path) -> list[hls.MediaPlaylist]:
+def _read_playlists(plan: TranscodePlan, directory: Path) -> list[hls.MediaPlaylist]:
     """Return the media playlists. Raises `OutputInvalid` where one is not whole, or names a file that is not there."""
     problems: list[str] = []
     playlists: list[hls.MediaPlaylist] = []
@@ -205,7 +205,7 @@ def _read_playlists(plan: Plan, directory: Path) -> list[hls.MediaPlaylist]:
 
 
 def _check_package(
-    plan: Plan,
+    plan: TranscodePlan,
     renditions: Sequence[Media],
     found: Sequence[Media | Unusable],
     playlists: Sequence[hls.MediaPlaylist],
@@ -218,7 +218,7 @@ def _check_package(
 
 
 def _write_master(
-    plan: Plan, renditions: Sequence[Media], playlists: Sequence[hls.MediaPlaylist], directory: Path
+    plan: TranscodePlan, renditions: Sequence[Media], playlists: Sequence[hls.MediaPlaylist], directory: Path
 ) -> list[hls.Variant]:
     """Write the master playlist, check it as it can be read, and return its variants."""
     variants = [
@@ -251,7 +251,7 @@ def _require_none(problems: Sequence[str]) -> None:
         raise OutputInvalid(f"outputs are not as planned: {'; '.join(problems)}")
 
 
-async def _store(bench: _Bench, plan: Plan) -> None:
+async def _store(bench: _Bench, plan: TranscodePlan) -> None:
     """Hand the checked files over; they become visible when the runtime commits."""
     blobs = bench.ctx.blobs
     names = [*(rendition_file(rung) for rung in plan.rungs), POSTER]
@@ -268,7 +268,7 @@ async def _store(bench: _Bench, plan: Plan) -> None:
 
 
 def _result(
-    job: Transcode, source: Media, source_size: int, plan: Plan, checked: _Checked, directory: Path
+    job: Transcode, source: Media, source_size: int, plan: TranscodePlan, checked: _Checked, directory: Path
 ) -> TranscodeResult:
     """Return everything that is known of what was made, as it was found, not as it was planned."""
     renditions = []

@@ -2,11 +2,11 @@
 
 from workers.uploads.events import UploadEvent, VideoChunkReceived, VideoUploadCompleted, VideoUploadStarted
 from workers.uploads.processor import upload
-from workers.uploads.session import Session, UploadState, session
+from workers.uploads.session import UploadSession, UploadState, session
 
 __all__ = [
-    "Session",
     "UploadEvent",
+    "UploadSession",
     "UploadState",
     "VideoChunkReceived",
     "VideoUploadCompleted",

@@ -10,7 +10,7 @@ from datetime import timedelta
 from jobkit import Context, Reject, Result, processor
 from workers.transcode import Transcode
 from workers.uploads.events import UploadEvent, VideoChunkReceived, VideoUploadCompleted, VideoUploadStarted
-from workers.uploads.session import Session, UploadState, session
+from workers.uploads.session import UploadSession, UploadState, session
 
 
 class UploadProgress(Result):
@@ -51,7 +51,7 @@ async def upload(job: UploadEvent, ctx: Context) -> UploadProgress:
     return UploadProgress(state=after.state, chunks=after.chunks, size=after.size, missing=missing)
 
 
-async def _is_news(job: UploadEvent, before: Session, ctx: Context) -> bool:
+async def _is_news(job: UploadEvent, before: UploadSession, ctx: Context) -> bool:
     """Tell whether the event says something new. Raises `Reject` where it contradicts what is known."""
     match job.event:
         case VideoChunkReceived() as chunk:
@@ -70,7 +70,7 @@ def _is_first(kind: str, known: tuple[object, object], said: tuple[object, objec
     return False
 
 
-async def _is_new_chunk(event: VideoChunkReceived, before: Session, ctx: Context) -> bool:
+async def _is_new_chunk(event: VideoChunkReceived, before: UploadSession, ctx: Context) -> bool:
     chunk = _Chunk(size=event.size, sha256=event.sha256)
     name = f"chunk:{event.index}"
     known = await ctx.read(name, _Chunk)

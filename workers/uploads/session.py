@@ -28,7 +28,7 @@ class Span(Result):
     last: int
 
 
-class Session(Result):
+class UploadSession(Result):
     """What is known of one upload.
 
     `received` are the chunks that are there, as few spans in order, and `size` is their bytes. `announced_chunks` and
@@ -66,11 +66,11 @@ class Session(Result):
         return any(span.first <= index <= span.last for span in self.received)
 
 
-session = Projection("session", Session)
+session = Projection("session", UploadSession)
 
 
 @session.on("VideoUploadStarted")
-def started(now: Session, event: VideoUploadStarted) -> Session:
+def started(now: UploadSession, event: VideoUploadStarted) -> UploadSession:
     """Note what is being uploaded; who says it first is right."""
     if now.video_id is not None:
         return now
@@ -78,7 +78,7 @@ def started(now: Session, event: VideoUploadStarted) -> Session:
 
 
 @session.on("VideoChunkReceived")
-def received(now: Session, event: VideoChunkReceived) -> Session:
+def received(now: UploadSession, event: VideoChunkReceived) -> UploadSession:
     """Add a chunk, once."""
     if now.has(event.index):
         return now
@@ -91,14 +91,14 @@ def received(now: Session, event: VideoChunkReceived) -> Session:
 
 
 @session.on("VideoUploadCompleted")
-def completed(now: Session, event: VideoUploadCompleted) -> Session:
+def completed(now: UploadSession, event: VideoUploadCompleted) -> UploadSession:
     """Note what the client has sent, as it says; the chunks tell whether it is so."""
     if now.announced_chunks is not None:
         return now
     return _judged(now.model_copy(update={"announced_chunks": event.chunks, "announced_size": event.size}))
 
 
-def _judged(now: Session) -> Session:
+def _judged(now: UploadSession) -> UploadSession:
     """Return the session with the state that everything else in it amounts to."""
     whole = now.chunks == now.announced_chunks and now.size == now.announced_size and not now.missing
     if now.announced_chunks is not None:

@@ -22,10 +22,12 @@ import anyio
 from anyio import to_thread
 
 from jobkit.backends.local_files.naming import SCRATCH, path_of
-from jobkit.backends.local_files.scratch import Scratch, lent, remove_tree
+from jobkit.backends.scratch import Scratch, lent, remove_tree
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import location_of
-from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
+from jobkit.model.plane import Plane
+from jobkit.ports.blobs import Leftover, StoredObject
 
 _CHUNK_BYTES = 1024 * 1024
 # How often to make an object's directories again when a sweeper removes them, being empty, at the same moment.
@@ -227,7 +229,7 @@ class LocalFileBlobs:
 
     def _meaning(self, error: OSError) -> Exception:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Unavailable("blobs", f"the disk of {self._root} is full; work goes on once there is room")
+            return Unavailable(Plane.BLOBS, f"the disk of {self._root} is full; work goes on once there is room")
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             return ConfigurationError(
                 f"{self._root} cannot be used ({error.strerror}): it must be writable for this user, and its file "
@@ -235,7 +237,7 @@ class LocalFileBlobs:
             )
         if error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
             return ValueError(f"not a usable blob name: {error}")
-        return Unavailable("blobs", f"{self._root}: {error}")
+        return Unavailable(Plane.BLOBS, f"{self._root}: {error}")
 
 
 def _sync_and_digest(path: Path) -> tuple[str, int]:

@@ -13,8 +13,8 @@ from anyio import to_thread
 from jobkit.backends.disk_space import room
 from jobkit.backends.local_files.blobs import LocalFileBlobs, local_root
 from jobkit.backends.local_files.naming import SCRATCH
-from jobkit.backends.local_files.scratch import Scratch
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.backends.scratch import Scratch
+from jobkit.ports.diagnosis import Finding, Status
 
 
 async def diagnose(url: str) -> list[Finding]:
@@ -34,7 +34,7 @@ def _links(root: Path) -> Finding:
         os.link(directory / "first", directory / "second")
     except OSError as error:
         what = f"{root} takes no hard links, which keep files from being seen half written ({error.strerror})"
-        return Finding(Severity.BROKEN, what, "choose a directory of this user's on a file system that has them")
+        return Finding(Status.FAIL, what, "choose a directory of this user's on a file system that has them")
     finally:
         scratch.close()
-    return Finding(Severity.FINE, f"{root} takes files and hard links")
+    return Finding(Status.OK, f"{root} takes files and hard links")

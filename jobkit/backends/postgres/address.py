@@ -14,7 +14,7 @@ _EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PostgresAddress:
     """One database. `name` is for messages; `url` holds secrets."""
 
     name: str
@@ -27,7 +27,7 @@ class Address:
         return {} if "application_name" in said else {"application_name": "jobkit"}
 
 
-def parse_address(url: str) -> Address:
+def parse_address(url: str) -> PostgresAddress:
     """Return the database that `url` names; what it leaves out comes from libpq's environment variables.
 
     Raises `ConfigurationError`.
@@ -50,4 +50,4 @@ def parse_address(url: str) -> Address:
     query = dict(parse_qsl(parts.query))
     where = hosts or query.get("host") or "the default host"
     database = parts.path.removeprefix("/") or query.get("dbname") or query.get("database") or "the default database"
-    return Address(f"PostgreSQL at {where}/{database}", url)
+    return PostgresAddress(f"PostgreSQL at {where}/{database}", url)

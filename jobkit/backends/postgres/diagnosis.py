@@ -11,13 +11,13 @@ from typing import Any
 
 import asyncpg
 
-from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.address import PostgresAddress, parse_address
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.migrations import check_migrated, check_server
 from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
 
 _LIMIT_SECONDS = 8.0
 # What a process takes, the bells' connection included.
@@ -73,9 +73,9 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
                 connection.terminate()
 
 
-async def _examined(connection: Any, address: Address, clock: Clock) -> list[Finding]:
+async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> list[Finding]:
     version = _version(connection, address)
-    if version.severity is Severity.BROKEN:
+    if version.status is Status.FAIL:
         # What follows asks for what an older server may not know.
         return [version]
     asked = clock.wall()
@@ -94,60 +94,60 @@ async def _examined(connection: Any, address: Address, clock: Clock) -> list[Fin
     ]
 
 
-def _version(connection: Any, address: Address) -> Finding:
+def _version(connection: Any, address: PostgresAddress) -> Finding:
     try:
         check_server(connection, address)
     except ConfigurationError as error:
-        return Finding(Severity.BROKEN, str(error), "use another server or database")
+        return Finding(Status.FAIL, str(error), "use another server or database")
     # What follows it says who built it.
-    return Finding(Severity.FINE, f"PostgreSQL {connection.get_settings().server_version.split()[0]}")
+    return Finding(Status.OK, f"PostgreSQL {connection.get_settings().server_version.split()[0]}")
 
 
 def _role(told: Mapping[str, Any]) -> Finding:
     if told["standby"]:
         change = "name the primary, or all servers and target_session_attrs=read-write"
-        return Finding(Severity.BROKEN, "it is a standby, which takes no writes", change)
+        return Finding(Status.FAIL, "it is a standby, which takes no writes", change)
     if told["read_only"] == "on":
         what = "transactions here are read-only (default_transaction_read_only = on)"
         change = (
             "set it to off, for the server (postgresql.conf), the database (ALTER DATABASE) or the user (ALTER ROLE)"
         )
-        return Finding(Severity.BROKEN, what, change)
-    return Finding(Severity.FINE, "it takes writes")
+        return Finding(Status.FAIL, what, change)
+    return Finding(Status.OK, "it takes writes")
 
 
 def _fsync(told: Mapping[str, Any]) -> Finding:
     what = f"fsync {told['fsync']}"
     if told["fsync"] == "on":
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     what = f"{what}: a crash of the machine loses what was committed, or leaves a database that cannot be read"
-    return Finding(Severity.BROKEN, what, "set fsync = on in postgresql.conf and reload the server")
+    return Finding(Status.FAIL, what, "set fsync = on in postgresql.conf and reload the server")
 
 
 def _full_pages(told: Mapping[str, Any]) -> Finding:
     what = f"full_page_writes {told['full_page_writes']}"
     if told["full_page_writes"] == "on":
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     what = f"{what}: a power cut can leave pages half written, unless the file system rules that out"
-    return Finding(Severity.RISK, what, "set full_page_writes = on in postgresql.conf and reload the server")
+    return Finding(Status.WARN, what, "set full_page_writes = on in postgresql.conf and reload the server")
 
 
 def _synchronous(told: Mapping[str, Any]) -> Finding:
     what = f"synchronous_commit {told['synchronous_commit']}"
     if told["synchronous_commit"] != "off":
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     what = (
         f"{what}: jobkit sets it to on for what it commits, but jobs submitted in transactions of your own may be lost "
         "in a crash"
     )
-    return Finding(Severity.RISK, what, "set synchronous_commit = on for the database, or in those transactions")
+    return Finding(Status.WARN, what, "set synchronous_commit = on for the database, or in those transactions")
 
 
 def _autovacuum(told: Mapping[str, Any]) -> Finding:
     if told["autovacuum"] == "on":
-        return Finding(Severity.FINE, "autovacuum on")
+        return Finding(Status.OK, "autovacuum on")
     what = "autovacuum off: rows of jobs change often, so tables grow and every call becomes slower"
-    return Finding(Severity.RISK, what, "set autovacuum = on in postgresql.conf and reload the server")
+    return Finding(Status.WARN, what, "set autovacuum = on in postgresql.conf and reload the server")
 
 
 def _connections(told: Mapping[str, Any]) -> Finding:
@@ -161,31 +161,31 @@ def _connections(told: Mapping[str, Any]) -> Finding:
     free = max(0, limit - told["taken"])
     what = f"{free} of {limit} connections are free"
     if free >= _CONNECTIONS:
-        return Finding(Severity.FINE, f"{what}, enough for {free // _CONNECTIONS} more workers")
-    return Finding(Severity.RISK, f"{what}, a worker takes up to {_CONNECTIONS}", f"raise {name}, or run fewer workers")
+        return Finding(Status.OK, f"{what}, enough for {free // _CONNECTIONS} more workers")
+    return Finding(Status.WARN, f"{what}, a worker takes up to {_CONNECTIONS}", f"raise {name}, or run fewer workers")
 
 
 def _clock(told: Mapping[str, Any], own: float) -> Finding:
     ahead = told["clock"] - own
     if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
-        return Finding(Severity.FINE, "its clock agrees with this machine's")
+        return Finding(Status.OK, "its clock agrees with this machine's")
     what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
-    return Finding(Severity.RISK, what, "have both clocks kept by NTP")
+    return Finding(Status.WARN, what, "have both clocks kept by NTP")
 
 
-async def _tables(connection: Any, address: Address, *, may_create: bool) -> list[Finding]:
+async def _tables(connection: Any, address: PostgresAddress, *, may_create: bool) -> list[Finding]:
     try:
         await check_migrated(connection, address)
     except asyncpg.InsufficientPrivilegeError:
         change = "grant them to this user, or let the user who ran `jobkit migrate` do the work"
-        return [Finding(Severity.BROKEN, "this user has no rights on jobkit's tables", change)]
+        return [Finding(Status.FAIL, "this user has no rights on jobkit's tables", change)]
     except ConfigurationError as error:
         what, _, change = str(error).partition(": ")
         if "migrate" in change and not may_create:
             change += ", as a user with CREATE on the database"
-        return [Finding(Severity.BROKEN, what, change)]
+        return [Finding(Status.FAIL, what, change)]
     missing = [row["missing"] for row in await connection.fetch(_MISSING)]
     if not missing:
-        return [Finding(Severity.FINE, "its tables are up to date, and this user has the rights it needs")]
+        return [Finding(Status.OK, "its tables are up to date, and this user has the rights it needs")]
     named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    return [Finding(Severity.BROKEN, f"this user lacks {named}", "GRANT it, or use the user who ran `jobkit migrate`")]
+    return [Finding(Status.FAIL, f"this user lacks {named}", "GRANT it, or use the user who ran `jobkit migrate`")]

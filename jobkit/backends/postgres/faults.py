@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from jobkit.errors import ConfigurationError, JobConflict, Unavailable
-
-PLANE = "store"
+from jobkit.model.plane import Plane
 
 # Raised by `commit_jobs`; its message is the id of the follow-up.
 CONFLICTING_FOLLOW_UP = "JK001"
@@ -104,13 +103,13 @@ def _meaning(error: Exception, name: str) -> Exception | None:
         if to_mend is not None:
             return ConfigurationError(f"{name}: {to_mend} ({error})")
         passing = _longest(_PASSING, code)
-        return None if passing is None else Unavailable(PLANE, f"{name}: {passing} ({error})")
+        return None if passing is None else Unavailable(Plane.STORE, f"{name}: {passing} ({error})")
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError(f"{name}: the URL, or a file that it names, cannot be used by the driver")
     if isinstance(error, TimeoutError):
-        return Unavailable(PLANE, f"{name} does not answer in time")
+        return Unavailable(Plane.STORE, f"{name} does not answer in time")
     if is_about_connection(error):
-        return Unavailable(PLANE, f"{name} cannot be reached: {error}")
+        return Unavailable(Plane.STORE, f"{name} cannot be reached: {error}")
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobkit.backends.postgres.history import load_failures
-from jobkit.ports.blobs import BlobRef
+from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 
 Row = Mapping[str, Any]

@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncpg
 
-from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.pool import CONNECT_SECONDS
 from jobkit.errors import ConfigurationError
@@ -53,7 +53,7 @@ def known_migrations() -> list[Migration]:
     return sorted(steps, key=lambda migration: migration.number)
 
 
-async def migrate(address: Address) -> Sequence[Migration]:
+async def migrate(address: PostgresAddress) -> Sequence[Migration]:
     """Apply the steps that are missing and return them. Raises `ConfigurationError` or `Unavailable`."""
     with explained(address.name):
         async with asyncio.timeout(_LIMIT_SECONDS):
@@ -65,7 +65,7 @@ async def migrate(address: Address) -> Sequence[Migration]:
                 connection.terminate()
 
 
-async def _apply(connection: Any, address: Address) -> Sequence[Migration]:
+async def _apply(connection: Any, address: PostgresAddress) -> Sequence[Migration]:
     check_server(connection, address)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -82,7 +82,7 @@ async def _apply(connection: Any, address: Address) -> Sequence[Migration]:
         return pending
 
 
-async def check_migrated(connection: Any, address: Address) -> None:
+async def check_migrated(connection: Any, address: PostgresAddress) -> None:
     """Raise `ConfigurationError` where the database is not as this version of jobkit needs it."""
     check_server(connection, address)
     try:
@@ -98,7 +98,7 @@ async def check_migrated(connection: Any, address: Address) -> None:
         )
 
 
-def check_server(connection: Any, address: Address) -> None:
+def check_server(connection: Any, address: PostgresAddress) -> None:
     """Raise `ConfigurationError` where the server cannot be used at all."""
     version = connection.get_server_version().major
     if version < _OLDEST_SERVER:
@@ -110,7 +110,7 @@ def check_server(connection: Any, address: Address) -> None:
         )
 
 
-def _refuse_newer(applied: int, known: Sequence[Migration], address: Address) -> None:
+def _refuse_newer(applied: int, known: Sequence[Migration], address: PostgresAddress) -> None:
     if applied > known[-1].number:
         raise ConfigurationError(
             f"{address.name} was migrated by a newer jobkit (version {applied}, this one knows {known[-1].number}): "

@@ -1,7 +1,4 @@
-"""Bells: hints between waiters and writers, by LISTEN and NOTIFY over one connection of their own.
-
-A bell promises nothing. It may be lost (cut connection, dead process) and it may ring for nothing; whoever waits looks
-again after about a second. So bells decide how soon something is seen, never whether.
+"""Notifications by LISTEN and NOTIFY, over one connection of their own.
 
 NOTIFY takes a lock that lets one transaction at a time commit. So it is no part of the transactions it tells of:
 what they changed is gathered, and sent at most so often, in a transaction that waits for no disk.
@@ -12,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +17,15 @@ import anyio
 import asyncpg
 import structlog
 
-from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.model.clock import Clock
+from jobkit.ports import notifier as port
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-_log = structlog.get_logger("jobkit.postgres.bells")
+_log = structlog.get_logger("jobkit.postgres")
 
 POLL_SECONDS = 1.0
 _CHANNEL = "jobkit"
@@ -46,14 +44,14 @@ def _short(topic: str) -> str:
     return f"{zlib.crc32(topic.encode('utf-8', 'surrogatepass')):08x}"
 
 
-class Subscription:
-    """One waiter's ear for one topic; a context manager."""
+class Subscription(port.Subscription):
+    """One waiter on one topic; a context manager."""
 
     def __init__(self, notifier: Notifier, topic: str) -> None:
         self._notifier = notifier
         self._topic = _short(topic)
         self._awake = asyncio.Event()
-        self._rung = False
+        self._notified = False
 
     def __enter__(self) -> Subscription:
         self._notifier.add(self._topic, self)
@@ -65,26 +63,26 @@ class Subscription:
         self._notifier.discard(self._topic, self)
 
     def wake(self, *, notified: bool) -> None:
-        """End the wait: because the topic was rung, or because it may have been without being heard."""
-        self._rung = self._rung or notified
+        """End the wait: because the topic was notified, or may have been while nobody listened."""
+        self._notified = self._notified or notified
         self._awake.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Return once the topic was rung since the last return, or it is time to look again: in `seconds` at most.
+        """Return once the topic was notified since the last return, or it is time to look again: in `seconds` at most.
 
-        Tells whether it was rung.
+        Return whether it was notified.
         """
         if not self._awake.is_set() and seconds > 0:
             await self._notifier.wait_for(self._awake, seconds)
-        notified, self._rung = self._rung, False
+        notified, self._notified = self._notified, False
         self._awake.clear()
         return notified
 
 
-class Notifier:
-    """The bells of one process. It connects when somebody first listens or rings."""
+class Notifier(port.Notifier):
+    """The notifications of one process. It connects when somebody first subscribes or notifies."""
 
-    def __init__(self, address: Address, clock: Clock, rng: random.Random | None = None) -> None:
+    def __init__(self, address: PostgresAddress, clock: Clock, rng: random.Random | None = None) -> None:
         self._address = address
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311  (spreads pollers, no secret)
@@ -94,12 +92,12 @@ class Notifier:
         self._connected: asyncio.Task[None] | None = None
         self._own_pid = 0
 
-    def listen(self, topic: str) -> Subscription:
-        """Return an ear for `topic`, to be entered before looking, so that nothing between is missed."""
+    def subscribe(self, topic: str) -> Subscription:
+        """Return a waiter on `topic`, to be entered before looking, so that nothing between is missed."""
         return Subscription(self, topic)
 
     def add(self, topic: str, subscription: Subscription) -> None:
-        """Wake `bell` whenever `topic` rings."""
+        """Wake `subscription` whenever `topic` is notified."""
         self._start()
         self._waiting.setdefault(topic, set()).add(subscription)
 
@@ -122,7 +120,7 @@ class Notifier:
             await awake.wait()
             group.cancel_scope.cancel()
 
-    def notify(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Collection[str]) -> None:
         """Wake whoever waits for one of `topics`, here and, soon, in other processes."""
         for topic in topics:
             short = _short(topic)
@@ -133,7 +131,7 @@ class Notifier:
             self._something.set()
 
     async def aclose(self) -> None:
-        """Stop hearing and ringing; wake every waiter of this process one last time."""
+        """Stop listening and notifying; wake every waiter of this process one last time."""
         if self._connected is not None:
             self._connected.cancel()
             await asyncio.wait([self._connected])
@@ -150,14 +148,14 @@ class Notifier:
                 connection = await self._connect()
                 try:
                     pause = _RECONNECT_SECONDS[0]
-                    # Whatever rang while nobody listened.
+                    # Whatever was notified while nobody listened.
                     self._wake_all()
                     await self._carry(connection)
                 finally:
                     connection.terminate()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 _log.warning(
-                    "bells are off for a while, waiting means polling",
+                    port.NOTIFICATIONS_LOST,
                     database=self._address.name,
                     error=f"{type(error).__name__}: {error}",
                 )
@@ -180,7 +178,7 @@ class Notifier:
         return connection
 
     async def _carry(self, connection: Connection) -> None:
-        """Send what rings here, and look whether the connection still lives; until it does not."""
+        """Send what is notified here, and look whether the connection still lives; until it does not."""
         self._own_pid = connection.get_server_pid()
         connection.add_termination_listener(lambda _: self._something.set())
         while True:
@@ -216,6 +214,6 @@ class Notifier:
             subscription.wake(notified=True)
 
     def _wake_all(self) -> None:
-        for notifier in self._waiting.values():
-            for subscription in notifier:
+        for subscriptions in self._waiting.values():
+            for subscription in subscriptions:
                 subscription.wake(notified=False)

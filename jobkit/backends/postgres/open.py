@@ -16,7 +16,7 @@ OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class JobOpening:
     """One job to open."""
 
     envelope: Envelope
@@ -35,7 +35,7 @@ def key_of(envelope: Envelope) -> str:
     return envelope.key
 
 
-def arguments(openings: Sequence[Opening]) -> tuple[list[Any], ...]:
+def arguments(openings: Sequence[JobOpening]) -> tuple[list[Any], ...]:
     """Return the arguments of `OPEN`."""
     envelopes = [opening.envelope for opening in openings]
     fences = [opening.fence for opening in openings]
@@ -56,7 +56,7 @@ def arguments(openings: Sequence[Opening]) -> tuple[list[Any], ...]:
 
 
 def answers(
-    openings: Sequence[Opening], rows: Sequence[Mapping[str, Any]]
+    openings: Sequence[JobOpening], rows: Sequence[Mapping[str, Any]]
 ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
     """Return what the rows of `OPEN` say of the jobs, in the order of the jobs."""
     by_place = {row["place"]: row for row in rows}

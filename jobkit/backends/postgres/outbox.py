@@ -12,18 +12,10 @@ from typing import Any
 from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
-OUTBOX_TOPIC = "outbox"
-
-# One row at least, so that the highest position is told in any case.
 OLDEST = """
-    SELECT h.highest, o.position, o.sequence, o.envelope
-    FROM (SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox) h
-    LEFT JOIN (
-        SELECT position, sequence, envelope FROM jobkit.outbox
-        WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
-    ) o ON true ORDER BY o.position
+    SELECT position, sequence, envelope FROM jobkit.outbox
+    WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
 """
-HIGHEST = "SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox"
 PUBLISHED = "SELECT jobkit.published($1)"
 
 

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from jobkit.backends.postgres.address import Address
+from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
+from jobkit.model.plane import Plane
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -77,11 +78,11 @@ async def _keep_session(_connection: Any) -> None:
     """Leave the session as it is: asyncpg's own reset is a round trip more for each call, and undoes the above."""
 
 
-class Sessions:
+class ConnectionPool:
     """The connections of one process to one database."""
 
     def __init__(
-        self, address: Address, *, rng: random.Random | None = None, call_seconds: float = CALL_SECONDS
+        self, address: PostgresAddress, *, rng: random.Random | None = None, call_seconds: float = CALL_SECONDS
     ) -> None:
         self.name = address.name
         self.round_trips = 0
@@ -93,7 +94,7 @@ class Sessions:
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _pool(self, address: Address, size: int, lock_seconds: float) -> Pool:
+    def _pool(self, address: PostgresAddress, size: int, lock_seconds: float) -> Pool:
         with explained(self.name):
             return asyncpg.create_pool(
                 address.url,
@@ -106,7 +107,7 @@ class Sessions:
                 server_settings=address.server_settings,
             )
 
-    async def open(self) -> Sessions:
+    async def open(self) -> ConnectionPool:
         """Make the pools ready; connections are made when they are needed."""
         for pool in (self._work, self._aside):
             await pool
@@ -134,7 +135,7 @@ class Sessions:
     async def run_raw(self, work: Callable[[Connection], Awaitable[T]], *, aside: bool = False) -> T:
         """Do as `run`, but raise the driver's own errors."""
         if self._closed:
-            raise Unavailable("store", f"{self.name} is closed in this process")
+            raise Unavailable(Plane.STORE, f"{self.name} is closed in this process")
         call = asyncio.create_task(self._call(work, self._aside if aside else self._work))
         self._calls.add(call)
         call.add_done_callback(self._forget_call)
@@ -185,7 +186,7 @@ class Sessions:
 
 
 def query(statement: str, *args: object) -> Callable[[Connection], Awaitable[list[Any]]]:
-    """Return the work of one statement, for `Sessions.run`."""
+    """Return the work of one statement, for `ConnectionPool.run`."""
     return partial(_fetch, statement, args)
 
 

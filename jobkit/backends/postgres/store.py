@@ -23,12 +23,12 @@ from jobkit.backends.postgres import (
     transactions,
 )
 from jobkit.backends.postgres import open as opening
-from jobkit.backends.postgres.address import Address, parse_address
+from jobkit.backends.postgres.address import PostgresAddress, parse_address
 from jobkit.backends.postgres.batching import Group
 from jobkit.backends.postgres.faults import translated
 from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
-from jobkit.backends.postgres.pool import CALL_SECONDS, Sessions, query
+from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit_all
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
@@ -44,6 +44,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     StoreCounts,
 )
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import (
     Accepted,
     Committed,
@@ -82,11 +83,10 @@ _LANES = 2
 class PostgresStore:
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
-    def __init__(self, sessions: Sessions, notifier: Notifier, clock: Clock) -> None:
+    def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
         self._sessions = sessions
         self._notifier = notifier
         self._clock = clock
-        self._outbox_seen = 0
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
@@ -131,7 +131,6 @@ class PostgresStore:
         jobs = [job for call in calls for job in call]
         rows = await run(query(submit.SUBMIT, *submit.arguments(jobs)))
         answers = iter(submit.answers(jobs, rows))
-        self._notifier.notify([outbox.OUTBOX_TOPIC])
         return [[next(answers) for _ in call] for call in calls]
 
     async def _confirm(self, run: _Run, calls: Sequence[Sequence[int]]) -> list[None]:
@@ -139,7 +138,7 @@ class PostgresStore:
         return [None] * len(calls)
 
     async def _open(
-        self, run: _Run, calls: Sequence[opening.Opening]
+        self, run: _Run, calls: Sequence[opening.JobOpening]
     ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
         rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
@@ -147,16 +146,11 @@ class PostgresStore:
     async def _commit(self, run: _Run, calls: Sequence[commit.Ending]) -> list[Committed | Duplicate | Refused]:
         rows = await run(query(commit.COMMIT, *commit.arguments(calls)))
         answers = commit.answers(calls, rows)
-        self._ring_committed(calls, answers)
+        self._notify_committed(calls)
         return answers
 
-    def _ring_committed(
-        self, calls: Sequence[commit.Ending], answers: Sequence[Committed | Duplicate | Refused]
-    ) -> None:
-        topics = [submit.job_topic(call.envelope.id) for call in calls]
-        if any(isinstance(answer, Committed) and answer.outbox for answer in answers):
-            topics.append(outbox.OUTBOX_TOPIC)
-        self._notifier.notify(topics)
+    def _notify_committed(self, calls: Sequence[commit.Ending]) -> None:
+        self._notifier.notify([job_topic(call.envelope.id) for call in calls])
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
@@ -166,8 +160,7 @@ class PostgresStore:
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit, after))
-        self._outbox_seen = rows[0]["highest"]
-        return [outbox.entry(row) for row in rows if row["position"] is not None]
+        return [outbox.entry(row) for row in rows]
 
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
@@ -175,7 +168,7 @@ class PostgresStore:
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         opening.key_of(envelope)
-        return await self._openings.ask(opening.Opening(envelope, fence))
+        return await self._openings.ask(opening.JobOpening(envelope, fence))
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         opening.key_of(envelope)
@@ -192,7 +185,7 @@ class PostgresStore:
         submit.check(effects.follow_ups)
         ending = commit.Ending(envelope, fence, effects)
         answer = await transactions.commit_with(self._sessions, ending, participants)
-        self._ring_committed([ending], [answer])
+        self._notify_committed([ending])
         return answer
 
     async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
@@ -205,24 +198,24 @@ class PostgresStore:
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         answer = fail.failed(envelope, await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure)))
-        self._notifier.notify([submit.job_topic(envelope.id)])
+        self._notifier.notify([job_topic(envelope.id)])
         return answer
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))
-        self._notifier.notify([submit.job_topic(envelope.id)])
+        self._notifier.notify([job_topic(envelope.id)])
         return fail.buried(envelope, row)
 
     async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
         await self._row(fail.BURY_MESSAGE, *fail.bury_message_arguments(raw, envelope, reason, detail))
         if envelope is None:
             return Receipt("", "dead")
-        self._notifier.notify([submit.job_topic(envelope.id)])
+        self._notifier.notify([job_topic(envelope.id)])
         return Receipt(envelope.id, "dead")
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         row = await self._row(park.PARK, *park.park_arguments(envelope, reason))
-        self._notifier.notify([submit.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        self._notifier.notify([job_topic(envelope.id)])
         return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
@@ -236,7 +229,7 @@ class PostgresStore:
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
         if row["noted"]:
-            self._notifier.notify([submit.job_topic(envelope.id)])
+            self._notifier.notify([job_topic(envelope.id)])
         return bool(row["noted"])
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
@@ -245,23 +238,13 @@ class PostgresStore:
 
     async def wait_finished(self, id: str, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._notifier.listen(submit.job_topic(id)) as subscription:
+        with self._notifier.subscribe(job_topic(id)) as subscription:
             first = await self._look(inspection.MOMENT, id)
             while not first or not JobState(first[0]["state"]).ended:
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
                 if await subscription.wait(left) or await self._look(inspection.MOMENT, id) != first:
-                    return
-
-    async def wait_outbox(self, timeout: float) -> None:
-        deadline = self._clock.now() + timeout
-        with self._notifier.listen(outbox.OUTBOX_TOPIC) as subscription:
-            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
-            while (await self._look(outbox.HIGHEST))[0]["highest"] <= self._outbox_seen:
-                left = deadline - self._clock.now()
-                # An entry may become visible below one that was seen; then only the bell tells.
-                if left <= 0 or await subscription.wait(left):
                     return
 
     async def aclose(self) -> None:
@@ -295,7 +278,7 @@ class PostgresStore:
             return None
         envelope = Envelope.unpack(rows[0]["envelope"])
         row = await self._row(repair.REQUEUE, number, envelope.id, submit.digest_of(envelope), aside=True)
-        self._notifier.notify([submit.job_topic(envelope.id), outbox.OUTBOX_TOPIC])
+        self._notifier.notify([job_topic(envelope.id)])
         return envelope if row["done"] else None
 
     async def purge_dead(self, number: int) -> bool:
@@ -306,12 +289,10 @@ class PostgresStore:
 
     async def resume_gap(self, type: str, key: str) -> int:
         row = await self._row(repair.RESUME, type, key, aside=True)
-        self._notifier.notify([outbox.OUTBOX_TOPIC])
         return int(row["released"])
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
         row = await self._row(repair.SKIP, type, key, before, aside=True)
-        self._notifier.notify([outbox.OUTBOX_TOPIC])
         return repair.skipped(type, key, before, row)
 
     async def key(self, type: str, key: str) -> KeyRecord | None:
@@ -337,8 +318,8 @@ async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECON
 
     Raises `ConfigurationError`, also where the database is not migrated, or `Unavailable`.
     """
-    address: Address = parse_address(url)
-    sessions = await Sessions(address, call_seconds=call_seconds).open()
+    address: PostgresAddress = parse_address(url)
+    sessions = await ConnectionPool(address, call_seconds=call_seconds).open()
 
     async def check(connection: Connection) -> None:
         await check_migrated(connection, address)

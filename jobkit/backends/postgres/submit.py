@@ -13,11 +13,6 @@ from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 
-def job_topic(id: str) -> str:
-    """Return the bell that rings when the job may have ended or progressed."""
-    return f"job/{id}"
-
-
 def check(jobs: Sequence[NewJob]) -> None:
     """Raise `ValueError` where an ordered job has no key to be ordered on."""
     for job in jobs:

@@ -15,7 +15,7 @@ import asyncpg
 
 from jobkit.backends.postgres import commit, submit
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
-from jobkit.backends.postgres.pool import Sessions
+from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError, ParticipantFailed
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Participant, Refused
 
@@ -32,7 +32,7 @@ _CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 
 
 async def commit_with(
-    sessions: Sessions, ending: commit.Ending, participants: Sequence[Participant]
+    sessions: ConnectionPool, ending: commit.Ending, participants: Sequence[Participant]
 ) -> Committed | Duplicate | Refused:
     """Commit one job and have the participants write in the same transaction, once the mark is verified.
 

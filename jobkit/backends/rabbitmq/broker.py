@@ -23,13 +23,14 @@ from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, h
 from jobkit.backends.rabbitmq.messages import Message, to_message
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import PREFETCH, exclusive_queue, partition_queue, topology_of
-from jobkit.backends.rabbitmq.topology_check import Found, look
+from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
+from jobkit.ports.topology import TopologyPart
 
 _log = structlog.get_logger("jobkit.rabbitmq")
 
@@ -70,7 +71,7 @@ class RabbitBroker:
         if there != partitions:
             raise other_count(type, there, partitions)
 
-    async def look(self, type: str, partitions: int) -> Sequence[Found]:
+    async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
         """Return what a type with so many partitions needs on the server, and what of it exists.
 
         Raises `Unavailable` or `ConfigurationError`.

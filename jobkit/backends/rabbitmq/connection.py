@@ -32,6 +32,7 @@ from yarl import URL
 from jobkit.backends.rabbitmq.wire import Delivered, FrameReader
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.plane import Plane
 
 T = TypeVar("T")
 
@@ -236,7 +237,7 @@ class Link:
             if (live := self._live()) is not None:
                 return live
             if self._attempts != attempts:
-                raise Unavailable("broker", self._trouble)
+                raise Unavailable(Plane.BROKER, self._trouble)
             await self._clock.sleep(max(0.0, self._retry_at - self._clock.now()))
             try:
                 self._connected = await self._attempt()
@@ -270,7 +271,7 @@ class Link:
                 await connected.connection.ready()
         except TimeoutError as error:
             what = "the server has blocked publishers, because it is short of memory or disk space"
-            raise Blocked("broker", f"{self.server.shown}: {what} (publishing)") from error
+            raise Blocked(Plane.BROKER, f"{self.server.shown}: {what} (publishing)") from error
 
     async def answer(self, connected: Connected, call: Coroutine[Any, Any, T], doing: str) -> T:
         """Return the server's answer to a call.
@@ -309,7 +310,7 @@ class Link:
 
     def unavailable(self, what: str, doing: str) -> Unavailable:
         """Return the error of somebody who was doing something when `what` happened."""
-        return Unavailable("broker", f"{self.server.shown}: {what} ({doing})")
+        return Unavailable(Plane.BROKER, f"{self.server.shown}: {what} ({doing})")
 
     async def aclose(self) -> None:
         """Close the connection, and make no other."""
@@ -321,7 +322,7 @@ class Link:
 
     def _live(self) -> Connected | None:
         if self._closed:
-            raise Unavailable("broker", f"{self.server.shown}: closed in this process")
+            raise Unavailable(Plane.BROKER, f"{self.server.shown}: closed in this process")
         return self._connected if self._connected is not None and self._connected.alive else None
 
     def _note_failure(self, error: Exception) -> None:

@@ -18,11 +18,12 @@ from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.messages import Message
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import dead_letter_queue, topology_of
-from jobkit.backends.rabbitmq.topology_check import Found, State, look
+from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
+from jobkit.ports.topology import PartState, TopologyPart
 
 # RabbitMQ's own, where its operator says nothing else.
 _CONSUMER_TIMEOUT_SECONDS = 1800.0
@@ -49,7 +50,7 @@ async def diagnose(url: str, clock: Clock, *, delivery_hold: float, lease_ttl: f
         ]
         probed = await _probe(link, publisher)
         findings.append(probed)
-        if probed.severity is Severity.FINE:
+        if probed.status is Status.OK:
             types = await Directory(link, publisher, clock).read()
             for type, partitions in sorted(types.items()):
                 findings.append(_queues(type, await look(link, topology_of(type, partitions))))
@@ -63,29 +64,29 @@ def _version(told: Any) -> Finding:
     product, version = str(told.get("product", "an unknown product")), str(told.get("version", "of unknown version"))
     what = f"{product} {version}"
     if product != "RabbitMQ":
-        return Finding(Severity.RISK, f"{what}: jobkit was never tried with it", "use RabbitMQ 3.10 or later")
+        return Finding(Status.WARN, f"{what}: jobkit was never tried with it", "use RabbitMQ 3.10 or later")
     # One that is too old was not even connected to.
-    return Finding(Severity.FINE, what)
+    return Finding(Status.OK, what)
 
 
 def _heartbeat(heartbeat: int, ttl: float) -> Finding:
     what = f"heartbeat {heartbeat} s"
     if 2 * heartbeat < ttl:
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     slow = (
         f"{what}: after a worker falls silent its queues stay with it up to {2 * heartbeat} s, longer than its leases"
     )
-    return Finding(Severity.RISK, slow, f"put ?heartbeat={max(1, int(ttl // 3))} into JOBKIT_BROKER_URL")
+    return Finding(Status.WARN, slow, f"put ?heartbeat={max(1, int(ttl // 3))} into JOBKIT_BROKER_URL")
 
 
 def _consumer_timeout(hold: float) -> Finding:
     what = f"JOBKIT_DELIVERY_HOLD={hold:g}"
     if hold + _TIMEOUT_MARGIN_SECONDS <= _CONSUMER_TIMEOUT_SECONDS:
         # It is the one thing of importance that no client can ask for.
-        return Finding(Severity.FINE, f"{what} is below a consumer_timeout that was left at its default")
+        return Finding(Status.OK, f"{what} is below a consumer_timeout that was left at its default")
     usual = f"{_CONSUMER_TIMEOUT_SECONDS:g} s"
     long = f"{what} is not below the consumer_timeout of a server that was left at its default, {usual}"
-    return Finding(Severity.RISK, long, "lower it to 600, or raise the server's consumer_timeout well above it")
+    return Finding(Status.WARN, long, "lower it to 600, or raise the server's consumer_timeout well above it")
 
 
 async def _probe(link: Link, publisher: Publisher) -> Finding:
@@ -112,8 +113,8 @@ async def _probe(link: Link, publisher: Publisher) -> Finding:
         return _not_permitted(link, doing)
     except Blocked as error:
         change = "give it memory or disk space; `rabbitmq-diagnostics alarms` says which of the two is short"
-        return Finding(Severity.BROKEN, f"it takes no messages: {error}", change)
-    return Finding(Severity.FINE, "it takes messages, and this user may make, write and read queues")
+        return Finding(Status.FAIL, f"it takes no messages: {error}", change)
+    return Finding(Status.OK, "it takes messages, and this user may make, write and read queues")
 
 
 def _message(queue: str) -> Message:
@@ -123,24 +124,24 @@ def _message(queue: str) -> Message:
 def _not_permitted(link: Link, doing: str) -> Finding:
     user = link.server.url.user or "guest"
     what = f"user {user!r} has no permission to {doing} what begins with 'jobkit'"
-    return Finding(Severity.BROKEN, what, "run the `rabbitmqctl set_permissions` of docs/rabbitmq.md")
+    return Finding(Status.FAIL, what, "run the `rabbitmqctl set_permissions` of docs/rabbitmq.md")
 
 
-def _queues(type: str, found: Sequence[Found]) -> Finding:
-    different = [one for one in found if one.state is State.DIFFERENT]
+def _queues(type: str, found: Sequence[TopologyPart]) -> Finding:
+    different = [one for one in found if one.state is PartState.DIFFERENT]
     if different:
         what = f"{different[0].kind} {different[0].name} is not as jobkit makes it: {different[0].problem}"
-        return Finding(Severity.BROKEN, what, "drain it, delete it, and run `jobkit topology --apply`")
-    missing = [one.name for one in found if one.state is State.MISSING]
+        return Finding(Status.FAIL, what, "drain it, delete it, and run `jobkit topology --apply`")
+    missing = [one.name for one in found if one.state is PartState.MISSING]
     if missing:
         what = f"{', '.join(missing)} of job type {type} is gone, and what was in it is lost"
         change = (
             "run `jobkit topology --apply`, and submit again what `jobkit jobs --state queued` shows and never begins"
         )
-        return Finding(Severity.BROKEN, what, change)
+        return Finding(Status.FAIL, what, change)
     dead = sum(one.messages for one in found if one.name == dead_letter_queue(type))
     if dead:
         what = f"the server took {dead} messages out of the queues of {type}; they wait in {dead_letter_queue(type)}"
         change = "remove the policy that limits or expires these queues, then move the messages back (docs/rabbitmq.md)"
-        return Finding(Severity.RISK, what, change)
-    return Finding(Severity.FINE, f"{type}: {len(found)} queues and exchanges are as they should be")
+        return Finding(Status.WARN, what, change)
+    return Finding(Status.OK, f"{type}: {len(found)} queues and exchanges are as they should be")

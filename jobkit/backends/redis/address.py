@@ -23,7 +23,7 @@ _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RedisAddress:
     """One database of one server, or of whichever server the sentinels call the primary of `service`."""
 
     name: str
@@ -35,7 +35,7 @@ class Address:
     sentinel_login: Mapping[str, str] = field(repr=False)
 
 
-def parse_address(url: str) -> Address:
+def parse_address(url: str) -> RedisAddress:
     """Return the database that `url` names. Raises `ConfigurationError`."""
     # Without causes: theirs quote the part of the URL that they stumbled over.
     try:
@@ -54,7 +54,7 @@ def parse_address(url: str) -> Address:
         raise ConfigurationError(f"this is no Redis URL: {_EXPECTED}") from None
     username, _, password = login.partition(":")
     where = ",".join(f"{host}:{port}" for host, port in addresses)
-    return Address(
+    return RedisAddress(
         name=f"Redis at {where}/{service}/{database}" if sentinel else f"Redis at {where}/{database}",
         hosts=addresses,
         service=service,

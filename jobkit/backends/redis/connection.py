@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
-from jobkit.backends.redis.address import Address
+from jobkit.backends.redis.address import RedisAddress
 
 # TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
 CONNECT_SECONDS = 6.0
@@ -47,7 +47,7 @@ class _Encrypted(_Abrupt, SSLConnection):
 class Connector:
     """Makes connections to the server at an address, or to whichever one the sentinels name."""
 
-    def __init__(self, address: Address, *, connect_seconds: float = CONNECT_SECONDS) -> None:
+    def __init__(self, address: RedisAddress, *, connect_seconds: float = CONNECT_SECONDS) -> None:
         self.name = address.name
         self._address = address
         self._seconds = connect_seconds

@@ -12,10 +12,12 @@ from typing import Any
 
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
-from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Notifier, heard
+from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.model.clock import Clock
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.notifier import lease_topic
 
 
 def _lease_script(name: str) -> Script:
@@ -32,10 +34,10 @@ class RedisCoordinator:
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
         self._clock = clock
-        self._scripts = Scripts(connector, "coordinator")
+        self._scripts = Scripts(connector, Plane.COORDINATOR)
         # Renewals go by a way of their own: nothing that jobs ask for can hold them up.
-        self._renewals = Scripts(connector, "coordinator")
-        self._notifier = Notifier(connector)
+        self._renewals = Scripts(connector, Plane.COORDINATOR)
+        self._listener = Listener(connector)
 
     @property
     def round_trips(self) -> int:
@@ -62,7 +64,7 @@ class RedisCoordinator:
 
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         deadline = self._clock.now() + timeout
-        with self._notifier.listening(f"lease/{resource}") as hint:
+        with self._listener.subscribe(lease_topic(resource)) as subscription:
             reached = await self._watch(resource)
             seen = _held(reached if since is None else since)
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.
@@ -72,7 +74,7 @@ class RedisCoordinator:
                     return
                 ends_in = min((lease.remaining for lease in reached), default=left)
                 # A millisecond more, so that a lease that ends is found to have ended.
-                if await heard(hint, min(left, ends_in + 0.001)):
+                if await subscription.wait(min(left, ends_in + 0.001)):
                     return
                 reached = await self._watch(resource)
 
@@ -94,7 +96,7 @@ class RedisCoordinator:
         return _members(await self._scripts.run(_PRESENT))
 
     async def aclose(self) -> None:
-        await self._notifier.aclose()
+        await self._listener.aclose()
         await self._scripts.aclose()
         await self._renewals.aclose()
 

@@ -19,7 +19,8 @@ from jobkit.backends.redis.faults import translated
 from jobkit.backends.redis.scripts import REPLY_SECONDS, Scripts
 from jobkit.backends.redis.submit import store_script
 from jobkit.errors import ConfigurationError
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.model.plane import Plane
+from jobkit.ports.diagnosis import Finding, Status
 
 _log = structlog.get_logger("jobkit.redis")
 
@@ -28,8 +29,8 @@ _LAYOUT = 1
 _CHECK = store_script("check")
 
 
-async def diagnose(url: str, plane: str) -> list[Finding]:
-    """Return what there is to say of the server at `url`, for the plane "store" or "coordinator".
+async def diagnose(url: str, plane: Plane) -> list[Finding]:
+    """Return what there is to say of the server at `url`, for the store or the coordinator.
 
     Raises `ConfigurationError` or `Unavailable`.
     """
@@ -37,7 +38,7 @@ async def diagnose(url: str, plane: str) -> list[Finding]:
     if not told:
         return [_untold()]
     findings = [_version(told), _slots(told), _role(told), _memory(told, plane)]
-    return [*findings, _persistence(told)] if plane == "store" else findings
+    return [*findings, _persistence(told)] if plane == Plane.STORE else findings
 
 
 async def check_store(connector: Connector) -> None:
@@ -45,15 +46,15 @@ async def check_store(connector: Connector) -> None:
 
     Raises `ConfigurationError` where the server would throw away what must be kept, or `Unavailable`.
     """
-    told = await _ask(connector, "store")
-    findings = [_version(told), _slots(told), _memory(told, "store")] if told else [_untold()]
+    told = await _ask(connector, Plane.STORE)
+    findings = [_version(told), _slots(told), _memory(told, Plane.STORE)] if told else [_untold()]
     for finding in findings:
-        if finding.severity is Severity.BROKEN:
+        if finding.status is Status.FAIL:
             raise ConfigurationError(f"{connector.name}: {finding.what}; {finding.change}")
     for finding in [*findings, _persistence(told)] if told else findings:
-        if finding.severity is not Severity.FINE:
+        if finding.status is not Status.OK:
             _log.warning(finding.what, server=connector.name, change=finding.change)
-    scripts = Scripts(connector, "store")
+    scripts = Scripts(connector, Plane.STORE)
     try:
         layout = int(await scripts.run(_CHECK, str(_LAYOUT)))
     finally:
@@ -65,7 +66,7 @@ async def check_store(connector: Connector) -> None:
         )
 
 
-async def _ask(connector: Connector, plane: str) -> dict[str, str]:
+async def _ask(connector: Connector, plane: Plane) -> dict[str, str]:
     """Return what the server tells of itself; nothing where this user may not ask."""
     try:
         async with connector.connected() as connection, asyncio.timeout(REPLY_SECONDS):
@@ -92,55 +93,55 @@ async def _told(connection: Connection) -> dict[str, str]:
 
 def _untold() -> Finding:
     what = "Redis does not let this user ask for its settings (INFO), so they are not checked"
-    return Finding(Severity.RISK, what, "permit INFO, or compare the settings with docs/redis.md by hand")
+    return Finding(Status.WARN, what, "permit INFO, or compare the settings with docs/redis.md by hand")
 
 
 def _version(told: Mapping[str, str]) -> Finding:
     version = told["redis_version"]
     what = f"Redis {version}"
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_VERSION:
-        return Finding(Severity.BROKEN, f"{what} is too old", "upgrade to 6.2 or newer")
-    return Finding(Severity.FINE, what)
+        return Finding(Status.FAIL, f"{what} is too old", "upgrade to 6.2 or newer")
+    return Finding(Status.OK, what)
 
 
 def _slots(told: Mapping[str, str]) -> Finding:
     if told.get("cluster_enabled") == "1":
         change = "name a server that is not clustered; jobkit needs all of its keys on one"
-        return Finding(Severity.BROKEN, "it is a node of a cluster", change)
-    return Finding(Severity.FINE, "it is not clustered")
+        return Finding(Status.FAIL, "it is a node of a cluster", change)
+    return Finding(Status.OK, "it is not clustered")
 
 
 def _role(told: Mapping[str, str]) -> Finding:
     if told.get("role") == "slave":
         change = "name its primary, or the sentinels: redis+sentinel://"
-        return Finding(Severity.BROKEN, "it is a replica, which takes no writes", change)
-    return Finding(Severity.FINE, "it takes writes")
+        return Finding(Status.FAIL, "it is a replica, which takes no writes", change)
+    return Finding(Status.OK, "it takes writes")
 
 
-def _memory(told: Mapping[str, str], plane: str) -> Finding:
+def _memory(told: Mapping[str, str], plane: Plane) -> Finding:
     policy = told.get("maxmemory_policy", "noeviction")
     what = f"maxmemory-policy {policy}"
     change = "set maxmemory-policy noeviction"
     if policy == "noeviction":
-        return Finding(Severity.FINE, what)
-    if plane == "coordinator":
+        return Finding(Status.OK, what)
+    if plane == Plane.COORDINATOR:
         what = f"{what}: when memory is short, leases are thrown away, and jobs are begun twice (one of them commits)"
-        return Finding(Severity.RISK, what, change)
+        return Finding(Status.WARN, what, change)
     if policy.startswith("volatile"):
         # Nothing that is true has an expiry.
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     if told.get("maxmemory", "0") == "0":
-        return Finding(Severity.RISK, f"{what}: harmless only as long as maxmemory is not set", change)
-    return Finding(Severity.BROKEN, f"{what}: when memory is short, Redis would throw away committed jobs", change)
+        return Finding(Status.WARN, f"{what}: harmless only as long as maxmemory is not set", change)
+    return Finding(Status.FAIL, f"{what}: when memory is short, Redis would throw away committed jobs", change)
 
 
 def _persistence(told: Mapping[str, str]) -> Finding:
     if told.get("aof_enabled") != "1":
         what = "appendonly no: what was accepted and committed is lost when Redis ends"
-        return Finding(Severity.BROKEN, what, "set appendonly yes and appendfsync always")
+        return Finding(Status.FAIL, what, "set appendonly yes and appendfsync always")
     fsync = told.get("appendfsync")
     what = f"appendonly yes, appendfsync {fsync or 'unknown (CONFIG is not permitted)'}"
     if fsync == "always":
-        return Finding(Severity.FINE, what)
+        return Finding(Status.OK, what)
     risk = f"{what}: a power cut may take back the last moments: jobs accepted then are gone, jobs committed run again"
-    return Finding(Severity.RISK, risk, "set appendfsync always")
+    return Finding(Status.WARN, risk, "set appendfsync always")

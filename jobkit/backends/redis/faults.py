@@ -10,6 +10,7 @@ import ssl
 from redis import exceptions
 
 from jobkit.errors import ConfigurationError, JobkitError, Unavailable
+from jobkit.model.plane import Plane
 
 # What a script is told where a command of its own is not permitted.
 _IN_SCRIPT = "The user executing the script can't"
@@ -48,7 +49,7 @@ def ends_connection(error: BaseException) -> bool:
     return code_of(error) in ("READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED", "NOAUTH")
 
 
-def translated(error: Exception, plane: str, name: str) -> Exception:
+def translated(error: Exception, plane: Plane, name: str) -> Exception:
     """Return what the caller of a plane should get for `error` from the server `name`; others come back unchanged."""
     found = _meaning(error, plane, name)
     if found is None:
@@ -57,7 +58,7 @@ def translated(error: Exception, plane: str, name: str) -> Exception:
     return found
 
 
-def _meaning(error: Exception, plane: str, name: str) -> JobkitError | None:
+def _meaning(error: Exception, plane: Plane, name: str) -> JobkitError | None:
     code = "NOPERM" if _IN_SCRIPT in str(error) else code_of(error)
     if isinstance(error, _LOGIN):
         return ConfigurationError(f"{name} refuses this user or password: check them in the URL ({error})")

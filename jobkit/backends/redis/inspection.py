@@ -8,7 +8,7 @@ from typing import Any
 
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import store_script
-from jobkit.ports.blobs import BlobRef
+from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 
 JOB = store_script("job", "views")

@@ -1,4 +1,4 @@
-"""Wake-ups through Redis pub/sub. They are hints: one may be missed, and whoever waits looks again anyway.
+"""Notifications through Redis pub/sub.
 
 Scripts publish a topic only where somebody has said that he waits for it, so that what happens a thousand times a
 second does not wake every process each time.
@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Iterator
+from types import TracebackType
 
 import structlog
 from redis.asyncio.connection import Connection
 
 from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.scripts import PREFIX, REPLY_SECONDS
+from jobkit.ports import notifier as port
 
 _log = structlog.get_logger("jobkit.redis")
 
@@ -29,24 +30,50 @@ _SILENCE_SECONDS = 10.0
 _RECONNECT_SECONDS = (0.1, 5.0)
 
 
-class Notifier:
-    """One subscription of this process, and the waiters on it. Made inside a running event loop."""
+class Subscription(port.Subscription):
+    """One waiter on one topic, or on all below it where it ends in "/"; a context manager."""
+
+    def __init__(self, waiting: dict[asyncio.Event, str], topic: str) -> None:
+        self._waiting = waiting
+        self._topic = topic
+        self._notified = asyncio.Event()
+
+    def __enter__(self) -> Subscription:
+        self._waiting[self._notified] = self._topic
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del self._waiting[self._notified]
+
+    async def wait(self, seconds: float) -> bool:
+        """Return once the topic was notified since the last return, or it is time to look again.
+
+        That is in `seconds` at most. Return whether it was notified.
+        """
+        poll = POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        try:
+            async with asyncio.timeout(min(seconds, poll)):
+                await self._notified.wait()
+        except TimeoutError:
+            return False
+        self._notified.clear()
+        return True
+
+
+class Listener(port.Listener):
+    """What this process is notified of. Made inside a running event loop; scripts are what notifies."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._pause = _RECONNECT_SECONDS[0]
         self._waiting: dict[asyncio.Event, str] = {}
-        self._task = asyncio.create_task(self._listen_forever(), name="jobkit-redis-hints")
+        self._task = asyncio.create_task(self._listen_forever(), name="jobkit-redis-notifications")
 
-    @contextlib.contextmanager
-    def listening(self, topic: str) -> Iterator[asyncio.Event]:
-        """Lend an event that is set when a hint for `topic` comes; where it ends in "/", for any below it."""
-        event = asyncio.Event()
-        self._waiting[event] = topic
-        try:
-            yield event
-        finally:
-            del self._waiting[event]
+    def subscribe(self, topic: str) -> Subscription:
+        """Return a waiter on `topic`, to be entered before looking, so that nothing between is missed."""
+        return Subscription(self._waiting, topic)
 
     async def aclose(self) -> None:
         """End the subscription."""
@@ -59,9 +86,9 @@ class Notifier:
             try:
                 async with self._connector.connected() as connection:
                     await self._listen(connection)
-            except Exception as error:  # noqa: BLE001  (whatever it is, it must not end the hints for good)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it must not end the notifications for good)
                 _log.warning(
-                    "wake-ups interrupted, waits are slower",
+                    port.NOTIFICATIONS_LOST,
                     server=self._connector.name,
                     error=f"{type(error).__name__}: {error}",
                 )
@@ -94,14 +121,3 @@ class Notifier:
         for event, wanted in self._waiting.items():
             if topic is None or topic == wanted or (wanted.endswith("/") and topic.startswith(wanted)):
                 event.set()
-
-
-async def heard(hint: asyncio.Event, seconds: float) -> bool:
-    """Wait for a hint, for so many seconds and no longer than may pass between two looks; tell whether it came."""
-    poll = POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
-    try:
-        async with asyncio.timeout(min(seconds, poll)):
-            await hint.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -12,9 +12,7 @@ from jobkit.backends.redis.submit import store_script
 from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
-TOPIC = "outbox"
 READ = store_script("read_outbox", "outbox")
-WATCH = store_script("watch_outbox", "outbox")
 PUBLISHED = store_script("published", "outbox")
 
 

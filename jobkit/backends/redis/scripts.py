@@ -27,6 +27,7 @@ from redis.exceptions import InvalidResponse, NoScriptError, RedisError, Respons
 from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.faults import ends_connection, translated
 from jobkit.errors import Unavailable
+from jobkit.model.plane import Plane
 
 _log = structlog.get_logger("jobkit.redis")
 
@@ -93,7 +94,7 @@ class _Request:
 class Scripts:
     """Runs scripts for one plane, over one connection of its own. Made inside a running event loop."""
 
-    def __init__(self, connector: Connector, plane: str, *, reply_seconds: float = REPLY_SECONDS) -> None:
+    def __init__(self, connector: Connector, plane: Plane, *, reply_seconds: float = REPLY_SECONDS) -> None:
         self.round_trips = 0
         self._connector = connector
         self._plane = plane

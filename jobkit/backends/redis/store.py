@@ -16,12 +16,13 @@ from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.diagnosis import check_store
-from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Notifier, heard
+from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import Scripts, spelled
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -31,6 +32,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     StoreCounts,
 )
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import (
     Accepted,
     Committed,
@@ -55,11 +57,10 @@ class RedisStore:
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
         self._clock = clock
-        self._scripts = Scripts(connector, "store")
+        self._scripts = Scripts(connector, Plane.STORE)
         # Looks at long lists go by a way of their own, so that none keeps a commit waiting.
-        self._looks = Scripts(connector, "store")
-        self._notifier = Notifier(connector)
-        self._outbox_seen = 0
+        self._looks = Scripts(connector, Plane.STORE)
+        self._listener = Listener(connector)
 
     @property
     def round_trips(self) -> int:
@@ -79,10 +80,9 @@ class RedisStore:
         while True:
             after = found[-1].position if found else after
             page = min(limit - len(found), inspection.PAGE)
-            highest, flat = await self._scripts.run(outbox.READ, repr(older_than), str(after), str(page))
+            flat = await self._scripts.run(outbox.READ, repr(older_than), str(after), str(page))
             found += outbox.entries(flat)
             if len(flat) < 3 * page or len(found) >= limit:
-                self._outbox_seen = int(highest)
                 return found
 
     async def published(self, positions: Sequence[int]) -> None:
@@ -143,11 +143,11 @@ class RedisStore:
 
     async def wait_finished(self, id: str, timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._notifier.listening(f"job/{id}") as hint:
+        with self._listener.subscribe(job_topic(id)) as subscription:
             first = moment = await self._watch_job(id)
             while moment == first and not (first[0] and JobState(first[0].decode()).ended):
                 left = deadline - self._clock.now()
-                if left <= 0 or await heard(hint, left):
+                if left <= 0 or await subscription.wait(left):
                     return
                 moment = await self._watch_job(id)
 
@@ -155,17 +155,8 @@ class RedisStore:
         found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, SUBSCRIBED_MILLISECONDS)
         return found
 
-    async def wait_outbox(self, timeout: float) -> None:
-        deadline = self._clock.now() + timeout
-        with self._notifier.listening(outbox.TOPIC) as hint:
-            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
-            while int(await self._scripts.run(outbox.WATCH, SUBSCRIBED_MILLISECONDS)) <= self._outbox_seen:
-                left = deadline - self._clock.now()
-                if left <= 0 or await heard(hint, left):
-                    return
-
     async def aclose(self) -> None:
-        await self._notifier.aclose()
+        await self._listener.aclose()
         await self._scripts.aclose()
         await self._looks.aclose()
 

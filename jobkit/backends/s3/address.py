@@ -13,7 +13,7 @@ _STYLES = ("path", "virtual", "auto")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class S3Address:
     """A place for objects: a bucket and the beginning of all keys in it, which is empty or ends with a slash.
 
     `access_key` and `secret_key` are None where they are found as AWS's own tools find them.
@@ -34,7 +34,7 @@ class Address:
         return f"s3://{self.bucket}/{self.prefix}{at}"
 
 
-def parse_address(url: str) -> Address:
+def parse_address(url: str) -> S3Address:
     """Return the place that `url` names. Raises `ConfigurationError`, which does not repeat the URL."""
     try:
         parts = urlsplit(url)
@@ -47,7 +47,7 @@ def parse_address(url: str) -> Address:
     chosen = _checked(options)
     endpoint = chosen.get("endpoint_url")
     access_key, secret_key = _login(login)
-    return Address(
+    return S3Address(
         bucket=unquote(bucket),
         prefix=_prefix(parts.path),
         endpoint_url=endpoint,

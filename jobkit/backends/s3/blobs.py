@@ -19,14 +19,16 @@ import anyio
 from anyio import to_thread
 from botocore.exceptions import ClientError
 
-from jobkit.backends.local_files.scratch import Scratch, lent
-from jobkit.backends.s3.address import Address, parse_address
+from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_missing, translated
 from jobkit.backends.s3.upload import Source, Uploader
+from jobkit.backends.scratch import Scratch, lent
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import location_of, parts_of
-from jobkit.ports.blobs import BlobRef, BlobSpace, Leftover, StoredObject
+from jobkit.model.plane import Plane
+from jobkit.ports.blobs import Leftover, StoredObject
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -67,7 +69,7 @@ async def open_blobs(url: str) -> S3Blobs:
 class S3Blobs:
     """`Blobs` in a bucket, under a prefix. `stack` holds what is to be closed with it."""
 
-    def __init__(self, address: Address, client: S3Client, stack: AsyncExitStack) -> None:
+    def __init__(self, address: S3Address, client: S3Client, stack: AsyncExitStack) -> None:
         self._client = client
         self._bucket = address.bucket
         self._prefix = address.prefix
@@ -211,4 +213,4 @@ class S3Blobs:
         try:
             yield
         except OSError as error:
-            raise Unavailable("blobs", f"{self._scratch_base}: {error.strerror or error}") from error
+            raise Unavailable(Plane.BLOBS, f"{self._scratch_base}: {error.strerror or error}") from error

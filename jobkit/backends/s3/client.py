@@ -14,7 +14,7 @@ import anyio
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from jobkit.backends.s3.address import Address
+from jobkit.backends.s3.address import S3Address
 from jobkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SLOWEST_BYTES_PER_SECOND = 64 * 1024
 
 
 @asynccontextmanager
-async def open_client(address: Address) -> AsyncIterator[S3Client]:
+async def open_client(address: S3Address) -> AsyncIterator[S3Client]:
     """Lend a client for the block. It has asked nothing of anybody yet. Raises `ConfigurationError`."""
     config = AioConfig(
         connect_timeout=CONNECT_SECONDS,

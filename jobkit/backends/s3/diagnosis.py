@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jobkit.backends.s3.address import Address, parse_address
+from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_taken, is_unconditional, status_of, translated
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -34,13 +34,13 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
         with translated(address.name):
             listed = await answered(client.list_objects_v2(Bucket=address.bucket, Prefix=address.prefix, MaxKeys=1))
             findings = [
-                Finding(Severity.FINE, f"bucket {address.bucket} answers and can be listed"),
+                Finding(Status.OK, f"bucket {address.bucket} answers and can be listed"),
                 _clock(listed["ResponseMetadata"]["HTTPHeaders"], clock),
             ]
             return [*findings, *await _permissions(client, address), *await _settings(client, address)]
 
 
-async def _permissions(client: S3Client, address: Address) -> list[Finding]:
+async def _permissions(client: S3Client, address: S3Address) -> list[Finding]:
     """Do to one object what jobkit does to many, and to one upload."""
     bucket, key = address.bucket, f"{address.prefix}.jobkit-doctor/{secrets.token_hex(8)}"
     denied: list[str] = []
@@ -65,8 +65,8 @@ async def _permissions(client: S3Client, address: Address) -> list[Finding]:
     await _may(denied, "s3:ListBucketMultipartUploads", uploads)
     if denied:
         what = f"these credentials lack {', '.join(denied)}"
-        return [Finding(Severity.BROKEN, what, "grant what docs/s3.md lists, on the bucket and on the prefix")]
-    may = Finding(Severity.FINE, "these credentials may write, read, list and delete objects and uploads")
+        return [Finding(Status.FAIL, what, "grant what docs/s3.md lists, on the bucket and on the prefix")]
+    may = Finding(Status.OK, "these credentials may write, read, list and delete objects and uploads")
     return [may, _conditions(conditional)]
 
 
@@ -99,22 +99,22 @@ async def _is_refused(put: Callable[[], Awaitable[Any]]) -> bool:
 
 def _conditions(conditional: bool) -> Finding:
     if conditional:
-        return Finding(Severity.FINE, "it refuses to write an object twice (If-None-Match)")
+        return Finding(Status.OK, "it refuses to write an object twice (If-None-Match)")
     what = "it knows no conditional writes: a processor that writes one name twice replaces its own file"
-    return Finding(Severity.RISK, what, "use a newer version of the server, if there is one; no other job is in danger")
+    return Finding(Status.WARN, what, "use a newer version of the server, if there is one; no other job is in danger")
 
 
 def _clock(headers: Mapping[str, str], clock: Clock) -> Finding:
     if "date" not in headers:
-        return Finding(Severity.FINE, "it does not tell its time")
+        return Finding(Status.OK, "it does not tell its time")
     ahead = clock.wall() - parsedate_to_datetime(headers["date"]).timestamp()
     what = f"the clock here is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
     if abs(ahead) > _SKEW_RISK_SECONDS:
-        return Finding(Severity.RISK, f"{what}; from 900 s on it refuses everything", "have it kept by NTP")
-    return Finding(Severity.FINE, what)
+        return Finding(Status.WARN, f"{what}; from 900 s on it refuses everything", "have it kept by NTP")
+    return Finding(Status.OK, what)
 
 
-async def _settings(client: S3Client, address: Address) -> list[Finding]:
+async def _settings(client: S3Client, address: S3Address) -> list[Finding]:
     bucket = address.bucket
     versioning = await _asked(lambda: client.get_bucket_versioning(Bucket=bucket))
     lifecycle = await _asked(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket))
@@ -140,11 +140,11 @@ def _versions(versioning: Mapping[str, Any] | None, rules: list[Any]) -> Finding
     if versioning is None:
         return _untold("s3:GetBucketVersioning", "whether the bucket keeps old versions")
     if versioning.get("Status") != "Enabled":
-        return Finding(Severity.FINE, "the bucket keeps no old versions of objects")
+        return Finding(Status.OK, "the bucket keeps no old versions of objects")
     if any("NoncurrentVersionExpiration" in rule for rule in rules):
-        return Finding(Severity.FINE, "the bucket keeps old versions for a time")
+        return Finding(Status.OK, "the bucket keeps old versions for a time")
     what = "the bucket keeps old versions for ever: what `jobkit sweep` removes is still paid for"
-    return Finding(Severity.RISK, what, "suspend versioning, or add a lifecycle rule with NoncurrentVersionExpiration")
+    return Finding(Status.WARN, what, "suspend versioning, or add a lifecycle rule with NoncurrentVersionExpiration")
 
 
 def _lock(lock: Mapping[str, Any] | None) -> Finding:
@@ -152,25 +152,25 @@ def _lock(lock: Mapping[str, Any] | None) -> Finding:
         return _untold("s3:GetBucketObjectLockConfiguration", "whether objects are locked")
     if lock.get("ObjectLockConfiguration", {}).get("Rule"):
         what = "new objects are locked: `jobkit sweep` cannot free their space before the lock ends"
-        return Finding(Severity.RISK, what, "take the default retention from the bucket, or use another one")
-    return Finding(Severity.FINE, "objects are not locked")
+        return Finding(Status.WARN, what, "take the default retention from the bucket, or use another one")
+    return Finding(Status.OK, "objects are not locked")
 
 
 def _expiry(rules: list[Any]) -> Finding:
     if any("Expiration" in rule for rule in rules):
         what = "a lifecycle rule expires objects: files of committed jobs disappear"
-        return Finding(Severity.RISK, what, "limit that rule to a prefix that is not jobkit's")
-    return Finding(Severity.FINE, "no lifecycle rule expires objects")
+        return Finding(Status.WARN, what, "limit that rule to a prefix that is not jobkit's")
+    return Finding(Status.OK, "no lifecycle rule expires objects")
 
 
 def _unfinished(lifecycle: Mapping[str, Any] | None, rules: list[Any]) -> Finding:
     if lifecycle is None:
         return _untold("s3:GetLifecycleConfiguration", "its lifecycle rules")
     if any("AbortIncompleteMultipartUpload" in rule for rule in rules):
-        return Finding(Severity.FINE, "a lifecycle rule aborts unfinished uploads")
+        return Finding(Status.OK, "a lifecycle rule aborts unfinished uploads")
     what = "no lifecycle rule aborts unfinished uploads: those of killed workers stay until `jobkit sweep --apply`"
-    return Finding(Severity.RISK, what, "add a rule with AbortIncompleteMultipartUpload after 7 days")
+    return Finding(Status.WARN, what, "add a rule with AbortIncompleteMultipartUpload after 7 days")
 
 
 def _untold(permission: str, what: str) -> Finding:
-    return Finding(Severity.RISK, f"it does not tell {what}", f"permit {permission}, or look for yourself")
+    return Finding(Status.WARN, f"it does not tell {what}", f"permit {permission}, or look for yourself")

@@ -23,6 +23,7 @@ from botocore.exceptions import (
 )
 
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.plane import Plane
 
 # All that may go wrong with a request.
 FAULTS = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
@@ -111,7 +112,7 @@ def meaning(error: Exception, name: str) -> Exception:
     if isinstance(error, BotoCoreError) and not isinstance(error, _TROUBLE):
         return ConfigurationError(f"{name}: {error}")
     what = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-    return Unavailable("blobs", f"{name}: {what}")
+    return Unavailable(Plane.BLOBS, f"{name}: {what}")
 
 
 def _answered(error: ClientError, name: str) -> Exception:
@@ -124,7 +125,7 @@ def _answered(error: ClientError, name: str) -> Exception:
     if code in _LOGIN:
         return ConfigurationError(f"{name}: the credentials or the region are not accepted ({said})")
     if code in _PASSING or status >= 500 or status == 429:
-        return Unavailable("blobs", f"{name}: {said}")
+        return Unavailable(Plane.BLOBS, f"{name}: {said}")
     if status in (401, 403):
         return ConfigurationError(f"{name}: access denied ({said}); docs/s3.md lists the permissions jobkit needs")
     if code == "KeyTooLongError":

@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from jobkit.backends.s3.client import answered
 from jobkit.backends.s3.faults import FAULTS, code_of, is_missing, is_taken, is_unconditional
 from jobkit.errors import Unavailable
+from jobkit.model.plane import Plane
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -214,7 +215,7 @@ class Uploader:
             if found == mark:
                 return
             if found is None:
-                raise Unavailable("blobs", f"{self._name}: {key} was being written by somebody else") from error
+                raise Unavailable(Plane.BLOBS, f"{self._name}: {key} was being written by somebody else") from error
             raise FileExistsError(f"this attempt already wrote the blob {key}") from error
 
     async def _mark_of(self, key: str) -> str | None:

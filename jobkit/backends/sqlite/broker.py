@@ -13,13 +13,15 @@ import anyio
 import structlog
 
 from jobkit.backends.sqlite import queues
-from jobkit.backends.sqlite.engine import Engine, Plane
+from jobkit.backends.sqlite.engine import Engine, EnginePlane
 from jobkit.backends.sqlite.queues import Message, Seat
 from jobkit.errors import ConsumerClosed, JobkitError
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.broker import Delivery, QueueDepth
+from jobkit.ports.notifier import queue_topic
 
 _log = structlog.get_logger("jobkit.sqlite.broker")
 
@@ -31,7 +33,7 @@ class SqliteBroker:
     """A `Broker` on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("broker")
+        self._plane = engine.plane(Plane.BROKER)
         self._queues: dict[Partition, int] = {}
         self._consumers: set[SqliteConsumer] = set()
 
@@ -46,7 +48,7 @@ class SqliteBroker:
         for partition in {partition for partition, _ in messages} - self._queues.keys():
             self._queues[partition] = await self._plane.read(queues.queue_of, partition)
         rows = [(self._queues[partition], body) for partition, body in messages]
-        topics = frozenset(queues.queue_topic(partition) for partition, _ in messages)
+        topics = frozenset(queue_topic(partition) for partition, _ in messages)
         await self._plane.write(queues.publish, rows, topics)
 
     @asynccontextmanager
@@ -71,7 +73,7 @@ class SqliteBroker:
 class SqliteConsumer:
     """A `Consumer`: a seat at a queue, and how far it has read."""
 
-    def __init__(self, plane: Plane, seat: Seat) -> None:
+    def __init__(self, plane: EnginePlane, seat: Seat) -> None:
         self._plane = plane
         self._seat = seat
         self._cursor = 0
@@ -81,7 +83,7 @@ class SqliteConsumer:
         self._left = False
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
-        with self._plane.notifier.listen(queues.queue_topic(self._seat.partition)) as subscription:
+        with self._plane.notifier.subscribe(queue_topic(self._seat.partition)) as subscription:
             while True:
                 self._check()
                 found, due_in = await self._plane.read(
@@ -110,7 +112,7 @@ class SqliteConsumer:
         if self._left:
             return
         self._left = True
-        self._plane.notifier.notify({queues.queue_topic(self._seat.partition)})
+        self._plane.notifier.notify({queue_topic(self._seat.partition)})
         with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
             try:
                 await self._plane.write(queues.close_exclusive, self._seat, self._cursor)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from jobkit.backends.sqlite import outbox, park
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.open import key_of
-from jobkit.backends.sqlite.submit import accept, job_topic
+from jobkit.backends.sqlite.submit import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
 _LOOK = """

@@ -17,6 +17,7 @@ from jobkit.backends.sqlite.faults import is_busy, locked, translated
 from jobkit.backends.sqlite.schema import ensure_schema
 from jobkit.backends.sqlite.store_clock import offset_of_boot
 from jobkit.errors import ConfigurationError
+from jobkit.model.plane import Plane
 
 MEMORY = ":memory:"
 
@@ -48,7 +49,7 @@ def path_identity(path: str) -> str:
 
 
 def open_connection(
-    path: str, machine_now: Callable[[], float], boot: str, patience: float, plane: str
+    path: str, machine_now: Callable[[], float], boot: str, patience: float, plane: Plane
 ) -> tuple[sqlite3.Connection, float]:
     """Open the database at `path`, make its tables and settle its clock; return it with the clock's offset in seconds.
 

@@ -9,7 +9,9 @@ from collections.abc import Collection, Sequence
 
 from jobkit.backends.sqlite import leases
 from jobkit.backends.sqlite.engine import Engine
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.notifier import lease_topic
 
 # Expired leases cost only space, so they are removed now and then, not by each claim.
 _SWEEP_SECONDS = 10.0
@@ -19,7 +21,7 @@ class SqliteCoordinator:
     """A `Coordinator` on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("coordinator")
+        self._plane = engine.plane(Plane.COORDINATOR)
         self._next_sweep = float("-inf")
 
     async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
@@ -35,7 +37,7 @@ class SqliteCoordinator:
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.notifier.listen(leases.lease_topic(resource)) as subscription:
+        with self._plane.notifier.subscribe(lease_topic(resource)) as subscription:
             reached, ends_in = await self._plane.read(leases.reached, resource)
             seen = reached if since is None else {(lease.resource, lease.token) for lease in since}
             # A single resource that is free is what is waited for; below a prefix, something nearly always is.

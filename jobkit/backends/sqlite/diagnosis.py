@@ -11,12 +11,14 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from jobkit.backends.disk_space import room, size
+from jobkit.backends.disk_space import room
 from jobkit.backends.sqlite.connection import MEMORY, database_path
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.faults import is_busy, locked
+from jobkit.model.byte_size import byte_size
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.model.plane import Plane
+from jobkit.ports.diagnosis import Finding, Status
 
 # The wall clock decides nothing, but dates in records and logs are to be believed.
 _WALL_TOLERANCE_SECONDS = 5.0
@@ -31,7 +33,7 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
     path = database_path(url)
     if path == MEMORY:
         what = "it lives in memory: no other process sees it, and it is forgotten with this one"
-        return [Finding(Severity.RISK, what, "name a file: sqlite:///jobkit.db")]
+        return [Finding(Status.WARN, what, "name a file: sqlite:///jobkit.db")]
     file = Path(path)
     dated = _dated(file, clock)
     if not await to_thread.run_sync(file.exists):
@@ -44,7 +46,7 @@ def _dated(path: Path, clock: Clock) -> list[Finding]:
     if not path.is_file() or path.stat().st_mtime <= clock.wall() + _WALL_TOLERANCE_SECONDS:
         return []
     what = f"{path} was written in the future: the wall clock was set back"
-    return [Finding(Severity.RISK, what, "have the clock kept by NTP")]
+    return [Finding(Status.WARN, what, "have the clock kept by NTP")]
 
 
 def _file(path: str) -> Finding:
@@ -56,9 +58,9 @@ def _file(path: str) -> Finding:
         bytes = Path(path).stat().st_size
     except (sqlite3.Error, OSError) as error:
         if is_busy(error):
-            raise locked("store", path, _LOCK_SECONDS) from error
-        return Finding(Severity.BROKEN, f"{path} cannot be read: {error}", "restore it from a backup")
-    what = f"{path}: journal mode {mode}, {size(bytes)}"
+            raise locked(Plane.STORE, path, _LOCK_SECONDS) from error
+        return Finding(Status.FAIL, f"{path} cannot be read: {error}", "restore it from a backup")
+    what = f"{path}: journal mode {mode}, {byte_size(bytes)}"
     if mode == "wal":
-        return Finding(Severity.FINE, what)
-    return Finding(Severity.BROKEN, what, "put it on a local disk, where journal mode wal works")
+        return Finding(Status.OK, what)
+    return Finding(Status.FAIL, what, "put it on a local disk, where journal mode wal works")

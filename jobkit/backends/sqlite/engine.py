@@ -29,6 +29,7 @@ from jobkit.backends.sqlite.notifier import Notifier, notifier_directory
 from jobkit.backends.sqlite.store_clock import TICK_SECONDS, boot_id, note_time
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.plane import Plane
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Transaction:
 @dataclass(eq=False, slots=True)
 class _Call:
     operation: Callable[[Transaction], Any]
-    plane: str
+    plane: Plane
     writes: bool
     future: asyncio.Future[Any]
 
@@ -114,11 +115,11 @@ class Engine:
         self._locked_since: float | None = None
         self._ticked = float("-inf")
 
-    def plane(self, name: str) -> Plane:
+    def plane(self, name: Plane) -> EnginePlane:
         """Return the engine as the plane called `name` uses it."""
-        return Plane(self, name)
+        return EnginePlane(self, name)
 
-    async def call(self, plane: str, writes: bool, operation: Callable[[Transaction], T]) -> T:
+    async def call(self, plane: Plane, writes: bool, operation: Callable[[Transaction], T]) -> T:
         """Run `operation` in the next transaction and return what it returned, once that is durable.
 
         A caller that is cancelled leaves it open whether the operation happens.
@@ -334,10 +335,10 @@ def _set_error(call: _Call, error: Exception) -> None:
         call.future.set_exception(error)
 
 
-class Plane:
+class EnginePlane:
     """The engine in the hands of one plane, whose name its errors carry."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: Plane) -> None:
         self.engine = engine
         self.clock = engine.clock
         self.notifier = engine.notifier
@@ -361,7 +362,7 @@ async def open_engine(
     path: str,
     clock: Clock,
     *,
-    plane: str = "store",
+    plane: Plane = Plane.STORE,
     boot: str | None = None,
     lock_patience: float = LOCK_PATIENCE_SECONDS,
 ) -> AsyncIterator[Engine]:

@@ -7,10 +7,11 @@ import hashlib
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
 from jobkit.backends.sqlite.open import key_of, refusal
-from jobkit.backends.sqlite.submit import digest_of, job_topic
+from jobkit.backends.sqlite.submit import digest_of
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Failure, Refused
 
 

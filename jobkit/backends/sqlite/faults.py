@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.model.plane import Plane
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
@@ -25,7 +26,7 @@ def is_busy(error: BaseException) -> bool:
     return primary_code(error) in _BUSY
 
 
-def translated(error: Exception, plane: str, path: str) -> Exception:
+def translated(error: Exception, plane: Plane, path: str) -> Exception:
     """Return what the caller of a plane should get for `error`; errors that are not SQLite's come back unchanged."""
     code = primary_code(error)
     if not isinstance(error, sqlite3.Error) or code is None:
@@ -37,7 +38,7 @@ def translated(error: Exception, plane: str, path: str) -> Exception:
     return found
 
 
-def locked(plane: str, path: str, seconds: float) -> Unavailable:
+def locked(plane: Plane, path: str, seconds: float) -> Unavailable:
     """Return the error of a write that waited `seconds` for another process's transaction."""
     return Unavailable(
         plane,
@@ -46,7 +47,7 @@ def locked(plane: str, path: str, seconds: float) -> Unavailable:
     )
 
 
-def _meaning(code: int, error: sqlite3.Error, plane: str, path: str) -> Exception | None:
+def _meaning(code: int, error: sqlite3.Error, plane: Plane, path: str) -> Exception | None:
     if code in _BUSY:
         return Unavailable(plane, f"{path} is locked by another process")
     if code == sqlite3.SQLITE_FULL:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
-from jobkit.ports.blobs import BlobRef
+from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 
 _JOB = (

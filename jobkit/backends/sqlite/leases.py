@@ -10,11 +10,7 @@ from collections.abc import Sequence
 
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
-
-
-def lease_topic(resource: str) -> str:
-    """Return the bell that rings when `resource` may have become free."""
-    return f"lease/{resource}"
+from jobkit.ports.notifier import lease_topic
 
 
 def claim(transaction: Transaction, resource: str, *, owner: str, nonce: str, ttl: float, floor: int) -> Granted | Held:

@@ -1,7 +1,4 @@
-"""Bells: hints between waiters and writers, within a process and across the processes of one machine.
-
-A bell promises nothing. It may be lost (full buffer, dead process) and it may ring for nothing; whoever waits looks
-again after at most about a second. So bells decide how soon something is seen, never whether.
+"""Notifications within a process, and across the processes of one machine.
 
 Each process binds one Unix datagram socket in a directory beside the database; after a commit the writer sends the
 topics that changed, as one datagram, to every socket there.
@@ -26,8 +23,9 @@ import anyio
 import structlog
 
 from jobkit.model.clock import Clock
+from jobkit.ports import notifier as port
 
-_log = structlog.get_logger("jobkit.sqlite.bells")
+_log = structlog.get_logger("jobkit.sqlite")
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, with the final NUL.
 _LONGEST_ADDRESS = 103
@@ -47,32 +45,37 @@ _SEPARATOR = "\0"
 POLL_SECONDS = 1.0
 
 
-class Subscription:
-    """One waiter's ear for one topic, or for all below it where it ends in "/"; a context manager."""
+class Subscription(port.Subscription):
+    """One waiter on one topic, or for all below it where it ends in "/"; a context manager."""
 
     def __init__(self, notifier: Notifier, topic: str) -> None:
         self._notifier = notifier
         self._topic = topic
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
     def __enter__(self) -> Subscription:
-        self._notifier.add(self._topic, self._rung)
+        self._notifier.add(self._topic, self._notified)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._notifier.discard(self._topic, self._rung)
+        self._notifier.discard(self._topic, self._notified)
 
-    async def wait(self, seconds: float) -> None:
-        """Return once the topic was rung since the last return, or it is time to look again: in `seconds` at most."""
-        if not self._rung.is_set() and seconds > 0:
-            await self._notifier.wait_for(self._rung, seconds)
-        self._rung.clear()
+    async def wait(self, seconds: float) -> bool:
+        """Return once the topic was notified since the last return, or it is time to look again.
+
+        That is in `seconds` at most. Return whether it was notified.
+        """
+        if not self._notified.is_set() and seconds > 0:
+            await self._notifier.wait_for(self._notified, seconds)
+        notified = self._notified.is_set()
+        self._notified.clear()
+        return notified
 
 
-class Notifier:
-    """The bells of one process. Without a `directory` there are no other processes, and no need to poll."""
+class Notifier(port.Notifier):
+    """The notifications of one process. Without a `directory` there are no other processes, and no need to poll."""
 
     def __init__(self, clock: Clock, directory: Path | None, rng: random.Random | None = None) -> None:
         self._clock = clock
@@ -85,12 +88,12 @@ class Notifier:
         self._others: list[str] = []
         self._listed_at: int | None = None
 
-    def listen(self, topic: str) -> Subscription:
+    def subscribe(self, topic: str) -> Subscription:
         """Return an ear for `topic`, to be entered before looking, so that nothing between is missed."""
         return Subscription(self, topic)
 
     def add(self, topic: str, notified: asyncio.Event) -> None:
-        """Set `rung` whenever `topic` rings."""
+        """Set `notified` whenever `topic` is notified."""
         self._waiters(topic).setdefault(topic, set()).add(notified)
 
     def discard(self, topic: str, notified: asyncio.Event) -> None:
@@ -101,7 +104,7 @@ class Notifier:
             del waiters[topic]
 
     async def wait_for(self, notified: asyncio.Event, seconds: float) -> None:
-        """Return when `rung` is set, `seconds` are over, or a slow poll is due."""
+        """Return when `notified` is set, `seconds` are over, or a slow poll is due."""
         if self._directory is not None:
             seconds = min(seconds, POLL_SECONDS * self._rng.uniform(0.75, 1.25))
         if seconds == float("inf"):
@@ -127,7 +130,7 @@ class Notifier:
             self._send(topics)
 
     def start(self) -> None:
-        """Begin to hear other processes. Where that is impossible, say so: then waiting means polling."""
+        """Begin to listen to other processes. Where that is impossible, log it: waiting then means polling."""
         if self._directory is None:
             return
         path = str(self._directory / secrets.token_hex(8))
@@ -137,16 +140,14 @@ class Notifier:
             self._bind(ear, path)
         except OSError as error:
             ear.close()
-            _log.warning(
-                "bells are off, waiting falls back to polling", directory=str(self._directory), error=str(error)
-            )
+            _log.warning(port.NOTIFICATIONS_LOST, directory=str(self._directory), error=str(error))
             return
         self._socket, self._own_path = ear, path
         asyncio.get_running_loop().add_reader(ear, self._on_message, ear)
         self._tell_others(_HELLO)
 
     def stop(self) -> None:
-        """Stop hearing; wake every waiter of this process one last time."""
+        """Stop listening; wake every waiter of this process one last time."""
         self._wake_all()
         if self._directory is None or self._socket is None or self._own_path is None:
             return
@@ -201,7 +202,7 @@ class Notifier:
                 self._others = [entry.path for entry in os.scandir(self._directory) if entry.path != self._own_path]
                 self._listed_at = changed
         except OSError as error:
-            _log.warning("cannot list the bells of other processes", directory=str(self._directory), error=str(error))
+            _log.warning(port.NOTIFICATIONS_LOST, directory=str(self._directory), error=str(error))
             self._others = []
         return self._others
 
@@ -218,7 +219,7 @@ class Notifier:
                 if error.errno == errno.ECONNREFUSED:
                     Path(path).unlink(missing_ok=True)
                 elif error.errno != errno.ENOBUFS:
-                    _log.warning("a bell could not be rung", socket=path, error=str(error))
+                    _log.warning(port.NOTIFICATIONS_LOST, socket=path, error=str(error))
 
     def _on_message(self, ear: socket.socket) -> None:
         heard = 0
@@ -240,7 +241,7 @@ class Notifier:
 
 
 def notifier_directory(database: str) -> Path:
-    """Return where the bells of the database at `database` hang: beside it, or, where that path is too long for a
+    """Return where the sockets of the database at `database` lie: beside it, or, where that path is too long for a
     socket, in the directory for temporary files.
     """
     real = os.path.realpath(database)

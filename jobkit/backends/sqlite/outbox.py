@@ -12,8 +12,6 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
-OUTBOX_TOPIC = "outbox"
-
 
 def add(transaction: Transaction, envelope: Envelope, source: str | None = None) -> OutboxEntry:
     """Append `envelope`; `source` is the job whose commit released it."""
@@ -21,12 +19,11 @@ def add(transaction: Transaction, envelope: Envelope, source: str | None = None)
         "INSERT INTO outbox (made, source, envelope) VALUES (?, ?, ?)", (transaction.now, source, envelope.pack())
     ).lastrowid
     assert position is not None  # noqa: S101  (narrows the type; an INSERT always has one)
-    transaction.notify(OUTBOX_TOPIC)
     return OutboxEntry(position, envelope)
 
 
-def entries(transaction: Transaction, *, older_than: float, limit: int, after: int) -> tuple[list[OutboxEntry], int]:
-    """Return the oldest entries made more than `older_than` seconds ago, and the highest position there ever was.
+def entries(transaction: Transaction, *, older_than: float, limit: int, after: int) -> list[OutboxEntry]:
+    """Return the oldest entries made more than `older_than` seconds ago.
 
     Only entries behind the position `after` count.
     """
@@ -39,13 +36,7 @@ def entries(transaction: Transaction, *, older_than: float, limit: int, after: i
         if transaction.now - made <= older_than:
             break
         found.append(OutboxEntry(position, Envelope.unpack(packed)))
-    return found, highest_position(transaction)
-
-
-def highest_position(transaction: Transaction) -> int:
-    """Return the highest position ever used; it grows with each new entry."""
-    row = transaction.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-    return 0 if row is None else int(row[0])
+    return found
 
 
 def released_by(transaction: Transaction, source: str) -> list[OutboxEntry]:

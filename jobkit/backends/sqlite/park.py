@@ -5,11 +5,12 @@ from __future__ import annotations
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.open import key_of
-from jobkit.backends.sqlite.submit import insert_job, job_topic
+from jobkit.backends.sqlite.submit import insert_job
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import OutboxEntry, Shelved
 
 

@@ -14,6 +14,7 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
+from jobkit.ports.notifier import queue_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,6 @@ class Message:
     body: bytes
     redelivered: bool
     delayed: bool
-
-
-def queue_topic(partition: Partition) -> str:
-    """Return the bell that rings when there may be something new for the partition's consumer."""
-    return f"queue/{partition}"
 
 
 def declare(transaction: Transaction, type: str, partitions: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite import outbox, park
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.submit import digest_of, job_topic
+from jobkit.backends.sqlite.submit import digest_of
 from jobkit.model.envelope import Envelope
+from jobkit.ports.notifier import job_topic
 
 
 def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:

@@ -13,6 +13,7 @@ from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     DeadLetter,
     JobRecord,
@@ -22,6 +23,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     StoreCounts,
 )
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import (
     Accepted,
     Committed,
@@ -45,8 +47,7 @@ class SqliteStore:
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane("store")
-        self._outbox_seen = 0
+        self._plane = engine.plane(Plane.STORE)
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
@@ -54,10 +55,7 @@ class SqliteStore:
         return await self._plane.write(submit.submit, jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
-        entries, self._outbox_seen = await self._plane.read(
-            outbox.entries, older_than=older_than, limit=limit, after=after
-        )
-        return entries
+        return await self._plane.read(outbox.entries, older_than=older_than, limit=limit, after=after)
 
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
@@ -101,7 +99,7 @@ class SqliteStore:
     async def wait_finished(self, id: str, timeout: float) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.notifier.listen(submit.job_topic(id)) as subscription:
+        with self._plane.notifier.subscribe(job_topic(id)) as subscription:
             first = await self._plane.read(inspection.moment, id)
             while first is None or not first[0].ended:
                 left = deadline - clock.now()
@@ -110,17 +108,6 @@ class SqliteStore:
                 await subscription.wait(left)
                 if await self._plane.read(inspection.moment, id) != first:
                     return
-
-    async def wait_outbox(self, timeout: float) -> None:
-        clock = self._plane.clock
-        deadline = clock.now() + timeout
-        with self._plane.notifier.listen(outbox.OUTBOX_TOPIC) as subscription:
-            # Compared with what `outbox` saw last, so that an entry made in between is not slept over.
-            while await self._plane.read(outbox.highest_position) <= self._outbox_seen:
-                left = deadline - clock.now()
-                if left <= 0:
-                    return
-                await subscription.wait(left)
 
     async def aclose(self) -> None:
         """Do nothing: the engine belongs to whoever opened it."""

@@ -13,11 +13,6 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
-def job_topic(id: str) -> str:
-    """Return the bell that rings when the job may have ended or progressed."""
-    return f"job/{id}"
-
-
 def submit(transaction: Transaction, jobs: Sequence[NewJob]) -> list[Accepted | Known | Conflict]:
     """Accept jobs in order; one answer for each."""
     return [accept(transaction, job) for job in jobs]

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobkit.cli.bench_place import Servers, urls_for
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.lab.servers.store_server import StoreServer
 
 if TYPE_CHECKING:
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
-    from jobkit.lab.bench.report import Ceilings, Drain, Latency, Plan, Report
+    from jobkit.cli.session import CommandSession
+    from jobkit.lab.bench.report import BenchPlan, BenchReport, Ceilings, Drain, Latency
     from jobkit.ports.planes import Planes
-    from jobkit.settings import Settings
-
-# Redis under these schemes can be asked directly; behind sentinels the ceiling with scripts is left out.
-_REDIS = ("redis", "rediss")
 
 
 def bench(
@@ -36,7 +32,7 @@ def bench(
     leases: Annotated[int, typer.Option("--leases", min=1, help="How many leases to renew in one call.")] = 1_000,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Of each worker process.")] = 256,
     servers: Annotated[
-        Servers | None,
+        StoreServer | None,
         typer.Option("--servers", help="Start a private RabbitMQ, Redis and, if named, PostgreSQL, and run on these."),
     ] = None,
     as_json: AsJson = False,
@@ -48,60 +44,43 @@ def bench(
     runs on the backends configured, and leaves its job types there. Otherwise, and with --servers, it runs on a place
     of its own that is gone afterwards. On RabbitMQ it also measures what plain aio-pika does without any safety.
     """
-    from jobkit.cli.session import Session
-    from jobkit.lab.bench import Plan
+    from jobkit.cli.session import CommandSession
+    from jobkit.lab.bench import BenchPlan
+    from jobkit.lab.bench.place import place_for
 
-    session = Session.begin(context, env_file, as_json=as_json)
-    plan = Plan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
+    plan = BenchPlan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
     environment = {
         "JOBKIT_CONCURRENCY": str(concurrency),
         "JOBKIT_PREFETCH": str(max(concurrency, session.settings.prefetch)),
         "JOBKIT_PLUGINS": "jobkit.lab.bench.noop",
         "JOBKIT_LOG_LEVEL": "warning",
     }
-    with urls_for(session.settings, servers) as urls:
-        environment.update((f"JOBKIT_{name.upper()}", url) for name, url in urls.items())
-        session = replace(session, settings=_moved(session.settings, urls))
-        if servers is Servers.POSTGRES:
-            _migrate(session.settings)
-        report = _run(session, plan, environment)
+    with place_for(session.settings, servers) as (settings, variables):
+        report = _run(replace(session, settings=settings), plan, environment | variables)
     if as_json:
         session.out.document(asdict(report) | {"targets": [list(line) for line in _compared(report, plan)]})
     else:
         _show(session.out, report, plan)
 
 
-def _moved(settings: Settings, urls: dict[str, str]) -> Settings:
-    from pydantic import SecretStr
-
-    return settings.model_copy(update={name: SecretStr(url) for name, url in urls.items()})
-
-
-def _migrate(settings: Settings) -> None:
-    import anyio
-
-    from jobkit.backends.postgres import address, migrations
-
-    anyio.run(migrations.migrate, address.parse_address(settings.store_url.get_secret_value()))
-
-
-def _run(session: Session, plan: Plan, environment: dict[str, str]) -> Report:
+def _run(session: CommandSession, plan: BenchPlan, environment: dict[str, str]) -> BenchReport:
     from jobkit.client import Client
     from jobkit.lab.bench import Bench
     from jobkit.lab.bench.noop import noop, timed
-    from jobkit.lab.bench.processes import measure_ceilings
+    from jobkit.lab.bench.processes import ceiling_urls, measure_ceilings
     from jobkit.plugin.registry import Registry
 
     settings = session.settings
-    broker_url = settings.broker_url.get_secret_value()
 
     async def ceilings(jobs: int) -> Ceilings | None:
-        if broker_url.partition(":")[0] not in ("amqp", "amqps"):
+        urls = ceiling_urls(settings)
+        if urls is None:
             return None
         session.out.note("measuring the ceilings")
-        return await measure_ceilings(broker_url, _redis_url(settings), jobs)
+        return await measure_ceilings(*urls, jobs)
 
-    async def measure(planes: Planes) -> Report:
+    async def measure(planes: Planes) -> BenchReport:
         client = Client(planes, Registry([noop, timed]), settings, session.clock)
         return await Bench(
             planes, client, settings, session.clock, environment, ceilings=ceilings, tell=session.out.note
@@ -110,16 +89,10 @@ def _run(session: Session, plan: Plan, environment: dict[str, str]) -> Report:
     return session.call(measure, limit=None)
 
 
-def _redis_url(settings: Settings) -> str | None:
-    """Return the Redis that the store, or else the coordinator, is on."""
-    urls = (settings.store_url.get_secret_value(), settings.coordinator_url.get_secret_value())
-    return next((url for url in urls if url.partition(":")[0] in _REDIS), None)
-
-
 # ---- what is shown ---------------------------------------------------------------------------------------------------
 
 
-def _show(out: Output, report: Report, plan: Plan) -> None:
+def _show(out: Output, report: BenchReport, plan: BenchPlan) -> None:
     out.fields([("backends", f"{report.broker}, {report.coordinator}, {report.store} (broker, coordinator, store)")])
     out.table(("what", "measured", "beside"), _measured(report, plan), whole="what")
     compared = list(_compared(report, plan))
@@ -128,7 +101,7 @@ def _show(out: Output, report: Report, plan: Plan) -> None:
         out.table(("target", "reached", "wanted", "met"), compared, whole="target")
 
 
-def _measured(report: Report, plan: Plan) -> Iterator[tuple[str, str, str]]:
+def _measured(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, str]]:
     """Yield each figure, and what it is to be seen beside."""
     first = report.rounds[0]
     yield "publish, with sequences and confirms", f"{report.publish_rate:,.0f} jobs/s", ""
@@ -150,7 +123,7 @@ def _measured(report: Report, plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield f"renewal of {report.renewal.leases:,} leases", f"{report.renewal.milliseconds:.1f} ms", trips
 
 
-def _compared(report: Report, plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+def _compared(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, str, str]]:
     """Yield each target with what was reached."""
     from jobkit.lab.bench import report as target
 
@@ -181,14 +154,14 @@ def _said(met: bool) -> str:
     return "yes" if met else "NO"
 
 
-def _median(report: Report, ceiling: str) -> str:
+def _median(report: BenchReport, ceiling: str) -> str:
     import statistics
 
     found = [getattr(round.ceilings, ceiling) for round in report.rounds if round.ceilings is not None]
     return f"{statistics.median(found):,.0f} messages/s"
 
 
-def _ratio(report: Report, ceiling: str, workers: int | None) -> str:
+def _ratio(report: BenchReport, ceiling: str, workers: int | None) -> str:
     ratio = report.ratio(ceiling, workers)
     return "" if ratio is None else f"jobkit reaches {ratio:.2f} of it"
 

@@ -19,12 +19,12 @@ def bench_worker(
 ) -> None:
     """Run jobs of one type until told to stop, then write down processor time and round trips."""
     from jobkit.cli.commands.worker import serve
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.lab.bench.processes import write_account
     from jobkit.lab.bench.report import Account
     from jobkit.lab.bench.run import round_trips
 
-    session = Session.begin(context, None, log_at_least="debug")
+    session = CommandSession.begin(context, None, log_at_least="debug")
 
     async def work(planes: Planes) -> None:
         before = time.process_time()

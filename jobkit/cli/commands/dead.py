@@ -14,7 +14,7 @@ from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
 
 if TYPE_CHECKING:
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ports.inspection import DeadLetter, Inspection
 
 app = typer.Typer(no_args_is_help=True, help="Show dead letters, try them again, or delete them.")
@@ -36,13 +36,14 @@ def list_(
     env_file: EnvFile = None,
 ) -> None:
     """List dead letters, lowest number first."""
-    from jobkit.cli.records import DEAD_HEADINGS, dead_json, dead_row
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import DEAD_HEADINGS, dead_row
+    from jobkit.ops.views import dead_view
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.dead(type=type, limit=limit, after=after))
     if as_json:
-        session.out.document([dead_json(letter) for letter in found])
+        session.out.document([dead_view(letter) for letter in found])
         return
     if not found:
         session.out.note("no dead letters" if (type, after) == (None, 0) else "no such dead letters")
@@ -62,13 +63,13 @@ def show(
     env_file: EnvFile = None,
 ) -> None:
     """Show dead letters whole: the reason, the history with tracebacks, and the body as it came."""
-    from jobkit.cli.records import dead_json
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.ops.views import dead_view
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     letters = session.call(lambda planes: _named(planes.inspection, names))
     if as_json:
-        session.out.document([dead_json(letter) for letter in letters])
+        session.out.document([dead_view(letter) for letter in letters])
         return
     for place, letter in enumerate(letters):
         if place:
@@ -86,9 +87,9 @@ def requeue(
     env_file: EnvFile = None,
 ) -> None:
     """Try dead letters again, with a fresh count of attempts."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
 
     chosen = session.call(lambda planes: _chosen(planes.inspection, names, type))
@@ -115,9 +116,9 @@ def purge(
     env_file: EnvFile = None,
 ) -> None:
     """Delete dead letters for good. Their ids stay known, so the same job is still not done again."""
-    from jobkit.cli.session import Session, confirm
+    from jobkit.cli.session import CommandSession, confirm
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
     chosen = session.call(lambda planes: _chosen(planes.inspection, names, type))
     if chosen:
@@ -178,9 +179,9 @@ async def _every(inspection: Inspection, type: str | None) -> AsyncIterator[Dead
         after = page[-1].number
 
 
-def _show(session: Session, letter: DeadLetter) -> None:
+def _show(session: CommandSession, letter: DeadLetter) -> None:
     from jobkit.cli.output import moment, plain
-    from jobkit.cli.records import failure_fields
+    from jobkit.cli.tables import failure_fields
 
     now = session.clock.wall()
     session.out.fields(

@@ -5,6 +5,7 @@ Settings that are wrong are a finding here, not an error of usage; after them no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
-    from jobkit.ops.diagnosis.finding import Finding
+    from jobkit.cli.session import CommandSession
+    from jobkit.ports.diagnosis import Finding
 
 _STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unreachable": "bold red"}
 
@@ -26,15 +27,15 @@ _STYLES = {"ok": "bold green", "warn": "bold yellow", "fail": "bold red", "unrea
 def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """Check settings, plugins, clocks, disks and every backend; exit 1 if a check fails, 3 if a backend is away."""
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
-    from jobkit.ops.diagnosis.finding import Finding, Status, failed
+    from jobkit.cli.session import CommandSession
+    from jobkit.ports.diagnosis import Finding, Status, failure
 
     try:
-        session = Session.begin(context, env_file, as_json=as_json, log_at_least="error")
+        session = CommandSession.begin(context, env_file, as_json=as_json, log_at_least="error")
     except ConfigurationError as error:
-        findings = [failed("settings", error)]
+        findings = [replace(failure(error), part="settings")]
     else:
-        findings = [Finding("settings", Status.OK, "valid"), *_examined(session)]
+        findings = [Finding(Status.OK, "valid", part="settings"), *_diagnose(session)]
     _report(findings, Output(as_json=as_json))
     found = {finding.status for finding in findings}
     if Status.UNREACHABLE in found:
@@ -43,30 +44,19 @@ def doctor(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = 
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _examined(session: Session) -> list[Finding]:
+def _diagnose(session: CommandSession) -> list[Finding]:
     import anyio
 
-    from jobkit.ops.diagnosis import checks
+    from jobkit.ops.diagnosis import diagnose
 
-    async def look() -> list[Finding]:
-        from jobkit.ops.diagnosis.backends import diagnose_backends
-        from jobkit.ops.diagnosis.probes import probe_planes
-
-        findings = await checks.check_plugins(session.registry)
-        examinations = await diagnose_backends(session.settings, session.clock)
-        findings += checks.backend_findings(examinations)
-        return findings + await probe_planes(session.settings, session.clock, checks.suspect_planes(examinations))
-
-    return [*checks.check_versions(), *checks.check_clock(session.clock), *anyio.run(look)]
+    return anyio.run(diagnose, session.settings, session.clock, session.registry)
 
 
 def _report(findings: Sequence[Finding], out: Output) -> None:
     if out.as_json:
-        from dataclasses import asdict
+        from jobkit.ops.views import diagnosis_view
 
-        bad = ("fail", "unreachable")
-        healthy = not any(finding.status in bad for finding in findings)
-        out.document({"healthy": healthy, "checks": [asdict(finding) for finding in findings]})
+        out.document(diagnosis_view(findings))
         return
     from rich.text import Text
 

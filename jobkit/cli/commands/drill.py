@@ -13,7 +13,7 @@ from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
     from jobkit.cli.output import Output
-    from jobkit.lab.drill import Report
+    from jobkit.lab.drill import DrillReport
 
 _SHOWN = 10
 
@@ -43,18 +43,18 @@ def drill(
     Starts servers and workers of its own; the backends that are configured are not touched. Of the settings, those of
     leases are used.
     """
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.errors import ConfigurationError
-    from jobkit.lab.drill import Plan, Protection, render, run_drill
+    from jobkit.lab.drill import DrillPlan, Protection, render, run_drill
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     if broken is not None and broken not in list(Protection):
         raise ConfigurationError(f"--broken {broken}: choose one of {', '.join(Protection)}")
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigurationError(f"--html {html}: there is no directory {html.absolute().parent}")
-    plan = Plan(embedded, None if broken is None else Protection(broken), rate, scale, seed)
+    plan = DrillPlan(embedded, None if broken is None else Protection(broken), rate, scale, seed)
 
-    async def carry_out() -> Report:
+    async def carry_out() -> DrillReport:
         return await run_drill(plan, session.settings, session.clock, session.out.note)
 
     import anyio
@@ -71,7 +71,7 @@ def drill(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(out: Output, report: Report) -> None:
+def _show(out: Output, report: DrillReport) -> None:
     from jobkit.lab.drill import comparison
 
     rows = [(line.name, line.then, line.now) for line in comparison(report)]

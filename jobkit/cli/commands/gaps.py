@@ -21,13 +21,14 @@ Key = Annotated[str, typer.Argument(help="The key that stands still.")]
 @app.command("list")
 def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """List the keys that stand still, those longest first that have for longest."""
-    from jobkit.cli.records import GAP_HEADINGS, gap_json, gap_row
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import GAP_HEADINGS, gap_row
+    from jobkit.ops.views import gap_view
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.gaps())
     if as_json:
-        session.out.document([gap_json(gap) for gap in found])
+        session.out.document([gap_view(gap) for gap in found])
         return
     if not found:
         session.out.note("no key stands still")
@@ -40,9 +41,9 @@ def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = N
 @app.command()
 def resume(context: typer.Context, type: Type, key: Key, as_json: AsJson = False, env_file: EnvFile = None) -> None:
     """Try the parked jobs of a key again, in order; nothing is given up."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     resumed = session.call(lambda planes: _resume(planes.inspection, type, key))
     if as_json:
         session.out.document({"type": type, "key": key, "resumed": resumed})
@@ -63,9 +64,9 @@ def skip(
     env_file: EnvFile = None,
 ) -> None:
     """Give up the missing jobs of a key and go on after them. One that still comes is dead-lettered."""
-    from jobkit.cli.session import Session, confirm
+    from jobkit.cli.session import CommandSession, confirm
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     gap = session.call(lambda planes: _standing_still(planes.inspection, type, key))
     if before <= gap.expected:
         raise ConfigurationError(f"--before {before} gives nothing up: {type}/{key} waits for sequence {gap.expected}")

@@ -17,16 +17,17 @@ def status(
     env_file: EnvFile = None,
 ) -> None:
     """Show one job: its state, progress, failed attempts and result."""
-    from jobkit.cli.records import job_fields, job_json
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import job_fields
     from jobkit.client import Client
+    from jobkit.ops.views import job_view
     from jobkit.plugin.registry import Registry
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     # No plugin is needed to look at a job, so one that does not load is no obstacle.
     job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
     if as_json:
-        session.out.document(job_json(job))
+        session.out.document(job_view(job))
     else:
         session.out.fields(job_fields(job, session.clock.wall()))
 
@@ -41,13 +42,14 @@ def jobs(
     env_file: EnvFile = None,
 ) -> None:
     """List jobs, the latest submitted first."""
-    from jobkit.cli.records import JOB_HEADINGS, job_json, job_row
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import JOB_HEADINGS, job_row
+    from jobkit.ops.views import job_view
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
     if as_json:
-        session.out.document([job_json(job) for job in found])
+        session.out.document([job_view(job) for job in found])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")

@@ -24,14 +24,15 @@ def leases(
     env_file: EnvFile = None,
 ) -> None:
     """List the live leases and the live workers."""
-    from jobkit.cli.records import LEASE_HEADINGS, WORKER_HEADINGS, lease_json, lease_row, member_json
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import LEASE_HEADINGS, WORKER_HEADINGS, lease_row
+    from jobkit.ops.views import lease_view, member_view
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     held, members = session.call(lambda planes: _ask(planes, prefix))
     if as_json:
         session.out.document(
-            {"leases": [lease_json(one) for one in held], "workers": [member_json(one) for one in members]}
+            {"leases": [lease_view(one) for one in held], "workers": [member_view(one) for one in members]}
         )
         return
     if held:

@@ -14,7 +14,7 @@ from jobkit.cli.options import AsJson, EnvFile
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ports.planes import Planes
     from jobkit.projections.projection import Projection
     from jobkit.projections.rebuild import Rebuilt
@@ -38,9 +38,9 @@ def rebuild(
     env_file: EnvFile = None,
 ) -> None:
     """Compare projections with their logs and rebuild those that differ; exit 1 where one could not be."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     wanted = _wanted(session, types or [], projection)
 
     async def run(planes: Planes) -> list[Rebuilt]:
@@ -56,7 +56,7 @@ def rebuild(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _wanted(session: Session, types: Sequence[str], name: str | None) -> dict[str, list[Projection[Any]]]:
+def _wanted(session: CommandSession, types: Sequence[str], name: str | None) -> dict[str, list[Projection[Any]]]:
     """Return the projections asked for, by type. Raises `ConfigurationError` where there are none."""
     from jobkit.errors import ConfigurationError
 
@@ -78,7 +78,7 @@ def _wanted(session: Session, types: Sequence[str], name: str | None) -> dict[st
 
 async def _rebuild(
     planes: Planes,
-    session: Session,
+    session: CommandSession,
     wanted: Mapping[str, Sequence[Projection[Any]]],
     key: str | None,
     *,
@@ -97,7 +97,7 @@ async def _rebuild(
     return found
 
 
-def _show(session: Session, found: Sequence[Rebuilt]) -> None:
+def _show(session: CommandSession, found: Sequence[Rebuilt]) -> None:
     rows = [
         (one.outcome.value, one.type, one.projection, str(one.entries), f"{one.key}  {one.problem}".strip())
         for one in found

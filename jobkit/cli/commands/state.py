@@ -21,10 +21,10 @@ def state(
     env_file: EnvFile = None,
 ) -> None:
     """Show one key: its projections, its mark, and how far its sequences and its log go."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.errors import ConfigurationError
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     projections = session.registry().get(type).projections
 
     async def read(planes: Planes) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.client import Client, Submission
     from jobkit.plugin.registry import Registry
     from jobkit.ports.inspection import JobRecord
@@ -51,11 +51,11 @@ def submit(
     env_file: EnvFile = None,
 ) -> None:
     """Submit a job and print its id; with --wait, show its progress and print its result."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
     if timeout is not None and not wait:
         raise ConfigurationError("--timeout goes with --wait")
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
@@ -74,7 +74,9 @@ def submit(
 class _Job:
     """The job at hand: submitted, and watched."""
 
-    def __init__(self, session: Session, registry: Registry, type: str, body: bytes, key: str | None, id: str) -> None:
+    def __init__(
+        self, session: CommandSession, registry: Registry, type: str, body: bytes, key: str | None, id: str
+    ) -> None:
         self._session = session
         self._registry = registry
         self._type = type
@@ -202,12 +204,13 @@ def _conclude(job: JobRecord, out: Output) -> None:
 def _progress(out: Output) -> Iterator[Callable[[JobRecord], None]]:
     """Lend what shows each change of a job: JSON lines, a moving bar on a terminal, or plain lines on stderr."""
     from jobkit.cli.output import plain, terminal
-    from jobkit.cli.records import job_json, percent
+    from jobkit.cli.tables import percent
+    from jobkit.ops.views import job_view
     from jobkit.ports.inspection import JobState
 
     console = terminal(stderr=True)
     if out.as_json:
-        yield lambda job: out.line(job_json(job))
+        yield lambda job: out.line(job_view(job))
     elif not console.is_terminal:
         told: set[tuple[str, int]] = set()
 

@@ -9,7 +9,7 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.sweep import Swept, Tally
 
 # A note about how far it has come, each time so many more objects were read.
@@ -32,10 +32,10 @@ def sweep(
     env_file: EnvFile = None,
 ) -> None:
     """Show the files of lost attempts and replaced results, or remove them; jobs may run meanwhile."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.sweep import sweep as sweep_all
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     progress = _Progress(session)
     swept = session.call(
         lambda planes: sweep_all(planes, remove=apply, unknown_keys=unknown_keys, tell=progress.tell), limit=seconds
@@ -49,7 +49,7 @@ def sweep(
 class _Progress:
     """Says now and then how far the sweep has come."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CommandSession) -> None:
         self._session = session
         self._next = _NOTE_EVERY
 
@@ -76,11 +76,11 @@ def _document(swept: Swept, *, applied: bool) -> dict[str, Any]:
     }
 
 
-def _show(session: Session, swept: Swept, *, applied: bool) -> None:
-    from jobkit.backends.disk_space import size
+def _show(session: CommandSession, swept: Swept, *, applied: bool) -> None:
+    from jobkit.model.byte_size import byte_size
 
     rows = [
-        (type or "-", kind.value, str(tally.count), size(tally.bytes))
+        (type or "-", kind.value, str(tally.count), byte_size(tally.bytes))
         for (type, kind), tally in sorted(swept.garbage.items(), key=lambda item: (item[0][0] or "", item[0][1]))
     ]
     if rows:
@@ -109,6 +109,6 @@ def _summary(swept: Swept, *, applied: bool) -> str:
 
 
 def _listed(tally: Tally) -> str:
-    from jobkit.backends.disk_space import size
+    from jobkit.model.byte_size import byte_size
 
-    return f"{tally.count} file{'' if tally.count == 1 else 's'} ({size(tally.bytes)})"
+    return f"{tally.count} file{'' if tally.count == 1 else 's'} ({byte_size(tally.bytes)})"

@@ -14,9 +14,8 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
-    from jobkit.backends.rabbitmq.broker import RabbitBroker
-    from jobkit.backends.rabbitmq.topology_check import Found
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
+    from jobkit.ports.topology import TopologyAdmin, TopologyPart
 
 
 def topology(
@@ -31,27 +30,17 @@ def topology(
     """Show the exchanges and queues that job types need on RabbitMQ; exit 1 where one is missing or different."""
     import anyio
 
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     wanted = types or sorted(session.registry().processors)
     for type in wanted:
         session.registry().get(type)
     found = anyio.run(_look, session, wanted, apply)
     if as_json:
-        session.out.document(
-            [
-                {
-                    "kind": one.kind,
-                    "name": one.name,
-                    "state": one.state.value,
-                    "messages": one.messages,
-                    "problem": one.problem,
-                    "arguments": dict(one.arguments),
-                }
-                for one in found
-            ]
-        )
+        from jobkit.ops.views import topology_part_view
+
+        session.out.document([topology_part_view(one) for one in found])
     elif found:
         rows = [(one.kind, one.name, one.state.value, str(one.messages), one.problem or _listed(one)) for one in found]
         session.out.table(("KIND", "NAME", "STATE", "READY", "ARGUMENTS"), rows, whole="NAME", right="READY")
@@ -63,37 +52,33 @@ def topology(
         raise typer.Exit(1)
 
 
-async def _look(session: Session, types: Sequence[str], apply: bool) -> list[Found]:
+async def _look(session: CommandSession, types: Sequence[str], apply: bool) -> list[TopologyPart]:
     from jobkit.cli.session import within
 
-    broker = _broker(session)
+    topology = _topology(session)
     partitions = session.settings.partitions
-    found: list[Found] = []
+    found: list[TopologyPart] = []
     with within():
         try:
             for type in types:
                 if apply:
-                    await broker.declare(type, partitions)
-                    await broker.enlist(type, partitions)
-                found += await broker.look(type, partitions)
+                    await topology.complete(type, partitions)
+                found += await topology.look(type, partitions)
         finally:
-            await broker.aclose()
+            await topology.aclose()
     return found
 
 
-def _broker(session: Session) -> RabbitBroker:
-    """Return the broker. Raises `ConfigurationError` where it is another one than RabbitMQ."""
-    from jobkit.backends.registry import rabbitmq_broker
+def _topology(session: CommandSession) -> TopologyAdmin:
+    """Return the broker's topology. Raises `ConfigurationError` where it has none."""
+    from jobkit.backends.registry import topology_of
     from jobkit.errors import ConfigurationError
 
-    url = session.settings.broker_url.get_secret_value()
-    if not url.startswith(("amqp:", "amqps:")):
+    topology = topology_of(session.settings, session.clock)
+    if topology is None:
         raise ConfigurationError("JOBKIT_BROKER_URL: only RabbitMQ (amqp:, amqps:) has a topology; nothing to do here")
-    try:
-        return rabbitmq_broker(url, session.clock)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"JOBKIT_BROKER_URL: {error}") from error
+    return topology
 
 
-def _listed(found: Found) -> str:
+def _listed(found: TopologyPart) -> str:
     return ", ".join(f"{name.removeprefix('x-')}={value}" for name, value in found.arguments.items())

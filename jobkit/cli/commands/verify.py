@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jobkit.cli.output import Output
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.verify import Repair, Verdict
     from jobkit.ports.planes import Planes
     from jobkit.projections.projection import Projection
@@ -33,10 +33,10 @@ def verify(
     env_file: EnvFile = None,
 ) -> None:
     """Read keys, logs, projections, files and queues; report what contradicts the guarantees; exit 1 if any does."""
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.ops.verify import plan
 
-    session = Session.begin(context, env_file, as_json=as_json)
+    session = CommandSession.begin(context, env_file, as_json=as_json)
     projections = session.registry().projections()
     verdict = _read(session, projections, seconds)
     if repair and (planned := plan(verdict.findings)):
@@ -48,14 +48,14 @@ def verify(
         raise typer.Exit(1)
 
 
-def _read(session: Session, projections: Projections, seconds: float) -> Verdict:
+def _read(session: CommandSession, projections: Projections, seconds: float) -> Verdict:
     from jobkit.ops.verify import verify as read_everything
 
     return session.call(lambda planes: read_everything(planes, projections, session.clock), limit=seconds)
 
 
 def _repair(
-    session: Session, projections: Projections, planned: Sequence[Repair], *, yes: bool, seconds: float
+    session: CommandSession, projections: Projections, planned: Sequence[Repair], *, yes: bool, seconds: float
 ) -> None:
     from jobkit.cli.session import confirm
 

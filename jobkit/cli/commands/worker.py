@@ -14,7 +14,7 @@ from jobkit.cli.options import EnvFile
 from jobkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
     from jobkit.plugin.registry import Registry
     from jobkit.ports.planes import Planes
 
@@ -33,9 +33,9 @@ def worker(
     """Run jobs until told to stop: Ctrl-C or SIGTERM lets running jobs finish, a second one ends at once."""
     from dataclasses import replace
 
-    from jobkit.cli.session import Session
+    from jobkit.cli.session import CommandSession
 
-    session = Session.begin(context, env_file, log_at_least="debug")
+    session = CommandSession.begin(context, env_file, log_at_least="debug")
     if concurrency is not None:
         # Only checked fields are changed, so the copy needs no second validation.
         session = replace(session, settings=session.settings.model_copy(update={"concurrency": concurrency}))
@@ -60,7 +60,7 @@ def _served(registry: Registry, types: list[str]) -> list[str]:
     return sorted(registry.processors)
 
 
-async def serve(planes: Planes, registry: Registry, types: list[str], session: Session) -> None:
+async def serve(planes: Planes, registry: Registry, types: list[str], session: CommandSession) -> None:
     """Run a worker until signals end it."""
     from jobkit.worker import signals
 

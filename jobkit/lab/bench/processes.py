@@ -18,6 +18,11 @@ from anyio.abc import Process
 
 from jobkit.errors import JobkitError
 from jobkit.lab.bench.report import Account, Ceilings
+from jobkit.settings import Settings
+
+# What the ceilings talk to directly.
+_AMQP = ("amqp:", "amqps:")
+_REDIS = ("redis:", "rediss:")
 
 
 class BenchFailed(JobkitError):
@@ -60,6 +65,18 @@ async def running_workers(type: str, count: int, environment: Mapping[str, str])
             with anyio.CancelScope(shield=True):
                 await _end(processes)
         workers.accounts = [read_account(account) for account in accounts]
+
+
+def ceiling_urls(settings: Settings) -> tuple[str, str | None] | None:
+    """Return the URLs on which ceilings can be measured: of an AMQP broker and, where one is in use, of a Redis.
+
+    None without the former. Behind sentinels a Redis cannot be asked directly.
+    """
+    broker = settings.broker_url.get_secret_value()
+    if not broker.startswith(_AMQP):
+        return None
+    urls = (settings.store_url.get_secret_value(), settings.coordinator_url.get_secret_value())
+    return broker, next((url for url in urls if url.startswith(_REDIS)), None)
 
 
 async def measure_ceilings(broker_url: str, redis_url: str | None, jobs: int) -> Ceilings:

@@ -14,7 +14,7 @@ MEMORY_GROWTH = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchPlan:
     """How much to do: `rounds` times `jobs` over `keys` keys, then `rate` jobs per second for `seconds`.
 
     In each round the jobs are drained once by each number of worker processes in `workers`.
@@ -122,7 +122,7 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """What was measured. Latencies are from the call of `submit` to the processor's start, and to the commit."""
 
     broker: str

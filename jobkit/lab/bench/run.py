@@ -17,7 +17,17 @@ from jobkit.client import Client
 from jobkit.errors import WaitTimeout
 from jobkit.lab.bench.noop import TIMED_TYPE, TYPE, Noop
 from jobkit.lab.bench.processes import BenchFailed, Workers, running_workers
-from jobkit.lab.bench.report import Account, Ceilings, Drain, Latency, MemoryPoint, Plan, Renewal, Report, Round
+from jobkit.lab.bench.report import (
+    Account,
+    BenchPlan,
+    BenchReport,
+    Ceilings,
+    Drain,
+    Latency,
+    MemoryPoint,
+    Renewal,
+    Round,
+)
 from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce, new_owner
 from jobkit.ports.coordinator import Granted, LeaseRef
@@ -46,7 +56,7 @@ class Bench:
     ceilings: MeasureCeilings
     tell: Callable[[str], None]
 
-    async def run(self, plan: Plan) -> Report:
+    async def run(self, plan: BenchPlan) -> BenchReport:
         """Measure everything. Raises `BenchFailed`."""
         await self._refuse_leftovers()
         rounds = [await self._round(plan) for _ in range(plan.rounds)]
@@ -55,7 +65,7 @@ class Bench:
             await self._until_working(1, TIMED_TYPE)
             records = await self._steady(plan)
         renewal = await self._renew(plan.leases)
-        return Report(
+        return BenchReport(
             broker=_kind(self.settings.broker_url),
             coordinator=_kind(self.settings.coordinator_url),
             store=_kind(self.settings.store_url),
@@ -74,7 +84,7 @@ class Bench:
                 "JOBKIT_PLUGINS=jobkit.lab.bench.noop until they are done"
             )
 
-    async def _round(self, plan: Plan) -> Round:
+    async def _round(self, plan: BenchPlan) -> Round:
         publish_rates, drains = [], []
         for workers in plan.workers:
             before = await self._committed()
@@ -87,7 +97,7 @@ class Bench:
         ceilings = await self.ceilings(plan.jobs)
         return Round(sum(publish_rates) / len(publish_rates), drains, ceilings)
 
-    async def _publish(self, plan: Plan) -> None:
+    async def _publish(self, plan: BenchPlan) -> None:
         for start in range(0, plan.jobs, _BATCH):
             numbers = range(start, min(start + _BATCH, plan.jobs))
             jobs = [self.client.job(TYPE, Noop(on=f"key-{number % plan.keys}")) for number in numbers]
@@ -95,7 +105,7 @@ class Bench:
             if not all(submission.published for submission in submissions):
                 raise BenchFailed("the broker did not take jobs; the reason is above")
 
-    async def _drain(self, plan: Plan, workers: int, before: int) -> Drain:
+    async def _drain(self, plan: BenchPlan, workers: int, before: int) -> Drain:
         async with running_workers(TYPE, workers, self.environment) as running:
             memory, rate, seconds = await self._watch(plan.jobs, running, workers, before)
             # One that is told to end before it listens says nothing of what it has used.
@@ -147,7 +157,7 @@ class Bench:
         for submission in await self.client.submit_many(warm):
             await self._ended(submission.id)
 
-    async def _steady(self, plan: Plan) -> list[JobRecord]:
+    async def _steady(self, plan: BenchPlan) -> list[JobRecord]:
         """Submit at an even rate, then return the jobs' records."""
         ids: list[str] = []
         began = self.clock.now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobkit.lab.drill.run import Report
+from jobkit.lab.drill.run import DrillReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Line:
     good: bool | None = None
 
 
-def comparison(report: Report) -> list[Line]:
+def comparison(report: DrillReport) -> list[Line]:
     """Return the figures that both have."""
     judged = report.judgement
     claims = report.samples[-1].claims if report.samples else 0

@@ -20,11 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
+from jobkit.backends.registry import migrate_store
 from jobkit.lab.drill.plugin import TRACE_VARIABLE
 from jobkit.lab.drill.protections import BROKEN_VARIABLE, SHARED_VARIABLE, Protection
 from jobkit.lab.servers.base import free_port
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.together import start_together
+from jobkit.model.plane import Plane
+from jobkit.settings import Settings
 
 PLANES = ("broker", "coordinator", "store")
 REGIONS = ("near", "far")
@@ -102,8 +107,8 @@ async def open_site(settings: Mapping[str, str], *, embedded: bool, broken: Prot
             f"file://{directory / 'blobs'}",
             embedded,
         )
-        if not embedded:
-            await _migrate(site.urls["store"])
+        store = SecretStr(site.urls[Plane.STORE])
+        await migrate_store(Settings.model_construct(store_url=store))
         stack.callback(_end, site)
         for region in REGIONS:
             for number in range(WORKERS_PER_REGION):
@@ -119,14 +124,6 @@ def _start_servers(directory: Path, stack: ExitStack) -> dict[str, str]:
     # As a coordinator is run that may lose its last second.
     settings = {"appendonly": "yes", "appendfsync": "everysec"}
     return start_together(directory, stack, redis_settings=settings, postgres=True)
-
-
-async def _migrate(url: str) -> None:
-    # Not above: a drill on embedded backends needs no driver.
-    from jobkit.backends.postgres.address import parse_address
-    from jobkit.backends.postgres.migrations import migrate
-
-    await migrate(parse_address(url))
 
 
 async def _add_worker(

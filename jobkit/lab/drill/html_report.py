@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from html import escape
 
 from jobkit.lab.drill.comparison import comparison
-from jobkit.lab.drill.run import Report
+from jobkit.lab.drill.run import DrillReport
 from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase
+from jobkit.model.invariant import Invariant
 
 _WIDTH, _HEIGHT = 480, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 26, 28
@@ -46,7 +47,7 @@ svg text { fill: var(--soft); font: 13px system-ui, sans-serif; } .grid { stroke
 """
 
 
-def render(report: Report) -> str:
+def render(report: DrillReport) -> str:
     """Return the page."""
     verdict = "every invariant held" if report.holds else "an invariant broke"
     broken = ""
@@ -71,7 +72,7 @@ def render(report: Report) -> str:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _comparison(report: Report) -> str:
+def _comparison(report: DrillReport) -> str:
     judged = report.judgement
     body = "".join(
         f'<tr><td>{escape(line.name.capitalize())}</td><td class="number soft">{line.then}</td>'
@@ -87,7 +88,7 @@ def _mood(good: bool | None) -> str:
     return "" if good is None else "good-text" if good else "bad-text"
 
 
-def _violations(report: Report) -> str:
+def _violations(report: DrillReport) -> str:
     found = report.judgement.violations
     if not found:
         return "<p>Nothing.</p>"
@@ -100,7 +101,7 @@ def _violations(report: Report) -> str:
     return f'<div class="scroll"><table>{head}{rows}</table></div>{more}'
 
 
-def _phases(report: Report) -> str:
+def _phases(report: DrillReport) -> str:
     told = {
         Phase.NORMAL: "Both regions work.",
         Phase.SLOW: "500 ms are added to every round trip of the far region.",
@@ -118,9 +119,11 @@ def _phases(report: Report) -> str:
 # ---- charts ----------------------------------------------------------------------------------------------------------
 
 
-def _charts(report: Report) -> list[str]:
-    duplicates = [one.at - report.began for one in report.judgement.violations if one.invariant == "single-effect"]
-    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant == "order"]
+def _charts(report: DrillReport) -> list[str]:
+    duplicates = [
+        one.at - report.began for one in report.judgement.violations if one.invariant == Invariant.SINGLE_EFFECT
+    ]
+    disorder = [one.at - report.began for one in report.judgement.violations if one.invariant == Invariant.ORDER]
 
     def count(moments: Sequence[float]) -> Callable[[Sample], float]:
         return lambda sample: sum(moment <= sample.at for moment in moments)
@@ -135,7 +138,7 @@ def _charts(report: Report) -> list[str]:
     ]
 
 
-def _chart(report: Report, title: str, value: Callable[[Sample], float]) -> str:
+def _chart(report: DrillReport, title: str, value: Callable[[Sample], float]) -> str:
     points = [(sample.at, float(value(sample))) for sample in report.samples]
     seconds = max((at for at, _ in points), default=1.0)
     top = _round_up(max((y for _, y in points), default=0.0))
@@ -155,7 +158,7 @@ def _chart(report: Report, title: str, value: Callable[[Sample], float]) -> str:
     )
 
 
-def _bands(report: Report, x: Callable[[float], float], seconds: float) -> str:
+def _bands(report: DrillReport, x: Callable[[float], float], seconds: float) -> str:
     """Return the phases of trouble as bands behind a chart."""
     starts = [*report.phases.items(), (Phase.HEALED, seconds)]
     bands = []

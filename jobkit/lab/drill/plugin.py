@@ -44,7 +44,7 @@ class Event(Payload):
     flaky: bool = False
 
 
-class Session(BaseModel):
+class DrillSession(BaseModel):
     """What people see of a session. `chunks_at_end` are those that were there when it was shown as finished."""
 
     started: bool = False
@@ -53,23 +53,23 @@ class Session(BaseModel):
     chunks_at_end: int = 0
 
 
-session = Projection("session", Session)
+session = Projection("session", DrillSession)
 
 
 @session.on("VideoUploadStarted")
-def started(now: Session, _: Event) -> Session:
+def started(now: DrillSession, _: Event) -> DrillSession:
     """Show the session."""
     return now.model_copy(update={"started": True})
 
 
 @session.on("VideoChunkReceived")
-def received(now: Session, _: Event) -> Session:
+def received(now: DrillSession, _: Event) -> DrillSession:
     """Count a chunk."""
     return now.model_copy(update={"chunks": now.chunks + 1})
 
 
 @session.on("VideoUploadCompleted")
-def completed(now: Session, _: Event) -> Session:
+def completed(now: DrillSession, _: Event) -> DrillSession:
     """Show the session as finished."""
     return now.model_copy(update={"finished": True, "chunks_at_end": now.chunks})
 

@@ -40,7 +40,7 @@ class DrillFailed(JobkitError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DrillPlan:
     """What to drill: `rate` events a second; `scale` lengthens the quiet phases."""
 
     embedded: bool = False
@@ -52,14 +52,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DrillReport:
     """What was seen. `began` is Unix time; `phases` are when each began, in seconds since then.
 
     `elections` are when the leadership of each partition changed hands.
     `healed_after` is how long the lag took to be normal again after the heal, None where it never was.
     """
 
-    plan: Plan
+    plan: DrillPlan
     script: Script
     began: float
     phases: Mapping[Phase, float]
@@ -106,7 +106,7 @@ def _most_within(moments: Sequence[float], seconds: float) -> int:
     return max(sum(begin <= moment < begin + seconds for moment in moments) for begin in moments)
 
 
-async def run_drill(plan: Plan, settings: Settings, clock: Clock, tell: Callable[[str], None]) -> Report:
+async def run_drill(plan: DrillPlan, settings: Settings, clock: Clock, tell: Callable[[str], None]) -> DrillReport:
     """Carry out a drill and return its report.
 
     Raises `DrillFailed`, or `ServerMissing` where a server is not installed.
@@ -121,8 +121,8 @@ async def run_drill(plan: Plan, settings: Settings, clock: Clock, tell: Callable
 
 
 async def _drill(
-    plan: Plan, settings: Settings, clock: Clock, tell: Callable[[str], None], site: Site, planes: Planes
-) -> Report:
+    plan: DrillPlan, settings: Settings, clock: Clock, tell: Callable[[str], None], site: Site, planes: Planes
+) -> DrillReport:
     await _settled(planes, site, clock, settings.partitions)
     client = Client(planes, Registry(plugin.processors(plan.broken)), settings, clock)
     traffic = Traffic(plan.rate, random.Random(plan.seed))  # noqa: S311  (a schedule, not secrets)
@@ -150,7 +150,7 @@ async def _drill(
     tell("reading what was committed")
     judgement = await judge(planes, site, traffic.sessions, traffic.lectures)
     _check_alive(site)
-    return Report(
+    return DrillReport(
         plan,
         script,
         began,

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobkit.lab.drill.environment import Site, WorkerProcess
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, session
+from jobkit.model.invariant import Invariant
 from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import log_pages
@@ -23,10 +24,10 @@ _LATE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class DrillViolation:
     """An invariant that broke: its name, where, what, and when in Unix seconds (0 where that is not known)."""
 
-    invariant: str
+    invariant: Invariant
     where: str
     what: str
     at: float = 0.0
@@ -45,18 +46,18 @@ class Judgement:
     transcodes: int
     transcoded_twice: int
     dead_letters: int
-    violations: Sequence[Violation]
+    violations: Sequence[DrillViolation]
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
     name: str
-    duplicates: list[Violation]
-    disorder: list[Violation]
+    duplicates: list[DrillViolation]
+    disorder: list[DrillViolation]
     lost: int
     corrupted: bool
     transcodes: int
-    twice: list[Violation]
+    twice: list[DrillViolation]
 
 
 async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectures: Sequence[str] = ()) -> Judgement:
@@ -70,15 +71,19 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectur
     dead = await planes.inspection.dead(limit=_MOST_DEAD)
     violations = [found for one in sessions for found in (*one.duplicates, *one.disorder, *one.twice)]
     violations += [
-        Violation("nothing-lost", one.name, f"{one.lost} events never took effect") for one in sessions if one.lost
+        DrillViolation(Invariant.NOTHING_LOST, one.name, f"{one.lost} events never took effect")
+        for one in sessions
+        if one.lost
     ]
     violations += [
-        Violation("nothing-lost", letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
+        DrillViolation(Invariant.NOTHING_LOST, letter.key or "", f"dead-lettered: {letter.reason}", letter.died_at)
         for letter in dead
     ]
     alone = {name: await _made(planes, name) for name in lectures}
     violations += [found for name, made in alone.items() for found in _made_twice(name, made)]
-    violations += [Violation("nothing-lost", name, "was never transcoded") for name, made in alone.items() if not made]
+    violations += [
+        DrillViolation(Invariant.NOTHING_LOST, name, "was never transcoded") for name, made in alone.items() if not made
+    ]
     violations += _two_at_once(site)
     violations += _two_leaders(site)
     return Judgement(
@@ -102,9 +107,13 @@ async def _session(planes: Planes, name: str, chunks: int) -> _Session:
     async for entry in _log(planes, UPLOAD, name):
         number = json.loads(entry.data)["number"]
         if number in seen:
-            duplicates.append(Violation("single-effect", name, f"event {number} took effect again", entry.at))
+            duplicates.append(
+                DrillViolation(Invariant.SINGLE_EFFECT, name, f"event {number} took effect again", entry.at)
+            )
         elif number < highest:
-            disorder.append(Violation("order", name, f"event {number} took effect after {highest}", entry.at))
+            disorder.append(
+                DrillViolation(Invariant.ORDER, name, f"event {number} took effect after {highest}", entry.at)
+            )
         seen.add(number)
         highest = max(highest, number)
     kept = session.load(await planes.store.record(UPLOAD, name, session.record))
@@ -117,9 +126,9 @@ async def _made(planes: Planes, name: str) -> list[LoggedEntry]:
     return [entry async for entry in _log(planes, TRANSCODE, name)]
 
 
-def _made_twice(name: str, made: Sequence[LoggedEntry]) -> list[Violation]:
+def _made_twice(name: str, made: Sequence[LoggedEntry]) -> list[DrillViolation]:
     return [
-        Violation("single-effect", name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
+        DrillViolation(Invariant.SINGLE_EFFECT, name, f"transcoded again, by {json.loads(entry.data)['by']}", entry.at)
         for entry in made[1:]
     ]
 
@@ -138,7 +147,7 @@ class _Run:
     ended: float
 
 
-def _two_at_once(site: Site) -> Iterator[Violation]:
+def _two_at_once(site: Site) -> Iterator[DrillViolation]:
     """Find runs on one key that overlap while both processes could have known better."""
     awake = {worker.process.pid: worker for worker in site.workers}
     for (type, key), runs in _runs(site).items():
@@ -150,10 +159,10 @@ def _two_at_once(site: Site) -> Iterator[Violation]:
             until = after.began + _LATE_SECONDS if resumed is None else resumed + _NOTICE_SECONDS
             if min(before.ended, after.ended) > until:
                 what = f"processes {before.pid} and {after.pid} ran jobs {before.job} and {after.job} at the same time"
-                yield Violation("no-lease-no-work", f"{type}/{key}", what)
+                yield DrillViolation(Invariant.NO_LEASE_NO_WORK, f"{type}/{key}", what)
 
 
-def _two_leaders(site: Site) -> Iterator[Violation]:
+def _two_leaders(site: Site) -> Iterator[DrillViolation]:
     """Find partitions that two workers led at the same time, by what they said themselves."""
     told: set[str] = set()
     for worker in site.workers:
@@ -167,7 +176,7 @@ def _two_leaders(site: Site) -> Iterator[Violation]:
                 told.add(case["resource"])
                 what = f"{case['worker']} and {case['other']} led it at the same time"
                 at = datetime.fromisoformat(case["timestamp"]).timestamp()
-                yield Violation("no-lease-no-work", case["resource"], what, at)
+                yield DrillViolation(Invariant.NO_LEASE_NO_WORK, case["resource"], what, at)
 
 
 def _resumed(worker: WorkerProcess | None, moment: float) -> float | None:

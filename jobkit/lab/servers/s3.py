@@ -93,10 +93,16 @@ class S3Server:
 
     async def make_bucket(self, bucket: str) -> None:
         """Make a bucket. It can be written to at once."""
-        from jobkit.backends.s3.address import parse_address
-        from jobkit.backends.s3.client import open_client
+        from aiobotocore.session import get_session
 
-        async with open_client(parse_address(self.url(bucket))) as client:
+        opening = get_session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+        async with opening as client:
             await client.create_bucket(Bucket=bucket)
 
     def _answers(self) -> bool:

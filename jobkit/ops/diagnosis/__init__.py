@@ -1,0 +1,5 @@
+"""What is wrong with a deployment, and what to change: for `jobkit doctor`, and for whoever else asks."""
+
+from jobkit.ops.diagnosis.doctor import diagnose
+
+__all__ = ["diagnose"]

@@ -1,7 +1,7 @@
 """An independent reading of what was committed."""
 
-from jobkit.ops.verify.finding import Action, Finding, Repair
 from jobkit.ops.verify.reading import Verdict, verify
 from jobkit.ops.verify.repair import carry_out, plan
+from jobkit.ops.verify.violation import Action, Repair, Violation
 
-__all__ = ["Action", "Finding", "Repair", "Verdict", "carry_out", "plan", "verify"]
+__all__ = ["Action", "Repair", "Verdict", "Violation", "carry_out", "plan", "verify"]

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.errors import ProjectionFailed
-from jobkit.ops.verify.finding import Action, Finding, Repair
+from jobkit.model.invariant import Invariant
+from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ports.inspection import KeyRecord, LoggedEntry
 from jobkit.ports.store import Store
 from jobkit.projections.projection import Projection, ProjectionState
-
-INVARIANT = "projection"
 
 
 class ProjectionCheck:
@@ -51,7 +50,7 @@ class ProjectionCheck:
                 self._problems.append(self._problem)
             self._compare()
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Violation]:
         """Return what is wrong, once the whole log was taken."""
         ahead = [] if self._problem else [f"{name} is of log position {kept.position}" for name, kept in self._waiting]
         where = f"{self._key.type}/{self._key.key}"
@@ -59,7 +58,9 @@ class ProjectionCheck:
         # A handler that does not take its log has to be mended first.
         repair = None if self._problem else Repair(Action.REBUILD, self._key.type, self._key.key, self._projection.name)
         name = self._projection.name
-        return [Finding(INVARIANT, where, f"projection {name!r}: {problem}", repair) for problem in problems]
+        return [
+            Violation(Invariant.PROJECTION, where, f"projection {name!r}: {problem}", repair) for problem in problems
+        ]
 
     def _compare(self) -> None:
         position = self._standing.position

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
-from jobkit.ops.verify.finding import Action, Finding, Repair
+from jobkit.model.invariant import Invariant
+from jobkit.model.plane import Plane
+from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
 
@@ -19,14 +21,16 @@ _LOOKS = 4
 _PAUSE_SECONDS = 0.5
 
 
-async def check_outbox(planes: Planes) -> list[Finding]:
+async def check_outbox(planes: Planes) -> list[Violation]:
     """Find what was accepted and not published. Raises `Unavailable`."""
     left = await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE)
     problem = f"accepted more than {OUTBOX_STALE_SECONDS:g} s ago and not published: is no worker running?"
-    return [Finding("nothing-lost", f"job {entry.envelope.id}", problem, Repair(Action.PUBLISH)) for entry in left]
+    return [
+        Violation(Invariant.NOTHING_LOST, f"job {entry.envelope.id}", problem, Repair(Action.PUBLISH)) for entry in left
+    ]
 
 
-async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Finding], str]:
+async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Violation], str]:
     """Find jobs that nothing will bring to a worker; also return why the queues could not be read, if so.
 
     Raises `Unavailable` where it is the store that does not answer.
@@ -38,7 +42,7 @@ async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Finding], str
         try:
             missing = await _missing(planes)
         except Unavailable as error:
-            if error.plane != "broker":
+            if error.plane != Plane.BROKER:
                 raise
             return [], str(error)
         if missing <= 0:
@@ -47,7 +51,7 @@ async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Finding], str
         f"{missing} jobs are queued or running for which there is neither a message nor an entry in the outbox or the "
         "in-flight table: did the broker lose its data? Submit them again under new ids"
     )
-    return [Finding("nothing-lost", "queues", problem)], ""
+    return [Violation(Invariant.NOTHING_LOST, "queues", problem)], ""
 
 
 async def _missing(planes: Planes) -> int:

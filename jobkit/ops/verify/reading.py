@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobkit.model.blob import BlobRef
 from jobkit.model.clock import Clock, SystemClock
-from jobkit.ops.verify.finding import Finding
+from jobkit.model.invariant import Invariant
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
 from jobkit.ops.verify.queues import check_outbox, check_queues
-from jobkit.ports.blobs import BlobRef
+from jobkit.ops.verify.violation import Violation
 from jobkit.ports.inspection import KeyRecord, ParkedKey
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import all_keys, log_pages
@@ -29,7 +30,7 @@ class Verdict:
     keys: int
     entries: int
     blobs: int
-    findings: Sequence[Finding]
+    findings: Sequence[Violation]
     unread: Sequence[str] = ()
 
 
@@ -43,7 +44,7 @@ async def verify(
     Raises `Unavailable`.
     """
     keys = entries = blobs = 0
-    findings: list[Finding] = []
+    findings: list[Violation] = []
     standing_still = await planes.inspection.gaps()
     async for key in all_keys(planes.inspection):
         keys += 1
@@ -59,12 +60,12 @@ async def verify(
     return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
 
 
-async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Finding]:
+async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:
     """Find the keys that stood still before everything was read, and still wait for the same job."""
     expected = {(gap.type, gap.key): gap.expected for gap in before}
     return [
-        Finding(
-            "order",
+        Violation(
+            Invariant.ORDER,
             f"{gap.type}/{gap.key}",
             f"stands still: sequence {gap.expected} is missing, {gap.parked} jobs from {gap.first} on are parked "
             "behind it; `jobkit gaps resume` or `skip` decides what becomes of them",
@@ -74,14 +75,14 @@ async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Finding]:
     ]
 
 
-def _sequences(key: KeyRecord) -> list[Finding]:
+def _sequences(key: KeyRecord) -> list[Violation]:
     if 0 < key.submitted_sequence < key.committed_sequence:
         problem = f"sequence {key.committed_sequence} took effect, but only {key.submitted_sequence} were given out"
-        return [Finding("order", f"{key.type}/{key.key}", problem)]
+        return [Violation(Invariant.ORDER, f"{key.type}/{key.key}", problem)]
     return []
 
 
-async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]) -> list[Finding]:
+async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]) -> list[Violation]:
     """Check one key's log: no hole, tokens never fall, no sequence or job twice, none above the mark.
 
     What it adds up to is left to `checks`, which are shown every entry.
@@ -96,26 +97,30 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
             check.take(page)
         for entry in page:
             if entry.position != position + 1:
-                findings.append(Finding("nothing-lost", where, f"the log jumps from {position} to {entry.position}"))
+                findings.append(
+                    Violation(Invariant.NOTHING_LOST, where, f"the log jumps from {position} to {entry.position}")
+                )
             if entry.token < token:
                 problem = f"log entry {entry.position} has token {entry.token} after {token}"
-                findings.append(Finding("fencing", where, problem))
+                findings.append(Violation(Invariant.FENCING, where, problem))
             if entry.job_id != current:
                 # The entries of one commit lie side by side, so a job that comes back committed twice.
                 if entry.job_id in ended:
                     problem = f"job {entry.job_id} is in the log again at {entry.position}"
-                    findings.append(Finding("single-effect", where, problem))
+                    findings.append(Violation(Invariant.SINGLE_EFFECT, where, problem))
                 if entry.sequence is not None and entry.sequence <= sequence:
                     problem = f"log entry {entry.position} has sequence {entry.sequence} after {sequence}"
-                    findings.append(Finding("order", where, problem))
+                    findings.append(Violation(Invariant.ORDER, where, problem))
                 current = entry.job_id
                 ended.add(entry.job_id)
             position, token = entry.position, max(token, entry.token)
             sequence = max(sequence, entry.sequence or 0)
     if position < key.log_length:
-        findings.append(Finding("nothing-lost", where, f"the log has {position} of {key.log_length} entries"))
+        findings.append(Violation(Invariant.NOTHING_LOST, where, f"the log has {position} of {key.log_length} entries"))
     if token > key.token and token > await _mark(planes, key):
-        findings.append(Finding("fencing", where, f"the mark is {key.token}, but token {token} wrote to the log"))
+        findings.append(
+            Violation(Invariant.FENCING, where, f"the mark is {key.token}, but token {token} wrote to the log")
+        )
     return findings + [found for check in checks for found in check.findings()]
 
 
@@ -125,7 +130,7 @@ async def _mark(planes: Planes, key: KeyRecord) -> int:
     return 0 if current is None else current.token
 
 
-async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Finding]:
+async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Violation]:
     where = f"{key.type}/{key.key}"
     digest, size = hashlib.sha256(), 0
     try:
@@ -136,9 +141,13 @@ async def _blob(planes: Planes, key: KeyRecord, blob: BlobRef) -> list[Finding]:
         # A commit since the key was read may have replaced the manifest, and a sweep the file.
         current = await planes.inspection.key(key.type, key.key)
         if current is not None and blob in current.manifest:
-            return [Finding("nothing-lost", where, f"file {blob.name} is in the manifest but not at {blob.location}")]
+            return [
+                Violation(
+                    Invariant.NOTHING_LOST, where, f"file {blob.name} is in the manifest but not at {blob.location}"
+                )
+            ]
         return []
     if (size, digest.hexdigest()) != (blob.size, blob.sha256):
         problem = f"file {blob.name} at {blob.location} was altered: {size} bytes, expected {blob.size}"
-        return [Finding("nothing-lost", where, problem)]
+        return [Violation(Invariant.NOTHING_LOST, where, problem)]
     return []

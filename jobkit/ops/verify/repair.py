@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobkit.client.relay import Relay
-from jobkit.ops.verify.finding import Action, Finding, Repair
 from jobkit.ops.verify.queues import OUTBOX_STALE_SECONDS
+from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ports.planes import Planes
 from jobkit.projections.projection import Projection
-from jobkit.projections.rebuild import Outcome, Rebuilder
+from jobkit.projections.rebuild import Rebuilder, RebuildOutcome
 
 _PAGE = 500
 
 
-def plan(findings: Iterable[Finding]) -> list[Repair]:
+def plan(findings: Iterable[Violation]) -> list[Repair]:
     """Return the repairs that the findings allow, each once."""
     return list(dict.fromkeys(found.repair for found in findings if found.repair is not None))
 
@@ -42,7 +42,7 @@ async def carry_out(
     return "; ".join(one.problem or _OUTCOMES.get(one.outcome, one.outcome.value) for one in done) or "it is gone"
 
 
-_OUTCOMES = {Outcome.SAME: "it is right meanwhile", Outcome.REBUILT: "made anew"}
+_OUTCOMES = {RebuildOutcome.SAME: "it is right meanwhile", RebuildOutcome.REBUILT: "made anew"}
 
 
 async def _publish(planes: Planes, relay: Relay) -> str:

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from jobkit.backends.postgres.address import parse_address
-from jobkit.backends.postgres.pool import Sessions
+from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError
 from tests.backends.postgres.conftest import opened
 
@@ -53,7 +53,7 @@ async def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: st
 async def test_a_setting_that_the_driver_refuses_is_a_configuration_error_without_the_password() -> None:
     address = parse_address(f"postgresql://u:{SECRET}@127.0.0.1/jobs?sslmode={SECRET}")
     with pytest.raises(ConfigurationError) as caught:
-        await (await Sessions(address).open()).run(_nothing)
+        await (await ConnectionPool(address).open()).run(_nothing)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 

@@ -11,7 +11,7 @@ from jobkit.backends.postgres.diagnosis import diagnose
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port
 from jobkit.model.clock import Clock, SystemClock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
 from tests.lab.servers.postgres import PASSWORD, TestServer, start_server
 
 
@@ -28,7 +28,7 @@ async def found(url: str, clock: Clock | None = None) -> list[Finding]:
 
 async def troubles(url: str, clock: Clock | None = None) -> dict[str, Finding]:
     """Return what is not fine, by its first words; the tests' common server is known not to sync."""
-    findings = [finding for finding in await found(url, clock) if finding.severity is not Severity.FINE]
+    findings = [finding for finding in await found(url, clock) if finding.status is not Status.OK]
     assert all(finding.change for finding in findings)
     return {finding.what.partition(":")[0]: finding for finding in findings if not finding.what.startswith("fsync")}
 
@@ -45,7 +45,7 @@ async def badly_set() -> AsyncIterator[TestServer]:
 async def test_of_a_server_as_it_should_be_everything_is_fine(mortal: TestServer) -> None:
     async with mortal.own_database() as database:
         findings = await found(mortal.url(database))
-    assert {finding.severity for finding in findings} == {Severity.FINE}
+    assert {finding.status for finding in findings} == {Status.OK}
     whole = ", ".join(finding.what for finding in findings)
     for said in ("PostgreSQL 1", "takes writes", "fsync on", "full_page_writes on", "synchronous_commit on"):
         assert said in whole
@@ -56,16 +56,16 @@ async def test_of_a_server_as_it_should_be_everything_is_fine(mortal: TestServer
 async def test_each_setting_that_is_wrong_is_told_with_what_to_change(badly_set: TestServer) -> None:
     async with badly_set.own_database() as database:
         bad = {
-            finding.what.partition(":")[0]: (finding.severity, finding.change)
+            finding.what.partition(":")[0]: (finding.status, finding.change)
             for finding in await found(badly_set.url(database))
-            if finding.severity is not Severity.FINE
+            if finding.status is not Status.OK
         }
-    assert {what: severity for what, (severity, _) in bad.items()} == {
-        "fsync off": Severity.BROKEN,
-        "full_page_writes off": Severity.RISK,
-        "synchronous_commit off": Severity.RISK,
-        "autovacuum off": Severity.RISK,
-        "6 of 7 connections are free, a worker takes up to 8": Severity.RISK,
+    assert {what: status for what, (status, _) in bad.items()} == {
+        "fsync off": Status.FAIL,
+        "full_page_writes off": Status.WARN,
+        "synchronous_commit off": Status.WARN,
+        "autovacuum off": Status.WARN,
+        "6 of 7 connections are free, a worker takes up to 8": Status.WARN,
     }
     for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
         assert f"set {setting} = on" in bad[f"{setting} off"][1]
@@ -79,14 +79,14 @@ async def test_a_standby_is_no_place_for_a_store(badly_set: TestServer) -> None:
     signal.chmod(0o644)
     badly_set.start()
     finding = (await troubles(badly_set.url("migrated")))["it is a standby, which takes no writes"]
-    assert finding.severity is Severity.BROKEN
+    assert finding.status is Status.FAIL
     assert "target_session_attrs=read-write" in finding.change
 
 
 async def test_a_database_that_is_read_only_is_told(server: TestServer, own_database: str) -> None:
     await server.execute(f"ALTER DATABASE {own_database} SET default_transaction_read_only = on")
     (finding,) = (await troubles(server.url(own_database))).values()
-    assert finding.severity is Severity.BROKEN
+    assert finding.status is Status.FAIL
     assert "default_transaction_read_only" in finding.what
 
 
@@ -100,11 +100,11 @@ async def test_a_limit_on_the_connections_of_the_database_is_told(server: TestSe
 async def test_tables_that_are_missing_or_of_another_version_are_told(server: TestServer) -> None:
     async with server.own_database(migrated=False) as database:
         (finding,) = (await troubles(server.url(database))).values()
-        assert (finding.severity, finding.change) == (Severity.BROKEN, "run `jobkit migrate`")
+        assert (finding.status, finding.change) == (Status.FAIL, "run `jobkit migrate`")
     async with server.own_database() as database:
         await server.execute("INSERT INTO jobkit.migrations VALUES (9999, 'later')", database=database)
         (finding,) = (await troubles(server.url(database))).values()
-        assert (finding.severity, finding.change) == (Severity.BROKEN, "upgrade jobkit here")
+        assert (finding.status, finding.change) == (Status.FAIL, "upgrade jobkit here")
 
 
 async def test_rights_that_are_missing_are_named(server: TestServer, own_database: str) -> None:
@@ -113,7 +113,7 @@ async def test_rights_that_are_missing_are_named(server: TestServer, own_databas
     await server.execute(f"CREATE ROLE helper LOGIN PASSWORD '{PASSWORD}'", database=own_database)
     try:
         (finding,) = (await troubles(helper)).values()
-        assert finding.severity is Severity.BROKEN
+        assert finding.status is Status.FAIL
         assert "no rights" in finding.what
         await server.execute(
             "GRANT USAGE ON SCHEMA jobkit TO helper",
@@ -123,7 +123,7 @@ async def test_rights_that_are_missing_are_named(server: TestServer, own_databas
             database=own_database,
         )
         (finding,) = (await troubles(helper)).values()
-        assert finding.severity is Severity.BROKEN
+        assert finding.status is Status.FAIL
         assert finding.what.startswith("this user lacks DELETE on jobkit.outbox, USAGE on ")
         assert " more" in finding.what
         await server.execute(
@@ -148,7 +148,7 @@ async def test_a_server_that_is_too_old_is_told_and_asked_nothing_else(
 ) -> None:
     monkeypatch.setattr("jobkit.backends.postgres.migrations._OLDEST_SERVER", 99)
     (finding,) = await found(url)
-    assert finding.severity is Severity.BROKEN
+    assert finding.status is Status.FAIL
     assert "jobkit needs 99 or later" in finding.what
 
 

@@ -10,7 +10,6 @@ import pytest
 from jobkit.backends.postgres import notifier
 from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.notifier import Notifier
-from jobkit.backends.postgres.store import PostgresStore
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.clock import SystemClock
 from tests.backends.postgres.conftest import opened
@@ -23,7 +22,7 @@ PATIENCE_SECONDS = 15.0
 
 async def hears(listener: Notifier, topic: str, ringer: Notifier) -> None:
     """Return once a ring of `ringer` was heard; it rings again until then, since connecting takes its time."""
-    with listener.listen(topic) as subscription:
+    with listener.subscribe(topic) as subscription:
         async with asyncio.timeout(PATIENCE_SECONDS):
             ringer.notify([topic])
             while not await subscription.wait(0.2):
@@ -45,7 +44,7 @@ async def test_a_ring_is_heard_in_another_process(pair: list[Notifier]) -> None:
 
 async def test_a_ring_of_another_topic_is_not_heard(pair: list[Notifier]) -> None:
     await hears(pair[0], "ready", pair[1])
-    with pair[0].listen("a") as subscription:
+    with pair[0].subscribe("a") as subscription:
         pair[1].notify(["b"])
         await hears(pair[0], "after b", pair[1])
         assert not await subscription.wait(0)
@@ -53,7 +52,7 @@ async def test_a_ring_of_another_topic_is_not_heard(pair: list[Notifier]) -> Non
 
 async def test_too_many_topics_for_a_message_wake_everybody_to_look(pair: list[Notifier]) -> None:
     await hears(pair[0], "ready", pair[1])
-    with pair[0].listen("a") as subscription:
+    with pair[0].subscribe("a") as subscription:
         pair[1].notify(f"topic {n}" for n in range(2_000))
         async with asyncio.timeout(PATIENCE_SECONDS):
             # As long as a poll is due only after an hour, it is the ring that ends this.
@@ -110,7 +109,7 @@ async def test_a_poll_is_due_after_about_a_second_of_the_injected_clock(url: str
     clock = ManualClock()
     made = Notifier(parse_address(url), clock)
     try:
-        with made.listen("a") as subscription:
+        with made.subscribe("a") as subscription:
             waiting = asyncio.create_task(subscription.wait(3600))
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -120,13 +119,3 @@ async def test_a_poll_is_due_after_about_a_second_of_the_injected_clock(url: str
                 assert not await waiting
     finally:
         await made.aclose()
-
-
-async def test_waiting_for_the_outbox_ends_when_another_process_submits(url: str, store: PostgresStore) -> None:
-    async with opened(url) as other:
-        await store.outbox(older_than=-1, limit=1)
-        waiting = asyncio.create_task(store.wait_outbox(3600))
-        await store.counts()
-        await submitted(other, "a")
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await waiting

@@ -12,14 +12,14 @@ from jobkit.backends.rabbitmq.diagnosis import diagnose
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port
 from jobkit.model.clock import SystemClock
-from jobkit.ports.diagnosis import Finding, Severity
+from jobkit.ports.diagnosis import Finding, Status
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import FIRST, envelope, publish, ready, until
 
 
 async def bad(url: str, *, delivery_hold: float = 600.0, lease_ttl: float = 15.0) -> list[Finding]:
     findings = await diagnose(url, SystemClock(), delivery_hold=delivery_hold, lease_ttl=lease_ttl)
-    return [finding for finding in findings if finding.severity is not Severity.FINE]
+    return [finding for finding in findings if finding.status is not Status.OK]
 
 
 @contextmanager
@@ -40,7 +40,7 @@ async def test_a_server_that_is_well_is_described_and_nothing_is_wrong_with_it(s
     async with site.broker() as broker:
         await broker.declare("t", 2)
         findings = await diagnose(site.url(), SystemClock(), delivery_hold=600.0, lease_ttl=15.0)
-        assert {finding.severity for finding in findings} == {Severity.FINE}
+        assert {finding.status for finding in findings} == {Status.OK}
         told = "; ".join(finding.what for finding in findings)
         for claim in ("RabbitMQ 3.", "heartbeat 5 s", "JOBKIT_DELIVERY_HOLD=600", "takes messages", "t: 5 queues"):
             assert claim in told
@@ -77,14 +77,14 @@ async def test_each_permission_that_is_missing_is_named(
 ) -> None:
     with user(site, *permissions) as url:
         (finding,) = await bad(url)
-    assert finding.severity is Severity.BROKEN
+    assert finding.status is Status.FAIL
     assert f"no permission to {missing} " in finding.what
 
 
 async def test_a_server_short_of_memory_is_broken(site: Site) -> None:
     with site.server.short_of_memory():
         (finding,) = await bad(site.url())
-    assert finding.severity is Severity.BROKEN
+    assert finding.status is Status.FAIL
     assert "short of memory" in finding.what
 
 
@@ -99,7 +99,7 @@ async def test_settings_that_do_not_fit_a_server_are_a_risk(
     site: Site, query: str, settings: dict[str, float], problem: str
 ) -> None:
     (finding,) = await bad(site.url() + query, **settings)
-    assert finding.severity is Severity.RISK
+    assert finding.status is Status.WARN
     assert finding.what.startswith(problem)
 
 
@@ -109,10 +109,10 @@ async def test_queues_that_are_gone_or_different_are_broken(site: Site) -> None:
         channel = await connection.channel()
         await channel.queue_delete("jobkit.t.1")
         (finding,) = await bad(site.url())
-        assert (finding.severity, finding.what.partition(" ")[0]) == (Severity.BROKEN, "jobkit.t.1")
+        assert (finding.status, finding.what.partition(" ")[0]) == (Status.FAIL, "jobkit.t.1")
         await channel.queue_declare("jobkit.t.1", durable=True)
         (finding,) = await bad(site.url())
-        assert finding.severity is Severity.BROKEN
+        assert finding.status is Status.FAIL
         assert "jobkit.t.1 is not as jobkit makes it" in finding.what
 
 
@@ -129,7 +129,7 @@ async def test_what_the_server_dropped_is_a_risk_and_says_where_it_is(site: Site
 
         async def told() -> bool:
             found = await bad(site.url())
-            return [one.severity for one in found] == [Severity.RISK] and "jobkit.t:dead" in found[0].what
+            return [one.status for one in found] == [Status.WARN] and "jobkit.t:dead" in found[0].what
 
         await until(told)
         await publish(broker, "b")

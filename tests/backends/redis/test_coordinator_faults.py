@@ -242,7 +242,7 @@ async def test_wake_ups_that_fall_silent_are_told_of_and_waits_still_end(
                 await waiting
             # And somebody hears of the silence, and is heard again himself.
             await eventually(lambda: proxy.accepted >= 3)
-        assert any(line["log_level"] == "warning" and "wake-ups interrupted" in line["event"] for line in logs)
+        assert any(line["log_level"] == "warning" and "notifications interrupted" in line["event"] for line in logs)
 
 
 async def test_a_silence_in_which_nothing_happened_is_no_alarm(

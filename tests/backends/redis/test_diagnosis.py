@@ -13,11 +13,9 @@ from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port
 from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
 from jobkit.model.clock import SystemClock
-from jobkit.ops.diagnosis.backends import diagnose_backends
-from jobkit.ops.diagnosis.checks import backend_findings
-from jobkit.ops.diagnosis.finding import Finding, Status
+from jobkit.ops.diagnosis.places import diagnose_places
 from jobkit.ports.coordinator import Granted
-from jobkit.ports.diagnosis import Severity
+from jobkit.ports.diagnosis import Finding, Status
 from jobkit.settings import Settings
 from tests.backends.redis.opened import store
 from tests.conformance.values import committed, submitted
@@ -28,11 +26,11 @@ def configure(server: RedisServer, **settings: str) -> None:
         server.call("CONFIG", "SET", name.replace("_", "-"), value)
 
 
-async def found(server: RedisServer, plane: str = "store", *, login: str = "") -> dict[Severity, list[str]]:
-    found: dict[Severity, list[str]] = {severity: [] for severity in Severity}
+async def found(server: RedisServer, plane: str = "store", *, login: str = "") -> dict[Status, list[str]]:
+    found: dict[Status, list[str]] = {status: [] for status in Status}
     for finding in await diagnose(server.url(login=login), plane):
-        found[finding.severity].append(finding.what)
-        assert finding.change or finding.severity is Severity.FINE
+        found[finding.status].append(finding.what)
+        assert finding.change or finding.status is Status.OK
     return found
 
 
@@ -47,9 +45,9 @@ async def test_a_server_set_up_as_documented_is_fine_for_both_planes() -> None:
     server = start_server(DURABLE)
     for plane in ("store", "coordinator"):
         told = await found(server, plane)
-        assert not told[Severity.RISK], told
-        assert not told[Severity.BROKEN], told
-        assert any(what.startswith("Redis ") for what in told[Severity.FINE])
+        assert not told[Status.WARN], told
+        assert not told[Status.FAIL], told
+        assert any(what.startswith("Redis ") for what in told[Status.OK])
     with capture_logs() as logs:
         async with store(server.url()):
             pass
@@ -58,9 +56,9 @@ async def test_a_server_set_up_as_documented_is_fine_for_both_planes() -> None:
 
 
 async def test_a_store_without_an_append_only_file_is_broken_and_opened_loudly(server: RedisServer) -> None:
-    (what,) = (await found(server))[Severity.BROKEN]
+    (what,) = (await found(server))[Status.FAIL]
     assert "appendonly no" in what
-    assert not (await found(server, "coordinator"))[Severity.BROKEN]
+    assert not (await found(server, "coordinator"))[Status.FAIL]
     with capture_logs() as logs:
         async with store(server.url()):
             pass
@@ -70,25 +68,25 @@ async def test_a_store_without_an_append_only_file_is_broken_and_opened_loudly(s
 
 async def test_an_append_only_file_that_is_written_later_is_a_risk(server: RedisServer) -> None:
     configure(server, appendonly="yes", appendfsync="everysec")
-    (what,) = (await found(server))[Severity.RISK]
+    (what,) = (await found(server))[Status.WARN]
     assert "everysec" in what
 
 
 @pytest.mark.parametrize(
     ("policy", "maxmemory", "for_store", "for_coordinator"),
     [
-        ("noeviction", "100mb", Severity.FINE, Severity.FINE),
-        ("allkeys-lru", "100mb", Severity.BROKEN, Severity.RISK),
-        ("allkeys-lru", "0", Severity.RISK, Severity.RISK),
-        ("volatile-ttl", "100mb", Severity.FINE, Severity.RISK),
+        ("noeviction", "100mb", Status.OK, Status.OK),
+        ("allkeys-lru", "100mb", Status.FAIL, Status.WARN),
+        ("allkeys-lru", "0", Status.WARN, Status.WARN),
+        ("volatile-ttl", "100mb", Status.OK, Status.WARN),
     ],
 )
 async def test_eviction_throws_away_what_is_true_or_only_leases(
-    server: RedisServer, policy: str, maxmemory: str, for_store: Severity, for_coordinator: Severity
+    server: RedisServer, policy: str, maxmemory: str, for_store: Status, for_coordinator: Status
 ) -> None:
     configure(server, maxmemory_policy=policy, maxmemory=maxmemory)
-    for plane, severity in (("store", for_store), ("coordinator", for_coordinator)):
-        assert any(policy in what for what in (await found(server, plane))[severity])
+    for plane, status in (("store", for_store), ("coordinator", for_coordinator)):
+        assert any(policy in what for what in (await found(server, plane))[status])
 
 
 async def test_a_store_refuses_a_server_that_would_throw_away_what_is_true(server: RedisServer) -> None:
@@ -116,7 +114,7 @@ async def test_a_user_who_may_not_ask_is_told_that_nothing_was_checked_and_can_w
     server.call(
         "ACL", "SETUSER", "enough", "on", ">pw", "~{jobkit}:*", "&{jobkit}:*", "+@all", "-@dangerous", "-@admin"
     )
-    (what,) = (await found(server, login="enough:pw"))[Severity.RISK]
+    (what,) = (await found(server, login="enough:pw"))[Status.WARN]
     assert "not checked" in what
     async with store(server.url(login="enough:pw")) as on:
         await committed(on, await submitted(on, "a"))
@@ -125,7 +123,7 @@ async def test_a_user_who_may_not_ask_is_told_that_nothing_was_checked_and_can_w
 async def test_a_replica_is_broken_and_a_store_on_it_unavailable(server: RedisServer) -> None:
     configure(server, appendonly="yes", appendfsync="always")
     await asyncio.to_thread(server.call, "REPLICAOF", "127.0.0.1", str(free_port()))
-    assert (await found(server))[Severity.BROKEN] == ["it is a replica, which takes no writes"]
+    assert (await found(server))[Status.FAIL] == ["it is a replica, which takes no writes"]
     with pytest.raises(Unavailable, match="accepts no writes"):
         async with store(server.url()):
             pass
@@ -133,7 +131,7 @@ async def test_a_replica_is_broken_and_a_store_on_it_unavailable(server: RedisSe
 
 async def test_a_node_of_a_cluster_is_refused() -> None:
     server = start_server({"cluster-enabled": "yes", "cluster-port": str(free_port()), **DURABLE})
-    assert "it is a node of a cluster" in (await found(server))[Severity.BROKEN]
+    assert "it is a node of a cluster" in (await found(server))[Status.FAIL]
     assert "not clustered" in await refused(server)
     server.process.kill()
 
@@ -184,5 +182,5 @@ async def test_doctor_tells_of_each_server_what_is_fine_and_what_to_change(serve
 
 
 async def looked_at(urls: dict[str, str]) -> list[Finding]:
-    findings = backend_findings(await diagnose_backends(Settings.model_validate(urls), SystemClock()))
-    return [finding for finding in findings if finding.part == "redis"]
+    places = await diagnose_places(Settings.model_validate(urls), SystemClock())
+    return [finding for place in places for finding in place.summary() if finding.part == "redis"]

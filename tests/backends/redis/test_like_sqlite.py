@@ -16,11 +16,11 @@ from jobkit.backends.sqlite.engine import open_engine
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.errors import JobConflict
 from jobkit.lab.servers.redis import RedisServer
+from jobkit.model.blob import BlobRef
 from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
     Accepted,

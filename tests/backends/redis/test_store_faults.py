@@ -161,7 +161,7 @@ async def test_waits_end_without_wake_ups(server: RedisServer) -> None:
         job = await submitted(on, "a")
         under = await opened(on, job)
         await on.outbox(older_than=0, limit=10)
-        waits = [asyncio.create_task(wait) for wait in (on.wait_finished("a", 30), on.wait_outbox(30))]
+        waits = [asyncio.create_task(on.wait_finished("a", 30))]
         await on.counts()
         await committed(on, await unordered(on, "b", key="l"))
         await on.commit(job, under, NOTHING)
@@ -178,7 +178,6 @@ async def test_wake_ups_come_before_anybody_polls(server: RedisServer, monkeypat
         await watcher.outbox(older_than=0, limit=10)
         for wait, cause in (
             (watcher.wait_finished("a", 60), lambda: worker.progress(job, under, fraction=0.5, message="half")),
-            (watcher.wait_outbox(60), lambda: submitted(worker, "b")),
             (watcher.wait_finished("a", 60), lambda: worker.commit(job, under, NOTHING)),
         ):
             waiting = asyncio.create_task(wait)

@@ -19,10 +19,10 @@ from jobkit.backends.s3.diagnosis import diagnose
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port
 from jobkit.lab.servers.s3 import SECRET_KEY, S3Server, shared_server, start_server
+from jobkit.model.blob import BlobSpace
 from jobkit.model.clock import SystemClock
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobSpace
-from jobkit.ports.diagnosis import Severity
+from jobkit.ports.diagnosis import Status
 from jobkit.settings import Settings
 from tests.conformance.manual_clock import ManualClock
 
@@ -40,11 +40,11 @@ async def a_bucket() -> AsyncIterator[tuple[str, S3Client, str]]:
         yield bucket, client, server.url(bucket, "p")
 
 
-async def found(url: str) -> dict[Severity, list[str]]:
-    sorted_: dict[Severity, list[str]] = {severity: [] for severity in Severity}
+async def found(url: str) -> dict[Status, list[str]]:
+    sorted_: dict[Status, list[str]] = {status: [] for status in Status}
     for finding in await diagnose(url, SystemClock()):
-        sorted_[finding.severity].append(finding.what)
-        assert finding.change or finding.severity is Severity.FINE
+        sorted_[finding.status].append(finding.what)
+        assert finding.change or finding.status is Status.OK
     return sorted_
 
 
@@ -63,15 +63,15 @@ async def test_a_bucket_set_up_as_documented_is_fine_and_left_as_it_was() -> Non
     async with a_bucket() as (bucket, client, url):
         await with_rules(client, bucket, ABORT)
         told = await found(url)
-        assert (told[Severity.RISK], told[Severity.BROKEN]) == ([], [])
-        assert any("If-None-Match" in what for what in told[Severity.FINE])
+        assert (told[Status.WARN], told[Status.FAIL]) == ([], [])
+        assert any("If-None-Match" in what for what in told[Status.OK])
         assert "Contents" not in await client.list_objects_v2(Bucket=bucket)
         assert not (await client.list_multipart_uploads(Bucket=bucket)).get("Uploads")
 
 
 async def test_a_bucket_without_a_rule_for_unfinished_uploads_is_a_risk() -> None:
     async with a_bucket() as (_, _, url):
-        (what,) = (await found(url))[Severity.RISK]
+        (what,) = (await found(url))[Status.WARN]
         assert "unfinished uploads" in what
 
 
@@ -79,10 +79,10 @@ async def test_a_bucket_that_keeps_old_versions_for_ever_is_a_risk() -> None:
     async with a_bucket() as (bucket, client, url):
         await with_rules(client, bucket, ABORT)
         await client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        (what,) = (await found(url))[Severity.RISK]
+        (what,) = (await found(url))[Status.WARN]
         assert "old versions for ever" in what
         await with_rules(client, bucket, ABORT, {"NoncurrentVersionExpiration": {"NoncurrentDays": 1}})
-        assert (await found(url))[Severity.RISK] == []
+        assert (await found(url))[Status.WARN] == []
 
 
 async def test_a_clock_that_is_off_is_a_risk() -> None:
@@ -90,14 +90,14 @@ async def test_a_clock_that_is_off_is_a_risk() -> None:
         await with_rules(client, bucket, ABORT)
         clock = ManualClock()
         clock.advance(SystemClock().wall() - clock.wall() + 300)
-        (risk,) = [finding for finding in await diagnose(url, clock) if finding.severity is Severity.RISK]
+        (risk,) = [finding for finding in await diagnose(url, clock) if finding.status is Status.WARN]
         assert "ahead of the server's" in risk.what
 
 
 async def test_a_rule_that_expires_files_is_a_risk() -> None:
     async with a_bucket() as (bucket, client, url):
         await with_rules(client, bucket, ABORT, {"Expiration": {"Days": 30}})
-        (what,) = (await found(url))[Severity.RISK]
+        (what,) = (await found(url))[Status.WARN]
         assert "files of committed jobs disappear" in what
 
 
@@ -115,15 +115,15 @@ def login(name: str, secret: str = SECRET_KEY) -> str:
 
 
 async def test_credentials_that_may_not_write_are_broken(guarded: S3Server) -> None:
-    (what,) = (await found(guarded.url("bucket", login=login("reader"))))[Severity.BROKEN]
+    (what,) = (await found(guarded.url("bucket", login=login("reader"))))[Status.FAIL]
     assert "lack" in what
     assert "s3:PutObject" in what
-    assert (await found(guarded.url("bucket", login=login("writer"))))[Severity.BROKEN] == []
+    assert (await found(guarded.url("bucket", login=login("writer"))))[Status.FAIL] == []
 
 
 async def test_a_writer_who_may_not_ask_for_settings_is_told_so(guarded: S3Server, tmp_path: Path) -> None:
     url = guarded.url("bucket", "p", login=login("writer"))
-    assert any("does not tell" in what for what in (await found(url))[Severity.RISK])
+    assert any("does not tell" in what for what in (await found(url))[Status.WARN])
     (tmp_path / "x").write_bytes(b"x")
     async with opened_blobs(url) as blobs:
         ref = await blobs.store(BlobSpace("t", "k", Fence(1, "n", "me")), "x", tmp_path / "x")

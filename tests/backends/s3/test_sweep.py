@@ -12,9 +12,9 @@ from jobkit.backends.registry import memory_planes
 from jobkit.backends.s3 import upload
 from jobkit.backends.s3.blobs import S3Blobs
 from jobkit.errors import Unavailable
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.ops.sweep import Kind, sweep
-from jobkit.ports.blobs import BlobRef, BlobSpace
 from jobkit.ports.store import Committed, Effects
 from tests.conformance.values import opened, submitted
 

@@ -22,9 +22,9 @@ from jobkit.backends.s3.blobs import S3Blobs, opened_blobs
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.s3 import S3Server, shared_server
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.fence import Fence
 from jobkit.plugin.context import FILES_AT_ONCE, BlobWriter
-from jobkit.ports.blobs import BlobRef, BlobSpace
 from tests.conformance.harness import PATIENCE_SECONDS
 
 SPACE = BlobSpace("t", "k", Fence(5, "n.1", "me"))

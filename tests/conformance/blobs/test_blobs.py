@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace
+from jobkit.ports.blobs import Blobs
 from tests.conformance.harness import Harness
 
 SPACE = BlobSpace("t", "k", Fence(5, "nonce", "me"))

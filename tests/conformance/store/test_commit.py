@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jobkit.errors import JobConflict
+from jobkit.model.blob import BlobRef
 from jobkit.model.partition import Partition
-from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Refused
 from tests.conformance.harness import FullStore, Harness

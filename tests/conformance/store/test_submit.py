@@ -10,7 +10,7 @@ import pytest
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Conflict, Effects, Known, NewJob
-from tests.conformance.harness import FullStore, Harness, a_moment, soon
+from tests.conformance.harness import FullStore, Harness
 from tests.conformance.values import committed, envelope, fence, opened, submitted, unordered
 
 
@@ -160,33 +160,6 @@ async def test_a_position_is_never_used_again(store: FullStore) -> None:
     await submitted(store, "b")
     (second,) = await store.outbox(older_than=-1, limit=10)
     assert second.position > first.position
-
-
-async def test_waiting_for_the_outbox_ends_when_another_process_submits(store_harness: Harness[FullStore]) -> None:
-    async with store_harness.process() as relay, store_harness.process() as client:
-        await relay.outbox(older_than=0, limit=10)
-        waiting = asyncio.create_task(relay.wait_outbox(store_harness.ttl))
-        await relay.counts()
-        await a_moment()
-        assert not waiting.done()
-        await submitted(client, "a")
-        await soon(waiting)
-
-
-async def test_an_entry_made_between_looking_and_waiting_is_not_slept_over(store_harness: Harness[FullStore]) -> None:
-    async with store_harness.process() as relay, store_harness.process() as client:
-        await relay.outbox(older_than=0, limit=10)
-        await submitted(client, "a")
-        await soon(relay.wait_outbox(store_harness.ttl))
-
-
-async def test_waiting_for_the_outbox_ends_after_its_timeout(
-    store: FullStore, store_harness: Harness[FullStore]
-) -> None:
-    waiting = asyncio.create_task(store.wait_outbox(store_harness.ttl))
-    await store.counts()
-    await store_harness.elapse(store_harness.ttl * 1.01)
-    await soon(waiting)
 
 
 async def test_a_job_submitted_without_a_key_is_the_same_once_its_key_is_derived(store: FullStore) -> None:

@@ -13,11 +13,12 @@ import anyio
 import pytest
 
 from jobkit.backends.local_files.blobs import LocalFileBlobs
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space, keyed
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ops.sweep import Kind, Swept, sweep
-from jobkit.ports.blobs import BlobRef, Blobs, BlobSpace, Leftover, StoredObject
+from jobkit.ports.blobs import Blobs, Leftover, StoredObject
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Effects, Opened
 from tests.conformance.harness import FullStore, Harness

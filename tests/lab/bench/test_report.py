@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobkit.lab.bench.processes import BenchFailed, read_account, write_account
-from jobkit.lab.bench.report import Account, Ceilings, Drain, Latency, MemoryPoint, Renewal, Report, Round
+from jobkit.lab.bench.report import Account, BenchReport, Ceilings, Drain, Latency, MemoryPoint, Renewal, Round
 
 USED = Account(1.5, 10, 20)
 NOTHING = Latency(2, 0, 0, 0, 0)
@@ -20,8 +20,8 @@ def drain(rate: float, *, workers: int = 1, memory: tuple[tuple[int, int], ...] 
     return Drain(workers, 100, rate, 1.0, USED, [MemoryPoint(committed, size) for committed, size in memory])
 
 
-def report(*rounds: Round) -> Report:
-    return Report("rabbitmq", "redis", "redis", rounds, NOTHING, NOTHING, Renewal(1000, 1, 5.0))
+def report(*rounds: Round) -> BenchReport:
+    return BenchReport("rabbitmq", "redis", "redis", rounds, NOTHING, NOTHING, Renewal(1000, 1, 5.0))
 
 
 def test_a_ratio_compares_what_was_measured_in_one_round() -> None:

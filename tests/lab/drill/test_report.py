@@ -9,20 +9,22 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobkit.lab.drill import Plan, Protection, Report, comparison, render
+from jobkit.lab.drill import DrillPlan, DrillReport, Protection, comparison, render
 from jobkit.lab.drill.html_report import _round_up
 from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase, script_for
-from jobkit.lab.drill.verdict import Judgement, Violation
+from jobkit.lab.drill.verdict import DrillViolation, Judgement
 
 VOID = {"meta", "link", "br", "rect", "line", "polyline"}
 
 
-def report(*violations: Violation, **changes: object) -> Report:
+def report(*violations: DrillViolation, **changes: object) -> DrillReport:
     judged = Judgement(900, 0, 0, 0, 100, 0, 100, 0, 0, violations)
     samples = [Sample(float(at), Phase.NORMAL, at // 30, 10 * at, 0, 0.05, 9 * at, 0) for at in range(120)]
     phases = {phase: 20.0 * number for number, phase in enumerate(Phase)}
-    whole = Report(Plan(), script_for(15.0), 1.7e9, phases, samples, {"leader/x/0": [3.0, 70.0]}, 0, 4.0, True, judged)
+    whole = DrillReport(
+        DrillPlan(), script_for(15.0), 1.7e9, phases, samples, {"leader/x/0": [3.0, 70.0]}, 0, 4.0, True, judged
+    )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -45,7 +47,7 @@ class Balanced(HTMLParser):
 
 
 def test_the_page_is_whole_and_fetches_nothing() -> None:
-    page = render(report(Violation("order", "<session>", "event 1 & 2", 1.7e9 + 30)))
+    page = render(report(DrillViolation("order", "<session>", "event 1 & 2", 1.7e9 + 30)))
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
@@ -65,7 +67,7 @@ def test_every_line_of_a_chart_lies_within_it() -> None:
 def test_the_verdict_follows_from_what_was_found() -> None:
     assert report().holds
     assert "every invariant held" in render(report())
-    broken = report(Violation("single-effect", "s", "twice"))
+    broken = report(DrillViolation("single-effect", "s", "twice"))
     assert not broken.holds
     assert "an invariant broke" in render(broken)
     assert not report(drained=False).holds
@@ -73,7 +75,7 @@ def test_the_verdict_follows_from_what_was_found() -> None:
 
 
 def test_a_drill_without_a_protection_says_which() -> None:
-    page = render(report(plan=Plan(broken=Protection.WATCH)))
+    page = render(report(plan=DrillPlan(broken=Protection.WATCH)))
     assert "Without watch" in page
     assert "goes on leading" in page
 

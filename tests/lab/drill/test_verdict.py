@@ -13,7 +13,7 @@ import pytest
 from jobkit.backends.registry import memory_planes
 from jobkit.lab.drill.environment import Site, WorkerProcess
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, Event, session
-from jobkit.lab.drill.verdict import Violation, judge
+from jobkit.lab.drill.verdict import DrillViolation, judge
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.planes import Planes
@@ -103,7 +103,7 @@ def paused(site: Site, pid: int, *spans: tuple[float, float]) -> None:
     site.workers.append(WorkerProcess("w", "far", 0, site.directory / "w.log", {}, process, list(spans)))
 
 
-async def at_once(planes: Planes, site: Site) -> list[Violation]:
+async def at_once(planes: Planes, site: Site) -> list[DrillViolation]:
     return list((await judge(planes, site, {})).violations)
 
 

@@ -4,7 +4,6 @@ local OUTBOX = PREFIX .. 'outbox'
 local function publish(envelope, sequence)
   local position = next_position()
   call('XADD', OUTBOX, position .. '-0', 'made', MOMENT, 'sequence', sequence or '', 'envelope', envelope)
-  ring('outbox')
   return position
 end
 

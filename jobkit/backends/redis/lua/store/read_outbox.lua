@@ -1,5 +1,5 @@
 -- Lists the oldest entries after a position that were made more than some seconds ago. Takes seconds, position, how
--- many. Answers {highest position there is, {position, sequence or '', envelope, ...}}.
+-- many. Answers {position, sequence or '', envelope, ...}.
 local function run(a)
   local found = {}
   for _, entry in ipairs(call('XRANGE', OUTBOX, '(' .. a[2] .. '-0', '+', 'COUNT', a[3])) do
@@ -10,6 +10,5 @@ local function run(a)
     end
     add_entry(found, entry)
   end
-  local last = call('XREVRANGE', OUTBOX, '+', '-', 'COUNT', 1)[1]
-  return {last and last[1]:match('^%d+') or '0', found}
+  return found
 end

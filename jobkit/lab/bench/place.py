@@ -5,34 +5,29 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import anyio
+from pydantic import SecretStr
+
+from jobkit.backends.registry import migrate_store
 from jobkit.distribution import install_hint
 from jobkit.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from jobkit.settings import Settings
+from jobkit.lab.servers.store_server import StoreServer
+from jobkit.settings import Settings
 
 _URLS = ("broker_url", "coordinator_url", "store_url")
 
 
-class Servers(StrEnum):
-    """What keeps the store, where servers are started for the benchmark."""
-
-    REDIS = "redis"
-    POSTGRES = "postgres"
-
-
 @contextmanager
-def urls_for(settings: Settings, servers: Servers | None) -> Iterator[dict[str, str]]:
-    """Lend the URLs to run on, by setting: none where those that are configured are to be used.
+def place_for(settings: Settings, servers: StoreServer | None) -> Iterator[tuple[Settings, dict[str, str]]]:
+    """Lend the settings to run with, and the variables that tell a worker of what differs from those given.
 
+    Nothing differs where the backends that are configured are to be used.
     Raises `ConfigurationError` where a program or package is missing that servers are made of.
     """
     if servers is None and settings.model_fields_set.intersection(_URLS):
-        yield {}
+        yield settings, {}
         return
     with tempfile.TemporaryDirectory(prefix="jobkit-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
         directory = Path(name)
@@ -40,10 +35,13 @@ def urls_for(settings: Settings, servers: Servers | None) -> Iterator[dict[str, 
             urls = dict.fromkeys(_URLS, f"sqlite:///{directory / 'bench.db'}")
         else:
             urls = _start(servers, directory, stack)
-        yield {**urls, "blobs_url": f"file://{directory / 'blobs'}"}
+        urls["blobs_url"] = f"file://{directory / 'blobs'}"
+        moved = settings.model_copy(update={name: SecretStr(url) for name, url in urls.items()})
+        anyio.run(migrate_store, moved)
+        yield moved, {f"JOBKIT_{name.upper()}": url for name, url in urls.items()}
 
 
-def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str]:
+def _start(servers: StoreServer, directory: Path, stack: ExitStack) -> dict[str, str]:
     try:
         from jobkit.lab.servers.base import ServerMissing
         from jobkit.lab.servers.redis import DURABLE
@@ -54,7 +52,7 @@ def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str
         ) from error
     try:
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.
-        urls = start_together(directory, stack, redis_settings=DURABLE, postgres=servers is Servers.POSTGRES)
+        urls = start_together(directory, stack, redis_settings=DURABLE, postgres=servers is StoreServer.POSTGRES)
     except ServerMissing as error:
         raise ConfigurationError(f"--servers: {error}") from error
     return {f"{plane}_url": url for plane, url in urls.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobkit.model.invariant import Invariant
+
 
 class Action(StrEnum):
     """A repair that cannot make anything worse, whatever runs meanwhile."""
@@ -31,13 +33,13 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that must not be. `invariant` is its name in the design; `where` names the key or job.
+class Violation:
+    """Something that must not be. `where` names the key or job.
 
     Without a `repair` it is for a person to decide: docs/operating.md says what to look at.
     """
 
-    invariant: str
+    invariant: Invariant
     where: str
     problem: str
     repair: Repair | None = None

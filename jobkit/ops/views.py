@@ -1,0 +1,91 @@
+"""Jobs, leases, workers, dead letters, gaps and findings as JSON with stable names; docs/cli.md lists them.
+
+For the command line, and for any page that shows the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.diagnosis import Finding, Status
+from jobkit.ports.inspection import DeadLetter, JobRecord, ParkedKey
+from jobkit.ports.topology import TopologyPart
+
+
+def job_view(job: JobRecord) -> dict[str, Any]:
+    """Return a job for JSON; its result is JSON within."""
+    return {
+        "id": job.id,
+        "type": job.type,
+        "key": job.key,
+        "sequence": job.sequence,
+        "state": job.state.value,
+        "progress": job.progress,
+        "message": job.message,
+        "owner": job.owner,
+        "token": job.token,
+        "opens": job.opens,
+        "failures": [asdict(failure) for failure in job.failures],
+        "result": None if job.result is None else json.loads(job.result),
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def dead_view(letter: DeadLetter) -> dict[str, Any]:
+    """Return a dead letter for JSON; `body` is what came, with bytes that are no UTF-8 replaced."""
+    return {
+        "number": letter.number,
+        "id": letter.id,
+        "type": letter.type,
+        "key": letter.key,
+        "sequence": letter.sequence,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "failures": [asdict(failure) for failure in letter.failures],
+        "body": letter.raw.decode(errors="replace"),
+        "died_at": letter.died_at,
+    }
+
+
+def gap_view(gap: ParkedKey) -> dict[str, Any]:
+    """Return a parked key for JSON."""
+    return asdict(gap)
+
+
+def lease_view(lease: LeaseInfo) -> dict[str, Any]:
+    """Return a lease for JSON."""
+    return asdict(lease)
+
+
+def member_view(member: Member) -> dict[str, Any]:
+    """Return a live worker for JSON."""
+    return {"owner": member.owner, "types": list(member.types)}
+
+
+def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return what the doctor found; healthy is what has no failure."""
+    bad = (Status.FAIL, Status.UNREACHABLE)
+    return {
+        "healthy": not any(finding.status in bad for finding in findings),
+        "checks": [
+            {"part": one.part, "status": one.status.value, "what": one.what, "change": one.change} for one in findings
+        ],
+    }
+
+
+def topology_part_view(part: TopologyPart) -> dict[str, Any]:
+    """Return an exchange or queue."""
+    return {
+        "kind": part.kind,
+        "name": part.name,
+        "state": part.state.value,
+        "messages": part.messages,
+        "problem": part.problem,
+        "arguments": dict(part.arguments),
+    }
