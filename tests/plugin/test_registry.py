@@ -197,6 +197,12 @@ def test_a_job_that_could_not_be_run_is_refused_at_once(arguments: dict[str, Any
         Registry([step], max_payload_bytes=300).new_job("step", **arguments)
 
 
+def test_a_script_can_submit_to_a_processor_of_its_own_file() -> None:
+    """Run as a script, a file is loaded twice: as `__main__`, and as the plugin."""
+    twin = types.new_class("Step", (Payload,), exec_body=lambda body: body.update(__module__="__main__", number=3))
+    assert Registry([step]).new_job("step", twin()).envelope.body == Step().model_dump_json().encode()
+
+
 @pytest.mark.parametrize("id", ["", "a\nb", "\0", "\ud800", "x" * 201, "\x7f"])
 def test_an_id_that_some_backend_cannot_take_is_refused(id: str) -> None:
     with pytest.raises(PayloadInvalid, match="a job id must be"):
