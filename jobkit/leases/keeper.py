@@ -71,7 +71,7 @@ class Lease:
 
     @property
     def live(self) -> bool:
-        """Tell whether the lease may be acted on, at this instant."""
+        """Return whether the lease may be relied on at this instant."""
         return not self.lost and self._clock.now() < self.deadline
 
     def check(self) -> None:
@@ -144,11 +144,11 @@ class Keeper:
 
     @property
     def healthy(self) -> bool:
-        """Tell whether the coordinator answered recently enough for leases to be kept."""
+        """Return whether the coordinator answered recently enough for leases to be kept."""
         return self._clock.now() - self.last_answer < self.terms.trusted
 
     def heard(self) -> None:
-        """Note that the coordinator has just answered, be it to somebody else."""
+        """Record that the coordinator has just answered, to any caller."""
         self.last_answer = self._clock.now()
 
     async def claim(self, resource: str, *, floor: int = 0) -> Lease | Held:

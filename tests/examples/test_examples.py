@@ -157,6 +157,18 @@ async def test_own_tables(tmp_path: Path) -> None:
     assert said == ["committed", "dead Reject: ann cannot pay 60", "40 cents left"]
 
 
+def test_the_first_program_of_the_readme(tmp_path: Path) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    program = readme.split("`greet.py`")[1].split("```python\n")[1].split("```")[0]
+    (tmp_path / "greet.py").write_text(program)
+    shown = readme.split("as JSON:\n\n```\n")[1].split("```")[0].splitlines()
+    environment = _environment(("greet",), PYTHONPATH=str(tmp_path))
+    with _process(["jobkit", "worker", "greet"], tmp_path, environment):
+        printed = _run(str(tmp_path / "greet.py"), tmp_path, environment)
+    assert [line for line in printed if not line.startswith("running")] == shown
+    assert len([line for line in program.splitlines() if line]) <= 15
+
+
 def test_every_example_is_tested_and_listed() -> None:
     index = (EXAMPLES / "README.md").read_text()
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
