@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,18 @@ def test_the_readme_links_each_word_of_ours_once_at_its_first_use() -> None:
     assert len(linked) == len(set(linked))
     wanted = {"lease", "fencing-token", "mark", "lane", "outbox", "relay", "partition", "gap", "parked", "dead-letter"}
     assert wanted | {"projection", "store", "key", "worker", "processor"} <= set(linked)
+
+
+def test_the_suites_run_where_the_page_says_how(tmp_path: Path) -> None:
+    """The example of docs/writing-a-backend.md, in a folder of its own: what an author of a backend would have."""
+    page = (ROOT / "docs/writing-a-backend.md").read_text()
+    for name in ("conftest.py", "test_coordinator.py", "pytest.ini"):
+        code = page.split(f"`{name}`")[1].split("```")[1].split("\n", 1)[1]
+        (tmp_path / name).write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (passed,) = re.findall(r"(\d+) passed", done.stdout)
+    assert int(passed) >= 20

@@ -19,8 +19,8 @@ from jobkit.ops.diagnosis.finding import Finding, Status
 from jobkit.ports.coordinator import Granted
 from jobkit.ports.diagnosis import Severity
 from jobkit.settings import Settings
+from jobkit.testing.conformance.values import committed, submitted
 from tests.backends.redis.opened import store
-from tests.conformance.values import committed, submitted
 
 
 def configure(server: RedisServer, **settings: str) -> None:
