@@ -199,8 +199,12 @@ def test_a_job_that_could_not_be_run_is_refused_at_once(arguments: dict[str, Any
 
 def test_a_script_can_submit_to_a_processor_of_its_own_file() -> None:
     """Run as a script, a file is loaded twice: as `__main__`, and as the plugin."""
-    twin = types.new_class("Step", (Payload,), exec_body=lambda body: body.update(__module__="__main__", number=3))
-    assert Registry([step]).new_job("step", twin()).envelope.body == Step().model_dump_json().encode()
+
+    class Twin(Payload):
+        number: int = 3
+
+    Twin.__module__, Twin.__qualname__ = "__main__", "Step"
+    assert Registry([step]).new_job("step", Twin()).envelope.body == Step(number=3).model_dump_json().encode()
 
 
 @pytest.mark.parametrize("id", ["", "a\nb", "\0", "\ud800", "x" * 201, "\x7f"])
