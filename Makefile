@@ -9,7 +9,7 @@ JOBS ?= 2
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format install-servers servers test demo bench benchmarks campaign clean
+.PHONY: help setup check format reference install-servers servers test demo bench benchmarks campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -30,6 +30,10 @@ check: $(INSTALLED) ## Lint, format check, types, layering
 format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(INSTALLED) ## Make docs/reference.md and docs/settings.md anew, from docstrings and settings
+	$(BIN)/jobkit config api > docs/reference.md
+	$(BIN)/jobkit config reference > docs/settings.md
 
 install-servers: ## Install the servers that tests start for themselves
 	.ci/install-servers

@@ -26,10 +26,14 @@ _PREAMBLE = """\
 
 <!-- Made by `jobkit config reference`. Do not edit: change jobkit/settings.py, and make it again. -->
 
-jobkit is configured by environment variables, and by files of them: `jobkit --env-file PATH` may be given several
+What is in effect here, and what set it: `jobkit config show`. Is it sound? `jobkit doctor`.
+Where do jobs go? The four URLs at the top of the table. How many at a time? `JOBKIT_CONCURRENCY`.
+How soon is a dead worker replaced? `JOBKIT_LEASE_TTL`. Complete files to start from are in [configs/](../configs/).
+
+Settings are environment variables, or files of them: `jobkit --env-file PATH` may be given several
 times. Of several files the later wins, and the environment wins over all files. Everything is checked together at
 the start; a value that cannot work, or a variable whose name is nearly a setting's, ends the command with exit
-code 2 and a message that names it. `jobkit config show` prints what is in effect and where it came from.
+code 2 and a message that names it.
 
 Durations are in seconds. A plugin has settings of its own; see its documentation.
 """

@@ -62,11 +62,11 @@ class Keeper:
 
     @property
     def healthy(self) -> bool:
-        """Tell whether the coordinator answered recently enough for leases to be kept."""
+        """Return whether the coordinator answered recently enough for leases to be kept."""
         return self._clock.now() - self.last_answer < self.terms.trusted
 
     def heard(self) -> None:
-        """Note that the coordinator has just answered, be it to somebody else."""
+        """Record that the coordinator has just answered, to any caller."""
         self.last_answer = self._clock.now()
 
     async def claim(self, resource: str, *, floor: int = 0) -> Lease | Held:

@@ -60,7 +60,7 @@ class Lease:
 
     @property
     def live(self) -> bool:
-        """Tell whether the lease may be acted on, at this instant."""
+        """Return whether the lease may be relied on at this instant."""
         return not self.lost and self._clock.now() < self.deadline
 
     def check(self) -> None:

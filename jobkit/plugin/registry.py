@@ -6,7 +6,7 @@ import difflib
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
@@ -111,7 +111,9 @@ class Registry:
     ) -> NewJob:
         """Return the job that `payload` asks for, validated. Raises `UnknownType` or `PayloadInvalid`."""
         processor = self.get(type)
-        if isinstance(payload, Payload):
+        if _is_own_main(payload, processor.payload):
+            parsed = processor.parse(payload.model_dump_json().encode())
+        elif isinstance(payload, Payload):
             if not isinstance(payload, processor.payload):
                 raise PayloadInvalid(
                     f"job type {type!r} takes a {processor.payload.__name__}, not a {payload.__class__.__name__}"
@@ -136,6 +138,19 @@ class Registry:
             trace=trace or {},
         )
         return NewJob(envelope, ordered=processor.ordered)
+
+
+def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:
+    """Return whether `payload` is of the class `model`, loaded a second time as a part of the program that runs.
+
+    A script that submits to a processor in its own file has that file twice: as `__main__`, and as the plugin.
+    """
+    return (
+        isinstance(payload, Payload)
+        and not isinstance(payload, model)
+        and payload.__class__.__module__ == "__main__"
+        and payload.__class__.__qualname__ == model.__qualname__
+    )
 
 
 def checked_id(id: str) -> str:

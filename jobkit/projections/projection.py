@@ -45,7 +45,7 @@ class ProjectionState(Generic[S]):
 
 
 class _Kept(BaseModel):
-    """The record that a standing is kept as."""
+    """The record that holds a state."""
 
     version: int
     position: int
@@ -102,7 +102,7 @@ class Projection(Generic[S]):
         return ProjectionState(0, self.model())
 
     def advance(self, reached: ProjectionState[S], entries: Iterable[Entry]) -> ProjectionState[S]:
-        """Return the standing after `entries`, which follow it in the log.
+        """Return the state after `entries`, which follow `reached` in the log.
 
         Raises `ProjectionFailed` naming the entry that a handler does not take.
         """
@@ -138,12 +138,12 @@ class Projection(Generic[S]):
         return f"snapshot:{self.name}"
 
     def dump(self, reached: ProjectionState[S]) -> bytes:
-        """Return a standing as it is kept, JSON."""
+        """Return a state as its record, JSON."""
         kept = _Kept(version=self.version, position=reached.position, state=reached.state)
         return kept.model_dump_json().encode()
 
     def load(self, raw: bytes | None) -> ProjectionState[S] | None:
-        """Return the standing in a record, or None where there is none of this version."""
+        """Return the state in a record, or None where there is none of this version."""
         if raw is None:
             return None
         try:
@@ -157,13 +157,13 @@ class Projection(Generic[S]):
             return None
 
     def records(self, before: int, reached: ProjectionState[S]) -> dict[str, bytes]:
-        """Return what to write for a standing that was reached from position `before`."""
+        """Return the records to write for a state that was reached from position `before`."""
         dumped = self.dump(reached)
         crossed = before // self._snapshot_every < reached.position // self._snapshot_every
         return {self.record: dumped, self.snapshot: dumped} if crossed else {self.record: dumped}
 
     def same(self, one: ProjectionState[S], other: ProjectionState[S]) -> bool:
-        """Tell whether two standings are kept as the same record."""
+        """Return whether two states have the same record."""
         return self.dump(one) == self.dump(other)
 
     def _is_mine(self, kept: _Kept) -> bool:

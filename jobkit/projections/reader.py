@@ -80,7 +80,7 @@ class ProjectionReader:
         return self._of_this_log(projection.load(await self._store.record(self._type, self._key, projection.snapshot)))
 
     def _of_this_log(self, reached: ProjectionState[S] | None) -> ProjectionState[S] | None:
-        """Return the standing, unless it claims to be of more than the log has."""
+        """Return the state, unless its position is beyond the end of the log."""
         return reached if reached is not None and reached.position <= self._length else None
 
 
@@ -92,7 +92,7 @@ async def fold(
     length: int,
     known: ProjectionState[S] | None,
 ) -> ProjectionState[S]:
-    """Return where the projection stands after the log's first `length` entries, from a standing known to be right.
+    """Return the projection's state after the log's first `length` entries, starting from a known state.
 
     Raises `ProjectionFailed` or `Unavailable`.
     """

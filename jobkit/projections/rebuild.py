@@ -108,7 +108,7 @@ class Rebuilder:
             return ended(RebuildOutcome.BUSY, key.log_length, str(error))
 
     async def _compare(self, projection: Projection[Any], key: KeyRecord) -> _Kept:
-        """Tell whether what is kept is what the log adds up to, as far as the log went when `key` was read."""
+        """Return whether the record matches the log, as far as the log went when `key` was read."""
         latest = projection.load(await self._planes.store.record(key.type, key.key, projection.record))
         if latest is None or latest.position < key.log_length:
             return _Kept.RIGHT if key.log_length == 0 and latest is None else _Kept.BEHIND

@@ -1,4 +1,4 @@
-"""Every event that jobkit tells of is one method here, which counts it and, where it is loud, logs it.
+"""Every event that jobkit reports is one method here, which counts it and, where it is loud, logs it.
 
 Metrics and spans go through the OpenTelemetry API to whatever provider the process has; none is needed.
 Logs go through structlog. The invariant *loud* (DESIGN: each lost lease, failed renewal, lost connection,
@@ -52,12 +52,12 @@ class Telemetry:
         self._cases: deque[tuple[tuple[str, ...], float]] = deque(maxlen=_CASES_SHOWN)
 
     def serves(self, types: Iterable[str]) -> None:
-        """Let the counters of these job types be there at 0."""
+        """Start the counters of these job types at 0."""
         for counter in self._counters.values():
             counter.begin(types)
 
     def stage(self, name: str, **attributes: str | int) -> AbstractContextManager[Span | None]:
-        """Return a span for a part of a job's way, or nothing where the job's own span is not recorded."""
+        """Return a span for one stage of a job, or nothing where the job's own span is not recorded."""
         return stage(self.tracer, name, attributes) if self.traced else UNRECORDED
 
     def _count(self, metric: m.Metric, *values: str, by: int = 1) -> None:
@@ -80,7 +80,7 @@ class Telemetry:
         self._count(m.CONSUMED, type, by=messages)
 
     def published(self, messages: Mapping[str, int], seconds: float, error: BaseException | None = None) -> None:
-        """Count a batch handed to the broker, by job type; with an `error`, nobody knows whether it arrived."""
+        """Count a batch sent to the broker, by job type; with an `error`, it is unknown whether it arrived."""
         kind = "" if error is None else error.__class__.__name__
         for type, number in messages.items():
             self._count(m.SENT, type, kind, by=number)
@@ -102,53 +102,53 @@ class Telemetry:
         self.log.info("leadership released", partition=partition, reason=reason)
 
     def drain_started(self, seconds: float) -> None:
-        """Log that the process takes no more jobs."""
+        """Log that the process stops taking jobs."""
         self.log.info("draining: running jobs may finish, a second signal stops at once", seconds=seconds)
 
     # ---- loud --------------------------------------------------------------------------------------------------
 
     def lease_lost(self, resource: str, token: int, reason: str) -> None:
-        """A lease ended under the work it was held for."""
+        """Report a lease that ended while work ran under it."""
         self._count(m.LEASES_LOST, "leader" if resource.startswith("leader/") else "job")
         self.log.warning("lease lost", resource=resource, token=token, reason=reason)
 
     def claim_timed_out(self, resource: str, holder: str, seconds: float) -> None:
-        """A job waited its whole bound for a lease that somebody else holds."""
+        """Report that a claim timed out because another worker holds the lease."""
         self._count(m.CLAIMS, "timeout")
         self.log.warning("lease still held by another worker", resource=resource, holder=holder, waited=seconds)
 
     def renewal_failed(self, leases: int, error: BaseException) -> None:
-        """The coordinator did not answer a renewal; the leases run down."""
+        """Report a renewal that the coordinator did not answer; the leases run down."""
         self._count(m.RENEWALS_FAILED)
         self.log.warning("renewal failed", leases=leases, error=str(error))
 
     def connection_lost(self, plane: Plane, doing: str, error: BaseException) -> None:
-        """A backend did not do what it was asked; it will be asked again."""
+        """Report a backend call that failed for now; it will be repeated."""
         self._count(m.CONNECTIONS_LOST, plane)
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
     def gap(self, type: str, key: str, sequence: int | None, expected: int, event: str) -> None:
-        """A job is ahead of its key's sequence: `event` is held or parked."""
+        """Report a job that is ahead of its key's sequence: `event` is held or parked."""
         self._count(m.GAPS, type, event)
         say = self.log.warning if event == "parked" else self.log.info
         say(f"gap in sequence, job {event}", type=type, key=key, sequence=sequence, expected=expected)
 
     def stale_write(self, doing: str, job_id: str, resource: str, token: int, mark: int | None) -> None:
-        """The store refused a write, because a newer fence has opened the key."""
+        """Report a write that the store refused, because a newer fence has opened the key."""
         self._count(m.STALE_WRITES, doing)
         self.log.error("stale write refused", doing=doing, job=job_id, resource=resource, token=token, mark=mark)
 
     def token_outbid(self, resource: str, token: int, mark: int) -> None:
-        """The coordinator gave a token that the store has already seen passed: it lost its data."""
+        """Report a stale token: the store has seen a higher one, so the coordinator has lost data."""
         self._count(m.STALE_WRITES, "open")
         self.log.warning("token below the store's mark, claiming again", resource=resource, token=token, mark=mark)
 
     def split_brain(
         self, kind: str, resource: str, *, worker: str, token: int, other: str, mark: int | None, at: float
     ) -> None:
-        """Two workers acted on one resource: this one under `token`, and `other`. `at` is Unix time in seconds.
+        """Report two workers on one resource: this one under `token`, and `other`. `at` is Unix time in seconds.
 
-        It is evidence and no damage: the store refused what came under the lower token.
+        This is evidence, not damage: the store refused the write under the lower token.
         """
         self._count(m.SPLIT_BRAIN, kind)
         self._cases.append(((kind, worker, other, resource), at))
@@ -166,7 +166,7 @@ class Telemetry:
         )
 
     def violated(self, invariant: Invariant, resource: str, job_id: str, detail: str) -> None:
-        """The store accepted what it never may: `invariant` is single-effect, fencing or order."""
+        """Report an effect that the store must never accept: `invariant` is single-effect, fencing or order."""
         self._count(m.VIOLATIONS, invariant)
         self.log.critical(
             "invariant violated: stop the workers and run `jobkit verify`",
@@ -177,15 +177,15 @@ class Telemetry:
         )
 
     def duplicate(self, type: str, job_id: str) -> None:
-        """A delivery of a job that had ended already; it is acked, nothing runs."""
+        """Report a delivery of a job that has already ended; it is acked and nothing runs."""
         self._count(m.DUPLICATES, type)
         self._count(m.JOBS, type, "duplicate")
         self.log.info("duplicate delivery dropped", job=job_id, type=type)
 
     def conflict(self, type: str, job_id: str) -> None:
-        """An id came with another payload than before."""
+        """Report an id that came with another type, key or payload than before."""
         self._count(m.CONFLICTS, type)
-        self.log.error("same id, other job: dead-lettered", job=job_id, type=type)
+        self.log.error("job id conflict, dead-lettered", job=job_id, type=type)
 
     def attempt_failed(
         self,
@@ -196,7 +196,7 @@ class Telemetry:
         retry_in: float | None,
         seconds: float | None = None,
     ) -> None:
-        """A processor failed after `seconds`; `retry_in` is the wait before the next attempt, None without one."""
+        """Report a failed attempt that took `seconds`; `retry_in` is the wait before the next, None without one."""
         self._count(m.ATTEMPTS_FAILED, type)
         if seconds is not None:
             failed = {"messaging.destination.name": type, "error.type": error.__class__.__name__}
@@ -208,16 +208,16 @@ class Telemetry:
             self.log.warning("attempt failed", retry_in=round(retry_in, 3), **fields)
 
     def dead_lettered(self, type: str, job_id: str | None, reason: str) -> None:
-        """A job or message went to the dead letters."""
+        """Report a job or message that was dead-lettered."""
         self._count(m.JOBS, type, "dead")
         self.log.error("dead-lettered", job=job_id, type=type, reason=reason)
 
     def loop_blocked(self, seconds: float, stack: str) -> None:
-        """The event loop did not turn for so long that leases are in danger. Called from the watchdog's thread."""
+        """Report an event loop blocked so long that leases may expire. Called from the watchdog's thread."""
         self._count(m.LOOP_BLOCKED)
         self.log.error("event loop blocked: a processor must not block it", seconds=round(seconds, 1), stack=stack)
 
     def crashed(self, doing: str, error: BaseException) -> None:
-        """Something of our own failed in a way nobody foresaw; it is contained and tried again."""
+        """Report an unforeseen error of jobkit's own; it is contained, and the work is tried again."""
         self._count(m.DEFECTS)
         self.log.error("unexpected error", doing=doing, exc_info=error)

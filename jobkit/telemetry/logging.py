@@ -32,7 +32,7 @@ LEVELS: Mapping[str, int] = {
     "error": logging.ERROR,
 }
 
-# Loggers of libraries that say at "info" what nobody needs at that level: a line for each probe of a health port.
+# Loggers of libraries that are too chatty at "info": a line for each probe of a health port.
 _CHATTY = ("uvicorn.access",)
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -92,7 +92,7 @@ class LineWriter:
     log = debug = info = warning = warn = error = exception = critical = fatal = failure = err = msg
 
     def note_lost(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """Say with this event how many before it were lost."""
+        """Add to this event how many before it were lost."""
         if self.lost:
             event["log_lines_lost"] = self.lost
         return event
@@ -166,7 +166,7 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Say which library is speaking; jobkit's own events need no name."""
+    """Add the logger's name to events of other libraries."""
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
         event["logger"] = record.name

@@ -122,7 +122,7 @@ VIOLATIONS = Metric(
     {"invariant": (Invariant.SINGLE_EFFECT, Invariant.FENCING, Invariant.ORDER)},
 )
 LOOP_BLOCKED = Metric("jobkit.loop.blocked", Kind.COUNTER, "{time}", "Times that the event loop stood still")
-DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Errors of jobkit's own that nobody foresaw")
+DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Unexpected errors in jobkit itself")
 SENT = Metric(
     "messaging.client.sent.messages",
     Kind.COUNTER,
@@ -216,7 +216,7 @@ class Counter:
         self._counts[values] = self._counts.get(values, 0) + by
 
     def begin(self, types: Iterable[str]) -> None:
-        """Let the counts of these job types be there at 0."""
+        """Start the counts of these job types at 0."""
         for values in self._metric.combinations(types):
             self._counts.setdefault(values, 0)
 
@@ -228,7 +228,7 @@ Readings = Mapping[tuple[Metric, tuple[str, ...]], float]
 
 
 class Gauges:
-    """What was found at the latest look, by whoever looked; it is not looked for on behalf of nobody."""
+    """Gauge values by source, as last shown; nothing is measured unless somebody reads them."""
 
     def __init__(self, metrics: Iterable[Metric], meter: Meter) -> None:
         # How often any of them was read: who looks can tell from it whether it is worth while.
@@ -244,7 +244,7 @@ class Gauges:
         self._readings[source] = readings
 
     def hide(self, source: Hashable) -> None:
-        """Forget what `source` had found: nobody is to read it any more."""
+        """Drop what `source` has shown, so that it is no longer read."""
         self._readings.pop(source, None)
 
     def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -1,4 +1,4 @@
-"""How things stand at a worker, and in the store, for the gauges: looked at now and then, while somebody reads them.
+"""What the gauges show of a worker and of the store: measured now and then, while somebody reads them.
 
 The store is asked by whoever leads the first partition of a type, so by few workers, and not at all while nobody
 collects metrics.
@@ -99,7 +99,7 @@ class Gauges:
         except Unavailable as error:
             # What was true before may not be so now: better none than a wrong number.
             self._store = {}
-            self._telemetry.connection_lost(error.plane, "counting for the metrics", error)
+            self._telemetry.connection_lost(error.plane, "reading counts for metrics", error)
             return
         submitted = left[0].envelope.submitted_at if left else 0.0
         self._store = {

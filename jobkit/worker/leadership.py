@@ -103,7 +103,7 @@ class Leaderships:
         return [led for led in self.led if not led.released.is_set()]
 
     async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
-        """Heartbeat, release what is too much, take what is missing; tell whether nothing is missing."""
+        """Heartbeat, release surplus partitions and claim missing ones; return whether none is missing."""
         members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
         self._keeper.heard()
         satisfied = True
@@ -120,7 +120,7 @@ class Leaderships:
         return satisfied
 
     async def _take(self, type: str, missing: int, held: Collection[str], running: TaskGroup) -> bool:
-        """Claim up to `missing` partitions that are not `held`; tell whether that many were had."""
+        """Claim up to `missing` partitions that are not `held`; return whether all were granted."""
         free = [
             partition
             for partition in (Partition(type, index) for index in range(self._partitions))
@@ -167,6 +167,6 @@ class Leaderships:
 
 
 def _is_wrong_setting(error: BaseException) -> bool:
-    """Tell whether an error, or one that it groups, is a person's to mend."""
+    """Return whether an error, or one in its group, is a wrong setting, which only a person can fix."""
     group = error if isinstance(error, BaseExceptionGroup) else BaseExceptionGroup("", [error])
     return group.subgroup(ConfigurationError) is not None

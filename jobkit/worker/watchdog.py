@@ -29,12 +29,12 @@ class Watchdog:
         return self._limit / 4
 
     def beat(self) -> None:
-        """Say that the loop turns."""
+        """Record that the event loop turns."""
         self._last = self._clock.now()
 
     @property
     def turning(self) -> bool:
-        """Tell whether the loop beat lately."""
+        """Return whether the event loop has turned lately."""
         return self._clock.now() - self._last < self._limit
 
     @contextmanager

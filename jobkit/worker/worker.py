@@ -148,11 +148,11 @@ class Worker:
         self._run_scope.cancel()
 
     def live(self) -> dict[str, bool]:
-        """Tell whether the process is worth keeping."""
+        """Return the liveness checks by name: one that fails means that the process should be restarted."""
         return {"loop_turns": self._watchdog is None or self._watchdog.turning}
 
     def ready(self) -> dict[str, bool]:
-        """Tell whether the process does its work."""
+        """Return the readiness checks by name: one that fails means that the process does not work at full strength."""
         leading = [led for led in self._leaderships.led if not led.draining and not led.released.is_set()]
         return {
             "not_draining": not self.draining,
@@ -230,7 +230,7 @@ class Worker:
             await self._clock.sleep(0.05)
         for led in self._leaderships.led:
             if led.busy:
-                self._telemetry.log.warning("drain time is over: cancelling jobs", partition=str(led.partition))
+                self._telemetry.log.warning("drain timed out, jobs cancelled", partition=str(led.partition))
         running.cancel()
 
     async def _leave(self) -> None:
@@ -238,7 +238,7 @@ class Worker:
             try:
                 await self._planes.coordinator.leave(self.owner)
             except Unavailable as error:
-                self._telemetry.connection_lost(error.plane, "leaving", error)
+                self._telemetry.connection_lost(error.plane, "leaving the membership", error)
 
     async def _prune_forever(self) -> None:
         await prune_forever(

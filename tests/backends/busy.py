@@ -23,7 +23,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
-from tests.conformance.values import envelope
+from jobkit.testing.conformance.values import envelope
 
 QUEUE = Partition("t", 0)
 KEYS = 8

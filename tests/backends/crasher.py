@@ -29,8 +29,8 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.store import Effects, LogEntry, NewJob
-from tests.conformance.manual_clock import ManualClock
-from tests.conformance.values import committed, envelope, failure, fence, opened, submitted
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import committed, envelope, failure, fence, opened, submitted
 
 HERE = Partition("t", 0)
 UNDER = fence(50, "n50", "me")

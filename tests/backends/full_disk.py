@@ -13,7 +13,7 @@ from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, LogEntry, NewJob, Opened
 from jobkit.settings import Settings
-from tests.conformance.values import envelope
+from jobkit.testing.conformance.values import envelope
 
 
 async def work(disk: Path) -> None:

@@ -18,8 +18,8 @@ from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import SystemClock
 from jobkit.ports.store import NewJob
+from jobkit.testing.conformance.values import envelope, submitted
 from tests.backends.children import own_mounts, python, run
-from tests.conformance.values import envelope, submitted
 
 NOBODY = 65534
 

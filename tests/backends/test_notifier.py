@@ -16,10 +16,10 @@ from jobkit.backends.sqlite.notifier import POLL_SECONDS, Notifier, notifier_dir
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.model.clock import SystemClock
 from jobkit.model.partition import Partition
+from jobkit.testing.conformance.harness import a_moment, soon
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import committed, envelope, submitted
 from tests.backends.children import ROOT, environment, python
-from tests.conformance.harness import a_moment, soon
-from tests.conformance.manual_clock import ManualClock
-from tests.conformance.values import committed, envelope, submitted
 
 
 @pytest.fixture

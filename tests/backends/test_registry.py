@@ -12,8 +12,8 @@ from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted
 from jobkit.settings import Settings
-from tests.conformance.manual_clock import ManualClock
-from tests.conformance.values import committed, envelope, submitted
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import committed, envelope, submitted
 
 FILES = {
     "broker_url": "sqlite:///broker.db",

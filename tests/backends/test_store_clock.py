@@ -16,8 +16,8 @@ from jobkit.model.clock import SystemClock
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, Held, Member
 from jobkit.ports.store import Opened, Stale
-from tests.conformance.manual_clock import ManualClock
-from tests.conformance.values import PROOF, committed, envelope, fence, submitted, unordered
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import PROOF, committed, envelope, fence, submitted, unordered
 
 
 class Machine:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import jobkit
+import jobkit.errors
+import jobkit.testing
 from jobkit.cli.masking import masked_url
 from jobkit.settings import Settings
 from tests.cli.conftest import Shell
@@ -80,6 +83,18 @@ def test_the_reference_in_docs_is_up_to_date(shell: Shell) -> None:
     written = (_DOCS / "settings.md").read_text(encoding="utf-8")
     made = shell("config", "reference").stdout
     assert written == made, "make it again: jobkit config reference > docs/settings.md"
+
+
+def test_the_reference_of_public_names_is_up_to_date(shell: Shell) -> None:
+    written = (_DOCS / "reference.md").read_text(encoding="utf-8")
+    assert written == shell("config", "api").stdout, "make it again: make reference"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    written = (_DOCS / "reference.md").read_text(encoding="utf-8")
+    errors = [name for name, thing in vars(jobkit.errors).items() if isinstance(thing, type) and name.isidentifier()]
+    public = {*jobkit.__all__, *jobkit.testing.__all__, *errors, "JobRecord"} - {"timedelta"}
+    assert sorted(name for name in public if f"### {name}\n" not in written) == []
 
 
 def test_the_reference_tells_bounds_defaults_and_meaning(shell: Shell) -> None:

@@ -12,7 +12,7 @@ import pytest
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
-from tests.conformance.harness import BrokerHarness, FullStore, Harness
+from jobkit.testing.conformance.harness import BrokerHarness, FullStore, Harness
 from tests.conformance.local_files_harness import directory_blobs
 from tests.conformance.sqlite_harness import sqlite_broker, sqlite_coordinator, sqlite_store
 from tests.conftest import SERVERS_WANTED
@@ -43,22 +43,10 @@ async def broker_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Asyn
         yield harness
 
 
-@pytest.fixture
-async def broker(broker_harness: BrokerHarness[Broker]) -> AsyncIterator[Broker]:
-    async with broker_harness.process() as opened:
-        yield opened
-
-
 @pytest.fixture(params=COORDINATORS)
 async def coordinator_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness[Coordinator]]:
     async with COORDINATORS[request.param](request.param, tmp_path) as harness:
         yield harness
-
-
-@pytest.fixture
-async def coordinator(coordinator_harness: Harness[Coordinator]) -> AsyncIterator[Coordinator]:
-    async with coordinator_harness.process() as opened:
-        yield opened
 
 
 @pytest.fixture(params=STORES)
@@ -67,19 +55,7 @@ async def store_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Async
         yield harness
 
 
-@pytest.fixture
-async def store(store_harness: Harness[FullStore]) -> AsyncIterator[FullStore]:
-    async with store_harness.process() as opened:
-        yield opened
-
-
 @pytest.fixture(params=BLOBS)
 async def blobs_harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness[Blobs]]:
     async with BLOBS[request.param](request.param, tmp_path) as harness:
         yield harness
-
-
-@pytest.fixture
-async def blobs(blobs_harness: Harness[Blobs]) -> AsyncIterator[Blobs]:
-    async with blobs_harness.process() as opened:
-        yield opened

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.ports.blobs import Blobs
-from tests.conformance.harness import Harness
+from jobkit.testing.conformance.harness import Harness
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from jobkit.backends.postgres.store import PostgresStore, open_store
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.manual_clock import ManualClock
 from tests.lab.servers.postgres import ready_server
 
 

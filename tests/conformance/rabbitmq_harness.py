@@ -13,7 +13,7 @@ from jobkit.lab.servers.rabbitmq import shared_server
 from jobkit.model.clock import SystemClock
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker
-from tests.conformance.harness import BrokerHarness
+from jobkit.testing.conformance.harness import BrokerHarness
 from tests.lab.servers.bare import publish_bare
 
 # Delays are counted by the server, in whole seconds, on its own clock.

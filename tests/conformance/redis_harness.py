@@ -16,7 +16,7 @@ from jobkit.backends.redis.store import RedisStore, open_store
 from jobkit.lab.servers.redis import empty_server
 from jobkit.model.clock import SystemClock
 from jobkit.ports.coordinator import Coordinator
-from tests.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.harness import FullStore, Harness
 
 AGE_COORDINATOR = """
     local seconds = tonumber(ARGV[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 from jobkit.backends.s3.blobs import S3Blobs, opened_blobs
 from jobkit.lab.servers.s3 import shared_server
 from jobkit.ports.blobs import Blobs
-from tests.conformance.harness import Harness
+from jobkit.testing.conformance.harness import Harness
 
 _BUCKET = "conformance"
 _made: set[str] = set()

@@ -17,8 +17,8 @@ from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
-from tests.conformance.harness import BrokerHarness, FullStore, Harness, a_moment
-from tests.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.harness import BrokerHarness, FullStore, Harness, a_moment
+from jobkit.testing.conformance.manual_clock import ManualClock
 
 
 class _Closable(Protocol):

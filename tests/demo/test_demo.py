@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 from dotenv import dotenv_values
+from jobkit.cli.records import job_json
 from rich.console import Console
 
-from jobkit.cli.records import job_json
 from jobkit.model.partition import partition_of
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.settings import Settings

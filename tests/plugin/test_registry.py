@@ -197,6 +197,16 @@ def test_a_job_that_could_not_be_run_is_refused_at_once(arguments: dict[str, Any
         Registry([step], max_payload_bytes=300).new_job("step", **arguments)
 
 
+def test_a_script_can_submit_to_a_processor_of_its_own_file() -> None:
+    """Run as a script, a file is loaded twice: as `__main__`, and as the plugin."""
+
+    class Twin(Payload):
+        number: int = 3
+
+    Twin.__module__, Twin.__qualname__ = "__main__", "Step"
+    assert Registry([step]).new_job("step", Twin()).envelope.body == Step(number=3).model_dump_json().encode()
+
+
 @pytest.mark.parametrize("id", ["", "a\nb", "\0", "\ud800", "x" * 201, "\x7f"])
 def test_an_id_that_some_backend_cannot_take_is_refused(id: str) -> None:
     with pytest.raises(PayloadInvalid, match="a job id must be"):

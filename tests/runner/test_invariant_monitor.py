@@ -10,7 +10,7 @@ from jobkit.ports.coordinator import LeaseRef
 from jobkit.runner import invariant_monitor as module
 from jobkit.runner.decode import Job
 from jobkit.runner.invariant_monitor import InvariantMonitor
-from tests.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.manual_clock import ManualClock
 from tests.steps import Step, step
 from tests.witness import Witness
 

@@ -360,7 +360,7 @@ async def test_the_same_id_with_another_body_is_a_dead_letter_and_an_alert() -> 
         assert await site.reasons() == ["conflicting id"]
         assert (await site.client.status("x")).state == "committed"
         assert site.witness.count("jobkit.conflicts") == 1
-        assert site.witness.lines("same id, other job: dead-lettered")[0]["log_level"] == "error"
+        assert site.witness.lines("job id conflict, dead-lettered")[0]["log_level"] == "error"
 
 
 @in_virtual_time

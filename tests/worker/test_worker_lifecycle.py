@@ -58,7 +58,7 @@ async def test_a_drain_cancels_what_still_runs_when_its_time_is_over() -> None:
         started = site.clock.now()
         await worker.drain()
         assert 30 <= site.clock.now() - started < 31
-        assert site.witness.lines("drain time is over: cancelling jobs")
+        assert site.witness.lines("drain timed out, jobs cancelled")
         assert await site.free()
         site.start("b")
         record = await site.ended(job.id, 200)

@@ -1,4 +1,4 @@
-"""`jobkit config`: which settings are in effect, and which there are."""
+"""`jobkit config`: which settings are in effect, which there are, and which names the Python package has."""
 
 from __future__ import annotations
 
@@ -33,5 +33,13 @@ def show(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = No
 def reference() -> None:
     """Print the reference of all settings as Markdown; docs/settings.md is this."""
     from jobkit.cli.settings_reference import reference as markdown
+
+    typer.echo(markdown(), nl=False)
+
+
+@app.command(hidden=True)
+def api() -> None:
+    """Print the reference of all public names of the Python package as Markdown; docs/reference.md is this."""
+    from jobkit.cli.api_reference import reference as markdown
 
     typer.echo(markdown(), nl=False)

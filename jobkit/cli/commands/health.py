@@ -41,7 +41,7 @@ def health(
 
 
 def _ask(settings: Settings, path: str) -> tuple[bool, str]:
-    """Return whether the answer was yes, and what it was. Raises `ConfigurationError` where nobody can be asked."""
+    """Return whether the worker is healthy, and its answer. Raises `ConfigurationError` where no port is set."""
     import http.client
 
     from jobkit.errors import ConfigurationError

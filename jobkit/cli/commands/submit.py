@@ -108,7 +108,7 @@ class _Job:
 
     @contextmanager
     def accounted_for(self) -> Iterator[None]:
-        """Say what became of the job where the block ends early: it was accepted, or nobody knows."""
+        """Print what is known of the job where the block ends early: accepted, or unknown."""
         try:
             yield
         except (KeyboardInterrupt, Unavailable, NoAnswer, WaitTimeout) as error:

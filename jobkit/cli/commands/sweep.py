@@ -1,4 +1,4 @@
-"""`jobkit sweep`: which stored bytes nobody can see any more, and away with them."""
+"""`jobkit sweep`: list and remove files that can never become visible."""
 
 from __future__ import annotations
 

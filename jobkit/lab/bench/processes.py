@@ -99,12 +99,12 @@ async def _end(processes: Sequence[Process]) -> None:
 
 
 def write_account(path: Path, account: Account) -> None:
-    """Write what this process has used, for the benchmark that started it."""
+    """Write this process's resource usage, for the benchmark that started it."""
     path.write_text(json.dumps(asdict(account)))
 
 
 def read_account(path: Path) -> Account:
-    """Return what a worker wrote. Raises `BenchFailed` where it did not get to it."""
+    """Return a worker's resource usage. Raises `BenchFailed` where it wrote none."""
     if not path.exists():
-        raise BenchFailed("a worker ended without a word of what it has used; its messages are above")
+        raise BenchFailed("a worker exited without reporting its resource usage; its log is above")
     return Account(**json.loads(path.read_text()))

@@ -59,7 +59,7 @@ class WorkerProcess:
         self.stopped.append((time.monotonic(), float("inf")))
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         if self.stopped and self.stopped[-1][1] == float("inf"):
             self.stopped[-1] = (self.stopped[-1][0], time.monotonic())
             self.process.send_signal(signal.SIGCONT)

@@ -87,7 +87,7 @@ class DrillReport:
 
     @property
     def holds(self) -> bool:
-        """Tell whether every invariant held, and the backlog drained by itself."""
+        """Return whether every invariant held and the backlog drained by itself."""
         return not self.judgement.violations and not self.judgement.corrupted_sessions and self.drained
 
     def document(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _check_alive(site: Site) -> None:
 
 
 async def _drained(planes: Planes, clock: Clock) -> bool:
-    """Wait until nothing is left to do; tell whether that came about."""
+    """Wait until no work is left; return whether that happened in time."""
     deadline = clock.now() + _DRAIN_SECONDS
     while clock.now() < deadline:
         counts = await planes.inspection.counts()

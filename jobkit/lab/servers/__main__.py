@@ -26,7 +26,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ServerEnded(Exception):
-    """A server ended that nobody told to."""
+    """A server exited unexpectedly."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something listens on the port of the loopback address."""
+    """Return whether something listens on the port of the loopback address."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
@@ -74,7 +74,7 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Tell whether the process is there, stopped or not."""
+        """Return whether the process is alive, stopped or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -113,7 +113,7 @@ class ServerProcess:
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Resume a paused server."""
         self._signal(signal.SIGCONT)
 
     def restart(self) -> None:

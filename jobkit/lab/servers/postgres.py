@@ -89,7 +89,7 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Tell whether the server's first process is there."""
+        """Return whether the server's main process is alive."""
         return self._process.running
 
     def start(self) -> None:
@@ -113,7 +113,7 @@ class PostgresServer:
         self._each(self._processes(), psutil.Process.suspend)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Resume a paused server."""
         self._each(self._processes(), psutil.Process.resume)
 
     @staticmethod

@@ -64,7 +64,7 @@ class _Lane:
         self.go_on()
 
     def go_on(self) -> None:
-        """Let arrive what may, and come back for the rest."""
+        """Forward what is due, and come back for the rest."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
@@ -142,12 +142,12 @@ class ProxyConnection:
         return self._lanes[direction].carried
 
     def hold(self, direction: Direction | None = None) -> None:
-        """Let nothing pass on this connection, in this direction or in neither."""
+        """Block this connection, in one direction or in both."""
         for name, lane in self._lanes.items():
             lane.held = lane.held or direction in (None, name)
 
     def heal(self) -> None:
-        """Let pass what was held on this connection."""
+        """Forward what was held on this connection."""
         for lane in self._lanes.values():
             lane.held = False
         self.go_on()
@@ -208,11 +208,11 @@ class Proxy:
         return list(self._all)
 
     def delay(self, seconds: float) -> None:
-        """Let whatever is sent from now on take so much longer, each way."""
+        """Delay whatever is sent from now on, each way."""
         self._weather.delay = seconds
 
     def hold(self, direction: Direction | None = None) -> None:
-        """Let nothing pass: `up` to the server, `down` from it, or neither. Connections stay, and new ones open."""
+        """Block traffic: `up` to the server, `down` from it, or both. Connections stay, and new ones open."""
         self._weather.held |= {"up", "down"} if direction is None else {direction}
 
     def cut(self) -> None:

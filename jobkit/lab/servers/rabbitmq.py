@@ -70,7 +70,7 @@ class RabbitServer:
 
     @property
     def running(self) -> bool:
-        """Tell whether the node's process is there."""
+        """Return whether the node's process is alive."""
         return self._server.running
 
     def url(self, vhost: str = "/", *, port: int | None = None) -> str:

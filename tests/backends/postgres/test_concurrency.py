@@ -17,8 +17,8 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Effects, Gap, Known, LogEntry, NewJob, Opened, Refused, Stale
+from jobkit.testing.conformance.values import NOTHING, envelope, fence, submitted, unordered
 from tests.backends.postgres.conftest import opened
-from tests.conformance.values import NOTHING, envelope, fence, submitted, unordered
 
 WORKERS = 50
 

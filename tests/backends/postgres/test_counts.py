@@ -13,8 +13,8 @@ from jobkit.backends.postgres.store import PostgresStore
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState, StoreCounts
 from jobkit.ports.store import Effects, NewJob, Opened
+from jobkit.testing.conformance.values import envelope
 from tests.backends.postgres.conftest import opened
-from tests.conformance.values import envelope
 from tests.lab.servers.postgres import TestServer
 
 JOBS = 200_000

@@ -13,8 +13,8 @@ from jobkit.backends.postgres.store import PostgresStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.ports.store import Opened
+from jobkit.testing.conformance.values import NOTHING, envelope, fence, submitted, unordered
 from tests.backends.postgres.conftest import opened
-from tests.conformance.values import NOTHING, envelope, fence, submitted, unordered
 from tests.lab.servers.postgres import PASSWORD, TestServer
 
 SECRET = "hunter2"

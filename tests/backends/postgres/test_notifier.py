@@ -12,9 +12,9 @@ from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.clock import SystemClock
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import committed, submitted
 from tests.backends.postgres.conftest import opened
-from tests.conformance.manual_clock import ManualClock
-from tests.conformance.values import committed, submitted
 from tests.lab.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 15.0

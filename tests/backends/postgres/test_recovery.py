@@ -15,8 +15,8 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, Known, LogEntry, NewJob, Opened
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
 from tests.backends.postgres.conftest import opened
-from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
 from tests.lab.servers.postgres import TestServer
 
 PATIENCE_SECONDS = 30.0

@@ -8,7 +8,7 @@ import asyncpg
 
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.ports.store import Opened, Stale
-from tests.conformance.values import committed, envelope, fence, submitted, unordered
+from jobkit.testing.conformance.values import committed, envelope, fence, submitted, unordered
 from tests.lab.servers.postgres import TestServer
 
 MANY = 10**9

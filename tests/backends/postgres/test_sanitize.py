@@ -8,7 +8,7 @@ from jobkit.backends.postgres.sanitize import fit
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.model.fence import Receipt
 from jobkit.ports.store import Committed, Effects, LogEntry
-from tests.conformance.values import failure, fence, opened, submitted
+from jobkit.testing.conformance.values import failure, fence, opened, submitted
 
 ODD = "before \0 and \ud800 after é"
 LEGIBLE = "before \\x00 and \\xd800 after é"

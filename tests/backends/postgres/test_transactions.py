@@ -14,8 +14,8 @@ from jobkit.backends.postgres.store import PostgresStore
 from jobkit.errors import ConfigurationError, JobConflict, ParticipantFailed, Unavailable
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
 from tests.backends.postgres.conftest import opened
-from tests.conformance.values import NOTHING, committed, envelope, fence, submitted, unordered
 from tests.lab.servers.postgres import TestServer
 
 Connection = Any

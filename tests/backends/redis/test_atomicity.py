@@ -16,9 +16,9 @@ from jobkit.model.envelope import Envelope
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Effects, LogEntry, NewJob
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, fence, opened, submitted, unordered
 from tests.backends.redis.opened import coordinator, store
 from tests.conformance.redis_harness import AGE_STORE
-from tests.conformance.values import NOTHING, committed, envelope, fence, opened, submitted, unordered
 
 MEGABYTE = 1 << 20
 

@@ -17,8 +17,8 @@ from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Member
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Stale
+from jobkit.testing.conformance.values import envelope
 from tests.backends.redis.opened import coordinator, eventually, store
-from tests.conformance.values import envelope
 
 TTL = 20.0
 

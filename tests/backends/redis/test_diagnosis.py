@@ -17,8 +17,8 @@ from jobkit.ops.diagnosis.places import diagnose_places
 from jobkit.ports.coordinator import Granted
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.settings import Settings
+from jobkit.testing.conformance.values import committed, submitted
 from tests.backends.redis.opened import store
-from tests.conformance.values import committed, submitted
 
 
 def configure(server: RedisServer, **settings: str) -> None:

@@ -36,10 +36,10 @@ from jobkit.ports.store import (
     Refused,
     Stale,
 )
-from tests.conformance.harness import FullStore
-from tests.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.harness import FullStore
+from jobkit.testing.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.values import failure
 from tests.conformance.redis_harness import AGE_STORE
-from tests.conformance.values import failure
 
 STEPS = 700
 TYPES, KEYS = ("t", "u"), ("a", "a/b", "é", None)

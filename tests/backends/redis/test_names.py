@@ -11,8 +11,8 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef, Member
 from jobkit.ports.store import Effects, LogEntry, NewJob
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted
 from tests.backends.redis.opened import coordinator, eventually, store
-from tests.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted
 
 P = "{jobkit}:"
 OWN = ("store", "check", "keys", "jobs", "ended", "outbox", "shelved", "dead", "gaps", "leases", "tokens", "members")

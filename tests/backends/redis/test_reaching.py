@@ -24,9 +24,9 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
 from jobkit.ports.inspection import JobState
+from jobkit.testing.conformance.values import committed, submitted
 from tests.backends.redis.opened import coordinator, eventually, script, scripts, store
 from tests.backends.redis.working import Key, check, effects_of, work
-from tests.conformance.values import committed, submitted
 
 T = TypeVar("T")
 

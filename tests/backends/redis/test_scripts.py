@@ -16,8 +16,8 @@ from jobkit.lab.servers.redis import RedisServer
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Opened
+from jobkit.testing.conformance.values import NOTHING, envelope
 from tests.backends.redis.opened import REPLY_SECONDS, coordinator, eventually, script, scripts, store
-from tests.conformance.values import NOTHING, envelope
 
 ECHO = script("return a[1]")
 ADD = script("return call('INCRBY', PREFIX .. 'sum', a[1])")

@@ -16,10 +16,10 @@ from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
 from jobkit.model.partition import Partition
 from jobkit.ports.store import Committed, Effects, NewJob, Opened, Stale
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted, unordered
 from tests.backends.redis.opened import eventually, store
 from tests.backends.redis.working import Key, check, effects_of, work
 from tests.conformance.redis_harness import AGE_STORE
-from tests.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted, unordered
 
 KILLS = 6
 

@@ -10,7 +10,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
-from tests.conformance.values import envelope
+from jobkit.testing.conformance.values import envelope
 
 
 @dataclass

@@ -24,7 +24,7 @@ from jobkit.model.clock import SystemClock
 from jobkit.model.fence import Fence
 from jobkit.ports.diagnosis import Status
 from jobkit.settings import Settings
-from tests.conformance.manual_clock import ManualClock
+from jobkit.testing.conformance.manual_clock import ManualClock
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client

@@ -16,7 +16,7 @@ from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.ops.sweep import Kind, sweep
 from jobkit.ports.store import Committed, Effects
-from tests.conformance.values import opened, submitted
+from jobkit.testing.conformance.values import opened, submitted
 
 
 async def test_what_lost_attempts_left_in_a_bucket_goes_and_the_rest_stays(

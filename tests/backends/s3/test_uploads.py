@@ -25,7 +25,7 @@ from jobkit.lab.servers.s3 import S3Server, shared_server
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.fence import Fence
 from jobkit.plugin.context import FILES_AT_ONCE, BlobWriter
-from tests.conformance.harness import PATIENCE_SECONDS
+from jobkit.testing.conformance.harness import PATIENCE_SECONDS
 
 SPACE = BlobSpace("t", "k", Fence(5, "n.1", "me"))
 MIB = 1024 * 1024

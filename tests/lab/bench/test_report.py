@@ -63,7 +63,7 @@ def test_quantiles_are_of_all_values() -> None:
 def test_a_worker_that_wrote_nothing_is_an_error(tmp_path: Path) -> None:
     write_account(tmp_path / "one.json", USED)
     assert read_account(tmp_path / "one.json") == USED
-    with pytest.raises(BenchFailed, match="without a word"):
+    with pytest.raises(BenchFailed, match="without reporting"):
         read_account(tmp_path / "other.json")
 
 

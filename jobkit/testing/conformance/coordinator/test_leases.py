@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
-from tests.conformance.harness import Harness, soon
+from jobkit.testing.conformance.harness import Harness, soon
 
 
 async def granted(

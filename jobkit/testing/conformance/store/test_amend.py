@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jobkit.ports.store import Effects, LogEntry, Opened, Refused, Stale
-from tests.conformance.harness import FullStore
-from tests.conformance.values import committed, fence, opened, submitted
+from jobkit.testing.conformance.harness import FullStore
+from jobkit.testing.conformance.values import committed, fence, opened, submitted
 
 TWO_ENTRIES = Effects(entries=[LogEntry("A", b"1"), LogEntry("B", b"2")], records={"kept": b"0", "state": b"1"})
 

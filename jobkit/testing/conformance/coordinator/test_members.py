@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobkit.ports.coordinator import Coordinator, Member
-from tests.conformance.harness import Harness
+from jobkit.testing.conformance.harness import Harness
 
 ANN = Member("ann", ("a", "b"))
 BOB = Member("bob", ())

@@ -23,9 +23,9 @@ from jobkit.ports.store import (
     Skipped,
     Stale,
 )
-from tests.conformance.harness import FullStore
-from tests.conformance.store.model import Model
-from tests.conformance.values import envelope
+from jobkit.testing.conformance.harness import FullStore
+from jobkit.testing.conformance.store.model import Model
+from jobkit.testing.conformance.values import envelope
 
 JOBS = st.integers(0, 7)
 # Two nonces for each token: after a coordinator lost its data, two may hold the same one.

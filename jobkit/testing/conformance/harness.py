@@ -1,7 +1,6 @@
 """What a backend brings so that the suites can run on it.
 
-To add a backend: write a function that yields its plane's harness, and put it under its name into the table that
-`conftest.py` of this directory parametrizes with.
+To add a backend: write a fixture that yields its plane's harness, as docs/writing-a-backend.md shows.
 """
 
 from __future__ import annotations

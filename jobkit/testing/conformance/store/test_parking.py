@@ -11,8 +11,8 @@ from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Conflict, Gap, Opened, Skipped
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import NOTHING, buried, committed, envelope, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import NOTHING, buried, committed, envelope, fence, opened, submitted, unordered
 
 HERE, THERE = Partition("t", 0), Partition("t", 1)
 

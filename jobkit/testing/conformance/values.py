@@ -7,7 +7,7 @@ import itertools
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, NewJob, Opened
-from tests.conformance.harness import FullStore
+from jobkit.testing.conformance.harness import FullStore
 
 NOTHING = Effects()
 # Stands in for what only a store makes; the broker's suite has none.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Refused, Stale
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import NOTHING, buried, committed, envelope, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import NOTHING, buried, committed, envelope, fence, opened, submitted, unordered
 
 MANY = 10**9
 

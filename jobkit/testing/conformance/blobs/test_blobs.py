@@ -13,7 +13,7 @@ import pytest
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.fence import Fence
 from jobkit.ports.blobs import Blobs
-from tests.conformance.harness import Harness
+from jobkit.testing.conformance.harness import Harness
 
 SPACE = BlobSpace("t", "k", Fence(5, "nonce", "me"))
 LONG = "long/" * 100

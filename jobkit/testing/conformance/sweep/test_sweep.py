@@ -21,8 +21,8 @@ from jobkit.ops.sweep import Kind, Swept, sweep
 from jobkit.ports.blobs import Blobs, Leftover, StoredObject
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Effects, Opened
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import buried, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import buried, fence, opened, submitted, unordered
 
 LONG = "é" * 300
 

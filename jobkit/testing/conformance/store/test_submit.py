@@ -10,8 +10,8 @@ import pytest
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Conflict, Effects, Known, NewJob
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import committed, envelope, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import committed, envelope, fence, opened, submitted, unordered
 
 
 async def everything(store: FullStore) -> list[Envelope]:

@@ -6,8 +6,8 @@ import pytest
 
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Effects, LogEntry, Opened, Refused
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
 
 async def test_a_job_is_shown_with_all_that_is_known_of_it(store: FullStore) -> None:

@@ -11,8 +11,8 @@ from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery, QueueDepth
-from tests.conformance.harness import BrokerHarness, a_moment, soon
-from tests.conformance.values import PROOF, envelope
+from jobkit.testing.conformance.harness import BrokerHarness, a_moment, soon
+from jobkit.testing.conformance.values import PROOF, envelope
 
 FIRST, SECOND = Partition("t", 0), Partition("t", 1)
 

@@ -14,8 +14,8 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Refused
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import NOTHING, committed, envelope, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import NOTHING, committed, envelope, fence, opened, submitted, unordered
 
 BLOB = BlobRef("poster.jpg", "t/k/5-n/poster.jpg", 3, "ab" * 32)
 

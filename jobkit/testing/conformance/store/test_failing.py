@@ -10,8 +10,8 @@ from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Conflict, Duplicate, Opened, Refused, Skipped
-from tests.conformance.harness import FullStore, Harness, a_moment, soon
-from tests.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness, a_moment, soon
+from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
 
 async def state(store: FullStore, id: str) -> JobState | None:

@@ -8,8 +8,8 @@ import pytest
 
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
-from tests.conformance.harness import FullStore, Harness
-from tests.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
 
 async def mark(store: FullStore, key: str = "k") -> tuple[int, str, str] | None:

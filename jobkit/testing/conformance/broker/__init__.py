@@ -1,0 +1,4 @@
+"""What every broker must do. Needs the fixture `broker_harness`."""
+
+from jobkit.testing.conformance.broker.test_queues import *
+from jobkit.testing.conformance.fixtures import broker
