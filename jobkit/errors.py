@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from jobkit.model.plane import Plane
+from jobkit.model.safe_text import error_text, shown
 
 
 class JobkitError(Exception):
@@ -68,6 +69,14 @@ class ConsumerClosed(JobkitError):
         self.taken_by = taken_by
 
 
+class EffectInvalid(JobkitError, ValueError):
+    """A result, record, log entry or file that no store would give back as the job meant it; the message names it."""
+
+
+class AttemptOver(JobkitError):
+    """Something was staged in an attempt that has ended already, so that nothing would ever come of it."""
+
+
 class LeaseLost(JobkitError):
     """The lease under which the work ran is gone, or can no longer be proven."""
 
@@ -76,7 +85,7 @@ class ParticipantFailed(JobkitError):
     """A function staged with `ctx.in_commit` raised `error`; the commit was rolled back, nothing is written."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"{error.__class__.__name__}: {error}")
+        super().__init__(error_text(error))
         self.error = error
 
 
@@ -95,6 +104,8 @@ class Retry(JobkitError):
     """
 
     def __init__(self, reason: str = "the processor asked for another attempt", *, after: timedelta | None = None):
+        if after is not None and not isinstance(after, timedelta):
+            raise TypeError(f"Retry(after=...) takes a timedelta, such as timedelta(seconds=30), not {shown(after)}")
         super().__init__(reason)
         self.after = after
 

@@ -92,16 +92,24 @@ class Settings(BaseSettings):
     gap_hold: Seconds = Field(
         30.0, description="How long a job waits in memory for a missing sequence before its key is parked."
     )
-    gap_limit: int = Field(100, ge=1, description="How many jobs of one key wait in memory for a missing sequence.")
-    max_opens: int = Field(
-        50, ge=2, description="After how many starts that neither ended nor failed a job is dead-lettered as poison."
+    gap_limit: int = Field(
+        100, ge=1, le=100_000, description="How many jobs of one key wait in memory for a missing sequence."
     )
-    max_payload_bytes: int = Field(262_144, ge=1, description="How large a payload may be, as JSON.")
+    max_opens: int = Field(
+        50,
+        ge=2,
+        le=1_000_000,
+        description="After how many starts that neither ended nor failed a job is dead-lettered as poison.",
+    )
+    max_payload_bytes: int = Field(262_144, ge=1, le=8_388_608, description="How large a payload may be, as JSON.")
     retention_seconds: Seconds = Field(
         7 * 86_400.0, description="How long the id of a committed job is remembered, so that it is not done again."
     )
     retention_limit: int = Field(
-        1_000_000, ge=1, description="How many ids of committed jobs are remembered at most; the oldest go first."
+        1_000_000,
+        ge=1,
+        le=10**12,
+        description="How many ids of committed jobs are remembered at most; the oldest go first.",
     )
     drain_seconds: Seconds = Field(
         30.0, description="How long a worker that is told to stop lets its jobs finish before it cancels them."

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from jobkit.cli.output import age, moment
+from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
@@ -40,7 +41,7 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     ]
     pairs += failure_fields(job.failures, now)
     if job.result is not None:
-        pairs.append(("result", json.dumps(json.loads(job.result), ensure_ascii=False)))
+        pairs.append(("result", json.dumps(stored_json(job.result), ensure_ascii=False)))
     if job.state is JobState.DEAD:
         pairs.append(("next", f"jobkit dead show {job.id}"))
     if job.state is JobState.PARKED:

@@ -2,7 +2,8 @@
 
 It is not a secret, and it proves nothing: that a location looks like one of jobkit's does not mean that jobkit wrote
 there. Any type, key and name can be turned into a location, different ones never share one, and none leads out of the
-place where objects are kept.
+place where objects are kept. It is made of letters, digits and `._-%~` alone, so that every file system and server
+gives it back as it was; where case is folded, types and keys that differ in case alone are still told apart.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from urllib.parse import quote, unquote
 
 from jobkit.model.blob import BlobSpace
 from jobkit.model.fence import Fence
+from jobkit.model.names import blob_name
 
 # File systems allow 255 bytes; a longer name keeps a readable beginning and is told apart by its hash.
 _LONGEST_PART = 150
 _READABLE_PART = 80
 _SHORTENED = re.compile(r".+~[0-9a-f]{64}", re.DOTALL)
+# Told apart by a part of its hash, since some file systems fold case; it can still be read.
+_CASED = re.compile(r"(.+)~[0-9a-f]{16}", re.DOTALL)
+_CASED_DIGITS = 16
+# Of other letters the bytes are written, which no case is folded of.
+_UPPER_CASE = re.compile("[A-Z]")
+# S3 takes 1024 bytes, with what comes before the name.
+_LONGEST_NAME = 500
 _ATTEMPT = re.compile(r"(0|[1-9][0-9]*)-(.+)", re.DOTALL)
 
 
@@ -47,24 +56,30 @@ class Place:
 
 def quoted(text: str) -> str:
     """Return `text` as one part of a location: percent-encoded, shortened where it is long; different texts differ."""
-    # "~" is reserved for shortened names, and a leading dot for a backend's own business.
-    part = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
-    if part.startswith("."):
-        part = f"%2E{part[1:]}"
-    if len(part) <= _LONGEST_PART:
-        return part or "%"
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{part[:_READABLE_PART]}~{digest}"
+    part = _escaped(text)
+    cased = f"{part}~{_digest(text)[:_CASED_DIGITS]}" if _UPPER_CASE.search(text) else part
+    return cased if len(cased) <= _LONGEST_PART else f"{part[:_READABLE_PART]}~{_digest(text)}"
 
 
 def unquoted(part: str) -> str | None:
     """Return the text that `quoted` made `part` of; None where it was shortened, or is none of its work."""
+    cased = _CASED.fullmatch(part)
     try:
-        text = "" if part == "%" else unquote(part, errors="surrogatepass")
+        text = "" if part == "%" else unquote(cased[1] if cased else part, errors="surrogatepass")
     except UnicodeDecodeError:
         # Cut in the middle of a character, or never a text.
         return None
     return text if quoted(text) == part else None
+
+
+def _escaped(text: str) -> str:
+    # "~" is reserved for what tells names apart, and a leading dot for a backend's own business.
+    part = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
+    return f"%2E{part[1:]}" if part.startswith(".") else part or "%"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def keyed(type: str, key: str) -> str:
@@ -79,18 +94,25 @@ def attempt_space(space: BlobSpace, attempt: int) -> BlobSpace:
 
 
 def location_of(space: BlobSpace, name: str) -> str:
-    """Return where the object `name` of an attempt lies. Raises `ValueError` where the name leaves its space."""
+    """Return where the object `name` of an attempt lies. Raises `ValueError` where no blob can have that name."""
     attempt = f"{space.fence.token}-{quoted(space.fence.nonce)}"
-    return "/".join((keyed(space.type, space.key), attempt, *parts_of(name)))
+    return f"{keyed(space.type, space.key)}/{attempt}/{_named(blob_name(name))}"
 
 
-def parts_of(name: str) -> list[str]:
-    """Return the parts of a name or location. Raises `ValueError` where one would lead out of its place."""
-    parts = name.split("/")
-    if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(
-            f"blob name {name!r} must be relative, with '/' between its parts and no '.' or '..' among them"
-        )
+def _named(name: str) -> str:
+    """Return a blob's name as the end of a location. Names that differ in case alone an attempt has only one of."""
+    parts = [_escaped(part) for part in name.split("/")]
+    joined = "/".join(parts)
+    if len(joined) <= _LONGEST_NAME and max(map(len, parts)) <= _LONGEST_PART:
+        return joined
+    return f"{_escaped(name)[:_READABLE_PART]}~{_digest(name)}"
+
+
+def parts_of(location: str) -> list[str]:
+    """Return the parts of a location. Raises `ValueError` where one would lead out of its place."""
+    parts = location.split("/")
+    if "\0" in location or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"blob name {location!r} must be relative, and no part of it may be empty, '.' or '..'")
     return parts
 
 
@@ -103,10 +125,17 @@ def place_of(location: str) -> Place | None:
     if len(parts) < 4 or not all(_is_quoted(part) for part in parts[:2]):
         return None
     attempt = _ATTEMPT.fullmatch(parts[2])
-    if attempt is None or not _is_quoted(attempt[2]):
+    if attempt is None or not _is_quoted(attempt[2]) or not all(_is_name_part(part) for part in parts[3:]):
         return None
     return Place("/".join(parts[:2]), int(attempt[1]), attempt[2])
 
 
 def _is_quoted(part: str) -> bool:
     return bool(_SHORTENED.fullmatch(part)) or unquoted(part) is not None
+
+
+def _is_name_part(part: str) -> bool:
+    try:
+        return bool(_SHORTENED.fullmatch(part)) or _escaped(unquote(part, errors="strict")) == part
+    except UnicodeDecodeError:
+        return False

@@ -27,6 +27,7 @@ from enum import StrEnum
 import anyio
 
 from jobkit.model.blob_location import Place, keyed, place_of, unquoted
+from jobkit.model.names import folded
 from jobkit.ports.blobs import Leftover, StoredObject
 from jobkit.ports.inspection import JobState, KeyRecord
 from jobkit.ports.planes import Planes
@@ -230,11 +231,17 @@ def _judged(
     group: Sequence[_Candidate], record: KeyRecord
 ) -> tuple[list[_Candidate], list[_Candidate], list[_Candidate]]:
     """Return those to keep, those that can never become visible, and those under the mark, whose job decides."""
-    pointed_at = {blob.location for blob in record.manifest}
+    # Some file systems give a name back in another case or encoding than it was written in.
+    pointed_at = {folded(blob.location) for blob in record.manifest}
     kept, garbage, undecided = [], [], []
     for candidate in group:
         under_mark = candidate.place.is_under(record.token, record.nonce)
-        if candidate.item.location in pointed_at or candidate.place.token > record.token or under_mark is None:
+        # A leftover has a location here too, or it would be no candidate.
+        if (
+            folded(candidate.item.location or "") in pointed_at
+            or candidate.place.token > record.token
+            or under_mark is None
+        ):
             kept.append(candidate)
         elif under_mark:
             undecided.append(candidate)

@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 import anyio
 from opentelemetry import propagate
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
-from jobkit.errors import LeaseLost, NotTransactional, Unavailable
+from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
+from jobkit.model import names
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
+from jobkit.model.codec import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
@@ -39,6 +42,9 @@ J = TypeVar("J", bound=Participant)
 PROGRESS_INTERVAL_SECONDS = 0.25
 # A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
 FILES_AT_ONCE = 8
+# What one transaction carries in every store, within its time. More is for blobs, or for several jobs.
+MAX_EFFECTS_BYTES = 4 * MAX_BYTES
+MAX_EFFECTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +124,24 @@ class Context:
         self._transactional = transactional
         self._participants: list[Participant] = []
         self._last_progress = float("-inf")
+        self._over = False
+
+    def end(self) -> None:
+        """Take nothing more: the attempt is over, and what is staged from now on would be lost."""
+        self._over = True
+
+    def _check_alive(self) -> None:
+        if self._over:
+            raise AttemptOver(
+                f"attempt {self.job.attempt} at job {self.job.id} is over, so nothing more can be written in it: "
+                "await all that writes before the processor returns"
+            )
 
     @property
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""
         if self._writer is None:
-            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir)
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive)
         return self._writer
 
     def _space(self) -> BlobSpace:
@@ -131,6 +149,7 @@ class Context:
 
     async def workdir(self) -> Path:
         """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""
+        self._check_alive()
         if self._workdir is None:
             self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space()))
         return self._workdir
@@ -140,6 +159,7 @@ class Context:
 
         Raises `LeaseLost` where somebody else has taken the job over.
         """
+        self._check_alive()
         now = self.clock.now()
         if now - self._last_progress < PROGRESS_INTERVAL_SECONDS and fraction < 1:
             return
@@ -158,19 +178,34 @@ class Context:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
-        """Stage an entry for the key's append-only log; the processor's projections move with it."""
-        self._entries.append(LogEntry(kind, _json(data)))
+        """Stage an entry for the key's append-only log; the processor's projections move with it.
+
+        Raises `EffectInvalid` where the data would not read back as it is.
+        """
+        self._check_alive()
+        name = _checked(names.KIND, kind)
+        self._entries.append(LogEntry(name, _json(data, f"log entry {name!r}")))
 
     def record(self, name: str, value: BaseModel | Any) -> None:
-        """Stage a record of the key: the last value written under `name` is what others read after the commit."""
-        self._records[name] = _json(value)
+        """Stage a record of the key: the last value written under `name` is what others read after the commit.
+
+        Raises `EffectInvalid` where the value would not read back as it is.
+        """
+        self._check_alive()
+        plain = _checked(names.RECORD, name)
+        self._records[plain] = _json(value, f"record {plain!r}")
 
     async def read(self, name: str, model: type[M]) -> M | None:
         """Return the record called `name` of this key, staged or committed, or None."""
-        raw = self._records.get(name)
+        plain = _checked(names.RECORD, name)
+        raw = self._records.get(plain)
         if raw is None:
-            raw = await self._store.record(self.job.type, self.job.key, name)
-        return None if raw is None else model.model_validate_json(raw)
+            raw = await self._store.record(self.job.type, self.job.key, plain)
+        if raw is None:
+            return None
+        read = codec_of(model).load(raw)
+        assert isinstance(read, model)  # noqa: S101  (narrows the type; the codec is the model's)
+        return read
 
     async def state(self, projection: Projection[M]) -> M:
         """Return what the key's log adds up to, with all that is staged. The processor must have declared it.
@@ -185,6 +220,7 @@ class Context:
         Give an id of your own where another attempt must name the same follow-up. Raises `UnknownType` or
         `PayloadInvalid`.
         """
+        self._check_alive()
         trace: dict[str, str] = {}
         propagate.inject(trace)
         job = self._follow_ups.new_job(type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace)
@@ -201,6 +237,7 @@ class Context:
         write to that connection; once the job is committed it never runs again. Raises `NotTransactional` where the
         store shares no transactions.
         """
+        self._check_alive()
         if not self._transactional:
             raise NotTransactional("ctx.in_commit", "; in a test: run_job(..., connection=...)")
         self._participants.append(participant)
@@ -220,49 +257,87 @@ class Context:
     async def effects(self, result: bytes) -> Effects:
         """Return all that was staged, with the result: what the runtime commits.
 
-        Raises `ProjectionFailed`, or `Unavailable` where a projection has to be read first.
+        Raises `ProjectionFailed`, `EffectInvalid` where it is more than a store takes, or `Unavailable` where a
+        projection has to be read first.
         """
-        return Effects(
-            result=result,
-            records={**self._records, **await self._projection_reader.records(self._entries)},
-            entries=tuple(self._entries),
-            follow_ups=tuple(self._jobs),
-            blobs=() if self._writer is None else tuple(self._writer.written),
+        return _bounded(
+            Effects(
+                result=result,
+                records={**self._records, **await self._projection_reader.records(self._entries)},
+                entries=tuple(self._entries),
+                follow_ups=tuple(self._jobs),
+                blobs=() if self._writer is None else tuple(self._writer.written),
+            )
         )
 
 
 class BlobWriter:
     """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
 
-    def __init__(self, blobs: Blobs, space: BlobSpace, workdir: Callable[[], Awaitable[Path]]) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        space: BlobSpace,
+        workdir: Callable[[], Awaitable[Path]],
+        check_alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self._blobs = blobs
         self._space = space
         self._workdir = workdir
+        self._check_alive = check_alive
+        # By what a name shares with those that a file system may take for the same: of files, and of their folders.
+        self._taken: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
         self.written: list[BlobRef] = []
 
     @asynccontextmanager
     async def create(self, name: str) -> AsyncIterator[Path]:
         """Lend a path to write one file at; it becomes the blob `name` when the block ends without an error.
 
-        Raises `FileNotFoundError` where nothing was written there.
+        Raises `FileNotFoundError` where nothing was written there, `EffectInvalid` where no blob can have that name.
         """
-        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        name = self._claim(name)
+        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
         await path.parent.mkdir(parents=True, exist_ok=True)
         yield Path(path)
+        self._check_alive()
         self.written.append(await self._blobs.store(self._space, name, Path(path)))
 
     @asynccontextmanager
     async def directory(self, name: str) -> AsyncIterator[Path]:
-        """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error."""
-        path = anyio.Path(await self._workdir() / "blobs" / _relative(name))
+        """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error.
+
+        Raises `EffectInvalid` where no blob can have the name of one of them.
+        """
+        name = _blob_name(name)
+        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
         await path.mkdir(parents=True, exist_ok=True)
         yield Path(path)
+        self._check_alive()
         files = [found async for found in path.rglob("*") if await found.is_file()]
         named = [
-            (str(PurePosixPath(name) / PurePosixPath(file.relative_to(path).as_posix())), Path(file))
-            for file in sorted(files, key=str)
+            (self._claim(f"{name}/{file.relative_to(path).as_posix()}"), Path(file)) for file in sorted(files, key=str)
         ]
         self.written += await self._store_all(named)
+
+    def _claim(self, name: str) -> str:
+        """Return `name` for a blob of this attempt. Raises `EffectInvalid` where it cannot name one."""
+        self._check_alive()
+        plain = _blob_name(name)
+        folded = names.folded(plain)
+        folders = list(accumulate(folded.split("/")[:-1], "{}/{}".format))
+        other = self._taken.get(folded, plain)
+        if other != plain:
+            raise EffectInvalid(
+                f"blob {plain!r} differs from {other!r} in case or in how its letters are encoded alone, which some "
+                "file systems take for the same name"
+            )
+        inside = self._folders.get(folded) or next(filter(None, map(self._taken.get, folders)), None)
+        if inside is not None:
+            raise EffectInvalid(f"of the blobs {plain!r} and {inside!r} one would be a file and a folder at once")
+        self._taken[folded] = plain
+        self._folders |= dict.fromkeys(folders, plain)
+        return plain
 
     async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
         """Store files side by side and return their blobs in the order given. Raises the first error."""
@@ -283,14 +358,48 @@ class BlobWriter:
         return [stored[place] for place in range(len(files))]
 
 
-def _relative(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise ValueError(f"blob name {name!r} must be a relative path that stays within its job")
-    return path
+def _checked(rule: names.NameRule, name: object) -> str:
+    try:
+        return rule.check(name)
+    except ValueError as error:
+        raise EffectInvalid(str(error)) from error
 
 
-def _json(value: Any) -> bytes:
-    if isinstance(value, BaseModel):
-        return value.model_dump_json().encode()
-    return TypeAdapter(Any).dump_json(value)
+def _blob_name(name: object) -> str:
+    try:
+        return names.blob_name(name)
+    except ValueError as error:
+        raise EffectInvalid(str(error)) from error
+
+
+def _json(value: Any, where: str) -> bytes:
+    try:
+        if isinstance(value, BaseModel):
+            return codec_of(type(value)).dump(value, where)
+        return dump_untyped(value, where)
+    except NotReadBack as error:
+        raise EffectInvalid(str(error)) from error
+
+
+def _bounded(effects: Effects) -> Effects:
+    """Return the effects. Raises `EffectInvalid` where they are more than one transaction can carry in every store."""
+    size = (
+        len(effects.result)
+        + sum(map(len, effects.records.values()))
+        + sum(len(entry.data) for entry in effects.entries)
+        + sum(len(job.envelope.body) for job in effects.follow_ups)
+    )
+    if size > MAX_EFFECTS_BYTES:
+        raise EffectInvalid(
+            f"the job writes {size} bytes of result, records, log entries and follow-up jobs, more than "
+            f"{MAX_EFFECTS_BYTES}: put large data into blobs"
+        )
+    for what, number in (
+        ("records", len(effects.records)),
+        ("log entries", len(effects.entries)),
+        ("follow-up jobs", len(effects.follow_ups)),
+        ("blobs", len(effects.blobs)),
+    ):
+        if number > MAX_EFFECTS:
+            raise EffectInvalid(f"the job writes {number} {what}, more than {MAX_EFFECTS}: divide it into several jobs")
+    return effects

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
 
-from jobkit.errors import ConfigurationError, PayloadInvalid
+from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
+from jobkit.model import names
+from jobkit.model.codec import Codec, NotReadBack
+from jobkit.model.declared import unreadable_fields
+from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.retry import RetryPolicy
@@ -48,7 +52,8 @@ class Processor(Generic[P, R]):
     settings: type[BaseSettings] | None
     check: Check | None
     projections: tuple[Projection[Any], ...]
-    _result: TypeAdapter[Any]
+    _payloads: Codec[P]
+    _results: Codec[R]
 
     async def __call__(self, job: P, ctx: Context) -> R:
         """Run the coroutine itself, as a test of it would."""
@@ -57,7 +62,7 @@ class Processor(Generic[P, R]):
     def parse(self, body: bytes) -> P:
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
         try:
-            return self.payload.model_validate_json(body)
+            return self._payloads.load(body)
         except Exception as error:
             raise self._invalid(error) from error
 
@@ -68,9 +73,19 @@ class Processor(Generic[P, R]):
         except Exception as error:
             raise self._invalid(error) from error
 
+    def dump(self, job: P) -> bytes:
+        """Return the payload as JSON that reads back equal. Raises `PayloadInvalid` naming a field that does not."""
+        try:
+            return self._payloads.dump(job, "payload")
+        except NotReadBack as error:
+            raise self._invalid(error) from error
+
     def _invalid(self, error: Exception) -> PayloadInvalid:
         # A validator of the model's own may raise anything.
-        what = _sentences(error) if isinstance(error, ValidationError) else repr(error)
+        if isinstance(error, ValidationError):
+            what = _sentences(error)
+        else:
+            what = str(error) if isinstance(error, NotReadBack) else shown(error, ERROR_CHARACTERS)
         return PayloadInvalid(f"payload of type {self.name!r} is not valid: {what}")
 
     def key_of(self, job: P) -> str:
@@ -78,26 +93,29 @@ class Processor(Generic[P, R]):
         try:
             key = self.key(job)
         except Exception as error:
-            raise PayloadInvalid(f"no key could be made of this payload of type {self.name!r}: {error!r}") from error
+            raise PayloadInvalid(
+                f"no key could be made of this payload of type {self.name!r}: {shown(error, ERROR_CHARACTERS)}"
+            ) from error
         return checked_key(key)
 
     def dump_result(self, result: R) -> bytes:
-        """Return `result` as JSON. Raises `TypeError` where it cannot be written as such."""
+        """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
-            return self._result.dump_json(result)
-        except Exception as error:
-            raise TypeError(f"the result of type {self.name!r} cannot be written as JSON: {error}") from error
+            return self._results.dump(result, "result")
+        except NotReadBack as error:
+            raise EffectInvalid(f"the result of type {self.name!r} is not kept as it is: {error}") from error
+
+    def load_result(self, raw: bytes) -> R:
+        """Return the result in what `dump_result` made."""
+        return self._results.load(raw)
 
 
 def checked_key(key: object) -> str:
-    """Return `key` if it may name a key. Raises `PayloadInvalid` otherwise."""
-    if not isinstance(key, str) or not key or len(key.encode("utf-8", "surrogatepass")) > 512 or "\0" in key:
-        raise PayloadInvalid(f"a key must be a string of 1 to 512 bytes without NUL, not {key!r:.80}")
+    """Return `key` as plain text, if it may name a key. Raises `PayloadInvalid` otherwise."""
     try:
-        key.encode()
-    except UnicodeEncodeError as error:
-        raise PayloadInvalid(f"a key must be valid Unicode, not {key!r:.80}") from error
-    return key
+        return names.KEY.check(key)
+    except ValueError as error:
+        raise PayloadInvalid(str(error)) from error
 
 
 def processor(
@@ -116,28 +134,18 @@ def processor(
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
     """
-    if not _TYPE_NAME.fullmatch(type):
-        raise ConfigurationError(
-            f"job type {type!r}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of them"
-        )
-    if type == "leader":
-        raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
-    if len({projection.name for projection in projections}) < len(projections):
-        raise ConfigurationError(f"job type {type!r}: two of its projections have one name")
-    if timeout <= timedelta(0):
-        raise ConfigurationError(f"job type {type!r}: timeout must be positive")
+    name = _checked_type(type)
+    problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
+    if problems:
+        raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
     def declare(function: Callable[[P, Context], Awaitable[R]]) -> Processor[P, R]:
-        payload, result = _signature(type, function)
-        try:
-            results: TypeAdapter[Any] = TypeAdapter(result)
-        except PydanticUserError as error:
-            raise ConfigurationError(
-                f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
-                "return a jobkit.Result, a value of plain types, or None"
-            ) from error
+        payload, result = _signature(name, function)
+        problems = unreadable_fields(payload) + unreadable_fields(result)
+        if problems:
+            raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
         return Processor(
-            name=type,
+            name=name,
             function=function,
             payload=payload,
             key=key,
@@ -147,10 +155,58 @@ def processor(
             settings=settings,
             check=check,
             projections=tuple(projections),
-            _result=results,
+            _payloads=Codec(payload),
+            _results=_result_codec(name, result),
         )
 
     return declare
+
+
+def _checked_type(type: object) -> str:
+    if not isinstance(type, str) or not _TYPE_NAME.fullmatch(type):
+        raise ConfigurationError(
+            f"job type {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
+            "them"
+        )
+    if type == "leader":
+        raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
+    return str.__str__(type)
+
+
+def _argument_problems(
+    key: object, ordered: object, timeout: object, retry: object, settings: object, check: object, projections: object
+) -> list[str]:
+    """Return what is wrong with the arguments of a declaration, whatever was given for them."""
+    found = []
+    if not callable(key) or inspect.iscoroutinefunction(key):
+        found.append(f"key must be a plain function of the payload, such as key=lambda job: job.id, not {shown(key)}")
+    if not isinstance(ordered, bool):
+        found.append(f"ordered must be True or False, not {shown(ordered)}")
+    if not isinstance(timeout, timedelta):
+        found.append(f"timeout must be a timedelta, such as timedelta(minutes=5), not {shown(timeout)}")
+    elif timeout <= timedelta(0):
+        found.append(f"timeout must be positive, not {timeout}")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        found.append(f"retry must be a RetryPolicy, such as RetryPolicy(max_attempts=3), not {shown(retry)}")
+    if settings is not None and not (inspect.isclass(settings) and issubclass(settings, BaseSettings)):
+        found.append(f"settings must be a subclass of pydantic_settings.BaseSettings, not {shown(settings)}")
+    if check is not None and not inspect.iscoroutinefunction(check):
+        found.append(f"check must be an 'async def' function that returns a list of sentences, not {shown(check)}")
+    if not isinstance(projections, list | tuple) or not all(isinstance(one, Projection) for one in projections):
+        found.append(f"projections must be a list of Projection, not {shown(projections)}")
+    elif len({projection.name for projection in projections}) < len(projections):
+        found.append("two of its projections have one name")
+    return found
+
+
+def _result_codec(type: str, result: Any) -> Codec[Any]:
+    try:
+        return Codec(result)
+    except PydanticUserError as error:
+        raise ConfigurationError(
+            f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
+            "return a jobkit.Result, a value of plain types, or None"
+        ) from error
 
 
 def _signature(type: str, function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -158,19 +214,23 @@ def _signature(type: str, function: Callable[..., Any]) -> tuple[Any, Any]:
     if not inspect.iscoroutinefunction(function):
         raise ConfigurationError(f"processor of job type {type!r} must be an 'async def' function")
     try:
-        hints = typing.get_type_hints(function)
+        hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise ConfigurationError(
             f"processor of job type {type!r}: an annotation cannot be resolved: {error}"
         ) from error
-    names = list(inspect.signature(function).parameters)
-    payload = hints.get(names[0]) if len(names) == 2 else None
+    parameters = list(inspect.signature(function).parameters)
+    payload = hints.get(parameters[0]) if len(parameters) == 2 else None
     if not (inspect.isclass(payload) and issubclass(payload, Payload)):
         raise ConfigurationError(
             f"processor of job type {type!r} must take (job: SomePayload, ctx: Context), "
             "where SomePayload is a subclass of jobkit.Payload"
         )
-    return payload, hints.get("return", Any)
+    if "return" not in hints:
+        raise ConfigurationError(
+            f"processor of job type {type!r} must say what it returns: '-> SomeResult', or '-> None'"
+        )
+    return payload, hints["return"]
 
 
 def _sentences(error: ValidationError) -> str:

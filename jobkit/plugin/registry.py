@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
+from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
 from jobkit.ports.store import NewJob
@@ -123,7 +127,7 @@ class Registry:
             parsed = processor.parse(payload)
         else:
             parsed = processor.from_mapping(payload)
-        body = parsed.model_dump_json().encode()
+        body = processor.dump(parsed)
         if len(body) > self._max_payload_bytes:
             raise PayloadInvalid(
                 f"payload of type {type!r} has {len(body)} bytes, more than JOBKIT_MAX_PAYLOAD_BYTES allows "
@@ -131,7 +135,7 @@ class Registry:
             )
         envelope = Envelope(
             id=checked_id(id) if id is not None else new_job_id(),
-            type=type,
+            type=processor.name,
             body=body,
             key=processor.key_of(parsed) if key is None else checked_key(key),
             submitted_at=submitted_at,
@@ -155,9 +159,13 @@ def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:
 
 def checked_id(id: str) -> str:
     """Return `id` if it may name a job. Raises `PayloadInvalid` otherwise."""
-    if not id or len(id) > 200 or not id.isprintable():
-        raise PayloadInvalid(f"a job id must be 1 to 200 printable characters, not {id!r:.80}")
-    return id
+    try:
+        plain = rules.JOB_ID.check(id)
+    except ValueError as error:
+        raise PayloadInvalid(str(error)) from error
+    if not plain.isprintable():
+        raise PayloadInvalid(f"a job id must be of printable characters, not {shown(id)}")
+    return plain
 
 
 def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
@@ -170,8 +178,10 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             loaded = entry.load()
-        except Exception as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
-            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {error!r}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
+            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {_import_problem(error)}"
             continue
         if isinstance(loaded, Processor):
             found[id(loaded)] = loaded
@@ -188,8 +198,12 @@ def _named(name: str) -> list[AnyProcessor]:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigurationError(f"JOBKIT_PLUGINS: {module_name!r} does not import: {error!r}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigurationError(
+            f"JOBKIT_PLUGINS: {module_name!r} does not import: {_import_problem(error)}"
+        ) from error
     if attribute:
         processor = getattr(module, attribute, None)
         if not isinstance(processor, Processor):
@@ -199,6 +213,29 @@ def _named(name: str) -> list[AnyProcessor]:
     if not processors:
         raise ConfigurationError(f"JOBKIT_PLUGINS: module {module_name!r} has no processors")
     return processors
+
+
+def _import_problem(error: BaseException) -> str:
+    """Say what an import raised, and in which line of which file."""
+    where = _place_of(error)
+    what = str(error) if isinstance(error, ConfigurationError) else shown(error, ERROR_CHARACTERS)
+    if isinstance(error, SystemExit):
+        what = f"it calls sys.exit({shown(error.code)}) as it is imported; a plugin must do nothing but declare"
+    return f"{what} (in {where})" if where else what
+
+
+def _place_of(error: BaseException) -> str | None:
+    """Return the file and line that raised, or None where the module was not even found."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}, line {error.lineno}"
+    if isinstance(error, ConfigurationError):
+        # It is told by the declaration, whose line is the nearest that is not jobkit's.
+        own = str(Path(__file__).parent)
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(own)]
+    else:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    frames = [frame for frame in frames if "importlib" not in frame.filename]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
 
 
 def _origin(processor: AnyProcessor) -> str:

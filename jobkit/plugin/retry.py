@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import isclass
 
 from jobkit.errors import Reject, Retry
+from jobkit.model.safe_text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,17 @@ class RetryPolicy:
     on: tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ValueError("max_attempts must be at least 1")
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be a whole number of at least 1, not {shown(self.max_attempts)}")
+        for name in ("initial", "maximum"):
+            if not isinstance(getattr(self, name), timedelta):
+                given = getattr(self, name)
+                raise ValueError(f"{name} must be a timedelta, such as timedelta(seconds=5), not {shown(given)}")
+        for name in ("factor", "jitter"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"{name} must be a number, not {shown(getattr(self, name))}")
+        if not isinstance(self.on, tuple) or not all(isclass(one) and issubclass(one, Exception) for one in self.on):
+            raise ValueError(f"on must be a tuple of exception classes, such as (OSError,), not {shown(self.on)}")
         if self.initial.total_seconds() < 0 or self.maximum < self.initial:
             raise ValueError("initial must not be negative and maximum not below initial")
         if not 1 <= self.factor <= 1_000:

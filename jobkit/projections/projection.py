@@ -15,9 +15,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError
+from pydantic_core import to_json
 
 from jobkit.errors import ConfigurationError, ProjectionFailed
+from jobkit.model import names
+from jobkit.model.codec import Codec, NotReadBack, difference
+from jobkit.model.declared import unreadable_fields
+from jobkit.model.safe_text import error_text, shown
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -54,7 +59,7 @@ class _Kept(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Handler:
-    event: TypeAdapter[Any]
+    event: Codec[Any]
     move: Callable[[Any, Any], Any]
 
 
@@ -73,11 +78,21 @@ class Projection(Generic[S]):
     """
 
     def __init__(self, name: str, state: type[S], *, version: int = 1, snapshot_every: int = 200) -> None:
-        if not name or version < 1 or snapshot_every < 1:
-            raise ConfigurationError(f"projection {name!r}: it needs a name, and version and snapshot_every above zero")
-        self.name = name
+        try:
+            self.name = names.PROJECTION.check(name)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        if any(type(number) is not int or number < 1 for number in (version, snapshot_every)):
+            raise ConfigurationError(
+                f"projection {name!r}: version and snapshot_every must be whole numbers above zero, "
+                f"not {shown(version)} and {shown(snapshot_every)}"
+            )
+        if not (inspect.isclass(state) and issubclass(state, BaseModel)):
+            raise ConfigurationError(f"projection {name!r}: the state must be a pydantic model, not {shown(state)}")
+        _refuse_unreadable(f"projection {name!r}", state)
         self.model = state
         self.version = version
+        self._states: Codec[S] = Codec(state)
         self._snapshot_every = snapshot_every
         self._handlers: dict[str, _Handler] = {}
 
@@ -87,10 +102,15 @@ class Projection(Generic[S]):
         Raises `ConfigurationError` where the kind is taken or the function is not of that form.
         """
 
+        try:
+            kind = names.KIND.check(kind)
+        except ValueError as error:
+            raise ConfigurationError(f"projection {self.name!r}: {error}") from error
+
         def declare(move: Callable[[S, Any], S]) -> Callable[[S, Any], S]:
             if kind in self._handlers:
                 raise ConfigurationError(f"projection {self.name!r} has two handlers of {kind!r}")
-            self._handlers[kind] = _Handler(TypeAdapter(_event_type(self.name, kind, move)), move)
+            self._handlers[kind] = _Handler(_event_codec(self.name, kind, move), move)
             return move
 
         return declare
@@ -113,13 +133,13 @@ class Projection(Generic[S]):
             if handler is None:
                 continue
             try:
-                moved = handler.move(state, handler.event.validate_json(entry.data))
+                moved = handler.move(state, handler.event.load(entry.data))
             except Exception as error:
-                what = f"projection {self.name!r} cannot take log entry {position} ({entry.kind}): {error}"
+                what = f"projection {self.name!r} cannot take log entry {position} ({entry.kind}): {error_text(error)}"
                 raise ProjectionFailed(what) from error
             if not isinstance(moved, self.model):
                 raise ProjectionFailed(
-                    f"projection {self.name!r}: the handler of {entry.kind} returned {moved!r:.80}, "
+                    f"projection {self.name!r}: the handler of {entry.kind} returned {shown(moved)}, "
                     f"not a {self.model.__name__}"
                 )
             state = moved
@@ -138,9 +158,12 @@ class Projection(Generic[S]):
         return f"snapshot:{self.name}"
 
     def dump(self, reached: ProjectionState[S]) -> bytes:
-        """Return a state as its record, JSON."""
-        kept = _Kept(version=self.version, position=reached.position, state=reached.state)
-        return kept.model_dump_json().encode()
+        """Return a state as its record, JSON. Raises `ProjectionFailed` where its state would not read back equal."""
+        try:
+            state = self._states.dump(reached.state, "state")
+        except NotReadBack as error:
+            raise ProjectionFailed(f"projection {self.name!r} at log position {reached.position}: {error}") from error
+        return b'{"version":%d,"position":%d,"state":%b}' % (self.version, reached.position, state)
 
     def load(self, raw: bytes | None) -> ProjectionState[S] | None:
         """Return the state in a record, or None where there is none of this version."""
@@ -150,9 +173,9 @@ class Projection(Generic[S]):
             kept = _Kept.model_validate_json(raw)
             # Not before the version is known to be this one: an earlier state need not fit the model.
             return (
-                ProjectionState(kept.position, self.model.model_validate(kept.state)) if self._is_mine(kept) else None
+                ProjectionState(kept.position, self._states.load(to_json(kept.state))) if self._is_mine(kept) else None
             )
-        except ValidationError:
+        except Exception:  # noqa: BLE001  (a validator of the state's own may raise anything)
             # Dropped, or changed without a new version: the log is the truth, and the record is made anew from it.
             return None
 
@@ -163,11 +186,28 @@ class Projection(Generic[S]):
         return {self.record: dumped, self.snapshot: dumped} if crossed else {self.record: dumped}
 
     def same(self, one: ProjectionState[S], other: ProjectionState[S]) -> bool:
-        """Return whether two states have the same record."""
-        return self.dump(one) == self.dump(other)
+        """Return whether two states are of one position and have equal states, in whatever order a set is kept."""
+        return one.position == other.position and difference(one.state, other.state, "state") is None
 
     def _is_mine(self, kept: _Kept) -> bool:
         return kept.version == self.version and kept.position >= 0
+
+
+def _event_codec(name: str, kind: str, move: Callable[..., Any]) -> Codec[Any]:
+    event = _event_type(name, kind, move)
+    _refuse_unreadable(f"projection {name!r}: the event of {kind!r}", event)
+    try:
+        return Codec(event)
+    except PydanticUserError as error:
+        raise ConfigurationError(
+            f"projection {name!r}: the handler of {kind!r} takes {shown(event)}, which cannot be read from JSON"
+        ) from error
+
+
+def _refuse_unreadable(what: str, annotation: Any) -> None:
+    problems = unreadable_fields(annotation)
+    if problems:
+        raise ConfigurationError("\n".join(f"{what}: {problem}" for problem in problems))
 
 
 def _event_type(name: str, kind: str, move: Callable[..., Any]) -> Any:

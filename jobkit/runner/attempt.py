@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
-import anyio
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
+from jobkit.model.safe_text import error_text, error_traceback
 from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure, Participant
 from jobkit.projections.reader import ProjectionReader
+from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.log_context import log_context
-
-# A dead letter keeps the end of a traceback, where the cause is.
-_TRACEBACK_CHARACTERS = 8_000
-_ERROR_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,10 @@ class Failed:
 
 
 class Attempts:
-    """Runs attempts; holds what all of them share."""
+    """Runs attempts; holds what all of them share.
+
+    `transactional`: whether others can take part in the commit's transaction; by default, what the planes say.
+    """
 
     def __init__(
         self,
@@ -53,13 +53,15 @@ class Attempts:
         telemetry: Telemetry,
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
+        *,
+        transactional: bool | None = None,
     ) -> None:
         self._planes = planes
         self._clock = clock
         self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
-        self._transactional = planes.transactions is not None
+        self._transactional = planes.transactions is not None if transactional is None else transactional
 
     async def run(self, job: Job, fence: Fence, attempt: int, log_length: int, space: int) -> Processed | Failed:
         """Run the processor once and return what to commit, or the failure to record.
@@ -70,43 +72,64 @@ class Attempts:
         """
         envelope = job.envelope
         info = JobInfo(envelope.id, envelope.type, job.key, envelope.sequence, attempt, envelope.submitted_at)
+        fields = _fields(info, fence)
         async with AsyncExitStack() as resources:
-            ctx = Context(
-                job=info,
-                envelope=envelope,
-                fence=fence,
-                space=space,
-                store=self._planes.store,
-                blobs=self._planes.blobs,
-                clock=self._clock,
-                log=self._telemetry.log,
-                settings=self._settings,
-                follow_ups=self._follow_ups,
-                projection_reader=self._projection_reader(job, log_length),
-                resources=resources,
-                transactional=self._transactional,
-                on_unavailable=self._telemetry.connection_lost,
-            )
+            ctx = self._context(job, info, fence, space, log_length, resources)
+
+            def stop(given_up: bool) -> None:
+                ctx.end()
+                if given_up:
+                    self._telemetry.log.error(
+                        "processor does not stop when it is cancelled, attempt given up", grace=GRACE_SECONDS, **fields
+                    )
+
             limit = job.processor.timeout.total_seconds()
             try:
-                with (
-                    log_context(_fields(info, fence)),
-                    anyio.CancelScope(deadline=anyio.current_time() + limit) as scope,
-                ):
-                    result = await job.processor.function(job.payload, ctx)
-                if scope.cancelled_caught:
-                    raise TimeoutError
-                return Processed(await ctx.effects(job.processor.dump_result(result)), ctx.participants)
-            except asyncio.CancelledError as error:
-                if _cancelled_from_outside():
-                    raise
-                told: Exception = RuntimeError("the processor awaited something of its own that was cancelled")
-                return self._failed(told, error, fence, attempt)
-            except Exception as error:  # noqa: BLE001  (a plugin may raise anything; all of it is recorded)
-                if isinstance(error, TimeoutError) and scope.cancel_called:
-                    told = TimeoutError(f"the attempt took longer than the processor's timeout of {limit:g} s")
-                    return self._failed(told, error, fence, attempt)
-                return self.failed(error, fence, attempt)
+                with log_context(fields):
+                    ended = await contained(_effects(job, ctx), limit=limit, on_stop=stop)
+            finally:
+                ctx.end()
+            match ended:
+                case Returned(effects):
+                    return Processed(effects, [_survived(participant) for participant in ctx.participants])
+                case Raised(error):
+                    return self._raised(error, fence, attempt)
+                case TimedOut(error):
+                    told = f"the attempt took longer than the processor's timeout of {limit:g} s"
+                    if error is None:
+                        told += f", and did not stop within {GRACE_SECONDS:g} s of being cancelled: it was given up"
+                    late = TimeoutError(told)
+                    return self._failed(late, error or late, fence, attempt)
+
+    def _context(
+        self, job: Job, info: JobInfo, fence: Fence, space: int, log_length: int, resources: AsyncExitStack
+    ) -> Context:
+        return Context(
+            job=info,
+            envelope=job.envelope,
+            fence=fence,
+            space=space,
+            store=self._planes.store,
+            blobs=self._planes.blobs,
+            clock=self._clock,
+            log=self._telemetry.log,
+            settings=self._settings,
+            follow_ups=self._follow_ups,
+            projection_reader=self._projection_reader(job, log_length),
+            resources=resources,
+            transactional=self._transactional,
+            on_unavailable=self._telemetry.connection_lost,
+        )
+
+    def _raised(self, error: BaseException, fence: Fence, attempt: int) -> Failed:
+        """Return the failure that anything raised by a processor is."""
+        if isinstance(error, Exception):
+            return self.failed(error, fence, attempt)
+        if isinstance(error, asyncio.CancelledError):
+            told = RuntimeError("the processor awaited something of its own that was cancelled")
+        else:
+            told = _exit_of("the processor", error)
+        return self._failed(told, error, fence, attempt)
 
     def failed(self, error: Exception, fence: Fence, attempt: int) -> Failed:
         """Return the failure that an error of the plugin's is. Raises `LeaseLost` or `Unavailable`, as `run` does."""
@@ -124,13 +147,38 @@ class Attempts:
     def _failed(self, told: Exception, error: BaseException, fence: Fence, attempt: int) -> Failed:
         failure = Failure(
             attempt=attempt,
-            error=_storable(f"{told.__class__.__name__}: {told}")[:_ERROR_CHARACTERS],
-            traceback=_storable("".join(traceback.format_exception(error)))[-_TRACEBACK_CHARACTERS:],
+            error=error_text(told),
+            traceback=error_traceback(error),
             owner=fence.owner,
             token=fence.token,
             at=self._clock.wall(),
         )
         return Failed(told, failure)
+
+
+async def _effects(job: Job, ctx: Context) -> Effects:
+    """Run the processor, and return what it did, proven to read back."""
+    result = await job.processor.function(job.payload, ctx)
+    ctx.end()
+    return await ctx.effects(job.processor.dump_result(result))
+
+
+def _survived(participant: Participant) -> Participant:
+    """Return a participant that ends no worker, whatever it raises."""
+
+    async def participate(connection: Any) -> object:
+        try:
+            return await participant(connection)
+        except (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise _exit_of("a function staged with ctx.in_commit", error) from error
+
+    return participate
+
+
+def _exit_of(who: str, error: BaseException) -> RuntimeError:
+    return RuntimeError(f"{who} raised {error_text(error)}, which is meant to end a program")
 
 
 def _fields(info: JobInfo, fence: Fence) -> dict[str, object]:
@@ -142,14 +190,3 @@ def _single_cause(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _cancelled_from_outside() -> bool:
-    """Tell whether somebody wants this task to end, as opposed to an error called CancelledError within it."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-def _storable(text: str) -> str:
-    """Return text that any backend can keep: no lone surrogates, as from file names, and no NUL."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -250,6 +250,9 @@ class Pipeline:
                     return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
                 except ParticipantFailed as failed:
                     done = self._attempts.failed(failed.error, lease.fence, failures + 1)
+                except (ValueError, OverflowError) as error:
+                    # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
+                    done = self._attempts.failed(error, lease.fence, failures + 1)
             recorded = await self._fail(job, lease, done)
             if not isinstance(recorded, int):
                 return recorded

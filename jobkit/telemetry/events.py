@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.invariant import Invariant
 from jobkit.model.plane import Plane
+from jobkit.model.safe_text import error_text
 from jobkit.telemetry import metrics as m
 from jobkit.telemetry.spans import UNRECORDED, recorded_by, stage
 
@@ -201,7 +202,7 @@ class Telemetry:
         if seconds is not None:
             failed = {"messaging.destination.name": type, "error.type": error.__class__.__name__}
             self._record(m.PROCESS_DURATION, seconds, failed)
-        fields = {"job": job_id, "type": type, "attempt": attempt, "error": f"{error.__class__.__name__}: {error}"}
+        fields = {"job": job_id, "type": type, "attempt": attempt, "error": error_text(error)}
         if retry_in is None:
             self.log.error("attempt failed, no more attempts", **fields)
         else:

@@ -12,6 +12,7 @@ call that does nothing.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -20,7 +21,7 @@ from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from jobkit.settings import Settings
 from jobkit.telemetry.log_context import merge_log_context
@@ -35,6 +36,9 @@ LEVELS: Mapping[str, int] = {
 # Loggers of libraries that are too chatty at "info": a line for each probe of a health port.
 _CHATTY = ("uvicorn.access",)
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+# Characters of one field, or of a traceback.
+_LONGEST_FIELD = 16_000
 
 # What an event gets from where it happens.
 _CONTEXT: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, merge_log_context)
@@ -147,13 +151,19 @@ def _renderer(format: str, stream: TextIO) -> list[Processor]:
     if format == "text" or (format == "auto" and stream.isatty()):
         colors = stream.isatty() and not os.environ.get("NO_COLOR")
         # The plain traceback: a prettier one shows local variables, and with them whatever secret they hold.
-        formatter = structlog.dev.plain_traceback
+        formatter = _bounded_traceback
         return [
             _short_time,
+            _bounded,
             _printable,
             structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=formatter, sort_keys=False),
         ]
-    return [structlog.processors.format_exc_info, _head_first, structlog.processors.JSONRenderer(default=_jsonable)]
+    return [
+        structlog.processors.format_exc_info,
+        _bounded,
+        _head_first,
+        structlog.processors.JSONRenderer(default=_jsonable),
+    ]
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -177,6 +187,28 @@ def _short_time(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     """Cut the time to milliseconds: `2026-05-06T07:08:09.123Z`."""
     event["timestamp"] = f"{event['timestamp'][:23]}Z"
     return event
+
+
+def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Cut what is too long for a line: an error's message may quote all that it was given."""
+    for field, value in event.items():
+        if isinstance(value, str) and len(value) > _LONGEST_FIELD:
+            event[field] = _cut(value)
+    return event
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST_FIELD:
+        return text
+    half = _LONGEST_FIELD // 2
+    return f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
+
+
+def _bounded_traceback(stream: TextIO, error: ExcInfo) -> None:
+    """Write a traceback, cut like any other text."""
+    whole = io.StringIO()
+    structlog.dev.plain_traceback(whole, error)
+    stream.write(_cut(whole.getvalue()))
 
 
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -97,11 +97,13 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
 
 
 def test_what_came_from_outside_cannot_drive_the_terminal(shell: Shell, world: World) -> None:
-    world.accepted("note", {"about": "\x1b[2J\nnice"}, id="t-1")
+    world.opened(world.accepted("note", {"about": "\u202enice"}, id="t-1"), progress=0.5, message="\x1b[2J\nnice")
     for words in (("jobs",), ("status", "t-1")):
         shown = shell(*words).stdout
-        assert "\x1b" not in shown
-        assert "\\x1b[2J\\nnice" in shown
+        assert "\u202e" not in shown
+        assert "\\u202enice" in shown
+    assert "\x1b" not in shown
+    assert "\\x1b[2J\\nnice" in shown
 
 
 def test_status_needs_no_plugin_that_loads(shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

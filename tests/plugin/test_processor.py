@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
-from pydantic import field_validator
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
 from jobkit import Context, Payload, Result, processor
-from jobkit.errors import ConfigurationError, PayloadInvalid
+from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
 from jobkit.plugin.processor import Processor, checked_key
 
 
@@ -162,13 +163,13 @@ def _keyed(key: Callable[[Any], Any]) -> Processor[Video, None]:
     return keyed
 
 
-@pytest.mark.parametrize("key", [None, 5, "", "a\0b", "x" * 513, "\u00fc" * 257, "\ud800"])
+@pytest.mark.parametrize("key", [None, 5, b"k", "", "a\0b", "\n", "x" * 1_025, "\u00fc" * 513, "\ud800"])
 def test_a_key_that_cannot_name_one_is_refused(key: object) -> None:
     with pytest.raises(PayloadInvalid, match="a key must be"):
         _keyed(lambda _: key).key_of(Video(video_id="v"))
 
 
-@pytest.mark.parametrize("key", ["v", "a/b", " ", "x" * 512, "\u00fc" * 256, "\n"])
+@pytest.mark.parametrize("key", ["v", "a/b", " ", "x" * 1_024, "\u00fc" * 512])
 def test_any_other_text_is_a_key(key: str) -> None:
     assert checked_key(key) == key
 
@@ -190,5 +191,136 @@ def test_a_result_that_cannot_be_written_says_of_which_type_it_is() -> None:
     @processor("loose", key=lambda _: "k")
     async def loose(job: Video, ctx: Context) -> Any: ...
 
-    with pytest.raises(TypeError, match="result of type 'loose' cannot be written as JSON"):
+    with pytest.raises(EffectInvalid, match="result of type 'loose' is not kept as it is: result cannot be written"):
         loose.dump_result(Opaque())
+
+
+# ---- declarations --------------------------------------------------------------------------------------------------
+
+
+async def _fine(job: Video, ctx: Context) -> None: ...
+
+
+async def _awaited(job: Any) -> str:
+    return "k"
+
+
+async def _no_result(job: Video, ctx: Context):  # type: ignore[no-untyped-def]
+    ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"key": "k"}, "key must be a plain function of the payload, such as key=lambda job: job.id, not 'k'"),
+        ({"key": _awaited}, "key must be a plain function"),
+        ({"retry": 3}, r"retry must be a RetryPolicy, such as RetryPolicy\(max_attempts=3\), not 3"),
+        ({"timeout": 60}, r"timeout must be a timedelta, such as timedelta\(minutes=5\), not 60"),
+        ({"timeout": 0}, "timeout must be a timedelta"),
+        ({"timeout": timedelta(0)}, "timeout must be positive"),
+        ({"ordered": "yes"}, "ordered must be True or False, not 'yes'"),
+        ({"settings": Video}, "settings must be a subclass of pydantic_settings.BaseSettings"),
+        ({"check": list}, "check must be an 'async def' function"),
+        ({"projections": [1]}, "projections must be a list of Projection"),
+        ({"projections": "sum"}, "projections must be a list of Projection"),
+        ({"retry": 3, "timeout": 60}, r"timeout must be [\s\S]*job type 't': retry must be"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_refused_in_words(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"job type 't': {problem}"):
+        processor("t", **{"key": lambda _: "k", **arguments})(_fine)
+
+
+def test_what_a_processor_returns_must_be_said() -> None:
+    with pytest.raises(ConfigurationError, match="'t' must say what it returns: '-> SomeResult', or '-> None'"):
+        processor("t", key=lambda _: "k")(_no_result)
+
+
+@pytest.mark.parametrize("type", [5, None, b"t"])
+def test_a_type_that_is_no_text_is_refused(type: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"job type .*: use lower-case letters"):
+        processor(type, key=lambda _: "k")
+
+
+class Named(str, Enum):  # noqa: UP042  (the kind whose text differs from its value)
+    """A text with a mind of its own."""
+
+    KEY = "k"
+
+    def __str__(self) -> str:
+        return "Named.KEY"
+
+
+def test_a_key_of_a_subclass_of_str_is_the_text_that_it_is() -> None:
+    key = _keyed(lambda _: Named.KEY).key_of(Video(video_id="v"))
+    assert (key, type(key), f"{key}") == ("k", str, "k")
+
+
+class Secretive(Payload):
+    """What would be written as asterisks."""
+
+    password: SecretStr
+
+
+class Hiding(Payload):
+    """What would not be written at all."""
+
+    hidden: int = Field(default=1, exclude=True)
+
+
+class TwoNames(Payload):
+    """What would be written under a name that nobody reads."""
+
+    amount: int = Field(default=1, serialization_alias="Amount")
+
+
+class Endless(Payload):
+    """What cannot be written."""
+
+    ratio: float = float("inf")
+
+
+class Nested(Payload):
+    """Where it is not seen at first sight."""
+
+    within: dict[str, list[Secretive | None]]
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (Secretive, "Secretive.password is a secret, which is written as asterisks"),
+        (Nested, "Secretive.password is a secret"),
+        (Hiding, "Hiding.hidden is declared with exclude=True"),
+        (TwoNames, "TwoNames.amount is written as 'Amount' and read as 'amount'"),
+        (Endless, "Endless.ratio is inf by default"),
+    ],
+)
+def test_a_model_that_would_not_read_back_is_refused_where_it_is_declared(model: Any, problem: str) -> None:
+    async def takes(job: Any, ctx: Context) -> None: ...
+
+    async def returns(job: Video, ctx: Context) -> Any: ...
+
+    takes.__annotations__["job"] = model
+    returns.__annotations__["return"] = list[model]
+    for function in (takes, returns):
+        with pytest.raises(ConfigurationError, match=f"job type 't': {problem}"):
+            processor("t", key=lambda _: "k")(function)
+
+
+class Spelled(Payload):
+    """A secret that its author has written out."""
+
+    password: SecretStr
+
+    @field_serializer("password")
+    def _spelled(self, value: SecretStr) -> str:
+        return value.get_secret_value()
+
+
+def test_a_field_that_its_author_writes_is_the_authors_to_answer_for() -> None:
+    @processor("t", key=lambda _: "k")
+    async def spelled(job: Spelled, ctx: Context) -> None: ...
+
+    body = spelled.dump(Spelled(password=SecretStr("hunter2")))
+    assert spelled.parse(body).password.get_secret_value() == "hunter2"

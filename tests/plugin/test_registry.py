@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 import types
@@ -95,9 +96,39 @@ def test_a_plugin_that_fails_while_it_is_imported_is_named_with_the_cause(
 ) -> None:
     (tmp_path / "explosive.py").write_text("raise RuntimeError('boom')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"'explosive' does not import: RuntimeError\('boom'\)") as refused:
+    told = r"'explosive' does not import: RuntimeError\('boom'\) \(in .*explosive.py, line 1\)"
+    with pytest.raises(ConfigurationError, match=told) as refused:
         load_plugins(["explosive"])
     assert isinstance(refused.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("import sys\nsys.exit(3)\n", r"it calls sys.exit\(3\) as it is imported; .* \(in .*explosive.py, line 2\)"),
+        ("import argparse\n\nargparse.ArgumentParser().parse_args(['--x'])\n", "it calls sys.exit.*argparse.py"),
+        ("x = (\n", r"SyntaxError.* \(in .*explosive.py, line 1\)"),
+        ("def f():\n    return 1 / 0\n\nf()\n", r"ZeroDivisionError.* \(in .*explosive.py, line 2\)"),
+        (
+            "from jobkit import processor\n\nprocessor('t', key=lambda _: 'k', retry=3)\n",
+            r"retry must be a RetryPolicy, .* \(in .*explosive.py, line 3\)",
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_import_ends_nobody_and_is_told_with_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    (tmp_path / "explosive.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "explosive", raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(ConfigurationError, match=problem):
+        load_plugins(["explosive"])
+    _installed(monkeypatch, step="tests.steps:step", broken="explosive:x")
+    registry = load_plugins()
+    assert registry.get("step") is step
+    with pytest.raises(ConfigurationError, match=f"plugin 'broken' .*{problem}"):
+        registry.get("broken")
 
 
 def test_an_installed_plugin_that_does_not_load_is_in_nobodys_way_until_its_type_is_asked_for(

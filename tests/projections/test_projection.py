@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, computed_field
 
 from jobkit import Context, Payload, Projection, RetryPolicy, processor
 from jobkit.errors import ConfigurationError, ProjectionFailed
@@ -233,3 +233,126 @@ async def test_a_projection_that_is_not_declared_is_refused_by_name() -> None:
         site.start()
         await add(site, [1])
         assert "has not declared the projection 'other'" in (await site.reasons())[0]
+
+
+# ---- what reads back ---------------------------------------------------------------------------------------------
+
+
+class Paid(BaseModel):
+    """An event with another name on the wire."""
+
+    amount: int = Field(default=0, alias="Amount")
+
+
+class Balance(BaseModel):
+    """A state with another name on the wire, and with what has no order."""
+
+    balance: int = Field(default=0, alias="Balance")
+    days: frozenset[str] = frozenset()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def double(self) -> int:
+        """Made again by whoever reads."""
+        return 2 * self.balance
+
+
+def balance_projection(ratio: float = 1.0) -> Projection[Balance]:
+    projection = Projection("balance", Balance, snapshot_every=2)
+
+    @projection.on("Paid")
+    def paid(now: Balance, event: Paid) -> Balance:
+        return Balance(Balance=now.balance + event.amount, days=now.days | {str(event.amount)})
+
+    return projection
+
+
+@in_virtual_time
+async def test_a_state_and_events_with_aliases_are_kept_and_rebuilt_and_verified_as_they_are() -> None:
+    """Three deposits of 10 saw 10, 10, 10."""
+    projection = balance_projection()
+
+    @processor("add", key=lambda job: job.on, ordered=True, projections=[projection])
+    async def pay(job: Add, ctx: Context) -> int:
+        for amount in job.amounts:
+            ctx.append("Paid", Paid(Amount=amount))
+        return (await ctx.state(projection)).balance
+
+    async with open_site(pay) as site:
+        site.start()
+        assert await add(site, [10], [10], [10]) == [b"10", b"20", b"30"]
+        assert (await verify(site.planes, site.registry.projections())).findings == []
+        await drop(site, projection.record, projection.snapshot)
+        assert await add(site, [10]) == [b"40"]
+        assert (await verify(site.planes, site.registry.projections())).findings == []
+        await site.at_rest()
+
+
+def test_standings_are_the_same_in_whatever_order_a_set_is_written() -> None:
+    projection = balance_projection()
+    one = projection.load(b'{"version":1,"position":2,"state":{"Balance":3,"days":["a","b"]}}')
+    other = projection.load(b'{"version":1,"position":2,"state":{"balance":3,"days":["b","a"]}}')
+    assert one is not None
+    assert other is not None
+    assert projection.same(one, other)
+    assert not projection.same(one, ProjectionState(2, Balance(Balance=4)))
+    assert not projection.same(one, ProjectionState(3, one.state))
+
+
+class Mean(BaseModel):
+    """A state that can become what JSON cannot say."""
+
+    mean: float = 0.0
+
+
+@in_virtual_time
+async def test_a_state_that_would_not_read_back_fails_the_attempt_by_field() -> None:
+    projection = Projection("mean", Mean)
+
+    @projection.on("Added")
+    def added(now: Mean, event: Added) -> Mean:
+        return Mean(mean=float("nan"))
+
+    @processor("add", key=lambda job: job.on, ordered=True, projections=[projection], retry=RetryPolicy(max_attempts=1))
+    async def averages(job: Add, ctx: Context) -> int:
+        ctx.append("Added", Added(amount=1))
+        return 0
+
+    async with open_site(averages) as site:
+        site.start()
+        await add(site, [1])
+        (reason,) = await site.reasons()
+        assert "projection 'mean' at log position 1: state.mean is nan, which JSON cannot say" in reason
+        assert await site.log("add", "k") == []
+
+
+class Hidden(BaseModel):
+    """What would not be kept."""
+
+    total: int = Field(default=0, exclude=True)
+
+
+def test_a_model_that_would_not_read_back_is_refused_where_the_projection_is_declared() -> None:
+    with pytest.raises(ConfigurationError, match=r"projection 'x': Hidden\.total is declared with exclude=True"):
+        Projection("x", Hidden)
+
+    def hides(now: Sum, event: Hidden) -> Sum:
+        return now
+
+    with pytest.raises(ConfigurationError, match=r"the event of 'Hid': Hidden\.total is declared"):
+        sum_projection().on("Hid")(hides)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "version", "problem"),
+    [
+        ("", Sum, 1, "the name of a projection must be 1 to 180 bytes"),
+        ("a\0b", Sum, 1, "must be without NUL"),
+        ("x", Sum, True, "version and snapshot_every must be whole numbers above zero"),
+        ("x", Sum, "2", "version and snapshot_every must be whole numbers above zero"),
+        ("x", dict, 1, "the state must be a pydantic model"),
+    ],
+)
+def test_a_projection_is_declared_with_what_it_needs(name: str, state: Any, version: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        Projection(name, state, version=version)

@@ -258,3 +258,17 @@ def test_a_process_without_stderr_can_log(monkeypatch: pytest.MonkeyPatch) -> No
     configure_logging(Settings(log_format="json"))
     monkeypatch.setattr("sys.stderr", None)
     structlog.get_logger().info("to nobody")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_message_of_megabytes_makes_no_line_of_megabytes(format: str) -> None:
+    stream = io.StringIO()
+    _configured(stream, log_format=format)
+    structlog.get_logger().error("failed", error="x" * 5_000_000)
+    logging.getLogger("library").error("y" * 5_000_000)
+    try:
+        raise ValueError("z" * 5_000_000)
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    assert len(stream.getvalue()) < 100_000
+    assert stream.getvalue().count("characters ...]") == 3

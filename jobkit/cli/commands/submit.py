@@ -60,7 +60,7 @@ def submit(
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, id or new_job_id())
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit)
@@ -150,7 +150,7 @@ def _read_payload(argument: str, most: int) -> bytes:
         )
     try:
         json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         hint = f"; to read it from the file, say --payload @{argument}" if _names_a_file(argument) else ""
         raise ConfigurationError(f"{source} is not JSON: {error}{hint}") from error
     return body
@@ -185,11 +185,12 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
 
 def _conclude(job: JobRecord, out: Output) -> None:
     """Print the result of a job that was waited for. Raises `JobFailed` where it has none."""
+    from jobkit.ops.views import stored_json
     from jobkit.ports.inspection import JobState
 
     if job.state is JobState.COMMITTED:
         if not out.as_json:
-            out.document(json.loads(job.result or b"null"))
+            out.document(stored_json(job.result or b"null"))
         return
     if job.state is JobState.PARKED:
         raise JobFailed(

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import itertools
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from jobkit.model.blob import BlobRef, BlobSpace
+from jobkit.model.blob_location import Place, place_of
 from jobkit.model.fence import Fence
 from jobkit.ports.blobs import Blobs
 from jobkit.testing.conformance.harness import Harness
@@ -109,6 +111,51 @@ async def test_a_name_that_leaves_its_space_is_refused(blobs: Blobs, name: str) 
     with pytest.raises(ValueError, match="name"):
         await stored(blobs, name)
     assert await locations(blobs) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\\b", "a\nb", "a\x7fb", "a./b", "a ", "a.", "\ud800", "x" * 151, "\u00fc" * 76, "/".join(["x" * 100] * 5) + "x"],
+)
+async def test_a_name_that_some_file_system_or_server_changes_is_refused_by_all(blobs: Blobs, name: str) -> None:
+    with pytest.raises(ValueError, match="blob name"):
+        await stored(blobs, name)
+    assert await locations(blobs) == []
+
+
+NAMES = [
+    "a",
+    "a b/c",
+    ".hidden",
+    "caf\u00e9",
+    unicodedata.normalize("NFD", "caf\u00e9"),
+    "%41",
+    "~",
+    "a~b",
+    'a:b*?<>|"',
+    "Video.MP4",
+    "x" * 150,
+    "\u00fc" * 75,
+    "/".join(["\u00fc" * 50] * 4),
+    "/".join(["b"] * 250),
+]
+
+
+async def test_any_other_name_is_kept_as_it_was_given_and_is_listed_as_it_was_written(blobs: Blobs) -> None:
+    refs = {name: await stored(blobs, name, name.encode()) for name in NAMES}
+    assert [ref.name for ref in refs.values()] == NAMES
+    assert await locations(blobs) == sorted(ref.location for ref in refs.values())
+    for name, ref in refs.items():
+        assert await content(blobs, ref.location) == name.encode()
+        assert ref.location.isascii()
+        assert place_of(ref.location) == Place("t/k", 5, "nonce")
+
+
+async def test_keys_that_differ_in_case_or_encoding_alone_share_nothing_where_those_are_folded(blobs: Blobs) -> None:
+    keys = ["Key", "key", "KEY", "\u00e9", unicodedata.normalize("NFD", "\u00e9"), "%C3%A9"]
+    refs = [await stored(blobs, "x", space=BlobSpace("t", key, SPACE.fence)) for key in keys]
+    folded = {unicodedata.normalize("NFC", ref.location).casefold() for ref in refs}
+    assert len(folded) == len(keys)
 
 
 async def test_a_source_that_is_not_there_is_not_found(blobs: Blobs, tmp_path: Path) -> None:

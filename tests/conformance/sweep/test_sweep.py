@@ -350,3 +350,60 @@ async def test_more_unended_jobs_than_can_be_looked_at_keep_everything(
     await store.bury(first, under, reason="hopeless")
     await sweep(planes(store, files), remove=True)
     assert await left(files) == {ref.location}
+
+
+async def test_names_that_a_file_system_gives_back_in_other_letters_are_not_taken_for_garbage(
+    store: FullStore, files: LocalFileBlobs
+) -> None:
+    """A committed file must not go because its listing is spelled otherwise than its manifest."""
+    job = await submitted(store, "a")
+    under = await opened(store, job)
+    ref = await written(files, under, "Poster.JPG")
+    await finished(store, job, under, ref)
+    spelled = _SpelledOtherwise(files, ref.location.replace("Poster.JPG", "POSTER.jpg"))
+    swept = await sweep(planes(store, cast(Any, spelled)), remove=True)
+    assert (swept.kept.count, spelled.deleted) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["My File", "caf\u00e9", "a\\b"])
+async def test_a_file_that_jobkit_cannot_have_written_is_not_its_to_remove(
+    store: FullStore, files: LocalFileBlobs, name: str
+) -> None:
+    job = await submitted(store, "a")
+    stale = await opened(store, job)
+    await opened(store, job)
+    ref = await written(files, stale, "x")
+    spelled = _SpelledOtherwise(files, ref.location[:-1] + name)
+    swept = await sweep(planes(store, cast(Any, spelled)), remove=True)
+    assert (swept.foreign.count, spelled.deleted) == (1, [])
+
+
+class _SpelledOtherwise:
+    """Blobs of which one is listed, as `location`."""
+
+    def __init__(self, blobs: Blobs, location: str) -> None:
+        self._blobs, self._location = blobs, location
+        self.deleted: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        yield StoredObject(self._location, 10)
+
+    async def delete(self, locations: list[str]) -> None:
+        self.deleted += locations
+
+
+async def test_keys_that_differ_in_case_alone_are_each_swept_by_their_own_record(
+    store: FullStore, files: LocalFileBlobs
+) -> None:
+    kept = []
+    for key in ("Key", "key"):
+        job = await submitted(store, f"job-{key}", key=key)
+        under = await opened(store, job)
+        kept.append(await written(files, under, key=key))
+        await finished(store, job, under, kept[-1])
+    assert len({ref.location.casefold() for ref in kept}) == 2
+    await sweep(planes(store, files), remove=True)
+    assert await left(files) == {ref.location for ref in kept}
