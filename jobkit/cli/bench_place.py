@@ -49,7 +49,7 @@ def _start(servers: Servers, directory: Path, stack: ExitStack) -> dict[str, str
         from jobkit.lab.servers.together import start_together
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "--servers needs more packages: pip install 'jobkit[rabbitmq,redis,postgres]'"
+            "--servers needs more packages: pip install 'jobkit[rabbitmq,redis,postgres,lab]'"
         ) from error
     try:
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.
