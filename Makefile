@@ -9,10 +9,10 @@ JOBS ?= 2
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format reference install-servers servers test demo bench benchmarks campaign clean
+.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test demo bench benchmarks campaign clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 
 $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,6 +41,16 @@ install-servers: ## Install the servers that tests start for themselves
 test: $(INSTALLED) install-servers ## Run all tests, on private servers that they start themselves
 	$(BIN)/pytest -n $(JOBS)
 
+test-fast: $(INSTALLED) ## Run the tests that need no server and take no time to speak of
+	$(BIN)/pytest -n $(JOBS) -m "not servers and not slow"
+
+test-newer: ## Run on the newest servers and Python that Debian has: what has to do with them, and the demo (takes root)
+	JOBS=$(JOBS) .ci/test-newer
+
+image-test: $(INSTALLED) install-servers ## Build the image and run it; left out, with the reason, where that is not possible
+	.ci/debian base || true
+	IMAGE_TEST=1 $(BIN)/pytest -rs -n 0 tests/image
+
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
 	$(if $(SEED),,$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
 	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_slow_network.py tests/campaign/test_broken.py)
@@ -61,4 +71,4 @@ benchmarks: $(INSTALLED) install-servers ## Compare with Celery, Dramatiq, Taski
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out
+	rm -rf .newer $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out

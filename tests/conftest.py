@@ -1,49 +1,45 @@
-"""Which tests run: where no servers are installed, those that start RabbitMQ, Redis, PostgreSQL or S3 are left out.
+"""Which tests run: those that need a server which is not installed are left out, and fail in CI (`CI=true`).
 
-In CI (`CI=true`) that is an error instead.
+`@pytest.mark.servers("redis", ...)` says what a test needs; whole folders are in `tests/installed.py`. Without any
+server (`make test-fast`) that is `-m "not servers and not slow"`.
 """
 
 from __future__ import annotations
 
-import os
+import functools
 import signal
 
 import pytest
 
-from jobkit.lab.servers.base import ServerMissing, require
-from jobkit.lab.servers.postgres import installed_programs
-from jobkit.lab.servers.s3 import s3_program
-
-
-def _missing() -> str | None:
-    try:
-        require(
-            "redis-server", "rabbitmq-server", "epmd", "erl_call", "initdb", "postgres", beside=installed_programs()
-        )
-        s3_program()
-    except ServerMissing as error:
-        return str(error)
-    return None
-
-
-MISSING = _missing()
-if MISSING and os.environ.get("CI"):
-    raise pytest.UsageError(MISSING)
-
-SERVERS_WANTED = MISSING is None
-
-collect_ignore = (
-    []
-    if SERVERS_WANTED
-    else ["campaign", "servers", "backends/postgres", "backends/rabbitmq", "backends/redis", "backends/s3"]
-)
+from tests.installed import SERVERS, give_up, missing, needed_by
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: then no Ctrl-C that a test
 # sends would arrive.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_missing = functools.cache(missing)
+
 
 def pytest_report_header() -> list[str]:
     """Say what is left out, and why."""
-    return [f"without the distributed backends: {MISSING}"] if MISSING else []
+    return [f"left out: {reason}" for reason in map(_missing, SERVERS) if reason is not None]
+
+
+# Before `-m` selects by them.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders that need servers."""
+    for item in items:
+        needed = needed_by(item.path)
+        if needed:
+            item.add_marker(pytest.mark.servers(*needed))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a test out where a server that it needs is missing."""
+    for mark in item.iter_markers("servers"):
+        for name in mark.args:
+            reason = _missing(name)
+            if reason is not None:
+                give_up(reason)

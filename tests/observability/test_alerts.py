@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from jobkit.lab.servers.base import require
+
+pytestmark = pytest.mark.servers("promtool")
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = REPOSITORY / "configs/prometheus/jobkit.rules.yml"
@@ -26,11 +28,7 @@ INCIDENT = {
 
 
 def _promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("promtool is not installed; .ci/install-servers installs it")
-        pytest.skip("promtool is not installed")
+    (program,) = require("promtool")
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -167,7 +167,9 @@ class ConnectionPool:
                 return await work(connection)
         except BaseException as error:
             if is_about_connection(error) or not isinstance(error, Exception):
-                connection.terminate()
+                # One that was cut may be the pool's again, which refuses this; `error` says what happened.
+                with suppress(asyncpg.InterfaceError):
+                    connection.terminate()
             raise
         finally:
             await pool.release(connection)

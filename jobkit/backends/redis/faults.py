@@ -12,8 +12,8 @@ from redis import exceptions
 from jobkit.errors import ConfigurationError, JobkitError, Unavailable
 from jobkit.model.plane import Plane
 
-# What a script is told where a command of its own is not permitted.
-_IN_SCRIPT = "The user executing the script can't"
+# What a script is told where a command of its own is not permitted: by Redis up to 7.0, and by later ones and Valkey.
+_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")
 _LOGIN = (exceptions.AuthenticationError, exceptions.AuthorizationError)
 
 # By the first word of the server's answer. The driver takes that word away where it knows it, and keeps it elsewhere.
@@ -59,7 +59,7 @@ def translated(error: Exception, plane: Plane, name: str) -> Exception:
 
 
 def _meaning(error: Exception, plane: Plane, name: str) -> JobkitError | None:
-    code = "NOPERM" if _IN_SCRIPT in str(error) else code_of(error)
+    code = "NOPERM" if any(words in str(error) for words in _IN_SCRIPT) else code_of(error)
     if isinstance(error, _LOGIN):
         return ConfigurationError(f"{name} refuses this user or password: check them in the URL ({error})")
     if code in _TO_MEND:

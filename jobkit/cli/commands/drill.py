@@ -45,7 +45,11 @@ def drill(
     """
     from jobkit.cli.session import CommandSession
     from jobkit.errors import ConfigurationError
-    from jobkit.lab.drill import DrillPlan, Protection, render, run_drill
+
+    try:
+        from jobkit.lab.drill import DrillPlan, Protection, render, run_drill
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("the drill needs the extras rabbitmq, redis, postgres and lab") from error
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     if broken is not None and broken not in list(Protection):

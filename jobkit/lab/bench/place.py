@@ -48,7 +48,7 @@ def _start(servers: StoreServer, directory: Path, stack: ExitStack) -> dict[str,
         from jobkit.lab.servers.together import start_together
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"--servers needs more packages: {install_hint('rabbitmq', 'redis', 'postgres')}"
+            f"--servers needs more packages: {install_hint('rabbitmq', 'redis', 'postgres', 'lab')}"
         ) from error
     try:
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import anyio
-import psutil
 from anyio.abc import Process
 
 from jobkit.errors import JobkitError
+from jobkit.lab.bench.memory import resident_bytes
 from jobkit.lab.bench.report import Account, Ceilings
 from jobkit.settings import Settings
 
@@ -35,14 +35,13 @@ class Workers:
     def __init__(self, processes: Sequence[Process]) -> None:
         self.accounts: list[Account] = []
         self._processes = processes
-        self._watched = [psutil.Process(process.pid) for process in processes]
 
     def memory(self) -> int:
         """Return their resident memory in bytes. Raises `BenchFailed` where one has ended."""
         for process in self._processes:
             if process.returncode is not None:
                 raise BenchFailed(f"a worker ended with exit code {process.returncode}; its messages are above")
-        return sum(int(process.memory_info().rss) for process in self._watched)
+        return sum(resident_bytes(process.pid) for process in self._processes)
 
 
 @asynccontextmanager

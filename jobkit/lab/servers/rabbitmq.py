@@ -136,10 +136,16 @@ class RabbitServer:
     def set(self, name: str, value: str) -> Iterator[None]:
         """Set one of the server's own settings, for channels that are opened during the block."""
         before = self.call(f"application:get_env(rabbit, {name})")
+        # From RabbitMQ 4 on, some are read once as the server starts, and from there afterwards.
+        kept = self.call(f"persistent_term:get({name}, none)")
         self.call(f"application:set_env(rabbit, {name}, {value})")
+        if kept != "none":
+            self.call(f"persistent_term:put({name}, {value})")
         try:
             yield
         finally:
+            if kept != "none":
+                self.call(f"persistent_term:put({name}, {kept})")
             undo = (
                 f"set_env(rabbit, {name}, element(2, {before}))"
                 if before != "undefined"

@@ -9,5 +9,5 @@ import pytest
 
 # Without this a failed assertion would show no values: pytest rewrites only what it has been told of.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("blobs", "broker", "coordinator", "inspection", "store", "sweep", "values"))
+    *(f"{__name__}.{name}" for name in ("blobs", "broker", "coordinator", "inspection", "store", "values"))
 )

@@ -10,6 +10,7 @@ from tests.lab.bench.site import measured
 
 
 @pytest.mark.slow
+@pytest.mark.servers("rabbitmq", "redis", "postgres")
 @pytest.mark.parametrize(("servers", "store"), [("redis", "redis"), ("postgres", "postgresql")])
 def test_one_command_measures_the_distributed_set_up_beside_its_ceilings(
     servers: str, store: str, tmp_path: Path

@@ -74,6 +74,7 @@ def test_what_cannot_be_started_is_refused(tmp_path: Path, urls: dict[str, str],
         wanted_servers(_env_file(tmp_path, **urls))
 
 
+@pytest.mark.servers("rabbitmq")
 def test_a_login_that_the_server_will_not_have_is_refused(tmp_path: Path, port: int) -> None:
     wanted = wanted_servers(_env_file(tmp_path, broker=f"amqp://me:secret@127.0.0.1:{port}/%2F"))
     with (
@@ -133,6 +134,7 @@ def room(tmp_path: Path) -> Path:
     return room
 
 
+@pytest.mark.servers("redis")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_servers_run_until_told_to_end_and_leave_nothing(
     tmp_path: Path, room: Path, port: int, number: signal.Signals
@@ -150,6 +152,7 @@ def test_the_servers_run_until_told_to_end_and_leave_nothing(
     assert list(room.iterdir()) == []
 
 
+@pytest.mark.servers("redis")
 def test_a_server_that_ends_by_itself_ends_all_and_its_log_is_kept(tmp_path: Path, room: Path, port: int) -> None:
     with _start(_env_file(tmp_path, coordinator=f"redis://127.0.0.1:{port}/0"), room) as process:
         _said_until(process, "make demo")
@@ -177,6 +180,7 @@ def open_room() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.servers("rabbitmq", "redis", "postgres", "s3")
 def test_all_kinds_of_servers_answer_at_the_urls_of_the_file(tmp_path: Path, open_room: Path) -> None:
     ports = [free_port() for _ in range(4)]
     secret = "jobkit:jobkit%2Fsecret%2Bkey"
