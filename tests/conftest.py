@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from tests.installed import SERVERS, give_up, missing, needed_by
+from tests.installed import SERVERS, give_up, is_slow, missing, needed_by
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: then no Ctrl-C that a test
 # sends would arrive.
@@ -29,11 +29,13 @@ def pytest_report_header() -> list[str]:
 # Before `-m` selects by them.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the folders that need servers."""
+    """Mark the tests of the folders that need servers, or time."""
     for item in items:
         needed = needed_by(item.path)
         if needed:
             item.add_marker(pytest.mark.servers(*needed))
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -31,7 +31,17 @@ FOLDERS: Mapping[str, tuple[str, ...]] = {
     "backends/s3": ("s3",),
     "campaign": ("rabbitmq", "redis", "postgres"),
 }
+# Where tests wait for real processes, videos or thousands of schedules: no part of `make test-fast`.
+SLOW_FOLDERS = (
+    *("acceptance", "backends", "bench", "campaign", "cli", "demo", "drill", "image", "newer", "observability"),
+    *("servers", "simulation", "transcode", "uploads"),
+)
 _TESTS = Path(__file__).parent
+
+
+def is_slow(path: Path) -> bool:
+    """Tell whether the tests of a file take long for the folder that it is in."""
+    return path.is_relative_to(_TESTS) and path.relative_to(_TESTS).parts[0] in SLOW_FOLDERS
 
 
 def needed_by(path: Path) -> tuple[str, ...]:

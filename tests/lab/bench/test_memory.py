@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from jobkit.lab.bench.memory import resident_bytes
 
 _HELD_BYTES = 64 << 20
