@@ -1,4 +1,4 @@
-"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages.
+"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages or they have ended.
 
 Of one key's entries, those that came first have the lower positions. Entries of different keys may become visible in
 another order than that of their positions, since transactions end in any order.
@@ -16,12 +16,12 @@ OUTBOX_TOPIC = "outbox"
 
 # One row at least, so that the highest position is told in any case.
 OLDEST = """
-    SELECT h.highest, o.position, o.sequence, o.envelope
+    SELECT h.highest, o.position, j.sequence, j.envelope
     FROM (SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox) h
     LEFT JOIN (
-        SELECT position, sequence, envelope FROM jobkit.outbox
+        SELECT position, id FROM jobkit.outbox
         WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
-    ) o ON true ORDER BY o.position
+    ) o ON true LEFT JOIN jobkit.jobs j ON j.id = o.id ORDER BY o.position
 """
 HIGHEST = "SELECT coalesce(max(position), 0) AS highest FROM jobkit.outbox"
 PUBLISHED = "SELECT jobkit.published($1)"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.ops.verify.finding import Finding
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
 from jobkit.ops.verify.queues import check_outbox, check_queues
+from jobkit.ops.verify.whereabouts import Place
 from jobkit.ports.blobs import BlobRef
 from jobkit.ports.inspection import KeyRecord, ParkedKey
 from jobkit.ports.planes import Planes
@@ -24,13 +25,14 @@ from jobkit.projections.projection import Projection
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was read and what was found wrong; `unread` says what could not be read, and why."""
+    """What was read, what was found wrong, and where the jobs are; `unread` says what could not be read, and why."""
 
     keys: int
     entries: int
     blobs: int
     findings: Sequence[Finding]
     unread: Sequence[str] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 async def verify(
@@ -55,8 +57,15 @@ async def verify(
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
     findings += await _gaps(planes, standing_still)
     findings += await check_outbox(planes)
-    lost, unread = await check_queues(planes, clock or SystemClock())
-    return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
+    lost, seen, unread = await check_queues(planes, clock or SystemClock())
+    return Verdict(
+        keys,
+        entries,
+        blobs,
+        findings + lost,
+        unread=[f"queues: {unread}"] if unread else [],
+        places={} if seen is None else seen.places,
+    )
 
 
 async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Finding]:
