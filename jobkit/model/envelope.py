@@ -15,6 +15,22 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 SCHEMA_VERSION = 1
+# Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
+MAX_ID_LENGTH = 200
+MAX_TYPE_LENGTH = 200
+MAX_KEY_BYTES = 512
+MAX_SEQUENCE = 2**63 - 1
+MAX_SCHEMA = 2**31 - 1
+
+
+def bounded_key(key: object) -> str:
+    """Return `key` if every backend can keep it. Raises `ValueError`, also for what is no text."""
+    if not isinstance(key, str):
+        raise ValueError("must be text")
+    _without_nul(key)
+    if len(key) > MAX_KEY_BYTES or len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"must not be longer than {MAX_KEY_BYTES} bytes")
+    return key
 
 
 def _without_nul(text: str) -> str:
@@ -25,6 +41,7 @@ def _without_nul(text: str) -> str:
 
 
 _Text = Annotated[str, AfterValidator(_without_nul)]
+_Key = Annotated[str, AfterValidator(bounded_key)]
 
 
 class _Head(BaseModel):
@@ -32,13 +49,45 @@ class _Head(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    id: Annotated[_Text, Field(min_length=1, max_length=200)]
-    type: Annotated[_Text, Field(min_length=1, max_length=200)]
-    key: _Text | None = None
-    sequence: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    id: Annotated[_Text, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+    type: Annotated[_Text, Field(min_length=1, max_length=MAX_TYPE_LENGTH)]
+    key: _Key | None = None
+    sequence: Annotated[int, Field(ge=1, le=MAX_SEQUENCE)] | None = None
     submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     trace: dict[str, str] = {}
-    schema_: Annotated[int, Field(alias="schema", ge=1)] = SCHEMA_VERSION
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What could be read of a message that is no job, for its dead letter. None of it was checked."""
+
+    id: str | None = None
+    type: str | None = None
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, packed: bytes) -> Heading:
+        """Return what is legible of an envelope that cannot be unpacked."""
+        try:
+            head = json.loads(packed.partition(b"\n")[0])
+        except (ValueError, RecursionError):
+            return NOTHING_READ
+        if not isinstance(head, dict):
+            return NOTHING_READ
+        named = {name: value for name in ("id", "type", "key") if isinstance(value := head.pop(name, None), str)}
+        return cls(**named, headers={str(name): _shown(value) for name, value in head.items()})
+
+
+def _shown(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, RecursionError):
+        return "?"
+
+
+NOTHING_READ = Heading()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 def partition_of(key: str, partitions: int) -> int:
     """Return crc32(UTF-8 key) mod `partitions` (CRC-32 as in RFC 1952), in 0..partitions-1."""
-    return zlib.crc32(key.encode()) % partitions
+    return slot_of(key) % partitions
+
+
+def slot_of(key: str | None) -> int:
+    """Return what a job's partition is the remainder of, however many partitions there are: crc32(UTF-8 key).
+
+    Without a key it is that of the empty one.
+    """
+    return zlib.crc32((key or "").encode())
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -58,6 +58,7 @@ def dead_view(letter: DeadLetter) -> dict[str, Any]:
         "detail": letter.detail,
         "failures": [asdict(failure) for failure in letter.failures],
         "body": letter.raw.decode(errors="replace"),
+        "headers": dict(letter.headers),
         "died_at": letter.died_at,
     }
 

@@ -6,12 +6,12 @@ wake-up, and the store decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 
@@ -21,7 +21,7 @@ class Delivery:
     """One message handed to a consumer.
 
     `tag` means something only to the consumer that delivered it. `envelope` is None where not even that could
-    be made of the message; then `problem` says why, and `raw` is what came.
+    be made of the message; then `problem` says why, `raw` is what came, and `heading` what could be read of it.
     """
 
     tag: int
@@ -29,6 +29,7 @@ class Delivery:
     envelope: Envelope | None
     problem: str = ""
     redelivered: bool = False
+    heading: Heading = NOTHING_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ class Broker(Protocol):
 
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depth of every declared partition."""
+        ...
+
+    async def dropped(self) -> Mapping[str, int]:
+        """Return how many messages of each type the broker itself took out of its queues and still keeps elsewhere."""
         ...
 
     async def aclose(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -50,7 +50,10 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `number` names it in commands; `raw` is the body as it came."""
+    """One dead letter. `number` names it in commands; `raw` is the body as it came.
+
+    Of a message that was no job, `headers` are what else it said and could be read.
+    """
 
     number: int
     id: str | None
@@ -62,6 +65,7 @@ class DeadLetter:
     failures: tuple[Failure, ...]
     raw: bytes
     died_at: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +143,26 @@ class Inspection(Protocol):
         ...
 
     async def requeue_dead(self, number: int) -> Envelope | None:
-        """Move a dead letter to the outbox with a fresh count of attempts; None where there is none that could run."""
+        """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
+
+        A message that was no job of the store's becomes one. None where there is no such letter, or none that could
+        run: what cannot be read, or what conflicts with the job of its id.
+        """
         ...
 
     async def purge_dead(self, number: int) -> bool:
-        """Delete a dead letter for good; tell whether there was one. Its id stays known."""
+        """Delete a dead letter for good; tell whether there was one.
+
+        The id of its job stays known as long as that of a committed one.
+        """
+        ...
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        """Put jobs into the outbox again whose messages are lost, in order of acceptance; return which.
+
+        Left out are those that have ended or are unknown, and those that something in the store brings to a worker
+        anyway. Publishing what is not lost does no harm: the store drops what comes twice. Idempotent.
+        """
         ...
 
     async def gaps(self) -> Sequence[ParkedKey]:
@@ -151,11 +170,16 @@ class Inspection(Protocol):
         ...
 
     async def resume_gap(self, type: str, key: str) -> int:
-        """Move the key's parked jobs to the outbox, to be tried in order again; return how many."""
+        """Move the first of the key's parked jobs to the outbox, to be tried in order again; return how many.
+
+        At most `rules.RELEASED` at a time; where the first can run, its commit brings the next.
+        """
         ...
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
         """Give up the sequences from the one expected up to, not including, `before`; resume; return how many resumed.
+
+        At most `rules.RELEASED` at a time, each of which brings the next.
 
         A job that comes for a sequence given up is dead-lettered, never dropped. Raises `ValueError` where `before`
         does not lie above the sequence expected.
@@ -179,10 +203,12 @@ class Inspection(Protocol):
         ...
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        """Bound deduplication: forget up to `batch` committed jobs, and marks of keys idle as long.
+        """Bound deduplication: forget up to `batch` jobs that nobody has to act on, and marks of keys idle as long.
 
-        A job goes once it ended more than `older_than` seconds ago (store's clock), or when more than `keep_at_most`
-        committed jobs are known, oldest first. No mark is ever lowered by it: the highest token forgotten becomes the
+        Those are the committed ones, and the dead ones whose letters were purged. A job goes once it ended (or its
+        letter was purged) more than `older_than` seconds ago (store's clock), or when more than `keep_at_most` such
+        jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs refer to it, nor a
+        dead one while it holds its key up. No mark is ever lowered by it: the highest token forgotten becomes the
         floor for keys without a mark. Returns how many jobs went.
         """
         ...

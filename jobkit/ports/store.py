@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from jobkit.model.blob import BlobRef
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 
@@ -89,7 +89,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A job that is accepted but whose message may not have reached the broker."""
+    """A job that is accepted, has yet to end, and whose message may not have reached the broker."""
 
     position: int
     envelope: Envelope
@@ -164,8 +164,26 @@ class Shelved:
     envelope: Envelope
 
 
+@dataclass(frozen=True, slots=True)
+class Adrift:
+    """A job that only a message can bring to a worker. `number` is its place in the order of acceptance.
+
+    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells.
+    """
+
+    number: int
+    envelope: Envelope
+    running: bool
+    owner: str | None
+
+
 class Store(Protocol):
-    """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too."""
+    """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
+
+    The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
+    ends it (`commit`, `bury`, `bury_message`) takes it out of the outbox, the in-flight table and the parked jobs in
+    the same transaction and wakes who waits for it, and nothing puts it back but `Inspection.requeue_dead`.
+    """
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
         """Accept jobs in this order: give out sequences and fill the outbox. One answer for each job."""
@@ -186,15 +204,17 @@ class Store(Protocol):
         """Make `fence` the mark of the envelope's key and tell what to do with the job.
 
         The mark is set for `Opened`, `Gap`, `Skipped` and `Conflict` alike; it never falls. A job that was never
-        submitted here (a foreign publisher's) becomes known now. The envelope must carry its key. Opening again
-        under the same fence changes nothing and answers the same.
+        submitted here (a foreign publisher's, or one that a failover of the store lost) becomes known now, and its
+        sequence is not given out again. The envelope must carry its key. Opening again under the same fence changes
+        nothing and answers the same.
         """
         ...
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         """End an opened job: verify the mark, the id and the sequence, and write its effects, in one step.
 
-        Jobs of the key that were parked for this sequence go to the outbox with it. Committing again under the same
+        Jobs of the key that were parked for this sequence go to the outbox with it, as many as `rules.RELEASED` at a
+        time: each of them brings the next. Committing again under the same
         fence answers `Committed` again, so that a lost answer can be asked for. `Duplicate`: it had ended otherwise.
         Raises `JobConflict`, with nothing written, where a follow-up's id is known with another body.
         """
@@ -211,7 +231,10 @@ class Store(Protocol):
         ...
 
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number."""
+        """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number.
+
+        `Refused` where the job has ended, too.
+        """
         ...
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
@@ -221,26 +244,55 @@ class Store(Protocol):
         """
         ...
 
-    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        """Dead-letter a message that is no job of its own: malformed, unknown, conflicting, skipped.
+    async def bury_message(
+        self,
+        raw: bytes,
+        envelope: Envelope | None,
+        *,
+        reason: str,
+        detail: str = "",
+        heading: Heading = NOTHING_READ,
+    ) -> Receipt:
+        """Dead-letter a message that cannot be worked on: malformed, invalid, unknown, conflicting, skipped.
 
-        It leaves the job that may be known under its id alone, unless that job's turn is over. Idempotent.
+        Where it is the message of a job that has yet to end, the job ends with it, as by `bury` but without a fence: it
+        is for whoever holds one to find out. A job of that id that differs is left alone. The letter keeps what is
+        legible: `heading` where there is no envelope. The same message makes one letter, however often it comes.
         """
         ...
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        """Set an ordered job aside until the gap before it closes; where it has closed meanwhile, to the outbox."""
+        """Set an ordered job aside until the gap before it closes; where it has closed meanwhile, to the outbox.
+
+        One that has ended is left as it is.
+        """
         ...
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
         """Move a job from its delivery into the in-flight table, so that the delivery can be acked before it ends.
 
-        `commit` and `bury` take it out again. Idempotent.
+        Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
+        job of its id is dead-lettered instead. Idempotent.
         """
         ...
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
         """Return jobs in the in-flight table, oldest first: those that run, and those whose worker is gone."""
+        ...
+
+    async def horizon(self) -> int:
+        """Return the highest number of a job accepted so far, the upper bound that `adrift` is to be asked with."""
+        ...
+
+    async def adrift(
+        self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
+    ) -> tuple[Sequence[Adrift], int | None]:
+        """Return a page of the jobs that the store itself would bring to nobody, in order of acceptance.
+
+        That is, those of one of the type's `partitions` that have yet to end and are neither in the outbox nor in
+        flight nor parked, with a number above `after` and at most `upto`. About `limit` jobs of the type are looked at,
+        whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
+        """
         ...
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:

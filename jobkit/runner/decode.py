@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobkit.errors import ConfigurationError, PayloadInvalid
-from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.envelope import NOTHING_READ, SCHEMA_VERSION, Envelope, Heading
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
 from jobkit.plugin.registry import Registry
@@ -38,20 +38,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What arrived is no job; `reason` is for the dead letter, `detail` says more."""
+    """What arrived cannot be worked on; `reason` is for the dead letter, `detail` and `heading` say more."""
 
     raw: bytes
     envelope: Envelope | None
     reason: str
     detail: str
+    heading: Heading = NOTHING_READ
 
 
 def decode(
-    raw: bytes, envelope: Envelope | None, problem: str, registry: Registry, *, max_bytes: int
+    raw: bytes,
+    envelope: Envelope | None,
+    problem: str,
+    registry: Registry,
+    *,
+    max_bytes: int,
+    heading: Heading = NOTHING_READ,
 ) -> Job | Malformed:
-    """Return the job in a message. `problem` is what the broker found wrong with it already."""
+    """Return the job in a message. `problem` is what the broker found wrong with it already, `heading` what it read."""
     if envelope is None:
-        return Malformed(raw, None, "malformed message", problem)
+        return Malformed(raw, None, "malformed message", problem, heading)
     if envelope.schema > SCHEMA_VERSION:
         return Malformed(
             raw,

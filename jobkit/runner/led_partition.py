@@ -189,6 +189,7 @@ class LedPartition:
                     delivery.problem,
                     self._registry,
                     max_bytes=self._terms.max_payload,
+                    heading=delivery.heading,
                 )
                 self._put(PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery), jobs)
 

@@ -20,6 +20,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.ports.coordinator import Held
 from jobkit.ports.planes import Planes
+from jobkit.ports.rules import CONFLICTING
 from jobkit.ports.store import (
     Committed,
     Conflict,
@@ -222,7 +223,7 @@ class Pipeline:
             case Conflict():
                 self._telemetry.conflict(envelope.type, envelope.id)
                 detail = f"job id {envelope.id} is known with another type, key or payload"
-                return await self.bury_message(Malformed(envelope.body, envelope, "conflicting id", detail))
+                return await self.bury_message(Malformed(envelope.body, envelope, CONFLICTING, detail))
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
@@ -324,7 +325,11 @@ class Pipeline:
     async def bury_message(self, malformed: Malformed) -> Settled:
         """Dead-letter what is no job of its own. Raises `Unavailable`."""
         receipt = await self._store.bury_message(
-            malformed.raw, malformed.envelope, reason=malformed.reason, detail=malformed.detail
+            malformed.raw,
+            malformed.envelope,
+            reason=malformed.reason,
+            detail=malformed.detail,
+            heading=malformed.heading,
         )
         envelope = malformed.envelope
         self._telemetry.dead_lettered(

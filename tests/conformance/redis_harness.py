@@ -41,6 +41,7 @@ AGE_STORE = """
     end
     for _, id in ipairs(redis.call('LRANGE', '{jobkit}:ended', 0, -1)) do
         age('{jobkit}:job:' .. id, 'finished_at')
+        age('{jobkit}:job:' .. id, 'settled')
     end
     local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
     redis.call('DEL', '{jobkit}:outbox')

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from jobkit import Context, processor
+from jobkit.client.relay import Relay
 from jobkit.model.blob import BlobRef
+from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, partition_of
-from jobkit.ops.verify import Action, Repair, Violation, verify
+from jobkit.ops.verify import Action, Repair, Violation, carry_out, verify
 from jobkit.ports.broker import QueueDepth
-from jobkit.ports.inspection import KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.coordinator import LeaseRef
+from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
+from jobkit.telemetry import Telemetry
 from tests.faults.doubles import Faults, faulty_planes
 from tests.steps import Step, loose, step
-from tests.virtual_site import in_virtual_time, open_site
+from tests.virtual_site import Site, in_virtual_time, open_site
 
 BLOB = BlobRef("a.txt", "t/k/1-n/a.txt", 5, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
 KEY = KeyRecord("t", "k", 3, "n", "me", 2, 2, 3, (BLOB,))
@@ -44,7 +48,9 @@ class _Records:
         now: KeyRecord | None = KEY,
         outbox: Sequence[OutboxEntry] = (),
         gaps: Sequence[Sequence[ParkedKey]] = ((), ()),
+        dropped: Mapping[str, int] | None = None,
     ) -> None:
+        self._dropped = dropped or {}
         self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
         self._gaps = iter(gaps)
 
@@ -74,6 +80,18 @@ class _Records:
         return StoreCounts({}, 0, 0, 0, 0, 0)
 
     async def depths(self) -> Sequence[QueueDepth]:
+        return []
+
+    async def dropped(self) -> Mapping[str, int]:
+        return self._dropped
+
+    async def horizon(self) -> int:
+        return 0
+
+    async def jobs(self, *, state: JobState, limit: int) -> Sequence[JobRecord]:
+        return []
+
+    async def leases(self) -> Sequence[LeaseRef]:
         return []
 
 
@@ -155,19 +173,75 @@ async def test_a_job_that_nobody_publishes_is_found_after_a_minute() -> None:
         assert finding.repair == Repair(Action.PUBLISH)
 
 
+async def _steal(site: Site, partition: Partition, count: int) -> None:
+    """Take messages out of a queue as no worker would, as a purge does."""
+    async with site.planes.broker.consume(partition, "thief") as consumer:
+        for delivery in await consumer.receive(count):
+            await consumer.ack(delivery, Receipt(str(delivery.tag), "stolen"))
+
+
 @in_virtual_time
-async def test_jobs_whose_messages_are_gone_are_counted_and_those_that_are_on_their_way_are_not() -> None:
+async def test_jobs_whose_messages_are_gone_are_named_and_those_on_their_way_are_not() -> None:
     async with open_site(step, loose, relay_grace=1.0) as site:
-        await site.client.submit_many([site.client.job("step", Step(number=number)) for number in range(5)])
-        await site.planes.store.submit([site.client.job("step", Step(number=9))])
-        assert (await verify(site.planes, clock=site.clock)).findings == []
-        lost = Partition("step", partition_of("k", site.settings.partitions))
-        async with site.planes.broker.consume(lost, "thief") as consumer:
-            for delivery in await consumer.receive(2):
-                await consumer.ack(delivery, Receipt(str(delivery.tag), "stolen"))
+        jobs = [site.client.job("step", Step(number=number), id=f"j{number}") for number in range(5)]
+        await site.client.submit_many(jobs)
+        await site.planes.store.submit([site.client.job("step", Step(number=9), id="in the outbox")])
+        verdict = await verify(site.planes, clock=site.clock)
+        assert verdict.findings == []
+        assert (verdict.places["queues"].jobs, verdict.places["outbox"].ids) == (5, ["in the outbox"])
+        here = Partition("step", partition_of("k", site.settings.partitions))
+        await _steal(site, here, 2)
         (finding,) = (await verify(site.planes, clock=site.clock)).findings
-        assert (finding.invariant, finding.where, finding.repair) == ("nothing-lost", "queues", None)
-        assert finding.problem.startswith("2 jobs are queued or running")
+        assert (finding.invariant, finding.where) == ("nothing-lost", f"queue {here}")
+        assert finding.repair == Repair(Action.REPUBLISH, "step", partition=here.index)
+        assert "2 jobs have neither a message" in finding.problem
+        assert "among j0, j1, j2, j3, j4;" in finding.problem
+
+
+@in_virtual_time
+async def test_what_waits_in_another_queue_hides_no_lost_job() -> None:
+    async with open_site(step, loose, relay_grace=1.0) as site:
+        await site.client.submit("step", Step(), id="lost")
+        foreign = Partition("loose", 0)
+        await site.client.submit_many([site.client.job("loose", Step(on=f"k{number}")) for number in range(9)])
+        for number in range(9):
+            await site.planes.broker.publish([(foreign, Envelope(f"foreign-{number}", "loose", b"{}"))])
+        here = Partition("step", partition_of("k", site.settings.partitions))
+        await _steal(site, here, 1)
+        (finding,) = (await verify(site.planes, clock=site.clock)).findings
+        assert finding.where == f"queue {here}"
+        assert "They are lost;" in finding.problem
+
+
+@in_virtual_time
+async def test_a_lost_job_is_published_again_by_the_repair_and_runs_once() -> None:
+    async with open_site(step, relay_grace=1.0) as site:
+        await site.client.submit_many([site.client.job("step", Step(number=number)) for number in range(5)])
+        here = Partition("step", partition_of("k", site.settings.partitions))
+        await _steal(site, here, 2)
+        (finding,) = (await verify(site.planes, clock=site.clock)).findings
+        assert finding.repair
+        relay = Relay(
+            site.planes.store,
+            site.planes.broker,
+            partitions=site.settings.partitions,
+            grace=0,
+            clock=site.clock,
+            telemetry=Telemetry(),
+        )
+        for _ in range(2):
+            await carry_out(finding.repair, site.planes, cast(Any, None), relay, {})
+        site.start()
+        await site.at_rest()
+        counts = await site.planes.inspection.counts()
+        assert counts.jobs[JobState.COMMITTED] == 5
+        assert len(await site.planes.inspection.log("step", "k")) == 5
+
+
+async def test_what_the_broker_dropped_out_of_its_queues_is_found() -> None:
+    (finding,) = await _findings(dropped={"t": 3, "u": 0})
+    assert (finding.invariant, finding.where, finding.repair) == ("nothing-lost", "type t", None)
+    assert "3 messages" in finding.problem
 
 
 @in_virtual_time

@@ -22,6 +22,7 @@ from simulation.history import (
     Release,
     Renewal,
     Step,
+    Stray,
     Write,
 )
 
@@ -39,13 +40,14 @@ class Violation:
 class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
-    `max_failures` bounds the failed attempts of a job.
+    `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by now.
     """
 
     accepted: Sequence[str]
     dead: frozenset[str]
     ordered_types: frozenset[str]
     max_failures: int
+    forgetting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *no_lease_no_work(history.events),
         *grants_increase(history.events),
         *bounded(truth, expected),
+        *ended_everywhere(history.events),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -97,6 +100,8 @@ def single_effect(truth: Truth, expected: Expectation) -> Iterator[Violation]:
         job = truth.jobs[id]
         state = job.state if job else None
         wanted = JobState.DEAD if id in expected.dead else JobState.COMMITTED
+        if job is None and expected.forgetting and effects[id] == (wanted is JobState.COMMITTED):
+            continue
         if state is not wanted:
             yield Violation("nothing-lost", f"job {id} is {state or 'unknown'}, should be {wanted}: {job}")
         if effects[id] != (wanted is JobState.COMMITTED) and effects[id] < 2:
@@ -245,6 +250,13 @@ def bounded(truth: Truth, expected: Expectation) -> Iterator[Violation]:
     for id, job in truth.jobs.items():
         if job is not None and len(job.failures) > expected.max_failures:
             yield Violation("bounded", f"job {id} failed {len(job.failures)} times")
+
+
+def ended_everywhere(events: Sequence[Event]) -> Iterator[Violation]:
+    """A job that has ended is in no table that would bring it to a worker again."""
+    for event in events:
+        if isinstance(event, Stray):
+            yield Violation("ended", f"job {event.job} had ended and was still in {event.place}", event.at)
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

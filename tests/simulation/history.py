@@ -53,6 +53,14 @@ class Forgot(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Stray(Event):
+    """A job that had ended, or that the store did not know, was in `place` all the same."""
+
+    job: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark(Event):
     """The store made a fence the mark of a key, or found it to be that."""
 

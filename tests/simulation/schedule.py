@@ -56,6 +56,7 @@ class Schedule:
     """How a run is drawn: for how many seconds it storms, and how much of each trouble there is, relatively.
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
+    Ids are forgotten `retention` seconds after their jobs ended, if at all.
     """
 
     storm: float = 60.0
@@ -76,6 +77,7 @@ class Schedule:
     keys: int = 3
     jobs: int = 30
     long_jobs: float = 0.2
+    retention: float | None = None
 
 
 DEFAULT = Schedule()
@@ -121,10 +123,16 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
         for machine in [*world.machines, world.client]:
             world.start(machine)
-        operator = spawn_outside(world.look_after_gaps(), name="operator")
+        others = [
+            spawn_outside(world.look_after_gaps(), name="operator"),
+            spawn_outside(world.look_for_strays(), name="strays"),
+        ]
+        if schedule.retention is not None:
+            others.append(spawn_outside(world.forget_ended(schedule.retention), name="retention"))
         await Storm(world, schedule).run()
         found = await _heal(world)
-        operator.cancel()
+        for other in others:
+            other.cancel()
         world.history.close()
         follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
         expected = Expectation(
@@ -132,6 +140,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             dead=frozenset(order.id for order in world.orders if order.work.rejected),
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
+            forgetting=schedule.retention is not None,
         )
         truth = await Truth.of(world.backend, expected.accepted)
         found += violations(world.history, truth, expected)

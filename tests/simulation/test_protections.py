@@ -14,10 +14,11 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, fail, leases
+from jobkit.backends.sqlite import commit, ending, fail, leases
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.submit import job_topic
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
@@ -228,6 +229,15 @@ def ack_before_commit(patch: Patch) -> None:
     patch.setattr(Lane, "_take", take)
 
 
+def ended_jobs_stay_where_they_were(patch: Patch) -> None:
+    """What ends a job leaves its entries to the relay and to the partition's leader, as it once was."""
+
+    def leave(transaction: Transaction, id: str, number: int, entry: int | None) -> None:
+        transaction.notify(job_topic(id))
+
+    patch.setattr(ending, "leave", leave)
+
+
 # ---- the proof ---------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +272,7 @@ MUTATIONS = (
     Mutation("wall clock", nothing_patched, ("no-lease-no-work",), JUMPING_CLOCKS, WallClock),
     Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",)),
     Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",)),
+    Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",)),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

@@ -39,7 +39,7 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Forgot, History, Journal, Step, Trouble
+from simulation.history import Forgot, History, Journal, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
@@ -277,6 +277,33 @@ class World:
                 else:
                     self.note("operator", f"skips {letter.id}")
                     await inspection.skip_gap(gap.type, gap.key, before=gap.expected + 1)
+
+    async def look_for_strays(self) -> None:
+        """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""
+        rng = random.Random(f"strays {self.seed}")
+        seen: set[tuple[str, str]] = set()
+        while True:
+            await anyio.sleep(rng.uniform(0.1, 1.0))
+            for id, place in await self._on_their_way():
+                job = await self.backend.inspection.job(id)
+                if (job is None or job.state.ended) and (id, place) not in seen:
+                    seen.add((id, place))
+                    self.history.add(Stray(running_loop().time(), id, place))
+
+    async def _on_their_way(self) -> list[tuple[str, str]]:
+        store = self.backend.store
+        entries = [(entry.envelope.id, "the outbox") for entry in await store.outbox(older_than=-1, limit=10_000)]
+        for type in (ORDERED, LOOSE):
+            for index in range(self.settings.partitions):
+                shelved = await store.shelved(Partition(type, index), limit=10_000)
+                entries += [(one.envelope.id, "flight") for one in shelved]
+        return entries
+
+    async def forget_ended(self, older_than: float) -> None:
+        """Run retention all the time, as a worker would now and then."""
+        while True:
+            await anyio.sleep(1.0)
+            await self.backend.inspection.prune(older_than=older_than, keep_at_most=1_000_000)
 
     def _telemetry(self, node: Node) -> Telemetry:
         return Telemetry(meters=NoOpMeterProvider(), tracers=NoOpTracerProvider(), log=Journal(self.history, node.name))

@@ -12,11 +12,12 @@ from jobkit.backends.postgres import outbox, submit
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.rules import RELEASED
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
 COMMIT = (
     "SELECT * FROM jobkit.commit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-    "$19, $20, $21, $22, $23, $24)"
+    "$19, $20, $21, $22, $23, $24, $25, $26)"
 )
 
 
@@ -34,7 +35,7 @@ class Ending:
         return self.envelope.type, self.envelope.key
 
 
-def arguments(endings: Sequence[Ending]) -> tuple[list[Any], ...]:
+def arguments(endings: Sequence[Ending]) -> tuple[Any, ...]:
     """Return the arguments of `COMMIT`."""
     envelopes = [ending.envelope for ending in endings]
     placed = [(place, ending.effects) for place, ending in enumerate(endings, start=1)]
@@ -56,6 +57,7 @@ def arguments(endings: Sequence[Ending]) -> tuple[list[Any], ...]:
         *_columns(manifests, 2),
         [place for place, _ in follow_ups],
         *submit.columns([job for _, job in follow_ups]),
+        RELEASED,
     )
 
 

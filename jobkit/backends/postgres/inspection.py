@@ -9,6 +9,7 @@ from typing import Any
 from jobkit.backends.postgres.history import load_failures
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import load_headers
 
 Row = Mapping[str, Any]
 
@@ -16,7 +17,7 @@ _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at FROM jobkit.jobs "
 )
-_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at FROM jobkit.dead "
+_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
     "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
@@ -83,7 +84,7 @@ def job(row: Row) -> JobRecord:
 
 def dead_letter(row: Row) -> DeadLetter:
     """Return the dead letter in a row."""
-    return DeadLetter(**{**row, "failures": load_failures(row["failures"])})
+    return DeadLetter(**{**row, "failures": load_failures(row["failures"]), "headers": load_headers(row["headers"])})
 
 
 def key(row: Row) -> KeyRecord:

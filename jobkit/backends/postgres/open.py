@@ -1,26 +1,29 @@
-"""Opening jobs: what the server is told, and what its answers mean."""
+"""JobOpening jobs: what the server is told, and what its answers mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jobkit.backends.postgres.history import load_failures
-from jobkit.backends.postgres.submit import digest_of, dump_trace
+from jobkit.backends.postgres.submit import dump_trace
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import slot_of
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, keyless_digest_of
 from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
 
-OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 
 
 @dataclass(frozen=True, slots=True)
 class JobOpening:
-    """One job to open."""
+    """One job to open; `whole`: the server has asked for its envelope."""
 
     envelope: Envelope
     fence: Fence
+    whole: bool = False
 
     @property
     def apart(self) -> tuple[str, str | None]:
@@ -28,14 +31,7 @@ class JobOpening:
         return self.envelope.type, self.envelope.key
 
 
-def key_of(envelope: Envelope) -> str:
-    """Return the envelope's key. Raises `ValueError` where it carries none."""
-    if envelope.key is None:
-        raise ValueError(f"the envelope of job {envelope.id} carries no key")
-    return envelope.key
-
-
-def arguments(openings: Sequence[JobOpening]) -> tuple[list[Any], ...]:
+def arguments(openings: Sequence[JobOpening]) -> tuple[Any, ...]:
     """Return the arguments of `OPEN`."""
     envelopes = [opening.envelope for opening in openings]
     fences = [opening.fence for opening in openings]
@@ -44,26 +40,29 @@ def arguments(openings: Sequence[JobOpening]) -> tuple[list[Any], ...]:
         [envelope.type for envelope in envelopes],
         [envelope.key for envelope in envelopes],
         [envelope.sequence for envelope in envelopes],
+        [slot_of(envelope.key) for envelope in envelopes],
         [digest_of(envelope) for envelope in envelopes],
-        [digest_of(replace(envelope, key=None)) for envelope in envelopes],
+        [keyless_digest_of(opening.envelope) if opening.whole else None for opening in openings],
         [dump_trace(envelope.trace) for envelope in envelopes],
         [envelope.schema for envelope in envelopes],
         [envelope.submitted_at for envelope in envelopes],
+        [opening.envelope.pack() if opening.whole else None for opening in openings],
         [fence.token for fence in fences],
         [fence.nonce for fence in fences],
         [fence.owner for fence in fences],
+        HIGHEST_GIVEN,
     )
 
 
 def answers(
     openings: Sequence[JobOpening], rows: Sequence[Mapping[str, Any]]
-) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
-    """Return what the rows of `OPEN` say of the jobs, in the order of the jobs."""
+) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict | None]:
+    """Return what the rows of `OPEN` say of the jobs, in their order; None where the server needs the envelope."""
     by_place = {row["place"]: row for row in rows}
     return [_answer(opening.envelope, by_place[place]) for place, opening in enumerate(openings, start=1)]
 
 
-def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
     match row["answer"]:
         case "opened":
             return Opened(row["opens"], load_failures(row["failures"]), row["log_length"])
@@ -75,5 +74,7 @@ def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | 
             return Stale(row["number"])
         case "skipped":
             return Skipped(row["number"])
+        case "unknown":
+            return None
         case _:
             return Conflict(envelope.id)

@@ -1,4 +1,4 @@
-"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages.
+"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages or they have ended.
 
 Of one key's entries, those that came first have the lower positions. Entries of different keys may become visible in
 another order than that of their positions, since transactions end in any order.
@@ -13,8 +13,10 @@ from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
 OLDEST = """
-    SELECT position, sequence, envelope FROM jobkit.outbox
-    WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
+    SELECT o.position, j.sequence, j.envelope FROM (
+        SELECT position, id FROM jobkit.outbox
+        WHERE made < jobkit.clock() - $1::double precision AND position > $3 ORDER BY position LIMIT $2
+    ) o JOIN jobkit.jobs j ON j.id = o.id ORDER BY o.position
 """
 PUBLISHED = "SELECT jobkit.published($1)"
 

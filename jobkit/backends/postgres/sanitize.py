@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from jobkit.ports.rules import keepable
+
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -15,7 +17,7 @@ def fit(text: str) -> str:
     """
     if _UNFIT.search(text) is None:
         return text
-    return _UNFIT.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return keepable(text)
 
 
 def fit_all(values: Iterable[object]) -> list[object]:

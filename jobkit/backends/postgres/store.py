@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.backends.postgres import (
+    adrift,
     amend,
     commit,
     fail,
@@ -29,10 +30,10 @@ from jobkit.backends.postgres.faults import translated
 from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
-from jobkit.backends.postgres.sanitize import fit_all
+from jobkit.backends.postgres.sanitize import fit, fit_all
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
@@ -45,8 +46,10 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, RELEASED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
+    Adrift,
     Committed,
     Conflict,
     Duplicate,
@@ -139,7 +142,7 @@ class PostgresStore:
 
     async def _open(
         self, run: _Run, calls: Sequence[opening.JobOpening]
-    ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict]:
+    ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict | None]:
         rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
 
@@ -167,11 +170,15 @@ class PostgresStore:
             await self._confirmations.ask(positions)
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
-        opening.key_of(envelope)
-        return await self._openings.ask(opening.JobOpening(envelope, fence))
+        key_of(envelope)
+        for whole in (False, True):
+            answer = await self._openings.ask(opening.JobOpening(envelope, fence, whole))
+            if answer is not None:
+                return answer
+        raise AssertionError(f"no answer to the opening of {envelope.id}")
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
-        opening.key_of(envelope)
+        key_of(envelope)
         submit.check(effects.follow_ups)
         try:
             return await self._endings.ask(commit.Ending(envelope, fence, effects))
@@ -181,7 +188,7 @@ class PostgresStore:
     async def commit_with(
         self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[Participant]
     ) -> Committed | Duplicate | Refused:
-        opening.key_of(envelope)
+        key_of(envelope)
         submit.check(effects.follow_ups)
         ending = commit.Ending(envelope, fence, effects)
         answer = await transactions.commit_with(self._sessions, ending, participants)
@@ -206,12 +213,26 @@ class PostgresStore:
         self._notifier.notify([job_topic(envelope.id)])
         return fail.buried(envelope, row)
 
-    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        await self._row(fail.BURY_MESSAGE, *fail.bury_message_arguments(raw, envelope, reason, detail))
-        if envelope is None:
-            return Receipt("", "dead")
-        self._notifier.notify([job_topic(envelope.id)])
-        return Receipt(envelope.id, "dead")
+    async def bury_message(
+        self,
+        raw: bytes,
+        envelope: Envelope | None,
+        *,
+        reason: str,
+        detail: str = "",
+        heading: Heading = NOTHING_READ,
+    ) -> Receipt:
+        letter = letter_of(raw, envelope, heading, reason=reason, detail=detail)
+        known = None
+        if letter.envelope is not None and letter.envelope.key is None:
+            # Its key may have been derived since it was submitted.
+            known = await self.job(letter.envelope.id)
+        arguments = fail.bury_message_arguments(letter, known.key if known else None)
+        row = await self._row(fail.BURY_MESSAGE, *arguments)
+        if letter.envelope is None:
+            return Receipt("", row["answer"])
+        self._notifier.notify([job_topic(letter.envelope.id)])
+        return Receipt(letter.envelope.id, row["answer"])
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         row = await self._row(park.PARK, *park.park_arguments(envelope, reason))
@@ -219,12 +240,23 @@ class PostgresStore:
         return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        return Receipt(envelope.id, "shelved")
+        row = await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
+        if row["answer"] == "conflict":
+            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        return Receipt(envelope.id, row["answer"])
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
         rows = await self._sessions.run(query(park.SHELVED, partition.type, partition.index, limit))
         return [park.shelved(row) for row in rows]
+
+    async def horizon(self) -> int:
+        return int((await self._look(adrift.HORIZON))[0]["number"])
+
+    async def adrift(
+        self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
+    ) -> tuple[Sequence[Adrift], int | None]:
+        asked = (partition.type, partitions, partition.index, after, upto, limit)
+        return adrift.page(await self._look(adrift.ADRIFT, *asked), limit)
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
@@ -274,25 +306,34 @@ class PostgresStore:
 
     async def requeue_dead(self, number: int) -> Envelope | None:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
-        if not rows:
+        envelope = repair.keyed(rows[0]) if rows else None
+        if envelope is None:
             return None
-        envelope = Envelope.unpack(rows[0]["envelope"])
-        row = await self._row(repair.REQUEUE, number, envelope.id, submit.digest_of(envelope), aside=True)
+        row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
         self._notifier.notify([job_topic(envelope.id)])
         return envelope if row["done"] else None
 
     async def purge_dead(self, number: int) -> bool:
-        return bool(await self._look(repair.PURGE, number))
+        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
+        if not rows:
+            return False
+        row = await self._row(repair.PURGE, *repair.purge_arguments(number, repair.keyed(rows[0])), aside=True)
+        return bool(row["done"])
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
+        return [row["id"] for row in rows]
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
 
     async def resume_gap(self, type: str, key: str) -> int:
-        row = await self._row(repair.RESUME, type, key, aside=True)
+        row = await self._row(repair.RESUME, type, key, RELEASED, aside=True)
         return int(row["released"])
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        row = await self._row(repair.SKIP, type, key, before, aside=True)
+        repair.check_skip(type, key, before)
+        row = await self._row(repair.SKIP, type, key, before, RELEASED, aside=True)
         return repair.skipped(type, key, before, row)
 
     async def key(self, type: str, key: str) -> KeyRecord | None:
@@ -309,7 +350,7 @@ class PostgresStore:
         return inspection.counts((await self._look(inspection.COUNTS))[0])
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        keys = batch * retention.KEYS_PER_JOB
+        keys = batch * KEYS_PER_JOB
         return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
 
 

@@ -8,21 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from jobkit.model.envelope import Envelope
+from jobkit.model.partition import slot_of
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
-SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 
 def check(jobs: Sequence[NewJob]) -> None:
     """Raise `ValueError` where an ordered job has no key to be ordered on."""
     for job in jobs:
         if job.ordered and job.envelope.key is None:
-            raise ValueError(f"job {job.envelope.id} is ordered, so its envelope must carry a key")
-
-
-def digest_of(envelope: Envelope) -> bytes:
-    """Return the envelope's digest as it is stored."""
-    return bytes.fromhex(envelope.digest())
+            raise without_order(job.envelope)
 
 
 def dump_trace(trace: Mapping[str, str]) -> str | None:
@@ -38,11 +35,29 @@ def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
         [envelope.type for envelope in envelopes],
         [envelope.key for envelope in envelopes],
         [job.ordered for job in jobs],
+        [slot_of(envelope.key) for envelope in envelopes],
         [digest_of(envelope) for envelope in envelopes],
         [dump_trace(envelope.trace) for envelope in envelopes],
         [envelope.schema for envelope in envelopes],
         [envelope.submitted_at for envelope in envelopes],
         [envelope.pack() for envelope in envelopes],
+    )
+
+
+def facts(envelope: Envelope) -> tuple[Any, ...]:
+    """Return what functions are told of one job that may be new to them, the last sequence given out here included."""
+    return (
+        envelope.id,
+        envelope.type,
+        envelope.key,
+        envelope.sequence,
+        slot_of(envelope.key),
+        digest_of(envelope),
+        dump_trace(envelope.trace),
+        envelope.schema,
+        envelope.submitted_at,
+        envelope.pack(),
+        HIGHEST_GIVEN,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,7 +18,7 @@ from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
 from jobkit.backends.rabbitmq.declare import make, other_count, refused
 from jobkit.backends.rabbitmq.delays import Delays
-from jobkit.backends.rabbitmq.depths import measure
+from jobkit.backends.rabbitmq.depths import measure, measure_dropped
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
 from jobkit.backends.rabbitmq.messages import Message, to_message
 from jobkit.backends.rabbitmq.publisher import Publisher
@@ -104,6 +104,9 @@ class RabbitBroker:
         }
         elsewhere = await holders(self._publishing, [one for one in partitions if one not in here])
         return await measure(self._consuming, partitions, {**elsewhere, **here})
+
+    async def dropped(self) -> Mapping[str, int]:
+        return await measure_dropped(self._consuming, sorted({**await self._directory.read(), **self._declared}))
 
     async def aclose(self) -> None:
         for consumer in list(self._consumers.values()):

@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder
-from jobkit.backends.rabbitmq.topology import DELAY_STEPS, delay_queue, partition_queue
+from jobkit.backends.rabbitmq.topology import DELAY_STEPS, dead_letter_queue, delay_queue, partition_queue
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 
@@ -47,6 +47,20 @@ async def measure(link: Link, partitions: Sequence[Partition], holders: Mapping[
             ready = count.ready + count.delayed + (holder.unsettled if holder is not None else 0)
             depths.append(QueueDepth(partition, ready, count.delayed, holder.owner if holder is not None else None))
     return depths
+
+
+async def measure_dropped(link: Link, types: Sequence[str]) -> dict[str, int]:
+    """Return how many messages the server has dropped into each type's dead-letter queue. Raises `Unavailable`."""
+    found = {}
+    for type in types:
+        try:
+            async with link.channel() as channel:
+                found[type] = await _ready(channel, dead_letter_queue(type))
+        except ChannelNotFoundEntity:
+            found[type] = 0
+        except ChannelClosed as error:
+            raise refused(link, error) from error
+    return found
 
 
 async def _count(link: Link, partition: Partition) -> _Count | None:

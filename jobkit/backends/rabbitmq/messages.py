@@ -16,7 +16,15 @@ from aiormq import spec
 
 from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
 from jobkit.errors import ConfigurationError
-from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.envelope import (
+    MAX_ID_LENGTH,
+    MAX_SCHEMA,
+    MAX_SEQUENCE,
+    SCHEMA_VERSION,
+    Envelope,
+    Heading,
+    bounded_key,
+)
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
@@ -37,7 +45,6 @@ DELAY_LEFT = "jobkit-delay-left"
 # What W3C calls them is what tracing tools look for; whatever else a propagator adds goes into a table of its own.
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _SHORT_BYTES = 255
-_MAX_ID_LENGTH = 200
 # What the server notes about a message's past. Published again, it would make the server see a loop, and drop it.
 _BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "x-opt-")
 
@@ -89,7 +96,8 @@ def to_delivery(message: Delivered, partition: Partition) -> Delivery:
     try:
         envelope = _envelope(message.body, message.properties, headers, partition)
     except ValueError as error:
-        return Delivery(message.tag, message.body, None, f"not a job: {error}", redelivered)
+        heading = _heading(message.properties, headers)
+        return Delivery(message.tag, message.body, None, f"not a job: {error}", redelivered, heading)
     return Delivery(message.tag, message.body, envelope, "", redelivered)
 
 
@@ -126,32 +134,51 @@ def _envelope(
     if UNREADABLE in headers:
         raise ValueError(f"its properties cannot be read: {headers[UNREADABLE]}")
     id = headers.get(LONG_ID, properties.message_id)
-    if not isinstance(id, str) or not 1 <= len(id) <= _MAX_ID_LENGTH or "\0" in id:
-        raise ValueError(f"its message id must be of 1 to {_MAX_ID_LENGTH} characters, without NUL")
+    if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID_LENGTH or "\0" in id:
+        raise ValueError(f"its message id must be of 1 to {MAX_ID_LENGTH} characters, without NUL")
     type = properties.message_type or partition.type
     if type != partition.type:
         raise ValueError(f"its type is {type!r}, but it is in a queue of {partition.type!r}")
     key = headers.get(KEY)
-    if key is not None and (not isinstance(key, str) or "\0" in key):
-        raise ValueError(f"its header {KEY} must be text without NUL")
+    if key is not None:
+        _check_key(key)
     return Envelope(
         id=id,
         type=type,
         body=body,
         key=key,
-        sequence=_whole(headers, SEQUENCE, None),
+        sequence=_whole(headers, SEQUENCE, None, MAX_SEQUENCE),
         submitted_at=_submitted_at(properties, headers),
         trace=_trace(headers),
-        schema=_whole(headers, SCHEMA, SCHEMA_VERSION) or SCHEMA_VERSION,
+        schema=_whole(headers, SCHEMA, SCHEMA_VERSION, MAX_SCHEMA) or SCHEMA_VERSION,
     )
 
 
-def _whole(headers: Mapping[str, Any], name: str, missing: int | None) -> int | None:
+def _check_key(key: object) -> None:
+    try:
+        bounded_key(key)
+    except ValueError as error:
+        raise ValueError(f"its header {KEY} {error}") from error
+
+
+def _heading(properties: spec.Basic.Properties, headers: Mapping[str, Any]) -> Heading:
+    """Return what can be read of a message that is no job."""
+    key = headers.get(KEY)
+    others = {name: str(value) for name, value in headers.items() if not name.lower().startswith(_BROKERS_OWN)}
+    return Heading(
+        id=properties.message_id,
+        type=properties.message_type,
+        key=key if isinstance(key, str) else None,
+        headers=others,
+    )
+
+
+def _whole(headers: Mapping[str, Any], name: str, missing: int | None, most: int) -> int | None:
     value = headers.get(name)
     if value is None:
         return missing
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"its header {name} must be a whole number from 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"its header {name} must be a whole number from 1 to {most}")
     return value
 
 

@@ -1,28 +1,27 @@
-"""Attempts that failed, jobs that are given up, and messages that never were jobs."""
+"""Attempts that failed, jobs that are given up, and messages that cannot be worked on."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.history import KEPT, dump_failure
 from jobkit.backends.redis.open import holder
 from jobkit.backends.redis.scripts import Argument, spelled
-from jobkit.backends.redis.submit import digest_of, facts, store_script
+from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.rules import FAILURES_KEPT, Letter, digest_of, dump_failure, keyless_digest_of, never_opened
 from jobkit.ports.store import Failure, Refused
 
 FAIL = store_script("fail")
-BURY = store_script("bury", "outbox", "order", "letters")
-BURY_MESSAGE = store_script("bury_message", "outbox", "order", "letters")
+BURY = store_script("bury", "outbox", "order", "ending", "letters")
+BURY_MESSAGE = store_script("bury_message", "outbox", "order", "ending", "letters")
 PROGRESS = store_script("progress")
 
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure) -> Sequence[Argument]:
     """Return the arguments of `FAIL`."""
-    return (*holder(envelope, fence), str(failure.attempt), dump_failure(failure), str(KEPT))
+    return (*holder(envelope, fence), str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT))
 
 
 def failed(envelope: Envelope, row: Sequence[Any]) -> int | Refused:
@@ -33,7 +32,7 @@ def failed(envelope: Envelope, row: Sequence[Any]) -> int | Refused:
         case [b"refused", mark]:
             return Refused(int(mark))
         case _:
-            raise ValueError(f"job {envelope.id} was never opened, so no attempt of it can have failed")
+            raise never_opened(envelope)
 
 
 def bury_arguments(envelope: Envelope, fence: Fence, reason: str, detail: str) -> Sequence[Argument]:
@@ -58,15 +57,17 @@ def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
         case [b"refused", mark]:
             return Refused(int(mark))
         case _:
-            raise ValueError(f"job {envelope.id} was never opened, so it cannot be buried as a job; bury its message")
+            raise never_opened(envelope)
 
 
-def bury_message_arguments(raw: bytes, envelope: Envelope | None, reason: str, detail: str) -> Sequence[Argument]:
-    """Return the arguments of `BURY_MESSAGE`: the same message for the same reason has one fingerprint."""
-    packed = b"" if envelope is None else envelope.pack()
-    fingerprint = hashlib.sha256(b"\0".join((spelled(reason), len(raw).to_bytes(8, "big"), raw, packed))).digest()
-    told = (fingerprint, raw, spelled(reason), spelled(detail))
-    if envelope is None:
-        return told
-    id, type, key, sequence, digest, *_ = facts(envelope)
-    return (*told, id, type, key, sequence, digest, packed)
+def bury_message_arguments(letter: Letter, job_key: str | None) -> Sequence[Argument]:
+    """Return the arguments of `BURY_MESSAGE`; `job_key` is the key that the job of its id has by now."""
+    told: list[Argument] = [letter.fingerprint, letter.raw, letter.reason, letter.detail, letter.headers]
+    told += (NONE if text is None else text for text in (letter.id, letter.type, letter.key))
+    told.append("" if letter.sequence is None else str(letter.sequence))
+    if letter.envelope is not None and letter.packed is not None:
+        keyed = letter.envelope
+        if keyed.key is None and job_key:
+            keyed = keyed.with_key(job_key)
+        told += (letter.packed, digest_of(keyed), keyless_digest_of(keyed))
+    return told

@@ -10,18 +10,19 @@ from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import load_headers
 
 JOB = store_script("job", "views")
 JOBS = store_script("jobs", "views")
 WATCH_JOB = store_script("watch_job")
-DEAD = store_script("dead", "outbox", "order", "letters", "views")
-LETTER = store_script("letter", "outbox", "order", "letters", "views")
+DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
+LETTER = store_script("letter", "outbox", "order", "ending", "letters", "views")
 GAPS = store_script("gaps", "outbox", "order")
 KEY = store_script("key", "views")
 KEYS = store_script("keys", "views")
 LOG = store_script("log")
 RECORD = store_script("record")
-COUNTS = store_script("counts", "outbox", "order", "letters")
+COUNTS = store_script("counts", "outbox", "order", "ending", "letters")
 
 # How much one script looks at, so that none keeps the server busy for long.
 PAGE = 500
@@ -54,7 +55,7 @@ def job(row: Row) -> JobRecord:
 
 def dead_letter(row: Row) -> DeadLetter:
     """Return the dead letter in a row."""
-    id, type, key, sequence, reason, detail, failures, raw, died_at, number = row
+    id, type, key, sequence, reason, detail, failures, raw, died_at, headers, number = row
     return DeadLetter(
         number=int(number),
         id=_text(id),
@@ -66,6 +67,7 @@ def dead_letter(row: Row) -> DeadLetter:
         failures=load_failures(failures),
         raw=raw,
         died_at=float(died_at),
+        headers=load_headers(headers),
     )
 
 

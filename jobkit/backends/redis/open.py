@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import check_name, digest_of, facts, store_script
+from jobkit.backends.redis.submit import check_name, facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports import rules
 from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
 
 OPEN = store_script("open", "outbox", "order")
@@ -18,10 +18,9 @@ OPEN = store_script("open", "outbox", "order")
 
 def key_of(envelope: Envelope) -> str:
     """Return the envelope's key. Raises `ValueError` where it carries none, or one that cannot be kept."""
-    if envelope.key is None:
-        raise ValueError(f"the envelope of job {envelope.id} carries no key")
-    check_name(envelope.type, envelope.key)
-    return envelope.key
+    key = rules.key_of(envelope)
+    check_name(envelope.type, key)
+    return key
 
 
 def holder(envelope: Envelope, fence: Fence) -> tuple[str, str, str, str, str]:
@@ -29,14 +28,14 @@ def holder(envelope: Envelope, fence: Fence) -> tuple[str, str, str, str, str]:
     return envelope.id, envelope.type, key_of(envelope), str(fence.token), fence.nonce
 
 
-def arguments(envelope: Envelope, fence: Fence, *, keyless: bool) -> Sequence[Argument]:
-    """Return the arguments of `OPEN`; `keyless`: the server has asked for the digest of the job without its key."""
-    without_key = digest_of(replace(envelope, key=None)) if keyless else ""
-    return (*facts(envelope), str(fence.token), fence.nonce, fence.owner, without_key)
+def arguments(envelope: Envelope, fence: Fence, *, whole: bool) -> Sequence[Argument]:
+    """Return the arguments of `OPEN`; `whole`: the server has asked for the envelope."""
+    without_key = rules.keyless_digest_of(envelope) if whole else ""
+    return (*facts(envelope, whole=whole), str(fence.token), fence.nonce, fence.owner, without_key)
 
 
 def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
-    """Return what the answer of `OPEN` says, or None where it needs the digest without the key."""
+    """Return what the answer of `OPEN` says, or None where it needs the envelope."""
     match row:
         case [b"opened", opens, failures, entries]:
             return Opened(int(opens), load_failures(failures), int(entries))
@@ -50,7 +49,7 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap |
             return Gap(int(expected), bool(blocked))
         case [b"skipped", following]:
             return Skipped(int(following))
-        case [b"keyless"]:
+        case [b"unknown"]:
             return None
         case _:
             return Conflict(envelope.id)

@@ -1,4 +1,4 @@
-"""The outbox: jobs that are accepted, until the broker has confirmed their messages.
+"""The outbox: jobs that are accepted, until the broker has confirmed their messages or they have ended.
 
 Entries leave in the order they came. One may be published twice, when its deletion was not reached; the store drops
 what is there twice.
@@ -17,9 +17,14 @@ PUBLISHED = store_script("published", "outbox")
 
 
 def entry(position: bytes, sequence: bytes, packed: bytes) -> OutboxEntry:
-    """Return an entry; `sequence` is what its envelope did not have yet when it was packed, or empty."""
+    """Return an entry; `sequence` is the job's, or empty."""
+    return OutboxEntry(int(position), with_sequence(packed, sequence))
+
+
+def with_sequence(packed: bytes, sequence: bytes) -> Envelope:
+    """Return an envelope that was packed before its sequence was given out, if it has one."""
     envelope = Envelope.unpack(packed)
-    return OutboxEntry(int(position), envelope.with_sequence(int(sequence)) if sequence else envelope)
+    return envelope.with_sequence(int(sequence)) if sequence else envelope
 
 
 def entries(flat: Sequence[bytes]) -> list[OutboxEntry]:

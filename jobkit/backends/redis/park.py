@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobkit.backends.redis.open import key_of
+from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.backends.redis.submit import facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.ports.rules import keyless_digest_of, without_sequence
 from jobkit.ports.store import Shelved
 
 PARK = store_script("park", "outbox", "order")
@@ -20,21 +22,23 @@ SHELVED = store_script("shelved")
 def park_arguments(envelope: Envelope, reason: str) -> Sequence[Argument]:
     """Return the arguments of `PARK`. Raises `ValueError` where the envelope carries no key."""
     key_of(envelope)
-    return (*facts(envelope), spelled(reason), envelope.pack())
+    return (*facts(envelope), spelled(reason))
 
 
 def parked(envelope: Envelope, answer: bytes) -> Receipt:
     """Return what the answer of `PARK` says."""
     if answer == b"unordered":
-        raise ValueError(f"job {envelope.id} has no sequence, so there is no gap to park it behind")
+        raise without_sequence(envelope)
     return Receipt(envelope.id, answer.decode())
 
 
 def shelve_arguments(envelope: Envelope, partition: Partition) -> Sequence[Argument]:
-    """Return the arguments of `SHELVE`."""
-    return envelope.id, partition.type, str(partition.index), envelope.pack()
+    """Return the arguments of `SHELVE`. Raises `ValueError` where the envelope carries no key."""
+    key_of(envelope)
+    return (*facts(envelope), keyless_digest_of(envelope), partition.type, str(partition.index))
 
 
 def shelved(flat: Sequence[bytes]) -> list[Shelved]:
     """Return what the answer of `SHELVED` lists."""
-    return [Shelved(int(flat[at]), Envelope.unpack(flat[at + 1])) for at in range(0, len(flat), 2)]
+    rows = (flat[at : at + 3] for at in range(0, len(flat), 3))
+    return [Shelved(int(position), with_sequence(packed, sequence)) for position, sequence, packed in rows]

@@ -1,26 +1,50 @@
-"""The repairs that only a command may do: requeue, purge, resume, skip."""
+"""The repairs that only a command may do: requeue, purge, republish, resume, skip."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.submit import check_name, store_script
+from jobkit.backends.redis.scripts import Argument
+from jobkit.backends.redis.submit import check_name, facts, store_script
+from jobkit.model.envelope import Envelope
+from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, digest_of, keyless_digest_of, nothing_to_skip
 
-REQUEUE = store_script("requeue", "outbox", "order", "letters")
-PURGE = store_script("purge", "outbox", "order", "letters")
+_LETTERS = ("outbox", "order", "ending", "letters")
+ENVELOPE_OF_LETTER = store_script("letter_envelope", *_LETTERS)
+REQUEUE = store_script("requeue", *_LETTERS)
+PURGE = store_script("purge", *_LETTERS)
+REPUBLISH = store_script("republish", "outbox")
 RESUME = store_script("resume", "outbox", "order")
 SKIP = store_script("skip", "outbox", "order")
 
-# Scripts count in doubles: above this, sequences that follow each other could not be told apart.
-HIGHEST_SEQUENCE = 1 << 53
+
+def keyed(row: Sequence[Any]) -> Envelope | None:
+    """Return the envelope in the answer of `ENVELOPE_OF_LETTER` under the key that its job has by now, or None."""
+    packed, key = row
+    if packed is None:
+        return None
+    envelope = Envelope.unpack(packed)
+    return envelope.with_key(key.decode()) if envelope.key is None and key is not None else envelope
+
+
+def requeue_arguments(number: int, envelope: Envelope) -> Sequence[Argument]:
+    """Return the arguments of `REQUEUE`."""
+    return (str(number), *facts(envelope), keyless_digest_of(envelope))
+
+
+def purge_arguments(number: int, envelope: Envelope | None) -> Sequence[Argument]:
+    """Return the arguments of `PURGE`."""
+    if envelope is None:
+        return (str(number),)
+    return (str(number), envelope.id, digest_of(envelope), keyless_digest_of(envelope))
 
 
 def check_skip(type: str, key: str, before: int) -> None:
-    """Raise `ValueError` where a key cannot be kept, or would be taken to sequences that cannot be counted on."""
+    """Raise `ValueError` where a key cannot be kept, or would be taken to sequences that are given to nobody."""
     check_name(type, key)
-    if before > HIGHEST_SEQUENCE:
-        raise ValueError(f"{type}/{key}: sequences on Redis end at {HIGHEST_SEQUENCE}, nothing can be skipped beyond")
+    if before > HIGHEST_GIVEN:
+        raise beyond_sequences(type, key)
 
 
 def skipped(type: str, key: str, before: int, row: Sequence[Any]) -> int:
@@ -29,6 +53,6 @@ def skipped(type: str, key: str, before: int, row: Sequence[Any]) -> int:
         case [b"skipped", released]:
             return int(released)
         case [_, expected]:
-            raise ValueError(f"{type}/{key} waits for sequence {int(expected)}: nothing can be skipped before {before}")
+            raise nothing_to_skip(type, key, int(expected), before)
         case _:
             raise AssertionError(row)

@@ -1,9 +1,7 @@
-"""Forgetting: committed jobs after their time, and the marks of keys that nobody uses. The server does it."""
+"""Forgetting: jobs after their time, and marks of keys that nobody uses. The server does it."""
 
 from __future__ import annotations
 
 from jobkit.backends.redis.submit import store_script
 
-PRUNE = store_script("prune")
-# How many keys are looked at for each job that may be forgotten in one call.
-KEYS_PER_JOB = 4
+PRUNE = store_script("prune", "outbox", "order")

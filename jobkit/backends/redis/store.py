@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.redis import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
 from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
@@ -19,7 +19,7 @@ from jobkit.backends.redis.diagnosis import check_store
 from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import Scripts, spelled
 from jobkit.model.clock import Clock
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
@@ -33,8 +33,10 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, letter_of
 from jobkit.ports.store import (
     Accepted,
+    Adrift,
     Committed,
     Conflict,
     Duplicate,
@@ -92,8 +94,8 @@ class RedisStore:
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         opening.key_of(envelope)
         answer = None
-        for keyless in (False, True):
-            arguments = opening.arguments(envelope, fence, keyless=keyless)
+        for whole in (False, True):
+            arguments = opening.arguments(envelope, fence, whole=whole)
             answer = opening.answer(envelope, await self._scripts.run(opening.OPEN, *arguments))
             if answer is not None:
                 return answer
@@ -117,21 +119,56 @@ class RedisStore:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)
         return fail.buried(envelope, await self._scripts.run(fail.BURY, *arguments))
 
-    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        arguments = fail.bury_message_arguments(raw, envelope, reason, detail)
-        await self._scripts.run(fail.BURY_MESSAGE, *arguments)
-        return Receipt("" if envelope is None else envelope.id, "dead")
+    async def bury_message(
+        self,
+        raw: bytes,
+        envelope: Envelope | None,
+        *,
+        reason: str,
+        detail: str = "",
+        heading: Heading = NOTHING_READ,
+    ) -> Receipt:
+        letter = letter_of(raw, envelope, heading, reason=reason, detail=detail)
+        known = None
+        if letter.envelope is not None and letter.envelope.key is None:
+            # Its key may have been derived since it was submitted.
+            known = await self.job(letter.envelope.id)
+        arguments = fail.bury_message_arguments(letter, known.key if known else None)
+        (answer,) = await self._scripts.run(fail.BURY_MESSAGE, *arguments)
+        id = "" if letter.envelope is None else letter.envelope.id
+        return Receipt(id, "duplicate" if answer == b"ended" else "dead")
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         arguments = park.park_arguments(envelope, reason)
         return park.parked(envelope, await self._scripts.run(park.PARK, *arguments))
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        await self._scripts.run(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        return Receipt(envelope.id, "shelved")
+        answer = await self._scripts.run(park.SHELVE, *park.shelve_arguments(envelope, partition))
+        if answer == b"conflict":
+            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        return Receipt(envelope.id, answer.decode())
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
         return park.shelved(await self._scripts.run(park.SHELVED, partition.type, str(partition.index), str(limit)))
+
+    async def horizon(self) -> int:
+        return int(await self._looks.run(adrift.HORIZON))
+
+    async def adrift(
+        self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
+    ) -> tuple[Sequence[Adrift], int | None]:
+        found: list[Adrift] = []
+        ends: list[int] = []
+        for state in adrift.STATES:
+            asked = (partition.type, state, str(after), str(upto), str(limit))
+            following, *rows = await self._looks.run(adrift.ADRIFT, *asked)
+            found += adrift.jobs(rows, state, partition, partitions)
+            if following:
+                ends.append(int(following))
+        # Each state has a page of its own: what lies beyond the shorter one comes with the next.
+        end = min(ends, default=None)
+        found.sort(key=lambda job: job.number)
+        return [job for job in found if end is None or job.number <= end], end
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
@@ -194,11 +231,27 @@ class RedisStore:
         return None if row is None else inspection.dead_letter(row)
 
     async def requeue_dead(self, number: int) -> Envelope | None:
-        packed = await self._scripts.run(repair.REQUEUE, str(number))
-        return None if packed is None else Envelope.unpack(packed)
+        row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
+        envelope = None if row is None else repair.keyed(row)
+        if envelope is None:
+            return None
+        done = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
+        return envelope if done else None
 
     async def purge_dead(self, number: int) -> bool:
-        return bool(await self._scripts.run(repair.PURGE, str(number)))
+        row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
+        if row is None:
+            return False
+        arguments = repair.purge_arguments(number, repair.keyed(row))
+        return bool(await self._scripts.run(repair.PURGE, *arguments))
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        found: list[str] = []
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), inspection.PAGE):
+            page = await self._scripts.run(repair.REPUBLISH, *wanted[start : start + inspection.PAGE])
+            found += (id.decode() for id in page)
+        return found
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []
@@ -244,7 +297,7 @@ class RedisStore:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        keys = batch * retention.KEYS_PER_JOB
+        keys = batch * KEYS_PER_JOB
         arguments = map(str, (older_than, keep_at_most, batch, keys))
         return int(await self._looks.run(retention.PRUNE, *arguments))
 

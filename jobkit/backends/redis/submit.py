@@ -9,6 +9,7 @@ from typing import Any
 
 from jobkit.backends.redis.scripts import Argument, Script, load_script
 from jobkit.model.envelope import Envelope
+from jobkit.ports.rules import digest_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 # Stands for no key: no key holds a NUL.
@@ -35,12 +36,7 @@ def check(jobs: Sequence[NewJob]) -> None:
     for job in jobs:
         check_name(job.envelope.type, job.envelope.key or "")
         if job.ordered and job.envelope.key is None:
-            raise ValueError(f"job {job.envelope.id} is ordered, so its envelope must carry a key")
-
-
-def digest_of(envelope: Envelope) -> bytes:
-    """Return the envelope's digest as it is stored."""
-    return bytes.fromhex(envelope.digest())
+            raise without_order(job.envelope)
 
 
 def dump_trace(trace: Mapping[str, str]) -> str:
@@ -59,8 +55,8 @@ def load_trace(stored: bytes) -> dict[str, str]:
     return found
 
 
-def facts(envelope: Envelope) -> tuple[Argument, ...]:
-    """Return what scripts are told of a job that may be new to them."""
+def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
+    """Return what scripts are told of a job that may be new to them; its envelope only where `whole`."""
     return (
         envelope.id,
         envelope.type,
@@ -70,6 +66,7 @@ def facts(envelope: Envelope) -> tuple[Argument, ...]:
         repr(envelope.submitted_at),
         dump_trace(envelope.trace),
         str(envelope.schema),
+        envelope.pack() if whole else b"",
     )
 
 
@@ -77,7 +74,7 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
     for job in jobs:
-        found += (*facts(job.envelope), "1" if job.ordered else "", job.envelope.pack())
+        found += (*facts(job.envelope), "1" if job.ordered else "")
     return found
 
 

@@ -6,7 +6,7 @@ It does not notice by itself that a consumer's process died: the next consumer o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -16,7 +16,7 @@ from jobkit.backends.sqlite import queues
 from jobkit.backends.sqlite.engine import Engine, EnginePlane
 from jobkit.backends.sqlite.queues import Message, Seat
 from jobkit.errors import ConsumerClosed, JobkitError
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
@@ -64,6 +64,10 @@ class SqliteBroker:
 
     async def depths(self) -> Sequence[QueueDepth]:
         return await self._plane.read(queues.depths)
+
+    async def dropped(self) -> Mapping[str, int]:
+        # It takes nothing out of its queues that was not acked.
+        return {}
 
     async def aclose(self) -> None:
         for consumer in list(self._consumers):
@@ -142,5 +146,5 @@ def _delivery(tag: int, message: Message) -> Delivery:
         envelope = Envelope.unpack(message.body)
     except (ValueError, TypeError, RecursionError) as error:
         problem = f"not an envelope: {error}"
-        return Delivery(tag, message.body, None, problem, message.redelivered)
+        return Delivery(tag, message.body, None, problem, message.redelivered, Heading.of(message.body))
     return Delivery(tag, message.body, envelope, "", message.redelivered)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import outbox, park
+from jobkit.backends.sqlite import ending, outbox, park
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.open import key_of
 from jobkit.backends.sqlite.submit import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
-from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import key_of
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
 _LOOK = """
     SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, coalesce(k.committed, 0),
            coalesce(k.log_length, 0),
-           j.state, j.token, j.nonce, j.sequence
+           j.state, j.token, j.nonce, j.sequence, j.number, j.entry
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -33,7 +32,7 @@ def commit_job(
     """
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
-    mark, mark_nonce, committed, log_length, state, token, nonce, sequence = row
+    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry = row
     opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
@@ -45,6 +44,7 @@ def commit_job(
         # Under the mark a job that was opened stays the next one, unless an operator skipped its sequence meanwhile.
         return Refused(mark)
     _write(transaction, envelope, fence, effects, sequence, log_length)
+    ending.leave(transaction, envelope.id, number, entry)
     transaction.execute(
         "UPDATE keys SET committed = ?, log_length = ?, touched = ? WHERE type = ? AND key = ?",
         (
@@ -71,10 +71,10 @@ def _write(
     log_length: int,
 ) -> None:
     transaction.execute(
-        "UPDATE jobs SET state = 'committed', result = ?, progress = 1.0, finished_at = ?, ended = ? WHERE id = ?",
+        "UPDATE jobs SET state = 'committed', result = ?, progress = 1.0, finished_at = ?, ended = ?3, settled = ?3 "
+        "WHERE id = ?4",
         (effects.result, transaction.wall, transaction.now, envelope.id),
     )
-    transaction.execute("DELETE FROM inflight WHERE id = ?", (envelope.id,))
     if effects.records:
         transaction.executemany(
             "REPLACE INTO records (type, key, name, value) VALUES (?, ?, ?, ?)",
@@ -104,7 +104,6 @@ def _write(
             "REPLACE INTO manifests (type, key, blobs) VALUES (?, ?, ?)",
             (envelope.type, envelope.key, json.dumps([asdict(blob) for blob in effects.blobs])),
         )
-    transaction.notify(job_topic(envelope.id))
 
 
 def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) -> list[OutboxEntry]:

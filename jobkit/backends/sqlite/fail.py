@@ -1,17 +1,16 @@
-"""Attempts that failed, jobs that are given up, and messages that never were jobs."""
+"""Attempts that failed, jobs that are given up, and messages that cannot be worked on."""
 
 from __future__ import annotations
 
-import hashlib
-
+from jobkit.backends.sqlite import ending
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
-from jobkit.backends.sqlite.open import key_of, refusal
-from jobkit.backends.sqlite.submit import digest_of
+from jobkit.backends.sqlite.open import refusal
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import Letter, digest_of, key_of, keyless_digest_of, never_opened
 from jobkit.ports.store import Failure, Refused
 
 
@@ -20,10 +19,12 @@ def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Fa
     refused = refusal(transaction, envelope.type, key_of(envelope), fence)
     if refused is not None:
         return refused
-    row = transaction.execute("SELECT failed, failures FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    row = transaction.execute("SELECT state, failed, failures FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
     if row is None:
-        raise ValueError(f"job {envelope.id} was never opened, so no attempt of it can have failed")
-    failed, stored = row
+        raise never_opened(envelope)
+    state, failed, stored = row
+    if JobState(state).ended:
+        return Refused(fence.token)
     failures = load_failures(stored)
     if is_noted(failures, failure.attempt):
         return int(failed)
@@ -39,13 +40,13 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
     """Dead-letter a job with its history. One that has ended already is left as it is."""
     key = key_of(envelope)
     row = transaction.execute("SELECT state, sequence, failures FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
-    if row is not None and row[0] in (JobState.COMMITTED, JobState.DEAD):
+    if row is not None and JobState(row[0]).ended:
         return Receipt(envelope.id, "duplicate")
     refused = refusal(transaction, envelope.type, key, fence)
     if refused is not None:
         return refused
     if row is None:
-        raise ValueError(f"job {envelope.id} was never opened, so it cannot be buried as a job; bury its message")
+        raise never_opened(envelope)
     _, sequence, failures = row
     transaction.execute(
         "INSERT INTO dead (id, type, key, sequence, reason, detail, failures, raw, envelope, died_at) "
@@ -63,67 +64,57 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
             transaction.wall,
         ),
     )
-    _end(transaction, envelope.id)
+    ending.die(transaction, envelope.id)
     return Receipt(envelope.id, "dead")
 
 
-def bury_message(
-    transaction: Transaction, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str
-) -> Receipt:
-    """Dead-letter a message; the same message for the same reason makes one letter, so that asking again is safe."""
-    packed = b"" if envelope is None else envelope.pack()
-    fingerprint = hashlib.sha256(b"\0".join((reason.encode(), len(raw).to_bytes(8, "big"), raw, packed))).digest()
+def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
+    """Dead-letter a message, and end the job whose message it is."""
+    envelope, failures = letter.envelope, None
+    if envelope is not None:
+        row = transaction.execute(
+            "SELECT digest, key, state, failures FROM jobs WHERE id = ?", (envelope.id,)
+        ).fetchone()
+        if row is not None and is_message_of(envelope, row[0], row[1]):
+            if JobState(row[2]).ended:
+                return Receipt(envelope.id, "duplicate")
+            failures = row[3]
+            ending.die(transaction, envelope.id)
     transaction.execute(
-        "INSERT INTO dead (id, type, key, sequence, reason, detail, raw, envelope, died_at, fingerprint) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at, "
+        "fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
-            envelope.id if envelope else None,
-            envelope.type if envelope else None,
-            envelope.key if envelope else None,
-            envelope.sequence if envelope else None,
-            reason,
-            detail,
-            raw,
-            packed if envelope else None,
+            letter.id,
+            letter.type,
+            letter.key,
+            letter.sequence,
+            letter.reason,
+            letter.detail,
+            failures,
+            letter.raw,
+            letter.packed,
+            letter.headers,
             transaction.wall,
-            fingerprint,
+            letter.fingerprint,
         ),
     )
-    if envelope is not None:
-        # Else its partition's leader would adopt the same message again and again.
-        transaction.execute("DELETE FROM inflight WHERE id = ? AND envelope = ?", (envelope.id, packed))
-        _end_if_passed(transaction, envelope)
     return Receipt(envelope.id if envelope else "", "dead")
 
 
-def _end_if_passed(transaction: Transaction, envelope: Envelope) -> None:
-    """End the job itself where its turn is over, skipped or taken: else it would be shown as waiting for ever."""
-    row = transaction.execute(
-        "SELECT j.sequence <= k.committed FROM jobs j JOIN keys k ON k.type = j.type AND k.key = j.key "
-        "WHERE j.id = ? AND j.digest = ? AND j.state NOT IN ('committed', 'dead')",
-        (envelope.id, digest_of(envelope)),
-    ).fetchone()
-    if row is not None and row[0]:
-        _end(transaction, envelope.id)
-
-
-def _end(transaction: Transaction, id: str) -> None:
-    transaction.execute(
-        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ? WHERE id = ?",
-        (transaction.wall, transaction.now, id),
-    )
-    # What has ended is neither in flight nor parked, however it came to its end.
-    transaction.execute("DELETE FROM inflight WHERE id = ?", (id,))
-    transaction.execute("DELETE FROM parked WHERE id = ?", (id,))
-    transaction.notify(job_topic(id))
+def is_message_of(envelope: Envelope, digest: bytes, key: str | None) -> bool:
+    """Tell whether it is the message of the job that has this digest and, by now, this key."""
+    if key is None:
+        return digest == keyless_digest_of(envelope)
+    return digest == digest_of(envelope if envelope.key is not None else envelope.with_key(key))
 
 
 def progress(transaction: Transaction, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
     """Note how far a running job is, if `fence` is the mark; tell whether it was."""
     if refusal(transaction, envelope.type, key_of(envelope), fence) is not None:
         return False
-    transaction.execute(
+    noted = transaction.execute(
         "UPDATE jobs SET progress = ?, message = ? WHERE id = ? AND state = 'running'", (fraction, message, envelope.id)
-    )
-    transaction.notify(job_topic(envelope.id))
+    ).rowcount
+    if noted:
+        transaction.notify(job_topic(envelope.id))
     return True

@@ -9,12 +9,13 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import load_headers
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
     "started_at, finished_at FROM jobs "
 )
-_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at FROM dead "
+_DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
 
 def job(transaction: Transaction, id: str) -> JobRecord | None:
@@ -32,9 +33,9 @@ def jobs(
         if value is not None:
             conditions.append(f"{column} = ?")
             values.append(str(value))
-    if state is not None and state is not JobState.COMMITTED:
+    if state is not None and not state.ended:
         # Says what the index of unfinished jobs needs to hear before it is used.
-        conditions.append("state <> 'committed'")
+        conditions.append("ended IS NULL")
     rows = transaction.execute(
         _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
     )
@@ -128,8 +129,9 @@ def _job(row: tuple[Any, ...]) -> JobRecord:
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:
-    number, id, type, key, sequence, reason, detail, failures, raw, died_at = row
-    return DeadLetter(number, id, type, key, sequence, reason, detail, load_failures(failures), raw, died_at)
+    number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers = row
+    history = load_failures(failures)
+    return DeadLetter(number, id, type, key, sequence, reason, detail, history, raw, died_at, load_headers(headers))
 
 
 def _key(row: tuple[Any, ...]) -> KeyRecord:

@@ -6,20 +6,23 @@ who holds a fence that is not lower than the mark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
-from jobkit.backends.sqlite.submit import digest_of, insert_job
+from jobkit.backends.sqlite.submit import insert_job
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, key_of, keyless_digest_of
 from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Refused, Skipped, Stale
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
-           coalesce(k.log_length, 0), j.digest, j.key, j.sequence, j.state, j.token, j.nonce, j.opens, j.failures
+           coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
+           j.failures
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -27,6 +30,7 @@ _LOOK = """
 @dataclass(frozen=True, slots=True)
 class _KnownJob:
     digest: bytes
+    number: int
     key: str | None
     sequence: int | None
     state: str
@@ -37,14 +41,7 @@ class _KnownJob:
 
     def is_same(self, envelope: Envelope) -> bool:
         """Tell whether it is the same job; one submitted without a key was digested without the one derived since."""
-        return self.digest == digest_of(envelope if self.key is not None else replace(envelope, key=None))
-
-
-def key_of(envelope: Envelope) -> str:
-    """Return the envelope's key. Raises `ValueError` where it carries none."""
-    if envelope.key is None:
-        raise ValueError(f"the envelope of job {envelope.id} carries no key")
-    return envelope.key
+        return self.digest == (digest_of(envelope) if self.key is not None else keyless_digest_of(envelope))
 
 
 def open_job(
@@ -86,19 +83,15 @@ def _start(
     transaction: Transaction, envelope: Envelope, fence: Fence, job: _KnownJob | None, log_length: int
 ) -> Opened:
     if job is None:
-        insert_job(transaction, envelope, JobState.RUNNING)
-        if envelope.sequence is not None:
-            # A sequence that a foreign publisher gave out must not be given out again here.
-            transaction.execute(
-                "UPDATE keys SET submitted = max(submitted, ?) WHERE type = ? AND key = ?",
-                (envelope.sequence, envelope.type, envelope.key),
-            )
+        insert_foreign(transaction, envelope, JobState.RUNNING)
     elif (job.token, job.nonce) == (fence.token, fence.nonce) and job.state == JobState.RUNNING:
         return Opened(job.opens, load_failures(job.failures), log_length)
     if job is not None and job.key is None:
         transaction.execute(
-            "UPDATE jobs SET key = ?, digest = ? WHERE id = ?", (envelope.key, digest_of(envelope), envelope.id)
+            "UPDATE jobs SET key = ?, slot = ?, digest = ? WHERE number = ?",
+            (envelope.key, slot_of(envelope.key), digest_of(envelope), job.number),
         )
+        transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (envelope.pack(), job.number))
     transaction.execute(
         "UPDATE jobs SET state = 'running', token = ?, nonce = ?, owner = ?, opens = opens + 1, "
         "started_at = coalesce(started_at, ?) WHERE id = ?",
@@ -120,18 +113,32 @@ def _out_of_turn(
 ) -> Gap | Skipped | Duplicate | Conflict:
     if sequence > committed + 1:
         if job is None:
-            insert_job(transaction, envelope, JobState.QUEUED)
+            insert_foreign(transaction, envelope, JobState.QUEUED)
         return Gap(committed + 1, is_blocked(transaction, envelope.type, key, committed + 1))
     if is_skipped(transaction, envelope.type, key, sequence):
         if job is None:
-            insert_job(transaction, envelope, JobState.QUEUED)
+            insert_foreign(transaction, envelope, JobState.QUEUED)
         return Skipped(committed + 1)
     if job is None and sequence <= forgotten:
         # It ended so long ago that retention forgot its id; the sequence still tells.
-        transaction.execute("DELETE FROM inflight WHERE id = ?", (envelope.id,))
         return Duplicate(Receipt(envelope.id, "forgotten"))
     # The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
     return Conflict(envelope.id)
+
+
+def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState) -> int:
+    """Make a job known that was not submitted here, or was forgotten in a failover; return its number.
+
+    A sequence that somebody else gave out must not be given out again here.
+    """
+    if envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
+        transaction.execute(
+            "INSERT INTO keys (type, key, token, submitted, touched) "
+            "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
+            "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
+            (envelope.type, envelope.key, envelope.sequence, transaction.now),
+        )
+    return insert_job(transaction, envelope, state)
 
 
 def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:
@@ -139,8 +146,7 @@ def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> 
     (blocked,) = transaction.execute(
         "SELECT EXISTS (SELECT 1 FROM parked WHERE type = ?1 AND key = ?2) "
         "OR EXISTS (SELECT 1 FROM dead WHERE type = ?1 AND key = ?2 AND sequence = ?3) "
-        "OR EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND state = 'dead' AND state <> 'committed' "
-        "AND sequence = ?3)",
+        "OR EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND state = 'dead' AND sequence = ?3)",
         (type, key, expected),
     ).fetchone()
     return bool(blocked)

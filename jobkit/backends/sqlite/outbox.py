@@ -1,7 +1,7 @@
-"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages.
+"""The outbox as rows: jobs that are accepted, until the broker has confirmed their messages or they have ended.
 
-Entries leave in the order they came. One may be published twice, when its deletion was not reached; the store drops
-what is there twice.
+Entries leave in the order they came, and a job has one at most. One may be published twice, when its deletion was not
+reached; the store drops what is there twice.
 """
 
 from __future__ import annotations
@@ -12,14 +12,31 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
+_ENTRY = "SELECT o.position, o.made, e.envelope FROM outbox o JOIN envelopes e ON e.job = o.job "
 
-def add(transaction: Transaction, envelope: Envelope, source: str | None = None) -> OutboxEntry:
-    """Append `envelope`; `source` is the job whose commit released it."""
+
+def add_next(transaction: Transaction, source: str | None) -> int:
+    """Append the job that will be inserted next, and return the entry's position.
+
+    `source` is the job whose commit released the entry. The number of the next job is one above the highest.
+    """
     position = transaction.execute(
-        "INSERT INTO outbox (made, source, envelope) VALUES (?, ?, ?)", (transaction.now, source, envelope.pack())
+        "INSERT INTO outbox (made, source, job) VALUES (?, ?, (SELECT coalesce(max(number), 0) + 1 FROM jobs))",
+        (transaction.now, source),
     ).lastrowid
     assert position is not None  # noqa: S101  (narrows the type; an INSERT always has one)
-    return OutboxEntry(position, envelope)
+    return position
+
+
+def add(transaction: Transaction, job: int, source: str | None = None) -> OutboxEntry:
+    """Append the job of that number once more, in the place of an entry that it may have; return the new one."""
+    transaction.execute("DELETE FROM outbox WHERE position = (SELECT entry FROM jobs WHERE number = ?)", (job,))
+    (position,) = transaction.execute(
+        "INSERT INTO outbox (made, source, job) VALUES (?, ?, ?) RETURNING position", (transaction.now, source, job)
+    ).fetchone()
+    transaction.execute("UPDATE jobs SET entry = ? WHERE number = ?", (position, job))
+    (packed,) = transaction.execute("SELECT envelope FROM envelopes WHERE job = ?", (job,)).fetchone()
+    return OutboxEntry(position, Envelope.unpack(packed))
 
 
 def entries(transaction: Transaction, *, older_than: float, limit: int, after: int) -> list[OutboxEntry]:
@@ -28,10 +45,9 @@ def entries(transaction: Transaction, *, older_than: float, limit: int, after: i
     Only entries behind the position `after` count.
     """
     found = []
-    rows = transaction.execute(
-        "SELECT position, made, envelope FROM outbox WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
-    )
-    for position, made, packed in rows:
+    for position, made, packed in transaction.execute(
+        _ENTRY + "WHERE o.position > ? ORDER BY o.position LIMIT ?", (after, limit)
+    ):
         # Store time never goes back, so all that follow are younger still.
         if transaction.now - made <= older_than:
             break
@@ -41,8 +57,8 @@ def entries(transaction: Transaction, *, older_than: float, limit: int, after: i
 
 def released_by(transaction: Transaction, source: str) -> list[OutboxEntry]:
     """Return the entries that the commit of job `source` released and nobody has confirmed yet."""
-    rows = transaction.execute("SELECT position, envelope FROM outbox WHERE source = ? ORDER BY position", (source,))
-    return [OutboxEntry(position, Envelope.unpack(packed)) for position, packed in rows]
+    rows = transaction.execute(_ENTRY + "WHERE o.source = ? ORDER BY o.position", (source,))
+    return [OutboxEntry(position, Envelope.unpack(packed)) for position, _, packed in rows]
 
 
 def published(transaction: Transaction, positions: Sequence[int]) -> None:

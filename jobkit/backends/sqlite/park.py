@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.open import key_of
-from jobkit.backends.sqlite.submit import insert_job
+from jobkit.backends.sqlite.open import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import RELEASED, digest_of, key_of, keyless_digest_of, without_sequence
 from jobkit.ports.store import OutboxEntry, Shelved
+
+_LOOK = """
+    SELECT j.number, j.digest, j.key, j.state, j.sequence, coalesce(k.committed, 0), coalesce(k.forgotten, 0)
+    FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """What is known of a job that is to be set aside, and of its key."""
+
+    number: int | None
+    digest: bytes | None
+    key: str | None
+    state: str | None
+    sequence: int | None
+    committed: int
+    forgotten: int
+
+    def has_ended(self, envelope: Envelope) -> bool:
+        """Tell whether it has, also where it was so long ago that only its sequence tells."""
+        if self.state is not None:
+            return JobState(self.state).ended
+        return envelope.sequence is not None and envelope.sequence <= self.forgotten
+
+    def is_other(self, envelope: Envelope) -> bool:
+        """Tell whether the id is that of another job."""
+        same = digest_of(envelope) if self.key is not None else keyless_digest_of(envelope)
+        return self.digest is not None and self.digest != same
+
+
+def _look(transaction: Transaction, envelope: Envelope) -> _Aside:
+    row = transaction.execute(_LOOK, (envelope.type, key_of(envelope), envelope.id)).fetchone()
+    return _Aside(*row)
 
 
 def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receipt:
     """Set a job aside while the gap before it is open; where it has closed, put it into the outbox."""
-    key = key_of(envelope)
-    state, sequence, committed = transaction.execute(
-        "SELECT j.state, j.sequence, coalesce(k.committed, 0) FROM (SELECT 1) "
-        "LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?",
-        (envelope.type, key, envelope.id),
-    ).fetchone()
-    if state is None:
-        sequence = envelope.sequence
+    known = _look(transaction, envelope)
+    sequence = envelope.sequence if known.number is None else known.sequence
     if sequence is None:
-        raise ValueError(f"job {envelope.id} has no sequence, so there is no gap to park it behind")
-    if state in (JobState.COMMITTED, JobState.DEAD):
+        raise without_sequence(envelope)
+    if known.has_ended(envelope):
         return Receipt(envelope.id, "duplicate")
-    if state is None:
-        insert_job(transaction, envelope, JobState.QUEUED)
+    number = known.number
+    if number is None:
+        number = insert_foreign(transaction, envelope, JobState.QUEUED)
     # Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
-    transaction.execute("DELETE FROM inflight WHERE id = ?", (envelope.id,))
-    if sequence <= committed + 1:
-        outbox.add(transaction, envelope)
+    transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
+    if sequence <= known.committed + 1:
+        outbox.add(transaction, number)
         return Receipt(envelope.id, "requeued")
+    transaction.execute("DELETE FROM outbox WHERE position = (SELECT entry FROM jobs WHERE number = ?)", (number,))
     transaction.execute(
-        "INSERT INTO parked (type, key, sequence, id, reason, parked_at, envelope) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO parked (type, key, sequence, job, reason, parked_at) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING",
-        (envelope.type, key, sequence, envelope.id, reason, transaction.wall, envelope.pack()),
+        (envelope.type, envelope.key, sequence, number, reason, transaction.wall),
     )
-    transaction.execute("UPDATE jobs SET state = 'parked' WHERE id = ?", (envelope.id,))
+    transaction.execute("UPDATE jobs SET state = 'parked' WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return Receipt(envelope.id, "parked")
 
@@ -48,45 +80,55 @@ def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receip
 def release_next(
     transaction: Transaction, type: str, key: str, expected: int, source: str | None = None
 ) -> list[OutboxEntry]:
-    """Move the parked jobs that can run now, from sequence `expected` on without a gap, to the outbox in order.
+    """Move the next parked jobs, from sequence `expected` on without a gap, to the outbox in order.
 
     Those below `expected` go too: their turn is over, and opening them says what becomes of them.
     """
     released = []
-    rows = transaction.execute(
-        "SELECT sequence, id, envelope FROM parked WHERE type = ? AND key = ? ORDER BY sequence", (type, key)
-    )
-    for sequence, id, packed in rows.fetchall():
+    for sequence, number, id in _parked(transaction, type, key):
         if sequence > expected:
             break
         expected = max(expected, sequence + 1)
-        released.append(_release(transaction, id, packed, source))
+        released.append(_release(transaction, number, id, source))
     return released
 
 
-def release_all(transaction: Transaction, type: str, key: str) -> int:
-    """Move all of the key's parked jobs to the outbox, in order; return how many."""
-    rows = transaction.execute(
-        "SELECT id, envelope FROM parked WHERE type = ? AND key = ? ORDER BY sequence", (type, key)
+def resume(transaction: Transaction, type: str, key: str) -> int:
+    """Move the first of the key's parked jobs to the outbox, in order; return how many."""
+    first = _parked(transaction, type, key)
+    for _, number, id in first:
+        _release(transaction, number, id, None)
+    return len(first)
+
+
+def _parked(transaction: Transaction, type: str, key: str) -> list[tuple[int, int, str]]:
+    return transaction.execute(
+        "SELECT p.sequence, p.job, j.id FROM parked p JOIN jobs j ON j.number = p.job "
+        "WHERE p.type = ? AND p.key = ? ORDER BY p.sequence, p.job LIMIT ?",
+        (type, key, RELEASED),
     ).fetchall()
-    for id, packed in rows:
-        _release(transaction, id, packed, None)
-    return len(rows)
 
 
-def _release(transaction: Transaction, id: str, packed: bytes, source: str | None) -> OutboxEntry:
-    transaction.execute("DELETE FROM parked WHERE id = ?", (id,))
-    transaction.execute("UPDATE jobs SET state = 'queued' WHERE id = ?", (id,))
+def _release(transaction: Transaction, number: int, id: str, source: str | None) -> OutboxEntry:
+    transaction.execute("DELETE FROM parked WHERE job = ?", (number,))
+    transaction.execute("UPDATE jobs SET state = 'queued' WHERE number = ? AND state = 'parked'", (number,))
     transaction.notify(job_topic(id))
-    return outbox.add(transaction, Envelope.unpack(packed), source)
+    return outbox.add(transaction, number, source)
 
 
-def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt:
-    """Keep an envelope in the in-flight table until its job ends; one that has ended is not kept."""
+def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | None:
+    """Keep a job in the in-flight table until it ends; None where its id is that of another job."""
+    known = _look(transaction, envelope)
+    if known.is_other(envelope):
+        return None
+    if known.has_ended(envelope):
+        return Receipt(envelope.id, "duplicate")
+    number = known.number
+    if number is None:
+        number = insert_foreign(transaction, envelope, JobState.QUEUED)
     transaction.execute(
-        "INSERT INTO inflight (id, type, number, envelope) SELECT ?1, ?2, ?3, ?4 "
-        "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state IN ('committed', 'dead')) ON CONFLICT DO NOTHING",
-        (envelope.id, partition.type, partition.index, envelope.pack()),
+        "INSERT INTO inflight (job, type, number) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (number, partition.type, partition.index),
     )
     return Receipt(envelope.id, "shelved")
 
@@ -94,7 +136,8 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
 def shelved(transaction: Transaction, partition: Partition, *, limit: int) -> list[Shelved]:
     """Return what is in the in-flight table, oldest first."""
     rows = transaction.execute(
-        "SELECT position, envelope FROM inflight WHERE type = ? AND number = ? ORDER BY position LIMIT ?",
+        "SELECT i.position, e.envelope FROM inflight i JOIN envelopes e ON e.job = i.job "
+        "WHERE i.type = ? AND i.number = ? ORDER BY i.position LIMIT ?",
         (partition.type, partition.index, limit),
     )
     return [Shelved(position, Envelope.unpack(packed)) for position, packed in rows]

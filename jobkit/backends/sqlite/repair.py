@@ -1,36 +1,80 @@
-"""The repairs that only a command may do: requeue, purge, resume, skip."""
+"""The repairs that only a command may do: requeue, purge, republish, skip."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jobkit.backends.sqlite import outbox, park
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.submit import digest_of
+from jobkit.backends.sqlite.fail import is_message_of
+from jobkit.backends.sqlite.submit import insert_job
 from jobkit.model.envelope import Envelope
+from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, nothing_to_skip
+
+_NOT_ON_ITS_WAY = """
+    j.ended IS NULL AND j.state <> 'parked'
+    AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.position = j.entry)
+    AND NOT EXISTS (SELECT 1 FROM inflight i WHERE i.job = j.number)
+"""
 
 
 def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
-    """Put a dead letter's envelope into the outbox as it was; where it is a job's own, the job starts afresh."""
+    """Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh."""
     row = transaction.execute(
-        "DELETE FROM dead WHERE number = ? AND envelope IS NOT NULL RETURNING envelope", (number,)
+        "SELECT envelope FROM dead WHERE number = ? AND envelope IS NOT NULL", (number,)
     ).fetchone()
     if row is None:
         return None
     envelope = Envelope.unpack(row[0])
-    transaction.execute(
-        "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
-        "failures = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL "
-        "WHERE id = ? AND digest = ? AND state = 'dead'",
-        (envelope.id, digest_of(envelope)),
-    )
-    outbox.add(transaction, envelope)
+    job = transaction.execute("SELECT number, digest, key, state FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    if job is None:
+        outbox.add(transaction, insert_job(transaction, envelope, JobState.QUEUED))
+    elif not is_message_of(envelope, job[1], job[2]):
+        return None
+    elif job[3] == JobState.DEAD:
+        _begin_anew(transaction, job[0], envelope)
+    transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return envelope
 
 
+def _begin_anew(transaction: Transaction, job: int, envelope: Envelope) -> None:
+    transaction.execute(
+        "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
+        "failures = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL, "
+        "settled = NULL WHERE number = ?",
+        (job,),
+    )
+    transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
+    outbox.add(transaction, job)
+
+
 def purge_dead(transaction: Transaction, number: int) -> bool:
-    """Delete a dead letter; tell whether there was one."""
-    return transaction.execute("DELETE FROM dead WHERE number = ?", (number,)).rowcount > 0
+    """Delete a dead letter; tell whether there was one. Its job may be forgotten after its time."""
+    row = transaction.execute("DELETE FROM dead WHERE number = ? RETURNING envelope", (number,)).fetchone()
+    if row is not None and row[0] is not None:
+        envelope = Envelope.unpack(row[0])
+        job = transaction.execute(
+            "SELECT number, digest, key FROM jobs WHERE id = ? AND state = 'dead' AND settled IS NULL", (envelope.id,)
+        ).fetchone()
+        if job is not None and is_message_of(envelope, job[1], job[2]):
+            transaction.execute("UPDATE jobs SET settled = ? WHERE number = ?", (transaction.now, job[0]))
+    return row is not None
+
+
+def republish(transaction: Transaction, ids: Sequence[str]) -> list[str]:
+    """Put the jobs into the outbox again that nothing here brings to a worker, in order; return which."""
+    found = []
+    for id in dict.fromkeys(ids):
+        found += transaction.execute(
+            f"SELECT j.number, j.id FROM jobs j WHERE j.id = ? AND {_NOT_ON_ITS_WAY}",  # noqa: S608  (from above)
+            (id,),
+        ).fetchall()
+    for number, _ in sorted(found):
+        outbox.add(transaction, number)
+    return [id for _, id in sorted(found)]
 
 
 def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> int:
@@ -38,7 +82,9 @@ def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> i
     row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
     expected = 1 if row is None else row[0] + 1
     if before <= expected:
-        raise ValueError(f"{type}/{key} waits for sequence {expected}: nothing can be skipped before {before}")
+        raise nothing_to_skip(type, key, expected, before)
+    if before > HIGHEST_GIVEN:
+        raise beyond_sequences(type, key)
     transaction.execute(
         "INSERT INTO skipped (type, key, first, last) VALUES (?, ?, ?, ?)", (type, key, expected, before - 1)
     )

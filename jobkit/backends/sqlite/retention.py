@@ -1,4 +1,4 @@
-"""Forgetting: committed jobs after their time, and the marks of keys that nobody uses.
+"""Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 
 Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet to
 end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
@@ -8,9 +8,7 @@ forgotten key accepts no token that it would have refused.
 from __future__ import annotations
 
 from jobkit.backends.sqlite.engine import Transaction
-
-# How many keys are looked at for each job that may be forgotten in one call.
-_KEYS_PER_JOB = 4
+from jobkit.ports.rules import KEYS_PER_JOB
 
 _IDLE_KEYS = """
     SELECT k.type, k.key, k.token,
@@ -18,30 +16,41 @@ _IDLE_KEYS = """
            AND NOT EXISTS (SELECT 1 FROM records r WHERE r.type = k.type AND r.key = k.key)
            AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.type = k.type AND m.key = k.key)
            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.type = k.type AND j.key = k.key
-                           AND j.state <> 'committed' AND j.state <> 'dead')
+                           AND j.ended IS NULL)
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
+"""
+
+_OLDEST = """
+    SELECT j.number, j.type, j.key, j.sequence, j.settled,
+           j.state = 'dead' AND j.sequence IS NOT NULL
+           AND j.sequence > coalesce((SELECT committed FROM keys k WHERE k.type = j.type AND k.key = j.key), 0)
+           OR EXISTS (SELECT 1 FROM outbox WHERE position = j.entry)
+           OR EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
+           OR EXISTS (SELECT 1 FROM parked WHERE job = j.number)
+    FROM jobs j WHERE j.settled IS NOT NULL ORDER BY j.settled, j.number LIMIT ?
 """
 
 
 def prune(transaction: Transaction, *, older_than: float, keep_at_most: int, batch: int) -> int:
-    """Forget up to `batch` committed jobs and look at a share of the keys; return how many jobs went."""
+    """Forget up to `batch` jobs and look at a share of the keys; return how many jobs went."""
     before = transaction.now - older_than
     gone = _forget_jobs(transaction, before, keep_at_most, batch)
-    _forget_keys(transaction, before, batch * _KEYS_PER_JOB)
+    _forget_keys(transaction, before, batch * KEYS_PER_JOB)
     return gone
 
 
 def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, batch: int) -> int:
-    (known,) = transaction.execute("SELECT n FROM tallies WHERE name = 'state committed'").fetchone()
+    (known,) = transaction.execute("SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'purged')").fetchone()
     surplus = max(0, known - keep_at_most)
-    oldest = transaction.execute(
-        "SELECT number, type, key, sequence, ended FROM jobs WHERE state = 'committed' ORDER BY ended, number LIMIT ?",
-        (batch,),
-    ).fetchall()
-    going = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]
+    oldest = transaction.execute(_OLDEST, (batch,)).fetchall()
+    past = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]
+    # One that holds its key up, or that anything refers to, comes last the next time.
+    kept = [(transaction.now, number) for number, *_, held in past if held]
+    going = [(number, type, key, sequence) for number, type, key, sequence, _, held in past if not held]
+    transaction.executemany("UPDATE jobs SET settled = ? WHERE number = ?", kept)
     transaction.executemany(
         "UPDATE keys SET forgotten = max(forgotten, ?) WHERE type = ? AND key = ?",
-        [(sequence, type, key) for _, type, key, sequence, _ in going if sequence is not None],
+        [(sequence, type, key) for _, type, key, sequence in going if sequence is not None],
     )
     transaction.executemany("DELETE FROM jobs WHERE number = ?", [(number,) for number, *_ in going])
     return len(going)

@@ -52,32 +52,42 @@ _STORE = [
         owner TEXT NOT NULL DEFAULT '', submitted INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
         forgotten INTEGER NOT NULL DEFAULT 0, log_length INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL,
         PRIMARY KEY (type, key)) WITHOUT ROWID""",
-    # `number` is the order of submission. (token, nonce, owner) is the fence it was last opened under. `failed` counts
-    # failures, of which `failures` holds the latest. `ended` is store time, the *_at columns are for people.
+    # `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder.
+    # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
+    # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
+    # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
-        digest BLOB NOT NULL, state TEXT NOT NULL, token INTEGER, nonce TEXT, owner TEXT,
+        slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
+        token INTEGER, nonce TEXT, owner TEXT,
         opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT,
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
-        schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL, ended REAL)""",
-    "CREATE INDEX jobs_open ON jobs (type, key, state) WHERE state <> 'committed'",
-    "CREATE INDEX jobs_ended ON jobs (ended) WHERE state = 'committed'",
-    # `made` is store time. `source` is the job whose commit released the entry.
+        schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
+        ended REAL, settled REAL)""",
+    # None of them mentions what changes as a job is opened or progresses.
+    "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
+    "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL",
+    "CREATE INDEX jobs_dead ON jobs (type, key, sequence) WHERE state = 'dead'",
+    "CREATE INDEX jobs_settled ON jobs (settled) WHERE settled IS NOT NULL",
+    # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
+    "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
+    # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.
     """CREATE TABLE outbox (
-        position INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, source TEXT, envelope BLOB NOT NULL)""",
+        position INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, source TEXT, job INTEGER NOT NULL)""",
+    "CREATE INDEX outbox_source ON outbox (source, position) WHERE source IS NOT NULL",
     """CREATE TABLE inflight (
-        position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,
-        number INTEGER NOT NULL, envelope BLOB NOT NULL)""",
+        position INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL UNIQUE, type TEXT NOT NULL,
+        number INTEGER NOT NULL)""",
     "CREATE INDEX inflight_partition ON inflight (type, number)",
     """CREATE TABLE parked (
-        type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
-        reason TEXT NOT NULL, parked_at REAL NOT NULL, envelope BLOB NOT NULL,
-        PRIMARY KEY (type, key, sequence, id)) WITHOUT ROWID""",
-    # `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters that are no jobs.
+        type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, job INTEGER NOT NULL UNIQUE,
+        reason TEXT NOT NULL, parked_at REAL NOT NULL,
+        PRIMARY KEY (type, key, sequence, job)) WITHOUT ROWID""",
+    # `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters of messages.
     """CREATE TABLE dead (
         number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, type TEXT, key TEXT, sequence INTEGER,
         reason TEXT NOT NULL, detail TEXT NOT NULL, failures TEXT, raw BLOB NOT NULL, envelope BLOB,
-        died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
+        headers TEXT NOT NULL DEFAULT '', died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
     "CREATE INDEX dead_sequence ON dead (type, key, sequence) WHERE sequence IS NOT NULL",
     """CREATE TABLE skipped (
         type TEXT NOT NULL, key TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -100,7 +110,7 @@ _COUNTED_STATES = ("queued", "running", "parked", "committed", "dead")
 
 def _tallies() -> Iterator[str]:
     """Keep counts as rows come and go, so that nobody has to count hundreds of thousands of them."""
-    for name in (*_COUNTED_TABLES, *(f"state {state}" for state in _COUNTED_STATES)):
+    for name in (*_COUNTED_TABLES, "purged", *(f"state {state}" for state in _COUNTED_STATES)):
         yield f"INSERT INTO tallies (name, n) VALUES ('{name}', 0)"  # noqa: S608  (names from above, here and below)
     for event, row, step in (("INSERT", "new", "+ 1"), ("DELETE", "old", "- 1")):
         names = [(table, f"'{table}'") for table in _COUNTED_TABLES] + [("jobs", f"'state ' || {row}.state")]
@@ -113,6 +123,17 @@ def _tallies() -> Iterator[str]:
         "CREATE TRIGGER tally_jobs_state AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN "
         "UPDATE tallies SET n = n - 1 WHERE name = 'state ' || old.state; "
         "UPDATE tallies SET n = n + 1 WHERE name = 'state ' || new.state; END"
+    )
+    # Dead jobs that nobody has to act on any more.
+    yield (
+        "CREATE TRIGGER tally_jobs_purged AFTER UPDATE OF settled ON jobs "
+        "WHEN new.state = 'dead' AND old.settled IS NULL AND new.settled IS NOT NULL BEGIN "
+        "UPDATE tallies SET n = n + 1 WHERE name = 'purged'; END"
+    )
+    yield (
+        "CREATE TRIGGER tally_jobs_forgotten AFTER DELETE ON jobs "
+        "WHEN old.state = 'dead' AND old.settled IS NOT NULL BEGIN "
+        "UPDATE tallies SET n = n - 1 WHERE name = 'purged'; END"
     )
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
@@ -24,8 +24,10 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import CONFLICTING, letter_of
 from jobkit.ports.store import (
     Accepted,
+    Adrift,
     Committed,
     Conflict,
     Duplicate,
@@ -78,17 +80,35 @@ class SqliteStore:
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
 
-    async def bury_message(self, raw: bytes, envelope: Envelope | None, *, reason: str, detail: str = "") -> Receipt:
-        return await self._plane.write(fail.bury_message, raw, envelope, reason=reason, detail=detail)
+    async def bury_message(
+        self,
+        raw: bytes,
+        envelope: Envelope | None,
+        *,
+        reason: str,
+        detail: str = "",
+        heading: Heading = NOTHING_READ,
+    ) -> Receipt:
+        letter = letter_of(raw, envelope, heading, reason=reason, detail=detail)
+        return await self._plane.write(fail.bury_message, letter)
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         return await self._plane.write(park.park, envelope, reason=reason)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        return await self._plane.write(park.shelve, envelope, partition)
+        receipt = await self._plane.write(park.shelve, envelope, partition)
+        return receipt or await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
 
     async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
         return await self._plane.read(park.shelved, partition, limit=limit)
+
+    async def horizon(self) -> int:
+        return await self._plane.read(adrift.horizon)
+
+    async def adrift(
+        self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
+    ) -> tuple[Sequence[Adrift], int | None]:
+        return await self._plane.read(adrift.adrift, partition, partitions, after=after, upto=upto, limit=limit)
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
@@ -134,11 +154,14 @@ class SqliteStore:
     async def purge_dead(self, number: int) -> bool:
         return await self._plane.write(repair.purge_dead, number)
 
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        return await self._plane.write(repair.republish, ids) if ids else []
+
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)
 
     async def resume_gap(self, type: str, key: str) -> int:
-        return await self._plane.write(park.release_all, type, key)
+        return await self._plane.write(park.resume, type, key)
 
     async def skip_gap(self, type: str, key: str, *, before: int) -> int:
         return await self._plane.write(repair.skip_gap, type, key, before=before)

@@ -9,7 +9,9 @@ from dataclasses import replace
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.envelope import Envelope
+from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
+from jobkit.ports.rules import digest_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
@@ -39,21 +41,23 @@ def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> 
         )
     if job.ordered:
         envelope = envelope.with_sequence(_next_sequence(transaction, envelope))
-    insert_job(transaction, envelope, JobState.QUEUED)
-    entry = outbox.add(transaction, envelope, source)
-    return Accepted(envelope, entry.position)
+    position = outbox.add_next(transaction, source)
+    insert_job(transaction, envelope, JobState.QUEUED, position)
+    return Accepted(envelope, position)
 
 
-def insert_job(transaction: Transaction, envelope: Envelope, state: JobState) -> None:
-    """Make a job known that is not."""
-    transaction.execute(
-        "INSERT INTO jobs (id, type, key, sequence, digest, state, trace, schema, submitted_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, entry: int | None = None) -> int:
+    """Make a job known, keep its envelope, and return its number; `entry` is the one it has in the outbox."""
+    number = transaction.execute(
+        "INSERT INTO jobs (entry, id, type, key, sequence, slot, digest, state, trace, schema, submitted_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            entry,
             envelope.id,
             envelope.type,
             envelope.key,
             envelope.sequence,
+            slot_of(envelope.key),
             digest_of(envelope),
             state.value,
             json.dumps(dict(envelope.trace)) if envelope.trace else None,
@@ -61,17 +65,15 @@ def insert_job(transaction: Transaction, envelope: Envelope, state: JobState) ->
             # A foreign publisher may not have said when.
             envelope.submitted_at or transaction.wall,
         ),
-    )
-
-
-def digest_of(envelope: Envelope) -> bytes:
-    """Return the envelope's digest as it is stored."""
-    return bytes.fromhex(envelope.digest())
+    ).lastrowid
+    assert number is not None  # noqa: S101  (narrows the type; an INSERT always has one)
+    transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (number, envelope.pack()))
+    return number
 
 
 def _next_sequence(transaction: Transaction, envelope: Envelope) -> int:
     if envelope.key is None:
-        raise ValueError(f"job {envelope.id} is ordered, so its envelope must carry a key")
+        raise without_order(envelope)
     (sequence,) = transaction.execute(
         "INSERT INTO keys (type, key, token, submitted, touched) VALUES (?, ?, (SELECT floor FROM retention), 1, ?) "
         "ON CONFLICT DO UPDATE SET submitted = submitted + 1, touched = excluded.touched RETURNING submitted",

@@ -192,6 +192,7 @@ def _show(session: CommandSession, letter: DeadLetter) -> None:
             ("key", letter.key or "-"),
             ("sequence", "-" if letter.sequence is None else str(letter.sequence)),
             ("reason", letter.reason),
+            *((f"header {name}", value) for name, value in letter.headers.items()),
             ("died", moment(letter.died_at, now)),
             *failure_fields(letter.failures, now),
             ("body", letter.raw.decode(errors="backslashreplace")),

@@ -100,6 +100,9 @@ def _show(out: Output, verdict: Verdict, *, notes: bool) -> None:
         out.table(("INVARIANT", "WHERE", "REPAIR", "PROBLEM"), rows, whole="PROBLEM")
     for what in verdict.unread:
         out.note(f"not read: {what}")
+    for name, place in verdict.places.items():
+        if place.jobs and place.ids:
+            out.note(f"{name}: {place.jobs} ({place})")
     read = f"read {verdict.keys} keys, {verdict.entries} log entries, {verdict.blobs} files"
     out.text(f"{read}: {_summary(len(verdict.findings))}")
     if any(found.repair is not None for found in verdict.findings):

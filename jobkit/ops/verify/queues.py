@@ -1,17 +1,18 @@
 """Does every job that has yet to end still have something that will bring it to a worker?
 
-A message, an outbox entry or a place in the in-flight table. Only their numbers can be compared, and they move while
-they are read: so what is missing counts only if it is missing again and again.
+Jobs and messages move while they are read: so a job counts as lost only if it is found so again and again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.invariant import Invariant
 from jobkit.model.plane import Plane
 from jobkit.ops.verify.violation import Action, Repair, Violation
-from jobkit.ports.inspection import JobState
+from jobkit.ops.verify.whereabouts import NAMED, Place, Queue, Whereabouts, find
 from jobkit.ports.planes import Planes
 
 # An outbox entry older than this, in seconds, should have been published by any worker's relay.
@@ -30,38 +31,59 @@ async def check_outbox(planes: Planes) -> list[Violation]:
     ]
 
 
-async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Violation], str]:
-    """Find jobs that nothing will bring to a worker; also return why the queues could not be read, if so.
+async def check_queues(planes: Planes, clock: Clock) -> tuple[list[Violation], Whereabouts | None, str]:
+    """Find jobs that nothing will bring to a worker.
 
-    Raises `Unavailable` where it is the store that does not answer.
+    Also returns where the jobs are, or why the queues could not be read. Raises `Unavailable` where it is the store
+    that does not answer.
     """
-    missing = 0
-    for look in range(_LOOKS):
-        if look:
+    lost: list[Queue] = []
+    try:
+        seen = await find(planes)
+        lost = [queue for queue in seen.queues if queue.missing]
+        for _ in range(_LOOKS - 1):
+            if not lost:
+                break
             await clock.sleep(_PAUSE_SECONDS)
-        try:
-            missing = await _missing(planes)
-        except Unavailable as error:
-            if error.plane != Plane.BROKER:
-                raise
-            return [], str(error)
-        if missing <= 0:
-            return [], ""
+            seen = await find(planes)
+            lost = _still(lost, seen.queues)
+    except Unavailable as error:
+        if error.plane != Plane.BROKER:
+            raise
+        return [], None, str(error)
+    dropped = [_dropped(type, messages) for type, messages in seen.dropped.items() if messages]
+    return [_lost(queue) for queue in lost] + dropped, seen, ""
+
+
+def _still(before: Sequence[Queue], now: Sequence[Queue]) -> list[Queue]:
+    """Return the partitions that lack messages now as before, with the jobs that need one now as before."""
+    found = []
+    current = {queue.partition: queue for queue in now}
+    for earlier in before:
+        queue = current.get(earlier.partition)
+        if queue is None or not queue.missing:
+            continue
+        needed = queue.needed & earlier.needed
+        both = Queue(queue.partition, needed, queue.held | earlier.held, max(queue.messages, earlier.messages))
+        if both.missing:
+            found.append(both)
+    return found
+
+
+def _lost(queue: Queue) -> Violation:
+    jobs = Place(len(queue.waiting), queue.waiting[:NAMED])
+    which = "They are" if queue.missing == len(queue.waiting) else "They are among"
     problem = (
-        f"{missing} jobs are queued or running for which there is neither a message nor an entry in the outbox or the "
-        "in-flight table: did the broker lose its data? Submit them again under new ids"
+        f"{queue.missing} jobs have neither a message nor an entry in the outbox or the in-flight table: did the "
+        f"broker lose its data? {which} {jobs}; publishing them again does no harm to those that are not lost"
     )
-    return [Violation(Invariant.NOTHING_LOST, "queues", problem)], ""
+    repair = Repair(Action.REPUBLISH, queue.partition.type, partition=queue.partition.index)
+    return Violation(Invariant.NOTHING_LOST, f"queue {queue.partition}", problem, repair)
 
 
-async def _missing(planes: Planes) -> int:
-    """Return by how many the jobs that have yet to end are more than what will bring them to a worker."""
-    before = await _waiting(planes)
-    counts = await planes.inspection.counts()
-    unfinished = counts.jobs.get(JobState.QUEUED, 0) + counts.jobs.get(JobState.RUNNING, 0)
-    bringing = counts.outbox + counts.shelved
-    return unfinished - bringing - max(before, await _waiting(planes))
-
-
-async def _waiting(planes: Planes) -> int:
-    return sum(depth.ready for depth in await planes.broker.depths())
+def _dropped(type: str, messages: int) -> Violation:
+    problem = (
+        f"the broker itself took {messages} messages out of the queues of this type; once the cause is mended, their "
+        "jobs are published again from the store, and those messages can be purged"
+    )
+    return Violation(Invariant.NOTHING_LOST, f"type {type}", problem)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobkit.model.blob import BlobRef
@@ -17,6 +17,7 @@ from jobkit.model.invariant import Invariant
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
 from jobkit.ops.verify.queues import check_outbox, check_queues
 from jobkit.ops.verify.violation import Violation
+from jobkit.ops.verify.whereabouts import Place
 from jobkit.ports.inspection import KeyRecord, ParkedKey
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import all_keys, log_pages
@@ -25,13 +26,14 @@ from jobkit.projections.projection import Projection
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was read and what was found wrong; `unread` says what could not be read, and why."""
+    """What was read, what was found wrong, and where the jobs are; `unread` says what could not be read, and why."""
 
     keys: int
     entries: int
     blobs: int
     findings: Sequence[Violation]
     unread: Sequence[str] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 async def verify(
@@ -56,8 +58,15 @@ async def verify(
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
     findings += await _gaps(planes, standing_still)
     findings += await check_outbox(planes)
-    lost, unread = await check_queues(planes, clock or SystemClock())
-    return Verdict(keys, entries, blobs, findings + lost, [f"queues: {unread}"] if unread else [])
+    lost, seen, unread = await check_queues(planes, clock or SystemClock())
+    return Verdict(
+        keys,
+        entries,
+        blobs,
+        findings + lost,
+        unread=[f"queues: {unread}"] if unread else [],
+        places={} if seen is None else seen.places,
+    )
 
 
 async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:

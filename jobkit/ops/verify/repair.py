@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobkit.client.relay import Relay
+from jobkit.model.partition import Partition
 from jobkit.ops.verify.queues import OUTBOX_STALE_SECONDS
 from jobkit.ops.verify.violation import Action, Repair, Violation
+from jobkit.ops.verify.whereabouts import adrift
 from jobkit.ports.planes import Planes
 from jobkit.projections.projection import Projection
 from jobkit.projections.rebuild import Rebuilder, RebuildOutcome
@@ -37,6 +39,8 @@ async def carry_out(
     """
     if repair.action is Action.PUBLISH:
         return await _publish(planes, relay)
+    if repair.action is Action.REPUBLISH and repair.partition is not None:
+        return await _republish(planes, relay, Partition(repair.type, repair.partition))
     wanted = [one for one in projections.get(repair.type, ()) if one.name == repair.name]
     done = [one async for one in rebuilder.run(repair.type, wanted, key=repair.key)]
     return "; ".join(one.problem or _OUTCOMES.get(one.outcome, one.outcome.value) for one in done) or "it is gone"
@@ -51,3 +55,17 @@ async def _publish(planes: Planes, relay: Relay) -> str:
         await relay.publish(left)
         published += len(left)
     return f"published {published} jobs"
+
+
+async def _republish(planes: Planes, relay: Relay, partition: Partition) -> str:
+    """Put all jobs of the partition that need a message into the outbox, and publish them from there."""
+    partitions = sum(depth.partition.type == partition.type for depth in await planes.broker.depths())
+    ids = [job.envelope.id async for job in adrift(planes, partition, partitions, await planes.store.horizon())]
+    found: set[str] = set()
+    for start in range(0, len(ids), _PAGE):
+        found |= set(await planes.inspection.republish(ids[start : start + _PAGE]))
+    after = 0
+    while page := await planes.store.outbox(older_than=-1, limit=_PAGE, after=after):
+        after = page[-1].position
+        await relay.publish([entry for entry in page if entry.envelope.id in found])
+    return f"published {len(found)} jobs again"

@@ -13,22 +13,26 @@ class Action(StrEnum):
 
     REBUILD = "rebuild"
     PUBLISH = "publish"
+    REPUBLISH = "republish"
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One repair: of the projection `name` of a key, or of the outbox as a whole."""
+    """One repair: of the projection `name` of a key, of the outbox as a whole, or of a `partition` of the type."""
 
     action: Action
     type: str = ""
     key: str = ""
     name: str = ""
+    partition: int | None = None
 
     @property
     def what(self) -> str:
         """What it does, as a plan says it."""
         if self.action is Action.PUBLISH:
             return "publish what is left in the outbox"
+        if self.action is Action.REPUBLISH:
+            return f"publish the jobs of {self.type}/{self.partition} again that have no message"
         return f"make projection {self.name!r} of {self.type}/{self.key} anew from its log"
 
 

@@ -11,7 +11,7 @@ from jobkit.ports.store import Committed, Effects, LogEntry
 from jobkit.testing.conformance.values import failure, fence, opened, submitted
 
 ODD = "before \0 and \ud800 after é"
-LEGIBLE = "before \\x00 and \\xd800 after é"
+LEGIBLE = "before \\x00 and \\ud800 after é"
 
 
 @pytest.mark.parametrize(("text", "kept"), [("plain é \\x00", "plain é \\x00"), (ODD, LEGIBLE)])

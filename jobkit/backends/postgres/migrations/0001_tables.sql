@@ -1,8 +1,8 @@
 -- The tables of the store. All text that names something is compared byte by byte (COLLATE "C"), as everywhere else in
 -- jobkit.
 --
--- An envelope is kept as it was packed, beside the sequence that its job was given: where both tell a sequence, the
--- column is right. Times named *_at are for people; `made`, `ended` and `touched` are for retention. All of them are
+-- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
+-- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and `touched` are for retention. All of them are
 -- the wall clock of this server, in Unix seconds: it decides how long things are kept, and nothing else.
 
 CREATE FUNCTION jobkit.clock() RETURNS double precision
@@ -34,17 +34,21 @@ CREATE TABLE jobkit.keys (
 -- One order for all that is submitted and all that is to be published.
 CREATE SEQUENCE jobkit.positions;
 
--- `number` is the order of submission. (token, nonce, owner) is the fence it was last opened under. `failed` counts
+-- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry` is
+-- the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last opened under. `failed` counts
 -- failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A job has `ended` when it is
--- committed or dead; only a committed one has a result.
+-- committed or dead; only a committed one has a result. Since it is `settled` nobody has to act on it, and it may be
+-- forgotten.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
     type text COLLATE "C" NOT NULL,
     key text COLLATE "C",
     sequence bigint,
+    slot bigint NOT NULL,
     digest bytea NOT NULL,
     state text NOT NULL,
+    entry bigint,
     token bigint,
     nonce text,
     owner text,
@@ -60,21 +64,23 @@ CREATE TABLE jobkit.jobs (
     submitted_at double precision NOT NULL,
     started_at double precision,
     finished_at double precision,
-    ended double precision
+    ended double precision,
+    settled double precision,
+    envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
 CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
 CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
-CREATE INDEX jobs_committed ON jobkit.jobs (ended, number) WHERE result IS NOT NULL;
+CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL;
+CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
 CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence) WHERE ended IS NOT NULL AND result IS NULL;
 
--- `source` is the job whose commit released the entry.
+-- `id` is a job's, here and below; a job has one entry at most. `source` is the job whose commit released it.
 CREATE TABLE jobkit.outbox (
-    position bigint PRIMARY KEY DEFAULT nextval('jobkit.positions'),
+    position bigint PRIMARY KEY,
     made double precision NOT NULL,
     source text COLLATE "C",
-    sequence bigint,
-    envelope bytea NOT NULL
+    id text COLLATE "C" NOT NULL
 );
 CREATE INDEX outbox_source ON jobkit.outbox (source, position) WHERE source IS NOT NULL;
 
@@ -82,8 +88,7 @@ CREATE TABLE jobkit.inflight (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text COLLATE "C" NOT NULL UNIQUE,
     type text COLLATE "C" NOT NULL,
-    number integer NOT NULL,
-    envelope bytea NOT NULL
+    number integer NOT NULL
 );
 CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
 
@@ -94,11 +99,10 @@ CREATE TABLE jobkit.parked (
     id text COLLATE "C" NOT NULL UNIQUE,
     reason text NOT NULL,
     parked_at double precision NOT NULL,
-    envelope bytea NOT NULL,
     PRIMARY KEY (type, key, sequence, id)
 );
 
--- `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters that are no jobs.
+-- `envelope` is NULL where none could be made of the message. `fingerprint` is that of letters of messages.
 CREATE TABLE jobkit.dead (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text COLLATE "C",
@@ -110,6 +114,7 @@ CREATE TABLE jobkit.dead (
     failures text[],
     raw bytea NOT NULL,
     envelope bytea,
+    headers text NOT NULL DEFAULT '',
     died_at double precision NOT NULL,
     fingerprint bytea UNIQUE
 );
@@ -160,6 +165,7 @@ CREATE TABLE jobkit.tallies (
     parked bigint NOT NULL,
     committed bigint NOT NULL,
     dead bigint NOT NULL,
+    purged bigint NOT NULL,
     outbox bigint NOT NULL,
     keys bigint NOT NULL
 ) WITH (fillfactor = 50);
@@ -168,26 +174,26 @@ CREATE TABLE jobkit.tallies (
 -- transaction has changed since the beginning could not be added to.
 CREATE FUNCTION jobkit.tally(
     in_queued bigint DEFAULT 0, in_running bigint DEFAULT 0, in_parked bigint DEFAULT 0, in_committed bigint DEFAULT 0,
-    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0
+    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0, in_purged bigint DEFAULT 0
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     free tid;
 BEGIN
     IF in_queued = 0 AND in_running = 0 AND in_parked = 0 AND in_committed = 0 AND in_dead = 0 AND in_outbox = 0
-       AND in_keys = 0 THEN
+       AND in_keys = 0 AND in_purged = 0 THEN
         RETURN;
     END IF;
     IF current_setting('transaction_isolation') = 'read committed' THEN
         SELECT ctid INTO free FROM jobkit.tallies LIMIT 1 FOR UPDATE SKIP LOCKED;
     END IF;
     IF free IS NULL THEN
-        INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, outbox, keys)
-        VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_outbox, in_keys);
+        INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
+        VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_outbox, in_keys);
     ELSE
         UPDATE jobkit.tallies
         SET queued = queued + in_queued, running = running + in_running, parked = parked + in_parked,
-            committed = committed + in_committed, dead = dead + in_dead, outbox = outbox + in_outbox,
-            keys = keys + in_keys
+            committed = committed + in_committed, dead = dead + in_dead, purged = purged + in_purged,
+            outbox = outbox + in_outbox, keys = keys + in_keys
         WHERE ctid = free;
     END IF;
 END $$;

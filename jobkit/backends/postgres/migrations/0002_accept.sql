@@ -19,11 +19,45 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Make a job known that was not submitted here, or was forgotten in a failover, and return its number. A sequence that
+-- somebody else gave out is not given out again here, up to `in_highest`. The caller holds the lock of the key.
+CREATE FUNCTION jobkit.insert_foreign(
+    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, trace, schema, submitted_at, envelope)
+    VALUES (in_id, in_type, in_key, in_sequence, in_slot, in_digest, 'queued', in_trace, in_schema,
+            coalesce(nullif(in_submitted_at, 0), jobkit.clock()), in_envelope)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        PERFORM jobkit.overtaken('the job');
+    END IF;
+    IF in_sequence <= in_highest THEN
+        UPDATE jobkit.keys SET submitted = greatest(submitted, in_sequence)
+        WHERE type = in_type AND key = in_key AND submitted < in_sequence;
+    END IF;
+END $$;
+
+-- Put a job into the outbox, in the place of an entry that it may have. The caller holds a lock of the job's or of its
+-- key, and counts the job's state.
+CREATE FUNCTION jobkit.publish(in_id text, in_source text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    had integer;
+    place bigint := nextval('jobkit.positions');
+BEGIN
+    DELETE FROM jobkit.outbox o USING jobkit.jobs j WHERE j.id = in_id AND o.position = j.entry;
+    GET DIAGNOSTICS had = ROW_COUNT;
+    INSERT INTO jobkit.outbox (position, made, source, id) VALUES (place, jobkit.clock(), in_source, in_id);
+    UPDATE jobkit.jobs SET entry = place WHERE id = in_id;
+    PERFORM jobkit.tally(in_outbox => 1 - had);
+END $$;
+
 -- Accept jobs in this order, one answer for each: 'accepted', 'known' or 'conflict'. `in_sources` are the jobs whose
 -- commits these follow from.
 CREATE FUNCTION jobkit.submit_jobs(
-    in_ids text[], in_types text[], in_keys text[], in_ordered boolean[], in_digests bytea[], in_traces text[],
-    in_schemas integer[], in_submitted_at double precision[], in_envelopes bytea[], in_sources text[]
+    in_ids text[], in_types text[], in_keys text[], in_ordered boolean[], in_slots bigint[], in_digests bytea[],
+    in_traces text[], in_schemas integer[], in_submitted_at double precision[], in_envelopes bytea[], in_sources text[]
 ) RETURNS TABLE (
     place integer, answer text, "position" bigint, sequence bigint, submitted_at double precision, trace text,
     schema integer
@@ -74,11 +108,13 @@ BEGIN
     ) p;
     IF new_jobs > 0 THEN
         -- 3. Make them known, in the order of their ids.
-        INSERT INTO jobkit.jobs (id, number, type, key, sequence, digest, state, trace, schema, submitted_at)
-        SELECT g.id, g.position, g.type, g.key, g.sequence, g.digest, 'queued', g.trace, g.schema,
-               coalesce(nullif(g.submitted_at, 0), jobkit.clock())
-        FROM unnest(in_ids, in_types, in_keys, in_digests, in_traces, in_schemas, in_submitted_at, positions, sequences)
-            AS g (id, type, key, digest, trace, schema, submitted_at, position, sequence)
+        INSERT INTO jobkit.jobs (id, number, entry, type, key, sequence, slot, digest, state, trace, schema,
+                                 submitted_at, envelope)
+        SELECT g.id, g.position, g.position, g.type, g.key, g.sequence, g.slot, g.digest, 'queued', g.trace, g.schema,
+               coalesce(nullif(g.submitted_at, 0), jobkit.clock()), g.envelope
+        FROM unnest(in_ids, in_types, in_keys, in_slots, in_digests, in_traces, in_schemas, in_submitted_at,
+                    in_envelopes, positions, sequences)
+            AS g (id, type, key, slot, digest, trace, schema, submitted_at, envelope, position, sequence)
         WHERE g.position IS NOT NULL
         ORDER BY g.id COLLATE "C"
         ON CONFLICT DO NOTHING;
@@ -94,9 +130,9 @@ BEGIN
         ) s
         WHERE k.type = s.type AND k.key = s.key;
         -- 4. Have them published.
-        INSERT INTO jobkit.outbox (position, made, source, sequence, envelope)
-        SELECT g.position, jobkit.clock(), g.source, g.sequence, g.envelope
-        FROM unnest(positions, in_sources, sequences, in_envelopes) AS g (position, source, sequence, envelope)
+        INSERT INTO jobkit.outbox (position, made, source, id)
+        SELECT g.position, jobkit.clock(), g.source, g.id
+        FROM unnest(positions, in_sources, in_ids) AS g (position, source, id)
         WHERE g.position IS NOT NULL;
     END IF;
     PERFORM jobkit.tally(in_queued => new_jobs, in_outbox => new_jobs, in_keys => new_keys);

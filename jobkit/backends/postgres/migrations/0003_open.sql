@@ -20,11 +20,13 @@ $$;
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
 -- key's log has), 'duplicate',
 -- 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is the sequence expected),
--- 'stale' (`number` is the mark) and 'conflict'.
+-- 'stale' (`number` is the mark), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope
+-- is needed, and its digest without a key.
 CREATE FUNCTION jobkit.open_jobs(
-    in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_digests bytea[], in_keyless bytea[],
+    in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
+    in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
-    in_tokens bigint[], in_nonces text[], in_owners text[]
+    in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint
 ) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
                  log_length bigint)
 LANGUAGE plpgsql
@@ -50,10 +52,11 @@ DECLARE
 BEGIN
     FOR r IN
         SELECT * FROM unnest(
-            in_ids, in_types, in_keys, in_sequences, in_digests, in_keyless, in_traces, in_schemas, in_submitted_at,
-            in_tokens, in_nonces, in_owners
+            in_ids, in_types, in_keys, in_sequences, in_slots, in_digests, in_keyless, in_traces, in_schemas,
+            in_submitted_at, in_envelopes, in_tokens, in_nonces, in_owners
         ) WITH ORDINALITY AS g (
-            id, type, key, sequence, digest, keyless, trace, schema, submitted_at, token, nonce, owner, place
+            id, type, key, sequence, slot, digest, keyless, trace, schema, submitted_at, envelope, token, nonce, owner,
+            place
         )
         ORDER BY g.type COLLATE "C", g.key COLLATE "C"
     LOOP
@@ -64,6 +67,11 @@ BEGIN
         has_key := FOUND;
         SELECT digest, key, sequence, state, token, nonce, opens, failures INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
+        IF has_job AND j.key IS NULL AND r.envelope IS NULL THEN
+            answer := 'unknown';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
         -- One that was submitted without a key was digested without the one that was derived since.
         same := NOT has_job OR j.digest = CASE WHEN j.key IS NULL THEN r.keyless ELSE r.digest END;
         IF has_job AND same AND j.state IN ('committed', 'dead') THEN
@@ -120,7 +128,6 @@ BEGIN
                 number := done + 1;
             ELSIF NOT has_job AND has_key AND turn <= k.forgotten THEN
                 -- It ended so long ago that retention forgot its id; the sequence still tells.
-                DELETE FROM jobkit.inflight WHERE id = r.id;
                 answer := 'forgotten';
             ELSE
                 -- The sequence was committed by a job with another id: no order is left for this one, and a person
@@ -131,7 +138,9 @@ BEGIN
             answer := 'opened';
         END IF;
 
-        IF answer = 'opened' AND has_job THEN
+        IF r.envelope IS NULL AND NOT has_job AND answer IN ('opened', 'gap', 'skipped') THEN
+            answer := 'unknown';
+        ELSIF answer = 'opened' AND has_job THEN
             opens := j.opens + 1;
             failures := j.failures;
             IF j.state = 'running' AND j.token = r.token AND j.nonce = r.nonce THEN
@@ -142,7 +151,8 @@ BEGIN
                     started_at = coalesce(started_at, jobkit.clock())
                 WHERE id = r.id;
                 IF j.key IS NULL THEN
-                    UPDATE jobkit.jobs SET key = r.key, digest = r.digest WHERE id = r.id;
+                    UPDATE jobkit.jobs SET key = r.key, slot = r.slot, digest = r.digest, envelope = r.envelope
+                    WHERE id = r.id;
                 END IF;
                 queued := queued - (j.state = 'queued')::integer;
                 parked := parked - (j.state = 'parked')::integer;
@@ -150,23 +160,13 @@ BEGIN
             END IF;
         ELSIF NOT has_job AND answer IN ('opened', 'gap', 'skipped') THEN
             -- A foreign publisher's: it becomes known now.
-            INSERT INTO jobkit.jobs (id, type, key, sequence, digest, state, trace, schema, submitted_at)
-            VALUES (r.id, r.type, r.key, r.sequence, r.digest, 'queued', r.trace, r.schema,
-                    coalesce(nullif(r.submitted_at, 0), jobkit.clock()))
-            ON CONFLICT DO NOTHING;
-            IF NOT FOUND THEN
-                PERFORM jobkit.overtaken('the job');
-            END IF;
+            PERFORM jobkit.insert_foreign(r.id, r.type, r.key, r.sequence, r.slot, r.digest, r.trace, r.schema,
+                                          r.submitted_at, r.envelope, in_highest);
             IF answer = 'opened' THEN
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = 1,
                     started_at = jobkit.clock()
                 WHERE id = r.id;
-                IF r.sequence IS NOT NULL THEN
-                    -- A sequence that a foreign publisher gave out must not be given out again here.
-                    UPDATE jobkit.keys SET submitted = greatest(submitted, r.sequence)
-                    WHERE type = r.type AND key = r.key;
-                END IF;
                 opens := 1;
                 running := running + 1;
             ELSE

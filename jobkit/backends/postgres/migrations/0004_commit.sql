@@ -1,27 +1,27 @@
 -- Committing jobs: verify the mark, the id and the sequence, and write every effect, in one transaction.
 
--- Move the parked jobs that can run now, from sequence `in_expected` on without a gap, to the outbox in order; return
--- how many. Those below `in_expected` go too: their turn is over, and opening them says what becomes of them.
-CREATE FUNCTION jobkit.release_parked(in_type text, in_key text, in_expected bigint, in_source text) RETURNS integer
-LANGUAGE plpgsql AS $$
+-- Move the next parked jobs, from sequence `in_expected` on without a gap, to the outbox in order; return how many. At
+-- most `in_most` at a time, however many wait: each brings the next. Those below `in_expected` go too: their turn is over, and opening them says what becomes of them.
+CREATE FUNCTION jobkit.release_parked(in_type text, in_key text, in_expected bigint, in_source text, in_most integer)
+RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     waiting record;
     released integer := 0;
     woken integer := 0;
 BEGIN
     FOR waiting IN
-        SELECT sequence, id, envelope FROM jobkit.parked WHERE type = in_type AND key = in_key ORDER BY sequence, id
+        SELECT sequence, id FROM jobkit.parked WHERE type = in_type AND key = in_key ORDER BY sequence, id
+        LIMIT in_most
     LOOP
         EXIT WHEN waiting.sequence > in_expected;
         in_expected := greatest(in_expected, waiting.sequence + 1);
         DELETE FROM jobkit.parked WHERE id = waiting.id;
         UPDATE jobkit.jobs SET state = 'queued' WHERE id = waiting.id AND state = 'parked';
         woken := woken + FOUND::integer;
-        INSERT INTO jobkit.outbox (made, source, sequence, envelope)
-        VALUES (jobkit.clock(), in_source, waiting.sequence, waiting.envelope);
+        PERFORM jobkit.publish(waiting.id, in_source);
         released := released + 1;
     END LOOP;
-    PERFORM jobkit.tally(in_queued => woken, in_parked => -woken, in_outbox => released);
+    PERFORM jobkit.tally(in_queued => woken, in_parked => -woken);
     RETURN released;
 END $$;
 
@@ -37,8 +37,8 @@ CREATE FUNCTION jobkit.commit_jobs(
     entry_of integer[], entry_kinds text[], entry_data bytea[],
     manifest_of integer[], manifest_blobs text[],
     follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
-    follow_digests bytea[], follow_traces text[], follow_schemas integer[], follow_submitted_at double precision[],
-    follow_envelopes bytea[]
+    follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[], follow_submitted_at double precision[],
+    follow_envelopes bytea[], in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -58,6 +58,9 @@ DECLARE
     written boolean[] := array_fill(false, ARRAY[cardinality(in_ids)]);
     log_lengths bigint[] := array_fill(0::bigint, ARRAY[cardinality(in_ids)]);
     sequences bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(in_ids)]);
+    -- What the jobs may still have in the outbox.
+    entries bigint[] := '{}';
+    gone integer := 0;
     sources text[] := array_fill(NULL::text, ARRAY[cardinality(in_ids)]);
     running integer := 0;
     queued integer := 0;
@@ -87,7 +90,7 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, token = r.token AND nonce = r.nonce AS opened INTO j FROM jobkit.jobs WHERE id = r.id;
+        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
         IF has_job AND ours AND j.state = 'committed' THEN
@@ -111,9 +114,14 @@ BEGIN
             log_lengths[place] := k.log_length;
             sequences[place] := j.sequence;
             UPDATE jobkit.jobs
-            SET state = 'committed', result = r.result, progress = 1, finished_at = now, ended = now
+            SET state = 'committed', result = r.result, progress = 1, finished_at = now, ended = now, settled = now,
+                envelope = NULL
             WHERE id = r.id;
             DELETE FROM jobkit.inflight WHERE id = r.id;
+            IF j.sequence IS NOT NULL THEN
+                DELETE FROM jobkit.parked WHERE id = r.id;
+            END IF;
+            entries := entries || j.entry;
             UPDATE jobkit.keys SET committed = coalesce(j.sequence, committed), touched = now
             WHERE type = r.type AND key = r.key;
             committed := committed + 1;
@@ -122,13 +130,20 @@ BEGIN
             parked := parked - (j.state = 'parked')::integer;
             IF j.sequence IS NOT NULL
                AND EXISTS (SELECT FROM jobkit.parked p WHERE p.type = r.type AND p.key = r.key)
-               AND jobkit.release_parked(r.type, r.key, j.sequence + 1, r.id) > 0 THEN
+               AND jobkit.release_parked(r.type, r.key, j.sequence + 1, r.id, in_most) > 0 THEN
                 sources[place] := r.id;
             END IF;
         END IF;
         RETURN NEXT;
     END LOOP;
-    PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked, in_committed => committed);
+    IF cardinality(entries) > 0 THEN
+        -- In one order, as in `published`: both may be about the same entries.
+        PERFORM FROM jobkit.outbox o WHERE o.position = ANY (entries) ORDER BY o.position FOR UPDATE;
+        DELETE FROM jobkit.outbox o WHERE o.position = ANY (entries);
+        GET DIAGNOSTICS gone = ROW_COUNT;
+    END IF;
+    PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked, in_committed => committed,
+                         in_outbox => -gone);
 
     IF cardinality(record_of) > 0 THEN
         INSERT INTO jobkit.records (type, key, name, value)
@@ -154,19 +169,19 @@ BEGIN
     END IF;
     IF cardinality(follow_of) > 0 THEN
         SELECT array_agg(g.id ORDER BY g.n) AS ids, array_agg(g.type ORDER BY g.n) AS types,
-               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered,
+               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered, array_agg(g.slot ORDER BY g.n) AS slots,
                array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
                array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
                array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
         INTO r
         FROM unnest(
-            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_digests, follow_traces,
+            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests, follow_traces,
             follow_schemas, follow_submitted_at, follow_envelopes
-        ) WITH ORDINALITY AS g (of, id, type, key, ordered, digest, trace, schema, submitted_at, envelope, n)
+        ) WITH ORDINALITY AS g (of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, n)
         WHERE written[g.of];
         SELECT r.ids[s.place] INTO conflict
         FROM jobkit.submit_jobs(
-            coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.digests, r.traces, r.schemas, r.submitted_at,
+            coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
             r.envelopes, r.sources
         ) s
         WHERE s.answer = 'conflict';
@@ -180,7 +195,7 @@ BEGIN
     FOR r IN SELECT s.source, s.place FROM unnest(sources) WITH ORDINALITY AS s (source, place)
              WHERE s.source IS NOT NULL LOOP
         RETURN QUERY
-        SELECT r.place::integer, 'released'::text, NULL::bigint, o.position, o.sequence, o.envelope
-        FROM jobkit.outbox o WHERE o.source = r.source ORDER BY o.position;
+        SELECT r.place::integer, 'released'::text, NULL::bigint, o.position, w.sequence, w.envelope
+        FROM jobkit.outbox o JOIN jobkit.jobs w ON w.id = o.id WHERE o.source = r.source ORDER BY o.position;
     END LOOP;
 END $$;

@@ -39,10 +39,15 @@ BEGIN
         answer := 'refused';
         RETURN;
     END IF;
-    SELECT failed, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
+    SELECT failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
     FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         answer := 'unknown';
+        RETURN;
+    END IF;
+    IF j.ended IS NOT NULL THEN
+        answer := 'refused';
+        number := in_token;
         RETURN;
     END IF;
     answer := 'failed';
@@ -60,21 +65,34 @@ BEGIN
     WHERE id = in_id;
 END $$;
 
--- End a job in the dead letters.
-CREATE FUNCTION jobkit.end_job(in_id text) RETURNS void LANGUAGE plpgsql AS $$
+-- End a job in the dead letters. What has ended is nowhere else any more, however it came to its end. Where its turn was
+-- over, the next parked ones whose turn is over, too, come out. The caller holds the lock of the key.
+CREATE FUNCTION jobkit.end_job(in_id text, in_most integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    j record;
+    gone integer;
+    done bigint;
 BEGIN
-    PERFORM jobkit.tally_state(state, 'dead') FROM jobkit.jobs WHERE id = in_id;
-    UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock() WHERE id = in_id;
-    -- What has ended is neither in flight nor parked, however it came to its end.
+    SELECT type, key, sequence, state, entry INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL
+    WHERE id = in_id;
     DELETE FROM jobkit.inflight WHERE id = in_id;
     DELETE FROM jobkit.parked WHERE id = in_id;
+    DELETE FROM jobkit.outbox WHERE position = j.entry;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    PERFORM jobkit.tally_state(j.state, 'dead');
+    PERFORM jobkit.tally(in_outbox => -gone);
+    SELECT committed INTO done FROM jobkit.keys WHERE type = j.type AND key = j.key;
+    IF j.sequence <= done THEN
+        PERFORM jobkit.release_parked(j.type, j.key, done + 1, NULL, in_most);
+    END IF;
 END $$;
 
 -- Dead-letter a job with its history. Answers 'dead', 'duplicate' (it has ended already and is left as it is),
 -- 'refused' with the mark, or 'unknown'.
 CREATE FUNCTION jobkit.bury_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_reason text, in_detail text,
-    in_raw bytea, in_envelope bytea, OUT answer text, OUT number bigint
+    in_raw bytea, in_envelope bytea, in_most integer, OUT answer text, OUT number bigint
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 DECLARE
@@ -93,94 +111,118 @@ BEGIN
         INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, failures, raw, envelope, died_at)
         VALUES (in_id, in_type, in_key, j.sequence, in_reason, in_detail, j.failures, in_raw, in_envelope,
                 jobkit.clock());
-        PERFORM jobkit.end_job(in_id);
+        PERFORM jobkit.end_job(in_id, in_most);
         answer := 'dead';
     END IF;
 END $$;
 
--- Dead-letter a message; the same message for the same reason makes one letter, so that asking again is safe.
+-- Dead-letter a message, and end the job whose message it is; the same message makes one letter. `in_digest` is what the
+-- job's is where it has a key, `in_keyless` where it has none. Answers 'dead', or 'duplicate' where that job had ended.
 CREATE FUNCTION jobkit.bury_message(
-    in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_reason text, in_detail text,
-    in_raw bytea, in_envelope bytea, in_fingerprint bytea
-) RETURNS void LANGUAGE plpgsql
+    in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_keyless bytea, in_reason text,
+    in_detail text, in_raw bytea, in_envelope bytea, in_headers text, in_fingerprint bytea, in_is_job boolean,
+    in_most integer
+) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     j record;
+    history text[];
 BEGIN
-    -- The job itself ends too where its turn is over, skipped or taken: else it would be shown as waiting for ever.
-    SELECT type, key INTO j FROM jobkit.jobs WHERE id = in_id AND digest = in_digest AND ended IS NULL;
-    IF FOUND THEN
-        PERFORM FROM jobkit.keys WHERE type = j.type AND key = j.key FOR UPDATE;
-        IF EXISTS (SELECT FROM jobkit.jobs w JOIN jobkit.keys k USING (type, key)
-                   WHERE w.id = in_id AND w.ended IS NULL AND w.sequence <= k.committed) THEN
-            PERFORM jobkit.end_job(in_id);
+    IF in_is_job THEN
+        -- The key first, as everywhere.
+        PERFORM FROM jobkit.keys k JOIN jobkit.jobs w USING (type, key) WHERE w.id = in_id FOR UPDATE OF k;
+        SELECT ended, failures INTO j FROM jobkit.jobs
+        WHERE id = in_id AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END FOR UPDATE;
+        IF FOUND THEN
+            IF j.ended IS NOT NULL THEN
+                RETURN 'duplicate';
+            END IF;
+            history := j.failures;
+            PERFORM jobkit.end_job(in_id, in_most);
         END IF;
     END IF;
-    -- Else its partition's leader would adopt the same message again and again.
-    DELETE FROM jobkit.inflight WHERE id = in_id AND envelope = in_envelope;
-    INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, raw, envelope, died_at, fingerprint)
-    VALUES (in_id, in_type, in_key, in_sequence, in_reason, in_detail, in_raw, in_envelope, jobkit.clock(),
-            in_fingerprint)
+    INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at,
+                             fingerprint)
+    VALUES (in_id, in_type, in_key, in_sequence, in_reason, in_detail, history, in_raw, in_envelope, in_headers,
+            jobkit.clock(), in_fingerprint)
     ON CONFLICT DO NOTHING;
+    RETURN 'dead';
 END $$;
 
 -- Set a job aside while the gap before it is open; where it has closed, put it into the outbox. Answers 'parked',
 -- 'requeued', 'duplicate' (it has ended) or 'unordered'.
 CREATE FUNCTION jobkit.park_job(
-    in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_trace text, in_schema integer,
-    in_submitted_at double precision, in_reason text, in_envelope bytea
+    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_reason text
 ) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     j record;
+    k record;
     turn bigint;
-    done bigint;
+    gone integer;
 BEGIN
     -- Made where it is missing, so that whoever closes the gap meanwhile waits for this, or this for them.
     PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
-    SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
-    SELECT state, sequence INTO j FROM jobkit.jobs WHERE id = in_id;
+    SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
+    SELECT state, sequence, entry INTO j FROM jobkit.jobs WHERE id = in_id;
     turn := CASE WHEN j.state IS NULL THEN in_sequence ELSE j.sequence END;
     IF turn IS NULL THEN
         RETURN 'unordered';
-    ELSIF j.state IN ('committed', 'dead') THEN
+    ELSIF j.state IN ('committed', 'dead') OR j.state IS NULL AND turn <= k.forgotten THEN
         RETURN 'duplicate';
     ELSIF j.state IS NULL THEN
-        INSERT INTO jobkit.jobs (id, type, key, sequence, digest, state, trace, schema, submitted_at)
-        VALUES (in_id, in_type, in_key, in_sequence, in_digest, 'queued', in_trace, in_schema,
-                coalesce(nullif(in_submitted_at, 0), jobkit.clock()))
-        ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
-            PERFORM jobkit.overtaken('the job');
-        END IF;
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
     END IF;
     -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
     DELETE FROM jobkit.inflight WHERE id = in_id;
-    IF turn <= done + 1 THEN
-        INSERT INTO jobkit.outbox (made, sequence, envelope) VALUES (jobkit.clock(), turn, in_envelope);
-        PERFORM jobkit.tally(in_outbox => 1);
+    IF turn <= k.committed + 1 THEN
+        PERFORM jobkit.publish(in_id, NULL);
         RETURN 'requeued';
     END IF;
-    INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at, envelope)
-    VALUES (in_type, in_key, turn, in_id, in_reason, jobkit.clock(), in_envelope)
+    DELETE FROM jobkit.outbox WHERE position = j.entry;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
+    VALUES (in_type, in_key, turn, in_id, in_reason, jobkit.clock())
     ON CONFLICT DO NOTHING;
     PERFORM jobkit.tally_state(coalesce(j.state, 'queued'), 'parked');
+    PERFORM jobkit.tally(in_outbox => -gone);
     UPDATE jobkit.jobs SET state = 'parked' WHERE id = in_id;
     RETURN 'parked';
 END $$;
 
--- Keep an envelope in the in-flight table until its job ends; one that has ended is not kept.
-CREATE FUNCTION jobkit.shelve_job(in_id text, in_type text, in_number integer, in_envelope bytea) RETURNS void
-LANGUAGE plpgsql
+-- Keep a job in the in-flight table until it ends. Answers 'shelved', 'duplicate' (it has ended) or 'conflict' (its id
+-- is that of another job).
+CREATE FUNCTION jobkit.shelve_job(
+    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_keyless bytea,
+    in_place text, in_number integer
+) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    j record;
+    done bigint;
 BEGIN
     -- Locked, so that the job does not end, and empty the table, between the look and the entry.
-    PERFORM FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
-    INSERT INTO jobkit.inflight (id, type, number, envelope)
-    SELECT in_id, in_type, in_number, in_envelope
-    WHERE NOT EXISTS (SELECT FROM jobkit.jobs WHERE id = in_id AND ended IS NOT NULL)
-    ON CONFLICT DO NOTHING;
+    SELECT key, digest, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
+        SELECT forgotten INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
+        IF in_sequence <= done THEN
+            RETURN 'duplicate';
+        END IF;
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, in_highest);
+        PERFORM jobkit.tally(in_queued => 1);
+    ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
+        RETURN 'conflict';
+    ELSIF j.ended IS NOT NULL THEN
+        RETURN 'duplicate';
+    END IF;
+    INSERT INTO jobkit.inflight (id, type, number) VALUES (in_id, in_place, in_number) ON CONFLICT DO NOTHING;
+    RETURN 'shelved';
 END $$;
 
 -- Note how far a running job is, if the fence is the mark; tell whether it was.

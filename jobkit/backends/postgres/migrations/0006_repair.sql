@@ -1,43 +1,99 @@
 -- The repairs that only a command may do: requeue, resume, skip.
 
--- Put a dead letter's envelope into the outbox as it was, and return it; where it is a job's own, the job starts
--- afresh. NULL where there is no such letter, or none that could run.
-CREATE FUNCTION jobkit.requeue_dead(in_number bigint, in_id text, in_digest bytea) RETURNS boolean
-LANGUAGE plpgsql
+-- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
+-- such job, it becomes one. Answers whether it could: false where there is no such letter, or its id is another job's.
+CREATE FUNCTION jobkit.requeue_dead(
+    in_number bigint, in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea,
+    in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint,
+    in_keyless bytea
+) RETURNS boolean LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 DECLARE
-    letter record;
+    j record;
 BEGIN
-    PERFORM FROM jobkit.keys k JOIN jobkit.jobs j USING (type, key) WHERE j.id = in_id FOR UPDATE OF k;
-    DELETE FROM jobkit.dead WHERE number = in_number AND envelope IS NOT NULL RETURNING envelope INTO letter;
+    PERFORM FROM jobkit.keys k JOIN jobkit.jobs w USING (type, key) WHERE w.id = in_id FOR UPDATE OF k;
+    PERFORM FROM jobkit.dead WHERE number = in_number AND envelope IS NOT NULL FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE jobkit.jobs
-    SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
-        attempts = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL
-    WHERE id = in_id AND digest = in_digest AND state = 'dead';
-    IF FOUND THEN
+    SELECT key, digest, state INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, NULL, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, 0);
+        UPDATE jobkit.jobs SET sequence = in_sequence WHERE id = in_id;
+        PERFORM jobkit.tally(in_queued => 1);
+        PERFORM jobkit.publish(in_id, NULL);
+    ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
+        RETURN false;
+    ELSIF j.state = 'dead' THEN
+        PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
+        UPDATE jobkit.jobs
+        SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
+            attempts = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL,
+            settled = NULL, envelope = in_envelope
+        WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
+        PERFORM jobkit.publish(in_id, NULL);
     END IF;
-    INSERT INTO jobkit.outbox (made, envelope) VALUES (jobkit.clock(), letter.envelope);
-    PERFORM jobkit.tally(in_outbox => 1);
+    DELETE FROM jobkit.dead WHERE number = in_number;
     RETURN true;
 END $$;
 
--- Move all of the key's parked jobs to the outbox, in order; return how many.
-CREATE FUNCTION jobkit.resume_gap(in_type text, in_key text) RETURNS integer LANGUAGE plpgsql
+-- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.
+CREATE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea) RETURNS boolean
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    DELETE FROM jobkit.dead WHERE number = in_number;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE jobkit.jobs SET settled = jobkit.clock()
+    WHERE id = in_id AND state = 'dead' AND settled IS NULL
+      AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END;
+    IF FOUND THEN
+        PERFORM jobkit.tally(in_purged => 1);
+    END IF;
+    RETURN true;
+END $$;
+
+-- Put jobs into the outbox again that nothing here brings to a worker, in order; return which. One that somebody has
+-- locked is in good hands.
+CREATE FUNCTION jobkit.republish(in_ids text[]) RETURNS TABLE (id text) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    lost record;
+BEGIN
+    FOR lost IN
+        SELECT j.id FROM jobkit.jobs j
+        WHERE j.id = ANY (in_ids) AND j.ended IS NULL AND j.state <> 'parked'
+          AND NOT EXISTS (SELECT FROM jobkit.outbox o WHERE o.position = j.entry)
+          AND NOT EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = j.id)
+        ORDER BY j.number FOR UPDATE OF j SKIP LOCKED
+    LOOP
+        PERFORM jobkit.publish(lost.id, NULL);
+        id := lost.id;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- Move the first of the key's parked jobs to the outbox, in order; return how many.
+CREATE FUNCTION jobkit.resume_gap(in_type text, in_key text, in_most integer) RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     PERFORM FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE;
     -- Whatever the sequence, none is too high.
-    RETURN jobkit.release_parked(in_type, in_key, 9223372036854775807, NULL);
+    RETURN jobkit.release_parked(in_type, in_key, 9223372036854775806, NULL, in_most);
 END $$;
 
 -- Give up the sequences below `in_before`, and release the parked jobs that can run then. Answers how many were
 -- released, or NULL and the sequence expected where `in_before` does not lie above it.
-CREATE FUNCTION jobkit.skip_gap(in_type text, in_key text, in_before bigint, OUT released integer, OUT expected bigint)
-LANGUAGE plpgsql
+CREATE FUNCTION jobkit.skip_gap(
+    in_type text, in_key text, in_before bigint, in_most integer, OUT released integer, OUT expected bigint
+) LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     made boolean := jobkit.lock_key(in_type, in_key);
@@ -55,5 +111,5 @@ BEGIN
     UPDATE jobkit.keys
     SET committed = in_before - 1, submitted = greatest(submitted, in_before - 1), touched = jobkit.clock()
     WHERE type = in_type AND key = in_key;
-    released := jobkit.release_parked(in_type, in_key, in_before, NULL);
+    released := jobkit.release_parked(in_type, in_key, in_before, NULL, in_most);
 END $$;

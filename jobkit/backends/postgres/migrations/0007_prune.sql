@@ -1,4 +1,4 @@
--- Forgetting: committed jobs after their time, and the marks of keys that nobody uses.
+-- Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 --
 -- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet
 -- to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
@@ -16,7 +16,9 @@ DECLARE
     surplus bigint;
     going record;
     gone integer := 0;
-    gone_of_key integer;
+    dead_gone integer := 0;
+    gone_of_key record;
+    held text[];
     looked record;
     dropped record;
 BEGIN
@@ -24,22 +26,40 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    SELECT greatest(0, coalesce(sum(committed), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
+    SELECT greatest(0, coalesce(sum(committed + purged), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
+
+    -- What holds its key up, or is referred to, comes last the next time.
+    SELECT array_agg(o.id) INTO held
+    FROM (
+        SELECT d.* FROM (
+            SELECT id, type, key, sequence, state, entry, settled FROM jobkit.jobs WHERE settled IS NOT NULL
+            ORDER BY settled, number LIMIT in_batch
+        ) d WHERE surplus > 0 OR d.settled < before OFFSET 0
+    ) o
+    WHERE o.state = 'dead' AND o.sequence > coalesce(
+              (SELECT k.committed FROM jobkit.keys k WHERE k.type = o.type AND k.key = o.key), 0)
+       OR EXISTS (SELECT FROM jobkit.outbox e WHERE e.position = o.entry)
+       OR EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = o.id)
+       OR EXISTS (SELECT FROM jobkit.parked p WHERE p.id = o.id);
+    IF held IS NOT NULL THEN
+        UPDATE jobkit.jobs SET settled = jobkit.clock() WHERE id = ANY (held);
+    END IF;
 
     -- Jobs: the oldest, key by key, those without a sequence together.
     FOR going IN
         SELECT g.ordered, g.type, g.key, max(g.sequence) AS sequence, array_agg(g.number) AS numbers
         FROM (
-            SELECT number, sequence, ended, sequence IS NOT NULL AS ordered,
+            SELECT number, sequence, settled, sequence IS NOT NULL AS ordered,
                    CASE WHEN sequence IS NOT NULL THEN type END AS type,
                    CASE WHEN sequence IS NOT NULL THEN key END AS key,
-                   row_number() OVER (ORDER BY ended, number) AS place
+                   row_number() OVER (ORDER BY settled, number) AS place
             FROM (
-                SELECT number, type, key, sequence, ended FROM jobkit.jobs WHERE result IS NOT NULL
-                ORDER BY ended, number LIMIT in_batch
+                SELECT number, type, key, sequence, settled FROM jobkit.jobs
+                WHERE settled IS NOT NULL AND id <> ALL (coalesce(held, '{}'))
+                ORDER BY settled, number LIMIT in_batch
             ) oldest
         ) g
-        WHERE g.place <= surplus OR g.ended < before
+        WHERE g.place <= surplus OR g.settled < before
         GROUP BY g.ordered, g.type, g.key
     LOOP
         IF going.ordered THEN
@@ -48,9 +68,12 @@ BEGIN
             UPDATE jobkit.keys SET forgotten = greatest(forgotten, going.sequence)
             WHERE type = going.type AND key = going.key;
         END IF;
-        DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND result IS NOT NULL;
-        GET DIAGNOSTICS gone_of_key = ROW_COUNT;
-        gone := gone + gone_of_key;
+        WITH leaving AS (
+            DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND settled IS NOT NULL RETURNING state
+        )
+        SELECT count(*) AS jobs, count(*) FILTER (WHERE state = 'dead') AS dead INTO gone_of_key FROM leaving;
+        gone := gone + gone_of_key.jobs;
+        dead_gone := dead_gone + gone_of_key.dead;
     END LOOP;
 
     -- Keys: the next so many, from where the last look ended, so that each key's turn comes round.
@@ -76,7 +99,8 @@ BEGIN
     SET floor = greatest(floor, dropped.floor),
         cursor_type = CASE WHEN looked.keys = in_keys THEN looked.type ELSE '' END,
         cursor_key = CASE WHEN looked.keys = in_keys THEN looked.key ELSE '' END;
-    PERFORM jobkit.tally(in_committed => -gone, in_keys => -dropped.keys);
+    PERFORM jobkit.tally(in_committed => dead_gone - gone, in_dead => -dead_gone, in_purged => -dead_gone,
+                         in_keys => -dropped.keys);
     PERFORM jobkit.fold_tallies();
     RETURN gone;
 END $$;
@@ -92,7 +116,8 @@ BEGIN
     ), taken AS (
         DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
     )
-    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, outbox, keys)
-    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(outbox), sum(keys) FROM taken
+    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
+    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(outbox), sum(keys)
+    FROM taken
     HAVING count(*) > 0;
 END $$;

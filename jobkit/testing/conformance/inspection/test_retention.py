@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, Opened, Refused, Stale
+from jobkit.ports.store import Committed, Duplicate, Effects, Gap, LogEntry, Opened, Refused, Stale
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import NOTHING, buried, committed, envelope, fence, opened, submitted, unordered
 
@@ -138,3 +138,59 @@ async def test_an_unordered_job_comes_again_after_it_was_forgotten(
     await store_harness.elapse(store_harness.ttl)
     await store.prune(older_than=0, keep_at_most=MANY)
     assert isinstance(await store.open(job, fence()), Opened)
+
+
+async def test_a_dead_job_is_forgotten_in_its_turn_once_its_letter_was_purged(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    ttl = store_harness.ttl
+    number = await buried(store, await unordered(store, "a"))
+    await store_harness.elapse(ttl * 2)
+    assert await store.prune(older_than=ttl, keep_at_most=MANY) == 0
+    assert await store.purge_dead(number)
+    await store_harness.elapse(ttl * 0.6)
+    assert await store.prune(older_than=ttl, keep_at_most=MANY) == 0
+    await store_harness.elapse(ttl * 0.6)
+    assert await store.prune(older_than=ttl, keep_at_most=MANY) == 1
+    assert await ids(store) == set()
+    assert (await store.counts()).jobs[JobState.DEAD] == 0
+
+
+async def test_purged_jobs_count_among_those_that_are_kept_at_most(store: FullStore) -> None:
+    for number in range(6):
+        job = await unordered(store, f"j{number}", key=f"k{number}")
+        if number % 2:
+            await committed(store, job)
+        else:
+            await store.purge_dead(await buried(store, job))
+    assert await store.prune(older_than=MANY, keep_at_most=4) == 2
+    assert await ids(store) == {f"j{number}" for number in range(2, 6)}
+    counts = (await store.counts()).jobs
+    assert (counts[JobState.COMMITTED], counts[JobState.DEAD]) == (2, 2)
+
+
+async def test_a_purged_job_that_holds_its_key_up_is_not_forgotten(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    a, b = await submitted(store, "a"), await submitted(store, "b")
+    await store.purge_dead(await buried(store, a))
+    await store_harness.elapse(store_harness.ttl)
+    assert await store.prune(older_than=0, keep_at_most=0) == 0
+    assert await store.open(b, fence()) == Gap(1, blocked=True)
+    await store.skip_gap("t", "k", before=2)
+    await store_harness.elapse(store_harness.ttl)
+    assert await store.prune(older_than=0, keep_at_most=0) == 1
+    await committed(store, b)
+
+
+async def test_a_message_that_nobody_confirmed_never_makes_a_forgotten_job_commit_again(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    """The relay reads what it publishes in the outbox: what has ended is no longer there, whatever is forgotten."""
+    job = await unordered(store, "a")
+    await store.shelve(job, Partition("t", 0))
+    await committed(store, job)
+    await store_harness.elapse(store_harness.ttl)
+    await store.prune(older_than=0, keep_at_most=0)
+    assert await store.outbox(older_than=-1, limit=10) == []
+    assert await store.shelved(Partition("t", 0), limit=10) == []

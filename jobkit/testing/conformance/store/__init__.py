@@ -1,9 +1,12 @@
 """What every store must do. Needs the fixture `store_harness`."""
 
 from jobkit.testing.conformance.fixtures import store
+from jobkit.testing.conformance.store.test_adrift import *
 from jobkit.testing.conformance.store.test_amend import *
 from jobkit.testing.conformance.store.test_commit import *
+from jobkit.testing.conformance.store.test_ending import *
 from jobkit.testing.conformance.store.test_failing import *
+from jobkit.testing.conformance.store.test_letters import *
 from jobkit.testing.conformance.store.test_model import *
 from jobkit.testing.conformance.store.test_open import *
 from jobkit.testing.conformance.store.test_parking import *

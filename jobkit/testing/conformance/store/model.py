@@ -21,7 +21,7 @@ class ModelJob:
 
 @dataclass
 class Model:
-    """Answers are words: "Opened 2", "Gap 3 blocked", "Refused 7"."""
+    """Answers are words: "Opened 2", "Gap 3 blocked", "Refused 7". A job has one place at most among the published."""
 
     mark: tuple[int, str] = (0, "")
     submitted: int = 0
@@ -67,7 +67,7 @@ class Model:
         in_turn = job.sequence in (None, self.committed + 1)
         if not self._holds(fence) or job.fence != self.mark or not in_turn:
             return f"Refused {self.mark[0]}"
-        job.state = JobState.COMMITTED
+        self._end(id, JobState.COMMITTED)
         self.effects.append(id)
         if job.sequence is not None:
             self.committed = job.sequence
@@ -80,8 +80,7 @@ class Model:
             return "Receipt"
         if not self._holds(fence):
             return f"Refused {self.mark[0]}"
-        job.state = JobState.DEAD
-        self.parked.discard(id)
+        self._end(id, JobState.DEAD)
         self.letters.append(id)
         return "Receipt"
 
@@ -91,9 +90,10 @@ class Model:
         if job.state.ended:
             return "Receipt"
         if job.sequence <= self.committed + 1:
-            self.published.append(id)
+            self._publish(id)
         else:
             self.parked.add(id)
+            self.published = [one for one in self.published if one != id]
             job.state = JobState.PARKED
         return "Receipt"
 
@@ -101,7 +101,7 @@ class Model:
         id = self.letters.pop(place)
         sequence = self.jobs[id].sequence
         self.jobs[id] = ModelJob(sequence)
-        self.published.append(id)
+        self._publish(id)
 
     def resume(self) -> int:
         return self._free(sorted(self.parked, key=self._sequence))
@@ -111,6 +111,18 @@ class Model:
         self.committed = before - 1
         self.submitted = max(self.submitted, self.committed)
         return self._release()
+
+    def _end(self, id: str, state: JobState) -> None:
+        """It is nowhere any more. Where its turn was over, what is parked behind it is looked at."""
+        job = self.jobs[id]
+        job.state = state
+        self.parked.discard(id)
+        self.published = [one for one in self.published if one != id]
+        if state is JobState.DEAD and job.sequence is not None and job.sequence <= self.committed:
+            self._release()
+
+    def _publish(self, id: str) -> None:
+        self.published = [one for one in self.published if one != id] + [id]
 
     def _holds(self, fence: Fence) -> bool:
         return (fence.token, fence.nonce) == self.mark
@@ -133,6 +145,7 @@ class Model:
     def _free(self, ids: list[str]) -> int:
         for id in ids:
             self.parked.discard(id)
-            self.jobs[id].state = JobState.QUEUED
-            self.published.append(id)
+            if self.jobs[id].state is JobState.PARKED:
+                self.jobs[id].state = JobState.QUEUED
+            self._publish(id)
         return len(ids)

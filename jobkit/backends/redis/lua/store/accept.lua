@@ -1,7 +1,7 @@
--- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered, its envelope.
+-- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered.
 -- Answers {'accepted', sequence or '', position}, {'conflict'}, or {'known', sequence or '', when it was submitted,
 -- trace, schema}. Whoever asks for an order has seen to it that there is a key.
-local ACCEPTED = FACTS + 2
+local ACCEPTED = FACTS + 1
 
 local function accept(a, at)
   local known = call('HMGET', job_at(a[at]), 'digest', 'sequence', 'submitted_at', 'trace', 'schema')
@@ -18,6 +18,8 @@ local function accept(a, at)
     save_key(key, 'submitted', given)
     a[at + 3] = given
   end
-  insert_job(a, at, 'queued')
-  return {'accepted', given or '', publish(a[at + FACTS + 1], given)}
+  local job = insert_job(a, at, 'queued')
+  -- Its number is where nothing has been published yet.
+  enter(job.id, job.number)
+  return {'accepted', given or '', job.number}
 end

@@ -1,32 +1,27 @@
--- Dead-letters a message that is no job of its own; the same once more makes no second letter. A job that it is the
--- message of ends too where its turn is over, skipped or taken: else it would be shown as waiting for ever.
--- Takes fingerprint, raw, reason, detail; then, where an envelope could be made of it, id, type, key or NONE, sequence
--- or '', digest, envelope. Answers {'dead'}.
-local function is_past(job)
-  return job.key and job.sequence
-    and tonumber(job.sequence) <= load_key(name_of(job.type, job.key)).committed
+-- Dead-letters a message, and ends the job whose message it is; the same message makes one letter.
+-- Takes fingerprint, raw, reason, detail, headers, id or NONE, type or NONE, key or NONE, sequence or ''; then, where an
+-- envelope could be made of it, that, and the digests that its job has with a key and without. Answers {'dead'}, or
+-- {'ended'} where that job had.
+local function given(text)
+  return text ~= NONE and text or nil
 end
 
 local function run(a)
-  local fields = {fingerprint = a[1], raw = a[2], reason = a[3], detail = a[4]}
-  local id, digest, envelope = a[5], a[9], a[10]
-  if id then
-    fields.id, fields.type, fields.digest, fields.envelope = id, a[6], digest, envelope
-    fields.key = a[7] ~= NONE and a[7] or nil
-    fields.sequence = a[8] ~= '' and a[8] or nil
+  local fields = {
+    fingerprint = a[1], raw = a[2], reason = a[3], detail = a[4], headers = a[5] ~= '' and a[5] or nil,
+    id = given(a[6]), type = given(a[7]), key = given(a[8]), sequence = a[9] ~= '' and a[9] or nil,
+    envelope = a[10], digest = a[11],
+  }
+  local job = a[10] and load_job(a[6])
+  if job and job.digest == (job.key and a[11] or a[12]) then
+    if has_ended(job) then
+      return {'ended'}
+    end
+    fields.failures = job.failures ~= '' and job.failures or nil
+    die(job)
   end
   if call('HEXISTS', FINGERPRINTS, a[1]) == 0 then
     call('HSET', FINGERPRINTS, a[1], write_letter(fields))
-  end
-  if id then
-    if call('HGET', PREFIX .. 'envelopes', id) == envelope then
-      -- Else its partition's leader would adopt the same message again and again.
-      unshelve(id)
-    end
-    local job = load_job(id)
-    if job and job.digest == digest and not has_ended(job) and is_past(job) then
-      die(job)
-    end
   end
   return {'dead'}
 end

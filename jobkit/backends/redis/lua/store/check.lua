@@ -9,7 +9,7 @@ local function run(a)
     {'ZADD', row, 0, 'a'}, {'ZREM', row, 'a'}, {'RPUSH', row, 'a'}, {'LTRIM', row, 1, -1},
     {'XADD', row, '1-0', 'a', '1'}, {'XDEL', row, '1-0'}, {'DEL', row},
     {'HGET', row, 'a'}, {'HMGET', row, 'a'}, {'HEXISTS', row, 'a'}, {'HLEN', row},
-    {'EXISTS', row}, {'LRANGE', row, 0, 0}, {'LLEN', row}, {'ZCARD', row}, {'ZRANGE', row, 0, 0},
+    {'EXISTS', row}, {'LRANGE', row, 0, 0}, {'LLEN', row}, {'ZCARD', row}, {'ZSCORE', row, 'a'}, {'ZRANGE', row, 0, 0},
     {'ZRANGEBYLEX', row, '-', '+'}, {'ZRANGEBYSCORE', row, '-inf', '+inf'},
     {'ZREVRANGEBYSCORE', row, '+inf', '-inf'}, {'XRANGE', row, '-', '+'}, {'XREVRANGE', row, '+', '-'}, {'XLEN', row},
     {'SET', row, '', 'PX', 1}, {'DEL', row},

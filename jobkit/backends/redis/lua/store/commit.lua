@@ -34,8 +34,8 @@ local function write(a, name, key, job, records, entries)
   save_key(key, 'committed', job.sequence or whole(key.committed), 'entries', whole(key.entries + entries),
     'open', whole(key.open - 1), unpack(manifest))
   move(job, 'committed', 'result', a[6], 'progress', '1.0', 'finished_at', MOMENT)
-  unshelve(job.id)
-  ring('job/' .. job.id)
+  call('RPUSH', ENDED, job.id)
+  leave(job)
 end
 
 -- The answer was lost and is asked for again: what the commit released and nobody has confirmed yet.
@@ -77,7 +77,7 @@ local function run(a)
   for at = follow_ups, #a, ACCEPTED do
     local answered = accept(a, at)
     if answered[1] == 'accepted' then
-      answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS + 1]}
+      answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS - 1]}
     end
   end
   if #answer > 1 then

@@ -3,7 +3,7 @@
 local function run()
   return {
     call('ZCARD', state_at('queued')), call('ZCARD', state_at('running')), call('ZCARD', state_at('parked')),
-    call('LLEN', ENDED), call('ZCARD', state_at('dead')), call('XLEN', OUTBOX), call('HLEN', PREFIX .. 'shelved'),
-    call('HLEN', PARKED), call('ZCARD', DEAD), call('ZCARD', NAMES),
+    call('LLEN', ENDED) - (call('HGET', STORE, 'purged') or 0), call('ZCARD', state_at('dead')), call('XLEN', OUTBOX), call('HLEN', PREFIX .. 'shelved'),
+    call('ZCARD', PARKED), call('ZCARD', DEAD), call('ZCARD', NAMES),
   }
 end

@@ -11,6 +11,9 @@ local function run(a)
   if not known[1] then
     return {'unknown'}
   end
+  if has_ended({state = known[1]}) then
+    return {'refused', a[4]}
+  end
   local attempt, most = tonumber(a[6]), tonumber(a[8])
   local lines, lowest, noted = {}, math.huge, false
   for line in (known[3] or ''):gmatch('[^\n]+') do

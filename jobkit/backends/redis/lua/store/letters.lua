@@ -29,14 +29,17 @@ local function delete_letter(number)
   call('DEL', letter_at(number))
 end
 
--- Ends a job that has died. It is neither in flight nor parked any more, however it came to its end.
+-- Ends a job that has died. Where its turn was over, the next parked ones whose turn is over, too, come out.
 local function die(job)
   move(job, 'dead', 'finished_at', MOMENT)
   block(job.type, job.key, job.sequence, 1)
   count_open(job, -1)
-  unshelve(job.id)
+  leave(job)
   if job.key and job.sequence then
-    unpark(name_of(job.type, job.key), place_in_order(job.sequence, job.id))
+    local name = name_of(job.type, job.key)
+    local committed = load_key(name).committed
+    if tonumber(job.sequence) <= committed then
+      release_next(name, committed + 1, {})
+    end
   end
-  ring('job/' .. job.id)
 end

@@ -32,41 +32,40 @@ local function place_in_order(sequence, id)
   return string.rep('0', SEQUENCE_DIGITS - #sequence) .. sequence .. id
 end
 
--- Takes a job from among the parked ones, and returns the envelope that was kept there, or nil.
+-- Takes a job from among the parked ones, if it is there.
 local function unpark(name, place)
-  local id = place:sub(SEQUENCE_DIGITS + 1)
-  local envelope = call('HGET', PARKED, id)
-  if envelope then
-    call('HDEL', PARKED, id)
-    call('ZREM', parked_at(name), place)
+  if call('ZREM', parked_at(name), place) == 1 then
+    call('ZREM', PARKED, place:sub(SEQUENCE_DIGITS + 1))
     if call('EXISTS', parked_at(name)) == 0 then
       call('ZREM', GAPS, name)
     end
   end
-  return envelope
 end
 
 -- Moves a parked job to the outbox.
 local function release(name, place)
   local job = load_job(place:sub(SEQUENCE_DIGITS + 1))
-  local envelope = unpark(name, place)
+  unpark(name, place)
   if job.state == 'parked' then
     move(job, 'queued')
   end
   ring('job/' .. job.id)
-  return {publish(envelope), '', envelope}
+  return {publish(job), job.sequence or '', call('HGET', ENVELOPES, job.id)}
 end
 
--- Moves the parked jobs that can run now, from sequence `expected` on without a gap, to the outbox in order. Those
--- below it go too: their turn is over, and opening them says what becomes of them. Adds the entries to a list.
+-- So many go at a time, however many wait: each brings the next.
+local RELEASED = 32
+
+-- Moves the next parked jobs, from sequence `expected` on without a gap, to the outbox in order. Those below it go too:
+-- their turn is over, and opening them says what becomes of them. Adds the entries to a list.
 local function release_next(name, expected, released)
-  while true do
-    local place = call('ZRANGE', parked_at(name), 0, 0)[1]
-    local sequence = place and tonumber(place:sub(1, SEQUENCE_DIGITS))
-    if not place or sequence > expected then
-      return released
+  for _, place in ipairs(call('ZRANGE', parked_at(name), 0, RELEASED - 1)) do
+    local sequence = tonumber(place:sub(1, SEQUENCE_DIGITS))
+    if sequence > expected then
+      break
     end
     expected = math.max(expected, sequence + 1)
     released[#released + 1] = release(name, place)
   end
+  return released
 end

@@ -1,7 +1,7 @@
 -- Sets an ordered job aside until the gap before it closes; where it has closed, to the outbox.
--- Takes the facts, reason, envelope. Answers 'parked', 'requeued', 'duplicate' or 'unordered'.
+-- Takes the facts, reason. Answers 'parked', 'requeued', 'duplicate' or 'unordered'.
 local function run(a)
-  local reason, envelope = a[FACTS + 1], a[FACTS + 2]
+  local reason = a[FACTS + 1]
   local name, job = name_of(a[2], a[3]), load_job(a[1])
   local sequence = a[4] ~= '' and a[4] or nil
   if job then
@@ -12,22 +12,25 @@ local function run(a)
   if not sequence then
     return 'unordered'
   end
-  if job and has_ended(job) then
+  local key = load_key(name)
+  if (job and has_ended(job)) or (not job and tonumber(sequence) <= key.forgotten) then
     return 'duplicate'
   end
-  job = job or insert_job(a, 1, 'queued')
-  -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
-  unshelve(job.id)
-  if tonumber(sequence) <= load_key(name).committed + 1 then
-    publish(envelope)
+  job = job or insert_foreign(a, key, 'queued')
+  if tonumber(sequence) <= key.committed + 1 then
+    publish(job)
+    unshelve(job.id)
     return 'requeued'
   end
-  if call('HSETNX', PARKED, job.id, envelope) == 1 then
+  if call('ZADD', PARKED, 'NX', job.number, job.id) == 1 then
     call('ZADD', parked_at(name), 0, place_in_order(sequence, job.id))
     call('ZADD', GAPS, 0, name)
     call('HSET', job_at(job.id), 'parked_for', reason, 'parked_at', MOMENT)
   end
   move(job, 'parked')
+  -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
+  unshelve(job.id)
+  withdraw(job)
   ring('job/' .. job.id)
   return 'parked'
 end

@@ -1,13 +1,26 @@
--- Forgets committed jobs after their time or beyond their number, the first to be committed first, and the rows of keys
--- that nobody uses. Only keys without any other truth lose their row; the highest mark forgotten becomes the floor for
+-- Forgets jobs that nobody has to act on after their time or beyond their number, the first to come to that first, and the
+-- rows of keys that nobody uses. One that anything refers to, or that holds its key up, comes last the next time. Only keys without any other truth lose their row; the highest mark forgotten becomes the floor for
 -- keys without one, so a forgotten key accepts no token that it would have refused.
--- Takes seconds, how many committed jobs to keep, how many to forget, how many keys to look at. Answers how many jobs
+-- Takes seconds, how many such jobs to keep, how many to forget, how many keys to look at. Answers how many jobs
 -- went.
-local function forget_job(id)
-  local job = load_job(id)
+local function is_held(job)
+  local entry = (call('HGET', job_at(job.id), 'entry') or job.number) .. '-0'
+  return #call('XRANGE', OUTBOX, entry, entry) > 0 or call('HEXISTS', PREFIX .. 'shelved', job.id) == 1
+    or call('ZSCORE', PARKED, job.id)
+    or (job.state == 'dead' and job.key and job.sequence
+      and tonumber(job.sequence) > load_key(name_of(job.type, job.key)).committed)
+end
+
+local function forget_job(job)
+  local id = job.id
   -- First, because it is done even where memory is full, and so is then all that follows.
   call('DEL', job_at(id))
   call('ZREM', JOBS, id)
+  if job.state == 'dead' then
+    call('ZREM', state_at('dead'), id)
+    call('HINCRBY', STORE, 'purged', -1)
+    block(job.type, job.key, job.sequence, -1)
+  end
   if job.sequence then
     local row = key_at(name_of(job.type, job.key))
     local forgotten = tonumber(call('HGET', row, 'forgotten') or '0')
@@ -18,14 +31,25 @@ end
 local function forget_jobs(before, keep, batch)
   local surplus = call('LLEN', ENDED) - keep
   local gone = 0
+  local passed, kept = 0, {}
   for place, id in ipairs(call('LRANGE', ENDED, 0, batch - 1)) do
-    if place > surplus and tonumber(call('HGET', job_at(id), 'finished_at')) >= before then
+    local times = call('HMGET', job_at(id), 'settled', 'finished_at')
+    if place > surplus and tonumber(times[1] or times[2]) >= before then
       break
     end
-    forget_job(id)
-    gone = place
+    local job = load_job(id)
+    if is_held(job) then
+      kept[#kept + 1] = job
+    else
+      forget_job(job)
+      gone = gone + 1
+    end
+    passed = place
   end
-  call('LTRIM', ENDED, gone, -1)
+  call('LTRIM', ENDED, passed, -1)
+  for _, job in ipairs(kept) do
+    settle(job)
+  end
   return gone
 end
 

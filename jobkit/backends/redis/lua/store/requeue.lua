@@ -1,20 +1,31 @@
--- Puts a dead letter's envelope into the outbox as it was; where it is a job's own, the job starts afresh.
--- Takes its number. Answers the envelope, or nil where there is none that could run.
+-- Puts a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
+-- such job, it becomes one. Takes its number, the facts, the digest without a key. Answers 1, or 0 where there is no such
+-- letter or its id is that of another job.
+local function begin_anew(job, envelope)
+  call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'progress', 'message',
+    'started_at', 'finished_at')
+  block(job.type, job.key, job.sequence, -1)
+  count_open(job, 1)
+  move(job, 'queued')
+  call('HSET', ENVELOPES, job.id, envelope)
+  publish(job)
+end
+
 local function run(a)
-  local letter = call('HMGET', letter_at(a[1]), 'envelope', 'id', 'digest')
-  if not letter[1] then
-    return false
+  local number = table.remove(a, 1)
+  if call('HEXISTS', letter_at(number), 'envelope') == 0 then
+    return 0
   end
-  delete_letter(a[1])
-  local job = load_job(letter[2])
-  if job and job.digest == letter[3] and job.state == 'dead' then
-    call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'progress', 'message',
-      'started_at', 'finished_at')
-    block(job.type, job.key, job.sequence, -1)
-    count_open(job, 1)
-    move(job, 'queued')
+  local job = load_job(a[1])
+  if job and job.digest ~= (job.key and a[5] or a[FACTS + 1]) then
+    return 0
   end
-  publish(letter[1])
-  ring('job/' .. letter[2])
-  return letter[1]
+  delete_letter(number)
+  if not job then
+    publish(insert_job(a, 1, 'queued'))
+  elseif job.state == 'dead' then
+    begin_anew(job, a[FACTS])
+  end
+  ring('job/' .. a[1])
+  return 1
 end

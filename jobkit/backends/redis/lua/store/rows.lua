@@ -6,11 +6,12 @@
 --   jobs                zset by number: ids of all jobs, in the order of their submission
 --   job:ID              hash: the job
 --   state:STATE         zset by number: ids of the jobs in that state, but for the committed ones
---   ended               list: ids of committed jobs, the first to be committed first
---   outbox              stream: what is to be published; the id of an entry is its position
---   shelved, envelopes  hashes by id: partition and envelope of jobs in flight; shelved:TYPE\0INDEX, zset by position
---   parked              hash by id: envelopes; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
---   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters that are no jobs
+--   ended               list: ids of jobs that nobody has to act on, the first to come to that first
+--   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
+--   outbox              stream: ids of what is to be published; the id of an entry is its position
+--   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position
+--   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
+--   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
@@ -18,6 +19,7 @@ local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'
 local ENDED = PREFIX .. 'ended'
+local ENVELOPES = PREFIX .. 'envelopes'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
 local MICROSECONDS = math.floor(NOW * 1000000)
@@ -107,8 +109,8 @@ local function next_position()
 end
 
 -- Makes a job known that is not, and returns it. Its facts are arguments from `at` on: id, type, key or NONE, sequence
--- or '', digest, when it was submitted or '0', its trace or '', its schema.
-local FACTS = 8
+-- or '', digest, when it was submitted or '0', its trace or '', its schema, its envelope.
+local FACTS = 9
 local function insert_job(a, at, state)
   local job = {id = a[at], type = a[at + 1], digest = a[at + 4], state = state, opens = 0, failures = ''}
   job.key = a[at + 2] ~= NONE and a[at + 2] or nil
@@ -123,10 +125,29 @@ local function insert_job(a, at, state)
   end
   call('HSET', job_at(job.id), 'digest', job.digest, 'type', job.type, 'submitted_at', submitted, 'trace', a[at + 6],
     'schema', a[at + 7], unpack(row))
+  call('HSET', ENVELOPES, job.id, a[at + 8])
   call('ZADD', JOBS, job.number, job.id)
   call('ZADD', state_at(state), job.number, job.id)
   count_open(job, 1)
   return job
+end
+
+-- Makes a job known that was not submitted here, or was forgotten in a failover. A sequence that somebody else gave out
+-- is not given out again here, where it is among those that are.
+local HIGHEST_GIVEN = 2 ^ 53 - 1
+local function insert_foreign(a, key, state)
+  local job = insert_job(a, 1, state)
+  local sequence = tonumber(job.sequence or '0')
+  if sequence > key.submitted and sequence <= HIGHEST_GIVEN then
+    save_key(key, 'submitted', whole(sequence))
+  end
+  return job
+end
+
+-- Nobody has to act on a job any more, since now, which need not be when it ended: it is forgotten in its turn.
+local function settle(job)
+  call('HSET', job_at(job.id), 'settled', MOMENT)
+  call('RPUSH', ENDED, job.id)
 end
 
 -- Takes a job to another state and writes fields of it; from 'committed' there is no way.
@@ -136,9 +157,7 @@ local function move(job, state, ...)
     return
   end
   call('ZREM', state_at(job.state), job.id)
-  if state == 'committed' then
-    call('RPUSH', ENDED, job.id)
-  else
+  if state ~= 'committed' then
     call('ZADD', state_at(state), job.number, job.id)
   end
   job.state = state
@@ -149,7 +168,6 @@ local function unshelve(id)
   local partition = call('HGET', PREFIX .. 'shelved', id)
   if partition then
     call('HDEL', PREFIX .. 'shelved', id)
-    call('HDEL', PREFIX .. 'envelopes', id)
     call('ZREM', PREFIX .. 'shelved:' .. partition, id)
   end
 end

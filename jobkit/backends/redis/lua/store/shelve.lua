@@ -1,12 +1,21 @@
--- Keeps an envelope in the in-flight table until its job ends; one that has ended is not kept.
--- Takes id, type, index of the partition, envelope. Answers 1 or 0.
+-- Keeps a job in the in-flight table until it ends. Takes the facts, the digest without a key, type and index of the
+-- partition. Answers 'shelved', 'duplicate' where it has ended, or 'conflict' where its id is that of another job.
 local function run(a)
-  local id, partition = a[1], name_of(a[2], a[3])
+  local id, partition = a[1], name_of(a[FACTS + 2], a[FACTS + 3])
   local job = load_job(id)
-  if (job and has_ended(job)) or call('HSETNX', PREFIX .. 'shelved', id, partition) == 0 then
-    return 0
+  if not job then
+    local key = load_key(name_of(a[2], a[3]))
+    if a[4] ~= '' and tonumber(a[4]) <= key.forgotten then
+      return 'duplicate'
+    end
+    insert_foreign(a, key, 'queued')
+  elseif job.digest ~= (job.key and a[5] or a[FACTS + 1]) then
+    return 'conflict'
+  elseif has_ended(job) then
+    return 'duplicate'
   end
-  call('HSET', PREFIX .. 'envelopes', id, a[4])
-  call('ZADD', PREFIX .. 'shelved:' .. partition, next_position(), id)
-  return 1
+  if call('HSETNX', PREFIX .. 'shelved', id, partition) == 1 then
+    call('ZADD', PREFIX .. 'shelved:' .. partition, next_position(), id)
+  end
+  return 'shelved'
 end

@@ -8,7 +8,7 @@ end
 
 local function letter_row(number)
   local row = call('HMGET', letter_at(number), 'id', 'type', 'key', 'sequence', 'reason', 'detail', 'failures', 'raw',
-    'died_at')
+    'died_at', 'headers')
   row[#row + 1] = number
   return row
 end

@@ -1,0 +1,10 @@
+-- Ending a job everywhere: its row says how, and nothing else keeps it.
+local function leave(job)
+  withdraw(job)
+  unshelve(job.id)
+  if job.key and job.sequence then
+    unpark(name_of(job.type, job.key), place_in_order(job.sequence, job.id))
+  end
+  call('HDEL', ENVELOPES, job.id)
+  ring('job/' .. job.id)
+end

@@ -1,0 +1,31 @@
+"""Ending a job everywhere: its row says how, and no other row keeps it."""
+
+from __future__ import annotations
+
+from jobkit.backends.sqlite import park
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.ports.notifier import job_topic
+
+
+def leave(transaction: Transaction, id: str, number: int, entry: int | None) -> None:
+    """Take a job that has just ended out of all that would bring it to a worker, and wake who waits for it."""
+    if entry is not None:
+        transaction.execute("DELETE FROM outbox WHERE position = ?", (entry,))
+    for table in ("envelopes", "inflight", "parked"):
+        transaction.execute(f"DELETE FROM {table} WHERE job = ?", (number,))  # noqa: S608  (names from above)
+    transaction.notify(job_topic(id))
+
+
+def die(transaction: Transaction, id: str) -> None:
+    """End a job as dead. Where its turn was over, the next parked ones whose turn is over, too, come out."""
+    number, type, key, sequence, entry = transaction.execute(
+        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ? WHERE id = ? "
+        "RETURNING number, type, key, sequence, entry",
+        (transaction.wall, transaction.now, id),
+    ).fetchone()
+    leave(transaction, id, number, entry)
+    if key is None or sequence is None:
+        return
+    row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
+    if row is not None and sequence <= row[0]:
+        park.release_next(transaction, type, key, row[0] + 1)

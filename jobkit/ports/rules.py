@@ -1,0 +1,156 @@
+"""What every store does alike: bounds, what makes two messages one, what a letter keeps, and the words of refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from jobkit.model.envelope import Envelope, Heading
+from jobkit.ports.store import Failure
+
+# A job that is retried for weeks must not grow its row for ever; the count of its failures goes on.
+FAILURES_KEPT = 20
+# So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.
+RELEASED = 32
+# So many keys are looked at for each job that may be forgotten in one call.
+KEYS_PER_JOB = 4
+# Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
+# store, in JSON and in Lua.
+HIGHEST_GIVEN = (1 << 53) - 1
+# Why a message is dead-lettered whose id is another job's.
+CONFLICTING = "conflicting id"
+
+
+def digest_of(envelope: Envelope) -> bytes:
+    """Return the envelope's digest as it is stored."""
+    return bytes.fromhex(envelope.digest())
+
+
+def keyless_digest_of(envelope: Envelope) -> bytes:
+    """Return the digest that the job had before its key was derived."""
+    return digest_of(replace(envelope, key=None))
+
+
+def dump_failure(failure: Failure) -> str:
+    """Return a failed attempt as JSON, on one line."""
+    return json.dumps(
+        {
+            "attempt": failure.attempt,
+            "error": failure.error,
+            "traceback": failure.traceback,
+            "owner": failure.owner,
+            "token": failure.token,
+            "at": failure.at,
+        }
+    )
+
+
+def load_failure(text: str | bytes) -> Failure:
+    """Return the failed attempt that `dump_failure` made `text` from."""
+    return Failure(**json.loads(text))
+
+
+def keepable(text: str) -> str:
+    r"""Return text for people as any store can keep it: NUL and halves of characters are spelled out, as in `\x00`."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+# ---- dead letters ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter of a message as every store keeps it. `packed` is None where the message makes no job.
+
+    `headers` is JSON; `fingerprint` is the message's identity: it is the same each time the message comes, and another
+    one for each that differs in anything that could be read of it.
+    """
+
+    envelope: Envelope | None
+    id: str | None
+    type: str | None
+    key: str | None
+    sequence: int | None
+    reason: str
+    detail: str
+    raw: bytes
+    packed: bytes | None
+    headers: str
+    fingerprint: bytes
+
+
+def letter_of(raw: bytes, envelope: Envelope | None, heading: Heading, *, reason: str, detail: str) -> Letter:
+    """Return the letter of a message. An envelope that no store could keep is as good as none."""
+    if envelope is not None:
+        try:
+            Envelope.unpack(envelope.pack())
+        except (ValueError, TypeError):
+            heading = Heading(envelope.id, envelope.type, envelope.key, {})
+            envelope = None
+    packed = None if envelope is None else envelope.pack()
+    headers = {keepable(name): keepable(value) for name, value in heading.headers.items()}
+    said = [heading.id, heading.type, heading.key, sorted(headers.items())]
+    fingerprint = hashlib.sha256()
+    for part in (raw, packed or b"", json.dumps(said).encode()):
+        fingerprint.update(len(part).to_bytes(8, "big"))
+        fingerprint.update(part)
+    return Letter(
+        envelope=envelope,
+        id=_told(heading.id) if envelope is None else envelope.id,
+        type=_told(heading.type) if envelope is None else envelope.type,
+        key=_told(heading.key) if envelope is None else envelope.key,
+        sequence=None if envelope is None else envelope.sequence,
+        reason=keepable(reason),
+        detail=keepable(detail),
+        raw=raw,
+        packed=packed,
+        headers=json.dumps(headers) if headers else "",
+        fingerprint=fingerprint.digest(),
+    )
+
+
+def load_headers(stored: str | bytes | None) -> Mapping[str, str]:
+    """Return the headers that a letter was stored with."""
+    found: dict[str, str] = json.loads(stored) if stored else {}
+    return found
+
+
+def _told(text: str | None) -> str | None:
+    return None if text is None else keepable(text)
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------------
+
+
+def key_of(envelope: Envelope) -> str:
+    """Return the envelope's key. Raises `ValueError` where it carries none."""
+    if envelope.key is None:
+        raise ValueError(f"the envelope of job {envelope.id} carries no key")
+    return envelope.key
+
+
+def without_order(envelope: Envelope) -> ValueError:
+    """Return what is raised where an ordered job has no key to be ordered on."""
+    return ValueError(f"job {envelope.id} is ordered, so its envelope must carry a key")
+
+
+def without_sequence(envelope: Envelope) -> ValueError:
+    """Return what is raised where a job without an order is to be parked."""
+    return ValueError(f"job {envelope.id} has no sequence, so there is no gap to park it behind")
+
+
+def never_opened(envelope: Envelope) -> ValueError:
+    """Return what is raised where an attempt of a job is reported, or a job buried, that was never opened."""
+    return ValueError(f"job {envelope.id} was never opened: no attempt of it can have failed, bury its message instead")
+
+
+def nothing_to_skip(type: str, key: str, expected: int, before: int) -> ValueError:
+    """Return what is raised where a gap ends before it begins."""
+    return ValueError(f"{type}/{key} waits for sequence {expected}: nothing can be skipped before {before}")
+
+
+def beyond_sequences(type: str, key: str) -> ValueError:
+    """Return what is raised where a key would be taken to sequences that are given to nobody."""
+    return ValueError(f"{type}/{key}: sequences end at {HIGHEST_GIVEN}, nothing can be skipped beyond")
