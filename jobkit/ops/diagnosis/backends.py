@@ -85,6 +85,7 @@ async def _rabbitmq(backend: Backend) -> list[Finding]:
         backend.clock,
         delivery_hold=backend.settings.delivery_hold,
         lease_ttl=backend.settings.lease_ttl,
+        max_payload=backend.settings.max_payload_bytes,
     )
 
 

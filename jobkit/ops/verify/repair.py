@@ -12,6 +12,7 @@ from typing import Any
 from jobkit.client.relay import Relay
 from jobkit.ops.verify.finding import Action, Finding, Repair
 from jobkit.ops.verify.queues import OUTBOX_STALE_SECONDS
+from jobkit.ports.broker import Published
 from jobkit.ports.planes import Planes
 from jobkit.projections.projection import Projection
 from jobkit.projections.rebuild import Outcome, Rebuilder
@@ -46,8 +47,13 @@ _OUTCOMES = {Outcome.SAME: "it is right meanwhile", Outcome.REBUILT: "made anew"
 
 
 async def _publish(planes: Planes, relay: Relay) -> str:
-    published = 0
-    while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE):
-        await relay.publish(left)
-        published += len(left)
-    return f"published {published} jobs"
+    published = after = 0
+    reasons: dict[str, None] = {}
+    while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE, after=after):
+        after = left[-1].position
+        for answer in await relay.publish(left):
+            if isinstance(answer, Published):
+                published += 1
+            else:
+                reasons[answer.reason] = None
+    return "; ".join([f"published {published} jobs", *(f"not all: {reason}" for reason in reasons)])
