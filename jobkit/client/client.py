@@ -1,7 +1,7 @@
 """The client: submits jobs and watches them.
 
 A job is accepted once the store has it, in one transaction with its sequence and its outbox entry. Publishing
-follows at once; where the broker cannot be reached, a worker's relay does it later, so an accepted job is never lost.
+follows at once; where the broker does not take the job, a worker does it later, so an accepted job is never lost.
 
 Submitted in a transaction of the caller's (`connection=`), a job is accepted when that commits, and published by a
 worker's relay afterwards; where it is rolled back, the job never was.
@@ -9,7 +9,7 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,11 @@ from opentelemetry import propagate
 from opentelemetry.trace import Span
 
 from jobkit.client.relay import Relay
-from jobkit.errors import ConfigurationError, JobConflict, JobNotFound, NotTransactional, Unavailable, WaitTimeout
+from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
-from jobkit.model.plane import Plane
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
+from jobkit.ports.broker import Published
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
@@ -35,8 +35,8 @@ from jobkit.telemetry.spans import Current, batch_span, producer_span
 class Submission:
     """A job that is accepted. `known`: it was before, and this call changed nothing.
 
-    `published` is False where the broker could not be reached, or the caller's transaction has yet to commit: a
-    worker's relay will publish it.
+    `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
+    worker will publish it.
     """
 
     id: str
@@ -66,7 +66,6 @@ class Client:
             planes.store,
             planes.broker,
             partitions=settings.partitions,
-            grace=settings.relay_grace,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -124,12 +123,14 @@ class Client:
         trace: dict[str, str] = {}
         propagate.inject(trace)
         job = self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
+        if (objection := self._planes.broker.objection(job.envelope)) is not None:
+            raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
         return job
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
-            return _submissions(await self._transactions().submit_in(connection, jobs), published=False)
+            return _submissions(await self._transactions().submit_in(connection, jobs), published=())
         answers = await self._planes.store.submit(jobs)
         accepted = [OutboxEntry(answer.position, answer.envelope) for answer in answers if isinstance(answer, Accepted)]
         return _submissions(answers, published=await self._publish(accepted))
@@ -139,15 +140,12 @@ class Client:
             raise NotTransactional("submitting in a transaction of your own")
         return self._planes.transactions
 
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> bool:
-        try:
-            await self._relay.publish(entries)
-        except (Unavailable, ConfigurationError) as error:
-            # The jobs are accepted and in the outbox, so this is not the caller's trouble.
-            plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
-            self._telemetry.connection_lost(plane, "publishing new jobs", error)
-            return False
-        return True
+    async def _publish(self, entries: Sequence[OutboxEntry]) -> Collection[str]:
+        """Publish what was accepted; return the ids of what is. What is not, is a worker's to publish."""
+        answers = await self._relay.publish(entries)
+        return {
+            entry.envelope.id for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, Published)
+        }
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
@@ -176,7 +174,7 @@ class Client:
             await self._planes.store.wait_finished(id, min(left, 1.0))
 
 
-def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: bool) -> Sequence[Submission]:
+def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: Collection[str]) -> Sequence[Submission]:
     """Return what a submitter is told of the store's answers. Raises `JobConflict`."""
     submissions = []
     for answer in answers:
@@ -193,7 +191,7 @@ def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: b
                 key=envelope.key or "",
                 sequence=envelope.sequence,
                 known=not isinstance(answer, Accepted),
-                published=published or not isinstance(answer, Accepted),
+                published=envelope.id in published or not isinstance(answer, Accepted),
             )
         )
     return submissions

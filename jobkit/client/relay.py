@@ -2,131 +2,258 @@
 
 It promises that each is published at least once and that a key's jobs are published in their order. It does not
 promise once: two relays may publish the same entry, and the store drops the second delivery.
+
+Each partition is published at a pace of its own. One that is in trouble is probed with single messages after growing
+pauses, and what waits for it is in nobody's way.
 """
 
 from __future__ import annotations
 
+import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import anyio
 
+from jobkit.client.pace import Pace
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.plane import Plane
-from jobkit.ports.broker import Broker
+from jobkit.ports.broker import Answer, Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry, Store
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import batch_span
 
 # One publish call carries at most this many, so that a long outbox does not become one huge request.
-_BATCH = 500
+BATCH = 500
+# How long the broker is given to confirm one batch, and for all that may be needed before, such as a connection.
+CONFIRM_SECONDS = 2.0
+_PREPARE_SECONDS = 4.0
+# A broker that could not be reached is asked again after at most this long.
+_MOST_PAUSE_SECONDS = 2.0
 
 
 class Relay:
-    """Publishes outbox entries: those it is handed at once, those that others left behind after a while."""
+    """Publishes entries of the outbox, and deletes there those that the broker has."""
 
     def __init__(
-        self, store: Store, broker: Broker, *, partitions: int, grace: float, clock: Clock, telemetry: Telemetry
+        self,
+        store: Store,
+        broker: Broker,
+        *,
+        partitions: int,
+        clock: Clock,
+        telemetry: Telemetry,
+        rng: random.Random | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
         self._partitions = partitions
-        self._grace = grace
         self._clock = clock
         self._telemetry = telemetry
+        self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
         self._declared: set[str] = set()
-        self._handed: deque[OutboxEntry] = deque(maxlen=10 * _BATCH)
-        self._wake = anyio.Event()
+        self._paces: dict[Partition, Pace] = {}
+        self._way = Pace(self._rng, most=_MOST_PAUSE_SECONDS)
+        self._landed = anyio.Event()
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
-        """Publish `entries` in order and delete them from the outbox.
+    def partition(self, entry: OutboxEntry) -> Partition:
+        """Return the partition that an entry's message goes to."""
+        # The store takes no job without a key.
+        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
 
-        Raises `Unavailable` or `ConfigurationError`; then those not confirmed stay in the outbox.
+    def pace(self, partition: Partition) -> Pace:
+        """Return the pace of a partition."""
+        pace = self._paces.get(partition)
+        if pace is None:
+            pace = self._paces[partition] = Pace(self._rng)
+        return pace
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether the broker is out of reach, and not to be asked again yet."""
+        return self._way.waits(self._clock.now())
+
+    async def publish(self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS) -> Sequence[Answer]:
+        """Publish `entries` in order, and delete those that are in from the outbox; return an answer for each.
+
+        It takes a few seconds at most for each batch. What is in trouble already is deferred at once.
         """
-        refused: dict[str, ConfigurationError] = {}
-        for start in range(0, len(entries), _BATCH):
-            batch = entries[start : start + _BATCH]
-            for type in dict.fromkeys(entry.envelope.type for entry in batch):
-                await self._declare(type, refused)
-            batch = [entry for entry in batch if entry.envelope.type not in refused]
-            if batch:
-                await self._send(batch)
-                await self._store.published([entry.position for entry in batch])
-        for error in refused.values():
-            raise error
+        waiting: dict[Partition, deque[OutboxEntry]] = {}
+        for entry in entries:
+            waiting.setdefault(self.partition(entry), deque()).append(entry)
+        answers: dict[int, Answer] = {}
+        with anyio.move_on_after((_PREPARE_SECONDS + confirm) * (1 + len(entries) // BATCH)) as bound:
+            await self._publish(waiting, answers, confirm)
+        if bound.cancelled_caught:
+            self._way.went_wrong(self._clock.now())
+        late = InDoubt("the broker did not answer in time")
+        return [answers.get(entry.position, late) for entry in entries]
 
-    async def _send(self, batch: Sequence[OutboxEntry]) -> None:
+    async def _publish(
+        self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float
+    ) -> None:
+        while waiting:
+            for partition, why in self._not_now(waiting).items():
+                answers |= {entry.position: why for entry in waiting.pop(partition)}
+            well, probed = self._next(waiting)
+            if not well and not probed:
+                if waiting:
+                    # As much as may be under way is; who has it will say when it has landed.
+                    await self._landed.wait()
+                continue
+            if not probed:
+                answers |= await self._send(well, confirm)
+                continue
+            async with anyio.create_task_group() as tasks:
+                # Each by itself: whether a probe is answered is its own partition's affair.
+                for batch in [well, *probed] if well else probed:
+                    tasks.start_soon(self._send_into, answers, batch, confirm)
+
+    def _not_now(self, waiting: Mapping[Partition, object]) -> dict[Partition, Deferred]:
+        """Return the partitions that nothing may be sent to now because of earlier trouble."""
+        now = self._clock.now()
+        if self._way.waits(now):
+            return dict.fromkeys(waiting, Deferred("the broker could not be reached a moment ago"))
+        return {
+            partition: Deferred("its partition is in trouble")
+            for partition in waiting
+            if self.pace(partition).waits(now)
+        }
+
+    def _next(self, waiting: dict[Partition, deque[OutboxEntry]]) -> tuple[list[OutboxEntry], list[list[OutboxEntry]]]:
+        """Take what may be sent now out of `waiting`: one batch of all that are well, and one for each probe."""
+        now = self._clock.now()
+        well: list[OutboxEntry] = []
+        probed = []
+        for partition in list(waiting):
+            queue, pace = waiting[partition], self.pace(partition)
+            room = pace.room(now) if pace.failures else min(pace.room(now), BATCH - len(well))
+            batch = [queue.popleft() for _ in range(min(room, len(queue)))]
+            pace.under_way += len(batch)
+            if not queue:
+                del waiting[partition]
+            if pace.failures and batch:
+                probed.append(batch)
+            else:
+                well += batch
+        return well, probed
+
+    async def _send_into(self, answers: dict[int, Answer], batch: Sequence[OutboxEntry], confirm: float) -> None:
+        answers |= await self._send(batch, confirm)
+
+    async def _send(self, batch: Sequence[OutboxEntry], confirm: float) -> dict[int, Answer]:
+        """Publish one batch that is counted as under way; return the answers by position."""
+        routed = [self.partition(entry) for entry in batch]
+        self._way.under_way += 1
+        try:
+            answers = await self._hand_over(batch, routed, confirm)
+        finally:
+            self._way.under_way -= 1
+            for partition in routed:
+                self.pace(partition).under_way -= 1
+            landed, self._landed = self._landed, anyio.Event()
+            landed.set()
+        self._note(routed, answers)
+        published = [
+            entry.position for entry, answer in zip(batch, answers, strict=True) if isinstance(answer, Published)
+        ]
+        if published:
+            try:
+                await self._store.published(published)
+            except Unavailable as error:
+                # They are published again, and dropped as duplicates.
+                self._telemetry.connection_lost(error.plane, "deleting what is published from the outbox", error)
+        return {entry.position: answer for entry, answer in zip(batch, answers, strict=True)}
+
+    async def _hand_over(
+        self, batch: Sequence[OutboxEntry], routed: Sequence[Partition], confirm: float
+    ) -> Sequence[Answer]:
+        """Declare what is new, and publish; a type that cannot be declared keeps no other from being published."""
+        undeclared: dict[str, Deferred] = {}
+        try:
+            for type in {partition.type for partition in routed} - self._declared:
+                try:
+                    await self._broker.declare(type, self._partitions)
+                except ConfigurationError as error:
+                    undeclared[type] = Deferred(str(error))
+                else:
+                    self._declared.add(type)
+            if not undeclared:
+                answers = await self._publish_batch(batch, routed, confirm)
+            else:
+                those = [number for number, partition in enumerate(routed) if partition.type not in undeclared]
+                answers = [undeclared.get(partition.type, Deferred("")) for partition in routed]
+                if those:
+                    sent = await self._publish_batch(
+                        [batch[number] for number in those], [routed[number] for number in those], confirm
+                    )
+                    for number, answer in zip(those, sent, strict=True):
+                        answers[number] = answer
+        except (Unavailable, ConfigurationError) as error:
+            self._way.went_wrong(self._clock.now())
+            self._telemetry.connection_lost(Plane.BROKER, "publishing the outbox", error)
+            return [Deferred(str(error))] * len(batch)
+        self._way.went_well()
+        return answers
+
+    async def _publish_batch(
+        self, batch: Sequence[OutboxEntry], routed: Sequence[Partition], confirm: float
+    ) -> list[Answer]:
         started = self._clock.now()
-        types = Counter(entry.envelope.type for entry in batch)
+        types = Counter(partition.type for partition in routed)
         span = (
             batch_span(self._telemetry.tracer, "publish", [entry.envelope for entry in batch])
             if self._telemetry.traced
             else nullcontext()
         )
+        messages = [(partition, entry.envelope) for partition, entry in zip(routed, batch, strict=True)]
         try:
             with span:
-                await self._broker.publish([(self._route(entry), entry.envelope) for entry in batch])
+                answers = list(await self._broker.publish(messages, timeout=confirm))
         except (Unavailable, ConfigurationError) as error:
-            self._telemetry.published(types, self._clock.now() - started, error)
+            self._telemetry.published(types, self._clock.now() - started, error.__class__.__name__)
             raise
-        self._telemetry.published(types, self._clock.now() - started)
+        seconds = self._clock.now() - started
+        failed: dict[str, Counter[str]] = {}
+        for partition, answer in zip(routed, answers, strict=True):
+            if not isinstance(answer, Published):
+                failed.setdefault(answer.__class__.__name__, Counter())[partition.type] += 1
+        for kind, number in failed.items():
+            self._telemetry.published(number, seconds, kind)
+            types -= number
+        if types:
+            self._telemetry.published(types, seconds)
+        return answers
 
-    async def _declare(self, type: str, refused: dict[str, ConfigurationError]) -> None:
-        """Declare a type's queues once; one that is refused must not keep the others from being published."""
-        if type in self._declared or type in refused:
+    def _note(self, routed: Sequence[Partition], answers: Sequence[Answer]) -> None:
+        """Set the pace of each partition by what became of its messages."""
+        trouble: dict[Partition, Deferred | InDoubt] = {}
+        for partition, answer in zip(routed, answers, strict=True):
+            if isinstance(answer, (Deferred, InDoubt)):
+                trouble.setdefault(partition, answer)
+        if trouble and self._way.failures:
+            # It is the broker's as a whole.
             return
-        try:
-            await self._broker.declare(type, self._partitions)
-        except ConfigurationError as error:
-            refused[type] = error
-        else:
-            self._declared.add(type)
+        for partition in dict.fromkeys(routed):
+            pace = self.pace(partition)
+            if (met := trouble.get(partition)) is not None:
+                if not pace.failures:
+                    self._telemetry.publishing_held_up(str(partition), partition.type, *_told(met))
+                pace.went_wrong(self._clock.now())
+            else:
+                if pace.failures:
+                    self._telemetry.publishing_resumed(str(partition))
+                pace.went_well()
 
-    def _route(self, entry: OutboxEntry) -> Partition:
-        # The store takes no job without a key.
-        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
 
-    def hand(self, entries: Sequence[OutboxEntry]) -> None:
-        """Take entries that a commit released, to be published soon; beyond a bound they wait for the next sweep."""
-        if entries:
-            self._handed.extend(entries)
-            self._wake.set()
+def _told(met: Deferred | InDoubt) -> tuple[str, str]:
+    """Return what kind of trouble it is, and what was said of it."""
+    return ("unconfirmed" if isinstance(met, InDoubt) else "refused"), met.reason
 
-    async def run(self) -> None:
-        """Publish what is handed over and what is left behind, until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._publish_handed)
-            tasks.start_soon(self._publish_left)
 
-    async def _publish_handed(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            while self._handed:
-                batch = [self._handed.popleft() for _ in range(min(len(self._handed), _BATCH))]
-                try:
-                    await self._publish_accepted(batch)
-                except Unavailable as error:
-                    # It stays in the outbox for the next sweep.
-                    self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
-
-    async def _publish_left(self) -> None:
-        while True:
-            await self._clock.sleep(self._grace)
-            seen = 0
-            try:
-                while left := await self._store.outbox(older_than=self._grace, limit=_BATCH, after=seen):
-                    seen = left[-1].position
-                    await self._publish_accepted(left)
-            except Unavailable as error:
-                self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
-
-    async def _publish_accepted(self, entries: Sequence[OutboxEntry]) -> None:
-        """Publish what the broker takes; what it refuses stays in the outbox, and in nobody's way."""
-        try:
-            await self.publish(entries)
-        except ConfigurationError as error:
-            self._telemetry.connection_lost(Plane.BROKER, "publishing the outbox", error)
+def left(answers: Sequence[Answer]) -> int:
+    """Return how many of the messages are not published, and may be later."""
+    return sum(not isinstance(answer, (Published, Rejected)) for answer in answers)

@@ -14,11 +14,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from jobkit.model.names import KEY
+
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
 MAX_ID_LENGTH = 200
 MAX_TYPE_LENGTH = 200
-MAX_KEY_BYTES = 512
+MAX_KEY_BYTES = KEY.limit
 MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
 

@@ -37,7 +37,8 @@ class NameRule:
         return text
 
 
-KEY = NameRule("a key", 1_024)
+# Together with a type of 200 characters it has to fit into an index entry of every store.
+KEY = NameRule("a key", 512)
 JOB_ID = NameRule("a job id", 200)
 RECORD = NameRule("the name of a record", 200)
 KIND = NameRule("the kind of a log entry", 200)

@@ -6,7 +6,7 @@ wake-up, and the store decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +14,9 @@ from typing import Protocol
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+
+# How long a broker is given to confirm, unless the caller says otherwise.
+CONFIRM_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,38 @@ class QueueDepth:
     ready: int
     delayed: int
     consumer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The message is safely in its queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The broker can never take the message, whenever it is asked: it is too large, for instance."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The message is not known to be in, for now: its queue is missing or takes nothing, or one before it is not in.
+
+    `reason` says which; publish it again later.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """No confirm came in time: the message may be in its queue. Publish it again."""
+
+    reason: str
+
+
+Answer = Published | Rejected | Deferred | InDoubt
 
 
 class Consumer(Protocol):
@@ -78,11 +113,31 @@ class Broker(Protocol):
         """
         ...
 
-    async def publish(self, messages: Sequence[tuple[Partition, Envelope]]) -> None:
-        """Hand messages over in this order; return when all are safely in their queues.
+    @property
+    def max_body_bytes(self) -> int:
+        """The size in bytes of the largest payload that the broker is known to take."""
+        ...
 
-        Raises `ConfigurationError` where a queue does not exist. After `Unavailable`, some may be in: publish the
-        same again, the store drops what is there twice.
+    def objection(self, envelope: Envelope) -> str | None:
+        """Return why the broker can never take this message, or None. A guess that asks nobody: publishing tells."""
+        ...
+
+    async def publish(
+        self, messages: Sequence[tuple[Partition, Envelope]], *, timeout: float = CONFIRM_SECONDS
+    ) -> Sequence[Answer]:
+        """Hand messages over in this order; return one answer for each, within about `timeout` seconds.
+
+        What one message or queue meets is no other queue's trouble. Within a partition nothing counts as published
+        that comes behind a message which is deferred or in doubt: it may be in, and is to be published again behind it.
+        Raises `Unavailable` where the broker could not be reached: then nothing was handed over.
+        """
+        ...
+
+    async def rebuild(self, partition: Partition, covered: Callable[[], Awaitable[bool]]) -> bool:
+        """Make the partition's queue anew where it takes messages and confirms none, if nothing is lost by it.
+
+        Only for who leads the partition. `covered` tells whether every message that may be in the queue would be
+        published again. Return whether it was done. Raises `Unavailable` or `ConfigurationError`.
         """
         ...
 

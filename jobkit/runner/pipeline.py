@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from opentelemetry import trace
 
-from jobkit.client.relay import Relay
+from jobkit.client.sweeper import Sweeper
 from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Unavailable, WaitTimeout
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
@@ -100,7 +100,7 @@ class Pipeline:
         planes: Planes,
         keeper: Keeper,
         attempts: Attempts,
-        relay: Relay,
+        sweeper: Sweeper,
         slots: Slots,
         *,
         claim_wait: float,
@@ -115,7 +115,7 @@ class Pipeline:
         self._transactions = planes.transactions
         self._keeper = keeper
         self._attempts = attempts
-        self._relay = relay
+        self._sweeper = sweeper
         self._slots = slots
         self._claim_wait = claim_wait
         self._max_opens = max_opens
@@ -291,7 +291,7 @@ class Pipeline:
                 continue
             match answer:
                 case Committed(receipt, outbox):
-                    self._relay.hand(outbox)
+                    self._sweeper.hand(outbox)
                     self._invariants.committed(job, lease)
                     self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
                     return Settled(receipt)

@@ -80,14 +80,17 @@ class Telemetry:
         """Count messages that came from the broker."""
         self._count(m.CONSUMED, type, by=messages)
 
-    def published(self, messages: Mapping[str, int], seconds: float, error: BaseException | None = None) -> None:
-        """Count a batch sent to the broker, by job type; with an `error`, it is unknown whether it arrived."""
-        kind = "" if error is None else error.__class__.__name__
+    def published(self, messages: Mapping[str, int], seconds: float, error: str = "") -> None:
+        """Count messages of a batch handed to the broker, by job type; `error` says why they are not confirmed."""
         for type, number in messages.items():
-            self._count(m.SENT, type, kind, by=number)
+            self._count(m.SENT, type, error, by=number)
         for type in messages:
-            failed = {"error.type": kind} if kind else {}
+            failed = {"error.type": error} if error else {}
             self._record(m.OPERATION_DURATION, seconds, {"messaging.destination.name": type, **failed})
+
+    def publishing_resumed(self, partition: str) -> None:
+        """Log that the broker takes a partition's messages again."""
+        self.log.info("partition is published to again", partition=partition)
 
     def claimed(self, outcome: str) -> None:
         """Count a claim: granted, held, late or unanswered."""
@@ -127,6 +130,16 @@ class Telemetry:
         """Report a backend call that failed for now; it will be repeated."""
         self._count(m.CONNECTIONS_LOST, plane)
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
+
+    def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
+        """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""
+        self._count(m.HELD_UP, type, kind)
+        self.log.warning("partition cannot be published to", partition=partition, kind=kind, error=reason)
+
+    def queue_rebuilt(self, partition: str, type: str) -> None:
+        """The queue of a partition that never confirmed was made anew."""
+        self._count(m.HELD_UP, type, "rebuilt")
+        self.log.warning("queue that confirmed nothing was made anew", partition=partition)
 
     def gap(self, type: str, key: str, sequence: int | None, expected: int, event: str) -> None:
         """Report a job that is ahead of its key's sequence: `event` is held or parked."""

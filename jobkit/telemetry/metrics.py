@@ -75,6 +75,13 @@ LEASES_LOST = Metric(
     "jobkit.leases.lost", Kind.COUNTER, "{lease}", "Leases lost while held", {"kind": ("job", "leader")}
 )
 RENEWALS_FAILED = Metric("jobkit.renewals.failed", Kind.COUNTER, "{call}", "Renewals without an answer")
+HELD_UP = Metric(
+    "jobkit.publishing.held_up",
+    Kind.COUNTER,
+    "{event}",
+    "Partitions that the broker stopped taking messages for, or whose queues were made anew for it",
+    {"type": TYPES, "kind": ("refused", "unconfirmed", "rebuilt")},
+)
 CONNECTIONS_LOST = Metric(
     "jobkit.connections.lost",
     Kind.COUNTER,

@@ -72,6 +72,7 @@ class Leaderships:
         self._clock = clock
         self._rng = rng
         self._telemetry = telemetry
+        self._members: Sequence[Member] = ()
         self._looking = anyio.CancelScope()
         self._ended = False
 
@@ -99,12 +100,24 @@ class Leaderships:
         for led in self._leading():
             led.drain()
 
+    def sweeps(self, partition: Partition) -> bool:
+        """Tell whether this worker is the one to publish what was left behind for a partition.
+
+        That is its leader; for a type that nobody serves, any one worker that all agree on. A hint: two may think so
+        for a moment.
+        """
+        if any(partition.type in member.types for member in self._members):
+            return any(led.partition == partition for led in self._leading())
+        owners = [member.owner for member in self._members]
+        first = min(owners, key=lambda owner: _rank(str(partition), owner), default="")
+        return first == self._me.owner
+
     def _leading(self) -> list[LedPartition]:
         return [led for led in self.led if not led.released.is_set()]
 
     async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
         """Heartbeat, release surplus partitions and claim missing ones; return whether none is missing."""
-        members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
+        members = self._members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
         self._keeper.heard()
         satisfied = True
         for type in self._me.types:

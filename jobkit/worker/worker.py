@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from jobkit.client.relay import Relay
+from jobkit.client.sweeper import Sweeper
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.clock import Clock, SystemClock
@@ -23,10 +24,12 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.slots import Slots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
 from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
 
 # How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
@@ -77,11 +80,22 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
-        self._relay = Relay(
+        relay = Relay(
             planes.store,
             planes.broker,
             partitions=settings.partitions,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            rng=self._rng,
+        )
+        self._sweeper = Sweeper(
+            relay,
+            planes.store,
+            planes.broker,
             grace=settings.relay_grace,
+            sweeps=lambda partition: self._leaderships.sweeps(partition),
+            bury=Rejections(planes.store, self._keeper, self._telemetry).bury,
+            covered=Coverage(planes.store, planes.inspection, settings.partitions).complete,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -167,11 +181,16 @@ class Worker:
             raise ConfigurationError("\n".join(problems))
         for type in self._types:
             await self._planes.broker.declare(type, self._settings.partitions)
+        if self._settings.max_payload_bytes > self._planes.broker.max_body_bytes:
+            raise ConfigurationError(
+                f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
+                f"{self._planes.broker.max_body_bytes} at most"
+            )
         pipeline = Pipeline(
             self._planes,
             self._keeper,
             Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
-            self._relay,
+            self._sweeper,
             Slots(self._settings.concurrency, self._clock),
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
@@ -205,7 +224,7 @@ class Worker:
         """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._keeper.run)
-            upkeep.start_soon(self._relay.run)
+            upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)

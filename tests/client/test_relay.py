@@ -1,76 +1,84 @@
-"""The relay in virtual time: from the outbox to the broker."""
+"""The relay in virtual time: from the outbox to the broker, each partition by itself."""
 
 from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import cast
 
 import anyio
 import pytest
 
-from jobkit.client.relay import Relay
-from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.client.pace import Pace
+from jobkit.client.relay import Relay, left
 from jobkit.model.partition import Partition
+from jobkit.ports.broker import Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry
+from tests.faults.answers import AnsweringBroker, refusing, rejecting, silent
 from tests.faults.doubles import Fault, faulty_planes, lost_reply, lost_request
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
+ZERO, ONE = Partition("step", 0), Partition("step", 1)
 
-def _relay(site: Site, *, partitions: int | None = None) -> Relay:
+
+def answering(site: Site) -> AnsweringBroker:
+    """Put a broker between the site and its own that answers as it is told."""
+    broker = AnsweringBroker(site.planes.broker, site.clock)
+    site.planes = replace(site.planes, broker=cast(Broker, broker))
+    return broker
+
+
+def relay(site: Site, *, partitions: int | None = None) -> Relay:
     planes = faulty_planes(site.planes, site.faults)
     return Relay(
         planes.store,
         planes.broker,
         partitions=partitions or site.settings.partitions,
-        grace=site.settings.relay_grace,
         clock=site.clock,
         telemetry=site.witness.telemetry,
+        rng=random.Random(1),
     )
 
 
-async def _accept(site: Site, type: str, count: int, on: str = "k") -> None:
-    """Accept jobs and leave them in the outbox, as a client that dies at once does."""
+async def accept(site: Site, type: str, count: int, on: str = "k") -> list[OutboxEntry]:
+    """Accept jobs and leave them in the outbox, as a client that dies at once does; return the outbox."""
     numbers = range(1, count + 1)
     await site.planes.store.submit([site.client.job(type, Step(on=on, number=number)) for number in numbers])
+    return await outbox(site)
 
 
-async def _outbox(site: Site) -> list[OutboxEntry]:
+async def outbox(site: Site) -> list[OutboxEntry]:
     return list(await site.planes.store.outbox(older_than=-1, limit=10_000))
 
 
-async def _delivered(site: Site, partition: Partition) -> list[int]:
+async def waiting(site: Site) -> int:
+    """Return how many entries the outbox has."""
+    return (await site.planes.inspection.counts()).outbox
+
+
+async def delivered(site: Site, partition: Partition) -> list[int]:
     async with site.planes.broker.consume(partition, "me") as consumer:
         deliveries = await consumer.receive(10_000)
     return [delivery.envelope.sequence or 0 for delivery in deliveries if delivery.envelope]
+
+
+def on(partition: Partition) -> str:
+    """Return a key whose jobs go to a partition of two."""
+    # By the lowest bit of their CRC.
+    return "a" if partition.index == 1 else "d"
 
 
 @in_virtual_time
 async def test_entries_are_published_in_order_and_leave_the_outbox_only_then() -> None:
     """nothing-lost, order."""
     async with open_site(step, partitions=1) as site:
-        await _accept(site, "step", 1_200)
-        entries = await _outbox(site)
-        await _relay(site).publish(entries)
-        assert await _outbox(site) == []
-        assert await _delivered(site, Partition("step", 0)) == list(range(1, 1_201))
-        # In bounded pieces, and with one declaration.
-        assert (site.faults.calls["broker.publish"], site.faults.calls["broker.declare"]) == (3, 1)
-
-
-@in_virtual_time
-async def test_any_number_of_jobs_that_cannot_be_published_hide_none_that_can() -> None:
-    """nothing-lost."""
-    async with open_site(step, loose, relay_grace=1) as site:
-        await site.planes.broker.declare("step", 7)
-        await _accept(site, "step", 1_100)
-        await _accept(site, "loose", 2)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_relay(site).run)
-            await site.until(lambda: _only(site, "step"))
-            tasks.cancel_scope.cancel()
-        assert len(await _outbox(site)) == 1_100
-
-
-async def _only(site: Site, type: str) -> bool:
-    return {entry.envelope.type for entry in await _outbox(site)} == {type}
+        entries = await accept(site, "step", 1_200)
+        assert left(await relay(site).publish(entries)) == 0
+        assert await outbox(site) == []
+        assert await delivered(site, ZERO) == list(range(1, 1_201))
+        # In bounded pieces that grow, and with one declaration.
+        assert (site.faults.calls["broker.publish"], site.faults.calls["broker.declare"]) == (6, 1)
 
 
 @pytest.mark.parametrize("fault", [lost_request, lost_reply], ids=["request lost", "reply lost"])
@@ -79,72 +87,145 @@ async def _only(site: Site, type: str) -> bool:
 async def test_whatever_is_lost_on_the_way_no_entry_is(operation: str, fault: Fault) -> None:
     """nothing-lost."""
     async with open_site(step, partitions=1) as site:
-        await _accept(site, "step", 3)
-        relay = _relay(site)
+        entries = await accept(site, "step", 3)
+        publishing = relay(site)
         site.faults.once(operation, fault)
-        entries = await _outbox(site)
-        with pytest.raises(Unavailable):
-            await relay.publish(entries)
-        await relay.publish(await _outbox(site))
-        delivered = await _delivered(site, Partition("step", 0))
-        assert delivered[-3:] == [1, 2, 3]
-        assert await _outbox(site) == []
+        answers = await publishing.publish(entries)
+        assert left(answers) == (0 if operation == "store.published" else 3)
+        await site.clock.sleep(5)
+        assert left(await publishing.publish(await outbox(site))) == 0
+        assert (await delivered(site, ZERO))[-3:] == [1, 2, 3]
+        assert await outbox(site) == []
 
 
 @in_virtual_time
-async def test_a_worker_publishes_what_others_left_behind_after_the_grace() -> None:
-    """nothing-lost: a client died between accepting and publishing."""
-    async with open_site(step, relay_grace=5) as site:
-        await _accept(site, "step", 3)
+async def test_one_message_that_no_broker_takes_costs_its_neighbours_nothing() -> None:
+    """nothing-lost."""
+    async with open_site(step, partitions=1) as site:
+        broker = answering(site)
+        entries = await accept(site, "step", 10)
+        broker.verdict = rejecting(entries[4].envelope.id)
+        answers = await relay(site).publish(entries)
+        assert [type(answer) for answer in answers] == [*[Published] * 4, Rejected, *[Published] * 5]
+        assert [entry.envelope.sequence for entry in await outbox(site)] == [5]
+        assert max(broker.published.values()) == 1
+
+
+@pytest.mark.parametrize("trouble", [refusing, silent])
+@in_virtual_time
+async def test_a_partition_in_trouble_costs_another_nothing_but_one_wait(trouble: object) -> None:
+    async with open_site(step, loose) as site:
+        broker = answering(site)
+        broker.verdict = trouble(ZERO)  # type: ignore[operator]
+        publishing = relay(site)
+        await accept(site, "step", 40, on=on(ZERO))
+        entries = await accept(site, "step", 40, on=on(ONE))
         started = site.clock.now()
-        site.start()
-        await site.until(lambda: site.witness.count("jobkit.jobs", {"outcome": "committed"}) == 3)
-        assert site.clock.now() - started >= 5
-        assert await site.log("step", "k") == [f'{{"number":{number}}}' for number in (1, 2, 3)]
+        answers = await publishing.publish(entries)
+        assert [isinstance(answer, Published) for answer in answers] == [False] * 40 + [True] * 40
+        assert len(await outbox(site)) == 40
+        # Who submits waits for a sick queue once, then it is known.
+        assert site.clock.now() - started <= 2.5
+        started = site.clock.now()
+        assert isinstance((await publishing.publish((await outbox(site))[:1]))[0], Deferred)
+        assert site.clock.now() == started
 
 
 @in_virtual_time
-async def test_the_relay_goes_on_after_every_kind_of_trouble() -> None:
-    async with open_site(step, relay_grace=1) as site:
-        site.faults.once("store.outbox", lost_request, lost_request)
-        site.faults.once("broker.publish", lost_request)
-        await _accept(site, "step", 3)
-        site.start()
-        await site.until(lambda: site.witness.count("jobkit.jobs", {"outcome": "committed"}) == 3)
-        assert site.witness.count("jobkit.connections.lost") == 3
+async def test_what_is_sick_is_probed_with_one_message_after_growing_pauses_and_taken_up_at_once_when_well() -> None:
+    async with open_site(step) as site:
+        broker = answering(site)
+        broker.verdict = refusing(ZERO)
+        publishing = relay(site)
+        entries = await accept(site, "step", 100, on=on(ZERO))
+        started = site.clock.now()
+        while site.clock.now() - started < 300:
+            await publishing.publish(entries)
+            await site.clock.sleep(0.5)
+        # The first window, then a probe every 15 seconds at most.
+        assert broker.calls[0] == 32
+        assert set(broker.calls[1:]) == {1}
+        assert 20 <= len(broker.calls) <= 32
+        broker.verdict = refusing()
+        await site.clock.sleep(15)
+        assert left(await publishing.publish(entries)) == 0
+        assert (await delivered(site, ZERO)) == list(range(1, 101))
+        assert len(site.witness.lines("partition cannot be published to")) == 1
+        assert len(site.witness.lines("partition is published to again")) == 1
+        assert site.witness.count("jobkit.publishing.held_up", {"kind": "refused"}) == 1
 
 
 @in_virtual_time
-async def test_what_a_commit_released_is_published_at_once_and_again_by_a_sweep_where_that_failed() -> None:
-    async with open_site(step, relay_grace=60) as site:
-        await _accept(site, "step", 3)
-        relay = _relay(site)
-        entries = await _outbox(site)
-        relay.hand([])
-        relay.hand(entries)
+async def test_a_broker_out_of_reach_is_asked_by_one_of_many_submits() -> None:
+    async with open_site(step) as site:
+        site.faults.always("broker.publish", lost_request)
+        publishing = relay(site)
+        entries = await accept(site, "step", 1)
+        for _ in range(100):
+            await publishing.publish(entries)
+            await site.clock.sleep(0.1)
+        assert site.faults.calls["broker.publish"] <= 10
+        site.faults.heal()
+        await site.clock.sleep(2)
+        assert left(await publishing.publish(entries)) == 0
+
+
+@in_virtual_time
+async def test_a_broker_that_hangs_holds_a_submit_for_seconds_once() -> None:
+    async def hang(call: object) -> None:
+        await anyio.sleep_forever()
+
+    async with open_site(step) as site:
+        site.faults.always("broker.publish", hang)
+        publishing = relay(site)
+        entries = await accept(site, "step", 1)
+        started = site.clock.now()
+        assert isinstance((await publishing.publish(entries))[0], InDoubt)
+        assert site.clock.now() - started <= 6
+        started = site.clock.now()
+        assert isinstance((await publishing.publish(entries))[0], Deferred)
+        assert site.clock.now() == started
+
+
+@in_virtual_time
+async def test_many_that_publish_to_one_partition_wait_for_room_there_and_lose_nothing() -> None:
+    async with open_site(step, partitions=1) as site:
+        publishing = relay(site)
+        entries = await accept(site, "step", 200)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(relay.run)
-            took = await site.until(lambda: _empty(site))
-            assert took < 1
-            site.faults.once("broker.publish", lost_request)
-            await _accept(site, "step", 1, on="other")
-            relay.hand(await _outbox(site))
-            took = await site.until(lambda: _empty(site), within=200)
-            assert took > 60
-            tasks.cancel_scope.cancel()
-
-
-async def _empty(site: Site) -> bool:
-    return await _outbox(site) == []
+            for entry in entries:
+                tasks.start_soon(publishing.publish, [entry])
+        assert await outbox(site) == []
 
 
 @in_virtual_time
 async def test_a_type_that_cannot_be_published_is_in_no_other_types_way() -> None:
     """nothing-lost: its queues were made with another number of partitions."""
-    async with open_site(step, loose, relay_grace=1) as site:
+    async with open_site(step, loose) as site:
         await site.planes.broker.declare("step", 7)
-        await _accept(site, "step", 2)
-        await _accept(site, "loose", 2)
-        with pytest.raises(ConfigurationError, match="JOBKIT_PARTITIONS=7"):
-            await _relay(site).publish(await _outbox(site))
-        assert {entry.envelope.type for entry in await _outbox(site)} == {"step"}
+        await accept(site, "step", 2)
+        entries = await accept(site, "loose", 2)
+        answers = await relay(site).publish(entries)
+        assert {answer.reason for answer in answers if isinstance(answer, Deferred)} != set()
+        assert all("JOBKIT_PARTITIONS=7" in answer.reason for answer in answers if isinstance(answer, Deferred))
+        assert {entry.envelope.type for entry in await outbox(site)} == {"step"}
+
+
+def test_a_pace_grows_while_all_is_well_and_pauses_longer_while_it_is_not() -> None:
+    pace = Pace(random.Random(1))
+    rooms = []
+    for _ in range(6):
+        rooms.append(pace.room(0.0))
+        pace.went_well()
+    assert rooms == [32, 64, 128, 256, 500, 500]
+    now, pauses = 0.0, []
+    for _ in range(8):
+        pace.went_wrong(now)
+        started = now
+        while pace.waits(now):
+            now += 0.01
+        assert pace.room(now) == 1
+        pauses.append(now - started)
+    assert pauses == sorted(pauses[:6]) + pauses[6:]
+    assert 0.3 < pauses[0] < 0.6
+    assert 11 < pauses[-1] <= 15.1

@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.conftest import SERVERS_WANTED
+from tests.installed import SERVERS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.

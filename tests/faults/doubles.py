@@ -16,6 +16,7 @@ import anyio
 
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Consumer, Delivery
@@ -198,6 +199,13 @@ class _Plane:
 
 class _Broker(_Plane):
     _backend: Broker
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self._backend.max_body_bytes
+
+    def objection(self, envelope: Envelope) -> str | None:
+        return self._backend.objection(envelope)
 
     @asynccontextmanager
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[Consumer]:

@@ -163,13 +163,13 @@ def _keyed(key: Callable[[Any], Any]) -> Processor[Video, None]:
     return keyed
 
 
-@pytest.mark.parametrize("key", [None, 5, b"k", "", "a\0b", "\n", "x" * 1_025, "\u00fc" * 513, "\ud800"])
+@pytest.mark.parametrize("key", [None, 5, b"k", "", "a\0b", "\n", "x" * 513, "\u00fc" * 257, "\ud800"])
 def test_a_key_that_cannot_name_one_is_refused(key: object) -> None:
     with pytest.raises(PayloadInvalid, match="a key must be"):
         _keyed(lambda _: key).key_of(Video(video_id="v"))
 
 
-@pytest.mark.parametrize("key", ["v", "a/b", " ", "x" * 1_024, "\u00fc" * 512])
+@pytest.mark.parametrize("key", ["v", "a/b", " ", "x" * 512, "\u00fc" * 256])
 def test_any_other_text_is_a_key(key: str) -> None:
     assert checked_key(key) == key
 

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from jobkit.client.relay import Relay
+from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper, LeaseTerms
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
@@ -23,6 +24,8 @@ from jobkit.runner.decode import Job, decode
 from jobkit.runner.pipeline import Pipeline, PipelineOutcome, Settled
 from jobkit.runner.slots import Slots
 from jobkit.testing.virtual_time import VirtualClock
+from jobkit.worker.coverage import Coverage
+from jobkit.worker.rejections import Rejections
 from tests.faults.doubles import Faults, faulty_planes
 from tests.steps import Step, loose, step
 from tests.virtual_site import memory_in_virtual_time
@@ -52,12 +55,22 @@ class Bench:
             rng=random.Random(1),
             telemetry=telemetry,
         )
-        self.relay = Relay(seen.store, seen.broker, partitions=1, grace=2, clock=clock, telemetry=telemetry)
+        self.sweeper = Sweeper(
+            Relay(seen.store, seen.broker, partitions=1, clock=clock, telemetry=telemetry),
+            seen.store,
+            seen.broker,
+            grace=2,
+            sweeps=lambda _: True,
+            bury=Rejections(seen.store, self.keeper, telemetry).bury,
+            covered=Coverage(seen.store, seen.inspection, 1).complete,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self.pipeline = Pipeline(
             seen,
             self.keeper,
             Attempts(seen, clock, telemetry, {}, registry),
-            self.relay,
+            self.sweeper,
             self.slots,
             **{
                 "claim_wait": 60,

@@ -126,4 +126,4 @@ async def test_what_a_commit_released_is_handed_to_the_relay() -> None:
 
     async with open_bench(parent, loose) as bench:
         await bench.run(await bench.job("parent"))
-        assert [entry.envelope.type for entry in bench.relay._handed] == ["loose"]
+        assert [entry.envelope.type for entry in bench.sweeper._handed] == ["loose"]

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.model.blob import BlobSpace
+from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.blobs import Blobs, Leftover, StoredObject
@@ -87,6 +88,13 @@ class _RemoteBlobs(_Remote):
 
 class _RemoteBroker(_Remote):
     _backend: Broker
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self._backend.max_body_bytes
+
+    def objection(self, envelope: Envelope) -> str | None:
+        return self._backend.objection(envelope)
 
     @asynccontextmanager
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[Consumer]:

@@ -33,7 +33,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.plugin.registry import Registry
-from jobkit.ports.broker import Broker
+from jobkit.ports.broker import Broker, Published
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
@@ -258,7 +258,10 @@ class World:
         """Publish a bare message, as a program in another language would: type, id and body."""
         partition = Partition(order.type, partition_of(order.work.key, self.settings.partitions))
         await broker.declare(order.type, self.settings.partitions)
-        await broker.publish([(partition, Envelope(order.id, order.type, order.work.model_dump_json().encode()))])
+        body = order.work.model_dump_json().encode()
+        (answer,) = await broker.publish([(partition, Envelope(order.id, order.type, body))])
+        if not isinstance(answer, Published):
+            raise Unavailable("broker", answer.reason)
 
     async def look_after_gaps(self) -> None:
         """Do what a person does about ordered keys that stand still behind a dead letter: try it again, or skip it."""

@@ -115,6 +115,18 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {},
         "error",
     ),
+    "a partition that is not taken": (
+        lambda telemetry: telemetry.publishing_held_up("t/0", "t", "unconfirmed", "no confirm"),
+        "jobkit.publishing.held_up",
+        {"type": "t", "kind": "unconfirmed"},
+        "warning",
+    ),
+    "a queue made anew": (
+        lambda telemetry: telemetry.queue_rebuilt("t/0", "t"),
+        "jobkit.publishing.held_up",
+        {"type": "t", "kind": "rebuilt"},
+        "warning",
+    ),
     "a defect": (
         lambda telemetry: telemetry.crashed("working", KeyError("x")),
         "jobkit.defects",
@@ -136,7 +148,7 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 
 def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
-    quiet |= {"serves", "stage"}
+    quiet |= {"serves", "stage", "publishing_resumed"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():
@@ -165,14 +177,14 @@ def test_a_failed_attempt_is_measured_with_its_error() -> None:
 def test_a_batch_is_counted_with_its_error_where_it_has_one() -> None:
     witness = Witness()
     witness.telemetry.published({"t": 2, "u": 1}, 0.5)
-    witness.telemetry.published({"t": 4}, 0.5, TimeoutError())
+    witness.telemetry.published({"t": 4}, 0.5, "InDoubt")
     (arrived,) = [
         point
         for point in witness.points("messaging.client.sent.messages")
         if point.attributes["messaging.destination.name"] == "t" and "error.type" not in point.attributes
     ]
     assert arrived.value == 2
-    assert witness.count("messaging.client.sent.messages", {"error.type": "TimeoutError"}) == 4
+    assert witness.count("messaging.client.sent.messages", {"error.type": "InDoubt"}) == 4
     assert witness.count("messaging.client.operation.duration") == 3
 
 

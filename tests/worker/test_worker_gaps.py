@@ -20,7 +20,7 @@ async def _accept(site: Site, count: int) -> list[Accepted]:
 
 
 async def _publish(site: Site, jobs: Sequence[Accepted]) -> None:
-    partition = site.client._relay._route
+    partition = site.client._relay.partition
     await site.planes.broker.declare("step", site.settings.partitions)
     await site.planes.broker.publish([(partition(job), job.envelope) for job in jobs])  # type: ignore[arg-type]
 

@@ -48,8 +48,14 @@ def _topology(url: str, clock: Clock) -> TopologyAdmin:
 async def _diagnose(place: Place) -> list[Finding]:
     from jobkit.backends.rabbitmq.diagnosis import diagnose
 
-    hold, ttl = place.settings.delivery_hold, place.settings.lease_ttl
-    return await diagnose(place.url, place.clock, delivery_hold=hold, lease_ttl=ttl)
+    settings = place.settings
+    return await diagnose(
+        place.url,
+        place.clock,
+        delivery_hold=settings.delivery_hold,
+        lease_ttl=settings.lease_ttl,
+        max_payload=settings.max_payload_bytes,
+    )
 
 
 BACKEND = Backend(

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 
 import structlog
 from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
 
+from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
 from jobkit.backends.rabbitmq.declare import make, other_count, refused
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.depths import measure, measure_dropped
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
-from jobkit.backends.rabbitmq.messages import Message, to_message
+from jobkit.backends.rabbitmq.messages import Message, to_message, too_large_for
 from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.backends.rabbitmq.rebuilding import remove_silent
 from jobkit.backends.rabbitmq.topology import PREFETCH, exclusive_queue, partition_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
@@ -29,10 +31,14 @@ from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import QueueDepth
+from jobkit.ports.broker import CONFIRM_SECONDS, Answer, Deferred, InDoubt, Published, QueueDepth, Rejected
 from jobkit.ports.topology import TopologyPart
 
 _log = structlog.get_logger("jobkit.rabbitmq")
+
+PUBLISHED = Published()
+# A queue that confirmed nothing so often in a row, while the server answered, is taken to be one that never will.
+_SILENCES = 2
 
 _FOREIGN_CONSUMER_LOOKS = 5
 _FOREIGN_CONSUMER_PAUSE_SECONDS = 0.1
@@ -78,11 +84,57 @@ class RabbitBroker:
         """
         return await look(self._publishing, topology_of(type, partitions))
 
-    async def publish(self, messages: Sequence[tuple[Partition, Envelope]]) -> None:
-        outgoing = [to_message(envelope, partition_queue(partition)) for partition, envelope in messages]
-        unroutable = await self._publisher.publish(outgoing)
-        if unroutable:
-            await self._publish_again(unroutable, {partition_queue(partition): partition for partition, _ in messages})
+    @property
+    def max_body_bytes(self) -> int:
+        return self._publisher.max_body_bytes
+
+    def objection(self, envelope: Envelope) -> str | None:
+        return too_large_for(envelope, self.max_body_bytes)
+
+    async def publish(
+        self, messages: Sequence[tuple[Partition, Envelope]], *, timeout: float = CONFIRM_SECONDS
+    ) -> Sequence[Answer]:
+        answers: list[Answer] = [PUBLISHED] * len(messages)
+        numbers, outgoing = [], []
+        for number, (partition, envelope) in enumerate(messages):
+            if (objection := self.objection(envelope)) is not None:
+                answers[number] = Rejected(objection)
+            else:
+                numbers.append(number)
+                outgoing.append(to_message(envelope, partition_queue(partition)))
+        if {self._publisher.silences[message.queue] > 0 for message in outgoing} == {True}:
+            outcomes = await self._publish_apart(outgoing, timeout)
+        else:
+            outcomes = await self._publisher.publish(outgoing, timeout=timeout)
+        missing = [place for place, outcome in enumerate(outcomes) if outcome.answer is publisher.Answer.NO_QUEUE]
+        if missing:
+            again = await self._publish_again([outgoing[place] for place in missing], {p for p, _ in messages}, timeout)
+            for place, outcome in zip(missing, again, strict=True):
+                outcomes[place] = outcome
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            if outcome is not publisher.IN:
+                answers[number] = _answer(outcome, messages[number][0])
+        return answers
+
+    async def rebuild(self, partition: Partition, covered: Callable[[], Awaitable[bool]]) -> bool:
+        queue = partition_queue(partition)
+        if partition.type not in self._declared or self._publisher.silences[queue] < _SILENCES:
+            return False
+        # On a connection of its own: what such a queue is asked may cost the channel, and that the connection.
+        link = Link(self._publishing.server, "rebuild", self._clock)
+        try:
+            if not await remove_silent(link, queue, lambda: self._consumers.get(partition), covered, self._clock):
+                return False
+        finally:
+            await link.aclose()
+        _log.error(
+            "a queue took messages and confirmed none: it is made anew, and no job is lost",
+            queue=queue,
+            server=self._consuming.server.shown,
+        )
+        self._publisher.silences.pop(queue, None)
+        await make(self._publishing, topology_of(partition.type, self._declared[partition.type]))
+        return True
 
     @asynccontextmanager
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[RabbitConsumer]:
@@ -116,14 +168,29 @@ class RabbitBroker:
 
     # ---- publishing --------------------------------------------------------------------------------------------
 
-    async def _publish_again(self, messages: Sequence[Message], partitions: dict[str, Partition]) -> None:
-        """Make queues that were there once, and publish what found none. Raises `ConfigurationError`."""
-        missing = sorted({partitions[message.queue] for message in messages})
-        for type in {partition.type for partition in missing} & self._declared.keys():
-            await self._make_again(type, self._publishing)
-        unroutable = await self._publisher.publish(messages)
-        if unroutable:
-            raise _no_queue(partitions[unroutable[0].queue])
+    async def _publish_apart(self, messages: Sequence[Message], timeout: float) -> list[publisher.Outcome]:
+        """Publish to queues that were silent, on a connection that goes with it.
+
+        A message to a queue without a leader stops its channel for seconds, and with that all that is behind it.
+        """
+        link = Link(self._publishing.server, "publish apart", self._clock)
+        try:
+            return await Publisher(link, self._clock, self._publisher.silences).publish(messages, timeout=timeout)
+        finally:
+            await link.aclose()
+
+    async def _publish_again(
+        self, messages: Sequence[Message], partitions: Set[Partition], timeout: float
+    ) -> Sequence[publisher.Outcome]:
+        """Make queues that were there once, and publish what found none. What cannot be made refuses for now."""
+        names = {message.queue for message in messages}
+        missing = {partition for partition in partitions if partition_queue(partition) in names}
+        try:
+            for type in {partition.type for partition in missing} & self._declared.keys():
+                await self._make_again(type, self._publishing)
+            return await self._publisher.publish(messages, timeout=timeout)
+        except (Unavailable, ConfigurationError) as error:
+            return [publisher.Outcome(publisher.Answer.REFUSED, str(error), error)] * len(messages)
 
     async def _make_again(self, type: str, link: Link) -> None:
         _log.error(
@@ -185,7 +252,7 @@ class RabbitBroker:
             await channel.consume(partition_queue(partition), consumer.on_message, doing)
         except ChannelNotFoundEntity as error:
             if partition.index >= self._declared.get(partition.type, 0):
-                raise _no_queue(partition) from error
+                raise ConfigurationError(_missing(partition)) from error
             await self._make_again(partition.type, self._consuming)
             return None
         except ChannelClosed as error:
@@ -212,5 +279,19 @@ class RabbitBroker:
         )
 
 
-def _no_queue(partition: Partition) -> ConfigurationError:
-    return ConfigurationError(f"there is no queue {partition}: declare the type, with enough partitions, first")
+def _answer(outcome: publisher.Outcome, partition: Partition) -> Answer:
+    match outcome.answer:
+        case publisher.Answer.IN:
+            return PUBLISHED
+        case publisher.Answer.REJECTED:
+            return Rejected(outcome.reason)
+        case publisher.Answer.REFUSED:
+            return Deferred(outcome.reason)
+        case publisher.Answer.UNCONFIRMED:
+            return InDoubt(outcome.reason)
+        case publisher.Answer.NO_QUEUE:
+            return Deferred(_missing(partition))
+
+
+def _missing(partition: Partition) -> str:
+    return f"there is no queue {partition}: declare the type, with enough partitions, first"

@@ -36,6 +36,8 @@ _log = structlog.get_logger("jobkit.rabbitmq")
 # What may be in a message to a seat, as its type: the request to leave, and the question who sits there.
 LEAVE = "jobkit.leave"
 DESCRIBE = "jobkit.describe"
+# The type of a message that is put into a partition's queue to see whether that confirms: consumers drop it.
+PROBE = "jobkit.probe"
 
 # Acks that are not enough for a frame of their own wait so long for others.
 _FLUSH_SECONDS = 0.1
@@ -129,7 +131,9 @@ class RabbitConsumer:
             return
         self._unsettled[message.tag] = message
         self._acks.delivered(message.tag)
-        if delay_left(message.properties) > 0:
+        if message.properties.message_type == PROBE:
+            self._settle(message.tag)
+        elif delay_left(message.properties) > 0:
             self._channel.raw.create_task(self._delay_further(message))
         else:
             self._arrived.append(message)
@@ -202,7 +206,7 @@ class RabbitConsumer:
         answer = spec.Basic.Properties(correlation_id=question.correlation_id, message_id=uuid4().hex)
         body = json.dumps({"owner": self.owner, "unsettled": self.unsettled}).encode()
         try:
-            await self._publisher.publish([Message(question.reply_to or "", body, answer)])
+            await self._publisher.deliver([Message(question.reply_to or "", body, answer)])
         except JobkitError as error:
             _log.warning("a question about a consumer stays unanswered", queue=str(self.partition), error=str(error))
 

@@ -33,11 +33,11 @@ class Delays:
         """
         step = delay_step(seconds)
         message = delayed(body, properties, delay_queue(partition, step), seconds - step)
-        if not await self._publisher.publish([message]):
+        if not await self._publisher.deliver([message]):
             return
         async with self._making:
             # Somebody else may have made them meanwhile.
-            if await self._publisher.publish([message]):
+            if await self._publisher.deliver([message]):
                 await make_queues(self._link, delay_queues(partition))
-                if await self._publisher.publish([message]):
+                if await self._publisher.deliver([message]):
                     raise ConfigurationError(f"the queue {message.queue} was made, and is gone again")

@@ -16,12 +16,14 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
 from jobkit.backends.rabbitmq.connection import Blocked, Link, Server
 from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.messages import Message
-from jobkit.backends.rabbitmq.publisher import Publisher
-from jobkit.backends.rabbitmq.topology import dead_letter_queue, topology_of
+from jobkit.backends.rabbitmq.publisher import Answer, Publisher
+from jobkit.backends.rabbitmq.silence import silent_queues
+from jobkit.backends.rabbitmq.topology import dead_letter_queue, partition_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
+from jobkit.model.partition import Partition
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.topology import PartState, TopologyPart
 
@@ -31,8 +33,10 @@ _CONSUMER_TIMEOUT_SECONDS = 1800.0
 _TIMEOUT_MARGIN_SECONDS = 120.0
 
 
-async def diagnose(url: str, clock: Clock, *, delivery_hold: float, lease_ttl: float) -> list[Finding]:
-    """Return what there is to say of the server at `url`, for workers with these settings, in seconds.
+async def diagnose(
+    url: str, clock: Clock, *, delivery_hold: float, lease_ttl: float, max_payload: int
+) -> list[Finding]:
+    """Return what there is to say of the server at `url`, for workers with these settings, in seconds and bytes.
 
     Raises `ConfigurationError` or `Unavailable`.
     """
@@ -41,6 +45,8 @@ async def diagnose(url: str, clock: Clock, *, delivery_hold: float, lease_ttl: f
     # Another connection, as in a broker: the server stops reading from one that publishes when it is short of memory.
     publishing = Link(server, "examine by publishing", clock)
     publisher = Publisher(publishing, clock)
+    # What a sick queue is asked may cost the connection.
+    asking = Link(server, "examine queues", clock)
     try:
         connected = await link.connect()
         findings = [
@@ -48,16 +54,17 @@ async def diagnose(url: str, clock: Clock, *, delivery_hold: float, lease_ttl: f
             _heartbeat(server.heartbeat, lease_ttl),
             _consumer_timeout(delivery_hold),
         ]
-        probed = await _probe(link, publisher)
+        probed = await _probe(link, publisher, max_payload)
         findings.append(probed)
         if probed.status is Status.OK:
             types = await Directory(link, publisher, clock).read()
             for type, partitions in sorted(types.items()):
-                findings.append(_queues(type, await look(link, topology_of(type, partitions))))
+                findings.append(await _queues(type, partitions, link, asking, clock))
         return findings
     finally:
         await link.aclose()
         await publishing.aclose()
+        await asking.aclose()
 
 
 def _version(told: Any) -> Finding:
@@ -89,7 +96,7 @@ def _consumer_timeout(hold: float) -> Finding:
     return Finding(Status.WARN, long, "lower it to 600, or raise the server's consumer_timeout well above it")
 
 
-async def _probe(link: Link, publisher: Publisher) -> Finding:
+async def _probe(link: Link, publisher: Publisher, max_payload: int) -> Finding:
     """Make a queue, put messages into it and take one out again."""
     queue = f"jobkit:probe-{uuid4().hex}"
     doing = "configure"
@@ -99,8 +106,11 @@ async def _probe(link: Link, publisher: Publisher) -> Finding:
             await channel.call(raw.queue_declare(queue, exclusive=True, auto_delete=True), f"making {queue}")
             doing = "write"
             # The first still gets through to a server that is short of memory; the second waits until it no longer is.
-            await publisher.publish([_message(queue)])
-            await publisher.publish([_message(queue)])
+            await publisher.deliver([_message(queue)])
+            await publisher.deliver([_message(queue)])
+            (largest,) = await publisher.publish([_message(queue, bytes(max_payload))])
+            if largest.answer is Answer.REJECTED:
+                return _too_small(largest.reason, max_payload)
             doing = "read"
             await channel.call(raw.basic_get(queue, no_ack=True), f"reading {queue}")
     except ChannelAccessRefused:
@@ -117,8 +127,13 @@ async def _probe(link: Link, publisher: Publisher) -> Finding:
     return Finding(Status.OK, "it takes messages, and this user may make, write and read queues")
 
 
-def _message(queue: str) -> Message:
-    return Message(queue, b"", spec.Basic.Properties(message_id=uuid4().hex, message_type="jobkit.probe"))
+def _too_small(reason: str, max_payload: int) -> Finding:
+    what = f"it does not take what JOBKIT_MAX_PAYLOAD_BYTES={max_payload} allows: {reason}"
+    return Finding(Status.FAIL, what, "lower that setting, or raise the server's max_message_size")
+
+
+def _message(queue: str, body: bytes = b"") -> Message:
+    return Message(queue, body, spec.Basic.Properties(message_id=uuid4().hex, message_type="jobkit.probe"))
 
 
 def _not_permitted(link: Link, doing: str) -> Finding:
@@ -127,7 +142,23 @@ def _not_permitted(link: Link, doing: str) -> Finding:
     return Finding(Status.FAIL, what, "run the `rabbitmqctl set_permissions` of docs/rabbitmq.md")
 
 
-def _queues(type: str, found: Sequence[TopologyPart]) -> Finding:
+async def _queues(type: str, partitions: int, link: Link, asking: Link, clock: Clock) -> Finding:
+    found = await look(link, topology_of(type, partitions))
+    if (problem := _not_as_made(type, found)) is not None:
+        return problem
+    queues = [partition_queue(Partition(type, number)) for number in range(partitions)]
+    silent = await silent_queues(asking, queues, clock)
+    if silent:
+        what = f"{', '.join(silent)} of job type {type} does not answer: it takes messages and confirms none"
+        change = (
+            "its partition's worker makes it anew if that loses nothing; where it lasts, start the nodes that have "
+            "the queue, or delete it and run `jobkit topology --apply`"
+        )
+        return Finding(Status.FAIL, what, change)
+    return Finding(Status.OK, f"{type}: {len(found)} queues and exchanges are as they should be")
+
+
+def _not_as_made(type: str, found: Sequence[TopologyPart]) -> Finding | None:
     different = [one for one in found if one.state is PartState.DIFFERENT]
     if different:
         what = f"{different[0].kind} {different[0].name} is not as jobkit makes it: {different[0].problem}"
@@ -144,4 +175,4 @@ def _queues(type: str, found: Sequence[TopologyPart]) -> Finding:
         what = f"the server took {dead} messages out of the queues of {type}; they wait in {dead_letter_queue(type)}"
         change = "remove the policy that limits or expires these queues, then move the messages back (docs/rabbitmq.md)"
         return Finding(Status.WARN, what, change)
-    return Finding(Status.OK, f"{type}: {len(found)} queues and exchanges are as they should be")
+    return None

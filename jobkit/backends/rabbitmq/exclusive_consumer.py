@@ -77,7 +77,7 @@ async def acquire_queue(partition: Partition, owner: str, link: Link, publisher:
         else:
             return channel
         pause = _POLL_SECONDS[0]
-        while not await publisher.publish([_notice(seat, LEAVE, owner.encode())]):
+        while not await publisher.deliver([_notice(seat, LEAVE, owner.encode())]):
             if clock.now() > deadline:
                 raise link.unavailable(
                     f"the consumer of {partition} does not leave, for {patience:g} s now: its process does not "

@@ -15,7 +15,6 @@ from typing import Any
 from aiormq import spec
 
 from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
-from jobkit.errors import ConfigurationError
 from jobkit.model.envelope import (
     MAX_ID_LENGTH,
     MAX_SCHEMA,
@@ -59,7 +58,7 @@ class Message:
 
 
 def to_message(envelope: Envelope, queue: str) -> Message:
-    """Return the message that carries `envelope`. Raises `ConfigurationError` where it is too large."""
+    """Return the message that carries `envelope`, one to which `too_large_for` has no objection."""
     headers: dict[str, Any] = {SCHEMA: envelope.schema, SUBMITTED_AT: repr(envelope.submitted_at)}
     if envelope.key is not None:
         headers[KEY] = envelope.key
@@ -77,7 +76,6 @@ def to_message(envelope: Envelope, queue: str) -> Message:
     if len(id.encode()) > _SHORT_BYTES:
         headers[LONG_ID] = id
         id = id.encode()[:_SHORT_BYTES].decode(errors="ignore")
-    _check_size(envelope)
     properties = spec.Basic.Properties(
         content_type="application/json",
         delivery_mode=2,
@@ -206,12 +204,14 @@ def _trace(headers: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def _check_size(envelope: Envelope) -> None:
+def too_large_for(envelope: Envelope, most: int) -> str | None:
+    """Return why a server that takes bodies of `most` bytes cannot take a message, or None."""
     head = sum(len(text.encode()) for pair in envelope.trace.items() for text in pair)
     head += len((envelope.key or "").encode()) + len(envelope.id.encode())
-    for what, size, most in (("payload", len(envelope.body), MAX_BODY_BYTES), ("header", head, MAX_HEAD_BYTES)):
-        if size > most:
-            raise ConfigurationError(
-                f"job {envelope.id} cannot be published: its {what} has {size} bytes, RabbitMQ takes {most}; "
-                "put large data into blobs and their names into the payload"
+    for what, size, limit in (("payload", len(envelope.body), most), ("header", head, MAX_HEAD_BYTES)):
+        if size > limit:
+            return (
+                f"its {what} has {size} bytes, RabbitMQ takes {limit}; put large data into blobs and their names into "
+                "the payload"
             )
+    return None

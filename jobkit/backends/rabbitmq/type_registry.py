@@ -52,7 +52,7 @@ class Directory:
         async with self._reading() as types:
             if type not in types:
                 entry = {"type": type, "partitions": partitions}
-                await self._publisher.publish([_message(_ENTRY, json.dumps(entry).encode())])
+                await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
             return types.get(type, partitions)
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ class Directory:
         raw = channel.raw
         await declare_queue(channel, TYPES)
         await channel.call(raw.basic_consume(TYPES.name, on_message, exclusive=True), f"reading {TYPES.name}")
-        await self._publisher.publish([end])
+        await self._publisher.deliver([end])
         await channel.call(ended.wait(), f"reading {TYPES.name}")
         for tag in old_ends:
             await channel.call(raw.basic_ack(tag, wait=False), f"reading {TYPES.name}")

@@ -6,7 +6,8 @@ It does not notice by itself that a consumer's process died: the next consumer o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
 import anyio
@@ -15,18 +16,21 @@ import structlog
 from jobkit.backends.sqlite import queues
 from jobkit.backends.sqlite.engine import Engine, EnginePlane
 from jobkit.backends.sqlite.queues import Message, Seat
-from jobkit.errors import ConsumerClosed, JobkitError
+from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError
 from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
-from jobkit.ports.broker import Delivery, QueueDepth
+from jobkit.ports.broker import CONFIRM_SECONDS, Answer, Deferred, Delivery, Published, QueueDepth, Rejected
 from jobkit.ports.notifier import queue_topic
 
 _log = structlog.get_logger("jobkit.sqlite.broker")
 
 # How long leaving a consumer may take once it is cancelled; not leaving in order costs nothing but hints.
 _LEAVE_SECONDS = 2.0
+# SQLite itself ends at a billion bytes for a row, its envelope included.
+MAX_BODY_BYTES = 256 << 20
+PUBLISHED = Published()
 
 
 class SqliteBroker:
@@ -40,16 +44,66 @@ class SqliteBroker:
     async def declare(self, type: str, partitions: int) -> None:
         await self._plane.write(queues.declare, type, partitions)
 
-    async def publish(self, messages: Sequence[tuple[Partition, Envelope]]) -> None:
-        await self.publish_raw([(partition, envelope.pack()) for partition, envelope in messages])
+    @property
+    def max_body_bytes(self) -> int:
+        return MAX_BODY_BYTES
+
+    def objection(self, envelope: Envelope) -> str | None:
+        size = len(envelope.body)
+        return f"its payload has {size} bytes, SQLite takes {MAX_BODY_BYTES}" if size > MAX_BODY_BYTES else None
+
+    async def publish(
+        self,
+        messages: Sequence[tuple[Partition, Envelope]],
+        *,
+        timeout: float = CONFIRM_SECONDS,  # noqa: ARG002  (the engine has a bound of its own)
+    ) -> Sequence[Answer]:
+        missing = await self._find_queues({partition for partition, _ in messages})
+        answers = [self._before(partition, envelope, missing) for partition, envelope in messages]
+        await self._append(
+            [
+                (partition, envelope.pack())
+                for (partition, envelope), answer in zip(messages, answers, strict=True)
+                if answer is PUBLISHED
+            ]
+        )
+        return answers
+
+    def _before(self, partition: Partition, envelope: Envelope, missing: Mapping[Partition, str]) -> Answer:
+        """Return the answer for a message, if the transaction that it is part of succeeds."""
+        if (objection := self.objection(envelope)) is not None:
+            return Rejected(objection)
+        return Deferred(missing[partition]) if partition in missing else PUBLISHED
 
     async def publish_raw(self, messages: Sequence[tuple[Partition, bytes]]) -> None:
-        """Hand over bodies that need not be envelopes, as a foreign publisher would."""
-        for partition in {partition for partition, _ in messages} - self._queues.keys():
-            self._queues[partition] = await self._plane.read(queues.queue_of, partition)
+        """Hand over bodies that need not be envelopes, as a foreign publisher would. Raises `ConfigurationError`."""
+        for problem in (await self._find_queues({partition for partition, _ in messages})).values():
+            raise ConfigurationError(problem)
+        await self._append(messages)
+
+    async def _append(self, messages: Sequence[tuple[Partition, bytes]]) -> None:
         rows = [(self._queues[partition], body) for partition, body in messages]
         topics = frozenset(queue_topic(partition) for partition, _ in messages)
-        await self._plane.write(queues.publish, rows, topics)
+        if rows:
+            await self._plane.write(queues.publish, rows, topics)
+
+    async def _find_queues(self, partitions: AbstractSet[Partition]) -> dict[Partition, str]:
+        """Look up the queues that are not known here yet; return what is wrong with those that do not exist."""
+        missing = {}
+        for partition in partitions - self._queues.keys():
+            try:
+                self._queues[partition] = await self._plane.read(queues.queue_of, partition)
+            except ConfigurationError as error:
+                missing[partition] = str(error)
+        return missing
+
+    async def rebuild(
+        self,
+        partition: Partition,  # noqa: ARG002
+        covered: Callable[[], Awaitable[bool]],  # noqa: ARG002
+    ) -> bool:
+        # A transaction always answers.
+        return False
 
     @asynccontextmanager
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[SqliteConsumer]:

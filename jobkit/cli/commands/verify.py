@@ -71,9 +71,7 @@ def _repair(
         from jobkit.telemetry import Telemetry
 
         settings, clock = session.settings, session.clock
-        relay = Relay(
-            planes.store, planes.broker, partitions=settings.partitions, grace=0, clock=clock, telemetry=Telemetry()
-        )
+        relay = Relay(planes.store, planes.broker, partitions=settings.partitions, clock=clock, telemetry=Telemetry())
         async with lease_keeper(planes, session) as keeper:
             rebuilder = Rebuilder(planes, keeper, clock, from_start=True)
             for one in planned:

@@ -123,9 +123,20 @@ class RabbitServer:
     def add_vhost(self, name: str) -> None:
         """Make a virtual host that the tests' user may use."""
         self.call(f'rabbit_vhost:add(<<"{name}">>, <<"tests">>)')
+        self.permit(name)
+
+    def permit(self, vhost: str) -> None:
+        """Let the tests' user do everything in a virtual host."""
+        self._set_permissions(vhost, write=".*")
+
+    def forbid_writing(self, vhost: str) -> None:
+        """Let the tests' user publish nothing in a virtual host."""
+        self._set_permissions(vhost, write="^$")
+
+    def _set_permissions(self, vhost: str, *, write: str) -> None:
         self.call(
-            f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, '
-            '<<"tests">>)'
+            f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{vhost}">>, <<".*">>, <<"{write}">>, '
+            '<<".*">>, <<"tests">>)'
         )
 
     def delete_vhost(self, name: str) -> None:

@@ -14,6 +14,7 @@ from jobkit.model.partition import Partition
 from jobkit.ops.verify.queues import OUTBOX_STALE_SECONDS
 from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ops.verify.whereabouts import adrift
+from jobkit.ports.broker import Published
 from jobkit.ports.planes import Planes
 from jobkit.projections.projection import Projection
 from jobkit.projections.rebuild import Rebuilder, RebuildOutcome
@@ -50,11 +51,16 @@ _OUTCOMES = {RebuildOutcome.SAME: "it is right meanwhile", RebuildOutcome.REBUIL
 
 
 async def _publish(planes: Planes, relay: Relay) -> str:
-    published = 0
-    while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE):
-        await relay.publish(left)
-        published += len(left)
-    return f"published {published} jobs"
+    published = after = 0
+    reasons: dict[str, None] = {}
+    while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE, after=after):
+        after = left[-1].position
+        for answer in await relay.publish(left):
+            if isinstance(answer, Published):
+                published += 1
+            else:
+                reasons[answer.reason] = None
+    return "; ".join([f"published {published} jobs", *(f"not all: {reason}" for reason in reasons)])
 
 
 async def _republish(planes: Planes, relay: Relay, partition: Partition) -> str:

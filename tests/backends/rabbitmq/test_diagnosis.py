@@ -17,8 +17,12 @@ from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import FIRST, envelope, publish, ready, until
 
 
-async def bad(url: str, *, delivery_hold: float = 600.0, lease_ttl: float = 15.0) -> list[Finding]:
-    findings = await diagnose(url, SystemClock(), delivery_hold=delivery_hold, lease_ttl=lease_ttl)
+async def bad(
+    url: str, *, delivery_hold: float = 600.0, lease_ttl: float = 15.0, max_payload: int = 1_000
+) -> list[Finding]:
+    findings = await diagnose(
+        url, SystemClock(), delivery_hold=delivery_hold, lease_ttl=lease_ttl, max_payload=max_payload
+    )
     return [finding for finding in findings if finding.status is not Status.OK]
 
 
@@ -39,7 +43,7 @@ def user(site: Site, configure: str, write: str, read: str) -> Iterator[str]:
 async def test_a_server_that_is_well_is_described_and_nothing_is_wrong_with_it(site: Site) -> None:
     async with site.broker() as broker:
         await broker.declare("t", 2)
-        findings = await diagnose(site.url(), SystemClock(), delivery_hold=600.0, lease_ttl=15.0)
+        findings = await diagnose(site.url(), SystemClock(), delivery_hold=600.0, lease_ttl=15.0, max_payload=1_000)
         assert {finding.status for finding in findings} == {Status.OK}
         told = "; ".join(finding.what for finding in findings)
         for claim in ("RabbitMQ ", "heartbeat 5 s", "JOBKIT_DELIVERY_HOLD=600", "takes messages", "t: 5 queues"):
@@ -101,6 +105,14 @@ async def test_settings_that_do_not_fit_a_server_are_a_risk(
     (finding,) = await bad(site.url() + query, **settings)
     assert finding.status is Status.WARN
     assert finding.what.startswith(problem)
+
+
+async def test_a_server_that_does_not_take_the_largest_payload_is_broken_and_the_setting_is_named(site: Site) -> None:
+    with site.server.set("max_message_size", "500"):
+        (finding,) = await bad(site.url(), max_payload=501)
+        assert finding.status is Status.FAIL
+        assert "JOBKIT_MAX_PAYLOAD_BYTES=501" in finding.what
+        assert await bad(site.url(), max_payload=500) == []
 
 
 async def test_queues_that_are_gone_or_different_are_broken(site: Site) -> None:

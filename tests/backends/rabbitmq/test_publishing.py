@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from unittest.mock import ANY
 
 import aiormq
 import pytest
@@ -11,9 +13,10 @@ from structlog.testing import capture_logs
 from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.messages import Message
-from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.partition import Partition
+from jobkit.ports.broker import Deferred, Published, Rejected
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
     FIRST,
@@ -56,16 +59,13 @@ async def test_after_a_lost_confirm_it_is_unknown_and_publishing_again_is_safe(s
             assert ids(await received(consumer, 3)) == ["a", "b", "b"]
 
 
-async def test_a_server_that_does_not_answer_is_given_up_and_tried_anew(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "CONFIRM_SECONDS", 1.0)
+async def test_a_server_that_does_not_answer_is_given_up_and_tried_anew(site: Site) -> None:
     async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker:
         await broker.declare("t", 2)
         await publish(broker, "a")
         proxy.hold()
         with pytest.raises(Unavailable, match="no confirm"):
-            await publish(broker, "b")
+            await publish(broker, "b", timeout=1.0)
         proxy.heal()
         await publish(broker, "c")
 
@@ -105,8 +105,9 @@ async def test_one_missing_queue_is_named_and_the_other_messages_are_in(site: Si
     async with site.broker() as declaring, site.broker() as broker:
         await declaring.declare("t", 2)
         nowhere = Partition("t", 7)
-        with pytest.raises(ConfigurationError, match="t/7"):
-            await broker.publish([(FIRST, envelope("a")), (nowhere, envelope("b")), (SECOND, envelope("c"))])
+        answers = await broker.publish([(FIRST, envelope("a")), (nowhere, envelope("b")), (SECOND, envelope("c"))])
+        assert answers == [Published(), Deferred(ANY), Published()]
+        assert "t/7" in answers[1].reason  # type: ignore[union-attr]
         assert (await ready(declaring, FIRST), await ready(declaring, SECOND)) == (1, 1)
 
 
@@ -114,8 +115,8 @@ async def test_one_id_published_twice_at_once_to_a_missing_queue_is_refused_twic
     async with site.broker() as declaring, site.broker() as broker:
         await declaring.declare("t", 2)
         nowhere = [(Partition("t", 7), envelope("a"))]
-        answers = await asyncio.gather(*(broker.publish(nowhere) for _ in range(5)), return_exceptions=True)
-        assert [type(answer) for answer in answers] == [ConfigurationError] * 5
+        answers = await asyncio.gather(*(broker.publish(nowhere) for _ in range(5)))
+        assert [type(answer) for (answer,) in answers] == [Deferred] * 5
 
 
 async def test_a_queue_that_was_deleted_is_made_again_loudly_by_who_declared_it(site: Site) -> None:
@@ -144,13 +145,51 @@ async def test_what_was_confirmed_survives_a_crash_of_the_server(site: Site) -> 
             assert ids(await received(consumer, 101)) == [*names, "after"]
 
 
-async def test_a_message_larger_than_the_server_takes_is_refused_with_its_reason(site: Site) -> None:
+async def test_of_ten_messages_one_that_is_too_large_is_rejected_by_name_and_nine_are_in_once(site: Site) -> None:
+    with site.server.set("max_message_size", "100000"):
+        async with site.broker() as broker:
+            await broker.declare("t", 2)
+            messages = [
+                (FIRST, envelope(f"{number}", body=bytes(200_000 if number == 4 else 10))) for number in range(10)
+            ]
+            answers = await broker.publish(messages)
+            assert [type(answer) for answer in answers] == [*[Published] * 4, Rejected, *[Published] * 5]
+            assert "100000" in answers[4].reason  # type: ignore[union-attr]
+            # From now on it is known.
+            assert broker.max_body_bytes == 100_000
+            assert broker.objection(messages[4][1]) is not None
+            async with broker.consume(FIRST, "me") as consumer:
+                seen: dict[str, None] = {}
+                while len(seen) < 9:
+                    seen |= dict.fromkeys(ids(await received(consumer, 1)))
+            assert list(seen) == [f"{number}" for number in range(10) if number != 4]
+
+
+async def test_of_many_messages_those_that_the_server_closes_the_channel_over_are_found_one_by_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a size, where the server's words do not tell which one it was."""
+    monkeypatch.setattr(publisher, "_TOO_LARGE", re.compile("no such words"))
     with site.server.set("max_message_size", "1000"):
         async with site.broker() as broker:
             await broker.declare("t", 2)
-            with pytest.raises(ConfigurationError, match="size"):
-                await broker.publish([(FIRST, envelope("a", body=bytes(2000)))])
-            await publish(broker, "b")
+            large = {3, 17, 18}
+            messages = [(FIRST, envelope(f"{n}", body=bytes(2000 if n in large else 10))) for n in range(30)]
+            answers = await broker.publish(messages)
+            assert {number for number, answer in enumerate(answers) if isinstance(answer, Rejected)} == large
+            assert sum(isinstance(answer, Published) for answer in answers) == 27
+
+
+async def test_a_user_without_permission_is_told_so_and_nothing_is_rejected_for_good(site: Site) -> None:
+    async with site.broker() as broker, site.broker() as forbidden:
+        await broker.declare("t", 2)
+        # A channel remembers for a while what it may do.
+        site.server.forbid_writing(site.vhost)
+        (answer,) = await forbidden.publish([(FIRST, envelope("a"))])
+        assert isinstance(answer, Deferred)
+        assert "access" in answer.reason
+        site.server.permit(site.vhost)
+        await publish_somehow(forbidden, "a")
 
 
 async def test_a_full_queue_refuses_by_name_and_takes_the_rest_in_order_once_there_is_room(site: Site) -> None:
@@ -162,6 +201,9 @@ async def test_a_full_queue_refuses_by_name_and_takes_the_rest_in_order_once_the
             await publish(broker, *names[:10])
             with pytest.raises(Unavailable, match=r"jobkit\.t\.0 refuses"):
                 await publish(broker, *names[10:])
+            # Its neighbour notices nothing.
+            both = [(FIRST, envelope(names[10])), (SECOND, envelope("neighbour"))]
+            assert [type(answer) for answer in await broker.publish(both)] == [Deferred, Published]
             publishing = asyncio.create_task(publish_somehow(broker, *names[10:]))
             async with broker.consume(FIRST, "me") as consumer:
                 seen: dict[str, None] = {}

@@ -151,6 +151,28 @@ async def test_trouble_with_the_server_costs_no_job_no_order_and_no_process(
         assert (await verify(opened.planes)).findings == []
 
 
+async def test_a_node_killed_the_moment_its_queues_were_made_costs_no_job_and_no_process(
+    site: Site, tmp_path: Path
+) -> None:
+    """RabbitMQ 3.10 leaves one of them without a leader; its partition's leader makes it anew."""
+    async with workers(site, tmp_path) as opened:
+        async with site.broker() as broker:
+            await broker.declare("test.step", 2)
+        await asyncio.to_thread(site.server.kill)
+        await asyncio.to_thread(site.server.start)
+        running = [opened.start("test.step") for _ in range(2)]
+        jobs = [
+            opened.client.job("test.step", Step(on=f"key-{key}", number=number))
+            for number in range(1, 11)
+            for key in range(KEYS)
+        ]
+        await opened.client.submit_many(jobs)
+        records = await ended(opened, [job.envelope.id for job in jobs], within=120)
+        assert {record.state for record in records} == {JobState.COMMITTED}
+        assert [worker.process.poll() for worker in running] == [None, None]
+        assert (await verify(opened.planes)).findings == []
+
+
 async def test_a_worker_whose_queues_are_deleted_goes_on_with_new_ones(site: Site, tmp_path: Path) -> None:
     async with workers(site, tmp_path) as opened, aiormq.connect(site.url()) as connection:
         worker = opened.start("test.slow")

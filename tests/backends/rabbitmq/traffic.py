@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from jobkit.errors import Unavailable
+from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import Broker, Consumer, Delivery
+from jobkit.ports.broker import Broker, Consumer, Delivery, Published, Rejected
 
 FIRST, SECOND = Partition("t", 0), Partition("t", 1)
 # Stands in for what only a store makes.
@@ -22,8 +22,14 @@ def envelope(id: str, *, type: str = "t", body: bytes = b"{}") -> Envelope:
     return Envelope(id=id, type=type, key="k", body=body, submitted_at=1_690_000_000.5)
 
 
-async def publish(broker: Broker, *ids: str, partition: Partition = FIRST) -> None:
-    await broker.publish([(partition, envelope(id, type=partition.type)) for id in ids])
+async def publish(broker: Broker, *ids: str, partition: Partition = FIRST, timeout: float = 15.0) -> None:
+    """Publish messages; raise `Unavailable` where one is not in, or `ConfigurationError` where it never can be."""
+    messages = [(partition, envelope(id, type=partition.type)) for id in ids]
+    for answer in await broker.publish(messages, timeout=timeout):
+        if isinstance(answer, Rejected):
+            raise ConfigurationError(answer.reason)
+        if not isinstance(answer, Published):
+            raise Unavailable("broker", answer.reason)
 
 
 async def received(consumer: Consumer, count: int) -> list[Delivery]:

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import Broker, Consumer, Delivery, QueueDepth
+from jobkit.ports.broker import Broker, Consumer, Deferred, Delivery, Published, QueueDepth, Rejected
 from jobkit.testing.conformance.harness import BrokerHarness, a_moment, soon
 from jobkit.testing.conformance.values import PROOF, envelope
 
@@ -54,11 +55,50 @@ async def test_another_number_of_partitions_is_refused_with_both_numbers(broker:
     assert len(await broker.depths()) == 2
 
 
-async def test_publishing_to_a_queue_that_does_not_exist_is_refused(broker: Broker) -> None:
-    with pytest.raises(ConfigurationError, match="nosuch/0"):
-        await broker.publish([(Partition("nosuch", 0), envelope("a", type="nosuch"))])
-    with pytest.raises(ConfigurationError, match="t/2"):
-        await broker.publish([(Partition("t", 2), envelope("a"))])
+async def test_what_has_no_queue_is_deferred_by_name_and_the_others_are_in(broker: Broker) -> None:
+    nosuch, beyond = Partition("nosuch", 0), Partition("t", 2)
+    sent = [(nosuch, envelope("a", type="nosuch")), (FIRST, envelope("b")), (beyond, envelope("c"))]
+    no_type, published, no_partition = await broker.publish(sent)
+    assert isinstance(no_type, Deferred)
+    assert "nosuch/0" in no_type.reason
+    assert isinstance(no_partition, Deferred)
+    assert "t/2" in no_partition.reason
+    assert isinstance(published, Published)
+    assert (await depth(broker)).ready == 1
+
+
+async def test_what_no_broker_takes_is_rejected_with_the_reason_and_the_others_are_in_once_and_in_order(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("jobkit.backends.sqlite.broker", "jobkit.backends.rabbitmq.publisher"):
+        monkeypatch.setattr(f"{module}.MAX_BODY_BYTES", 1_000)
+    if isinstance(broker, RabbitBroker):
+        monkeypatch.setattr(broker._publisher, "max_body_bytes", 1_000)
+    messages = [(FIRST, envelope(id, body=bytes(2_000 if id == "c" else 10))) for id in "abcde"]
+    answers = await broker.publish(messages)
+    assert [type(answer) for answer in answers] == [Published, Published, Rejected, Published, Published]
+    assert isinstance(answers[2], Rejected)
+    assert "2000" in answers[2].reason
+    assert broker.max_body_bytes == 1_000
+    # It is said without asking, too, so that such a job is not even accepted.
+    assert [broker.objection(message) is None for _, message in messages] == [True, True, False, True, True]
+    async with broker.consume(FIRST, "me") as consumer:
+        assert ids(await received(consumer, 4)) == ["a", "b", "d", "e"]
+
+
+async def test_nothing_published_is_nothing_answered(broker: Broker) -> None:
+    assert list(await broker.publish([])) == []
+
+
+async def test_a_queue_that_is_well_is_not_made_anew(broker: Broker) -> None:
+    async def covered() -> bool:
+        return True
+
+    await publish(broker, "a")
+    assert await broker.rebuild(FIRST, covered) is False
+    async with broker.consume(FIRST, "me") as consumer:
+        assert await broker.rebuild(FIRST, covered) is False
+        assert ids(await received(consumer, 1)) == ["a"]
 
 
 async def test_consuming_from_a_queue_that_does_not_exist_is_refused(broker: Broker) -> None:
