@@ -279,28 +279,39 @@ def _indexed_samples(tables: _Tables) -> Iterator[Sample]:
     durations = _expanded(_U32_PAIR, tables.durations)
     # Without the table all offsets are 0.
     shape = _U32_I32 if tables.signed_offsets else _U32_PAIR
-    offsets = _expanded(shape, tables.offsets) if tables.offsets else repeat(0)
-    keyframes = None if tables.keyframes is None else (number for (number,) in U32.iter_unpack(tables.keyframes))
-    next_keyframe = None if keyframes is None else next(keyframes, 0)
-    positions = _positions(tables)
+    offsets = _expanded(shape, tables.offsets) if tables.offsets else repeat(0, tables.count)
+    keyframes, positions = _keyframes(tables), _positions(tables)
     time = 0
     for number in range(1, tables.count + 1):
-        duration, offset, place = next(durations, None), next(offsets, None), next(positions, None)
-        if duration is None or offset is None or place is None:
-            raise MalformedMp4(f"the sample tables end at sample {number} of {tables.count}")
-        keyframe = next_keyframe is None or next_keyframe == number
-        if keyframes is not None and keyframe:
-            next_keyframe = next(keyframes, 0)
+        duration, offset = next(durations, None), next(offsets, None)
+        keyframe, place = next(keyframes, None), next(positions, None)
+        if duration is None or offset is None or keyframe is None or place is None:
+            raise MalformedMp4(f"the sample tables end before sample {number} of {tables.count}")
         position, size = place
         yield Sample(time, offset, duration, size, keyframe, position)
         time += duration
-    if next(durations, None) is not None or next(positions, None) is not None or next_keyframe:
+    if any(next(rest, None) is not None for rest in (durations, offsets, keyframes, positions)):
         raise MalformedMp4(f"the sample tables go on behind the last of {tables.count} samples")
 
 
 def _expanded(shape: struct.Struct, runs: bytes) -> Iterator[int]:
     """Yield the value of each sample of a table that is stored as runs of equal values."""
     return chain.from_iterable(repeat(value, count) for count, value in shape.iter_unpack(runs))
+
+
+def _keyframes(tables: _Tables) -> Iterator[bool]:
+    """Yield whether each sample is a keyframe; without a list of them all are."""
+    if tables.keyframes is None:
+        yield from repeat(True, tables.count)
+        return
+    last = 0
+    for (number,) in U32.iter_unpack(tables.keyframes):
+        if number <= last:
+            raise MalformedMp4(f"keyframe {number} is listed behind keyframe {last}")
+        yield from repeat(False, number - last - 1)
+        yield True
+        last = number
+    yield from repeat(False, tables.count - last)
 
 
 def _positions(tables: _Tables) -> Iterator[tuple[int, int]]:
