@@ -6,15 +6,15 @@ Which of the answers make a source unusable is decided here as well, by plain fu
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from jobkit import Reject
+from workers.transcode.child import child_command
 from workers.transcode.errors import ProbeFailed
 from workers.transcode.ladder import LONGEST_SIDE
 from workers.transcode.media import Media
@@ -44,12 +44,16 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeTask:
-    """One file to look into: which formats it may have, and whether to decode all of it, strictly."""
+    """One file to look into: which formats it may have, and whether to decode all of it, strictly.
+
+    `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does.
+    """
 
     path: str
     formats: str
     decode: bool
     threads: int
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ class Unusable:
 
 def probe_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line of the probing process."""
-    # By path: importing the script would bring PyAV into the worker.
-    return [sys.executable, "-I", str(Path(__file__).with_name("probe_child.py")), *arguments]
+    # By name: importing it would bring PyAV into the worker.
+    return child_command("probe_child", arguments)
 
 
 async def probe(

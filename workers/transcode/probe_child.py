@@ -1,21 +1,23 @@
 """Looks into media files, in a process of its own: files are not trusted, and decoders have crashed before.
 
 It judges nothing: it reports facts, or the kind of problem a file has. Run as a script, by path; imports nothing of
-jobkit. `probe_child.py TASKS`, where TASKS is a JSON list of `{path, formats, decode, threads}`. Answers with lines
-of JSON: `{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
+jobkit. `main` takes one argument, a JSON list of `{path, formats, decode, threads, packages}`. Answers with lines of
+JSON: `{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
 
-Not decoding means: demux all of it, and decode until there is one picture, whose properties are the true ones.
-Decoding means: all of it, strictly.
+Not decoding means: demux all of it, and decode some pictures here and there, whose properties are the true ones.
+Decoding means: all of it, strictly. `packages` are folders of segments by handler, compared with the file's packets.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 import time
-from collections.abc import Sequence
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
@@ -25,12 +27,23 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from workers.transcode.raw_check import Packet as Expected
+from workers.transcode.raw_check import package_problems
+
 _BEAT_SECONDS = 0.5
 # A file with this many packets and no picture has none worth waiting for.
 _PACKETS_WITHOUT_PICTURE = 2_000
 # In these, clocks may start anew in the middle (two recordings in one file); players and ffmpeg play on.
 _RESTARTING_CLOCKS = {"mpegts", "mpeg"}
 _JUMP_FORWARD_SECONDS, _JUMP_BACK_SECONDS = 10.0, 0.1
+# In all others decoding times never go back by this much, unless a recorder's clock started anew.
+_RESTART_SECONDS = 1.0
+# Pictures that are held for longer than this are told one by one; the longest, if there are very many.
+_PAUSE_SECONDS, _MOST_PAUSES = 0.5, 1500
+# The highest rate is that of a stretch of about a second: two pictures may follow each other at any distance.
+_RATE_SECONDS = 1.0
+# Whether a video is interlaced can change within it: so many packets are decoded at the beginning of each part.
+_PARTS, _PACKETS_OF_PART = 8, 16
 
 
 class Problem(Exception):
@@ -63,7 +76,11 @@ class Track:
         self.end = 0.0
         self.longest_gap = 0.0
         self.keyframes: list[float] = []
-        self.digest = hashlib.sha256()
+        self.times = array("d")
+        self.before_key = 0
+        self.restarts = 0
+        self.expected: list[Expected] = []
+        self._hidden = _hides_pictures(stream)
         self._restarting = restarting
         self._offset = 0.0
         self._previous: float | None = None
@@ -71,8 +88,6 @@ class Track:
     def add(self, packet: Packet[Any], *, detailed: bool) -> None:
         """Take one packet into account; `detailed` costs time for each of its bytes."""
         self.packets += 1
-        if detailed:
-            self.digest.update(bytes(packet))
         stamp = packet.dts if packet.dts is not None else packet.pts
         # What an edit list leaves out is decoded, but not shown.
         if stamp is None or packet.is_discard:
@@ -83,6 +98,10 @@ class Track:
         if self._restarting and not -_JUMP_BACK_SECONDS <= step <= _JUMP_FORWARD_SECONDS:
             self._offset -= step
             step = 0.0
+        elif not self._restarting and packet.dts is not None and step < -_RESTART_SECONDS:
+            self._offset -= step
+            step = 0.0
+            self.restarts += 1
         self.longest_gap = max(self.longest_gap, step)
         shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base) + self._offset
         self.start = shown if self.start is None else min(self.start, shown)
@@ -91,9 +110,34 @@ class Track:
             if detailed and self.stream.type == "video":
                 self.keyframes.append(round(shown, 4))
         self.last = max(self.last, shown)
-        self.end = max(self.end, shown + float((packet.duration or 0) * packet.time_base))
+        end = shown + float((packet.duration or 0) * packet.time_base)
+        self.end = max(self.end, end)
+        if self.stream.type == "video":
+            self._note_picture(packet, shown)
+        if detailed and (end > 0 or self.stream.type == "video"):
+            content = bytes(packet)
+            self.expected.append(Expected(shown, len(content), zlib.crc32(content)))
 
-    def times(self) -> dict[str, Any]:
+    def _note_picture(self, packet: Packet[Any], shown: float) -> None:
+        if self.key_start is None:
+            self.before_key += 1
+        # VP8 keeps pictures that are never shown in packets of their own.
+        elif not (self._hidden and not bytes(packet)[0] & 0x10):
+            self.times.append(shown)
+
+    def pictures(self) -> dict[str, Any]:
+        """Return what the times of a video's pictures add up to."""
+        times = sorted(self.times)
+        held = [(later - earlier, earlier) for earlier, later in pairwise([*times, self.end]) if later > earlier]
+        pauses = sorted((pause for pause in held if pause[0] > _PAUSE_SECONDS), reverse=True)[:_MOST_PAUSES]
+        return {
+            "shown_pictures": len(times),
+            "pauses": sorted((round(at, 6), round(seconds, 6)) for seconds, at in pauses),
+            "highest_rate": round(_highest_rate(times), 3),
+            "restarts": self.restarts,
+        }
+
+    def summary(self) -> dict[str, Any]:
         """Return where the stream lies. A video starts with its first keyframe: before it nothing can be decoded."""
         video_start = self.start if self.key_start is None else self.key_start
         return {
@@ -103,8 +147,24 @@ class Track:
             "longest_gap": self.longest_gap,
             "packets": self.packets,
             "keyframes": self.keyframes,
-            "sha256": self.digest.hexdigest(),
         }
+
+
+def _hides_pictures(stream: VideoStream | AudioStream) -> bool:
+    return stream.codec_context is not None and stream.codec_context.codec.canonical_name == "vp8"
+
+
+def _highest_rate(times: Sequence[float]) -> float:
+    """Return the most pictures per second over any stretch of a second, or over all where there is less."""
+    highest, first = 0.0, 0
+    for last in range(1, len(times)):
+        while first + 1 < last and times[last] - times[first + 1] >= _RATE_SECONDS - 1e-6:
+            first += 1
+        span = times[last] - times[first]
+        if span >= _RATE_SECONDS - 1e-6:
+            highest = max(highest, (last - first) / span)
+    whole = times[-1] - times[0] if times else 0.0
+    return highest or ((len(times) - 1) / whole if whole > 0 else 0.0)
 
 
 def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
@@ -120,7 +180,7 @@ def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
     return max(streams, key=rank, default=None)
 
 
-def examine(path: str, formats: str, decode: bool, threads: int) -> dict[str, Any]:
+def examine(path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
     try:
         container = av.open(
@@ -128,13 +188,15 @@ def examine(path: str, formats: str, decode: bool, threads: int) -> dict[str, An
             container_options={"format_whitelist": formats, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )
+    except FileNotFoundError as error:
+        raise Problem("missing") from error
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         raise Problem("no-index" if _begins_like_mp4(path) else "not-media") from error
     with container:
-        return _facts(container, decode, threads)
+        return _facts(container, decode, threads, packages)
 
 
-def _facts(container: InputContainer, decode: bool, threads: int) -> dict[str, Any]:
+def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     video = choose([stream for stream in container.streams.video if not stream.disposition & pictures])
     audio = choose(container.streams.audio)
@@ -155,11 +217,16 @@ def _facts(container: InputContainer, decode: bool, threads: int) -> dict[str, A
     scan.run()
     return {
         "container": container.format.name,
+        "origin": (container.start_time or 0) / av.time_base,
+        "covered": scan.last_position / max(container.size, 1),
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
         "video": _video_facts(scan),
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
+        "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
+        "other_sounds": len(container.streams.audio) - (scan.audio is not None),
+        "package_problems": scan.compare(packages),
     }
 
 
@@ -172,11 +239,15 @@ class _Scan:
         self.video = Track(video, restarting)
         self.audio = None if audio is None else Track(audio, restarting)
         self.end = 0.0
+        self.last_position = 0
         self.picture: av.VideoFrame | None = None
         self.pictures = 0
         self.samples = 0
         self._decode = decode
         self._tracks = {track.stream.index: track for track in (self.video, self.audio) if track is not None}
+        self.interlaced = False
+        self._part = 0
+        self._left = _PACKETS_WITHOUT_PICTURE
 
     def run(self) -> None:
         beat = Beat()
@@ -186,10 +257,11 @@ class _Scan:
                 # The last, empty packet of a stream asks the decoder for what it still holds.
                 if packet.size and track is not None:
                     track.add(packet, detailed=self._decode)
+                    self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
                     beat.at(track.end)
                 if packet.pts is not None:
                     self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if track is not None and self._wants(track):
+                if track is not None and self._wants(track, packet):
                     self._decode_packet(packet)
         except av.error.InvalidDataError as error:
             # What lies behind is lost. Whether that matters is told by how far it came.
@@ -198,10 +270,28 @@ class _Scan:
         if self.picture is None:
             raise Problem("no-picture")
 
-    def _wants(self, track: Track) -> bool:
+    def compare(self, packages: Mapping[str, str]) -> list[str]:
+        """Tell what is wrong with the packages of this file, each with its folder's name."""
+        tracks = {"vide": self.video, "soun": self.audio}
+        return [
+            f"{folder}: {problem}"
+            for handler, folder in packages.items()
+            if (track := tracks[handler]) is not None
+            for problem in package_problems(Path(folder), handler, track.expected)
+        ]
+
+    def _wants(self, track: Track, packet: Packet[Any]) -> bool:
         if self._decode:
             return True
-        return track is self.video and self.picture is None and track.packets <= _PACKETS_WITHOUT_PICTURE
+        if track is not self.video:
+            return False
+        part = int(_PARTS * (packet.pos or 0) / max(self.container.size, 1))
+        if self.picture is not None and packet.is_keyframe and part > self._part:
+            self._part, self._left = part, _PACKETS_OF_PART
+            track.stream.codec_context.flush_buffers()
+        self._left -= 1
+        # The empty packet at the end asks for what the decoder still holds.
+        return self._left >= 0 or not packet.size
 
     def _decode_packet(self, packet: Packet[Any]) -> None:
         try:
@@ -219,7 +309,10 @@ class _Scan:
                 if self._decode and frame.is_corrupt:
                     raise Problem("broken-data")
                 self.pictures += 1
-                self.picture = self.picture or frame
+                if self.picture is None:
+                    self.picture = frame
+                    self._left = min(self._left, _PACKETS_OF_PART)
+                self.interlaced = self.interlaced or frame.interlaced_frame
             elif isinstance(frame, av.AudioFrame):
                 self.samples += frame.samples
 
@@ -231,7 +324,7 @@ def _video_facts(scan: _Scan) -> dict[str, Any]:
     assert isinstance(stream, VideoStream)  # noqa: S101  (narrows the type)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return {
-        **track.times(),
+        **track.summary(),
         "index": stream.index,
         "codec": stream.codec_context.name,
         "profile": _h264_profile(bytes(stream.codec_context.extradata or b"")),
@@ -241,8 +334,15 @@ def _video_facts(scan: _Scan) -> dict[str, Any]:
         # PyAV counts counter-clockwise, from -180 to 180.
         "rotation": round(-picture.rotation) % 360,
         "pixel_format": picture.format.name,
-        "interlaced": bool(picture.interlaced_frame),
+        "interlaced": scan.interlaced,
         "decoded": scan.pictures,
+        "colour": [
+            int(picture.colorspace),
+            int(stream.codec_context.color_primaries),
+            int(stream.codec_context.color_trc),
+            int(picture.color_range),
+        ],
+        **track.pictures(),
     }
 
 
@@ -251,7 +351,7 @@ def _audio_facts(track: Track, samples: int) -> dict[str, Any]:
     assert isinstance(stream, AudioStream)  # noqa: S101  (narrows the type)
     context = stream.codec_context
     return {
-        **track.times(),
+        **track.summary(),
         "index": stream.index,
         "codec": context.name,
         "profile": context.profile,
@@ -296,7 +396,3 @@ def main(arguments: list[str]) -> int:
         except Problem as problem:
             _say({"problem": str(problem)})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
