@@ -17,9 +17,13 @@ from workers.transcode.settings import TranscodeSettings
 _AUDIO_BITS_PER_CHANNEL = 80_000
 # Fine enough for every frame rate in use. Older versions of ffmpeg count in frames of the average rate, and would
 # drop all but one of several pictures of a variable rate that fall into one of those.
-_TIME_BASE = "1/90000"
-# Containers round times to a millisecond.
-_HELD_TOLERANCE_SECONDS = 0.002
+_TICKS = 90_000
+_TIME_BASE = f"1/{_TICKS}"
+# Some filters lose how long a picture is shown, or give it in other units. Only the last picture's length matters, as
+# for the others the next one tells: one of no length would not be shown at all.
+_SHORTEST_TICKS, _USUAL_RATE = 90, 25.0
+# Versions of ffmpeg differ by the encoder's delay of the sound in where a file begins.
+_HELD_TOLERANCE_SECONDS = 0.03
 _OFFSET_SECONDS = 0.001
 
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
@@ -75,9 +79,11 @@ def keyframes(plan: Plan, settings: TranscodeSettings) -> str:
 
 
 def _video_arguments(plan: Plan, rung: Rung, settings: TranscodeSettings) -> list[str]:
+    usual = round(_TICKS / max(plan.video.highest_rate, _USUAL_RATE))
     return [
         *("-c:v", "libx264", "-preset", settings.preset, "-threads", str(settings.threads)),
         *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
         *("-force_key_frames", keyframes(plan, settings), "-g", "100000", "-sc_threshold", "0"),
         *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact", *_BT709),
+        *("-bsf:v", rf"setts=duration=if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"),
     ]

@@ -42,6 +42,7 @@ _RESTART_SECONDS = 1.0
 _PAUSE_SECONDS, _MOST_PAUSES = 0.5, 1500
 # The highest rate is that of a stretch of about a second: two pictures may follow each other at any distance.
 _RATE_SECONDS = 1.0
+_HEAD_BYTES = 4096
 # Whether a video is interlaced can change within it: so many packets are decoded at the beginning of each part.
 _PARTS, _PACKETS_OF_PART = 8, 16
 
@@ -191,8 +192,11 @@ def examine(path: str, formats: str, decode: bool, threads: int, packages: Mappi
     except FileNotFoundError as error:
         raise Problem("missing") from error
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        raise Problem("no-index" if _begins_like_mp4(path) else "not-media") from error
+        raise Problem(_unreadable(path)) from error
     with container:
+        # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
+        if container.format.name == "apng" and b"acTL" not in _head(path).partition(b"IDAT")[0]:
+            raise Problem("not-media")
         return _facts(container, decode, threads, packages)
 
 
@@ -376,10 +380,18 @@ def _index_beyond_end(container: InputContainer) -> bool:
     )
 
 
-def _begins_like_mp4(path: str) -> bool:
+def _unreadable(path: str) -> str:
+    """Return the word for a file that cannot be opened, by how it begins."""
+    head = _head(path)
+    if head[4:8] == b"ftyp":
+        return "no-index"
+    return "animated-webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else "not-media"
+
+
+def _head(path: str) -> bytes:
     with open(path.removeprefix("file:"), "rb") as file:  # noqa: PTH123  (a Path would spoil odd names)
         file.seek(0)
-        return file.read(8)[4:] == b"ftyp"
+        return file.read(_HEAD_BYTES)
 
 
 def _say(message: dict[str, Any]) -> None:
