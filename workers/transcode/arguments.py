@@ -85,5 +85,5 @@ def _video_arguments(plan: Plan, rung: Rung, settings: TranscodeSettings) -> lis
         *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
         *("-force_key_frames", keyframes(plan, settings), "-g", "100000", "-sc_threshold", "0"),
         *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact", *_BT709),
-        *("-bsf:v", rf"setts=duration=if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"),
+        *("-bsf:v", rf"setts=pts=PTS:dts=DTS:duration=if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"),
     ]

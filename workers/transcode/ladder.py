@@ -73,7 +73,7 @@ def choose_rungs(source: Size, ladder: Sequence[int], frame_rate: float, *, keep
     """
     own = Size(_even(source.width), _even(source.height))
     fitting = [rung for rung in ladder if rung <= source.short]
-    between = fitting[:1] != [source.short] and any(rung > source.short for rung in ladder)
+    between = own.short not in fitting and any(rung > source.short for rung in ladder)
     if keep_size and between:
         # Two renditions of nearly one size would cost without being of use.
         sizes = [own, *(_scaled(source, rung) for rung in fitting if rung <= _NEXT_RUNG_SHARE * own.short)]
