@@ -44,11 +44,11 @@ def warnings(source: Media, plan: Plan, rendition: Media) -> Iterator[str]:
         if lost > max(_UNTOLD_PICTURES, _UNTOLD_SHARE * plan.pictures):
             yield f"{lost} of the source's {plan.pictures} pictures could not be decoded and are missing"
     if source.video.restarts:
-        yield f"the source's clock starts anew {source.video.restarts} times; its parts are played one after another"
+        yield f"parts of the source whose clock starts anew, played one after another: {source.video.restarts + 1}"
     if source.other_videos:
-        yield f"the source has {source.other_videos} more video streams, which are not used"
+        yield f"further video streams of the source, which are not used: {source.other_videos}"
     if source.other_sounds:
-        yield f"the source has {source.other_sounds} more sounds, which are not used"
+        yield f"further sounds of the source, which are not used: {source.other_sounds}"
     rest = source.end - max(track.end for track in (source.video, source.audio) if track is not None)
     streaming = source.container in _STREAMING_CONTAINERS
     if (rest > _UNTOLD_SECONDS and not source.video.restarts) or (streaming and source.covered < _COVERED):

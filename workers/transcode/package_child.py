@@ -8,6 +8,7 @@ pictures before the sound. Each folder gets `init.mp4`, `00000.m4s` and so on, a
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def _copy(media: BinaryIO, file: BinaryIO, placed: Sequence[Placed]) -> None:
         media.seek(each.unit.position)
         content = media.read(each.unit.size)
         if len(content) < each.unit.size:
-            raise MalformedMp4(f"{media.name}: it ends within a unit of {each.unit.size} bytes")
+            raise OSError(errno.EIO, "it ends too early", media.name)
         file.write(content)
 
 
