@@ -1,15 +1,15 @@
 """Where a finished rendition is cut into segments, and at which raw times its samples are then written.
 
 Pure arithmetic, in ticks of the track's timescale, on times as a player shows them: edit lists are already applied.
-Every segment of pictures begins with a keyframe, decoding times never lag behind what is shown, and both leave no
-hole, so that a player which knows nothing of edit lists plays in sync.
+Every segment of pictures begins with a keyframe, at the very time that it is shown, and neither decoding times nor
+what is shown leaves a hole, so that a player which knows nothing of edit lists plays in sync.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
 # A repeated picture that would be shown for less than this share of a segment is not worth a segment.
@@ -111,12 +111,13 @@ def _next_boundary(time: int, start: int, length: int) -> int:
 
 
 def _placed(shown: Iterable[_Shown], start: int, end: int) -> tuple[Placed, ...]:
-    """Return units with the decoding times that fit: those at which pictures are shown, in order.
+    """Return units with decoding times: as late as what is still to be shown allows, and never later.
 
-    How far an encoder decodes ahead is of no use to a player, and grows without bound where pictures are rare.
+    How far an encoder decodes ahead is of no use to a player, and grows without bound where pictures are rare. Nor may
+    a picture be decoded after it is shown: some readers then move all of them.
     """
     listed = list(shown)
-    decode_times = sorted(each.time for each in listed)
+    decode_times = _decode_times([each.time for each in listed])
     if decode_times[0] != start:
         raise ValueError(f"a segment that begins at {start} holds a picture that is shown at {decode_times[0]}")
     durations = [later - earlier for earlier, later in pairwise([*decode_times, end])]
@@ -124,3 +125,14 @@ def _placed(shown: Iterable[_Shown], start: int, end: int) -> tuple[Placed, ...]
         Placed(each.unit, decode_time, each.time, duration, each.repeat)
         for each, decode_time, duration in zip(listed, decode_times, durations, strict=True)
     )
+
+
+def _decode_times(times: Sequence[int]) -> list[int]:
+    """Return rising decoding times for units that are shown at `times`; what waits for a unit shares the time to it."""
+    latest = list(accumulate(reversed(times), min))[::-1]
+    placed: list[int] = []
+    for limit, run in groupby(latest):
+        count = len(list(run))
+        before = placed[-1] if placed else limit - count
+        placed += [before + (limit - before) * (number + 1) // count for number in range(count)]
+    return placed

@@ -257,7 +257,8 @@ class _Scan:
         beat = Beat()
         try:
             for packet in self.container.demux():
-                track = self._tracks.get(packet.stream_index)
+                # The empty packets at the end have no index of their own.
+                track = self._tracks.get(packet.stream.index)
                 # The last, empty packet of a stream asks the decoder for what it still holds.
                 if packet.size and track is not None:
                     track.add(packet, detailed=self._decode)
