@@ -1,17 +1,5 @@
 from __future__ import annotations
 
-import pytest
+from tests.media.fixtures import ffmpeg, workshop
 
-from tests.media.ffmpegs import NAMES, Ffmpeg, required
-from tests.media.packages import Workshop
-
-
-@pytest.fixture(scope="session", params=NAMES)
-def ffmpeg(request: pytest.FixtureRequest) -> Ffmpeg:
-    """Each version of ffmpeg in turn."""
-    return required(str(request.param))
-
-
-@pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"))
+__all__ = ["ffmpeg", "workshop"]

@@ -5,6 +5,7 @@ Each function returns sentences that say what is wrong; none where nothing is.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -98,38 +99,37 @@ def segment_problems(read: Sequence[Segment], frame: float) -> list[str]:
 
 
 def sample_problems(raw: dict[str, list[Timed]], expected: dict[str, list[Timed]]) -> list[str]:
-    """Tell where samples of a package are not those of the MP4 file, or lie at other times, by the first picture."""
+    """Tell where samples of a package are not those of the MP4 file, or not as far from one another.
+
+    Sound that an edit list cuts away may be left out, and pictures may be there more than once.
+    """
     if raw.keys() != expected.keys():
         return [f"it holds {sorted(raw)}, the MP4 file {sorted(expected)}"]
     problems = []
-    first = "vide" if raw.get("vide") else "soun"
-    shift = raw[first][0].shown - expected[first][0].shown
-    for kind, samples in raw.items():
-        if [sample.size for sample in samples] != [sample.size for sample in expected[kind]]:
-            problems.append(f"it holds {len(samples)} of {_NAMES[kind]}, the MP4 file others ({len(expected[kind])})")
-            continue
-        off = [got.shown - shift - wanted.shown for got, wanted in zip(samples, expected[kind], strict=True)]
-        worst = max(range(len(off)), key=lambda number: abs(off[number]))
-        if abs(off[worst]) > TOLERANCE:
-            many = sum(abs(each) > TOLERANCE for each in off)
-            at = f"{float(expected[kind][worst].shown):.3f} s"
-            problems.append(f"{many} of {len(off)} ({_NAMES[kind]}) are off, the one at {at} by {_ms(off[worst])}")
-    return problems
+    # Packets of sound tell which is which by their sizes and their number; without, the first picture is first.
+    shift = min(sample.shown for sample in raw["vide"]) - min(sample.shown for sample in expected["vide"])
+    if "soun" in raw:
+        heard = [sample for sample in expected["soun"] if sample.shown + sample.lasts > 0]
+        wanted = heard if len(raw["soun"]) == len(heard) else expected["soun"]
+        if [sample.size for sample in raw["soun"]] != [sample.size for sample in wanted]:
+            return [f"its {len(raw['soun'])} packets of sound are not the {len(wanted)} of the MP4 file"]
+        shift = raw["soun"][0].shown - wanted[0].shown
+        problems += _off(
+            "soun", [got.shown - shift - want.shown for got, want in zip(raw["soun"], wanted, strict=True)]
+        )
+    shown = sorted(sample.shown - shift for sample in raw["vide"])
+    return problems + _off("vide", [_nearest(each.shown, shown) - each.shown for each in expected["vide"]])
 
 
-def alignment_problems(variant: Variant, rendition: Path) -> list[str]:
-    """Tell whether sound and picture of a variant begin as far from one another as those of its MP4 file."""
-    expected = presented(rendition)
-    if set(expected) != set(_NAMES):
-        return []
-    begin: dict[str, Fraction] = {}
-    for playlist in variant.playlists:
-        for segment in segments(playlist):
-            for kind, samples in segment.tracks.items():
-                begin.setdefault(kind, min(sample.shown for sample in samples))
-    wanted = min(each.shown for each in expected["soun"]) - min(each.shown for each in expected["vide"])
-    off = begin["soun"] - begin["vide"] - wanted
-    return [] if abs(off) <= TOLERANCE else [f"{variant.name}: sound begins {_ms(off)} off the picture"]
+def _off(kind: str, off: Sequence[Fraction]) -> list[str]:
+    many = sum(abs(each) > TOLERANCE for each in off)
+    worst = max(off, key=abs)
+    return [f"{many} of {len(off)} ({_NAMES[kind]}) are off by up to {_ms(worst)}"] if many else []
+
+
+def _nearest(time: Fraction, ordered: Sequence[Fraction]) -> Fraction:
+    at = bisect(ordered, time)
+    return min(ordered[max(0, at - 1) : at + 1], key=lambda each: abs(each - time))
 
 
 def _holes(kind: str, samples: Sequence[Timed], frame: float) -> Iterator[str]:

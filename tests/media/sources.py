@@ -27,12 +27,13 @@ _AAC = ("-c:a", "aac", "-b:a", "128k")
 class Source:
     """One source, and what is to be seen and heard of it. Times are in seconds from its beginning.
 
-    `flashes` and `beeps` are where they begin; `frame` is how long a picture lasts at the most common rate.
+    `white` is from when to when the picture is white, `beeps` where each begins; `pictures` is when each picture is
+    shown, `frame` how long one lasts at the most common rate.
     """
 
     name: str
     seconds: float
-    flashes: tuple[float, ...]
+    white: tuple[tuple[float, float], ...]
     beeps: tuple[float, ...]
     pictures: tuple[float, ...]
     make: Callable[[Ffmpeg, Path], None] = field(repr=False)
@@ -40,15 +41,21 @@ class Source:
     size: tuple[int, int] = (WIDTH, HEIGHT)
     suffix: str = ".mp4"
 
-    def in_sync(self) -> tuple[float, ...]:
-        """Return the flashes that a beep goes with."""
-        return tuple(time for time in self.flashes if time in self.beeps)
+    @property
+    def flashes(self) -> tuple[float, ...]:
+        """When the picture becomes white."""
+        return tuple(first for first, _ in self.white)
 
 
 def seconds_between(first: float, last: float) -> tuple[float, ...]:
     """Return when the flash of each second begins, from one time to another."""
     every = (number + _PHASE for number in range(int(last) + 1))
     return tuple(time for time in every if first <= time and time + _FLASH_SECONDS <= last)
+
+
+def flashing(times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """Return from when to when flashes that begin at these times last."""
+    return tuple((time, time + _FLASH_SECONDS) for time in times)
 
 
 def frames(rate: float, first: float, last: float) -> tuple[float, ...]:
@@ -80,7 +87,7 @@ def of_arguments(*arguments: str) -> Callable[[Ffmpeg, Path], None]:
 def _constant(name: str, seconds: float, rate: float) -> Source:
     times = seconds_between(0, seconds)
     make = of_arguments(*picture(seconds, rate), *sound(seconds), *_H264, *_AAC)
-    return Source(name, seconds, times, times, frames(rate, 0, seconds), make, frame=1 / rate)
+    return Source(name, seconds, flashing(times), times, frames(rate, 0, seconds), make, frame=1 / rate)
 
 
 def _slides() -> Source:
@@ -90,7 +97,7 @@ def _slides() -> Source:
     kept = f"select=not(mod(n\\,{25 * _SLIDE_SECONDS}))+eq(n\\,{25 * _SLIDES_SECONDS - 1})"
     inputs = (*picture(_SLIDES_SECONDS, 25, white), *sound(_SLIDES_SECONDS, loud))
     make = of_arguments(*inputs, "-vf", kept, "-fps_mode", "vfr", *_H264, *_AS_RECORDED, *_AAC)
-    return Source("slides", _SLIDES_SECONDS, (7.0, 21.0), (7.0, 21.0), shown, make)
+    return Source("slides", _SLIDES_SECONDS, ((7.0, 14.0), (21.0, 24.0)), (7.0, 21.0), shown, make)
 
 
 def _screen_recording() -> Source:
@@ -99,20 +106,21 @@ def _screen_recording() -> Source:
     make = of_arguments(*picture(22, 25), *sound(22), "-vf", kept, "-fps_mode", "vfr", *_H264, *_AS_RECORDED, *_AAC)
     flashes = tuple(time for first, last in moving for time in seconds_between(first, last))
     pictures = tuple(time for first, last in moving for time in frames(25, first, last))
-    return Source("screen", 22, flashes, seconds_between(0, 22), pictures, make, suffix=".mkv")
+    return Source("screen", 22, flashing(flashes), seconds_between(0, 22), pictures, make, suffix=".mkv")
 
 
 def _late_sound() -> Source:
     inputs = (*picture(8, 25), "-itsoffset", "3", *sound(5))
     make = of_arguments(*inputs, *_H264, *_AAC)
-    return Source("late-sound", 8, seconds_between(0, 8), seconds_between(3, 8), frames(25, 0, 8), make)
+    white = flashing(seconds_between(0, 8))
+    return Source("late-sound", 8, white, seconds_between(3, 8), frames(25, 0, 8), make)
 
 
 def _late_picture() -> Source:
     inputs = ("-itsoffset", "3", *picture(5, 25), *sound(8))
     make = of_arguments(*inputs, *_H264, *_AAC)
-    times, shown = seconds_between(3, 8), frames(25, 3, 8)
-    return Source("late-picture", 8, times, seconds_between(0, 8), shown, make, suffix=".mkv")
+    white, shown = flashing(seconds_between(3, 8)), frames(25, 3, 8)
+    return Source("late-picture", 8, white, seconds_between(0, 8), shown, make, suffix=".mkv")
 
 
 def _still() -> Source:
@@ -127,12 +135,12 @@ def _phone() -> Source:
         turn_quarter(path)
 
     times = seconds_between(0, 5)
-    return Source("phone", 5, times, times, frames(30, 0, 5), make, frame=1 / 30, size=(HEIGHT, WIDTH))
+    return Source("phone", 5, flashing(times), times, frames(30, 0, 5), make, frame=1 / 30, size=(HEIGHT, WIDTH))
 
 
 def _silent() -> Source:
     make = of_arguments(*picture(5, 25), *_H264)
-    return Source("silent", 5, seconds_between(0, 5), (), frames(25, 0, 5), make)
+    return Source("silent", 5, flashing(seconds_between(0, 5)), (), frames(25, 0, 5), make)
 
 
 def turn_quarter(path: Path) -> None:

@@ -46,13 +46,6 @@ def test_segments_and_packets_have_their_times(package: Package) -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_sound_and_picture_begin_together(package: Package) -> None:
-    problems = []
-    for variant in package.master().variants:
-        problems += rawtimes.alignment_problems(variant, package.folder / f"{variant.name}.mp4")
-    assert not problems, "\n".join(problems)
-
-
 def test_playlists_last_as_long_as_the_source(package: Package) -> None:
     for variant in package.master().variants:
         assert float(variant.main.seconds) == pytest.approx(package.source.seconds, abs=2 * package.source.frame)

@@ -1,0 +1,62 @@
+// What the tests call. Each function ends with an event of the player, with its failure, or when patience ends.
+const video = document.getElementById("video");
+const recorder = new Recorder(video);
+let player;
+let patienceSeconds;
+
+async function load(kind, url, patience) {
+  patienceSeconds = patience;
+  player = new PLAYERS[kind](video, recorder);
+  await recorder.start();
+  await bounded(player.load(url));
+}
+
+async function playToEnd() {
+  const ended = once(video, "ended");
+  await bounded(video.play().then(() => ended));
+  return told();
+}
+
+// Resolves when the media clock has passed a time, in seconds.
+async function playTo(seconds) {
+  const passed = async () => {
+    await video.play();
+    while (video.currentTime < seconds && !video.ended) await once(video, "timeupdate");
+  };
+  await bounded(passed());
+}
+
+// Changes to the rendition of a height (the shorter side), and resolves when it is to be seen.
+async function changeTo(height) {
+  const seen = async () => {
+    while (Math.min(video.videoWidth, video.videoHeight) !== height) await once(video, "resize");
+  };
+  const changed = seen();
+  player.changeTo(height);
+  await bounded(changed);
+}
+
+// Jumps to a time, and resolves with the time of the picture that is shown there, and how bright it is.
+async function seek(seconds) {
+  const sought = once(video, "seeked");
+  const shown = new Promise((resolve) => video.requestVideoFrameCallback((_, { mediaTime }) => resolve(mediaTime)));
+  video.currentTime = seconds;
+  await bounded(sought);
+  return { picture: await bounded(shown), brightness: recorder.brightness() };
+}
+
+function told() {
+  const buffered = [];
+  for (let i = 0; i < video.buffered.length; i++) buffered.push([video.buffered.start(i), video.buffered.end(i)]);
+  const { duration, currentTime, videoWidth, videoHeight } = video;
+  return { ...recorder.record, buffered, duration, currentTime, width: videoWidth, height: videoHeight };
+}
+
+// Rejects as soon as the player gives up, or when a promise is not kept in time.
+function bounded(promise) {
+  const tooLong = new Promise((_, reject) => {
+    const state = () => JSON.stringify({ ...told(), clock: recorder.record.clock.at(-1) });
+    setTimeout(() => reject(new Error(`not done after ${patienceSeconds} s: ${state()}`)), 1000 * patienceSeconds);
+  });
+  return Promise.race([promise, recorder.failed, tooLong]);
+}
