@@ -33,8 +33,9 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory, samples: Samples, ffmpeg: str) -> Done:
     desk = Desk(tmp_path_factory.mktemp("desk"))
+    desk.settings["ffmpeg"] = ffmpeg
     source = samples.make(
         "film.mp4",
         size="640x360",

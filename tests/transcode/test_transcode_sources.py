@@ -19,6 +19,13 @@ QUARTERS = "color=red:size={s}:rate=25[a];color=lime:size={s}:rate=25[b];color=b
 QUARTERS += "color=white:size={s}:rate=25[d];[a][b]hstack[t];[c][d]hstack[u];[t][u]vstack"
 
 
+@pytest.fixture
+def desk(tmp_path: Path, ffmpeg: str) -> Desk:
+    desk = Desk(tmp_path)
+    desk.settings["ffmpeg"] = ffmpeg
+    return desk
+
+
 async def rejected(desk: Desk, source: Path) -> str:
     with pytest.raises(Reject) as caught:
         await desk.run(desk.place(source))

@@ -92,10 +92,12 @@ def cut_sound(units: Sequence[Unit], starts: Sequence[int]) -> list[Cut]:
         groups[-1].append(unit)
     groups = [group for group in groups if group]
     last = units[-1]
-    bounds = [*(group[0].time for group in groups), last.time + last.duration]
+    bounds = list(pairwise([*(group[0].time for group in groups), last.time + last.duration]))
+    # What is a little late belongs to the first segment all the same.
+    begins = [starts[0], *(start for start, _ in bounds[1:])]
     return [
-        Cut(*bound, _placed([_Shown(unit, unit.time, repeat=False) for unit in group], *bound))
-        for group, bound in zip(groups, pairwise(bounds), strict=True)
+        Cut(begin, end, _placed([_Shown(unit, unit.time, repeat=False) for unit in group], start, end))
+        for group, begin, (start, end) in zip(groups, begins, bounds, strict=True)
     ]
 
 

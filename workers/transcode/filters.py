@@ -61,14 +61,14 @@ class PictureChain:
 
 @dataclass(frozen=True, slots=True)
 class SoundChain:
-    """How sound is made: silence fills where it is late, and after its end up to `until` seconds.
+    """How sound is made: silence fills what is `filled` before it begins, and after its end up to `until` seconds.
 
     `loudness` is in LUFS, None leaves it as it is.
     """
 
     channels: int
     folded: bool
-    late: bool
+    filled: bool
     until: float | None
     restarts: bool
     loudness: float | None
@@ -118,7 +118,7 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
 def sound_filters(chain: SoundChain) -> str:
     """Return the filters of the sound."""
     # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
-    filters = ["aresample=async=1:first_pts=0" if chain.late else "aresample=async=1"]
+    filters = ["aresample=async=1:first_pts=0" if chain.filled else "aresample=async=1"]
     if chain.restarts:
         filters.insert(0, f"asetpts={_continued('PTS')}")
     filters.append(f"aformat=channel_layouts={'mono' if chain.channels == 1 else 'stereo'}")

@@ -9,13 +9,20 @@ from workers.transcode.filters import Gamut, gamut
 from workers.transcode.media import Media
 from workers.transcode.packaging import codecs
 from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
-from workers.transcode.plan import DASH_MANIFEST, HLS_MASTER, POSTER, Plan, playlist_file, rendition_file
+from workers.transcode.plan import (
+    DASH_MANIFEST,
+    HLS_MASTER,
+    POSTER,
+    STREAMING_CONTAINERS,
+    Plan,
+    playlist_file,
+    rendition_file,
+)
 
 # Pictures that may be missing without being told: those around a damaged place of a few packets.
 _UNTOLD_PICTURES, _UNTOLD_SHARE = 2, 0.01
 # Streams that end so long before the file, in seconds or in its bytes, are not all of it.
 _UNTOLD_SECONDS, _COVERED = 1.0, 0.9
-_STREAMING_CONTAINERS = ("mpegts", "mpeg")
 
 
 def make_result(
@@ -50,7 +57,7 @@ def warnings(source: Media, plan: Plan, rendition: Media) -> Iterator[str]:
     if source.other_sounds:
         yield f"further sounds of the source, which are not used: {source.other_sounds}"
     rest = source.end - max(track.end for track in (source.video, source.audio) if track is not None)
-    streaming = source.container in _STREAMING_CONTAINERS
+    streaming = source.container in STREAMING_CONTAINERS
     if (rest > _UNTOLD_SECONDS and not source.video.restarts) or (streaming and source.covered < _COVERED):
         yield "the source goes on in other streams after those that are used have ended; that part is missing"
     yield from _colour_warnings(source, plan)

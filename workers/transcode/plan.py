@@ -17,6 +17,9 @@ HLS_MASTER = "hls/master.m3u8"
 DASH_MANIFEST = "hls/manifest.mpd"
 SOUND_FOLDER = "audio"
 
+# In these, channels may change in the middle. ffmpeg then begins its filters anew, and what fills a late beginning
+# would do so once more: there it is left out where it is not needed.
+STREAMING_CONTAINERS = ("mpegts", "mpeg")
 # A frame rate may be a little over the limit without any frame to lose.
 _FRAME_RATE_SLACK = 0.5
 _POSTER_MARGIN_SECONDS = 0.01
@@ -119,10 +122,11 @@ def sound_folder() -> str:
 
 
 def _sound(source: Media, audio: AudioTrack, settings: TranscodeSettings) -> SoundChain:
+    late = (audio.start or 0.0) - source.start > _SOUND_SLACK_SECONDS
     return SoundChain(
         channels=max(1, min(2, audio.channels)),
         folded=audio.channels > 2,
-        late=(audio.start or 0.0) - source.start > _SOUND_SLACK_SECONDS,
+        filled=late or source.container not in STREAMING_CONTAINERS,
         until=source.duration if source.start + source.duration - audio.end > _SOUND_SLACK_SECONDS else None,
         restarts=source.video.restarts > 0,
         loudness=settings.loudness,
