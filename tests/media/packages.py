@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 
@@ -73,13 +72,15 @@ class Workshop:
         return Package(source, file, folder, result)
 
 
-def transcoded(file: Path, folder: Path, ffmpeg: Ffmpeg, **settings: Any) -> tuple[Path, TranscodeResult]:
+def transcoded(
+    file: Path, folder: Path, ffmpeg: Ffmpeg, *, ladder: tuple[int, ...] = LADDER
+) -> tuple[Path, TranscodeResult]:
     """Run the plugin over a file; return the folder of its outputs, and its result."""
     folder.mkdir(parents=True)
     desk = Desk(folder)
-    desk.settings |= _SETTINGS | {"ffmpeg": str(ffmpeg.program)} | settings
+    desk.settings |= _SETTINGS | {"ffmpeg": str(ffmpeg.program)}
 
     async def run() -> TranscodeResult:
-        return await desk.run(desk.place(file), ladder=LADDER)
+        return await desk.run(desk.place(file), ladder=ladder)
 
     return desk.blobs, anyio.run(run)

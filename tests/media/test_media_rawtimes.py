@@ -31,8 +31,8 @@ def close(found: list[float], wanted: tuple[float, ...], *, shift: float, tolera
 
 def shift_of(path: Path, package: Package) -> float:
     """Return how much later than in the source all is shown: by less than a frame, as sound may begin before 0."""
-    first = min(sample.shown for sample in rawtimes.presented(path)["vide"])
-    shift = float(first) - package.source.pictures[0]
+    wanted = package.source.pictures[0]
+    shift = min((float(sample.shown) - wanted for sample in rawtimes.presented(path)["vide"]), key=abs)
     assert abs(shift) < package.source.frame
     return shift
 
