@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from jobkit import Reject
 from workers.transcode import Transcode
 from workers.transcode.arguments import encode_arguments, keyframes, poster_arguments
-from workers.transcode.media import AudioTrack, Media, VideoTrack
+from workers.transcode.languages import distinct_names, playlist_language
+from workers.transcode.media import AudioTrack, Media, OtherSound, Text, VideoTrack
 from workers.transcode.plan import make_plan
 from workers.transcode.probe import SOURCE_FORMATS, usable_source
 from workers.transcode.settings import TranscodeSettings
@@ -48,7 +49,9 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
     }
     audio = None
     if channels is not None:
-        audio = AudioTrack(**{**track, "index": 1, "codec": "aac", "channels": channels, "sample_rate": 44100})
+        audio = AudioTrack(
+            **{**track, "index": 1, "codec": "aac", "language": None, "channels": channels, "sample_rate": 44100}
+        )
     return Media(
         container="mov",
         origin=0.0,
@@ -58,7 +61,8 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         video=VideoTrack(**fields),
         audio=audio,
         other_videos=0,
-        other_sounds=0,
+        other_sounds=(),
+        texts=(),
         package_problems=(),
     )
 
@@ -176,6 +180,33 @@ def test_loudness_is_changed_only_where_that_is_set() -> None:
     settings = TranscodeSettings(loudness=-16)
     assert "loudnorm=I=-16" in " ".join(encode_arguments(make_plan(media(), settings), settings, "file:x"))
     assert "loudnorm" not in " ".join(arguments(media()))
+
+
+def test_sounds_and_texts_beside_the_video_are_made_once_each() -> None:
+    sounds = [OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0) for number in (2, 3)]
+    texts = [Text(index=4, language="eng", default=False, forced=True)]
+    source = media().model_copy(update={"other_sounds": tuple(sounds), "texts": tuple(texts)})
+    plan = make_plan(source, SETTINGS)
+    assert [(each.language, each.file, each.folder) for each in plan.other_sounds] == [
+        ("de", "sound-2.mp4", "hls/audio-2"),
+        ("de", "sound-3.mp4", "hls/audio-3"),
+    ]
+    assert [(each.language, each.forced, each.folder) for each in plan.texts] == [("en", True, "hls/text-1")]
+    made = arguments(source)
+    assert made.count("0:2") == made.count("0:4") == 1
+    assert make_plan(source, SETTINGS, hls=False).other_sounds == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [("ger", "de"), ("deu", "de"), ("gsw", "gsw"), ("en", "en"), ("und", None), (None, None), ("x'", None)],
+)
+def test_languages_are_written_as_playlists_have_them(code: str | None, language: str | None) -> None:
+    assert playlist_language(code) == language
+
+
+def test_tracks_of_one_language_have_names_that_differ() -> None:
+    assert distinct_names(["de", "en", "de", None, None], "Sound") == ["de", "en", "de 2", "Sound", "Sound 2"]
 
 
 def test_what_begins_late_is_filled_from_the_beginning() -> None:

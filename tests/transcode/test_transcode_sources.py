@@ -12,7 +12,7 @@ import pytest
 from transcode_bench import Desk, Samples
 
 from jobkit import Reject
-from workers.transcode.hls import parse_media_playlist
+from workers.transcode.hls import parse_master_playlist, parse_media_playlist
 
 # The quarters of the test picture, as they are to be seen: red, green / blue, white.
 QUARTERS = "color=red:size={s}:rate=25[a];color=lime:size={s}:rate=25[b];color=blue:size={s}:rate=25[c];"
@@ -327,6 +327,36 @@ async def test_what_is_left_out_is_told(desk: Desk, samples: Samples) -> None:
         "further video streams of the source, which are not used: 1",
         "further sounds of the source, which are not used: 1",
     )
+
+
+async def test_languages_and_subtitles_of_the_source_can_be_chosen(
+    desk: Desk, samples: Samples, tmp_path: Path
+) -> None:
+    plain = samples.plain()
+    (tmp_path / "text.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nGr\u00fc\u00dfe\n")
+    maps = ("-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1")
+    tags = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=ger", "-metadata:s:s:0", "language=ger")
+    flags = ("-disposition:a:1", "0", "-disposition:s:0", "forced")
+    before = ("-i", str(plain), "-i", str(tmp_path / "text.srt"))
+    samples.ffmpeg(*before, *maps, *tags, *flags, "-c", "copy", str(tmp_path / "many.mkv"))
+    result = await desk.run(desk.place(tmp_path / "many.mkv"))
+    assert result.warnings == ()
+    master = parse_master_playlist((desk.blobs / "hls/master.m3u8").read_text())
+    assert [(each.kind, each.language, each.default, each.forced) for each in master.alternatives] == [
+        ("AUDIO", "en", True, False),
+        ("AUDIO", "de", False, False),
+        ("SUBTITLES", "de", False, True),
+    ]
+    text = (desk.blobs / "hls/text-1/text.vtt").read_text()
+    assert "00:00.500 --> 00:01.500\nGr\u00fc\u00dfe" in text
+    lengths = [
+        parse_media_playlist((desk.blobs / f"hls/{folder}/index.m3u8").read_text()).duration
+        for folder in ("180p", "audio", "audio-2")
+    ]
+    assert lengths == pytest.approx([2, 2, 2], abs=0.1)
+    manifest = (desk.blobs / "hls/manifest.mpd").read_text()
+    assert 'lang="de"' in manifest
+    assert "<BaseURL>text-1/text.vtt</BaseURL>" in manifest
 
 
 async def test_poster_past_the_end_is_the_last_picture(desk: Desk, samples: Samples) -> None:

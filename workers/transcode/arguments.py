@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers.transcode.filters import SAMPLE_RATE, picture_graph, sound_filters
+from workers.transcode.filters import SAMPLE_RATE, SoundChain, picture_graph, sound_filters
 from workers.transcode.ladder import Rung
 from workers.transcode.plan import Plan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS
@@ -27,6 +27,8 @@ _HELD_TOLERANCE_SECONDS = 0.03
 _OFFSET_SECONDS = 0.001
 
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
+# Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
+_NO_METADATA = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
 _BT709 = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 
 
@@ -42,14 +44,23 @@ def encode_arguments(plan: Plan, settings: TranscodeSettings, source: str) -> li
     for number, rung in enumerate(plan.rungs):
         arguments += ["-map", f"[v{number}]", *_video_arguments(plan, rung, settings)]
         if plan.sound is not None:
-            bits = str(_AUDIO_BITS_PER_CHANNEL * plan.sound.channels)
-            arguments += ["-map", f"0:{plan.audio_index}", "-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE)]
-            arguments += ["-ac", str(plan.sound.channels), "-af", sound_filters(plan.sound), "-flags:a", "+bitexact"]
-        # Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
-        arguments += ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
-        arguments += ["-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
+            arguments += ["-map", f"0:{plan.audio_index}", *_audio_arguments(plan.sound)]
+        arguments += [*_NO_METADATA, "-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
         arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
+    for sound in plan.other_sounds:
+        arguments += ["-map", f"0:{sound.index}", *_audio_arguments(sound.chain), *_NO_METADATA]
+        arguments += ["-f", "mp4", f"file:{sound.file}"]
+    for text in plan.texts:
+        arguments += ["-map", f"0:{text.index}", "-c:s", "webvtt", *_NO_METADATA, "-f", "webvtt", f"file:{text.file}"]
     return arguments
+
+
+def _audio_arguments(chain: SoundChain) -> list[str]:
+    bits = str(_AUDIO_BITS_PER_CHANNEL * chain.channels)
+    return [
+        *("-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE), "-ac", str(chain.channels)),
+        *("-af", sound_filters(chain), "-flags:a", "+bitexact"),
+    ]
 
 
 def poster_arguments(rung: Rung, times: Mapping[str, float]) -> list[str]:

@@ -11,13 +11,16 @@ from anyio import to_thread
 from workers.transcode import progress, verify
 from workers.transcode.bench import Bench
 from workers.transcode.errors import OutputInvalid, OutputUnfit
-from workers.transcode.media import Media
+from workers.transcode.media import Media, SoundFile
 from workers.transcode.packaging import Playlists, read_playlists, write_manifests
-from workers.transcode.plan import POSTER, Plan, package_folder, playlist_file, rendition_file, sound_folder
+from workers.transcode.plan import POSTER, OtherSound, Plan, package_folder, playlist_file, rendition_file, sound_folder
 from workers.transcode.probe import ProbeTask, Unusable, probe
 from workers.transcode.process import first_error
 
 # What our own outputs may be read as.
+Answer = Media | SoundFile | Unusable
+# Packets of sound have a length that no source ends by.
+_SOUND_SECONDS = 0.1
 _RENDITION_FORMATS, _POSTER_FORMATS = "mov", "image2,jpeg_pipe"
 
 
@@ -31,8 +34,11 @@ async def check_outputs(bench: Bench, plan: Plan, source: Media) -> list[Media]:
     # The largest takes about as long to decode as all others together.
     tasks = [_task(bench, plan, number) for number in range(len(plan.rungs))]
     tasks.append(ProbeTask(f"file:{POSTER}", _POSTER_FORMATS, True, 1))
-    *found, poster = await _side_by_side(bench, plan, [tasks[:1], tasks[1:]])
-    renditions = _sound_files(plan, source, found, poster)
+    tasks += [_sound_task(sound) for sound in plan.other_sounds]
+    answers = await _side_by_side(bench, plan, [tasks[:1], tasks[1:]])
+    count = len(plan.rungs)
+    renditions = _sound_files(plan, source, answers[:count], answers[count])
+    _check_sounds(plan, answers[count + 1 :])
     if playlists is not None:
         _check_package(plan, renditions, playlists)
         await to_thread.run_sync(write_manifests, plan, renditions, playlists, bench.directory)
@@ -49,8 +55,23 @@ def _task(bench: Bench, plan: Plan, number: int) -> ProbeTask:
     return ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, bench.settings.threads, packages)
 
 
-async def _side_by_side(bench: Bench, plan: Plan, groups: Sequence[Sequence[ProbeTask]]) -> list[Media | Unusable]:
-    answers: list[list[Media | Unusable]] = [[] for _ in groups]
+def _sound_task(sound: OtherSound) -> ProbeTask:
+    return ProbeTask(f"file:{sound.file}", _RENDITION_FORMATS, True, 1, {"soun": sound.folder}, sound_only=True)
+
+
+def _check_sounds(plan: Plan, found: Sequence[Answer]) -> None:
+    problems: list[str] = []
+    for sound, each in zip(plan.other_sounds, found, strict=True):
+        if not isinstance(each, SoundFile):
+            raise OutputInvalid(f"outputs are damaged: {sound.file}: it cannot be decoded ({each})")
+        problems += each.package_problems
+        if abs(each.audio.end - plan.duration) > _SOUND_SECONDS:
+            problems.append(f"{sound.file}: it lasts {each.audio.end:.2f} s, not {plan.duration:.2f} s")
+    _require_none(problems)
+
+
+async def _side_by_side(bench: Bench, plan: Plan, groups: Sequence[Sequence[ProbeTask]]) -> list[Answer]:
+    answers: list[list[Answer]] = [[] for _ in groups]
     reached = [0.0] * len(groups)
     count = sum(map(len, groups))
 
@@ -74,7 +95,7 @@ async def _side_by_side(bench: Bench, plan: Plan, groups: Sequence[Sequence[Prob
     return [answer for group in answers for answer in group]
 
 
-def _sound_files(plan: Plan, source: Media, found: Sequence[Media | Unusable], poster: Media | Unusable) -> list[Media]:
+def _sound_files(plan: Plan, source: Media, found: Sequence[Answer], poster: Answer) -> list[Media]:
     """Return the facts of the renditions. Raises where one of them, or the poster, is not right."""
     named = [(rendition_file(rung), each) for rung, each in zip(plan.rungs, found, strict=True)]
     damaged = [f"{name}: it cannot be decoded ({each.problem})" for name, each in named if isinstance(each, Unusable)]

@@ -38,7 +38,22 @@ class Sound:
     durations: tuple[float, ...]
 
 
-def manifest(pictures: Sequence[Pictures], durations: Sequence[float], sounds: Sequence[Sound], buffer: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text, as a WebVTT file. `forced` ones are meant for everybody."""
+
+    file: str
+    language: str | None
+    forced: bool
+
+
+def manifest(
+    pictures: Sequence[Pictures],
+    durations: Sequence[float],
+    sounds: Sequence[Sound],
+    texts: Sequence[Text],
+    buffer: float,
+) -> str:
     """Return the text of a manifest of renditions whose segments all last `durations`; `buffer` is in seconds."""
     length = max(sum(durations), *(sum(sound.durations) for sound in sounds), 0.0)
     lines = [
@@ -59,7 +74,7 @@ def manifest(pictures: Sequence[Pictures], durations: Sequence[float], sounds: S
         )
     lines.append("    </AdaptationSet>")
     for number, sound in enumerate(sounds, 1):
-        language = "" if sound.language is None else f" lang={quoteattr(sound.language)}"
+        language = _language(sound.language)
         lines += [
             f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"{language} '
             'segmentAlignment="true" startWithSAP="1">',
@@ -71,7 +86,21 @@ def manifest(pictures: Sequence[Pictures], durations: Sequence[float], sounds: S
             f'codecs="{sound.codecs}" audioSamplingRate="{sound.sample_rate}"/>',
             "    </AdaptationSet>",
         ]
+    for number, text in enumerate(texts, len(sounds) + 1):
+        role = "forced-subtitle" if text.forced else "subtitle"
+        lines += [
+            f'    <AdaptationSet id="{number}" contentType="text" mimeType="text/vtt"{_language(text.language)}>',
+            f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{role}"/>',
+            f'      <Representation id="text-{number}" bandwidth="1000">',
+            f"        <BaseURL>{text.file}</BaseURL>",
+            "      </Representation>",
+            "    </AdaptationSet>",
+        ]
     return "\n".join([*lines, "  </Period>", "</MPD>"]) + "\n"
+
+
+def _language(code: str | None) -> str:
+    return "" if code is None else f" lang={quoteattr(code)}"
 
 
 def _template(durations: Sequence[float]) -> list[str]:

@@ -75,18 +75,45 @@ class VideoTrack(_Track):
 
 
 class AudioTrack(_Track):
-    """An audio stream."""
+    """An audio stream. `language` is as its container has it."""
 
+    language: str | None = Field(max_length=64)
     channels: int = Field(ge=0, le=1024)
     sample_rate: int = Field(ge=0)
+
+
+class OtherSound(_Facts):
+    """An audio stream that was not chosen; `start` and `end` are in seconds."""
+
+    index: int = Field(ge=0)
+    language: str | None = Field(max_length=64)
+    channels: int = Field(ge=0, le=1024)
+    start: float | None
+    end: float
+
+
+class Text(_Facts):
+    """A stream of subtitles that are text; `forced` ones are meant for everybody."""
+
+    index: int = Field(ge=0)
+    language: str | None = Field(max_length=64)
+    default: bool
+    forced: bool
+
+
+class SoundFile(_Facts):
+    """A file of one sound, and what is wrong with its package."""
+
+    audio: AudioTrack
+    package_problems: tuple[str, ...]
 
 
 class Media(_Facts):
     """A media file: the video, and the audio, that a player would choose. Times are in seconds.
 
     `origin` is where its clock begins, `covered` which share of the file's bytes lies before the last of both streams.
-    `declared` is how long its header says it lasts, `end` is where its last packet really ends. `other_videos` and
-    `other_sounds` count the streams that were not chosen.
+    `declared` is how long its header says it lasts, `end` is where its last packet really ends. `other_videos` counts
+    the streams that were not chosen, as `other_sounds` and `texts` tell of those beside the video.
     """
 
     container: str = Field(max_length=200)
@@ -97,7 +124,8 @@ class Media(_Facts):
     video: VideoTrack
     audio: AudioTrack | None
     other_videos: int = Field(ge=0)
-    other_sounds: int = Field(ge=0)
+    other_sounds: tuple[OtherSound, ...] = Field(max_length=64)
+    texts: tuple[Text, ...] = Field(max_length=64)
     package_problems: tuple[str, ...]
 
     @property

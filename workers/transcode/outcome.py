@@ -54,8 +54,9 @@ def warnings(source: Media, plan: Plan, rendition: Media) -> Iterator[str]:
         yield f"parts of the source whose clock starts anew, played one after another: {source.video.restarts + 1}"
     if source.other_videos:
         yield f"further video streams of the source, which are not used: {source.other_videos}"
-    if source.other_sounds:
-        yield f"further sounds of the source, which are not used: {source.other_sounds}"
+    unused = len(source.other_sounds) - len(plan.other_sounds)
+    if unused:
+        yield f"further sounds of the source, which are not used: {unused}"
     rest = source.end - max(track.end for track in (source.video, source.audio) if track is not None)
     streaming = source.container in STREAMING_CONTAINERS
     if (rest > _UNTOLD_SECONDS and not source.video.restarts) or (streaming and source.covered < _COVERED):

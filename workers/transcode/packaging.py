@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,36 +12,62 @@ from workers.transcode import dash, hls, progress, verify
 from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
-from workers.transcode.media import AudioTrack, Media
+from workers.transcode.filters import SAMPLE_RATE
+from workers.transcode.languages import distinct_names
+from workers.transcode.media import Media
 from workers.transcode.plan import (
     DASH_MANIFEST,
     HLS_DIRECTORY,
     HLS_MASTER,
-    SOUND_FOLDER,
     Plan,
     package_folder,
     playlist_file,
     rendition_file,
     sound_folder,
 )
+from workers.transcode.texts import TEXT_FILE, cue_count, text_playlist
 
-_SOUND_GROUP = "sound"
+_SOUND_GROUP, _TEXT_GROUP = "sound", "text"
 _MIN_BUFFERS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class SoundPlaylist:
+    """One sound of a package: its folder beside the master playlist, its language and name, and its playlist."""
+
+    folder: str
+    language: str | None
+    name: str
+    channels: int
+    playlist: hls.MediaPlaylist
+
+
+@dataclass(frozen=True, slots=True)
+class TextPlaylist:
+    """One text of a package: its folder beside the master playlist, and what players are told of it."""
+
+    folder: str
+    language: str | None
+    name: str
+    default: bool
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Playlists:
-    """The media playlists of a package: pictures in the order of the plan's rungs, and the sound, if there is one."""
+    """The playlists of a package: pictures in the order of the plan's rungs, sounds with the main one first."""
 
     pictures: tuple[hls.MediaPlaylist, ...]
-    sound: hls.MediaPlaylist | None
+    sounds: tuple[SoundPlaylist, ...]
+    texts: tuple[TextPlaylist, ...]
 
 
 async def package(bench: Bench, plan: Plan) -> None:
     """Cut the renditions into segments. Raises `PackagingFailed`, `OutputUnfit`, or what `Supervisor.run` raises."""
     tracks = [_task(rendition_file(rung), "vide", package_folder(rung)) for rung in plan.rungs]
     if plan.sound is not None:
-        tracks.append(_task(rendition_file(plan.rungs[0]), "soun", sound_folder()))
+        tracks.append(_task(rendition_file(plan.rungs[0]), "soun", sound_folder(), plan.language))
+    tracks += [_task(sound.file, "soun", sound.folder, sound.language) for sound in plan.other_sounds]
     answers: list[dict[str, Any]] = [{}]
 
     def on_line(line: str) -> bool:
@@ -73,22 +99,45 @@ async def package(bench: Bench, plan: Plan) -> None:
 def read_playlists(plan: Plan, directory: Path) -> Playlists:
     """Return the media playlists. Raises `OutputInvalid` where one is not whole, or names a file that is not there."""
     pictures = [_read(directory, playlist_file(rung)) for rung in plan.rungs]
-    sound = None if plan.sound is None else _read(directory, f"{sound_folder()}/{hls.INDEX_FILE}")
-    return Playlists(tuple(pictures), sound)
+    return Playlists(tuple(pictures), tuple(_sounds(plan, directory)), tuple(_write_texts(plan, directory)))
+
+
+def _sounds(plan: Plan, directory: Path) -> Iterator[SoundPlaylist]:
+    listed = [] if plan.sound is None else [(sound_folder(), plan.language, plan.sound.channels)]
+    listed += [(sound.folder, sound.language, sound.chain.channels) for sound in plan.other_sounds]
+    names = distinct_names([language for _, language, _ in listed], "Sound")
+    for name, (folder, language, channels) in zip(names, listed, strict=True):
+        playlist = _read(directory, f"{folder}/{hls.INDEX_FILE}")
+        yield SoundPlaylist(PurePosixPath(folder).name, language, name, channels, playlist)
+
+
+def _write_texts(plan: Plan, directory: Path) -> Iterator[TextPlaylist]:
+    """Write the playlists of the texts that say anything. Raises `OutputInvalid` where one is no WebVTT."""
+    names = distinct_names([text.language for text in plan.texts], "Text")
+    for name, text in zip(names, plan.texts, strict=True):
+        file = directory / text.file
+        try:
+            if not cue_count(file):
+                continue
+        except (ValueError, FileNotFoundError) as error:
+            raise OutputInvalid(f"outputs are not as planned: {text.file}: {error}") from error
+        folder = directory / text.folder
+        folder.mkdir()
+        file.rename(folder / TEXT_FILE)
+        (folder / hls.INDEX_FILE).write_text(text_playlist(plan.duration))
+        yield TextPlaylist(folder.name, text.language, name, text.default, text.forced)
 
 
 def write_manifests(plan: Plan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> None:
     """Write the master playlist and the DASH manifest. Raises `OutputInvalid` where they cannot be read as written."""
-    sound = renditions[0].audio
-    written = _master(plan, renditions, playlists, sound, directory)
+    written = _master(plan, renditions, playlists, directory)
     master = directory / HLS_MASTER
     master.write_text(hls.master_playlist(written))
     read = hls.parse_master_playlist(master.read_text())
     wrong = verify.master_problems(read, written) + verify.missing_files(directory, HLS_MASTER, read.files())
     if wrong:
         raise OutputInvalid(f"outputs are not as planned: {HLS_MASTER}: {'; '.join(wrong)}")
-    text = _manifest(plan, renditions, playlists, sound, directory)
-    (directory / DASH_MANIFEST).write_text(text)
+    (directory / DASH_MANIFEST).write_text(_manifest(plan, renditions, playlists, directory))
 
 
 def codecs(rendition: Media) -> str:
@@ -96,8 +145,8 @@ def codecs(rendition: Media) -> str:
     return hls.codecs(rendition.video.profile or "", has_audio=rendition.audio is not None)
 
 
-def _task(file: str, handler: str, folder: str) -> dict[str, str]:
-    return {"file": file, "handler": handler, "folder": folder, "language": "und"}
+def _task(file: str, handler: str, folder: str, language: str | None = None) -> dict[str, str]:
+    return {"file": file, "handler": handler, "folder": folder, "language": language or "und"}
 
 
 def _read(directory: Path, name: str) -> hls.MediaPlaylist:
@@ -116,16 +165,30 @@ def _bandwidths(directory: Path, folder: str, playlist: hls.MediaPlaylist) -> tu
     return hls.bandwidths(playlist, sizes)
 
 
-def _master(
-    plan: Plan, renditions: Sequence[Media], playlists: Playlists, sound: AudioTrack | None, directory: Path
-) -> hls.Master:
+def _alternatives(playlists: Playlists) -> Iterator[hls.Alternative]:
+    for number, sound in enumerate(playlists.sounds):
+        uri = f"{sound.folder}/{hls.INDEX_FILE}"
+        yield hls.Alternative(
+            "AUDIO", _SOUND_GROUP, sound.name, uri, sound.language, sound.channels, default=number == 0
+        )
+    # A group has one default at most.
+    default = next((text for text in playlists.texts if text.default), None)
+    for text in playlists.texts:
+        uri = f"{text.folder}/{hls.INDEX_FILE}"
+        yield hls.Alternative(
+            "SUBTITLES", _TEXT_GROUP, text.name, uri, text.language, None, default=text is default, forced=text.forced
+        )
+
+
+def _master(plan: Plan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> hls.Master:
     group, of_sound = None, (0, 0)
-    alternatives: list[hls.Alternative] = []
     audio_only: list[hls.Variant] = []
-    if sound is not None and playlists.sound is not None:
-        group, of_sound = _SOUND_GROUP, _bandwidths(directory, sound_folder(), playlists.sound)
-        uri = f"{SOUND_FOLDER}/{hls.INDEX_FILE}"
-        alternatives.append(hls.Alternative("AUDIO", group, "Sound", uri, None, sound.channels, default=True))
+    if playlists.sounds:
+        group = _SOUND_GROUP
+        of_sound = max(
+            _bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist) for each in playlists.sounds
+        )
+        uri = f"{playlists.sounds[0].folder}/{hls.INDEX_FILE}"
         audio_only.append(hls.Variant(uri, *of_sound, hls.AAC_LC, None, None, group))
     variants: list[hls.Variant] = []
     pictures: list[hls.KeyPictures] = []
@@ -147,12 +210,10 @@ def _master(
         found = hls.parse_byte_ranges((directory / HLS_DIRECTORY / uri).read_text())
         most = hls.bandwidths(playlist, [each.length for each in found])[0]
         pictures.append(hls.KeyPictures(uri, most, hls.codecs(video.profile or "", has_audio=False), video.shown))
-    return hls.Master((*variants, *audio_only), tuple(pictures), tuple(alternatives))
+    return hls.Master((*variants, *audio_only), tuple(pictures), tuple(_alternatives(playlists)))
 
 
-def _manifest(
-    plan: Plan, renditions: Sequence[Media], playlists: Playlists, sound: AudioTrack | None, directory: Path
-) -> str:
+def _manifest(plan: Plan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> str:
     pictures = [
         dash.Pictures(
             folder=PurePosixPath(package_folder(rung)).name,
@@ -163,10 +224,18 @@ def _manifest(
         )
         for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True)
     ]
-    sounds = []
-    if sound is not None and playlists.sound is not None:
-        durations = tuple(segment.duration for segment in playlists.sound.segments)
-        peak = _bandwidths(directory, sound_folder(), playlists.sound)[0]
-        sounds.append(dash.Sound(SOUND_FOLDER, peak, hls.AAC_LC, sound.channels, sound.sample_rate, None, durations))
+    sounds = [
+        dash.Sound(
+            folder=each.folder,
+            bandwidth=_bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist)[0],
+            codecs=hls.AAC_LC,
+            channels=each.channels,
+            sample_rate=SAMPLE_RATE,
+            language=each.language,
+            durations=tuple(segment.duration for segment in each.playlist.segments),
+        )
+        for each in playlists.sounds
+    ]
+    texts = [dash.Text(f"{each.folder}/{TEXT_FILE}", each.language, each.forced) for each in playlists.texts]
     durations = tuple(segment.duration for segment in playlists.pictures[0].segments)
-    return dash.manifest(pictures, durations, sounds, _MIN_BUFFERS * playlists.pictures[0].target)
+    return dash.manifest(pictures, durations, sounds, texts, _MIN_BUFFERS * playlists.pictures[0].target)

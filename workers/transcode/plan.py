@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from workers.transcode.filters import Gamut, PictureChain, SoundChain, gamut
 from workers.transcode.ladder import Rung, choose_rungs
+from workers.transcode.languages import playlist_language
 from workers.transcode.media import AudioTrack, Media, VideoTrack
+from workers.transcode.media import OtherSound as SourceSound
 from workers.transcode.settings import TranscodeSettings
 
 POSTER = "poster.jpg"
@@ -17,6 +19,8 @@ HLS_MASTER = "hls/master.m3u8"
 DASH_MANIFEST = "hls/manifest.mpd"
 SOUND_FOLDER = "audio"
 
+# Further sounds, and texts, that are taken of a source.
+MOST_ALTERNATIVES = 16
 # In these, channels may change in the middle. ffmpeg then begins its filters anew, and what fills a late beginning
 # would do so once more: there it is left out where it is not needed.
 STREAMING_CONTAINERS = ("mpegts", "mpeg")
@@ -34,6 +38,29 @@ _HELD_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSound:
+    """A sound that players may choose instead: the stream, and the name of its file and of its folder."""
+
+    index: int
+    chain: SoundChain
+    language: str | None
+    file: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Subtitles that players may show: the stream, and the name of its file and of its folder."""
+
+    index: int
+    language: str | None
+    default: bool
+    forced: bool
+    file: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is decided before ffmpeg starts. Times are in seconds from where the source begins.
 
@@ -47,6 +74,9 @@ class Plan:
     picture: PictureChain
     audio_index: int | None
     sound: SoundChain | None
+    language: str | None
+    other_sounds: tuple[OtherSound, ...]
+    texts: tuple[Text, ...]
     offset: float
     duration: float
     held: tuple[float, ...]
@@ -86,6 +116,9 @@ def make_plan(
         picture=picture,
         audio_index=None if audio is None else audio.index,
         sound=None if audio is None else _sound(source, audio, settings),
+        language=None if audio is None else playlist_language(audio.language),
+        other_sounds=_other_sounds(source, settings) if hls else (),
+        texts=_texts(source) if hls else (),
         offset=source.start - source.origin,
         duration=source.duration,
         held=_held(source, _HELD_SHARE * settings.segment_seconds),
@@ -121,7 +154,35 @@ def sound_folder() -> str:
     return f"{HLS_DIRECTORY}/{SOUND_FOLDER}"
 
 
-def _sound(source: Media, audio: AudioTrack, settings: TranscodeSettings) -> SoundChain:
+def _other_sounds(source: Media, settings: TranscodeSettings) -> tuple[OtherSound, ...]:
+    return tuple(
+        OtherSound(
+            index=each.index,
+            # Of one length with the main sound, so that a player can change between them anywhere.
+            chain=replace(_sound(source, each, settings), until=source.duration),
+            language=playlist_language(each.language),
+            file=f"sound-{number}.mp4",
+            folder=f"{HLS_DIRECTORY}/{SOUND_FOLDER}-{number}",
+        )
+        for number, each in enumerate(source.other_sounds[:MOST_ALTERNATIVES], 2)
+    )
+
+
+def _texts(source: Media) -> tuple[Text, ...]:
+    return tuple(
+        Text(
+            index=each.index,
+            language=playlist_language(each.language),
+            default=each.default,
+            forced=each.forced,
+            file=f"text-{number}.vtt",
+            folder=f"{HLS_DIRECTORY}/text-{number}",
+        )
+        for number, each in enumerate(source.texts[:MOST_ALTERNATIVES], 1)
+    )
+
+
+def _sound(source: Media, audio: AudioTrack | SourceSound, settings: TranscodeSettings) -> SoundChain:
     late = (audio.start or 0.0) - source.start > _SOUND_SLACK_SECONDS
     return SoundChain(
         channels=max(1, min(2, audio.channels)),

@@ -17,7 +17,7 @@ from jobkit import Reject
 from workers.transcode.child import child_command
 from workers.transcode.errors import ProbeFailed
 from workers.transcode.ladder import LONGEST_SIDE
-from workers.transcode.media import Media
+from workers.transcode.media import Media, SoundFile
 from workers.transcode.process import Supervisor
 from workers.transcode.settings import TranscodeSettings
 
@@ -48,7 +48,8 @@ _REASONS = {
 class ProbeTask:
     """One file to look into: which formats it may have, and whether to decode all of it, strictly.
 
-    `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does.
+    `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does. The answer to one
+    that is `sound_only` is a `SoundFile`.
     """
 
     path: str
@@ -56,6 +57,7 @@ class ProbeTask:
     decode: bool
     threads: int
     packages: Mapping[str, str] = field(default_factory=dict)
+    sound_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,12 @@ async def probe(
     cwd: Path,
     pass_fds: Sequence[int] = (),
     on_position: Callable[[int, float], Awaitable[None]] | None = None,
-) -> list[Media | Unusable]:
+) -> list[Media | SoundFile | Unusable]:
     """Return what each file is. `on_position` is told how many are done, and how far the next is, in seconds.
 
     Raises `ProbeFailed`, or what `Supervisor.run` raises.
     """
-    answers: list[Media | Unusable] = []
+    answers: list[Media | SoundFile | Unusable] = []
     position = 0.0
 
     def on_line(line: str) -> bool:
@@ -111,10 +113,12 @@ async def probe(
     return answers
 
 
-def usable_source(found: Media | Unusable, settings: TranscodeSettings) -> Media:
+def usable_source(found: Media | SoundFile | Unusable, settings: TranscodeSettings) -> Media:
     """Return the facts of a source that can be transcoded. Raises `Reject` saying why it cannot."""
     if isinstance(found, Unusable):
         raise Reject(f"the source cannot be transcoded: {_REASONS.get(found.problem, found.problem)}")
+    if isinstance(found, SoundFile):
+        raise ProbeFailed("the probing process told of a sound, where a video was asked for")
     reason = _refusal(found, settings)
     if reason is not None:
         raise Reject(f"the source cannot be transcoded: {reason}")
@@ -147,7 +151,7 @@ def _is_cut(media: Media, missing: float) -> bool:
     return trusted and missing > max(_MISSING_SECONDS, declared * _MISSING_SHARE)
 
 
-def _parsed(line: str) -> float | Media | Unusable:
+def _parsed(line: str) -> float | Media | SoundFile | Unusable:
     """Return what a line of the probing process says: how far it is, or its answer. Raises `ProbeFailed`."""
     try:
         answer: dict[str, Any] = json.loads(line)
@@ -155,6 +159,7 @@ def _parsed(line: str) -> float | Media | Unusable:
             return float(answer["beat"])
         if "problem" in answer:
             return Unusable(str(answer["problem"])[:200])
-        return Media.model_validate(answer["facts"])
+        model = Media if "video" in answer["facts"] else SoundFile
+        return model.model_validate(answer["facts"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise ProbeFailed(f"the probing process said something that is no answer: {line[:200]!r}") from error

@@ -1,8 +1,8 @@
 """Looks into media files, in a process of its own: files are not trusted, and decoders have crashed before.
 
-It judges nothing: it reports facts, or the kind of problem a file has. Run as a script, by path; imports nothing of
-jobkit. `main` takes one argument, a JSON list of `{path, formats, decode, threads, packages}`. Answers with lines of
-JSON: `{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
+It judges nothing: it reports facts, or the kind of problem a file has. It imports nothing of jobkit. `main` takes one
+argument, a JSON list of `{path, formats, decode, threads, packages, sound_only}`. Answers with lines of JSON:
+`{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
 
 Not decoding means: demux all of it, and decode some pictures here and there, whose properties are the true ones.
 Decoding means: all of it, strictly. `packages` are folders of segments by handler, compared with the file's packets.
@@ -43,6 +43,9 @@ _PAUSE_SECONDS, _MOST_PAUSES = 0.5, 1500
 # The highest rate is that of a stretch of about a second: two pictures may follow each other at any distance.
 _RATE_SECONDS = 1.0
 _HEAD_BYTES = 4096
+# Sounds and texts beside the chosen ones that are looked at.
+_MOST_OTHERS = 32
+_TEXT_CODECS = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "srt"}
 # Whether a video is interlaced can change within it: so many packets are decoded at the beginning of each part.
 _PARTS, _PACKETS_OF_PART = 8, 16
 
@@ -181,7 +184,9 @@ def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
     return max(streams, key=rank, default=None)
 
 
-def examine(path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
+def examine(
+    path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str], sound_only: bool
+) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
     try:
         container = av.open(
@@ -194,6 +199,8 @@ def examine(path: str, formats: str, decode: bool, threads: int, packages: Mappi
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
         raise Problem(_unreadable(path)) from error
     with container:
+        if sound_only:
+            return _sound_facts(container, packages)
         # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
         if container.format.name == "apng" and b"acTL" not in _head(path).partition(b"IDAT")[0]:
             raise Problem("not-media")
@@ -229,7 +236,8 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
         "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
-        "other_sounds": len(container.streams.audio) - (scan.audio is not None),
+        "other_sounds": scan.other_sounds(),
+        "texts": _texts(container),
         "package_problems": scan.compare(packages),
     }
 
@@ -248,7 +256,14 @@ class _Scan:
         self.pictures = 0
         self.samples = 0
         self._decode = decode
-        self._tracks = {track.stream.index: track for track in (self.video, self.audio) if track is not None}
+        self._others = [
+            Track(stream, restarting)
+            for stream in container.streams.audio[:_MOST_OTHERS]
+            if stream is not audio and stream.codec_context is not None and not decode
+        ]
+        self._tracks = {
+            track.stream.index: track for track in (self.video, self.audio, *self._others) if track is not None
+        }
         self.interlaced = False
         self._part = 0
         self._left = _PACKETS_WITHOUT_PICTURE
@@ -262,7 +277,8 @@ class _Scan:
                 # The last, empty packet of a stream asks the decoder for what it still holds.
                 if packet.size and track is not None:
                     track.add(packet, detailed=self._decode)
-                    self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
+                    if track in (self.video, self.audio):
+                        self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
                     beat.at(track.end)
                 if packet.pts is not None:
                     self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
@@ -283,6 +299,20 @@ class _Scan:
             for handler, folder in packages.items()
             if (track := tracks[handler]) is not None
             for problem in package_problems(Path(folder), handler, track.expected)
+        ]
+
+    def other_sounds(self) -> list[dict[str, Any]]:
+        """Return the sounds that were not chosen; one that is announced but empty is none."""
+        return [
+            {
+                "index": track.stream.index,
+                "language": track.stream.language,
+                "channels": track.stream.codec_context.layout.nb_channels,
+                "start": track.start,
+                "end": track.end,
+            }
+            for track in self._others
+            if track.packets and isinstance(track.stream, AudioStream)
         ]
 
     def _wants(self, track: Track, packet: Packet[Any]) -> bool:
@@ -359,11 +389,50 @@ def _audio_facts(track: Track, samples: int) -> dict[str, Any]:
         **track.summary(),
         "index": stream.index,
         "codec": context.name,
+        "language": stream.language,
         "profile": context.profile,
         "channels": context.layout.nb_channels,
         "sample_rate": context.sample_rate,
         "decoded": samples,
     }
+
+
+def _texts(container: InputContainer) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": stream.index,
+            "language": stream.language,
+            "default": bool(stream.disposition & Disposition.default),
+            "forced": bool(stream.disposition & Disposition.forced),
+        }
+        for stream in container.streams.subtitles[:_MOST_OTHERS]
+        if stream.codec_context is not None and stream.codec_context.name in _TEXT_CODECS
+    ]
+
+
+def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts of a file of one sound, decoded strictly."""
+    if not container.streams.audio:
+        raise Problem("no-sound")
+    stream = container.streams.audio[0]
+    stream.codec_context.options = {"err_detect": "explode"}
+    track, samples, beat = Track(stream, restarting=False), 0, Beat()
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                track.add(packet, detailed=True)
+                beat.at(track.end)
+            samples += sum(frame.samples for frame in packet.decode())
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise Problem("broken-data") from error
+    problems = [
+        f"{folder}: {problem}"
+        for handler, folder in packages.items()
+        for problem in package_problems(Path(folder), handler, track.expected)
+    ]
+    return {"audio": _audio_facts(track, samples), "package_problems": problems}
 
 
 def _h264_profile(extradata: bytes) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from workers.transcode.hls import Master, MediaPlaylist
 from workers.transcode.ladder import Size
-from workers.transcode.media import AudioTrack, Colour, Media, VideoTrack
+from workers.transcode.media import AudioTrack, Colour, Media, SoundFile, VideoTrack
 from workers.transcode.probe import Unusable
 
 # How far the length of an output may be off: encoders pad sound, and the last picture's own length is often unknown.
@@ -28,14 +28,16 @@ WHAT_TO_DO = (
 )
 
 
-def rendition_problems(found: Media | Unusable, size: Size, channels: int | None, source: Media) -> list[str]:
+def rendition_problems(
+    found: Media | SoundFile | Unusable, size: Size, channels: int | None, source: Media
+) -> list[str]:
     """Tell what is wrong with an MP4 rendition that should show `source` at `size`.
 
     Both streams of a rendition begin together; what a source does not have from the beginning, or to the end, of its
     other stream is filled.
     """
-    if isinstance(found, Unusable):
-        return [f"it cannot be decoded ({found.problem})"]
+    if not isinstance(found, Media):
+        return [f"it cannot be decoded ({found})"]
     video, problems = found.video, []
     if (video.codec, video.pixel_format) != ("h264", "yuv420p") or video.profile is None:
         problems.append(f"its video is {video.codec} {video.pixel_format}, not h264 yuv420p")
@@ -69,10 +71,10 @@ def package_problems(rendition: Media, playlist: MediaPlaylist) -> list[str]:
     return []
 
 
-def poster_problems(found: Media | Unusable, size: Size) -> list[str]:
+def poster_problems(found: Media | SoundFile | Unusable, size: Size) -> list[str]:
     """Tell what is wrong with a poster that should be a JPEG of `size`."""
-    if isinstance(found, Unusable):
-        return [f"it cannot be decoded ({found.problem})"]
+    if not isinstance(found, Media):
+        return [f"it cannot be decoded ({found})"]
     video = found.video
     if (video.codec, Size(video.width, video.height), video.decoded) != ("mjpeg", size, 1):
         return [f"it is {video.codec} of {video.width}x{video.height}, not a JPEG of {size.width}x{size.height}"]
