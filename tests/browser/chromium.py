@@ -64,8 +64,7 @@ class Player:
 
     def seek(self, seconds: float) -> Shown:
         """Seek, and return what is shown there."""
-        found = self._page.evaluate("(seconds) => seek(seconds)", seconds)
-        return Shown(found["picture"], found["brightness"])
+        return Shown(*self._page.evaluate("(seconds) => seek(seconds)", seconds))
 
     def told(self) -> Played:
         """Return what was recorded so far."""
@@ -106,7 +105,7 @@ def _played(told: dict[str, Any]) -> Played:
     clock = told["clock"]
     return Played(
         errors=told["errors"],
-        flashes=told["flashes"],
+        pictures=[Shown(*picture) for picture in told["pictures"]],
         beeps=[_in_media_time(heard, clock) for heard in told["beeps"]],
         jumps=list(_jumps(clock)),
         buffered=[(start, end) for start, end in told["buffered"]],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.media.sources import Source
@@ -14,13 +13,31 @@ SYNC_TOLERANCE = 0.02
 # before the first picture, or a picture that waits for those that are decoded before it is shown.
 TIME_TOLERANCE = 0.1
 
+_BRIGHT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One picture that was shown: its own time, and its brightness from 0 to 255."""
+
+    time: float
+    brightness: float
+
+    @property
+    def white(self) -> bool:
+        """Whether it is one of those that are white."""
+        return self.brightness > _BRIGHT
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a player showed from its beginning to its end. Times are those of media, in seconds."""
+    """What a player showed from its beginning to its end. Times are those of media, in seconds.
+
+    A busy browser leaves pictures out, so not all of them are among `pictures`.
+    """
 
     errors: Sequence[str]
-    flashes: Sequence[float]
+    pictures: Sequence[Shown]
     beeps: Sequence[float]
     jumps: Sequence[str]
     buffered: Sequence[tuple[float, float]]
@@ -29,51 +46,57 @@ class Played:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The picture that a player shows after it was told to seek: its own time, and its brightness from 0 to 255."""
-
-    picture: float
-    brightness: float
-
-
 def playing_problems(played: Played, source: Source) -> list[str]:
     """Tell what is wrong with a playback from beginning to end."""
     problems = [*played.errors, *(f"left something out: {jump}" for jump in played.jumps)]
     problems += _length_problems(played, source)
-    problems += _onset_problems("flash", played.flashes, source.flashes)
-    problems += _onset_problems("beep", played.beeps, source.beeps)
-    problems += sync_problems(played, source)
+    problems += _picture_problems(played.pictures, source)
+    problems += _beep_problems(played.beeps, source)
     if (played.size[0] < played.size[1]) != (source.size[0] < source.size[1]):
         problems.append(f"pictures are shown at {played.size[0]}x{played.size[1]}, which is turned")
     return problems
 
 
-def sync_problems(played: Played, source: Source) -> list[str]:
-    """Tell whether flashes and beeps that belong together are seen and heard apart."""
-    apart = []
-    for time in source.flashes:
-        if time in source.beeps:
-            flash, beep = _nearest(time, played.flashes), _nearest(time, played.beeps)
-            if flash is not None and beep is not None:
-                apart.append(beep - flash)
-    # A busy browser may leave out the picture with which a flash begins; it does not do so most times.
-    typical = statistics.median(apart) if apart else 0.0
-    if abs(typical) <= SYNC_TOLERANCE:
-        return []
-    return [f"beeps come {1000 * typical:+.1f} ms after their flashes"]
+def change_problems(played: Played, source: Source) -> list[str]:
+    """Tell what is wrong with a playback in which the rendition was changed: what was buffered is thrown away then."""
+    problems = [*played.errors, *_picture_problems(played.pictures, source)]
+    if abs(played.ended_at - played.duration) > TIME_TOLERANCE:
+        problems.append(f"it ended at {played.ended_at:.3f} s of {played.duration:.3f} s")
+    return problems
+
+
+def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown], source: Source) -> list[str]:
+    """Tell whether flashes and beeps that belong together are seen and heard apart.
+
+    `flashes` are the pictures found by seeking to where each flash begins in the source.
+    """
+    problems = []
+    for time, flash in flashes.items():
+        beep = _nearest(time, beeps) if time in source.beeps else None
+        if beep is not None and abs(beep - flash.time) > SYNC_TOLERANCE:
+            problems.append(f"the beep of {time:.3f} s comes {1000 * (beep - flash.time):+.1f} ms after its flash")
+    return problems
 
 
 def seeking_problems(shown: Shown, wanted: float, source: Source) -> list[str]:
-    """Tell whether a picture is the one that a source shows at a time, or one of the same brightness until then."""
-    earlier = [time for time in source.pictures if time <= wanted]
-    first = max(earlier, default=0.0)
+    """Tell whether a picture is the one that a source shows at a time, or a repetition of it until then."""
+    first = max((time for time in source.pictures if time <= wanted), default=0.0)
     problems = []
-    if not first - TIME_TOLERANCE <= shown.picture <= wanted + TIME_TOLERANCE:
-        problems.append(f"at {wanted:.3f} s the picture of {shown.picture:.3f} s is shown, not that of {first:.3f} s")
-    if (shown.brightness > 128) != any(start <= wanted < end for start, end in source.white):
+    if not first - TIME_TOLERANCE <= shown.time <= wanted + TIME_TOLERANCE:
+        problems.append(f"at {wanted:.3f} s the picture of {shown.time:.3f} s is shown, not that of {first:.3f} s")
+    if shown.white != source.is_white(wanted):
         problems.append(f"at {wanted:.3f} s the picture has the wrong brightness of {shown.brightness:.0f}")
     return problems
+
+
+def _picture_problems(pictures: Sequence[Shown], source: Source) -> Iterator[str]:
+    """Tell which pictures look other than those of the source around their time."""
+    if not pictures:
+        yield "no picture was shown"
+    for shown in pictures:
+        around = [shown.time + late * source.frame for late in (-1, 0, 1)]
+        if all(source.is_white(time) != shown.white for time in around):
+            yield f"the picture of {shown.time:.3f} s has the wrong brightness of {shown.brightness:.0f}"
 
 
 def _length_problems(played: Played, source: Source) -> Iterator[str]:
@@ -87,13 +110,13 @@ def _length_problems(played: Played, source: Source) -> Iterator[str]:
         yield f"it has holes: of {played.duration:.3f} s it holds {parts}"
 
 
-def _onset_problems(what: str, found: Sequence[float], wanted: Sequence[float]) -> Iterator[str]:
-    if len(found) != len(wanted):
-        yield f"{len(found)} of {what}, not {len(wanted)}: {_times(found)}, not {_times(wanted)}"
-    for time in wanted:
-        nearest = _nearest(time, found)
+def _beep_problems(beeps: Sequence[float], source: Source) -> Iterator[str]:
+    if len(beeps) != len(source.beeps):
+        yield f"{len(beeps)} beeps, not {len(source.beeps)}: {_times(beeps)}, not {_times(source.beeps)}"
+    for time in source.beeps:
+        nearest = _nearest(time, beeps)
         if nearest is None or abs(nearest - time) > TIME_TOLERANCE:
-            yield f"no {what} at {time:.3f} s, but at {_times(found)}"
+            yield f"no beep at {time:.3f} s, but at {_times(beeps)}"
 
 
 def _nearest(time: float, found: Sequence[float]) -> float | None:

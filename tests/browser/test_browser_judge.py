@@ -7,13 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.browser.judge import Played, Shown, playing_problems, seeking_problems
+from tests.browser.judge import (
+    Played,
+    Shown,
+    change_problems,
+    playing_problems,
+    seeking_problems,
+    sync_problems,
+)
 from tests.media.sources import SOURCES
 
 SOURCE = SOURCES["slides"]
 RIGHT = Played(
     errors=(),
-    flashes=(7.0, 21.0),
+    pictures=(Shown(0.0, 0), Shown(7.0, 255), Shown(8.0, 255), Shown(14.0, 0), Shown(21.0, 255)),
     beeps=(7.001, 21.001),
     jumps=(),
     buffered=((0.0, 24.0),),
@@ -25,7 +32,7 @@ RIGHT = Played(
 
 def test_right_playback_has_no_problems() -> None:
     assert playing_problems(RIGHT, SOURCE) == []
-    later = replace(RIGHT, flashes=(7.06, 21.06), beeps=(7.07, 21.07), buffered=((0.06, 24.06),))
+    later = replace(RIGHT, pictures=(Shown(7.04, 255),), beeps=(7.05, 21.05), buffered=((0.04, 24.04),))
     assert playing_problems(later, SOURCE) == []
 
 
@@ -34,12 +41,12 @@ def test_right_playback_has_no_problems() -> None:
     [
         ({"errors": ["hls.js: bufferStalledError"]}, "bufferStalledError"),
         ({"jumps": ["from 3.000 to 12.000 in 0.016 s"]}, "left something out: from 3.000"),
-        ({"flashes": (7.0,)}, "no flash at 21.000 s"),
-        ({"flashes": (7.0, 14.0, 21.0)}, "3 of flash, not 2"),
-        ({"flashes": (7.2, 21.2), "beeps": (7.2, 21.2)}, "no flash at 7.000 s"),
+        ({"pictures": ()}, "no picture was shown"),
+        ({"pictures": (Shown(7.0, 255), Shown(16.0, 255))}, "the picture of 16.000 s has the wrong brightness of 255"),
+        ({"pictures": (Shown(10.0, 0),)}, "the picture of 10.000 s has the wrong brightness of 0"),
+        ({"beeps": (7.2, 21.2)}, "no beep at 7.000 s, but at 7.200/21.200"),
+        ({"beeps": (7.0, 14.0, 21.0)}, "3 beeps, not 2"),
         ({"beeps": ()}, "no beep at 7.000 s, but at none"),
-        ({"beeps": (6.95, 20.95)}, "beeps come -50.0 ms after"),
-        ({"beeps": (7.05, 21.05)}, "beeps come +50.0 ms after"),
         ({"buffered": ((0.0, 7.0), (16.0, 24.0))}, "holes: of 24.000 s it holds 0.000 to 7.000 s, 16.000"),
         ({"buffered": ((3.0, 24.0),)}, "holes"),
         ({"buffered": ((0.0, 22.0),)}, "holes"),
@@ -51,6 +58,19 @@ def test_right_playback_has_no_problems() -> None:
 )
 def test_what_is_wrong_is_told(wrong: dict[str, Any], told: str) -> None:
     assert told in "\n".join(playing_problems(replace(RIGHT, **wrong), SOURCE))
+
+
+@pytest.mark.parametrize(("beep", "told"), [(6.95, "-50.0 ms after"), (7.05, "+50.0 ms after"), (7.019, "")])
+def test_sound_and_picture_apart_are_told(beep: float, told: str) -> None:
+    problems = "\n".join(sync_problems([beep, 21.0], {7.0: Shown(7.0, 255), 21.0: Shown(21.0, 255)}, SOURCE))
+    assert told in problems
+    assert bool(problems) == bool(told)
+
+
+def test_changed_playback_may_lack_what_was_thrown_away() -> None:
+    changed = replace(RIGHT, buffered=((7.0, 24.0),), beeps=(21.0,))
+    assert change_problems(changed, SOURCE) == []
+    assert change_problems(replace(changed, ended_at=9.0), SOURCE) == ["it ended at 9.000 s of 24.000 s"]
 
 
 @pytest.mark.parametrize("picture", [7.0, 7.05, 8.0, 10.0])

@@ -46,6 +46,10 @@ class Source:
         """When the picture becomes white."""
         return tuple(first for first, _ in self.white)
 
+    def is_white(self, time: float) -> bool:
+        """Tell whether the picture is white at a time."""
+        return any(first <= time < last for first, last in self.white)
+
 
 def seconds_between(first: float, last: float) -> tuple[float, ...]:
     """Return when the flash of each second begins, from one time to another."""

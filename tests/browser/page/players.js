@@ -10,6 +10,9 @@ class HlsJs {
     this.hls.on(Hls.Events.ERROR, (_, { type, details, fatal, reason, error }) => {
       // It says so of requests that it gives up itself, after a seek or a change.
       if (details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
+      // That the media clock stood still for a moment happens on a busy machine, too; what it would be a sign of, holes
+      // and pictures that never come, is judged by itself.
+      if (details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !fatal) return;
       recorder.complain(`hls.js: ${type} ${details} ${reason ?? error?.message ?? ""}`, fatal);
     });
   }
@@ -26,7 +29,7 @@ class HlsJs {
   }
 
   changeTo(height) {
-    this.hls.nextLevel = this.heights().indexOf(height);
+    this.hls.currentLevel = this.heights().indexOf(height);
   }
 }
 
@@ -36,7 +39,7 @@ class Shaka {
     this.player = new shaka.Player();
     this.player.addEventListener("error", ({ detail }) => {
       const fatal = detail.severity === shaka.util.Error.Severity.CRITICAL;
-      recorder.complain(`shaka: ${detail.code} ${JSON.stringify(detail.data)}`, fatal);
+      recorder.complain(`shaka: ${detail.code} ${JSON.stringify(detail.data ?? String(detail))}`, fatal);
     });
     this.player.addEventListener("gapjumped", () => recorder.complain("shaka: jumped over a gap"));
   }

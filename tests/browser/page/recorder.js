@@ -1,12 +1,14 @@
 // Records what a video element shows and sounds like. It judges nothing: the tests do.
-const BRIGHT = 128;
+
+// For how many refreshes of the screen no other picture comes before the one shown is the one that stays.
+const QUIET_FRAMES = 4;
 
 class Recorder {
   constructor(video) {
     this.video = video;
-    this.record = { errors: [], flashes: [], beeps: [], clock: [] };
+    this.record = { errors: [], pictures: [], beeps: [], clock: [] };
     this.canvas = new OffscreenCanvas(16, 9).getContext("2d", { willReadFrequently: true });
-    this.wasBright = false;
+    this.shown = 0;
     this.failed = new Promise((_, reject) => (this.fail = reject));
     // Whoever waits hears of it; where nobody does, the record tells.
     this.failed.catch(() => {});
@@ -39,11 +41,21 @@ class Recorder {
   // Looks at each picture that is shown; its own time is exact, whenever this is called.
   watch() {
     this.video.requestVideoFrameCallback((_, { mediaTime }) => {
-      const bright = this.brightness() > BRIGHT;
-      if (bright && !this.wasBright) this.record.flashes.push(mediaTime);
-      this.wasBright = bright;
+      this.record.pictures.push([mediaTime, this.brightness()]);
+      this.shown += 1;
       this.watch();
     });
+  }
+
+  // Resolves with the latest picture when one has been shown since `before` pictures, and no other follows at once.
+  async settled(before) {
+    let last = before;
+    for (let quiet = 0; quiet < QUIET_FRAMES; quiet++) {
+      await new Promise(requestAnimationFrame);
+      if (this.shown === before || this.shown !== last) quiet = 0;
+      last = this.shown;
+    }
+    return this.record.pictures.at(-1);
   }
 
   brightness() {

@@ -9,6 +9,8 @@ async function load(kind, url, patience) {
   player = new PLAYERS[kind](video, recorder);
   await recorder.start();
   await bounded(player.load(url));
+  // The first picture is shown before anything is asked for, and is not taken for that of a seek.
+  await bounded(recorder.settled(0));
 }
 
 async function playToEnd() {
@@ -38,11 +40,11 @@ async function changeTo(height) {
 
 // Jumps to a time, and resolves with the time of the picture that is shown there, and how bright it is.
 async function seek(seconds) {
+  const before = recorder.shown;
   const sought = once(video, "seeked");
-  const shown = new Promise((resolve) => video.requestVideoFrameCallback((_, { mediaTime }) => resolve(mediaTime)));
   video.currentTime = seconds;
   await bounded(sought);
-  return { picture: await bounded(shown), brightness: recorder.brightness() };
+  return bounded(recorder.settled(before));
 }
 
 function told() {
@@ -55,7 +57,7 @@ function told() {
 // Rejects as soon as the player gives up, or when a promise is not kept in time.
 function bounded(promise) {
   const tooLong = new Promise((_, reject) => {
-    const state = () => JSON.stringify({ ...told(), clock: recorder.record.clock.at(-1) });
+    const state = () => JSON.stringify({ ...told(), clock: recorder.record.clock.at(-1), pictures: recorder.record.pictures.at(-1) });
     setTimeout(() => reject(new Error(`not done after ${patienceSeconds} s: ${state()}`)), 1000 * patienceSeconds);
   });
   return Promise.race([promise, recorder.failed, tooLong]);
