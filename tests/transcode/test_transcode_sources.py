@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -278,6 +279,16 @@ async def test_animation_becomes_a_video(desk: Desk, samples: Samples, name: str
     source = samples.make(name, rate="10", sound=None, seconds=1, options=(*options, "-f", name.removeprefix("a.")))
     result = await desk.run(desk.place(source))
     assert pictures(desk.blobs / result.renditions[0].blob) == 10
+
+
+async def test_animated_webp_becomes_a_video_or_is_refused_in_words(desk: Desk, samples: Samples, ffmpeg: str) -> None:
+    source = samples.make("a.webp", rate="10", sound=None, seconds=1, options=("-c:v", "libwebp_anim"))
+    listed = subprocess.run([ffmpeg, "-v", "error", "-demuxers"], check=True, capture_output=True, text=True).stdout
+    if "webp_anim" in listed:
+        result = await desk.run(desk.place(source))
+        assert pictures(desk.blobs / result.renditions[0].blob) == 10
+    else:
+        assert "an animated WebP, which this ffmpeg cannot read" in await rejected(desk, source)
 
 
 async def test_still_picture_with_sound_is_repeated_in_each_segment(desk: Desk, samples: Samples) -> None:

@@ -99,15 +99,22 @@ class Ffmpeg:
 
     async def filters(self) -> frozenset[str]:
         """Return the names of the filters that this ffmpeg has. Raises `FfmpegFailed`."""
+        return await self._names("-filters")
+
+    async def formats(self) -> frozenset[str]:
+        """Return the names of the formats that this ffmpeg reads. Raises `FfmpegFailed`."""
+        return await self._names("-demuxers")
+
+    async def _names(self, listing: str) -> frozenset[str]:
+        """Return the second word of each line of a listing."""
         names: set[str] = set()
 
         def on_line(line: str) -> bool:
             words = line.split()
-            if len(words) > 2 and "->" in words[2]:
-                names.add(words[1])
+            names.update(words[1:2])
             return True
 
-        command = [str(self.binary), "-hide_banner", "-v", "error", "-filters"]
+        command = [str(self.binary), "-hide_banner", "-v", "error", listing]
         finished = await self.supervisor.run(command, cwd=self.directory, name="ffmpeg", on_line=on_line)
         failure = judged(finished, reads_source=False)
         if failure is not None:

@@ -23,7 +23,7 @@ from workers.transcode.settings import TranscodeSettings
 
 # Containers that hold their media themselves. Playlists and scripts (HLS, DASH, concat, image sequences, ...) are
 # left out: they name other files, which would be read with the worker's rights.
-SOURCE_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,rm,gif,apng,webp_anim,mp3,wav,flac,aac"
+SOURCE_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,rm,gif,apng,mp3,wav,flac,aac"
 
 # A header may be a little off; beyond this, what it promised is missing.
 _MISSING_SECONDS = 1.0
@@ -32,7 +32,6 @@ _MISSING_SHARE = 0.01
 _REASONS = {
     "not-media": "it is not a media file of a kind that is taken here "
     "(MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, MXF, DV, IVF, RM, GIF, APNG)",
-    "animated-webp": "it is WebP, whose animations cannot be read here; convert it to GIF, APNG or a video",
     "missing": "it is not there",
     "no-index": "it begins like an MP4 file, but its index (moov) is missing or broken: the file is incomplete",
     "no-video": "it has no video, only sound",

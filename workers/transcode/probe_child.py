@@ -452,10 +452,7 @@ def _index_beyond_end(container: InputContainer) -> bool:
 
 def _unreadable(path: str) -> str:
     """Return the word for a file that cannot be opened, by how it begins."""
-    head = _head(path)
-    if head[4:8] == b"ftyp":
-        return "no-index"
-    return "animated-webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else "not-media"
+    return "no-index" if _head(path)[4:8] == b"ftyp" else "not-media"
 
 
 def _head(path: str) -> bytes:

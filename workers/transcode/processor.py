@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from jobkit import Context, Reject, RetryPolicy, processor
 from workers.transcode import progress
+from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.bench import Bench
 from workers.transcode.check import check
@@ -70,13 +71,13 @@ async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
     sources: Mapping[str, Source] = {"file": FileSource(settings.source_roots)}
     async with open_source(job.source, sources) as source:
         try:
-            media = await _look_into(bench, source)
-            await _require_mapping(bench, media)
-            plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
-            bench.ctx.log.info(
-                "transcoding", renditions=[rung.name for rung in plan.rungs], seconds=round(plan.duration, 3)
-            )
-            await _encode(bench, plan, source)
+            async with readable(bench, source) as video:
+                media = await _look_into(bench, video)
+                await _require_mapping(bench, media)
+                plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
+                names = [rung.name for rung in plan.rungs]
+                bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
+                await _encode(bench, plan, video)
         except Reject:
             # A file that is still being written looks broken, and will be whole another time.
             source.require_unchanged()
