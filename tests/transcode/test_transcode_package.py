@@ -14,7 +14,7 @@ from workers.transcode.boxes import fragments, read
 from workers.transcode.cutting import Placed, Unit
 from workers.transcode.fragment_writer import DELIMITER, fragment_header, init_segment, segment_type
 from workers.transcode.package_child import main
-from workers.transcode.probe_child import _highest_rate
+from workers.transcode.probe_track import highest_rate
 from workers.transcode.raw_check import Packet, package_problems
 
 # The body of an `stsd` box with one `avc1` entry of 320x180 that says nothing more.
@@ -140,4 +140,4 @@ def test_rendition_that_is_no_mp4_is_told_as_malformed(tmp_path: Path, capsys: p
     ],
 )
 def test_highest_rate_is_that_of_the_fastest_second(times: list[float], rate: float) -> None:
-    assert _highest_rate(times) == pytest.approx(rate, rel=0.02)
+    assert highest_rate(times) == pytest.approx(rate, rel=0.02)

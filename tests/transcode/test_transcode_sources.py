@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -283,8 +282,8 @@ async def test_animation_becomes_a_video(desk: Desk, samples: Samples, name: str
 
 async def test_animated_webp_becomes_a_video_or_is_refused_in_words(desk: Desk, samples: Samples, ffmpeg: str) -> None:
     source = samples.make("a.webp", rate="10", sound=None, seconds=1, options=("-c:v", "libwebp_anim"))
-    listed = subprocess.run([ffmpeg, "-v", "error", "-demuxers"], check=True, capture_output=True, text=True).stdout
-    if "webp_anim" in listed:
+    listed = await anyio.run_process([ffmpeg, "-v", "error", "-demuxers"])
+    if b"webp_anim" in listed.stdout:
         result = await desk.run(desk.place(source))
         assert pictures(desk.blobs / result.renditions[0].blob) == 10
     else:

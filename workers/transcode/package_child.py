@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from workers.transcode import hls
+from workers.transcode.beat import Beat, say
 from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.cutting import Cut, Placed, cut_pictures, cut_sound
 from workers.transcode.finished import FinishedTrack, read_track
 from workers.transcode.fragment_writer import DELIMITER, fragment_header, init_segment, segment_type
-
-_BEAT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +35,12 @@ class Task:
     language: str
 
 
-class _Beat:
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def at(self, done: float) -> None:
-        now = time.monotonic()
-        if now - self._last >= _BEAT_SECONDS:
-            self._last = now
-            _say({"beat": round(done, 3)})
-
-
 def package(tasks: Sequence[Task], seconds: float) -> None:
     """Package all tracks, so that their segments begin together. Raises `MalformedMp4`, `ValueError`, `OSError`."""
     tracks = [_track(task) for task in tasks]
     end = max(Fraction(track.end, track.timescale) for track in tracks)
     starts: list[Fraction] = []
-    beat = _Beat()
+    beat = Beat()
     for number, (task, track) in enumerate(zip(tasks, tracks, strict=True)):
         if track.handler == "vide":
             cuts = cut_pictures(track.units, 0, round(end * track.timescale), round(seconds * track.timescale))
@@ -64,7 +51,7 @@ def package(tasks: Sequence[Task], seconds: float) -> None:
             _write(task, track, cuts, media, partial(_within, beat, number))
 
 
-def _within(beat: _Beat, done: int, share: float) -> None:
+def _within(beat: Beat, done: int, share: float) -> None:
     beat.at(done + share)
 
 
@@ -117,19 +104,15 @@ def _copy(media: BinaryIO, file: BinaryIO, placed: Sequence[Placed]) -> None:
         file.write(content)
 
 
-def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
 def main(arguments: list[str]) -> int:
     """Package what the argument names."""
     order = json.loads(arguments[0])
     try:
         package([Task(**task) for task in order["tracks"]], order["seconds"])
     except (MalformedMp4, ValueError) as error:
-        _say({"malformed": str(error)})
+        say({"malformed": str(error)})
     except OSError as error:
-        _say({"failed": f"{error.filename or 'a segment'}: {error.strerror}"})
+        say({"failed": f"{error.filename or 'a segment'}: {error.strerror}"})
     else:
-        _say({"done": True})
+        say({"done": True})
     return 0
