@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
 import statistics
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,8 @@ _FLAGS = (
 _PATIENCE_SECONDS = 30
 # By how much the media clock may go on more than time does before something was left out.
 _JUMP_SECONDS = 0.25
-# Beeps are compared with the media clock over as long as this on either side.
-_CLOCK_SECONDS = 1.0
+# By how many readings of the clocks a beep is put into media time: what a busy machine delays is not the typical one.
+_CLOCK_READINGS = 60
 
 
 class Player:
@@ -106,7 +107,7 @@ def _played(told: dict[str, Any]) -> Played:
     return Played(
         errors=told["errors"],
         pictures=[Shown(*picture) for picture in told["pictures"]],
-        beeps=[_in_media_time(heard, clock) for heard in told["beeps"]],
+        beeps=[_in_media_time(heard, clock) for heard in told["beeps"]] if clock else [],
         jumps=list(_jumps(clock)),
         buffered=[(start, end) for start, end in told["buffered"]],
         duration=told["duration"],
@@ -116,9 +117,9 @@ def _played(told: dict[str, Any]) -> Played:
 
 
 def _in_media_time(heard: float, clock: Sequence[Sequence[float]]) -> float:
-    """Return the media time of what the clock of the sound output says, by both clocks around that time."""
-    near = [media - sound for media, sound, _ in clock if abs(sound - heard) < _CLOCK_SECONDS]
-    return heard + statistics.median(near) if near else float("nan")
+    """Return the media time of what the clock of the sound output says, by what both clocks said around that time."""
+    around = heapq.nsmallest(_CLOCK_READINGS, clock, key=lambda reading: abs(reading[1] - heard))
+    return heard + statistics.median(media - sound for media, sound, _ in around)
 
 
 def _jumps(clock: Sequence[Sequence[float]]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tests.media.sources import SOURCES
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(scope="module", params=SOURCES)
 def package(request: pytest.FixtureRequest, workshop: Workshop, ffmpeg: Ffmpeg) -> Package:
     return workshop.package(request.param, ffmpeg)
 
