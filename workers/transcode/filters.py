@@ -33,7 +33,8 @@ _HD = Size(1280, 720)
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 
-_TRUE_PEAK = 0.95
+# Coding adds a little to peaks: 1.5 dB are left for that.
+_LIMIT = 0.84
 
 
 class Gamut(Enum):
@@ -126,7 +127,7 @@ def sound_filters(chain: SoundChain) -> str:
         filters.append(f"loudnorm=I={chain.loudness:g}:TP=-1.5:LRA=11")
     elif chain.folded:
         # Several channels add up to more than full scale; to lower all of them would make speech too quiet.
-        filters.append(f"alimiter=limit={_TRUE_PEAK}:level=0:latency=1")
+        filters.append(f"alimiter=limit={_LIMIT}:level=0:latency=1")
     filters.append(f"aresample={SAMPLE_RATE}")
     if chain.until is not None:
         filters += ["apad", f"atrim=end={chain.until:.6f}"]
