@@ -28,6 +28,8 @@ if MISSING and _WANTED and os.environ.get("CI"):
     raise pytest.UsageError(MISSING)
 
 
+# Before xdist looks for the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here; have all tests of one package run in one process, which makes it only once."""
     for item in items:
