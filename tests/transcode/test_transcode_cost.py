@@ -57,18 +57,10 @@ async def planned(source: str, settings: TranscodeSettings, folder: Path) -> Pla
 
 def plain_commands(plan: Plan, settings: TranscodeSettings, source: str) -> list[list[str]]:
     """Return the same encode, one poster, and ffmpeg's own HLS muxer."""
-    cut = ("-c", "copy", "-f", "hls", "-hls_time", "4", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4")
+    cut = ["-c", "copy", "-f", "hls", "-hls_time", "4", "-hls_playlist_type", "vod"]
+    cut += ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename"]
     packages = [
-        [
-            "-v",
-            "error",
-            "-i",
-            rendition_file(rung),
-            *cut,
-            "-hls_fmp4_init_filename",
-            f"{rung.name}.init.mp4",
-            f"{rung.name}.m3u8",
-        ]
+        ["-v", "error", "-i", rendition_file(rung), *cut, f"{rung.name}.init.mp4", f"{rung.name}.m3u8"]
         for rung in plan.rungs
     ]
     return [

@@ -238,6 +238,13 @@ async def test_no_encode_is_begun_without_room_for_it(desk: Desk, source: str, m
     nothing_is_left(desk)
 
 
+async def test_output_that_is_missing_is_a_planned_outcome(desk: Desk, source: str) -> None:
+    wrap(desk, "exit 0")
+    with pytest.raises(OutputUnfit, match=r"ffmpeg wrote no 180p\.mp4"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
 async def test_output_of_the_wrong_kind_is_never_stored(desk: Desk, source: str, samples: Samples) -> None:
     other = samples.make("silent-square.mp4", size="100x100", sound=None, seconds=1)
     wrap(desk, f'"$FFMPEG" "$@" || exit 1; [ -e poster.jpg ] || cp "{other}" 180p.mp4')

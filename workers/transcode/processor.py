@@ -21,7 +21,7 @@ from workers.transcode.arguments import encode_arguments
 from workers.transcode.bench import Bench
 from workers.transcode.check import check
 from workers.transcode.checking import check_outputs
-from workers.transcode.errors import FfmpegFailed, OutputInvalid, PackagingFailed
+from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.ffmpeg import Ffmpeg, required_ffmpeg
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.media import Media
@@ -34,6 +34,7 @@ from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_sou
 from workers.transcode.process import Bounds, Limits, Supervisor
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
 from workers.transcode.source import FileSource, OpenSource, Source, open_source
+from workers.transcode.verify import WHAT_TO_DO
 
 # Of what the encoders may write at most, so much there must be room for: they seldom need more than half.
 _ROOM_SHARE = 0.1
@@ -140,13 +141,16 @@ async def _encode(bench: Bench, plan: Plan, source: OpenSource) -> None:
 
 
 async def _package(bench: Bench, plan: Plan) -> None:
-    """Take the poster, and cut the renditions into segments."""
+    """Cut the renditions into segments, and take the poster."""
     await bench.report(progress.PACKAGE, 0.0)
-    await take_poster(bench, plan)
+    files = [anyio.Path(bench.directory / rendition_file(rung)) for rung in plan.rungs]
+    missing = [file.name for file in files if not await file.is_file()]
+    if missing:
+        raise OutputUnfit(f"outputs are not as planned: ffmpeg wrote no {', '.join(missing)}; {WHAT_TO_DO}")
     if plan.hls:
-        sizes = [await anyio.Path(bench.directory / rendition_file(rung)).stat() for rung in plan.rungs]
-        await bench.require_room(sum(each.st_size for each in sizes), "the segments")
+        await bench.require_room(sum([(await file.stat()).st_size for file in files]), "the segments")
         await package(bench, plan)
+    await take_poster(bench, plan)
 
 
 async def _store(bench: Bench, plan: Plan) -> None:
