@@ -65,15 +65,15 @@ def change_problems(played: Played, source: Source) -> list[str]:
     return problems
 
 
-def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown], source: Source) -> list[str]:
+def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown | None], source: Source) -> list[str]:
     """Tell whether flashes and beeps that belong together are seen and heard apart.
 
-    `flashes` are the pictures found by seeking to where each flash begins in the source.
+    `flashes` are the pictures with which the flashes of the source begin, None where one was not found.
     """
-    problems = []
+    problems = [f"there is no flash about {time:.3f} s" for time, flash in flashes.items() if flash is None]
     for time, flash in flashes.items():
         beep = _nearest(time, beeps) if time in source.beeps else None
-        if beep is not None and abs(beep - flash.time) > SYNC_TOLERANCE:
+        if flash is not None and beep is not None and abs(beep - flash.time) > SYNC_TOLERANCE:
             problems.append(f"the beep of {time:.3f} s comes {1000 * (beep - flash.time):+.1f} ms after its flash")
     return problems
 

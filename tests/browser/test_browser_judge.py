@@ -67,6 +67,12 @@ def test_sound_and_picture_apart_are_told(beep: float, told: str) -> None:
     assert bool(problems) == bool(told)
 
 
+def test_flash_that_was_not_found_is_told() -> None:
+    assert sync_problems([7.0, 21.0], {7.0: Shown(7.0, 255), 21.0: None}, SOURCE) == [
+        "there is no flash about 21.000 s"
+    ]
+
+
 def test_changed_playback_may_lack_what_was_thrown_away() -> None:
     changed = replace(RIGHT, buffered=((7.0, 24.0),), beeps=(21.0,))
     assert change_problems(changed, SOURCE) == []

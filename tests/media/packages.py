@@ -16,7 +16,8 @@ from workers.transcode import TranscodeResult
 # Two renditions, for a player to change between. The preset is the fastest that uses pictures out of order, as the
 # default does; segments are short, so that there are several of each short clip.
 LADDER = (180, 120)
-_SETTINGS = {"preset": "veryfast", "segment_seconds": 2.0}
+# A busy machine may take long over anything.
+_SETTINGS = {"preset": "veryfast", "segment_seconds": 2.0, "stall_timeout": 240.0}
 
 
 @dataclass(frozen=True, slots=True)
