@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -281,7 +282,9 @@ async def test_animation_becomes_a_video(desk: Desk, samples: Samples, name: str
 
 
 async def test_animated_webp_becomes_a_video_or_is_refused_in_words(desk: Desk, samples: Samples, ffmpeg: str) -> None:
-    source = samples.make("a.webp", rate="10", sound=None, seconds=1, options=("-c:v", "libwebp_anim"))
+    source = samples.make(
+        "a.webp", rate="10", sound=None, seconds=1, options=("-c:v", "libwebp_anim", "-preset", "default")
+    )
     listed = await anyio.run_process([ffmpeg, "-v", "error", "-demuxers"])
     if b"webp_anim" in listed.stdout:
         result = await desk.run(desk.place(source))
@@ -358,7 +361,8 @@ async def test_languages_and_subtitles_of_the_source_can_be_chosen(
         ("SUBTITLES", "de", False, True),
     ]
     text = (desk.blobs / "hls/text-1/text.vtt").read_text()
-    assert "00:00.500 --> 00:01.500\nGr\u00fc\u00dfe" in text
+    # Where the source begins differs between versions of ffmpeg by the delay of its sound, for texts as for pictures.
+    assert re.search(r"00:00\.5[0-4]\d --> 00:01\.5[0-4]\d\nGr\u00fc\u00dfe", text)
     lengths = [
         parse_media_playlist((desk.blobs / f"hls/{folder}/index.m3u8").read_text()).duration
         for folder in ("180p", "audio", "audio-2")
