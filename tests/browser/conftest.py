@@ -28,15 +28,12 @@ if MISSING and _WANTED and os.environ.get("CI"):
     raise pytest.UsageError(MISSING)
 
 
-# Before xdist looks for the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Skip what cannot run here; have all tests of one package run in one process, which makes it only once."""
-    for item in items:
-        if item.get_closest_marker("browser") is None:
-            continue
-        if MISSING:
-            item.add_marker(pytest.mark.skip(reason=MISSING))
-        elif isinstance(item, pytest.Function):
-            chosen = item.callspec.params
-            item.add_marker(pytest.mark.xdist_group(f"{chosen['ffmpeg']}-{chosen['name']}"))
+    if item.get_closest_marker("browser") is None:
+        return
+    if MISSING:
+        item.add_marker(pytest.mark.skip(reason=MISSING))
+    elif isinstance(item, pytest.Function):
+        chosen = item.callspec.params
+        item.add_marker(pytest.mark.xdist_group(f"{chosen['ffmpeg']}-{chosen['name']}"))
