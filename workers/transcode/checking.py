@@ -52,7 +52,9 @@ def _task(bench: Bench, plan: Plan, number: int) -> ProbeTask:
         packages["vide"] = package_folder(rung)
         if plan.sound is not None and number == 0:
             packages["soun"] = sound_folder()
-    return ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, bench.settings.threads, packages)
+    # Two files at once: threads of one decoder cost more than they save.
+    threads = max(1, bench.settings.threads // 2)
+    return ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, threads, packages)
 
 
 def _sound_task(sound: OtherSound) -> ProbeTask:
