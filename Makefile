@@ -44,7 +44,7 @@ install-browser: ## Install Chromium, and the players that the browser tests use
 
 test-browser: $(INSTALLED) install-browser ## Play what the transcode plugin makes, in Chromium with hls.js and shaka-player
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
-	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) --dist loadgroup tests/browser
+	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) tests/browser
 
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
 	$(if $(SEED),,$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))

@@ -29,11 +29,6 @@ if MISSING and _WANTED and os.environ.get("CI"):
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Skip what cannot run here; have all tests of one package run in one process, which makes it only once."""
-    if item.get_closest_marker("browser") is None:
-        return
-    if MISSING:
+    """Skip what cannot run here."""
+    if MISSING and item.get_closest_marker("browser") is not None:
         item.add_marker(pytest.mark.skip(reason=MISSING))
-    elif isinstance(item, pytest.Function):
-        chosen = item.callspec.params
-        item.add_marker(pytest.mark.xdist_group(f"{chosen['ffmpeg']}-{chosen['name']}"))

@@ -79,8 +79,8 @@ def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown | None],
 
 
 def seeking_problems(shown: Shown, wanted: float, source: Source) -> list[str]:
-    """Tell whether a picture is the one that a source shows at a time, or a repetition of it until then."""
-    first = max((time for time in source.pictures if time <= wanted), default=0.0)
+    """Tell whether a picture is the one that a source shows about a time, or a repetition of it until then."""
+    first = max((time for time in source.pictures if time <= wanted - TIME_TOLERANCE), default=0.0)
     problems = []
     if not first - TIME_TOLERANCE <= shown.time <= wanted + TIME_TOLERANCE:
         problems.append(f"at {wanted:.3f} s the picture of {shown.time:.3f} s is shown, not that of {first:.3f} s")

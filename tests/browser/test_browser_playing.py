@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +24,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # Which player loads what: hls.js and shaka-player the HLS package, shaka-player the DASH manifest, too.
 PLAYERS = {"hls.js": ("hls.js", "*.m3u8"), "shaka": ("shaka", "*.m3u8"), "shaka-dash": ("shaka", "*.mpd")}
+# Names of sources are of the module's scope: then all tests of one package follow one another, most in one process,
+# and it is made only once.
 PLAYED_AS_FILES = ("constant", "late-sound", "late-picture", "phone")
 CHANGED = ("constant", "slides", "silent")
 
@@ -61,17 +62,23 @@ def flashes(page: Player, source: Source) -> dict[float, Shown | None]:
 
 def first_white(page: Player, time: float, frame: float) -> Shown | None:
     """Return the first white picture about a time: the one that is shown then, or the next, with none before it."""
-    places = [time + (number + 0.5) * frame for number in range(math.ceil(TIME_TOLERANCE / frame))]
-    found = next((shown for shown in map(page.seek, places) if shown.white), None)
-    earlier = time - frame / 2
-    while found is not None and earlier > 0 and (before := page.seek(earlier)).white:
-        found = before if earlier > time - TIME_TOLERANCE else None
-        earlier -= frame
-    return found
+    step = frame / 2
+    place = time + step
+    while not (found := page.seek(place)).white:
+        place += step
+        if place > time + TIME_TOLERANCE:
+            return None
+    while place > time - TIME_TOLERANCE:
+        place -= step
+        earlier = page.seek(place)
+        if not earlier.white:
+            return found
+        found = earlier
+    return None
 
 
 @pytest.mark.parametrize("player", PLAYERS)
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", SOURCES, scope="module")
 def test_it_plays_from_beginning_to_end_in_sync(package: Package, player: str) -> None:
     source = package.source
     with opened(package, player) as page:
@@ -82,7 +89,7 @@ def test_it_plays_from_beginning_to_end_in_sync(package: Package, player: str) -
 
 
 @pytest.mark.parametrize("player", PLAYERS)
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", SOURCES, scope="module")
 def test_seeking_shows_the_picture_of_that_time(package: Package, player: str) -> None:
     problems = []
     with opened(package, player) as page:
@@ -93,7 +100,7 @@ def test_seeking_shows_the_picture_of_that_time(package: Package, player: str) -
 
 
 @pytest.mark.parametrize("player", PLAYERS)
-@pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.parametrize("name", CHANGED, scope="module")
 def test_rendition_can_be_changed_while_it_plays(package: Package, player: str) -> None:
     with opened(package, player) as page:
         assert page.heights() == list(LADDER)
@@ -106,7 +113,7 @@ def test_rendition_can_be_changed_while_it_plays(package: Package, player: str) 
     assert min(played.size) == LADDER[0]
 
 
-@pytest.mark.parametrize("name", PLAYED_AS_FILES)
+@pytest.mark.parametrize("name", PLAYED_AS_FILES, scope="module")
 def test_mp4_file_plays_from_beginning_to_end_in_sync(package: Package) -> None:
     rendition = package.result.renditions[0].blob
     with playing("native", package.folder, rendition, package.source.seconds) as page:
