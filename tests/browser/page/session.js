@@ -1,4 +1,7 @@
 // What the tests call. Each function ends with an event of the player, with its failure, or when patience ends.
+// Pictures that lie further behind the time sought are not those of that time.
+const LATE_SECONDS = 0.1;
+
 const video = document.getElementById("video");
 const recorder = new Recorder(video);
 let player;
@@ -44,7 +47,10 @@ async function seek(seconds) {
   const sought = once(video, "seeked");
   video.currentTime = seconds;
   await bounded(sought);
-  return bounded(recorder.settled(before));
+  let picture = await bounded(recorder.settled(before));
+  // What was shown before the seek may be shown once more, as a player changes renditions: it is waited out.
+  while (picture[0] > seconds + LATE_SECONDS) picture = await bounded(recorder.settled(recorder.shown));
+  return picture;
 }
 
 function told() {
