@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Tests run side by side; two processes are what a small CI machine has cores for.
 JOBS ?= 2
+# Playing takes as long as the media last and hardly any processor, so more of it goes on side by side.
+PLAYERS ?= 4
 # Shells have a variable of that name for something else, so only what looks like one of our files counts.
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test demo bench benchmarks campaign clean
+.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test install-browser test-browser demo bench benchmarks campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -51,6 +53,13 @@ image-test: $(INSTALLED) install-servers ## Build the image and run it; left out
 	.ci/debian base || true
 	IMAGE_TEST=1 $(BIN)/pytest -rs -n 0 tests/image
 
+install-browser: ## Install Chromium, and the players that the browser tests use
+	.ci/install-browser
+
+test-browser: $(INSTALLED) install-browser ## Play what the transcode plugin makes, in Chromium with hls.js and shaka-player
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) tests/browser
+
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
 	$(if $(SEED),,$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
 	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_slow_network.py tests/campaign/test_broken.py)
@@ -71,4 +80,4 @@ benchmarks: $(INSTALLED) install-servers ## Compare with Celery, Dramatiq, Taski
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove what the commands above made
-	rm -rf .newer $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out
+	rm -rf .newer $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out tests/browser/node_modules

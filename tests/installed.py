@@ -33,8 +33,8 @@ FOLDERS: Mapping[str, tuple[str, ...]] = {
 }
 # Where tests wait for real processes, videos or thousands of schedules: no part of `make test-fast`.
 SLOW_FOLDERS = (
-    *("acceptance", "backends", "bench", "campaign", "cli", "demo", "drill", "image", "newer", "observability"),
-    *("servers", "simulation", "transcode", "uploads"),
+    *("acceptance", "backends", "browser", "campaign", "cli", "demo", "examples", "image", "lab", "media", "newer"),
+    *("observability", "simulation", "transcode", "uploads"),
 )
 _TESTS = Path(__file__).parent
 

@@ -16,8 +16,6 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.installed import SERVERS
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
 EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch")
@@ -145,7 +143,7 @@ def test_web(folder: Path) -> None:
             assert json.load(answer) == {"state": "committed", "result": {"words": 4}}
 
 
-@pytest.mark.skipif(not SERVERS_WANTED, reason="PostgreSQL is not installed")
+@pytest.mark.servers("postgres")
 async def test_own_tables(tmp_path: Path) -> None:
     from tests.lab.servers.postgres import ready_server
 

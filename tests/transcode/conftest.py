@@ -4,12 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transcode_bench import Desk, Samples, children, disregard_present_children
+from transcode_bench import FFMPEGS, Desk, Samples, children, disregard_present_children
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+@pytest.fixture(params=sorted(FFMPEGS), scope="session")
+def ffmpeg(request: pytest.FixtureRequest) -> str:
+    """Each ffmpeg that the plugin is to work with."""
+    found = FFMPEGS[request.param]
+    if found is None:
+        pytest.skip(f"there is no {request.param} ffmpeg here")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,19 @@ from __future__ import annotations
 import pytest
 
 from workers.transcode.hls import (
+    Alternative,
+    ByteRange,
+    KeyPictures,
+    Master,
     MediaPlaylist,
     Segment,
     Variant,
     bandwidths,
     codecs,
+    iframes_playlist,
     master_playlist,
+    media_playlist,
+    parse_byte_ranges,
     parse_master_playlist,
     parse_media_playlist,
 )
@@ -27,9 +34,17 @@ MEDIA = """#EXTM3U
 #EXT-X-ENDLIST
 """
 
-VARIANTS = (
-    Variant("720p/index.m3u8", 3_000_000, 2_500_000, "avc1.64001F,mp4a.40.2", Size(1280, 720), 29.97),
-    Variant("240p/index.m3u8", 400_000, 300_000, "avc1.640015", Size(426, 240), 25.0),
+MASTER = Master(
+    variants=(
+        Variant("720p/index.m3u8", 3_000_000, 2_500_000, "avc1.64001F,mp4a.40.2", Size(1280, 720), 29.97, "sound"),
+        Variant("240p/index.m3u8", 400_000, 300_000, "avc1.640015", Size(426, 240), 25.0, None),
+        Variant("audio/index.m3u8", 170_000, 160_000, "mp4a.40.2", None, None, "sound"),
+    ),
+    key_pictures=(KeyPictures("720p/iframes.m3u8", 90_000, "avc1.64001F", Size(1280, 720)),),
+    alternatives=(
+        Alternative("AUDIO", "sound", "Sound", "audio/index.m3u8", None, 2, default=True),
+        Alternative("SUBTITLES", "text", "English", "text-1/index.m3u8", "en", forced=True),
+    ),
 )
 
 
@@ -47,15 +62,37 @@ def test_incomplete_media_playlist_is_an_error(missing: str) -> None:
 
 
 def test_master_playlist_says_when_read_what_was_written() -> None:
-    assert parse_master_playlist(master_playlist(VARIANTS)) == VARIANTS
+    assert parse_master_playlist(master_playlist(MASTER)) == MASTER
 
 
 def test_master_playlist_is_as_rfc_8216_writes_it() -> None:
-    assert master_playlist(VARIANTS).splitlines()[3:5] == [
+    assert master_playlist(MASTER).splitlines()[3:7] == [
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="Sound",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",'
+        'URI="audio/index.m3u8"',
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="text",NAME="English",LANGUAGE="en",DEFAULT=NO,AUTOSELECT=YES,'
+        'FORCED=YES,URI="text-1/index.m3u8"',
         "#EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2500000,"
-        'CODECS="avc1.64001F,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970',
+        'CODECS="avc1.64001F,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970,VIDEO-RANGE=SDR,'
+        'CLOSED-CAPTIONS=NONE,AUDIO="sound",SUBTITLES="text"',
         "720p/index.m3u8",
     ]
+
+
+def test_media_playlist_says_when_read_what_was_written() -> None:
+    segments = (Segment(4.0, "00000.m4s"), Segment(5.5, "00001.m4s"))
+    assert parse_media_playlist(media_playlist(segments)) == MediaPlaylist(6, "init.mp4", segments)
+
+
+def test_playlist_of_pictures_names_the_bytes_of_each() -> None:
+    ranges = (ByteRange(881, 24), ByteRange(206, 24))
+    text = iframes_playlist((Segment(4.0, "00000.m4s"), Segment(4.0, "00001.m4s")), ranges)
+    assert parse_byte_ranges(text) == ranges
+    assert "#EXT-X-I-FRAMES-ONLY" in text
+
+
+@pytest.mark.parametrize(("seconds", "target"), [(0.04, 1), (4.4, 4), (4.5, 5), (6.0, 6)])
+def test_target_duration_is_that_of_the_longest_segment_rounded(seconds: float, target: int) -> None:
+    assert parse_media_playlist(media_playlist([Segment(seconds, "00000.m4s")])).target == target
 
 
 def test_variant_without_attributes_is_an_error() -> None:

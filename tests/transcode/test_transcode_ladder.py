@@ -30,7 +30,15 @@ def test_portrait_is_measured_by_its_width() -> None:
 
 
 def test_rungs_above_the_source_are_left_out() -> None:
-    assert list(sizes(Size(1600, 900))) == ["720p", "480p", "360p", "240p"]
+    assert list(sizes(Size(1600, 900))) == ["900p", "720p", "480p", "360p", "240p"]
+
+
+def test_source_between_two_rungs_loses_its_own_size_where_that_is_set() -> None:
+    assert choose_rungs(Size(1600, 900), DEFAULT_LADDER, 30, keep_size=False)[0].name == "720p"
+
+
+def test_rung_that_is_nearly_as_large_as_the_source_is_left_out() -> None:
+    assert list(sizes(Size(1280, 750))) == ["750p", "480p", "360p", "240p"]
 
 
 def test_source_below_the_ladder_keeps_its_own_size_made_even() -> None:
@@ -59,7 +67,7 @@ def test_nothing_is_ever_larger_than_its_source_or_odd(width: int, height: int) 
 @given(st.integers(240, 8192), st.integers(240, 8192))
 def test_shape_is_kept_to_within_a_pixel_of_rounding(width: int, height: int) -> None:
     source = Size(width, height)
-    for rung in choose_rungs(source, DEFAULT_LADDER, 30):
+    for rung in choose_rungs(source, DEFAULT_LADDER, 30, keep_size=False):
         exact = source.long * rung.size.short / source.short
         assert abs(rung.size.long - exact) <= 2
 

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from jobkit import Reject
 from workers.transcode import Transcode
-from workers.transcode.media import AudioTrack, Media, VideoTrack
-from workers.transcode.plan import encode_arguments, make_plan, package_arguments, poster_arguments
+from workers.transcode.arguments import encode_arguments, keyframes, poster_arguments
+from workers.transcode.languages import distinct_names, playlist_language
+from workers.transcode.media import AudioTrack, Media, OtherSound, Text, VideoTrack
+from workers.transcode.plan import make_plan
 from workers.transcode.probe import SOURCE_FORMATS, usable_source
 from workers.transcode.settings import TranscodeSettings
 
@@ -28,7 +30,6 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "longest_gap": 0.04,
         "packets": 250,
         "keyframes": (),
-        "sha256": "",
         "decoded": 1,
     }
     fields = {
@@ -39,12 +40,31 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "rotation": 0,
         "pixel_format": "yuv420p",
         "interlaced": False,
+        "colour": (1, 1, 1, 1),
+        "shown_pictures": 250,
+        "pauses": (),
+        "highest_rate": 25.0,
+        "restarts": 0,
         **video,
     }
     audio = None
     if channels is not None:
-        audio = AudioTrack(**{**track, "index": 1, "codec": "aac", "channels": channels, "sample_rate": 44100})
-    return Media(container="mov", declared=10.0, end=10.0, video=VideoTrack(**fields), audio=audio)
+        audio = AudioTrack(
+            **{**track, "index": 1, "codec": "aac", "language": None, "channels": channels, "sample_rate": 44100}
+        )
+    return Media(
+        container="mov",
+        origin=0.0,
+        covered=1.0,
+        declared=10.0,
+        end=10.0,
+        video=VideoTrack(**fields),
+        audio=audio,
+        other_videos=0,
+        other_sounds=(),
+        texts=(),
+        package_problems=(),
+    )
 
 
 def arguments(source: Media, **options: Any) -> list[str]:
@@ -78,8 +98,20 @@ def test_formats_that_name_other_files_are_not_listed(playlist: str) -> None:
 
 def test_keyframes_are_forced_at_the_same_times_everywhere_and_nowhere_else() -> None:
     made = arguments(media())
-    assert made.count("expr:gte(t,n_forced*4)") == 2
+    forced = "expr:isnan(prev_forced_t)+gt(floor(t/4+1e-6),floor(prev_forced_t/4+1e-6))"
+    assert made.count(forced) == 2
     assert made[made.index("-sc_threshold") + 1] == "0"
+
+
+def test_picture_that_is_held_for_long_is_a_keyframe() -> None:
+    plan = make_plan(media(pauses=((1.0, 1.9), (3.0, 2.1))), SETTINGS)
+    assert plan.held == (3.0,)
+    assert keyframes(plan, SETTINGS).endswith("+between(t,2.970,3.030)")
+
+
+def test_last_picture_is_held_until_the_sound_ends() -> None:
+    assert make_plan(media(last=2.0, end=2.04), SETTINGS).held == (2.0,)
+    assert make_plan(media(last=2.0, end=2.04, channels=None), SETTINGS).held == ()
 
 
 def test_no_metadata_of_the_source_is_passed_on() -> None:
@@ -112,30 +144,100 @@ def test_interlaced_pictures_are_joined() -> None:
     assert "bwdif" not in " ".join(arguments(media()))
 
 
+def test_fields_become_pictures_where_that_is_set() -> None:
+    settings = TranscodeSettings(deinterlace="field")
+    plan = make_plan(media(interlaced=True), settings)
+    assert "bwdif=mode=send_field" in " ".join(encode_arguments(plan, settings, "file:x"))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "matrix"), [(1280, 720, "bt709"), (1280, 544, "bt709"), (720, 576, "bt601")]
+)
+def test_untagged_colours_are_read_by_the_size_of_the_picture(width: int, height: int, matrix: str) -> None:
+    made = " ".join(arguments(media(width=width, height=height, colour=(2, 2, 2, 0))))
+    assert f"in_color_matrix={matrix}:out_color_matrix=bt709:out_range=limited" in made
+
+
+def test_every_output_says_that_it_is_bt709_of_limited_range() -> None:
+    made = arguments(media())
+    assert made.count("-colorspace") == made.count("-color_range") == 2
+    assert " ".join(made).count("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709") == 2
+
+
+@pytest.mark.parametrize(("setting", "mapped"), [("map", True), ("keep", False)])
+def test_hdr_is_mapped_unless_it_is_to_be_kept(setting: str, mapped: bool) -> None:
+    settings = TranscodeSettings.model_validate({"hdr": setting})
+    plan = make_plan(media(colour=(9, 9, 16, 1)), settings)
+    assert ("tonemap" in " ".join(encode_arguments(plan, settings, "file:x"))) == mapped
+
+
+def test_more_channels_than_two_are_limited_when_they_are_folded() -> None:
+    assert "alimiter" in " ".join(arguments(media(channels=8)))
+    assert "alimiter" not in " ".join(arguments(media(channels=2)))
+
+
+def test_loudness_is_changed_only_where_that_is_set() -> None:
+    settings = TranscodeSettings(loudness=-16)
+    assert "loudnorm=I=-16" in " ".join(encode_arguments(make_plan(media(), settings), settings, "file:x"))
+    assert "loudnorm" not in " ".join(arguments(media()))
+
+
+def test_sounds_and_texts_beside_the_video_are_made_once_each() -> None:
+    sounds = [OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0) for number in (2, 3)]
+    texts = [Text(index=4, language="eng", default=False, forced=True)]
+    source = media().model_copy(update={"other_sounds": tuple(sounds), "texts": tuple(texts)})
+    plan = make_plan(source, SETTINGS)
+    assert [(each.language, each.file, each.folder) for each in plan.other_sounds] == [
+        ("de", "sound-2.mp4", "hls/audio-2"),
+        ("de", "sound-3.mp4", "hls/audio-3"),
+    ]
+    assert [(each.language, each.forced, each.folder) for each in plan.texts] == [("en", True, "hls/text-1")]
+    made = arguments(source)
+    assert made.count("0:2") == made.count("0:4") == 1
+    assert make_plan(source, SETTINGS, hls=False).other_sounds == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [("ger", "de"), ("deu", "de"), ("gsw", "gsw"), ("en", "en"), ("und", None), (None, None), ("x'", None)],
+)
+def test_languages_are_written_as_playlists_have_them(code: str | None, language: str | None) -> None:
+    assert playlist_language(code) == language
+
+
+def test_tracks_of_one_language_have_names_that_differ() -> None:
+    assert distinct_names(["de", "en", "de", None, None], "Sound") == ["de", "en", "de 2", "Sound", "Sound 2"]
+
+
+def test_what_begins_late_is_filled_from_the_beginning() -> None:
+    late = make_plan(media(start=3.0), SETTINGS)
+    assert late.picture.lead
+    assert late.pictures == 251
+    assert not make_plan(media(start=0.1), SETTINGS).picture.lead
+
+
 def test_ladder_of_the_job_wins() -> None:
     assert [rung.name for rung in make_plan(media(), SETTINGS, ladder=(480,)).rungs] == ["480p"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "at"), [(None, 1.0), (timedelta(0), 0.0), (timedelta(seconds=5), 5.0), (timedelta(hours=1), 9.95)]
+    ("wanted", "at"), [(timedelta(0), 0.0), (timedelta(seconds=5), 5.0), (timedelta(hours=1), 9.95)]
 )
-def test_poster_is_taken_where_there_is_a_picture(wanted: timedelta | None, at: float) -> None:
-    assert make_plan(media(), SETTINGS, poster_at=wanted).poster_at == pytest.approx(at)
+def test_poster_is_taken_where_there_is_a_picture(wanted: timedelta, at: float) -> None:
+    assert make_plan(media(), SETTINGS, poster_at=wanted).poster_times == pytest.approx((at,))
+
+
+def test_poster_has_candidates_all_over_the_video() -> None:
+    assert make_plan(media(), SETTINGS).poster_times == (1.0, 2.5, 4.0, 6.0, 8.0)
 
 
 def test_poster_of_a_single_picture_is_that_picture() -> None:
-    assert make_plan(media(last=0.0, end=0.0, packets=1), SETTINGS).poster_at == 0.0
-
-
-def test_packaging_encodes_nothing() -> None:
-    made = package_arguments(make_plan(media(), SETTINGS), SETTINGS)
-    assert made.count("copy") == 2
-    assert "libx264" not in made
+    assert make_plan(media(last=0.0, end=0.0, packets=1), SETTINGS).poster_times == (0.0,)
 
 
 def test_every_file_is_named_so_that_it_cannot_be_an_option_or_a_protocol() -> None:
     plan = make_plan(media(), SETTINGS)
-    made = [*arguments(media()), *poster_arguments(plan)]
+    made = [*arguments(media()), *poster_arguments(plan.rungs[0], {"poster.jpg": 1.0})]
     assert [each for each in made if each.endswith((".mp4", ".jpg"))] == [
         "file:720p.mp4",
         "file:240p.mp4",

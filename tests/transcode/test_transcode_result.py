@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import anyio
 import av
@@ -14,7 +15,10 @@ import pytest
 from transcode_bench import Desk, Samples
 
 from workers.transcode import Rendition, TranscodeResult, transcode
-from workers.transcode.hls import parse_master_playlist, parse_media_playlist
+from workers.transcode.boxes import fragments, read
+from workers.transcode.boxes import samples as read_samples
+from workers.transcode.hls import parse_byte_ranges, parse_master_playlist, parse_media_playlist
+from workers.transcode.ladder import Size
 
 LADDER = (360, 240)
 
@@ -29,8 +33,9 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory, samples: Samples, ffmpeg: str) -> Done:
     desk = Desk(tmp_path_factory.mktemp("desk"))
+    desk.settings["ffmpeg"] = ffmpeg
     source = samples.make(
         "film.mp4",
         size="640x360",
@@ -81,8 +86,10 @@ def test_result_and_files_agree(done: Done) -> None:
 
 
 def test_exactly_the_named_files_are_stored(done: Done) -> None:
-    segments = [f"hls/{name}/{file}" for name in ("240p", "360p") for file in HLS_FILES]
-    assert done.desk.outputs() == sorted(["240p.mp4", "360p.mp4", "hls/master.m3u8", "poster.jpg", *segments])
+    segments = [f"hls/{name}/{file}" for name in ("240p", "360p", "audio") for file in HLS_FILES]
+    pictures = [f"hls/{name}/iframes.m3u8" for name in ("240p", "360p")]
+    named = ["240p.mp4", "360p.mp4", "hls/manifest.mpd", "hls/master.m3u8", "poster.jpg"]
+    assert done.desk.outputs() == sorted([*named, *segments, *pictures])
 
 
 HLS_FILES = ("00000.m4s", "00001.m4s", "00002.m4s", "index.m3u8", "init.mp4")
@@ -107,15 +114,23 @@ def test_keyframes_fall_together_once_a_segment(done: Done) -> None:
 
 def test_master_playlist_leads_to_renditions_that_are_as_it_says(done: Done) -> None:
     assert done.result.hls_master == "hls/master.m3u8"
-    variants = parse_master_playlist(done.path("hls/master.m3u8").read_text())
-    assert [variant.size.short for variant in variants] == [360, 240]
+    master = parse_master_playlist(done.path("hls/master.m3u8").read_text())
+    *variants, only_sound = master.variants
+    assert only_sound.codecs == "mp4a.40.2"
+    assert [(each.uri, each.group) for each in master.alternatives] == [(only_sound.uri, only_sound.sound)]
+    assert [each.uri for each in master.key_pictures] == ["360p/iframes.m3u8", "240p/iframes.m3u8"]
     for variant, rendition in zip(variants, done.result.renditions, strict=True):
         assert f"hls/{variant.uri}" == rendition.playlist
         assert variant.codecs == rendition.codecs
         assert variant.codecs == f"avc1.{profile_of(done.path(rendition.blob))},mp4a.40.2"
-        assert (variant.size.width, variant.size.height) == (rendition.width, rendition.height)
+        assert variant.size == Size(rendition.width, rendition.height)
         assert variant.frame_rate == pytest.approx(25, abs=0.01)
-        check_bandwidth(done, rendition, variant.bandwidth, variant.average_bandwidth)
+        check_bandwidth(
+            done,
+            rendition,
+            variant.bandwidth - only_sound.bandwidth,
+            variant.average_bandwidth - only_sound.average_bandwidth,
+        )
 
 
 def profile_of(path: Path) -> str:
@@ -137,8 +152,59 @@ def check_bandwidth(done: Done, rendition: Rendition, peak: int, average: int) -
 
 
 def test_hls_package_plays_from_the_master_playlist(done: Done, samples: Samples) -> None:
-    for program in ("0", "1"):
+    for program in ("0", "1", "2"):
         samples.ffmpeg("-xerror", "-i", str(done.path("hls/master.m3u8")), "-map", f"0:p:{program}", "-f", "null", "-")
+
+
+def test_dash_manifest_names_the_same_segments(done: Done) -> None:
+    assert done.result.dash_manifest == "hls/manifest.mpd"
+    manifest = ElementTree.fromstring(done.path("hls/manifest.mpd").read_text())  # noqa: S314  (our own file)
+    space = {"": "urn:mpeg:dash:schema:mpd:2011"}
+    for adaptation in manifest.iterfind(".//AdaptationSet", space):
+        template = adaptation.find("SegmentTemplate", space)
+        assert template is not None
+        lengths = [
+            int(each.attrib["d"])
+            for each in template.iterfind("SegmentTimeline/S", space)
+            for _ in range(int(each.get("r", "0")) + 1)
+        ]
+        for representation in adaptation.iterfind("Representation", space):
+            playlist = parse_media_playlist(done.path(f"hls/{representation.attrib['id']}/index.m3u8").read_text())
+            assert [length / 1e6 for length in lengths] == [segment.duration for segment in playlist.segments]
+            assert [segment.uri for segment in playlist.segments] == [f"{n:05d}.m4s" for n in range(len(lengths))]
+
+
+def test_init_segments_hold_no_edit_list(done: Done) -> None:
+    for name in ("360p", "240p", "audio"):
+        (track,) = read(done.path(f"hls/{name}/init.mp4")).tracks
+        assert track.edits == ()
+
+
+def test_each_segment_begins_where_the_playlist_says(done: Done) -> None:
+    for name in ("360p", "240p", "audio"):
+        playlist = parse_media_playlist(done.path(f"hls/{name}/index.m3u8").read_text())
+        movie, clock = read(done.path(f"hls/{name}/init.mp4")), 0.0
+        for segment in playlist.segments:
+            (found,) = read_samples(movie, [done.path(f"hls/{name}/{segment.uri}")]).values()
+            first = min(each.presentation_time for each in found) / movie.tracks[0].timescale
+            assert first == pytest.approx(clock, abs=0.001)
+            clock += segment.duration
+
+
+def test_playlist_of_pictures_leads_to_one_keyframe_each(done: Done) -> None:
+    for name in ("360p", "240p"):
+        folder = done.path(f"hls/{name}")
+        movie = read(folder / "init.mp4")
+        ranges = parse_byte_ranges((folder / "iframes.m3u8").read_text())
+        for segment, part in zip(sorted(folder.glob("*.m4s")), ranges, strict=True):
+            first = next(fragments(movie, segment))
+            assert [sample.keyframe for sample in first.samples] == [True]
+            (sample,) = first.samples
+            assert sample.position + sample.size == part.offset + part.length
+
+
+def test_nothing_unexpected_has_become_of_a_usual_source(done: Done) -> None:
+    assert done.result.warnings == ()
 
 
 def test_poster_is_a_jpeg_of_the_largest_rendition(done: Done) -> None:
@@ -164,7 +230,7 @@ def test_result_can_be_committed(done: Done) -> None:
 
 async def test_same_input_gives_the_same_outputs(tmp_path: Path, samples: Samples) -> None:
     first, second = [await outputs_of(tmp_path / name, samples, threads=2) for name in ("one", "two")]
-    assert len(first[1]) == 7
+    assert len(first[1]) == 13
     assert first[1].keys() == second[1].keys()
     # How x264 keeps to its bit rate with several threads depends on timing, so sizes may differ a little.
     assert without_sizes(first[0]) == without_sizes(second[0])

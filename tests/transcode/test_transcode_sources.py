@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +13,18 @@ import pytest
 from transcode_bench import Desk, Samples
 
 from jobkit import Reject
+from workers.transcode.hls import parse_master_playlist, parse_media_playlist
 
 # The quarters of the test picture, as they are to be seen: red, green / blue, white.
 QUARTERS = "color=red:size={s}:rate=25[a];color=lime:size={s}:rate=25[b];color=blue:size={s}:rate=25[c];"
 QUARTERS += "color=white:size={s}:rate=25[d];[a][b]hstack[t];[c][d]hstack[u];[t][u]vstack"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, ffmpeg: str) -> Desk:
+    desk = Desk(tmp_path)
+    desk.settings["ffmpeg"] = ffmpeg
+    return desk
 
 
 async def rejected(desk: Desk, source: Path) -> str:
@@ -128,7 +137,7 @@ async def test_single_picture_is_a_video(desk: Desk, samples: Samples) -> None:
     source = samples.make("single.mp4", seconds=0.04, sound=None)
     result = await desk.run(desk.place(source))
     assert result.duration == pytest.approx(0.04)
-    assert len(desk.outputs()) == 6
+    assert len(desk.outputs()) == 8
 
 
 async def test_too_fast_a_source_is_slowed_to_the_limit(desk: Desk, samples: Samples) -> None:
@@ -164,11 +173,32 @@ async def test_stream_that_starts_late_stays_late(desk: Desk, samples: Samples, 
     before = ("-i", str(plain), "-itsoffset", "0.8")
     source = samples.derive(plain, f"late-{late}.mkv", *maps, before=before)
     result = await desk.run(desk.place(source))
-    with av.open(str(desk.blobs / result.renditions[0].blob)) as media:
-        starts: dict[str, float] = {
-            stream.type: float((stream.start_time or 0) * (stream.time_base or 0)) for stream in media.streams
-        }
-    assert starts[late] - starts["audio" if late == "video" else "video"] == pytest.approx(0.8, abs=0.06)
+    begins = first_seen_and_heard(desk.blobs / result.renditions[0].blob)
+    assert begins[late] - begins["audio" if late == "video" else "video"] == pytest.approx(0.8, abs=0.06)
+    # Before it there is black, or silence: a player that ignores edit lists has both from the beginning.
+    assert starts(desk.blobs / result.renditions[0].blob) == pytest.approx({"video": 0.0, "audio": 0.0}, abs=0.03)
+
+
+def first_seen_and_heard(path: Path) -> dict[str, float]:
+    """Return when the first picture that is not black is shown, and the first sound that is not silent is played."""
+    found: dict[str, float] = {}
+    with av.open(str(path)) as media:
+        for frame in media.decode(video=0):
+            if max(bytes(frame.reformat(format="gray").planes[0])) > 60:
+                found["video"] = float(frame.time or 0)
+                break
+    with av.open(str(path)) as media:
+        for sound in media.decode(audio=0):
+            samples = memoryview(bytes(sound.planes[0])).cast("f")
+            if max(map(abs, samples)) > 0.02:
+                found["audio"] = float(sound.time or 0)
+                break
+    return found
+
+
+def starts(path: Path) -> dict[str, float]:
+    with av.open(str(path)) as media:
+        return {stream.type: float((stream.start_time or 0) * (stream.time_base or 0)) for stream in media.streams}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +271,106 @@ async def test_strange_file_names_are_only_names(desk: Desk, samples: Samples, n
     desk.place(samples.make("short.mp4", seconds=0.3), name)
     result = await desk.run(name, hls=False)
     assert result.renditions[0].name == "180p"
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.apng"])
+async def test_animation_becomes_a_video(desk: Desk, samples: Samples, name: str) -> None:
+    options = ("-c:v", name.removeprefix("a."), "-pix_fmt", "rgb8" if name == "a.gif" else "rgb24")
+    source = samples.make(name, rate="10", sound=None, seconds=1, options=(*options, "-f", name.removeprefix("a.")))
+    result = await desk.run(desk.place(source))
+    assert pictures(desk.blobs / result.renditions[0].blob) == 10
+
+
+async def test_animated_webp_becomes_a_video_or_is_refused_in_words(desk: Desk, samples: Samples, ffmpeg: str) -> None:
+    source = samples.make(
+        "a.webp", rate="10", sound=None, seconds=1, options=("-c:v", "libwebp_anim", "-preset", "default")
+    )
+    listed = await anyio.run_process([ffmpeg, "-v", "error", "-demuxers"])
+    if b"webp_anim" in listed.stdout:
+        result = await desk.run(desk.place(source))
+        assert pictures(desk.blobs / result.renditions[0].blob) == 10
+    else:
+        assert "an animated WebP, which this ffmpeg cannot read" in await rejected(desk, source)
+
+
+async def test_still_picture_with_sound_is_repeated_in_each_segment(desk: Desk, samples: Samples) -> None:
+    plain = samples.make("sound3.mkv", seconds=3)
+    still = samples.make("still.mp4", sound=None, seconds=0.04)
+    source = samples.derive(
+        plain, "podcast.mkv", "-map", "1:v", "-map", "0:a", before=("-i", str(plain), "-i", str(still))
+    )
+    result = await desk.run(desk.place(source))
+    assert result.duration == pytest.approx(3, abs=0.1)
+    text = (desk.blobs / "hls/180p/index.m3u8").read_text()
+    assert [segment.duration for segment in parse_media_playlist(text).segments][:2] == pytest.approx([1, 1], abs=0.03)
+    assert pictures(desk.blobs / result.renditions[0].blob) == 1
+
+
+async def test_slides_are_cut_at_the_length_of_a_segment(desk: Desk, samples: Samples) -> None:
+    slides = "testsrc2=size=320x180:rate=25,setpts='N*2.3/TB'"
+    source = samples.make("slow.mkv", picture=slides, seconds=9, options=("-fps_mode", "vfr"))
+    result = await desk.run(desk.place(source))
+    assert pictures(desk.blobs / result.renditions[0].blob) == pictures(source)
+    text = (desk.blobs / "hls/180p/index.m3u8").read_text()
+    assert max(segment.duration for segment in parse_media_playlist(text).segments) < 1.5
+
+
+async def test_fields_become_as_many_pictures_where_that_is_set(desk: Desk, samples: Samples) -> None:
+    woven = "testsrc2=size=320x180:rate=50,tinterlace=mode=interleave_top,setfield=tff"
+    options = ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-b:v", "2M")
+    source = desk.place(samples.make("fields.ts", picture=woven, seconds=1, options=options))
+    assert (await desk.run(source, hls=False)).renditions[0].frame_rate == pytest.approx(25, abs=1)
+    (desk.blobs / "poster.jpg").unlink()
+    (desk.blobs / "180p.mp4").unlink()
+    desk.settings["deinterlace"] = "field"
+    assert (await desk.run(source, hls=False)).renditions[0].frame_rate == pytest.approx(50, abs=1.5)
+
+
+async def test_poster_is_not_black_where_the_video_begins_black(desk: Desk, samples: Samples) -> None:
+    black = "color=black:size=64x64:rate=25:duration=1[a];testsrc2=size=64x64:rate=25:duration=1[b];[a][b]concat"
+    await desk.run(desk.place(samples.make("intro.mp4", picture=black)), hls=False)
+    assert quarters(desk.blobs / "poster.jpg") != ["[0, 0, 0]"] * 4
+
+
+async def test_what_is_left_out_is_told(desk: Desk, samples: Samples) -> None:
+    plain = samples.plain()
+    source = samples.derive(plain, "two.mkv", "-map", "0:v", "-map", "0:v", "-map", "0:a", "-map", "0:a")
+    warnings = (await desk.run(desk.place(source), hls=False)).warnings
+    assert warnings == (
+        "further video streams of the source, which are not used: 1",
+        "further sounds of the source, which are not used: 1",
+    )
+
+
+async def test_languages_and_subtitles_of_the_source_can_be_chosen(
+    desk: Desk, samples: Samples, tmp_path: Path
+) -> None:
+    plain = samples.plain()
+    (tmp_path / "text.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nGr\u00fc\u00dfe\n")
+    maps = ("-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1")
+    tags = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=ger", "-metadata:s:s:0", "language=ger")
+    flags = ("-disposition:a:1", "0", "-disposition:s:0", "forced")
+    before = ("-i", str(plain), "-i", str(tmp_path / "text.srt"))
+    samples.ffmpeg(*before, *maps, *tags, *flags, "-c", "copy", str(tmp_path / "many.mkv"))
+    result = await desk.run(desk.place(tmp_path / "many.mkv"))
+    assert result.warnings == ()
+    master = parse_master_playlist((desk.blobs / "hls/master.m3u8").read_text())
+    assert [(each.kind, each.language, each.default, each.forced) for each in master.alternatives] == [
+        ("AUDIO", "en", True, False),
+        ("AUDIO", "de", False, False),
+        ("SUBTITLES", "de", False, True),
+    ]
+    text = (desk.blobs / "hls/text-1/text.vtt").read_text()
+    # Where the source begins differs between versions of ffmpeg by the delay of its sound, for texts as for pictures.
+    assert re.search(r"00:00\.5[0-4]\d --> 00:01\.5[0-4]\d\nGr\u00fc\u00dfe", text)
+    lengths = [
+        parse_media_playlist((desk.blobs / f"hls/{folder}/index.m3u8").read_text()).duration
+        for folder in ("180p", "audio", "audio-2")
+    ]
+    assert lengths == pytest.approx([2, 2, 2], abs=0.1)
+    manifest = (desk.blobs / "hls/manifest.mpd").read_text()
+    assert 'lang="de"' in manifest
+    assert "<BaseURL>text-1/text.vtt</BaseURL>" in manifest
 
 
 async def test_poster_past_the_end_is_the_last_picture(desk: Desk, samples: Samples) -> None:

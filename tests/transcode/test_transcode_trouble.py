@@ -8,18 +8,23 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
 from transcode_bench import FFMPEG, Desk, Samples, ScriptedClock, alive, children, command_line, script
 
-from jobkit import Retry
+from jobkit import Reject, Retry
 from jobkit.errors import LeaseLost
 from workers.transcode import TranscodeResult
+from workers.transcode.child import child_command
 from workers.transcode.errors import (
+    DiskFull,
     FfmpegFailed,
     Killed,
     OutputInvalid,
+    OutputUnfit,
+    PackagingFailed,
     ProbeFailed,
     SourceChanged,
     Stalled,
@@ -157,9 +162,6 @@ async def test_ffmpeg_that_cannot_be_run_is_tried_again(desk: Desk, source: str)
     [
         ("[ -e poster.jpg ] || truncate -s -3000 180p.mp4", "180p.mp4"),
         ("[ ! -e poster.jpg ] || head -c 200 poster.jpg > p && mv p poster.jpg", "poster.jpg"),
-        ("rm -f hls/180p/00001.m4s", "hls/180p/index.m3u8"),
-        ("[ ! -e hls/180p/00001.m4s ] || cp hls/180p/00000.m4s hls/180p/00001.m4s", "hls/180p/index.m3u8"),
-        ("[ ! -e hls/180p ] || sed -i s/ENDLIST/X/ hls/180p/index.m3u8", "hls/180p/index.m3u8"),
     ],
 )
 async def test_output_that_is_damaged_is_never_stored(desk: Desk, source: str, damage: str, said: str) -> None:
@@ -169,11 +171,85 @@ async def test_output_that_is_damaged_is_never_stored(desk: Desk, source: str, d
     nothing_is_left(desk)
 
 
+def wrap_packaging(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Run a script behind the packaging process."""
+    fake = script(desk.sources.parent / "fake-packaging", f'"$@" || exit 1; {text}; exit 0')
+    monkeypatch.setattr(
+        "workers.transcode.packaging.child_command",
+        lambda module, arguments: [fake, *child_command(module, arguments)],
+    )
+
+
+@pytest.mark.parametrize(
+    "damage", ["rm hls/180p/00001.m4s", "rm hls/audio/init.mp4", "sed -i s/ENDLIST/X/ hls/180p/index.m3u8"]
+)
+async def test_package_that_is_not_whole_is_tried_again(
+    desk: Desk, source: str, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    wrap_packaging(desk, monkeypatch, damage)
+    with pytest.raises(OutputInvalid, match="hls/"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("cp hls/180p/00000.m4s hls/180p/00001.m4s", "begins at 0.000 s, the playlist says 1.000 s"),
+        ("cp hls/audio/00000.m4s hls/audio/00001.m4s", "begins at 0.000 s"),
+        ("sed -i 's/EXTINF:1.0*/EXTINF:1.1/' hls/180p/index.m3u8", "the playlist says 1.1"),
+        ("sed -i s/00001/00000/ hls/180p/index.m3u8", "begins at 0.000 s"),
+        ("cp hls/180p/init.mp4 hls/audio/init.mp4", "init segment does not hold the one track"),
+    ],
+)
+async def test_package_that_plays_otherwise_than_its_rendition_is_refused(
+    desk: Desk, source: str, monkeypatch: pytest.MonkeyPatch, damage: str, said: str
+) -> None:
+    wrap_packaging(desk, monkeypatch, damage)
+    with pytest.raises(OutputUnfit, match="not tried again") as caught:
+        await desk.run(source)
+    assert said in str(caught.value)
+    assert isinstance(caught.value, Reject)
+    nothing_is_left(desk)
+
+
+async def test_packaging_process_that_fails_is_tried_again_with_its_words(
+    desk: Desk, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file where a folder is to be made.
+    monkeypatch.setattr("workers.transcode.packaging.sound_folder", lambda: "180p.mp4")
+    with pytest.raises(PackagingFailed, match=r"180p\.mp4: File exists"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
+async def test_full_disk_is_told_as_such(desk: Desk, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.transcode.disk.is_full", lambda _: True)
+    wrap(desk, "exit 1")
+    with pytest.raises(DiskFull, match=r"disk is full where jobs work .*ffmpeg ended with code 1"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
+async def test_no_encode_is_begun_without_room_for_it(desk: Desk, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="no room for the renditions"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
+async def test_output_that_is_missing_is_a_planned_outcome(desk: Desk, source: str) -> None:
+    wrap(desk, "exit 0")
+    with pytest.raises(OutputUnfit, match=r"ffmpeg wrote no 180p\.mp4"):
+        await desk.run(source)
+    nothing_is_left(desk)
+
+
 async def test_output_of_the_wrong_kind_is_never_stored(desk: Desk, source: str, samples: Samples) -> None:
     other = samples.make("silent-square.mp4", size="100x100", sound=None, seconds=1)
     wrap(desk, f'"$FFMPEG" "$@" || exit 1; [ -e poster.jpg ] || cp "{other}" 180p.mp4')
-    with pytest.raises(OutputInvalid) as caught:
-        await desk.run(source)
+    with pytest.raises(OutputUnfit) as caught:
+        await desk.run(source, hls=False)
     for words in ("100x100, not 320x180", "lasts 1.00 s", "no sound"):
         assert words in str(caught.value)
     nothing_is_left(desk)
@@ -253,6 +329,7 @@ async def test_probe_that_crashes_hangs_or_lies_is_tried_again(
 WORKER = """
 import sys, anyio
 from pathlib import Path
+from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
 from transcode_bench import Desk
 desk = Desk(Path(sys.argv[2]))

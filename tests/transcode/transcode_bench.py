@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,19 @@ from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.settings import TranscodeSettings
 
 FFMPEG = str(required_ffmpeg(None))
+
+
+def wheel_ffmpeg() -> str | None:
+    """Return the ffmpeg of the imageio-ffmpeg package."""
+    spec = find_spec("imageio_ffmpeg")
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    return next((str(path) for folder in folders for path in sorted(Path(folder, "binaries").glob("ffmpeg-*"))), None)
+
+
+# What the plugin is tested with: versions that differ by years.
+FFMPEGS = {"wheel": wheel_ffmpeg(), "system": shutil.which("ffmpeg")}
+# Older versions cannot make every kind of source.
+_SOURCE_FFMPEG = FFMPEGS["wheel"] or FFMPEG
 
 
 class ScriptedClock:
@@ -182,7 +196,7 @@ class Samples:
 
     @staticmethod
     def ffmpeg(*arguments: str) -> None:
-        subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-y", *arguments], check=True)
+        subprocess.run([_SOURCE_FFMPEG, "-nostdin", "-v", "error", "-y", *arguments], check=True)
 
 
 # Servers of the test run that were started before the test, whose own children come and go.

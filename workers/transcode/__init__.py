@@ -1,6 +1,20 @@
-"""The transcode plugin: MP4 renditions, an HLS package and a poster of a video, with ffmpeg."""
+"""The transcode plugin: MP4 renditions, an HLS and DASH package and a poster of a video, with ffmpeg."""
 
-from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
-from workers.transcode.processor import transcode
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
+    from workers.transcode.processor import transcode
 
 __all__ = ["Rendition", "SourceInfo", "Transcode", "TranscodeResult", "transcode"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: media processes use modules of this package, and need no jobkit."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "processor" if name == "transcode" else "payload"
+    return getattr(import_module(f"workers.transcode.{home}"), name)

@@ -1,11 +1,11 @@
-"""What can go wrong here and may go better another time: each is a `Retry`, so it costs an attempt, not the job.
+"""What can go wrong here. Most may go better another time: that is a `Retry`, which costs an attempt, not the job.
 
-What can never go better is a `Reject`, raised where it is found.
+What the same input gives again is a `Reject`: an encode of a film takes hours, and another would end like the first.
 """
 
 from __future__ import annotations
 
-from jobkit import Retry
+from jobkit import Reject, Retry
 
 
 class TranscodeFailed(Retry):
@@ -32,8 +32,20 @@ class FfmpegFailed(TranscodeFailed):
     """ffmpeg gave up for a reason that is not known to lie in the source; the message carries what it said."""
 
 
+class PackagingFailed(TranscodeFailed):
+    """The segments could not be written; the message carries what the packaging process said."""
+
+
+class DiskFull(TranscodeFailed):
+    """The disk that outputs are made on has no room; the message says how much there is."""
+
+
 class OutputInvalid(TranscodeFailed):
-    """A finished file is not what was planned; it was thrown away."""
+    """A finished file is damaged or has gone; it was thrown away."""
+
+
+class OutputUnfit(Reject):
+    """A finished file is whole, but not what was planned: the same source gives the same again."""
 
 
 class SourceChanged(TranscodeFailed):

@@ -69,7 +69,7 @@ class Ffmpeg:
         self,
         arguments: Sequence[str],
         *,
-        on_seconds: Callable[[float], Awaitable[None]],
+        on_seconds: Callable[[float], Awaitable[None]] | None = None,
         reads_source: bool = False,
         pass_fds: Sequence[int] = (),
     ) -> None:
@@ -81,7 +81,8 @@ class Ffmpeg:
         progress = FfmpegProgress()
 
         async def on_progress() -> None:
-            await on_seconds(progress.seconds)
+            if on_seconds is not None:
+                await on_seconds(progress.seconds)
 
         finished = await self.supervisor.run(
             [str(self.binary), *arguments],
@@ -95,6 +96,30 @@ class Ffmpeg:
         failure = judged(finished, reads_source=reads_source)
         if failure is not None:
             raise failure
+
+    async def filters(self) -> frozenset[str]:
+        """Return the names of the filters that this ffmpeg has. Raises `FfmpegFailed`."""
+        return await self._names("-filters")
+
+    async def formats(self) -> frozenset[str]:
+        """Return the names of the formats that this ffmpeg reads. Raises `FfmpegFailed`."""
+        return await self._names("-demuxers")
+
+    async def _names(self, listing: str) -> frozenset[str]:
+        """Return the second word of each line of a listing."""
+        names: set[str] = set()
+
+        def on_line(line: str) -> bool:
+            words = line.split()
+            names.update(words[1:2])
+            return True
+
+        command = [str(self.binary), "-hide_banner", "-v", "error", listing]
+        finished = await self.supervisor.run(command, cwd=self.directory, name="ffmpeg", on_line=on_line)
+        failure = judged(finished, reads_source=False)
+        if failure is not None:
+            raise failure
+        return frozenset(names)
 
     async def _written(self) -> object:
         """Return something that changes when files do: moving an index to the front of a file takes minutes."""

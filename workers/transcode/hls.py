@@ -1,4 +1,4 @@
-"""HLS playlists (RFC 8216): reading the media playlists that ffmpeg wrote, writing and reading the master playlist.
+"""HLS playlists (RFC 8216): writing and reading media playlists and the master playlist.
 
 Only what those two use is understood; anything else in a playlist is an error, since nothing else should be there.
 """
@@ -14,6 +14,10 @@ from workers.transcode.ladder import Size
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)(?:,|$)')
 _VERSION = 7
+# Digits behind the point of a segment's length, in seconds.
+DIGITS = 6
+
+INIT_FILE, INDEX_FILE, IFRAMES_FILE = "init.mp4", "index.m3u8", "iframes.m3u8"
 
 # A peak is measured over runs of segments that last about as long as one segment may (RFC 8216, 4.3.4.2).
 _SHORTEST_RUN, _LONGEST_RUN = 0.5, 1.5
@@ -25,6 +29,14 @@ class Segment:
 
     duration: float
     uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A part of a file: how many bytes, and where they begin."""
+
+    length: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +59,91 @@ class MediaPlaylist:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One line of a master playlist. Bandwidths are in bits per second."""
+    """One line of a master playlist. Bandwidths are in bits per second, of pictures and sound together.
+
+    `size` and `frame_rate` are None for one that has only sound; `sound` is the group of its sound.
+    """
 
     uri: str
     bandwidth: int
     average_bandwidth: int
     codecs: str
+    size: Size | None
+    frame_rate: float | None
+    sound: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPictures:
+    """A playlist of the first picture of each segment, for moving through a video quickly."""
+
+    uri: str
+    bandwidth: int
+    codecs: str
     size: Size
-    frame_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A sound, or a text, that players may choose. `kind` is AUDIO or SUBTITLES; `language` as in RFC 5646."""
+
+    kind: str
+    group: str
+    name: str
+    uri: str
+    language: str | None = None
+    channels: int | None = None
+    default: bool = False
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """All that a master playlist names."""
+
+    variants: tuple[Variant, ...]
+    key_pictures: tuple[KeyPictures, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+    def files(self) -> tuple[str, ...]:
+        """Return every file that it names."""
+        named: list[Variant | KeyPictures | Alternative] = [*self.variants, *self.key_pictures, *self.alternatives]
+        return tuple(each.uri for each in named)
+
+
+def segment_file(number: int) -> str:
+    """Return the name of a segment."""
+    return f"{number:05d}.m4s"
+
+
+def media_playlist(segments: Sequence[Segment]) -> str:
+    """Return the text of a finished media playlist."""
+    entries = [f"#EXTINF:{segment.duration:.{DIGITS}f},\n{segment.uri}" for segment in segments]
+    return _playlist(segments, entries, "#EXT-X-INDEPENDENT-SEGMENTS")
+
+
+def iframes_playlist(segments: Sequence[Segment], ranges: Sequence[ByteRange]) -> str:
+    """Return the text of a playlist of each segment's first picture, which lies at `ranges`."""
+    entries = [
+        f"#EXTINF:{segment.duration:.{DIGITS}f},\n#EXT-X-BYTERANGE:{part.length}@{part.offset}\n{segment.uri}"
+        for segment, part in zip(segments, ranges, strict=True)
+    ]
+    return _playlist(segments, entries, "#EXT-X-I-FRAMES-ONLY")
+
+
+def _playlist(segments: Sequence[Segment], entries: Sequence[str], kind: str) -> str:
+    # No segment may be longer, rounded to the nearest second (RFC 8216, 4.3.3.1).
+    target = max(1, *(math.floor(segment.duration + 0.5) for segment in segments))
+    head = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{_VERSION}",
+        f"#EXT-X-TARGETDURATION:{target}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        kind,
+        f'#EXT-X-MAP:URI="{INIT_FILE}"',
+    ]
+    return "\n".join([*head, *entries, "#EXT-X-ENDLIST"]) + "\n"
 
 
 def parse_media_playlist(text: str) -> MediaPlaylist:
@@ -85,47 +174,114 @@ def parse_media_playlist(text: str) -> MediaPlaylist:
     return MediaPlaylist(target, initialisation, tuple(segments))
 
 
-def parse_master_playlist(text: str) -> tuple[Variant, ...]:
-    """Return the variants of a master playlist. Raises `ValueError`, or `KeyError` for a missing attribute."""
+def parse_byte_ranges(text: str) -> tuple[ByteRange, ...]:
+    """Return the parts of files that a playlist of pictures names. Raises `ValueError` where one is not understood."""
+    values = [value for tag, _, value in (line.partition(":") for line in _lines(text)) if tag == "#EXT-X-BYTERANGE"]
+    parts = [value.partition("@") for value in values]
+    return tuple(ByteRange(int(length), int(offset)) for length, _, offset in parts)
+
+
+def parse_master_playlist(text: str) -> Master:
+    """Return what a master playlist names. Raises `ValueError`, or `KeyError` for a missing attribute."""
     variants: list[Variant] = []
+    key_pictures: list[KeyPictures] = []
+    alternatives: list[Alternative] = []
     pending: dict[str, str] | None = None
     for line in _lines(text):
         tag, _, value = line.partition(":")
         if tag == "#EXT-X-STREAM-INF":
             pending = _attributes(value)
+        elif tag == "#EXT-X-I-FRAME-STREAM-INF":
+            found = _attributes(value)
+            key_pictures.append(
+                KeyPictures(found["URI"], int(found["BANDWIDTH"]), found["CODECS"], _size(found["RESOLUTION"]))
+            )
+        elif tag == "#EXT-X-MEDIA":
+            alternatives.append(_alternative(_attributes(value)))
         elif not line.startswith("#"):
             if pending is None:
                 raise ValueError(f"variant {line!r} has no #EXT-X-STREAM-INF")
-            width, _, height = pending["RESOLUTION"].partition("x")
-            variants.append(
-                Variant(
-                    uri=line,
-                    bandwidth=int(pending["BANDWIDTH"]),
-                    average_bandwidth=int(pending["AVERAGE-BANDWIDTH"]),
-                    codecs=pending["CODECS"],
-                    size=Size(int(width), int(height)),
-                    frame_rate=float(pending["FRAME-RATE"]),
-                )
-            )
+            variants.append(_variant(line, pending))
             pending = None
     if not variants:
         raise ValueError("the master playlist has no variants")
-    return tuple(variants)
+    return Master(tuple(variants), tuple(key_pictures), tuple(alternatives))
 
 
-def master_playlist(variants: Sequence[Variant]) -> str:
+def _variant(uri: str, found: dict[str, str]) -> Variant:
+    return Variant(
+        uri=uri,
+        bandwidth=int(found["BANDWIDTH"]),
+        average_bandwidth=int(found["AVERAGE-BANDWIDTH"]),
+        codecs=found["CODECS"],
+        size=_size(found["RESOLUTION"]) if "RESOLUTION" in found else None,
+        frame_rate=float(found["FRAME-RATE"]) if "FRAME-RATE" in found else None,
+        sound=found.get("AUDIO"),
+    )
+
+
+def _alternative(found: dict[str, str]) -> Alternative:
+    return Alternative(
+        kind=found["TYPE"],
+        group=found["GROUP-ID"],
+        name=found["NAME"],
+        uri=found["URI"],
+        language=found.get("LANGUAGE"),
+        channels=int(found["CHANNELS"]) if "CHANNELS" in found else None,
+        default=found.get("DEFAULT") == "YES",
+        forced=found.get("FORCED") == "YES",
+    )
+
+
+def _size(text: str) -> Size:
+    width, _, height = text.partition("x")
+    return Size(int(width), int(height))
+
+
+def master_playlist(master: Master) -> str:
     """Return the text of a master playlist; players that cannot measure yet begin with the first variant."""
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    for variant in variants:
-        attributes = (
+    lines += [f"#EXT-X-MEDIA:{_alternative_attributes(each)}" for each in master.alternatives]
+    texts = {each.group for each in master.alternatives if each.kind == "SUBTITLES"}
+    for variant in master.variants:
+        attributes = [
             f"BANDWIDTH={variant.bandwidth}",
             f"AVERAGE-BANDWIDTH={variant.average_bandwidth}",
             f'CODECS="{variant.codecs}"',
-            f"RESOLUTION={variant.size.width}x{variant.size.height}",
-            f"FRAME-RATE={variant.frame_rate:.3f}",
-        )
+        ]
+        if variant.size is not None and variant.frame_rate is not None:
+            attributes += [
+                f"RESOLUTION={variant.size.width}x{variant.size.height}",
+                f"FRAME-RATE={variant.frame_rate:.3f}",
+                "VIDEO-RANGE=SDR",
+                "CLOSED-CAPTIONS=NONE",
+            ]
+        if variant.sound is not None:
+            attributes.append(f'AUDIO="{variant.sound}"')
+        attributes += [f'SUBTITLES="{group}"' for group in sorted(texts)]
         lines += [f"#EXT-X-STREAM-INF:{','.join(attributes)}", variant.uri]
+    for pictures in master.key_pictures:
+        attributes = [
+            f"BANDWIDTH={pictures.bandwidth}",
+            f'CODECS="{pictures.codecs}"',
+            f"RESOLUTION={pictures.size.width}x{pictures.size.height}",
+            "VIDEO-RANGE=SDR",
+            f'URI="{pictures.uri}"',
+        ]
+        lines.append(f"#EXT-X-I-FRAME-STREAM-INF:{','.join(attributes)}")
     return "\n".join(lines) + "\n"
+
+
+def _alternative_attributes(each: Alternative) -> str:
+    attributes = [f"TYPE={each.kind}", f'GROUP-ID="{each.group}"', f'NAME="{each.name}"']
+    if each.language is not None:
+        attributes.append(f'LANGUAGE="{each.language}"')
+    attributes += [f"DEFAULT={'YES' if each.default else 'NO'}", "AUTOSELECT=YES"]
+    if each.forced:
+        attributes.append("FORCED=YES")
+    if each.channels is not None:
+        attributes.append(f'CHANNELS="{each.channels}"')
+    return ",".join([*attributes, f'URI="{each.uri}"'])
 
 
 def bandwidths(playlist: MediaPlaylist, sizes: Sequence[int]) -> tuple[int, int]:
@@ -145,9 +301,12 @@ def bandwidths(playlist: MediaPlaylist, sizes: Sequence[int]) -> tuple[int, int]
     return math.ceil(max(peak, average)), math.ceil(average)
 
 
+AAC_LC = "mp4a.40.2"
+
+
 def codecs(h264_profile: str, *, has_audio: bool) -> str:
     """Return the CODECS attribute (RFC 6381) of H.264 with this profile, and AAC-LC where there is sound."""
-    return f"avc1.{h264_profile}" + (",mp4a.40.2" if has_audio else "")
+    return f"avc1.{h264_profile}" + (f",{AAC_LC}" if has_audio else "")
 
 
 def _lines(text: str) -> list[str]:

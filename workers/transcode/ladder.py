@@ -17,6 +17,8 @@ LONGEST_SIDE = 16_384
 _REFERENCE_BITS_PER_SECOND = 5_000_000
 _REFERENCE_PIXELS = 1920 * 1080
 
+_NEXT_RUNG_SHARE = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -64,10 +66,19 @@ def shown_size(width: int, height: int, pixel_aspect: Fraction, rotation: int) -
     return Size(upright.height, upright.width) if rotation % 180 == 90 else upright
 
 
-def choose_rungs(source: Size, ladder: Sequence[int], frame_rate: float) -> tuple[Rung, ...]:
-    """Return the renditions of a source shown at `source`: rungs by its shorter side, or one at its own size."""
+def choose_rungs(source: Size, ladder: Sequence[int], frame_rate: float, *, keep_size: bool = True) -> tuple[Rung, ...]:
+    """Return the renditions of a source shown at `source`: rungs by its shorter side, or one at its own size.
+
+    With `keep_size` a source that lies between two rungs keeps its size in the largest rendition.
+    """
+    own = Size(_even(source.width), _even(source.height))
     fitting = [rung for rung in ladder if rung <= source.short]
-    sizes = [_scaled(source, rung) for rung in fitting] or [Size(_even(source.width), _even(source.height))]
+    between = own.short not in fitting and any(rung > source.short for rung in ladder)
+    if keep_size and between:
+        # Two renditions of nearly one size would cost without being of use.
+        sizes = [own, *(_scaled(source, rung) for rung in fitting if rung <= _NEXT_RUNG_SHARE * own.short)]
+    else:
+        sizes = [_scaled(source, rung) for rung in fitting] or [own]
     return tuple(Rung(f"{size.short}p", size, max_bitrate(size, frame_rate)) for size in sizes)
 
 

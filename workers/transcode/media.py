@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +25,6 @@ class _Track(_Facts):
     longest_gap: float
     packets: int = Field(ge=0)
     keyframes: tuple[float, ...]
-    sha256: str
     decoded: int = Field(ge=0)
 
     @property
@@ -33,8 +33,21 @@ class _Track(_Facts):
         return max(0.0, self.end - (self.start or 0.0))
 
 
+class Colour(NamedTuple):
+    """How numbers become colours, in the code points of ISO/IEC 23091-2; `range` is 1 for limited, 2 for full."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+    range: int
+
+
 class VideoTrack(_Track):
-    """A video stream. `width` and `height` are of the stored pictures; `rotation` is in degrees clockwise."""
+    """A video stream. `width` and `height` are of the stored pictures; `rotation` is in degrees clockwise.
+
+    `pauses` are the times of pictures that are held for long, with how long; `highest_rate` is in pictures per second
+    over a second; `shown_pictures` counts from the first keyframe on; `restarts` is how often the clock went back.
+    """
 
     width: int = Field(gt=0, le=1_000_000)
     height: int = Field(gt=0, le=1_000_000)
@@ -42,6 +55,11 @@ class VideoTrack(_Track):
     rotation: int
     pixel_format: str = Field(max_length=64)
     interlaced: bool
+    colour: Colour
+    shown_pictures: int = Field(ge=0)
+    pauses: tuple[tuple[float, float], ...]
+    highest_rate: float = Field(ge=0)
+    restarts: int = Field(ge=0)
 
     @property
     def shown(self) -> Size:
@@ -57,23 +75,58 @@ class VideoTrack(_Track):
 
 
 class AudioTrack(_Track):
-    """An audio stream."""
+    """An audio stream. `language` is as its container has it."""
 
+    language: str | None = Field(max_length=64)
     channels: int = Field(ge=0, le=1024)
     sample_rate: int = Field(ge=0)
+
+
+class OtherSound(_Facts):
+    """An audio stream that was not chosen; `start` and `end` are in seconds."""
+
+    index: int = Field(ge=0)
+    language: str | None = Field(max_length=64)
+    channels: int = Field(ge=0, le=1024)
+    start: float | None
+    end: float
+
+
+class Text(_Facts):
+    """A stream of subtitles that are text; `forced` ones are meant for everybody."""
+
+    index: int = Field(ge=0)
+    language: str | None = Field(max_length=64)
+    default: bool
+    forced: bool
+
+
+class SoundFile(_Facts):
+    """A file of one sound, and what is wrong with its package."""
+
+    audio: AudioTrack
+    package_problems: tuple[str, ...]
 
 
 class Media(_Facts):
     """A media file: the video, and the audio, that a player would choose. Times are in seconds.
 
-    `declared` is how long its header says it lasts, `end` is where its last packet really ends.
+    `origin` is where its clock begins, `covered` which share of the file's bytes lies before the last of both streams.
+    `declared` is how long its header says it lasts, `end` is where its last packet really ends. `other_videos` counts
+    the streams that were not chosen, as `other_sounds` and `texts` tell of those beside the video.
     """
 
     container: str = Field(max_length=200)
+    origin: float
+    covered: float
     declared: float | None
     end: float
     video: VideoTrack
     audio: AudioTrack | None
+    other_videos: int = Field(ge=0)
+    other_sounds: tuple[OtherSound, ...] = Field(max_length=64)
+    texts: tuple[Text, ...] = Field(max_length=64)
+    package_problems: tuple[str, ...]
 
     @property
     def start(self) -> float:

@@ -71,11 +71,16 @@ class Rendition(Result):
 
 
 class TranscodeResult(Result):
-    """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own."""
+    """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own.
+
+    `warnings` are sentences about what a submitter may not expect: what was left out, mapped, folded or damaged.
+    """
 
     video_id: str
     duration: float
     source: SourceInfo
     renditions: tuple[Rendition, ...]
     hls_master: str | None
+    dash_manifest: str | None
     poster: str
+    warnings: tuple[str, ...]

@@ -1,48 +1,87 @@
-"""What ffmpeg is to do, as values, and the arguments that say so. Pure: nothing here runs anything.
-
-Arguments never contain anything of a payload: the source is an inherited file, outputs are named here and lie in
-ffmpeg's working directory.
-"""
+"""What is to become of a source, decided before ffmpeg starts. Pure: nothing here runs anything."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from workers.transcode.filters import Gamut, PictureChain, SoundChain, gamut
 from workers.transcode.ladder import Rung, choose_rungs
-from workers.transcode.media import Media
-from workers.transcode.probe import SOURCE_FORMATS
+from workers.transcode.languages import playlist_language
+from workers.transcode.media import AudioTrack, Media, VideoTrack
+from workers.transcode.media import OtherSound as SourceSound
 from workers.transcode.settings import TranscodeSettings
 
 POSTER = "poster.jpg"
 HLS_DIRECTORY = "hls"
 HLS_MASTER = "hls/master.m3u8"
+DASH_MANIFEST = "hls/manifest.mpd"
+SOUND_FOLDER = "audio"
 
-_SAMPLE_RATE = 48_000
-_AUDIO_BITS_PER_CHANNEL = 80_000
+# Further sounds, and texts, that are taken of a source.
+MOST_ALTERNATIVES = 16
+# In these, channels may change in the middle. ffmpeg then begins its filters anew, and what fills a late beginning
+# would do so once more: there it is left out where it is not needed.
+STREAMING_CONTAINERS = ("mpegts", "mpeg")
 # A frame rate may be a little over the limit without any frame to lose.
 _FRAME_RATE_SLACK = 0.5
-# Fine enough for every frame rate in use. Older versions of ffmpeg count in frames of the average rate, and would
-# drop all but one of several pictures of a variable rate that fall into one of those.
-_TIME_BASE = "1/90000"
 _POSTER_MARGIN_SECONDS = 0.01
+# Where the poster may come from, as shares of the video: beginnings and ends are often black.
+_POSTER_SHARES = (0.1, 0.25, 0.4, 0.6, 0.8)
+# Pictures that begin later than this are preceded by black; the first is shown early where it is less.
+_LATE_PICTURE_SECONDS = 0.25
+# Sound that ends, or begins, within this of the pictures does so with them.
+_SOUND_SLACK_SECONDS = 0.02
+# A picture that is held for longer than this share of a segment can be repeated where a segment begins.
+_HELD_SHARE = 0.5
 
-_QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
+
+@dataclass(frozen=True, slots=True)
+class OtherSound:
+    """A sound that players may choose instead: the stream, and the name of its file and of its folder."""
+
+    index: int
+    chain: SoundChain
+    language: str | None
+    file: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Subtitles that players may show: the stream, and the name of its file and of its folder."""
+
+    index: int
+    language: str | None
+    default: bool
+    forced: bool
+    file: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
 class TranscodePlan:
-    """All that is decided before ffmpeg starts. Times are in seconds; `channels` is None where there is no sound."""
+    """All that is decided before ffmpeg starts. Times are in seconds from where the source begins.
+
+    `held` are the times of pictures that later ones may not refer to, as they are shown for long. `sound` is None
+    where there is none. `poster_times` are candidates; `pictures` is how many the renditions should have at least,
+    None where that cannot be said.
+    """
 
     rungs: tuple[Rung, ...]
-    video_index: int
+    video: VideoTrack
+    picture: PictureChain
     audio_index: int | None
-    channels: int | None
-    interlaced: bool
-    frame_rate_limit: float | None
+    sound: SoundChain | None
+    language: str | None
+    other_sounds: tuple[OtherSound, ...]
+    texts: tuple[Text, ...]
+    offset: float
     duration: float
-    poster_at: float
+    held: tuple[float, ...]
+    pictures: int | None
+    poster_times: tuple[float, ...]
     hls: bool
 
 
@@ -57,20 +96,42 @@ def make_plan(
     """Decide what a source becomes."""
     video, audio = source.video, source.audio
     too_fast = video.frame_rate > settings.max_frame_rate + _FRAME_RATE_SLACK
-    rate = min(video.frame_rate, settings.max_frame_rate)
-    wanted = source.duration / 10 if poster_at is None else poster_at.total_seconds()
-    last_picture = video.last - source.start
-    return TranscodePlan(
-        rungs=choose_rungs(video.shown, ladder or settings.ladder, rate),
-        video_index=video.index,
-        audio_index=None if audio is None else audio.index,
-        channels=None if audio is None else max(1, min(2, audio.channels)),
-        interlaced=video.interlaced,
+    doubled = video.interlaced and settings.deinterlace == "field"
+    rate = min(video.frame_rate * (2 if doubled else 1), settings.max_frame_rate)
+    lead = (video.start or 0.0) - source.start > _LATE_PICTURE_SECONDS
+    mode = "send_field" if doubled else "send_frame"
+    restarts = video.restarts > 0
+    picture = PictureChain(
+        index=video.index,
+        deinterlace=mode if video.interlaced else None,
         frame_rate_limit=settings.max_frame_rate if too_fast else None,
+        lead=lead,
+        restarts=restarts,
+        mapped=needs_mapping(video, settings),
+    )
+    counted = not too_fast and not video.interlaced
+    return TranscodePlan(
+        rungs=choose_rungs(video.shown, ladder or settings.ladder, rate, keep_size=settings.keep_size),
+        video=video,
+        picture=picture,
+        audio_index=None if audio is None else audio.index,
+        sound=None if audio is None else _sound(source, audio, settings),
+        language=None if audio is None else playlist_language(audio.language),
+        other_sounds=_other_sounds(source, settings) if hls else (),
+        texts=_texts(source) if hls else (),
+        offset=source.start - source.origin,
         duration=source.duration,
-        poster_at=max(0.0, min(wanted, last_picture - _POSTER_MARGIN_SECONDS)),
+        held=_held(source, _HELD_SHARE * settings.segment_seconds),
+        pictures=video.shown_pictures + lead if counted else None,
+        poster_times=_poster_times(source, poster_at),
         hls=hls,
     )
+
+
+def needs_mapping(video: VideoTrack, settings: TranscodeSettings) -> bool:
+    """Return whether the colours of a source have to be mapped to BT.709."""
+    found = gamut(video.colour)
+    return found is Gamut.WIDE or (found is Gamut.HDR and settings.hdr == "map")
 
 
 def rendition_file(rung: Rung) -> str:
@@ -78,84 +139,72 @@ def rendition_file(rung: Rung) -> str:
     return f"{rung.name}.mp4"
 
 
+def package_folder(rung: Rung) -> str:
+    """Return the folder of a rendition's segments of pictures."""
+    return f"{HLS_DIRECTORY}/{rung.name}"
+
+
 def playlist_file(rung: Rung) -> str:
     """Return the name of a rendition's HLS media playlist."""
-    return f"{HLS_DIRECTORY}/{rung.name}/index.m3u8"
+    return f"{package_folder(rung)}/index.m3u8"
 
 
-def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
-    """Return the arguments that decode `source` once and encode every rendition from it."""
-    threads = str(settings.threads)
-    arguments = [*_QUIET, "-filter_complex_threads", threads, "-threads", threads]
-    arguments += ["-protocol_whitelist", "file", "-format_whitelist", SOURCE_FORMATS, "-i", source]
-    arguments += ["-filter_complex", _filters(plan)]
-    for number, rung in enumerate(plan.rungs):
-        arguments += ["-map", f"[v{number}]", *_video_arguments(rung, settings)]
-        if plan.audio_index is not None:
-            arguments += ["-map", f"0:{plan.audio_index}", *_audio_arguments(plan.channels or 2)]
-        # Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
-        arguments += ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
-        arguments += ["-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
-        arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
-    return arguments
+def sound_folder() -> str:
+    """Return the folder of the segments of sound."""
+    return f"{HLS_DIRECTORY}/{SOUND_FOLDER}"
 
 
-def package_arguments(plan: TranscodePlan, settings: TranscodeSettings) -> list[str]:
-    """Return the arguments that cut the finished renditions into HLS segments, without encoding anything again."""
-    arguments = list(_QUIET)
-    for rung in plan.rungs:
-        arguments += ["-protocol_whitelist", "file", "-i", f"file:{rendition_file(rung)}"]
-    for number, rung in enumerate(plan.rungs):
-        folder = f"{HLS_DIRECTORY}/{rung.name}"
-        arguments += ["-map", str(number), "-c", "copy", "-f", "hls", "-fflags", "+bitexact"]
-        arguments += ["-hls_time", f"{settings.segment_seconds:g}", "-hls_list_size", "0"]
-        arguments += ["-hls_playlist_type", "vod", "-hls_flags", "independent_segments"]
-        arguments += ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"]
-        arguments += ["-hls_segment_filename", f"{folder}/%05d.m4s", playlist_file(rung)]
-    return arguments
+def _other_sounds(source: Media, settings: TranscodeSettings) -> tuple[OtherSound, ...]:
+    return tuple(
+        OtherSound(
+            index=each.index,
+            # Of one length with the main sound, so that a player can change between them anywhere.
+            chain=replace(_sound(source, each, settings), until=source.duration),
+            language=playlist_language(each.language),
+            file=f"sound-{number}.mp4",
+            folder=f"{HLS_DIRECTORY}/{SOUND_FOLDER}-{number}",
+        )
+        for number, each in enumerate(source.other_sounds[:MOST_ALTERNATIVES], 2)
+    )
 
 
-def poster_arguments(plan: TranscodePlan) -> list[str]:
-    """Return the arguments that take the poster from the largest rendition, which is upright and easy to seek in."""
-    return [
-        *_QUIET,
-        *("-ss", f"{plan.poster_at:.3f}", "-protocol_whitelist", "file", "-i", f"file:{rendition_file(plan.rungs[0])}"),
-        *("-map", "0:v:0", "-frames:v", "1", "-vf", "scale=out_range=full,format=yuvj420p"),
-        *("-c:v", "mjpeg", "-q:v", "3", "-threads", "1", "-map_metadata", "-1", "-fflags", "+bitexact"),
-        *("-flags:v", "+bitexact", "-f", "image2", "-update", "1", f"file:{POSTER}"),
-    ]
+def _texts(source: Media) -> tuple[Text, ...]:
+    return tuple(
+        Text(
+            index=each.index,
+            language=playlist_language(each.language),
+            default=each.default,
+            forced=each.forced,
+            file=f"text-{number}.vtt",
+            folder=f"{HLS_DIRECTORY}/text-{number}",
+        )
+        for number, each in enumerate(source.texts[:MOST_ALTERNATIVES], 1)
+    )
 
 
-def _filters(plan: TranscodePlan) -> str:
-    """Return the filter graph; ffmpeg has turned pictures upright before they enter it."""
-    first = []
-    if plan.interlaced:
-        first.append("bwdif=mode=send_frame:deint=interlaced")
-    if plan.frame_rate_limit is not None:
-        first.append(f"fps={plan.frame_rate_limit:g}")
-    first.append(f"split={len(plan.rungs)}")
-    graph = [f"[0:{plan.video_index}]{','.join(first)}" + "".join(f"[s{n}]" for n in range(len(plan.rungs)))]
-    for number, rung in enumerate(plan.rungs):
-        size = f"{rung.size.width}:{rung.size.height}"
-        graph.append(f"[s{number}]scale={size}:out_range=limited,setsar=1,format=yuv420p[v{number}]")
-    return ";".join(graph)
+def _sound(source: Media, audio: AudioTrack | SourceSound, settings: TranscodeSettings) -> SoundChain:
+    late = (audio.start or 0.0) - source.start > _SOUND_SLACK_SECONDS
+    return SoundChain(
+        channels=max(1, min(2, audio.channels)),
+        folded=audio.channels > 2,
+        filled=late or source.container not in STREAMING_CONTAINERS,
+        until=source.duration if source.start + source.duration - audio.end > _SOUND_SLACK_SECONDS else None,
+        restarts=source.video.restarts > 0,
+        loudness=settings.loudness,
+    )
 
 
-def _video_arguments(rung: Rung, settings: TranscodeSettings) -> list[str]:
-    # Keyframes only where a segment starts, at the same times in every rendition: that lets a player switch.
-    every = f"expr:gte(t,n_forced*{settings.segment_seconds:g})"
-    return [
-        *("-c:v", "libx264", "-preset", settings.preset, "-threads", str(settings.threads)),
-        *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
-        *("-force_key_frames", every, "-g", "100000", "-sc_threshold", "0"),
-        *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact"),
-    ]
+def _held(source: Media, seconds: float) -> tuple[float, ...]:
+    """Return when pictures are shown that stay for longer than `seconds`, the last one until the sound ends."""
+    video = source.video
+    held = [at for at, length in video.pauses if length > seconds]
+    if source.start + source.duration - video.last > seconds and video.last not in held:
+        held.append(video.last)
+    return tuple(at - source.start for at in held)
 
 
-def _audio_arguments(channels: int) -> list[str]:
-    bits = str(_AUDIO_BITS_PER_CHANNEL * channels)
-    # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
-    return [
-        *("-c:a", "aac", "-b:a", bits, "-ac", str(channels), "-ar", str(_SAMPLE_RATE)),
-        *("-af", "aresample=async=1", "-flags:a", "+bitexact"),
-    ]
+def _poster_times(source: Media, wanted: timedelta | None) -> tuple[float, ...]:
+    last_picture = max(0.0, source.video.last - source.start - _POSTER_MARGIN_SECONDS)
+    if wanted is not None:
+        return (min(wanted.total_seconds(), last_picture),)
+    return tuple(sorted({round(min(share * source.duration, last_picture), 3) for share in _POSTER_SHARES}))

@@ -6,24 +6,24 @@ Which of the answers make a source unusable is decided here as well, by plain fu
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from jobkit import Reject
+from workers.transcode.child import child_command
 from workers.transcode.errors import ProbeFailed
 from workers.transcode.ladder import LONGEST_SIDE
-from workers.transcode.media import Media
+from workers.transcode.media import Media, SoundFile
 from workers.transcode.process import Supervisor
 from workers.transcode.settings import TranscodeSettings
 
 # Containers that hold their media themselves. Playlists and scripts (HLS, DASH, concat, image sequences, ...) are
 # left out: they name other files, which would be read with the worker's rights.
-SOURCE_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,mp3,wav,flac,aac"
+SOURCE_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,rm,gif,apng,mp3,wav,flac,aac"
 
 # A header may be a little off; beyond this, what it promised is missing.
 _MISSING_SECONDS = 1.0
@@ -31,7 +31,8 @@ _MISSING_SHARE = 0.01
 
 _REASONS = {
     "not-media": "it is not a media file of a kind that is taken here "
-    "(MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, MXF, DV, IVF)",
+    "(MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, MXF, DV, IVF, RM, GIF, APNG)",
+    "missing": "it is not there",
     "no-index": "it begins like an MP4 file, but its index (moov) is missing or broken: the file is incomplete",
     "no-video": "it has no video, only sound",
     "only-cover-art": "it has no video, only sound and a cover picture",
@@ -44,12 +45,18 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeTask:
-    """One file to look into: which formats it may have, and whether to decode all of it, strictly."""
+    """One file to look into: which formats it may have, and whether to decode all of it, strictly.
+
+    `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does. The answer to one
+    that is `sound_only` is a `SoundFile`.
+    """
 
     path: str
     formats: str
     decode: bool
     threads: int
+    packages: Mapping[str, str] = field(default_factory=dict)
+    sound_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,8 @@ class Unusable:
 
 def probe_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line of the probing process."""
-    # By path: importing the script would bring PyAV into the worker.
-    return [sys.executable, "-I", str(Path(__file__).with_name("probe_child.py")), *arguments]
+    # By name: importing it would bring PyAV into the worker.
+    return child_command("probe_child", arguments)
 
 
 async def probe(
@@ -72,12 +79,12 @@ async def probe(
     cwd: Path,
     pass_fds: Sequence[int] = (),
     on_position: Callable[[int, float], Awaitable[None]] | None = None,
-) -> list[Media | Unusable]:
+) -> list[Media | SoundFile | Unusable]:
     """Return what each file is. `on_position` is told how many are done, and how far the next is, in seconds.
 
     Raises `ProbeFailed`, or what `Supervisor.run` raises.
     """
-    answers: list[Media | Unusable] = []
+    answers: list[Media | SoundFile | Unusable] = []
     position = 0.0
 
     def on_line(line: str) -> bool:
@@ -105,10 +112,12 @@ async def probe(
     return answers
 
 
-def usable_source(found: Media | Unusable, settings: TranscodeSettings) -> Media:
+def usable_source(found: Media | SoundFile | Unusable, settings: TranscodeSettings) -> Media:
     """Return the facts of a source that can be transcoded. Raises `Reject` saying why it cannot."""
     if isinstance(found, Unusable):
         raise Reject(f"the source cannot be transcoded: {_REASONS.get(found.problem, found.problem)}")
+    if isinstance(found, SoundFile):
+        raise ProbeFailed("the probing process told of a sound, where a video was asked for")
     reason = _refusal(found, settings)
     if reason is not None:
         raise Reject(f"the source cannot be transcoded: {reason}")
@@ -141,7 +150,7 @@ def _is_cut(media: Media, missing: float) -> bool:
     return trusted and missing > max(_MISSING_SECONDS, declared * _MISSING_SHARE)
 
 
-def _parsed(line: str) -> float | Media | Unusable:
+def _parsed(line: str) -> float | Media | SoundFile | Unusable:
     """Return what a line of the probing process says: how far it is, or its answer. Raises `ProbeFailed`."""
     try:
         answer: dict[str, Any] = json.loads(line)
@@ -149,6 +158,7 @@ def _parsed(line: str) -> float | Media | Unusable:
             return float(answer["beat"])
         if "problem" in answer:
             return Unusable(str(answer["problem"])[:200])
-        return Media.model_validate(answer["facts"])
+        model = Media if "video" in answer["facts"] else SoundFile
+        return model.model_validate(answer["facts"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise ProbeFailed(f"the probing process said something that is no answer: {line[:200]!r}") from error

@@ -1,21 +1,19 @@
 """Looks into media files, in a process of its own: files are not trusted, and decoders have crashed before.
 
-It judges nothing: it reports facts, or the kind of problem a file has. Run as a script, by path; imports nothing of
-jobkit. `probe_child.py TASKS`, where TASKS is a JSON list of `{path, formats, decode, threads}`. Answers with lines
-of JSON: `{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
+It judges nothing: it reports facts, or the kind of problem a file has. It imports nothing of jobkit. `main` takes one
+argument, a JSON list of `{path, formats, decode, threads, packages, sound_only}`. Answers with lines of JSON:
+`{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
 
-Not decoding means: demux all of it, and decode until there is one picture, whose properties are the true ones.
-Decoding means: all of it, strictly.
+Not decoding means: demux all of it, and decode some pictures here and there, whose properties are the true ones.
+Decoding means: all of it, strictly. `packages` are folders of segments by handler, compared with the file's packets.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -25,86 +23,28 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-_BEAT_SECONDS = 0.5
+from workers.transcode.beat import Beat, say
+from workers.transcode.probe_track import Track
+from workers.transcode.raw_check import package_problems
+
 # A file with this many packets and no picture has none worth waiting for.
 _PACKETS_WITHOUT_PICTURE = 2_000
 # In these, clocks may start anew in the middle (two recordings in one file); players and ffmpeg play on.
 _RESTARTING_CLOCKS = {"mpegts", "mpeg"}
-_JUMP_FORWARD_SECONDS, _JUMP_BACK_SECONDS = 10.0, 0.1
+_HEAD_BYTES = 4096
+# Damage shows in what a stream says. The last filter only smooths pictures that nobody looks at here, which takes a
+# fifth of the time.
+_QUICKLY = {"skip_loop_filter": "all"}
+_STRICTLY = {**_QUICKLY, "err_detect": "explode"}
+# Sounds and texts beside the chosen ones that are looked at.
+_MOST_OTHERS = 32
+_TEXT_CODECS = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "srt"}
+# Whether a video is interlaced can change within it: so many packets are decoded at the beginning of each part.
+_PARTS, _PACKETS_OF_PART = 8, 16
 
 
 class Problem(Exception):
     """This file cannot be used; the argument is one of the words that `workers.transcode.probe` explains."""
-
-
-class Beat:
-    """Says that work goes on, without saying so too often."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def at(self, seconds: float) -> None:
-        """Report having come to `seconds` into the file."""
-        now = time.monotonic()
-        if now - self._last >= _BEAT_SECONDS:
-            self._last = now
-            _say({"beat": round(seconds, 3)})
-
-
-class Track:
-    """What the packets of one stream add up to. Times are in seconds."""
-
-    def __init__(self, stream: VideoStream | AudioStream, restarting: bool) -> None:
-        self.stream = stream
-        self.packets = 0
-        self.start: float | None = None
-        self.key_start: float | None = None
-        self.last = 0.0
-        self.end = 0.0
-        self.longest_gap = 0.0
-        self.keyframes: list[float] = []
-        self.digest = hashlib.sha256()
-        self._restarting = restarting
-        self._offset = 0.0
-        self._previous: float | None = None
-
-    def add(self, packet: Packet[Any], *, detailed: bool) -> None:
-        """Take one packet into account; `detailed` costs time for each of its bytes."""
-        self.packets += 1
-        if detailed:
-            self.digest.update(bytes(packet))
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        # What an edit list leaves out is decoded, but not shown.
-        if stamp is None or packet.is_discard:
-            return
-        clock = float(stamp * packet.time_base)
-        step = 0.0 if self._previous is None else clock - self._previous
-        self._previous = clock
-        if self._restarting and not -_JUMP_BACK_SECONDS <= step <= _JUMP_FORWARD_SECONDS:
-            self._offset -= step
-            step = 0.0
-        self.longest_gap = max(self.longest_gap, step)
-        shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base) + self._offset
-        self.start = shown if self.start is None else min(self.start, shown)
-        if packet.is_keyframe:
-            self.key_start = shown if self.key_start is None else min(self.key_start, shown)
-            if detailed and self.stream.type == "video":
-                self.keyframes.append(round(shown, 4))
-        self.last = max(self.last, shown)
-        self.end = max(self.end, shown + float((packet.duration or 0) * packet.time_base))
-
-    def times(self) -> dict[str, Any]:
-        """Return where the stream lies. A video starts with its first keyframe: before it nothing can be decoded."""
-        video_start = self.start if self.key_start is None else self.key_start
-        return {
-            "start": video_start if self.stream.type == "video" else self.start,
-            "last": self.last,
-            "end": self.end,
-            "longest_gap": self.longest_gap,
-            "packets": self.packets,
-            "keyframes": self.keyframes,
-            "sha256": self.digest.hexdigest(),
-        }
 
 
 def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
@@ -120,7 +60,9 @@ def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
     return max(streams, key=rank, default=None)
 
 
-def examine(path: str, formats: str, decode: bool, threads: int) -> dict[str, Any]:
+def examine(
+    path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str], sound_only: bool
+) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
     try:
         container = av.open(
@@ -128,13 +70,20 @@ def examine(path: str, formats: str, decode: bool, threads: int) -> dict[str, An
             container_options={"format_whitelist": formats, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )
+    except FileNotFoundError as error:
+        raise Problem("missing") from error
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        raise Problem("no-index" if _begins_like_mp4(path) else "not-media") from error
+        raise Problem(_unreadable(path)) from error
     with container:
-        return _facts(container, decode, threads)
+        if sound_only:
+            return _sound_facts(container, packages)
+        # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
+        if container.format.name == "apng" and b"acTL" not in _head(path).partition(b"IDAT")[0]:
+            raise Problem("not-media")
+        return _facts(container, decode, threads, packages)
 
 
-def _facts(container: InputContainer, decode: bool, threads: int) -> dict[str, Any]:
+def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     video = choose([stream for stream in container.streams.video if not stream.disposition & pictures])
     audio = choose(container.streams.audio)
@@ -149,17 +98,22 @@ def _facts(container: InputContainer, decode: bool, threads: int) -> dict[str, A
         if stream is not None:
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
-            if decode:
-                stream.codec_context.options = {"err_detect": "explode"}
+            stream.codec_context.options = _STRICTLY if decode else _QUICKLY
     scan = _Scan(container, video, audio, decode)
     scan.run()
     return {
         "container": container.format.name,
+        "origin": (container.start_time or 0) / av.time_base,
+        "covered": scan.last_position / max(container.size, 1),
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
         "video": _video_facts(scan),
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
+        "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
+        "other_sounds": scan.other_sounds(),
+        "texts": _texts(container),
+        "package_problems": scan.compare(packages),
     }
 
 
@@ -172,24 +126,38 @@ class _Scan:
         self.video = Track(video, restarting)
         self.audio = None if audio is None else Track(audio, restarting)
         self.end = 0.0
+        self.last_position = 0
         self.picture: av.VideoFrame | None = None
         self.pictures = 0
         self.samples = 0
         self._decode = decode
-        self._tracks = {track.stream.index: track for track in (self.video, self.audio) if track is not None}
+        self._others = [
+            Track(stream, restarting)
+            for stream in container.streams.audio[:_MOST_OTHERS]
+            if stream is not audio and stream.codec_context is not None and not decode
+        ]
+        self._tracks = {
+            track.stream.index: track for track in (self.video, self.audio, *self._others) if track is not None
+        }
+        self.interlaced = False
+        self._part = 0
+        self._left = _PACKETS_WITHOUT_PICTURE
 
     def run(self) -> None:
         beat = Beat()
         try:
             for packet in self.container.demux():
-                track = self._tracks.get(packet.stream_index)
+                # The empty packets at the end have no index of their own.
+                track = self._tracks.get(packet.stream.index)
                 # The last, empty packet of a stream asks the decoder for what it still holds.
                 if packet.size and track is not None:
                     track.add(packet, detailed=self._decode)
+                    if track in (self.video, self.audio):
+                        self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
                     beat.at(track.end)
                 if packet.pts is not None:
                     self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if track is not None and self._wants(track):
+                if track is not None and self._wants(track, packet):
                     self._decode_packet(packet)
         except av.error.InvalidDataError as error:
             # What lies behind is lost. Whether that matters is told by how far it came.
@@ -198,10 +166,42 @@ class _Scan:
         if self.picture is None:
             raise Problem("no-picture")
 
-    def _wants(self, track: Track) -> bool:
+    def compare(self, packages: Mapping[str, str]) -> list[str]:
+        """Tell what is wrong with the packages of this file, each with its folder's name."""
+        tracks = {"vide": self.video, "soun": self.audio}
+        return [
+            f"{folder}: {problem}"
+            for handler, folder in packages.items()
+            if (track := tracks[handler]) is not None
+            for problem in package_problems(Path(folder), handler, track.expected)
+        ]
+
+    def other_sounds(self) -> list[dict[str, Any]]:
+        """Return the sounds that were not chosen; one that is announced but empty is none."""
+        return [
+            {
+                "index": track.stream.index,
+                "language": track.stream.language,
+                "channels": track.stream.codec_context.layout.nb_channels,
+                "start": track.start,
+                "end": track.end,
+            }
+            for track in self._others
+            if track.packets and isinstance(track.stream, AudioStream)
+        ]
+
+    def _wants(self, track: Track, packet: Packet[Any]) -> bool:
         if self._decode:
             return True
-        return track is self.video and self.picture is None and track.packets <= _PACKETS_WITHOUT_PICTURE
+        if track is not self.video:
+            return False
+        part = int(_PARTS * (packet.pos or 0) / max(self.container.size, 1))
+        if self.picture is not None and packet.is_keyframe and part > self._part:
+            self._part, self._left = part, _PACKETS_OF_PART
+            track.stream.codec_context.flush_buffers()
+        self._left -= 1
+        # The empty packet at the end asks for what the decoder still holds.
+        return self._left >= 0 or not packet.size
 
     def _decode_packet(self, packet: Packet[Any]) -> None:
         try:
@@ -219,7 +219,10 @@ class _Scan:
                 if self._decode and frame.is_corrupt:
                     raise Problem("broken-data")
                 self.pictures += 1
-                self.picture = self.picture or frame
+                if self.picture is None:
+                    self.picture = frame
+                    self._left = min(self._left, _PACKETS_OF_PART)
+                self.interlaced = self.interlaced or frame.interlaced_frame
             elif isinstance(frame, av.AudioFrame):
                 self.samples += frame.samples
 
@@ -231,7 +234,7 @@ def _video_facts(scan: _Scan) -> dict[str, Any]:
     assert isinstance(stream, VideoStream)  # noqa: S101  (narrows the type)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return {
-        **track.times(),
+        **track.summary(),
         "index": stream.index,
         "codec": stream.codec_context.name,
         "profile": _h264_profile(bytes(stream.codec_context.extradata or b"")),
@@ -241,8 +244,15 @@ def _video_facts(scan: _Scan) -> dict[str, Any]:
         # PyAV counts counter-clockwise, from -180 to 180.
         "rotation": round(-picture.rotation) % 360,
         "pixel_format": picture.format.name,
-        "interlaced": bool(picture.interlaced_frame),
+        "interlaced": scan.interlaced,
         "decoded": scan.pictures,
+        "colour": [
+            int(picture.colorspace),
+            int(stream.codec_context.color_primaries),
+            int(stream.codec_context.color_trc),
+            int(picture.color_range),
+        ],
+        **track.pictures(),
     }
 
 
@@ -251,14 +261,53 @@ def _audio_facts(track: Track, samples: int) -> dict[str, Any]:
     assert isinstance(stream, AudioStream)  # noqa: S101  (narrows the type)
     context = stream.codec_context
     return {
-        **track.times(),
+        **track.summary(),
         "index": stream.index,
         "codec": context.name,
+        "language": stream.language,
         "profile": context.profile,
         "channels": context.layout.nb_channels,
         "sample_rate": context.sample_rate,
         "decoded": samples,
     }
+
+
+def _texts(container: InputContainer) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": stream.index,
+            "language": stream.language,
+            "default": bool(stream.disposition & Disposition.default),
+            "forced": bool(stream.disposition & Disposition.forced),
+        }
+        for stream in container.streams.subtitles[:_MOST_OTHERS]
+        if stream.codec_context is not None and stream.codec_context.name in _TEXT_CODECS
+    ]
+
+
+def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts of a file of one sound, decoded strictly."""
+    if not container.streams.audio:
+        raise Problem("no-sound")
+    stream = container.streams.audio[0]
+    stream.codec_context.options = {"err_detect": "explode"}
+    track, samples, beat = Track(stream, restarting=False), 0, Beat()
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                track.add(packet, detailed=True)
+                beat.at(track.end)
+            samples += sum(frame.samples for frame in packet.decode())
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise Problem("broken-data") from error
+    problems = [
+        f"{folder}: {problem}"
+        for handler, folder in packages.items()
+        for problem in package_problems(Path(folder), handler, track.expected)
+    ]
+    return {"audio": _audio_facts(track, samples), "package_problems": problems}
 
 
 def _h264_profile(extradata: bytes) -> str | None:
@@ -276,14 +325,15 @@ def _index_beyond_end(container: InputContainer) -> bool:
     )
 
 
-def _begins_like_mp4(path: str) -> bool:
+def _unreadable(path: str) -> str:
+    """Return the word for a file that cannot be opened, by how it begins."""
+    return "no-index" if _head(path)[4:8] == b"ftyp" else "not-media"
+
+
+def _head(path: str) -> bytes:
     with open(path.removeprefix("file:"), "rb") as file:  # noqa: PTH123  (a Path would spoil odd names)
         file.seek(0)
-        return file.read(8)[4:] == b"ftyp"
-
-
-def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
+        return file.read(_HEAD_BYTES)
 
 
 def main(arguments: list[str]) -> int:
@@ -292,11 +342,7 @@ def main(arguments: list[str]) -> int:
     # interpreter's lock to log, and closing a decoder, which holds it, then waits for them for ever.
     for task in json.loads(arguments[0]):
         try:
-            _say({"facts": examine(**task)})
+            say({"facts": examine(**task)})
         except Problem as problem:
-            _say({"problem": str(problem)})
+            say({"problem": str(problem)})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -166,7 +166,7 @@ class Supervisor:
                 finished = Finished(process.returncode, errors.text())
                 tasks.cancel_scope.cancel()
         except ExceptionGroup as group:
-            failure = _first(group)
+            failure = first_error(group)
         # Raised bare: callers know errors by their type, and a group would hide a lost lease from the runtime.
         if failure is not None:
             raise failure
@@ -277,6 +277,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group that is none itself."""
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_error(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,6 +1,6 @@
-"""The processor of job type `transcode`: a source becomes MP4 renditions, an HLS package and a poster.
+"""The processor of job type `transcode`: a source becomes MP4 renditions, a package for players and a poster.
 
-The line of stages: open -> probe -> plan -> encode -> package -> verify -> store. Each takes the value that the one
+The line of stages: open -> probe -> plan -> encode -> package -> check -> store. Each takes the value that the one
 before it made. Files become blobs only after all of them have passed every check.
 """
 
@@ -8,62 +8,36 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 
 import anyio
 from anyio import to_thread
 
 from jobkit import Context, Reject, RetryPolicy, processor
-from workers.transcode import hls, progress, verify
+from workers.transcode import progress
+from workers.transcode.animation import readable
+from workers.transcode.arguments import encode_arguments
+from workers.transcode.bench import Bench
 from workers.transcode.check import check
-from workers.transcode.errors import OutputInvalid
+from workers.transcode.checking import check_outputs
+from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.ffmpeg import Ffmpeg, required_ffmpeg
+from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.media import Media
-from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
-from workers.transcode.plan import (
-    HLS_DIRECTORY,
-    HLS_MASTER,
-    POSTER,
-    TranscodePlan,
-    encode_arguments,
-    make_plan,
-    package_arguments,
-    playlist_file,
-    poster_arguments,
-    rendition_file,
-)
-from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, Unusable, probe, usable_source
+from workers.transcode.outcome import make_result
+from workers.transcode.packaging import package
+from workers.transcode.payload import Transcode, TranscodeResult
+from workers.transcode.plan import HLS_DIRECTORY, POSTER, TranscodePlan, make_plan, rendition_file
+from workers.transcode.poster import take_poster
+from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source
 from workers.transcode.process import Bounds, Limits, Supervisor
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
 from workers.transcode.source import FileSource, OpenSource, Source, open_source
+from workers.transcode.verify import WHAT_TO_DO
 
-# What our own outputs may be read as.
-_RENDITION_FORMATS, _PLAYLIST_FORMATS, _POSTER_FORMATS = "mov", "hls,mov", "image2,jpeg_pipe"
-
-
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What every stage works with; `directory` is the attempt's own."""
-
-    ctx: Context
-    settings: TranscodeSettings
-    supervisor: Supervisor
-    ffmpeg: Ffmpeg
-    directory: Path
-
-    async def report(self, step: progress.Step, fraction: float) -> None:
-        await self.ctx.progress(step.at(fraction), step.message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """What passed: the facts of each rendition in the plan's order, and the variants of the HLS package."""
-
-    renditions: Sequence[Media]
-    variants: Sequence[hls.Variant]
+# Of what the encoders may write at most, so much there must be room for: they seldom need more than half.
+_ROOM_SHARE = 0.1
 
 
 @processor(
@@ -76,7 +50,7 @@ class _Checked:
     check=check,
 )
 async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
-    """Make renditions, an HLS package and a poster of one video.
+    """Make renditions, a package for players and a poster of one video.
 
     Raises `Reject` where the source can never be transcoded, a `TranscodeFailed` where another attempt may do it.
     """
@@ -85,15 +59,26 @@ async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
     await anyio.Path(directory).mkdir()
     supervisor = _supervisor(ctx, settings)
     ffmpeg = Ffmpeg(supervisor, required_ffmpeg(settings.ffmpeg), directory)
-    bench = _Bench(ctx, settings, supervisor, ffmpeg, directory)
-    sources: Mapping[str, Source] = {"file": FileSource(settings.source_roots)}
+    bench = Bench(ctx, settings, supervisor, ffmpeg, directory)
+    try:
+        return await _transcode(job, bench)
+    except (FfmpegFailed, PackagingFailed, OutputInvalid) as error:
+        # A full disk shows in many ways, in odd words, and in some programs not at all.
+        raise await bench.explained(error) from error
 
+
+async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
+    settings = bench.settings
+    sources: Mapping[str, Source] = {"file": FileSource(settings.source_roots)}
     async with open_source(job.source, sources) as source:
         try:
-            media = await _look_into(bench, source)
-            plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
-            ctx.log.info("transcoding", renditions=[rung.name for rung in plan.rungs], seconds=round(plan.duration, 3))
-            await _encode(bench, plan, source)
+            async with readable(bench, source) as video:
+                media = await _look_into(bench, video)
+                await _require_mapping(bench, media)
+                plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
+                names = [rung.name for rung in plan.rungs]
+                bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
+                await _encode(bench, plan, video)
         except Reject:
             # A file that is still being written looks broken, and will be whole another time.
             source.require_unchanged()
@@ -101,11 +86,13 @@ async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
         source.require_unchanged()
         size = source.size
     await _package(bench, plan)
-    checked = await _verify(bench, plan, media)
-    result = await to_thread.run_sync(_result, job, media, size, plan, checked, directory)
+    renditions = await check_outputs(bench, plan, media)
+    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory)
+    for warning in result.warnings:
+        bench.ctx.log.warning("done, but", warning=warning)
     await _store(bench, plan)
     # The trace by which `jobkit verify` can tell that no transcode of this video took effect twice.
-    ctx.append("transcoded", {"duration": result.duration, "renditions": [rung.name for rung in plan.rungs]})
+    bench.ctx.append("transcoded", {"duration": result.duration, "renditions": [rung.name for rung in plan.rungs]})
     return result
 
 
@@ -118,7 +105,7 @@ def _supervisor(ctx: Context, settings: TranscodeSettings) -> Supervisor:
     return Supervisor(limits, bounds, ctx.clock, ctx.log)
 
 
-async def _look_into(bench: _Bench, source: OpenSource) -> Media:
+async def _look_into(bench: Bench, source: OpenSource) -> Media:
     """Probe the source. Raises `Reject` where it is no video that can be transcoded."""
     await bench.report(progress.PROBE, 0.0)
     task = ProbeTask(source.argument(), SOURCE_FORMATS, False, bench.settings.threads)
@@ -126,8 +113,25 @@ async def _look_into(bench: _Bench, source: OpenSource) -> Media:
     return usable_source(found, bench.settings)
 
 
-async def _encode(bench: _Bench, plan: TranscodePlan, source: OpenSource) -> None:
+async def _require_mapping(bench: Bench, media: Media) -> None:
+    """Raise `Reject` where colours have to be mapped to BT.709, but may not be, or cannot be by this ffmpeg."""
+    found, setting = gamut(media.video.colour), bench.settings.hdr
+    if found is Gamut.STANDARD or (found is Gamut.HDR and setting == "keep"):
+        return
+    if found is Gamut.HDR and setting == "refuse":
+        raise Reject("the source cannot be transcoded: it is HDR, which JOBKIT_TRANSCODE_HDR refuses")
+    missing = sorted(MAPPING_FILTERS - await bench.ffmpeg.filters())
+    if missing:
+        raise Reject(
+            f"the source cannot be transcoded: mapping its colours to BT.709 takes filters that this ffmpeg does not "
+            f"have ({', '.join(missing)}); set another with JOBKIT_TRANSCODE_FFMPEG"
+        )
+
+
+async def _encode(bench: Bench, plan: TranscodePlan, source: OpenSource) -> None:
     """Make all renditions in one run, which decodes the source once."""
+    most = sum(rung.max_bitrate for rung in plan.rungs) / 8 * plan.duration
+    await bench.require_room(round(_ROOM_SHARE * most), "the renditions")
 
     async def on_seconds(seconds: float) -> None:
         await bench.report(progress.ENCODE, seconds / plan.duration if plan.duration else 0.0)
@@ -136,122 +140,20 @@ async def _encode(bench: _Bench, plan: TranscodePlan, source: OpenSource) -> Non
     await bench.ffmpeg.run(arguments, on_seconds=on_seconds, reads_source=True, pass_fds=[source.fd])
 
 
-async def _package(bench: _Bench, plan: TranscodePlan) -> None:
-    """Take the poster, and cut the renditions into segments."""
-
-    async def on_seconds(seconds: float) -> None:
-        await bench.report(progress.PACKAGE, seconds / plan.duration if plan.duration else 0.0)
-
-    await bench.ffmpeg.run(poster_arguments(plan), on_seconds=on_seconds)
+async def _package(bench: Bench, plan: TranscodePlan) -> None:
+    """Cut the renditions into segments, and take the poster."""
+    await bench.report(progress.PACKAGE, 0.0)
+    files = [anyio.Path(bench.directory / rendition_file(rung)) for rung in plan.rungs]
+    missing = [file.name for file in files if not await file.is_file()]
+    if missing:
+        raise OutputUnfit(f"outputs are not as planned: ffmpeg wrote no {', '.join(missing)}; {WHAT_TO_DO}")
     if plan.hls:
-        for rung in plan.rungs:
-            folder = anyio.Path(bench.directory / playlist_file(rung)).parent
-            await folder.mkdir(parents=True)
-        await bench.ffmpeg.run(package_arguments(plan, bench.settings), on_seconds=on_seconds)
+        await bench.require_room(sum([(await file.stat()).st_size for file in files]), "the segments")
+        await package(bench, plan)
+    await take_poster(bench, plan)
 
 
-async def _verify(bench: _Bench, plan: TranscodePlan, source: Media) -> _Checked:
-    """Decode and check every output; write the master playlist. Raises `OutputInvalid` with all that is wrong."""
-    threads = bench.settings.threads
-    tasks = [ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, threads) for rung in plan.rungs]
-    tasks += [ProbeTask(f"file:{POSTER}", _POSTER_FORMATS, True, threads)]
-    playlists: list[hls.MediaPlaylist] = []
-    if plan.hls:
-        # Before anything opens them: a playlist without an end would be waited on.
-        playlists = await to_thread.run_sync(_read_playlists, plan, bench.directory)
-        tasks += [ProbeTask(playlist_file(rung), _PLAYLIST_FORMATS, True, threads) for rung in plan.rungs]
-
-    async def on_position(done: int, seconds: float) -> None:
-        inner = min(1.0, seconds / plan.duration) if plan.duration else 0.0
-        await bench.report(progress.VERIFY, (done + inner) / len(tasks))
-
-    found = await probe(bench.supervisor, tasks, cwd=bench.directory, on_position=on_position)
-    count = len(plan.rungs)
-    renditions = _checked_files(plan, source, found[:count], found[count])
-    if not plan.hls:
-        return _Checked(renditions, ())
-    _check_package(plan, renditions, found[count + 1 :], playlists)
-    variants = await to_thread.run_sync(_write_master, plan, renditions, playlists, bench.directory)
-    return _Checked(renditions, variants)
-
-
-def _checked_files(
-    plan: TranscodePlan, source: Media, found: Sequence[Media | Unusable], poster: Media | Unusable
-) -> list[Media]:
-    """Return the facts of the renditions. Raises `OutputInvalid` where one of them, or the poster, is not right."""
-    problems = [f"{POSTER}: {problem}" for problem in verify.poster_problems(poster, plan.rungs[0].size)]
-    for rung, each in zip(plan.rungs, found, strict=True):
-        wrong = verify.rendition_problems(each, rung.size, plan.channels, source)
-        problems += [f"{rendition_file(rung)}: {problem}" for problem in wrong]
-    _require_none(problems)
-    renditions = [each for each in found if isinstance(each, Media)]
-    names = [rung.name for rung in plan.rungs]
-    _require_none(verify.alignment_problems(dict(zip(names, renditions, strict=True))))
-    return renditions
-
-
-def _read_playlists(plan: TranscodePlan, directory: Path) -> list[hls.MediaPlaylist]:
-    """Return the media playlists. Raises `OutputInvalid` where one is not whole, or names a file that is not there."""
-    problems: list[str] = []
-    playlists: list[hls.MediaPlaylist] = []
-    for name in map(playlist_file, plan.rungs):
-        try:
-            playlists.append(hls.parse_media_playlist((directory / name).read_text()))
-        except (ValueError, FileNotFoundError) as error:
-            raise OutputInvalid(f"outputs are not as planned: {name}: {error}") from error
-        problems += [f"{name}: {each}" for each in verify.missing_files(directory, name, playlists[-1].files())]
-    _require_none(problems)
-    return playlists
-
-
-def _check_package(
-    plan: TranscodePlan,
-    renditions: Sequence[Media],
-    found: Sequence[Media | Unusable],
-    playlists: Sequence[hls.MediaPlaylist],
-) -> None:
-    problems: list[str] = []
-    for rung, rendition, packaged, playlist in zip(plan.rungs, renditions, found, playlists, strict=True):
-        wrong = verify.package_problems(packaged, rendition, playlist)
-        problems += [f"{playlist_file(rung)}: {problem}" for problem in wrong]
-    _require_none(problems)
-
-
-def _write_master(
-    plan: TranscodePlan, renditions: Sequence[Media], playlists: Sequence[hls.MediaPlaylist], directory: Path
-) -> list[hls.Variant]:
-    """Write the master playlist, check it as it can be read, and return its variants."""
-    variants = [
-        _variant(rung.name, rendition, playlist, (directory / playlist_file(rung)).parent)
-        for rung, rendition, playlist in zip(plan.rungs, renditions, playlists, strict=True)
-    ]
-    master = directory / HLS_MASTER
-    master.write_text(hls.master_playlist(variants))
-    read = hls.parse_master_playlist(master.read_text())
-    wrong = verify.master_problems(read, variants)
-    wrong += verify.missing_files(directory, HLS_MASTER, [variant.uri for variant in read])
-    _require_none([f"{HLS_MASTER}: {problem}" for problem in wrong])
-    return variants
-
-
-def _variant(name: str, rendition: Media, playlist: hls.MediaPlaylist, folder: Path) -> hls.Variant:
-    sizes = [(folder / segment.uri).stat().st_size for segment in playlist.segments]
-    peak, average = hls.bandwidths(playlist, sizes)
-    video = rendition.video
-    rate = round(video.frame_rate, 3)
-    return hls.Variant(f"{name}/index.m3u8", peak, average, _codecs(rendition), video.shown, rate)
-
-
-def _codecs(rendition: Media) -> str:
-    return hls.codecs(rendition.video.profile or "", has_audio=rendition.audio is not None)
-
-
-def _require_none(problems: Sequence[str]) -> None:
-    if problems:
-        raise OutputInvalid(f"outputs are not as planned: {'; '.join(problems)}")
-
-
-async def _store(bench: _Bench, plan: TranscodePlan) -> None:
+async def _store(bench: Bench, plan: TranscodePlan) -> None:
     """Hand the checked files over; they become visible when the runtime commits."""
     blobs = bench.ctx.blobs
     names = [*(rendition_file(rung) for rung in plan.rungs), POSTER]
@@ -265,53 +167,3 @@ async def _store(bench: _Bench, plan: TranscodePlan) -> None:
         async with blobs.directory(HLS_DIRECTORY) as folder:
             await anyio.Path(bench.directory / HLS_DIRECTORY).rename(folder)
     await bench.report(progress.STORE, 1.0)
-
-
-def _result(
-    job: Transcode, source: Media, source_size: int, plan: TranscodePlan, checked: _Checked, directory: Path
-) -> TranscodeResult:
-    """Return everything that is known of what was made, as it was found, not as it was planned."""
-    renditions = []
-    for rung, media in zip(plan.rungs, checked.renditions, strict=True):
-        video, audio = media.video, media.audio
-        renditions.append(
-            Rendition(
-                name=rung.name,
-                width=video.width,
-                height=video.height,
-                frame_rate=round(video.frame_rate, 3),
-                video_codec=video.codec,
-                audio_codec=None if audio is None else audio.codec,
-                audio_channels=None if audio is None else audio.channels,
-                codecs=_codecs(media),
-                duration=round(media.duration, 3),
-                size=(directory / rendition_file(rung)).stat().st_size,
-                blob=rendition_file(rung),
-                playlist=playlist_file(rung) if plan.hls else None,
-            )
-        )
-    return TranscodeResult(
-        video_id=job.video_id,
-        duration=round(source.duration, 3),
-        source=_source_info(source, source_size),
-        renditions=tuple(renditions),
-        hls_master=HLS_MASTER if plan.hls else None,
-        poster=POSTER,
-    )
-
-
-def _source_info(source: Media, size: int) -> SourceInfo:
-    video, audio = source.video, source.audio
-    return SourceInfo(
-        container=source.container,
-        size=size,
-        duration=round(source.duration, 3),
-        width=video.shown.width,
-        height=video.shown.height,
-        rotation=video.rotation,
-        frame_rate=round(video.frame_rate, 3),
-        video_codec=video.codec,
-        audio_codec=None if audio is None else audio.codec,
-        audio_channels=None if audio is None else audio.channels,
-        sample_rate=None if audio is None else audio.sample_rate,
-    )

@@ -47,6 +47,21 @@ class TranscodeSettings(BaseSettings):
         4.0, ge=1, le=30, description="How long an HLS segment is, and a group of pictures."
     )
     max_frame_rate: float = Field(60.0, ge=1, le=240, description="Faster sources lose frames down to this rate.")
+    keep_size: bool = Field(
+        True, description="Whether a source between two rungs gets a rendition at its own size as well."
+    )
+    deinterlace: Literal["frame", "field"] = Field(
+        "frame", description="What becomes of interlaced video: `frame` makes 25 pictures of 50 fields, `field` 50."
+    )
+    hdr: Literal["map", "keep", "refuse"] = Field(
+        "map", description="What becomes of HDR: mapped to BT.709, kept as it is (pale, with a warning), or refused."
+    )
+    loudness: float | None = Field(
+        None,
+        ge=-40,
+        le=-5,
+        description="Loudness that sound is brought to (EBU R128), in LUFS; it is left as it is without.",
+    )
     max_duration: Seconds = Field(6 * 3600.0, description="How long a source may last; a longer one is rejected.")
     max_pixels: int = Field(
         36_000_000, ge=4, description="How many pixels a picture of the source may have; a larger one is rejected."

@@ -8,35 +8,51 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from workers.transcode.hls import MediaPlaylist, Variant
+from workers.transcode.hls import Master, MediaPlaylist
 from workers.transcode.ladder import Size
-from workers.transcode.media import AudioTrack, Media, VideoTrack
+from workers.transcode.media import AudioTrack, Colour, Media, SoundFile, VideoTrack
 from workers.transcode.probe import Unusable
 
 # How far the length of an output may be off: encoders pad sound, and the last picture's own length is often unknown.
 _TOLERANCE_SECONDS = 0.5
 _LONGEST_TOLERATED_GAP = 10.0
 # Segment lengths in a playlist are rounded.
-_PLAYLIST_TOLERANCE_SECONDS = 0.5
+_PLAYLIST_TOLERANCE_SECONDS = 0.1
+
+# Matrix, primaries and transfer of BT.709, limited range.
+BT709 = Colour(1, 1, 1, 1)
+
+WHAT_TO_DO = (
+    "the same source gives the same again, so it is not tried again: "
+    "submit a repaired copy, or report this together with the source"
+)
 
 
-def rendition_problems(found: Media | Unusable, size: Size, channels: int | None, source: Media) -> list[str]:
-    """Tell what is wrong with an MP4 rendition that should show `source` at `size`."""
-    if isinstance(found, Unusable):
-        return [f"it cannot be decoded ({found.problem})"]
+def rendition_problems(
+    found: Media | SoundFile | Unusable, size: Size, channels: int | None, source: Media
+) -> list[str]:
+    """Tell what is wrong with an MP4 rendition that should show `source` at `size`.
+
+    Both streams of a rendition begin together; what a source does not have from the beginning, or to the end, of its
+    other stream is filled.
+    """
+    if not isinstance(found, Media):
+        return [f"it cannot be decoded ({found})"]
     video, problems = found.video, []
     if (video.codec, video.pixel_format) != ("h264", "yuv420p") or video.profile is None:
         problems.append(f"its video is {video.codec} {video.pixel_format}, not h264 yuv420p")
     if Size(video.width, video.height) != size or video.shown != size:
         problems.append(f"its pictures are {video.width}x{video.height}, not {size.width}x{size.height} and upright")
+    if video.colour != BT709:
+        problems.append(f"its colours are marked as {tuple(video.colour)}, not as BT.709 of limited range")
     if video.decoded != video.packets:
         problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
-    problems += _length_problems("video", video, source.video)
+    problems += _end_problems("video", video, source.video, source)
     if (found.audio is None) != (source.audio is None):
         problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
     if found.audio is not None and source.audio is not None:
         problems += _audio_problems(found.audio, channels)
-        problems += _length_problems("sound", found.audio, source.audio)
+        problems += _end_problems("sound", found.audio, source.audio, source)
     return problems
 
 
@@ -48,24 +64,17 @@ def alignment_problems(renditions: Mapping[str, Media]) -> list[str]:
     return [f"keyframes of {', '.join(times)} do not fall together"]
 
 
-def package_problems(found: Media | Unusable, rendition: Media, playlist: MediaPlaylist) -> list[str]:
-    """Tell whether an HLS package holds exactly the packets of its rendition."""
-    if isinstance(found, Unusable):
-        return [f"it cannot be decoded ({found.problem})"]
-    problems = []
-    if found.video.sha256 != rendition.video.sha256:
-        problems.append("its video is not that of the rendition")
-    if (found.audio and found.audio.sha256) != (rendition.audio and rendition.audio.sha256):
-        problems.append("its sound is not that of the rendition")
-    if abs(playlist.duration - rendition.video.duration) > _PLAYLIST_TOLERANCE_SECONDS + _gap(rendition.video):
-        problems.append(f"its segments last {playlist.duration:.2f} s, not {rendition.video.duration:.2f} s")
-    return problems
+def package_problems(rendition: Media, playlist: MediaPlaylist) -> list[str]:
+    """Tell whether the segments of pictures last as long as the rendition; their raw times were compared before."""
+    if abs(playlist.duration - rendition.duration) > _PLAYLIST_TOLERANCE_SECONDS:
+        return [f"its segments last {playlist.duration:.2f} s, not {rendition.duration:.2f} s"]
+    return []
 
 
-def poster_problems(found: Media | Unusable, size: Size) -> list[str]:
+def poster_problems(found: Media | SoundFile | Unusable, size: Size) -> list[str]:
     """Tell what is wrong with a poster that should be a JPEG of `size`."""
-    if isinstance(found, Unusable):
-        return [f"it cannot be decoded ({found.problem})"]
+    if not isinstance(found, Media):
+        return [f"it cannot be decoded ({found})"]
     video = found.video
     if (video.codec, Size(video.width, video.height), video.decoded) != ("mjpeg", size, 1):
         return [f"it is {video.codec} of {video.width}x{video.height}, not a JPEG of {size.width}x{size.height}"]
@@ -85,9 +94,9 @@ def missing_files(base: Path, playlist: str, named: Sequence[str]) -> list[str]:
     return problems
 
 
-def master_problems(read: Sequence[Variant], written: Sequence[Variant]) -> list[str]:
+def master_problems(read: Master, written: Master) -> list[str]:
     """Tell whether a master playlist says, when read again, what was written."""
-    return [] if tuple(read) == tuple(written) else ["it does not list the renditions as they are"]
+    return [] if read == written else ["it does not list the renditions as they are"]
 
 
 def _audio_problems(audio: AudioTrack, channels: int | None) -> list[str]:
@@ -98,10 +107,16 @@ def _audio_problems(audio: AudioTrack, channels: int | None) -> list[str]:
     return []
 
 
-def _length_problems(what: str, found: VideoTrack | AudioTrack, source: VideoTrack | AudioTrack) -> list[str]:
-    if abs(found.duration - source.duration) <= _TOLERANCE_SECONDS + _gap(source):
+def _end_problems(
+    what: str, found: VideoTrack | AudioTrack, source: VideoTrack | AudioTrack, whole: Media
+) -> list[str]:
+    wanted = source.end - whole.start
+    # Sound that ends before the pictures is filled with silence.
+    latest = max(wanted, whole.duration) if what == "sound" else wanted
+    slack = _TOLERANCE_SECONDS + _gap(source)
+    if wanted - slack <= found.end <= latest + slack:
         return []
-    return [f"its {what} lasts {found.duration:.2f} s, that of the source {source.duration:.2f} s"]
+    return [f"its {what} lasts {found.end:.2f} s, that of the source {wanted:.2f} s"]
 
 
 def _gap(track: VideoTrack | AudioTrack) -> float:

@@ -1,0 +1,87 @@
+"""What the plugin makes of a source with one version of ffmpeg, each made once in a run of tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from tests.media.ffmpegs import Ffmpeg, any_installed
+from tests.media.playlists import Master, read_master
+from tests.media.sources import SOURCES, Source
+from tests.transcode.transcode_bench import Desk
+from workers.transcode import TranscodeResult
+
+# Two renditions, for a player to change between. The preset is the fastest that uses pictures out of order, as the
+# default does; segments are short, so that there are several of each short clip.
+LADDER = (180, 120)
+# A busy machine may take long over anything.
+_SETTINGS = {"preset": "veryfast", "segment_seconds": 2.0, "stall_timeout": 240.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The outputs of one job, in `folder`, and the source they were made of."""
+
+    source: Source
+    source_file: Path
+    folder: Path
+    result: TranscodeResult
+
+    def master(self) -> Master:
+        """Return what the master playlist leads to."""
+        return read_master(self.folder / "hls" / "master.m3u8")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a source became nothing."""
+
+    reason: str
+
+
+class Workshop:
+    """Makes sources and packages when they are first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[tuple[str, str], Package | Failed] = {}
+
+    def source(self, source: Source) -> Path:
+        """Return the file of a source."""
+        path = self._folder / f"{source.name}{source.suffix}"
+        if not path.exists():
+            source.make(any_installed(), path)
+        return path
+
+    def package(self, name: str, ffmpeg: Ffmpeg) -> Package:
+        """Return what a source of `SOURCES` became. Raises `AssertionError` with the reason where it failed."""
+        key = (name, ffmpeg.name)
+        if key not in self._made:
+            self._made[key] = self._transcoded(SOURCES[name], ffmpeg)
+        made = self._made[key]
+        assert isinstance(made, Package), f"{name} was not transcoded: {made.reason}"
+        return made
+
+    def _transcoded(self, source: Source, ffmpeg: Ffmpeg) -> Package | Failed:
+        file = self.source(source)
+        try:
+            folder, result = transcoded(file, self._folder / ffmpeg.name / source.name, ffmpeg)
+        except Exception as error:  # noqa: BLE001  # told by every test that asks for it, not only by the first
+            return Failed(f"{type(error).__name__}: {error}")
+        return Package(source, file, folder, result)
+
+
+def transcoded(
+    file: Path, folder: Path, ffmpeg: Ffmpeg, *, ladder: tuple[int, ...] = LADDER
+) -> tuple[Path, TranscodeResult]:
+    """Run the plugin over a file; return the folder of its outputs, and its result."""
+    folder.mkdir(parents=True)
+    desk = Desk(folder)
+    desk.settings |= _SETTINGS | {"ffmpeg": str(ffmpeg.program)}
+
+    async def run() -> TranscodeResult:
+        return await desk.run(desk.place(file), ladder=ladder)
+
+    return desk.blobs, anyio.run(run)

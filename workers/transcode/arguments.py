@@ -1,0 +1,100 @@
+"""The arguments that tell ffmpeg what was planned. Pure: nothing here runs anything.
+
+They never contain anything of a payload: the source is an inherited file, outputs are named here and lie in ffmpeg's
+working directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workers.transcode.filters import SAMPLE_RATE, SoundChain, picture_graph, sound_filters
+from workers.transcode.ladder import Rung
+from workers.transcode.plan import TranscodePlan, rendition_file
+from workers.transcode.probe import SOURCE_FORMATS
+from workers.transcode.settings import TranscodeSettings
+
+_AUDIO_BITS_PER_CHANNEL = 80_000
+# Fine enough for every frame rate in use. Older versions of ffmpeg count in frames of the average rate, and would
+# drop all but one of several pictures of a variable rate that fall into one of those.
+_TICKS = 90_000
+_TIME_BASE = f"1/{_TICKS}"
+# Some filters lose how long a picture is shown, or give it in other units. Only the last picture's length matters, as
+# for the others the next one tells: one of no length would not be shown at all.
+_SHORTEST_TICKS, _USUAL_RATE = 90, 25.0
+# Versions of ffmpeg differ by the encoder's delay of the sound in where a file begins.
+_HELD_TOLERANCE_SECONDS = 0.03
+_OFFSET_SECONDS = 0.001
+
+_QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
+# Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
+_NO_METADATA = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
+_BT709 = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+
+
+def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
+    """Return the arguments that decode `source` once and encode every rendition from it."""
+    threads = str(settings.threads)
+    arguments = [*_QUIET, "-filter_complex_threads", threads, "-threads", threads]
+    if plan.offset > _OFFSET_SECONDS:
+        # Something that is not used begins earlier: ffmpeg would count from there.
+        arguments += ["-itsoffset", f"{-plan.offset:.6f}"]
+    arguments += ["-protocol_whitelist", "file", "-format_whitelist", SOURCE_FORMATS, "-i", source]
+    arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
+    for number, rung in enumerate(plan.rungs):
+        arguments += ["-map", f"[v{number}]", *_video_arguments(plan, rung, settings)]
+        if plan.sound is not None:
+            arguments += ["-map", f"0:{plan.audio_index}", *_audio_arguments(plan.sound)]
+        arguments += [*_NO_METADATA, "-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
+        arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
+    for sound in plan.other_sounds:
+        arguments += ["-map", f"0:{sound.index}", *_audio_arguments(sound.chain), *_NO_METADATA]
+        arguments += ["-f", "mp4", f"file:{sound.file}"]
+    for text in plan.texts:
+        arguments += ["-map", f"0:{text.index}", "-c:s", "webvtt", *_NO_METADATA, "-f", "webvtt", f"file:{text.file}"]
+    return arguments
+
+
+def _audio_arguments(chain: SoundChain) -> list[str]:
+    bits = str(_AUDIO_BITS_PER_CHANNEL * chain.channels)
+    return [
+        *("-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE), "-ac", str(chain.channels)),
+        *("-af", sound_filters(chain), "-flags:a", "+bitexact"),
+    ]
+
+
+def poster_arguments(rung: Rung, times: Mapping[str, float]) -> list[str]:
+    """Return the arguments that take pictures of a rendition, which is upright and easy to seek in, by file name."""
+    arguments = list(_QUIET)
+    for at in times.values():
+        arguments += ["-ss", f"{at:.3f}", "-protocol_whitelist", "file", "-i", f"file:{rendition_file(rung)}"]
+    for number, name in enumerate(times):
+        arguments += ["-map", f"{number}:v:0", "-frames:v", "1"]
+        arguments += ["-vf", "scale=in_color_matrix=bt709:out_color_matrix=bt601:out_range=full,format=yuvj420p"]
+        arguments += ["-c:v", "mjpeg", "-q:v", "3", "-threads", "1", "-map_metadata", "-1", "-fflags", "+bitexact"]
+        arguments += ["-flags:v", "+bitexact", "-f", "image2", "-update", "1", f"file:{name}"]
+    return arguments
+
+
+def keyframes(plan: TranscodePlan, settings: TranscodeSettings) -> str:
+    """Return the expression that forces keyframes: on the first picture of each segment, and on those held for long.
+
+    The times are the same in every rendition, which lets a player switch. It looks at the time of the last forced
+    keyframe, not at their number: after a pause that number lags behind.
+    """
+    length = f"{settings.segment_seconds:g}"
+    terms = ["isnan(prev_forced_t)", f"gt(floor(t/{length}+1e-6),floor(prev_forced_t/{length}+1e-6))"]
+    slack = _HELD_TOLERANCE_SECONDS
+    terms += [f"between(t,{at - slack:.3f},{at + slack:.3f})" for at in plan.held]
+    return f"expr:{'+'.join(terms)}"
+
+
+def _video_arguments(plan: TranscodePlan, rung: Rung, settings: TranscodeSettings) -> list[str]:
+    usual = round(_TICKS / max(plan.video.highest_rate, _USUAL_RATE))
+    return [
+        *("-c:v", "libx264", "-preset", settings.preset, "-threads", str(settings.threads)),
+        *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
+        *("-force_key_frames", keyframes(plan, settings), "-g", "100000", "-sc_threshold", "0"),
+        *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact", *_BT709),
+        *("-bsf:v", rf"setts=pts=PTS:dts=DTS:duration=if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"),
+    ]

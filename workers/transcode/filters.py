@@ -1,0 +1,159 @@
+"""The filter graphs that ffmpeg is given: what happens to pictures and sound between decoding and encoding.
+
+All outputs are BT.709 of limited range and say so: where nothing is said, players guess by the size of the picture,
+and the colours change with the level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from workers.transcode.ladder import Rung, Size
+from workers.transcode.media import Colour, VideoTrack
+
+SAMPLE_RATE = 48_000
+# Filters that mapping HDR, or other wide colours, takes.
+MAPPING_FILTERS = frozenset({"zscale", "tonemap"})
+
+# Code points of ISO/IEC 23091-2.
+_UNSPECIFIED = 2
+_BT2020_PRIMARIES, _BT2020_MATRICES = 9, (9, 10)
+_PQ, _HLG = 16, 18
+_TRANSFER_NAMES = {_PQ: "smpte2084", _HLG: "arib-std-b67", 14: "2020_10", 15: "2020_12"}
+_FULL_RANGE = 2
+
+# Diffuse white of HDR (BT.2408), and the brightest that is told apart, both in nits.
+_WHITE_NITS, _PEAK_NITS = 203, 1000
+# Up to this share of white nothing is changed; what is brighter is compressed.
+_MAPPED_FROM = 0.6
+# Who leaves the matrix out means BT.709 from this size on, BT.601 below.
+_HD = Size(1280, 720)
+_TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+_RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
+
+# Coding adds a little to peaks: 1.5 dB are left for that.
+_LIMIT = 0.84
+
+
+class Gamut(Enum):
+    """How far a source's colours are from BT.709."""
+
+    STANDARD = "standard"
+    WIDE = "wide"
+    HDR = "hdr"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureChain:
+    """What all renditions share: the stream, how it is deinterlaced, how many pictures a second it may keep.
+
+    `lead` says that black is shown until the first picture; `restarts` that the source's clock goes back.
+    """
+
+    index: int
+    deinterlace: str | None
+    frame_rate_limit: float | None
+    lead: bool
+    restarts: bool
+    mapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SoundChain:
+    """How sound is made: silence fills what is `filled` before it begins, and after its end up to `until` seconds.
+
+    `loudness` is in LUFS, None leaves it as it is.
+    """
+
+    channels: int
+    folded: bool
+    filled: bool
+    until: float | None
+    restarts: bool
+    loudness: float | None
+
+
+def gamut(colour: Colour) -> Gamut:
+    """Return how far colours are from BT.709."""
+    if colour.transfer in (_PQ, _HLG):
+        return Gamut.HDR
+    wide = colour.primaries == _BT2020_PRIMARIES or colour.matrix in _BT2020_MATRICES
+    return Gamut.WIDE if wide else Gamut.STANDARD
+
+
+def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung]) -> str:
+    """Return the graph from one decoded stream to `[v0]`, `[v1]` and so on, one for each rung.
+
+    ffmpeg has turned pictures upright before they enter it.
+    """
+    first = []
+    if chain.restarts:
+        first.append(f"setpts={_continued('PTS')}")
+    if chain.deinterlace is not None:
+        first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
+    if chain.frame_rate_limit is not None:
+        first.append(f"fps={chain.frame_rate_limit:g}")
+    if chain.mapped:
+        first += _mapping(video.colour, rungs[0].size)
+    first.append(f"split={len(rungs)}")
+    graph = [f"[0:{chain.index}]{','.join(first)}" + "".join(f"[s{number}]" for number in range(len(rungs)))]
+    given = "bt709" if chain.mapped else _matrix(video)
+    for number, rung in enumerate(rungs):
+        size = f"{rung.size.width}:{rung.size.height}"
+        matrices = f"in_color_matrix={given}:out_color_matrix=bt709:out_range=limited"
+        if given != "bt709":
+            # The fast way of turning one matrix into another is visibly off.
+            matrices += ":flags=bicubic+accurate_rnd+full_chroma_int"
+        scaled = f"[s{number}]scale={size}:{matrices},setsar=1,format=yuv420p,{_TAGS}"
+        if chain.lead:
+            black = f"color=black:size={rung.size.width}x{rung.size.height}:rate=1,trim=end_frame=1"
+            graph.append(f"{black},setsar=1,format=yuv420p,{_TAGS}[b{number}]")
+            graph.append(f"{scaled}[p{number}];[b{number}][p{number}]interleave[v{number}]")
+        else:
+            graph.append(f"{scaled}[v{number}]")
+    return ";".join(graph)
+
+
+def sound_filters(chain: SoundChain) -> str:
+    """Return the filters of the sound."""
+    # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
+    filters = ["aresample=async=1:first_pts=0" if chain.filled else "aresample=async=1"]
+    if chain.restarts:
+        filters.insert(0, f"asetpts={_continued('PTS')}")
+    filters.append(f"aformat=channel_layouts={'mono' if chain.channels == 1 else 'stereo'}")
+    if chain.loudness is not None:
+        filters.append(f"loudnorm=I={chain.loudness:g}:TP=-1.5:LRA=11")
+    elif chain.folded:
+        # Several channels add up to more than full scale; to lower all of them would make speech too quiet.
+        filters.append(f"alimiter=limit={_LIMIT}:level=0:latency=1")
+    filters.append(f"aresample={SAMPLE_RATE}")
+    if chain.until is not None:
+        filters += ["apad", f"atrim=end={chain.until:.6f}"]
+    return ",".join(filters)
+
+
+def _mapping(colour: Colour, size: Size) -> list[str]:
+    """Return the filters that turn wide colours into BT.709, at the size of the largest rendition at most."""
+    transfer = _TRANSFER_NAMES.get(colour.transfer, "bt709")
+    matrix = "2020_cl" if colour.matrix == _BT2020_MATRICES[1] else "2020_ncl"
+    given = f"tin={transfer}:pin=bt2020:min={matrix}:rin={'full' if colour.range == _FULL_RANGE else 'limited'}"
+    linear = [f"scale={size.width}:{size.height}", f"zscale={given}:t=linear:npl={_WHITE_NITS}", "format=gbrpf32le"]
+    tone = f"tonemap=mobius:param={_MAPPED_FROM}:peak={_PEAK_NITS / _WHITE_NITS:.3f}:desat=0"
+    tones = [tone] if gamut(colour) is Gamut.HDR else []
+    return [*linear, "zscale=p=bt709", *tones, "zscale=t=bt709:m=bt709:r=limited", "format=yuv420p"]
+
+
+def _matrix(video: VideoTrack) -> str:
+    """Return the name of the matrix that a source's numbers are read by."""
+    if video.colour.matrix != _UNSPECIFIED or video.pixel_format.startswith(_RGB_FORMATS):
+        return "auto"
+    return "bt709" if video.width >= _HD.width or video.height >= _HD.height else "bt601"
+
+
+def _continued(clock: str) -> str:
+    """Return an expression that goes on where a clock goes back: after the last time, by the step before it."""
+    back = f"if(lt({clock},ld(0)-1/TB),ld(1)+ld(0)+ld(2)-{clock},ld(1))"
+    step = f"if(gt({clock},ld(0)),{clock}-ld(0),ld(2))"
+    return f"'st(1,{back});st(2,{step});st(0,{clock});{clock}+ld(1)'"

@@ -1,0 +1,241 @@
+"""Cuts the finished renditions into segments, and names them in an HLS master playlist and a DASH manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from workers.transcode import dash, hls, progress, verify
+from workers.transcode.bench import Bench
+from workers.transcode.child import child_command
+from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
+from workers.transcode.filters import SAMPLE_RATE
+from workers.transcode.languages import distinct_names
+from workers.transcode.media import Media
+from workers.transcode.plan import (
+    DASH_MANIFEST,
+    HLS_DIRECTORY,
+    HLS_MASTER,
+    TranscodePlan,
+    package_folder,
+    playlist_file,
+    rendition_file,
+    sound_folder,
+)
+from workers.transcode.texts import TEXT_FILE, cue_count, text_playlist
+
+_SOUND_GROUP, _TEXT_GROUP = "sound", "text"
+_MIN_BUFFERS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPlaylist:
+    """One sound of a package: its folder beside the master playlist, its language and name, and its playlist."""
+
+    folder: str
+    language: str | None
+    name: str
+    channels: int
+    playlist: hls.MediaPlaylist
+
+
+@dataclass(frozen=True, slots=True)
+class TextPlaylist:
+    """One text of a package: its folder beside the master playlist, and what players are told of it."""
+
+    folder: str
+    language: str | None
+    name: str
+    default: bool
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Playlists:
+    """The playlists of a package: pictures in the order of the plan's rungs, sounds with the main one first."""
+
+    pictures: tuple[hls.MediaPlaylist, ...]
+    sounds: tuple[SoundPlaylist, ...]
+    texts: tuple[TextPlaylist, ...]
+
+
+async def package(bench: Bench, plan: TranscodePlan) -> None:
+    """Cut the renditions into segments. Raises `PackagingFailed`, `OutputUnfit`, or what `Supervisor.run` raises."""
+    tracks = [_task(rendition_file(rung), "vide", package_folder(rung)) for rung in plan.rungs]
+    if plan.sound is not None:
+        tracks.append(_task(rendition_file(plan.rungs[0]), "soun", sound_folder(), plan.language))
+    tracks += [_task(sound.file, "soun", sound.folder, sound.language) for sound in plan.other_sounds]
+    answers: list[dict[str, Any]] = [{}]
+
+    def on_line(line: str) -> bool:
+        try:
+            answers.append(dict(json.loads(line)))
+        except ValueError as error:
+            raise PackagingFailed(f"the packaging process said something that is no answer: {line[:200]!r}") from error
+        return True
+
+    async def on_progress() -> None:
+        await bench.report(progress.PACKAGE, answers[-1].get("beat", 0.0) / len(tracks))
+
+    order = json.dumps({"seconds": bench.settings.segment_seconds, "tracks": tracks})
+    finished = await bench.supervisor.run(
+        child_command("package_child", [order]),
+        cwd=bench.directory,
+        name="the packaging process",
+        on_line=on_line,
+        on_progress=on_progress,
+    )
+    answer = answers[-1]
+    if "malformed" in answer:
+        raise OutputUnfit(f"the renditions cannot be cut into segments: {answer['malformed']}; {verify.WHAT_TO_DO}")
+    if finished.code != 0 or "done" not in answer:
+        said = answer.get("failed") or finished.stderr[-1000:] or "it gave no reason"
+        raise PackagingFailed(f"the packaging process ended with code {finished.code}: {said}")
+
+
+def read_playlists(plan: TranscodePlan, directory: Path) -> Playlists:
+    """Return the media playlists. Raises `OutputInvalid` where one is not whole, or names a file that is not there."""
+    pictures = [_read(directory, playlist_file(rung)) for rung in plan.rungs]
+    return Playlists(tuple(pictures), tuple(_sounds(plan, directory)), tuple(_write_texts(plan, directory)))
+
+
+def _sounds(plan: TranscodePlan, directory: Path) -> Iterator[SoundPlaylist]:
+    listed = [] if plan.sound is None else [(sound_folder(), plan.language, plan.sound.channels)]
+    listed += [(sound.folder, sound.language, sound.chain.channels) for sound in plan.other_sounds]
+    names = distinct_names([language for _, language, _ in listed], "Sound")
+    for name, (folder, language, channels) in zip(names, listed, strict=True):
+        playlist = _read(directory, f"{folder}/{hls.INDEX_FILE}")
+        yield SoundPlaylist(PurePosixPath(folder).name, language, name, channels, playlist)
+
+
+def _write_texts(plan: TranscodePlan, directory: Path) -> Iterator[TextPlaylist]:
+    """Write the playlists of the texts that say anything. Raises `OutputInvalid` where one is no WebVTT."""
+    names = distinct_names([text.language for text in plan.texts], "Text")
+    for name, text in zip(names, plan.texts, strict=True):
+        file = directory / text.file
+        try:
+            if not cue_count(file):
+                continue
+        except (ValueError, FileNotFoundError) as error:
+            raise OutputInvalid(f"outputs are not as planned: {text.file}: {error}") from error
+        folder = directory / text.folder
+        folder.mkdir()
+        file.rename(folder / TEXT_FILE)
+        (folder / hls.INDEX_FILE).write_text(text_playlist(plan.duration))
+        yield TextPlaylist(folder.name, text.language, name, text.default, text.forced)
+
+
+def write_manifests(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> None:
+    """Write the master playlist and the DASH manifest. Raises `OutputInvalid` where they cannot be read as written."""
+    written = _master(plan, renditions, playlists, directory)
+    master = directory / HLS_MASTER
+    master.write_text(hls.master_playlist(written))
+    read = hls.parse_master_playlist(master.read_text())
+    wrong = verify.master_problems(read, written) + verify.missing_files(directory, HLS_MASTER, read.files())
+    if wrong:
+        raise OutputInvalid(f"outputs are not as planned: {HLS_MASTER}: {'; '.join(wrong)}")
+    (directory / DASH_MANIFEST).write_text(_manifest(plan, renditions, playlists, directory))
+
+
+def codecs(rendition: Media) -> str:
+    """Return what goes into the MIME type of a rendition's MP4 file."""
+    return hls.codecs(rendition.video.profile or "", has_audio=rendition.audio is not None)
+
+
+def _task(file: str, handler: str, folder: str, language: str | None = None) -> dict[str, str]:
+    return {"file": file, "handler": handler, "folder": folder, "language": language or "und"}
+
+
+def _read(directory: Path, name: str) -> hls.MediaPlaylist:
+    try:
+        playlist = hls.parse_media_playlist((directory / name).read_text())
+    except (ValueError, FileNotFoundError) as error:
+        raise OutputInvalid(f"outputs are not as planned: {name}: {error}") from error
+    wrong = verify.missing_files(directory, name, playlist.files())
+    if wrong:
+        raise OutputInvalid(f"outputs are not as planned: {name}: {'; '.join(wrong)}")
+    return playlist
+
+
+def _bandwidths(directory: Path, folder: str, playlist: hls.MediaPlaylist) -> tuple[int, int]:
+    sizes = [(directory / folder / segment.uri).stat().st_size for segment in playlist.segments]
+    return hls.bandwidths(playlist, sizes)
+
+
+def _alternatives(playlists: Playlists) -> Iterator[hls.Alternative]:
+    for number, sound in enumerate(playlists.sounds):
+        uri = f"{sound.folder}/{hls.INDEX_FILE}"
+        yield hls.Alternative(
+            "AUDIO", _SOUND_GROUP, sound.name, uri, sound.language, sound.channels, default=number == 0
+        )
+    # A group has one default at most.
+    default = next((text for text in playlists.texts if text.default), None)
+    for text in playlists.texts:
+        uri = f"{text.folder}/{hls.INDEX_FILE}"
+        yield hls.Alternative(
+            "SUBTITLES", _TEXT_GROUP, text.name, uri, text.language, None, default=text is default, forced=text.forced
+        )
+
+
+def _master(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> hls.Master:
+    group, of_sound = None, (0, 0)
+    audio_only: list[hls.Variant] = []
+    if playlists.sounds:
+        group = _SOUND_GROUP
+        of_sound = max(
+            _bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist) for each in playlists.sounds
+        )
+        uri = f"{playlists.sounds[0].folder}/{hls.INDEX_FILE}"
+        audio_only.append(hls.Variant(uri, *of_sound, hls.AAC_LC, None, None, group))
+    variants: list[hls.Variant] = []
+    pictures: list[hls.KeyPictures] = []
+    for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True):
+        video = rendition.video
+        peak, average = _bandwidths(directory, package_folder(rung), playlist)
+        variants.append(
+            hls.Variant(
+                uri=f"{rung.name}/{hls.INDEX_FILE}",
+                bandwidth=peak + of_sound[0],
+                average_bandwidth=average + of_sound[1],
+                codecs=codecs(rendition),
+                size=video.shown,
+                frame_rate=round(video.highest_rate, 3),
+                sound=group,
+            )
+        )
+        uri = f"{rung.name}/{hls.IFRAMES_FILE}"
+        found = hls.parse_byte_ranges((directory / HLS_DIRECTORY / uri).read_text())
+        most = hls.bandwidths(playlist, [each.length for each in found])[0]
+        pictures.append(hls.KeyPictures(uri, most, hls.codecs(video.profile or "", has_audio=False), video.shown))
+    return hls.Master((*variants, *audio_only), tuple(pictures), tuple(_alternatives(playlists)))
+
+
+def _manifest(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> str:
+    pictures = [
+        dash.Pictures(
+            folder=PurePosixPath(package_folder(rung)).name,
+            bandwidth=_bandwidths(directory, package_folder(rung), playlist)[0],
+            codecs=hls.codecs(rendition.video.profile or "", has_audio=False),
+            size=rendition.video.shown,
+            frame_rate=rendition.video.highest_rate,
+        )
+        for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True)
+    ]
+    sounds = [
+        dash.Sound(
+            folder=each.folder,
+            bandwidth=_bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist)[0],
+            codecs=hls.AAC_LC,
+            channels=each.channels,
+            sample_rate=SAMPLE_RATE,
+            language=each.language,
+            durations=tuple(segment.duration for segment in each.playlist.segments),
+        )
+        for each in playlists.sounds
+    ]
+    texts = [dash.Text(f"{each.folder}/{TEXT_FILE}", each.language, each.forced) for each in playlists.texts]
+    durations = tuple(segment.duration for segment in playlists.pictures[0].segments)
+    return dash.manifest(pictures, durations, sounds, texts, _MIN_BUFFERS * playlists.pictures[0].target)
