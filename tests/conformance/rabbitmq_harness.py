@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.backends.rabbitmq.topology import exchange
 from jobkit.lab.servers.rabbitmq import shared_server
@@ -42,4 +44,8 @@ async def rabbitmq_broker(name: str, directory: Path) -> AsyncIterator[BrokerHar
         async def publish_raw(partition: Partition, body: bytes) -> None:
             await publish_bare(url, exchange(partition.type), str(partition.index), body)
 
-        yield BrokerHarness(process, elapse, _TTL, publish_raw=publish_raw)
+        def limit_body(broker: RabbitBroker, limit: int, patch: pytest.MonkeyPatch) -> None:
+            patch.setattr("jobkit.backends.rabbitmq.publisher.MAX_BODY_BYTES", limit)
+            patch.setattr(broker._publisher, "max_body_bytes", limit)
+
+        yield BrokerHarness(process, elapse, _TTL, publish_raw=publish_raw, limit_body=limit_body)

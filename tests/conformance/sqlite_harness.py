@@ -90,6 +90,7 @@ async def sqlite_broker(name: str, directory: Path) -> AsyncIterator[BrokerHarne
             lambda seconds: _elapse(clock, seconds),
             TTL_SECONDS,
             publish_raw=publish_raw,
+            limit_body=lambda _, limit, patch: patch.setattr("jobkit.backends.sqlite.broker.MAX_BODY_BYTES", limit),
         )
 
 

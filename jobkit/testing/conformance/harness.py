@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import pytest
 
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import Inspection
@@ -41,9 +43,14 @@ class Harness(Generic[P_co]):
 
 @dataclass(frozen=True)
 class BrokerHarness(Harness[P_co]):
-    """A broker's harness also knows how a foreign publisher puts a body, which need not be an envelope, in a queue."""
+    """A broker's harness also knows what only the author of a backend can.
+
+    `publish_raw` puts a body, which need not be an envelope, into a queue as a foreign publisher would. `limit_body`
+    has an open broker take no payload above so many bytes, until the patch is undone.
+    """
 
     publish_raw: Callable[[Partition, bytes], Awaitable[None]]
+    limit_body: Callable[[Any, int, pytest.MonkeyPatch], None]
 
 
 async def soon(awaitable: Awaitable[T]) -> T:

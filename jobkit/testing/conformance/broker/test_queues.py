@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
@@ -68,12 +67,9 @@ async def test_what_has_no_queue_is_deferred_by_name_and_the_others_are_in(broke
 
 
 async def test_what_no_broker_takes_is_rejected_with_the_reason_and_the_others_are_in_once_and_in_order(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, broker_harness: BrokerHarness[Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("jobkit.backends.sqlite.broker", "jobkit.backends.rabbitmq.publisher"):
-        monkeypatch.setattr(f"{module}.MAX_BODY_BYTES", 1_000)
-    if isinstance(broker, RabbitBroker):
-        monkeypatch.setattr(broker._publisher, "max_body_bytes", 1_000)
+    broker_harness.limit_body(broker, 1_000, monkeypatch)
     messages = [(FIRST, envelope(id, body=bytes(2_000 if id == "c" else 10))) for id in "abcde"]
     answers = await broker.publish(messages)
     assert [type(answer) for answer in answers] == [Published, Published, Rejected, Published, Published]
