@@ -51,7 +51,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
 )
 # What the runtime and the command line call, or what is made for a user and not by one.
 _INTERNAL = {
-    "Context": {"__init__", "effects", "participants"},
+    "Context": {"__init__", "effects", "end", "participants"},
     "BlobWriter": {"__init__"},
     "Client": {"__init__"},
     "Projection": {"begin", "advance", "record", "snapshot", "dump", "load", "records", "same"},

@@ -5,6 +5,7 @@ Modules named here import nothing heavy at their top, so that `jobkit --help` an
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,4 +109,8 @@ def main() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-    app(prog_name="jobkit")
+    try:
+        app(prog_name="jobkit")
+    finally:
+        # One more Ctrl-C while the process ends must not turn its exit code into that of a killed one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -112,10 +112,7 @@ class Keeper:
                 return answer
 
     def release_soon(self, lease: Lease) -> None:
-        """Give the lease up; the coordinator is told by `run`, and nobody waits for that.
-
-        What is not told by the end of `run`, within a few seconds, expires by itself.
-        """
+        """Give the lease up; the coordinator is told by `run`, or at the end by `release_rest`."""
         if self._held.pop(lease.ref, None) is None:
             return
         self._to_release.append(lease.ref)
@@ -155,16 +152,17 @@ class Keeper:
             tasks.start_soon(self._release_forever)
 
     async def _release_forever(self) -> None:
-        try:
+        async with anyio.create_task_group() as telling:
+            while True:
+                await self._release_asked.wait()
+                self._release_asked = anyio.Event()
+                self._tell_all(telling)
+
+    async def release_rest(self) -> None:
+        """Tell the coordinator of what `run` has not, even where this is cancelled; it takes a few seconds at most."""
+        with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as telling:
-                while True:
-                    await self._release_asked.wait()
-                    self._release_asked = anyio.Event()
-                    self._tell_all(telling)
-        finally:
-            with anyio.CancelScope(shield=True):
-                async with anyio.create_task_group() as telling:
-                    self._tell_all(telling)
+                self._tell_all(telling)
 
     def _tell_all(self, telling: TaskGroup) -> None:
         """Tell the coordinator of all that was given up, side by side: calls of one moment share a round trip."""

@@ -144,8 +144,11 @@ class Worker:
                 )
                 self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
-            with self._run_scope:
-                await self._work()
+            try:
+                with self._run_scope:
+                    await self._work()
+            finally:
+                await self._keeper.release_rest()
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
     def drain(self) -> None:

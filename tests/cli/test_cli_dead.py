@@ -60,7 +60,7 @@ def test_a_message_that_nobody_can_read_is_shown_all_the_same(shell: Shell, dead
     assert letter["id"] is None
     assert letter["body"] == "\ufffd\x00 what is this"
     assert set(letter) == {
-        *("number", "id", "type", "key", "sequence", "reason", "detail", "failures", "body", "died_at"),
+        *("number", "id", "type", "key", "sequence", "reason", "detail", "failures", "body", "headers", "died_at"),
     }
 
 

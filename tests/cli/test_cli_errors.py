@@ -69,7 +69,7 @@ def test_a_database_in_a_missing_directory_is_refused(shell: Shell, monkeypatch:
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another process that sits in a transaction; a patience that is over sooner than in earnest."""
-    monkeypatch.setattr("jobkit.backends.registry.open_engine", functools.partial(open_engine, lock_patience=0.1))
+    monkeypatch.setattr("jobkit.backends.sqlite.backend.open_engine", functools.partial(open_engine, lock_patience=0.1))
     with closing(sqlite3.connect(tmp_path / "jobkit.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield

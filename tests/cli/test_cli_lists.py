@@ -157,7 +157,7 @@ def test_env_files_are_taken_before_and_after_the_command(shell: Shell, world: W
 def test_every_command_that_shows_something_takes_json() -> None:
     from typer.main import get_command
 
-    wordless = {"worker", "bench-worker", "new-plugin", "reference"}
+    wordless = {"worker", "bench-worker", "new-plugin", "reference", "api"}
     group = get_command(app)
     commands = [*group.commands.items()]  # type: ignore[attr-defined]
     for name in ("dead", "gaps", "config"):
@@ -167,4 +167,4 @@ def test_every_command_that_shows_something_takes_json() -> None:
     for name, command in leaves.items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert name in wordless or "--json" in options, name
-        assert name in {"bench-worker", "new-plugin", "reference"} or "--env-file" in options, name
+        assert name in {"bench-worker", "new-plugin", "reference", "api"} or "--env-file" in options, name

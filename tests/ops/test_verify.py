@@ -225,7 +225,6 @@ async def test_a_lost_job_is_published_again_by_the_repair_and_runs_once() -> No
             site.planes.store,
             site.planes.broker,
             partitions=site.settings.partitions,
-            grace=0,
             clock=site.clock,
             telemetry=Telemetry(),
         )

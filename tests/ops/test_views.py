@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from jobkit.cli.records import stored_json
+
+from jobkit.ops.views import stored_json
 
 
 @pytest.mark.parametrize(
