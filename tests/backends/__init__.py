@@ -1,1 +1,1 @@
-"""What is particular to the embedded backends: group commit, faults of disks and processes, clocks and bells."""
+"""What is particular to the embedded backends: group commit, faults of disks and processes, clocks, notifications."""

@@ -118,7 +118,9 @@ async def test_a_caller_cancelled_before_its_turn_is_dropped(plane: EnginePlane)
     assert await plane.read(numbers) == []
 
 
-async def test_bells_ring_for_what_was_committed_and_not_for_what_failed(engine: Engine, plane: EnginePlane) -> None:
+async def test_waiters_are_notified_of_what_was_committed_and_not_for_what_failed(
+    engine: Engine, plane: EnginePlane
+) -> None:
     def notify(transaction: Transaction, topic: str, fail: bool) -> None:
         transaction.notify(topic)
         if fail:

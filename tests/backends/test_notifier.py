@@ -29,8 +29,8 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[Notifier, Notifier]]:
-    """Two processes' bells in one directory, on a clock that stands still: nothing is polled."""
-    pair = Notifier(ManualClock(), tmp_path / "bells"), Notifier(ManualClock(), tmp_path / "bells")
+    """Two processes' notifiers in one directory, on a clock that stands still: nothing is polled."""
+    pair = Notifier(ManualClock(), tmp_path / "notify"), Notifier(ManualClock(), tmp_path / "notify")
     for notifier in pair:
         notifier.start()
     yield pair
@@ -99,7 +99,7 @@ async def test_a_bell_that_rang_before_the_wait_is_not_missed(pair: tuple[Notifi
 async def test_a_process_that_came_later_hears_too(pair: tuple[Notifier, Notifier], tmp_path: Path) -> None:
     here, _ = pair
     here.notify({"x"})
-    newcomer = Notifier(ManualClock(), tmp_path / "bells")
+    newcomer = Notifier(ManualClock(), tmp_path / "notify")
     newcomer.start()
     with newcomer.subscribe("x") as subscription:
         here.notify({"x"})
@@ -110,19 +110,19 @@ async def test_a_process_that_came_later_hears_too(pair: tuple[Notifier, Notifie
 async def test_the_bell_of_a_dead_process_is_taken_away(pair: tuple[Notifier, Notifier], tmp_path: Path) -> None:
     here, there = pair
     dead = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    dead.bind(str(tmp_path / "bells" / "dead"))
+    dead.bind(str(tmp_path / "notify" / "dead"))
     dead.close()
     with there.subscribe("x") as subscription:
         here.notify({"x"})
         await soon(subscription.wait(3600))
-    assert not (tmp_path / "bells" / "dead").exists()
-    assert len(list((tmp_path / "bells").iterdir())) == 2
+    assert not (tmp_path / "notify" / "dead").exists()
+    assert len(list((tmp_path / "notify").iterdir())) == 2
 
 
 async def test_a_process_that_does_not_listen_disturbs_nobody(pair: tuple[Notifier, Notifier], tmp_path: Path) -> None:
     here, there = pair
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
-        deaf.bind(str(tmp_path / "bells" / "deaf"))
+        deaf.bind(str(tmp_path / "notify" / "deaf"))
         with there.subscribe("last") as subscription:
             for number in range(500):
                 here.notify({f"topic {number}" + "x" * 3_000})
@@ -185,7 +185,7 @@ async def test_a_path_too_long_for_a_socket_is_replaced_by_a_short_one(tmp_path:
             await soon(waiting)
 
 
-async def test_two_names_of_one_database_share_their_bells(tmp_path: Path) -> None:
+async def test_two_names_of_one_database_share_their_notifications(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "jobkit.db")
     assert notifier_directory(str(tmp_path / "link")) == notifier_directory(str(tmp_path / "jobkit.db"))
 
@@ -213,8 +213,8 @@ async def test_a_directory_taken_away_while_a_bell_is_hung_is_made_again(
             mkdir(path, mode, parents, exist_ok)
 
     monkeypatch.setattr(Path, "mkdir", mkdir_in_vain)
-    notifier = Notifier(ManualClock(), tmp_path / "bells")
+    notifier = Notifier(ManualClock(), tmp_path / "notify")
     notifier.start()
-    assert len(list((tmp_path / "bells").iterdir())) == 1
+    assert len(list((tmp_path / "notify").iterdir())) == 1
     notifier.stop()
-    assert not (tmp_path / "bells").exists()
+    assert not (tmp_path / "notify").exists()

@@ -1,4 +1,4 @@
-"""Waits for a job or for a message in a process of its own; run by `test_bells.py`.
+"""Waits for a job or for a message in a process of its own; run by `test_notifier.py`.
 
 It polls so seldom that only a bell can have woken it. Prints "ready" before it waits, and "woken" after.
 """

@@ -20,7 +20,7 @@ from jobkit.model.clock import Clock
 from jobkit.ports.diagnosis import Finding, Status
 
 _LIMIT_SECONDS = 8.0
-# What a process takes, the bells' connection included.
+# What a process takes, the notifier's connection included.
 _CONNECTIONS = WORK_CONNECTIONS + ASIDE_CONNECTIONS + 1
 _CLOCK_TOLERANCE_SECONDS = 5.0
 

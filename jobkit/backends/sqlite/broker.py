@@ -15,7 +15,7 @@ import structlog
 
 from jobkit.backends.sqlite import queues
 from jobkit.backends.sqlite.engine import Engine, EnginePlane
-from jobkit.backends.sqlite.queues import Message, Seat
+from jobkit.backends.sqlite.queues import Message, QueueClaim
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError
 from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
@@ -107,8 +107,8 @@ class SqliteBroker:
 
     @asynccontextmanager
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[SqliteConsumer]:
-        seat = await self._plane.write(queues.open_seat, partition, owner)
-        consumer = SqliteConsumer(self._plane, seat)
+        claim = await self._plane.write(queues.open_claim, partition, owner)
+        consumer = SqliteConsumer(self._plane, claim)
         self._consumers.add(consumer)
         try:
             yield consumer
@@ -129,11 +129,11 @@ class SqliteBroker:
 
 
 class SqliteConsumer:
-    """A `Consumer`: a seat at a queue, and how far it has read."""
+    """A `Consumer`: a claim on a queue, and how far it has read."""
 
-    def __init__(self, plane: EnginePlane, seat: Seat) -> None:
+    def __init__(self, plane: EnginePlane, claim: QueueClaim) -> None:
         self._plane = plane
-        self._seat = seat
+        self._claim = claim
         self._cursor = 0
         self._tags = 0
         self._unsettled: dict[int, int] = {}
@@ -141,11 +141,11 @@ class SqliteConsumer:
         self._left = False
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
-        with self._plane.notifier.subscribe(queue_topic(self._seat.partition)) as subscription:
+        with self._plane.notifier.subscribe(queue_topic(self._claim.partition)) as subscription:
             while True:
                 self._check()
                 found, due_in = await self._plane.read(
-                    queues.arrived, self._seat, self._cursor, frozenset(self._delayed), limit
+                    queues.arrived, self._claim, self._cursor, frozenset(self._delayed), limit
                 )
                 if found:
                     return [self._deliver(message) for message in found]
@@ -155,31 +155,31 @@ class SqliteConsumer:
         self._check()
         position = self._unsettled.get(delivery.tag)
         if position is not None:
-            await self._plane.write(queues.ack, self._seat, position)
+            await self._plane.write(queues.ack, self._claim, position)
             self._settle(delivery.tag, position)
 
     async def delay(self, delivery: Delivery, seconds: float) -> None:
         self._check()
         position = self._unsettled.get(delivery.tag)
         if position is not None:
-            await self._plane.write(queues.delay, self._seat, position, seconds)
+            await self._plane.write(queues.delay, self._claim, position, seconds)
             self._settle(delivery.tag, position)
 
     async def leave(self) -> None:
-        """Give the seat up; what was not acked waits for the next consumer."""
+        """Give the claim on the queue up; what was not acked waits for the next consumer."""
         if self._left:
             return
         self._left = True
-        self._plane.notifier.notify({queue_topic(self._seat.partition)})
+        self._plane.notifier.notify({queue_topic(self._claim.partition)})
         with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
             try:
-                await self._plane.write(queues.close_exclusive, self._seat, self._cursor)
+                await self._plane.write(queues.close_claim, self._claim, self._cursor)
             except JobkitError as error:
-                _log.warning("a consumer could not leave in order", queue=str(self._seat.partition), error=str(error))
+                _log.warning("a consumer could not leave in order", queue=str(self._claim.partition), error=str(error))
 
     def _check(self) -> None:
         if self._left:
-            raise ConsumerClosed(f"this consumer of {self._seat.partition} was closed")
+            raise ConsumerClosed(f"this consumer of {self._claim.partition} was closed")
 
     def _deliver(self, message: Message) -> Delivery:
         self._tags += 1

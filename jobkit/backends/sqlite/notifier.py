@@ -89,7 +89,7 @@ class Notifier(port.Notifier):
         self._listed_at: int | None = None
 
     def subscribe(self, topic: str) -> Subscription:
-        """Return an ear for `topic`, to be entered before looking, so that nothing between is missed."""
+        """Return a subscription to `topic`, to be entered before looking, so that nothing between is missed."""
         return Subscription(self, topic)
 
     def add(self, topic: str, notified: asyncio.Event) -> None:
@@ -134,16 +134,16 @@ class Notifier(port.Notifier):
         if self._directory is None:
             return
         path = str(self._directory / secrets.token_hex(8))
-        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            ear.setblocking(False)
-            self._bind(ear, path)
+            receiver.setblocking(False)
+            self._bind(receiver, path)
         except OSError as error:
-            ear.close()
+            receiver.close()
             _log.warning(port.NOTIFICATIONS_LOST, directory=str(self._directory), error=str(error))
             return
-        self._socket, self._own_path = ear, path
-        asyncio.get_running_loop().add_reader(ear, self._on_message, ear)
+        self._socket, self._own_path = receiver, path
+        asyncio.get_running_loop().add_reader(receiver, self._on_message, receiver)
         self._tell_others(_HELLO)
 
     def stop(self) -> None:
@@ -159,12 +159,12 @@ class Notifier(port.Notifier):
         with suppress(OSError):
             self._directory.rmdir()
 
-    def _bind(self, ear: socket.socket, path: str) -> None:
+    def _bind(self, receiver: socket.socket, path: str) -> None:
         assert self._directory is not None  # noqa: S101  (only asked for where there is one)
         for _ in range(_BIND_ATTEMPTS):
             self._directory.mkdir(mode=0o700, exist_ok=True)
             try:
-                return ear.bind(path)
+                return receiver.bind(path)
             except FileNotFoundError:
                 # Whoever left last took the directory away in this very moment.
                 continue
@@ -221,11 +221,11 @@ class Notifier(port.Notifier):
                 elif error.errno != errno.ENOBUFS:
                     _log.warning(port.NOTIFICATIONS_LOST, socket=path, error=str(error))
 
-    def _on_message(self, ear: socket.socket) -> None:
+    def _on_message(self, receiver: socket.socket) -> None:
         heard = 0
         for _ in range(_DATAGRAMS_PER_TURN):
             try:
-                packed = ear.recv(_LARGEST_DATAGRAM)
+                packed = receiver.recv(_LARGEST_DATAGRAM)
             except BlockingIOError:
                 break
             heard += 1
@@ -245,7 +245,7 @@ def notifier_directory(database: str) -> Path:
     socket, in the directory for temporary files.
     """
     real = os.path.realpath(database)
-    beside = f"{real}-bells"
+    beside = f"{real}-notify"
     if len(os.fsencode(beside)) + _SOCKET_NAME_BYTES <= _LONGEST_ADDRESS:
         return Path(beside)
     return Path(tempfile.gettempdir()) / f"jobkit-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}"

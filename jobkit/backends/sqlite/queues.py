@@ -18,7 +18,7 @@ from jobkit.ports.notifier import queue_topic
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class QueueClaim:
     """A consumer's right to a queue; `seen` is the highest position that an earlier consumer may have got."""
 
     partition: Partition
@@ -68,7 +68,7 @@ def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics:
     transaction.topics |= topics
 
 
-def open_seat(transaction: Transaction, partition: Partition, owner: str) -> Seat:
+def open_claim(transaction: Transaction, partition: Partition, owner: str) -> QueueClaim:
     """Make a new consumer the queue's only one."""
     queue = queue_of(transaction, partition)
     # Only a consumer that left in order said how far it came.
@@ -79,30 +79,30 @@ def open_seat(transaction: Transaction, partition: Partition, owner: str) -> Sea
         (queue, owner),
     ).fetchone()
     transaction.notify(queue_topic(partition))
-    return Seat(partition, queue, epoch, seen)
+    return QueueClaim(partition, queue, epoch, seen)
 
 
-def close_exclusive(transaction: Transaction, seat: Seat, cursor: int) -> None:
+def close_claim(transaction: Transaction, claim: QueueClaim, cursor: int) -> None:
     """Leave the queue to nobody, if it is still this consumer's."""
     transaction.execute(
         "UPDATE queues SET consumer = NULL, seen = max(seen, ?) WHERE id = ? AND epoch = ?",
-        (cursor, seat.queue, seat.epoch),
+        (cursor, claim.queue, claim.epoch),
     )
 
 
 def arrived(
-    transaction: Transaction, seat: Seat, cursor: int, delayed: frozenset[int], limit: int
+    transaction: Transaction, claim: QueueClaim, cursor: int, delayed: frozenset[int], limit: int
 ) -> tuple[list[Message], float | None]:
     """Return what is new for the consumer, and in how many seconds the next delayed message is due if there is one.
 
     `cursor` is the highest position it got, `delayed` those of the delayed messages it got and has not settled.
     """
-    _check(transaction, seat)
+    _check(transaction, claim)
     found: list[Message] = []
     due_in = None
     # Delayed ones come first, or a queue that is never empty would keep them for ever.
     for position, body, due in transaction.execute(
-        "SELECT position, body, due FROM messages WHERE queue = ? AND due IS NOT NULL ORDER BY due", (seat.queue,)
+        "SELECT position, body, due FROM messages WHERE queue = ? AND due IS NOT NULL ORDER BY due", (claim.queue,)
     ):
         if due > transaction.now:
             due_in = due - transaction.now
@@ -112,27 +112,27 @@ def arrived(
     ready = transaction.execute(
         "SELECT position, body FROM messages WHERE queue = ? AND due IS NULL AND position > ? "
         "ORDER BY position LIMIT ?",
-        (seat.queue, cursor, limit - len(found)),
+        (claim.queue, cursor, limit - len(found)),
     )
-    found += [Message(position, body, position <= seat.seen, delayed=False) for position, body in ready]
+    found += [Message(position, body, position <= claim.seen, delayed=False) for position, body in ready]
     return found, due_in
 
 
-def ack(transaction: Transaction, seat: Seat, position: int) -> None:
+def ack(transaction: Transaction, claim: QueueClaim, position: int) -> None:
     """Delete a message; it is no error that it is gone."""
     deleted = transaction.execute(
         "DELETE FROM messages WHERE position = ? AND EXISTS (SELECT 1 FROM queues WHERE id = ? AND epoch = ?)",
-        (position, seat.queue, seat.epoch),
+        (position, claim.queue, claim.epoch),
     )
     if not deleted.rowcount:
-        _check(transaction, seat)
+        _check(transaction, claim)
 
 
-def delay(transaction: Transaction, seat: Seat, position: int, seconds: float) -> None:
+def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: float) -> None:
     """Give a message a moment before which it is not delivered again."""
-    _check(transaction, seat)
+    _check(transaction, claim)
     transaction.execute("UPDATE messages SET due = ? WHERE position = ?", (transaction.now + seconds, position))
-    transaction.notify(queue_topic(seat.partition))
+    transaction.notify(queue_topic(claim.partition))
 
 
 def depths(transaction: Transaction) -> list[QueueDepth]:
@@ -150,8 +150,8 @@ def depths(transaction: Transaction) -> list[QueueDepth]:
     ]
 
 
-def _check(transaction: Transaction, seat: Seat) -> None:
-    row = transaction.execute("SELECT epoch, consumer FROM queues WHERE id = ?", (seat.queue,)).fetchone()
-    if row is None or row[0] != seat.epoch:
+def _check(transaction: Transaction, claim: QueueClaim) -> None:
+    row = transaction.execute("SELECT epoch, consumer FROM queues WHERE id = ?", (claim.queue,)).fetchone()
+    if row is None or row[0] != claim.epoch:
         taken_by = None if row is None else row[1]
-        raise ConsumerClosed(f"another consumer took the queue {seat.partition} over", taken_by=taken_by)
+        raise ConsumerClosed(f"another consumer took the queue {claim.partition} over", taken_by=taken_by)

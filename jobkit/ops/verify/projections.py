@@ -22,7 +22,7 @@ class ProjectionCheck:
     def __init__(self, projection: Projection[Any], key: KeyRecord, kept: Sequence[tuple[str, bytes | None]]) -> None:
         self._projection = projection
         self._key = key
-        self._standing = projection.begin()
+        self._folded = projection.begin()
         self._problem = ""
         # By the position that each is of.
         self._waiting: list[tuple[str, ProjectionState[Any]]] = []
@@ -44,7 +44,7 @@ class ProjectionCheck:
             if self._problem:
                 return
             try:
-                self._standing = self._projection.advance(self._standing, [entry])
+                self._folded = self._projection.advance(self._folded, [entry])
             except ProjectionFailed as error:
                 self._problem = str(error)
                 self._problems.append(self._problem)
@@ -63,9 +63,9 @@ class ProjectionCheck:
         ]
 
     def _compare(self) -> None:
-        position = self._standing.position
+        position = self._folded.position
         for name, kept in [one for one in self._waiting if one[1].position == position]:
-            if not self._projection.same(kept, self._standing):
+            if not self._projection.same(kept, self._folded):
                 self._problems.append(f"{name} differs from what the log adds up to at position {position}")
         self._waiting = [one for one in self._waiting if one[1].position != position]
 

@@ -205,7 +205,7 @@ async def test_calls_share_round_trips_and_connections_are_bounded(
         )
     finally:
         await connection.close()
-    # And one for the bells.
+    # And one for the notifier.
     assert 1 < open_now <= WORK_CONNECTIONS + ASIDE_CONNECTIONS + 1
 
 

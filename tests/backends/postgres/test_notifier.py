@@ -78,7 +78,7 @@ async def test_rings_are_gathered_so_that_notifying_stays_rare(
     assert len(heard) - before < 50
 
 
-async def test_bells_come_back_after_their_connection_was_cut(
+async def test_notifications_come_back_after_their_connection_was_cut(
     server: TestServer, database: str, url: str, proxy: Proxy
 ) -> None:
     near = Notifier(parse_address(server.url(database, port=proxy.port)), SystemClock())
@@ -92,7 +92,7 @@ async def test_bells_come_back_after_their_connection_was_cut(
         await far.aclose()
 
 
-async def test_a_waiter_whose_bells_are_silent_looks_again_by_itself(
+async def test_a_waiter_whose_notifications_are_silent_looks_again_by_itself(
     server: TestServer, database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "POLL_SECONDS", 0.05)

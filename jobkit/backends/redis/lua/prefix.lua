@@ -8,13 +8,13 @@ local NOW = TIME[1] + TIME[2] / 1000000
 
 -- Wakes whoever waits for one of the topics, in whichever process. It is a hint, and fails nothing. Once for each
 -- request is enough.
-local rung = {}
-local function ring(...)
+local notified = {}
+local function notify(...)
   local wanted = {}
-  if rung[(...)] then
+  if notified[(...)] then
     return
   end
-  rung[(...)] = true
+  notified[(...)] = true
   for place, topic in ipairs({...}) do
     wanted[place] = PREFIX .. 'wanted:' .. topic
   end
@@ -23,7 +23,7 @@ local function ring(...)
   end
 end
 
--- Has the next ring of a topic heard, for so many milliseconds.
+-- Has the next notification of a topic delivered, for so many milliseconds.
 local function listen(topic, patience)
   call('SET', PREFIX .. 'wanted:' .. topic, '', 'PX', patience)
 end

@@ -16,6 +16,6 @@ local function run(a)
     end
     topics[#topics + 1] = topic_of(resource:sub(1, slash))
   end
-  ring(unpack(topics))
+  notify(unpack(topics))
   return 1
 end

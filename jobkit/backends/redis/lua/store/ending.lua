@@ -6,5 +6,5 @@ local function leave(job)
     unpark(name_of(job.type, job.key), place_in_order(job.sequence, job.id))
   end
   call('HDEL', ENVELOPES, job.id)
-  ring('job/' .. job.id)
+  notify('job/' .. job.id)
 end

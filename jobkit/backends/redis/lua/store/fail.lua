@@ -28,6 +28,6 @@ local function run(a)
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
   call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)))
-  ring('job/' .. a[1])
+  notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
 end

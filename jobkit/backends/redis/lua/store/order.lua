@@ -49,7 +49,7 @@ local function release(name, place)
   if job.state == 'parked' then
     move(job, 'queued')
   end
-  ring('job/' .. job.id)
+  notify('job/' .. job.id)
   return {publish(job), job.sequence or '', call('HGET', ENVELOPES, job.id)}
 end
 

@@ -31,6 +31,6 @@ local function run(a)
   -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
   unshelve(job.id)
   withdraw(job)
-  ring('job/' .. job.id)
+  notify('job/' .. job.id)
   return 'parked'
 end

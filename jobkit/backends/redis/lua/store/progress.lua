@@ -6,7 +6,7 @@ local function run(a)
   end
   if call('HGET', job_at(a[1]), 'state') == 'running' then
     call('HSET', job_at(a[1]), 'progress', a[6], 'message', a[7])
-    ring('job/' .. a[1])
+    notify('job/' .. a[1])
   end
   return 1
 end

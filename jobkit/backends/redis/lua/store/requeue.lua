@@ -26,6 +26,6 @@ local function run(a)
   elseif job.state == 'dead' then
     begin_anew(job, a[FACTS])
   end
-  ring('job/' .. a[1])
+  notify('job/' .. a[1])
   return 1
 end
