@@ -20,7 +20,7 @@ from jobkit.model.fence import Receipt
 from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, KeyLease, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, KeyLease, Outbid, Pipeline, Settled, TryAgain
 from jobkit.runner.tracing import step_span
 from jobkit.telemetry import Telemetry
 
@@ -28,6 +28,8 @@ from jobkit.telemetry import Telemetry
 _GAP_POLL_SECONDS = 1.0
 # Trouble with a backend is met with a wait that doubles from the first to the second figure.
 _TROUBLE_SECONDS = (0.1, 5.0)
+# Who was outbid comes back after the first figure, four times as long each time, up to the second.
+_OUTBID_SECONDS = (0.05, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Lane:
         self._on_ack_unknown = on_ack_unknown
         # Set with the next arrival, where this lane waits for one.
         self._arrived: anyio.Event | None = None
+        self._outbid_pause = _OUTBID_SECONDS[0]
         # The sequence that the key is known to wait for: a hint, learnt from the store's last answer.
         self._expected: int | None = None
 
@@ -130,6 +133,7 @@ class Lane:
             return
         match await self._tools.pipeline.run(job, self._set_working, self._key):
             case Settled(receipt):
+                self._outbid_pause = _OUTBID_SECONDS[0]
                 await self._settle(pending, receipt)
                 if job.sequence is not None and self._expected is not None:
                     self._expected = max(self._expected, job.sequence + 1)
@@ -140,6 +144,12 @@ class Lane:
                 self.working = False
                 if not (requeue and await self._requeue(pending, seconds)):
                     await self._sleep(seconds)
+
+            case Outbid():
+                self.working = False
+                pause = self._outbid_pause
+                self._outbid_pause = min(4 * pause, _OUTBID_SECONDS[1])
+                await self._sleep(pause)
 
     def _set_working(self, working: bool) -> None:
         self.working = working

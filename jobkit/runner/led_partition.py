@@ -194,8 +194,8 @@ class LedPartition:
                 self._put(PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery), jobs)
 
     def _put(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
-        # What is malformed has no key that could be trusted; all of it shares the lane of the empty key.
-        key = pending.job.key if isinstance(pending.job, Job) else ""
+        # What is malformed has a lane of its own: one that the store cannot take holds up no other.
+        key = pending.lane
         self._unsettled[pending] = None
         lane = self._lanes.get(key)
         if lane is None:
@@ -237,9 +237,8 @@ class LedPartition:
     def _forget_deliveries(self) -> None:
         """Drop what waits and belongs to a consumer that is gone: it will be delivered again."""
         for pending in [held for held in self._unsettled if held.holds_delivery]:
-            key = pending.job.key if isinstance(pending.job, Job) else ""
-            if key in self._lanes:
-                self._lanes[key].drop(pending)
+            if (lane := self._lanes.get(pending.lane)) is not None:
+                lane.drop(pending)
 
     # ---- the in-flight table -----------------------------------------------------------------------------------
 

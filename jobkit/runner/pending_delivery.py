@@ -33,6 +33,12 @@ class PendingDelivery:
         self._delivery = delivery
 
     @property
+    def lane(self) -> str:
+        """The name of the lane it goes to: that of its key, or one of its own where it is no job that has one."""
+        # No key has a control character in it.
+        return self.job.key if isinstance(self.job, Job) else f"\0{id(self)}"
+
+    @property
     def holds_delivery(self) -> bool:
         """Tell whether the broker waits for an answer."""
         return self._delivery is not None

@@ -67,7 +67,15 @@ class TryAgain:
     requeue: bool = False
 
 
-PipelineOutcome = Settled | Ahead | TryAgain
+@dataclass(frozen=True, slots=True)
+class Outbid:
+    """The lease is lost, or the store has refused what was done under it: somebody else has the key, or may have.
+
+    Come back, later each time that this happens: two workers that outbid each other at once would both never commit.
+    """
+
+
+PipelineOutcome = Settled | Ahead | TryAgain | Outbid
 
 
 class KeyLease:
@@ -201,7 +209,7 @@ class Pipeline:
                 self._given_up(job, lease)
                 self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
                 trace.get_current_span().add_event("lease lost", {"reason": str(error)})
-                return TryAgain(_DOUBT_SECONDS[0])
+                return Outbid()
 
     async def _not_opened(
         self, job: Job, lease: Lease, answer: Duplicate | Gap | Stale | Skipped | Conflict
@@ -307,7 +315,7 @@ class Pipeline:
         assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
         return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
 
-    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | TryAgain:
+    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | Outbid:
         lease.check()
         with self._telemetry.stage("fail"):
             answer = await self._store.fail(job.envelope, lease.fence, done.failure)
@@ -344,10 +352,10 @@ class Pipeline:
         self._telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "parked")
         return Settled(receipt)
 
-    def _refused(self, doing: str, job: Job, lease: Lease, refused: Refused) -> TryAgain:
+    def _refused(self, doing: str, job: Job, lease: Lease, refused: Refused) -> Outbid:
         self._telemetry.stale_write(doing, job.envelope.id, job.resource, lease.ref.token, refused.mark)
         self.split_brain.refused(job, lease, refused.mark)
-        return TryAgain(_DOUBT_SECONDS[0])
+        return Outbid()
 
     def _given_up(self, job: Job, lease: Lease) -> None:
         if lease.live:

@@ -31,7 +31,7 @@ from jobkit.ports.store import (
     Store,
     TransactionalStore,
 )
-from jobkit.runner.pipeline import TryAgain
+from jobkit.runner.pipeline import Outbid
 from jobkit.testing import run_job
 from jobkit.testing.virtual_time import VirtualClock
 from tests.faults.doubles import before, lost_reply, lost_request
@@ -179,7 +179,7 @@ async def test_a_participants_trouble_with_a_backend_or_its_lease_costs_no_attem
         job = await bench.job("orders")
         with pytest.raises(Unavailable, match="away"):
             await bench.run(job)
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert receipt_of(await bench.run(job)) == "committed"
         record = await bench.planes.inspection.job(job.envelope.id)
         assert record is not None
@@ -218,7 +218,7 @@ async def test_who_was_overtaken_writes_nothing_of_its_own_either() -> None:
     async with lending_bench(orders) as (bench, lending):
         job = await bench.job("loose")
         bench.faults.once("store.commit_with", before(bench.usurp))
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert lending.table == []
         assert bench.witness.count("jobkit.stale_writes", {"doing": "commit"}) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import cast
 
 import anyio
@@ -17,7 +18,7 @@ from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.lane import GapBounds, Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, KeyLease, Pipeline, PipelineOutcome, Settled, TryAgain
+from jobkit.runner.pipeline import Ahead, KeyLease, Outbid, Pipeline, PipelineOutcome, Settled, TryAgain
 from jobkit.testing.virtual_time import VirtualClock
 from tests.steps import Step, step
 from tests.virtual_site import in_virtual_time
@@ -131,6 +132,29 @@ async def _running(bench: Bench) -> AsyncIterator[TaskGroup]:
         tasks.start_soon(bench.lane.run)
         yield tasks
         tasks.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_who_is_outbid_comes_back_later_each_time_and_at_once_after_a_success() -> None:
+    """Two workers on two coordinators would otherwise outbid each other for ever, and no long job would commit."""
+    bench = Bench(_script(*[Outbid()] * 8, DONE, Outbid()))
+    moments: list[float] = []
+    script = bench._answer
+
+    async def answer(job: Job) -> PipelineOutcome:
+        moments.append(bench.clock.now())
+        return await script(job)
+
+    bench._answer = answer
+    bench.put("a")
+    bench.put("b")
+    await bench.lane.run()
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    growth = [later / earlier for earlier, later in pairwise(pauses[:6])]
+    assert all(4 * 0.7 <= factor <= 4 * 1.3 for factor in growth)
+    assert max(pauses) <= 60
+    assert pauses[8] == 0
+    assert pauses[9] <= 0.05
 
 
 @in_virtual_time

@@ -14,7 +14,7 @@ from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import LeaseRef
-from jobkit.runner.pipeline import Ahead, TryAgain
+from jobkit.runner.pipeline import Ahead, Outbid, TryAgain
 from tests.faults.doubles import after, before, lost_request
 from tests.runner.pipeline_bench import SOMEBODY, open_bench, receipt_of
 from tests.steps import Step
@@ -202,8 +202,7 @@ async def test_a_lost_lease_cancels_the_processor_and_nothing_is_committed() -> 
         bench.faults.always("coordinator.renew", lost_request)
         started = bench.clock.now()
         outcome = await bench.run(job)
-        assert isinstance(outcome, TryAgain)
-        assert not outcome.requeue
+        assert isinstance(outcome, Outbid)
         assert cancelled_at[0] - started < 15
         assert await bench.state(job) == "running"
         assert bench.faults.calls["store.commit"] == bench.faults.calls["store.fail"] == 0
@@ -228,7 +227,7 @@ async def test_a_processor_that_swallows_its_cancellation_writes_nothing() -> No
     async with open_bench(stubborn) as bench:
         job = await bench.job("stubborn")
         bench.faults.always("coordinator.renew", lost_request)
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert bench.faults.calls["store.commit"] == 0
         await anyio.sleep(15)
 
@@ -251,7 +250,7 @@ async def test_progress_tells_a_processor_that_it_was_overtaken() -> None:
     async with open_bench(reporting) as bench:
         job = await bench.job("loose")
         outcome = await bench.run(job)
-        assert isinstance(outcome, TryAgain)
+        assert isinstance(outcome, Outbid)
         assert "taken over by a newer lease" in told[0]
         assert bench.faults.calls["store.fail"] == 0, "it is no failure of the job"
         assert receipt_of(await bench.run(job)) == "committed"

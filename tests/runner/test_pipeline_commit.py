@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from jobkit import Context, Reject, Retry, processor
-from jobkit.runner.pipeline import TryAgain
+from jobkit.runner.pipeline import Outbid
 from tests.faults.doubles import before, lost_reply, lost_request
 from tests.runner.pipeline_bench import open_bench, receipt_of
 from tests.steps import Step, loose
@@ -35,7 +35,7 @@ async def test_a_commit_in_doubt_until_the_lease_ends_is_neither_acked_nor_rejec
         job = await bench.job("step")
         bench.faults.always("coordinator.renew", lost_request)
         bench.faults.always("store.commit", lost_reply)
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         bench.faults.heal()
         await anyio.sleep(15)
         assert receipt_of(await bench.run(job)) == "duplicate"
@@ -58,7 +58,7 @@ async def test_the_store_refuses_the_commit_of_who_was_overtaken() -> None:
     async with open_bench(slow) as bench:
         job = await bench.job("loose")
         outcome = await bench.run(job)
-        assert isinstance(outcome, TryAgain)
+        assert isinstance(outcome, Outbid)
         assert await bench.state(job) != "committed"
         (line,) = bench.witness.lines("stale write refused")
         assert (line["doing"], line["token"], line["mark"], line["log_level"]) == ("commit", 1, 100, "error")
@@ -78,7 +78,7 @@ async def test_the_store_refuses_the_failures_of_who_was_overtaken(error: Except
 
     async with open_bench(failing) as bench:
         job = await bench.job("loose")
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert bench.witness.count("jobkit.stale_writes", {"doing": refused}) == 1
         assert await bench.planes.inspection.dead() == []
 
@@ -94,7 +94,7 @@ async def test_the_store_refuses_the_burial_by_who_was_overtaken() -> None:
     async with open_bench(refusing) as bench:
         job = await bench.job("loose")
         bench.faults.once("store.bury", before(bench.usurp))
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert bench.witness.count("jobkit.stale_writes", {"doing": "bury"}) == 1
         assert await bench.planes.inspection.dead() == []
 

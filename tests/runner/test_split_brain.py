@@ -12,7 +12,7 @@ from jobkit import Context, processor
 from jobkit.errors import ConsumerClosed
 from jobkit.model.fence import Fence
 from jobkit.ports.store import Stale
-from jobkit.runner.pipeline import TryAgain
+from jobkit.runner.pipeline import Outbid
 from jobkit.runner.split_brain import SplitBrainWatch
 from tests.faults.doubles import before, hanging, lost_request
 from tests.runner.pipeline_bench import SOMEBODY, Bench, open_bench
@@ -45,7 +45,7 @@ async def test_a_refused_commit_names_both_workers() -> None:
     async with open_bench() as bench:
         job = await bench.job("step")
         bench.faults.once("store.commit", before(lambda: _usurp(bench, "step")))
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         (line,) = await _told(bench)
         assert (line["kind"], line["worker"], line["other"]) == ("stale_write", "me", SOMEBODY)
         assert (line["resource"], line["token"], line["mark"]) == ("step/k", 1, 100)
@@ -63,7 +63,7 @@ async def test_refused_progress_is_a_stale_write_too() -> None:
 
     async with open_bench(shown, step) as bench:
         job = await bench.job("shown")
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert bench.witness.count("jobkit.stale_writes", {"doing": "progress"}) == 1
         (line,) = await _told(bench)
         assert (line["kind"], line["other"], line["mark"]) == ("stale_write", SOMEBODY, 100)
@@ -105,7 +105,7 @@ async def test_a_lease_lost_too_late_is_evidence_once_another_opened_the_key() -
             await _usurp(bench, "long")
 
         bench.faults.once("coordinator.renew", before(taken_over))
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         (line,) = await _told(bench)
         assert (line["kind"], line["worker"], line["other"]) == ("overlap", "me", SOMEBODY)
 
@@ -119,7 +119,7 @@ async def test_a_lease_lost_in_time_is_no_evidence() -> None:
     async with open_bench(long) as bench:
         job = await bench.job("long")
         bench.faults.always("coordinator.renew", lost_request)
-        assert isinstance(await bench.run(job), TryAgain)
+        assert isinstance(await bench.run(job), Outbid)
         assert await _told(bench) == []
         await anyio.sleep(15)
 

@@ -12,6 +12,7 @@ from pydantic import field_validator
 from jobkit import Context, Payload, Reject, Retry, RetryPolicy, processor
 from jobkit.errors import Unavailable
 from jobkit.model.partition import Partition, partition_of
+from tests.faults.doubles import hanging
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -307,6 +308,19 @@ BAD = {
     "an empty key": (b'{"id":"x","type":"step","key":""}\n{}', "invalid payload"),
     "an oversized payload": (b'{"id":"x","type":"step"}\n{"on":"' + b"x" * 300_000 + b'"}', "oversized payload"),
 }
+
+
+@in_virtual_time
+async def test_one_malformed_message_that_the_store_cannot_take_holds_up_no_other() -> None:
+    async with open_site(step) as site:
+        site.faults.once("store.bury_message", hanging)
+        for body in (b"first", b"second", GOOD):
+            await _publish_raw(site, body)
+        site.start()
+        await site.until(lambda: site.witness.count("jobkit.jobs", {"outcome": "dead"}) == 1)
+        await site.until(lambda: site.witness.count("jobkit.jobs", {"outcome": "committed"}) == 1)
+        (letter,) = await site.planes.inspection.dead()
+        assert letter.raw == b"second"
 
 
 @pytest.mark.parametrize(("body", "reason"), BAD.values(), ids=BAD.keys())
