@@ -5,10 +5,10 @@
 -- forgotten key accepts no token that it would have refused. What somebody else has locked is left for the next time,
 -- so forgetting waits for nobody; and one does it at a time.
 
-CREATE FUNCTION jobkit.prune(in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer)
+CREATE OR REPLACE FUNCTION jobkit.prune(in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer)
 RETURNS integer LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     before double precision := jobkit.clock() - in_older_than;
@@ -103,21 +103,4 @@ BEGIN
                          in_keys => -dropped.keys);
     PERFORM jobkit.fold_tallies();
     RETURN gone;
-END $$;
-
--- Make one of all tally rows that nobody holds, where there are more than a few.
-CREATE FUNCTION jobkit.fold_tallies() RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF (SELECT count(*) FROM jobkit.tallies) <= 64 THEN
-        RETURN;
-    END IF;
-    WITH free AS (
-        SELECT ctid FROM jobkit.tallies FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
-    )
-    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
-    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(outbox), sum(keys)
-    FROM taken
-    HAVING count(*) > 0;
 END $$;
