@@ -50,7 +50,7 @@ async def test_of_a_server_as_it_should_be_everything_is_fine(mortal: TestServer
     for said in ("PostgreSQL 1", "takes writes", "fsync on", "full_page_writes on", "synchronous_commit on"):
         assert said in whole
     assert "enough for" in whole
-    assert "tables are up to date" in whole
+    assert "tables and functions are up to date" in whole
 
 
 async def test_each_setting_that_is_wrong_is_told_with_what_to_change(badly_set: TestServer) -> None:

@@ -1,7 +1,7 @@
 -- Jobs that are given up, and messages that never were jobs. Each function changes one job, under the lock of its key.
 
--- End a job in the dead letters. What has ended is nowhere else any more, however it came to its end. Where its turn was
--- over, the next parked ones whose turn is over, too, come out. The caller holds the lock of the key.
+-- End a job in the dead letters. What has ended is nowhere else any more, however it came to its end. Where its turn
+-- was over, the next parked ones whose turn is over, too, come out. The caller holds the lock of the key.
 CREATE OR REPLACE FUNCTION jobkit.end_job(in_id text, in_most integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     j record;
@@ -51,8 +51,8 @@ BEGIN
     END IF;
 END $$;
 
--- Dead-letter a message, and end the job whose message it is; the same message makes one letter. `in_digest` is what the
--- job's is where it has a key, `in_keyless` where it has none. Answers 'dead', or 'duplicate' where that job had ended.
+-- Dead-letter a message, and end the job whose message it is; the same message makes one letter. `in_digest` is what
+-- the job's is where it has a key, `in_keyless` where it has none. Answers 'dead', or 'duplicate' where that job had ended.
 CREATE OR REPLACE FUNCTION jobkit.bury_message(
     in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_keyless bytea, in_reason text,
     in_detail text, in_raw bytea, in_envelope bytea, in_headers text, in_fingerprint bytea, in_is_job boolean,

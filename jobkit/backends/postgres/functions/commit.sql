@@ -12,8 +12,8 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     entry_of integer[], entry_kinds text[], entry_data bytea[],
     manifest_of integer[], manifest_blobs text[],
     follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
-    follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[], follow_submitted_at double precision[],
-    follow_envelopes bytea[], in_most integer
+    follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
+    follow_submitted_at double precision[], follow_envelopes bytea[], in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -65,7 +65,8 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j FROM jobkit.jobs WHERE id = r.id;
+        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j
+        FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
         IF has_job AND ours AND j.state = 'committed' THEN
@@ -144,14 +145,15 @@ BEGIN
     END IF;
     IF cardinality(follow_of) > 0 THEN
         SELECT array_agg(g.id ORDER BY g.n) AS ids, array_agg(g.type ORDER BY g.n) AS types,
-               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered, array_agg(g.slot ORDER BY g.n) AS slots,
+               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered,
+               array_agg(g.slot ORDER BY g.n) AS slots,
                array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
                array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
                array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
         INTO r
         FROM unnest(
-            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests, follow_traces,
-            follow_schemas, follow_submitted_at, follow_envelopes
+            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
+            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes
         ) WITH ORDINALITY AS g (of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, n)
         WHERE written[g.of];
         SELECT r.ids[s.place] INTO conflict

@@ -1,4 +1,4 @@
--- Attempts that failed, and how far those are that have not. Each function changes one job, under the lock of its key.
+-- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
 
 -- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. Answers 'failed' with how many it
 -- has now, 'refused' with the mark, or 'unknown'.

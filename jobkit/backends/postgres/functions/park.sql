@@ -1,4 +1,5 @@
--- Jobs that are set aside, moved out of their delivery, or brought back. Each function changes jobs of one key, under its lock.
+-- Jobs that are set aside, moved out of their delivery, or brought back. Each function changes jobs of one key, under
+-- its lock.
 
 -- Set a job aside while the gap before it is open; where it has closed, put it into the outbox. Answers 'parked',
 -- 'requeued', 'duplicate' (it has ended) or 'unordered'.
@@ -45,9 +46,11 @@ BEGIN
 END $$;
 
 -- Move the next parked jobs, from sequence `in_expected` on without a gap, to the outbox in order; return how many. At
--- most `in_most` at a time, however many wait: each brings the next. Those below `in_expected` go too: their turn is over, and opening them says what becomes of them.
-CREATE OR REPLACE FUNCTION jobkit.release_parked(in_type text, in_key text, in_expected bigint, in_source text, in_most integer)
-RETURNS integer LANGUAGE plpgsql AS $$
+-- most `in_most` at a time, however many wait: each brings the next. Those below `in_expected` go too: their turn is
+-- over, and opening them says what becomes of them.
+CREATE OR REPLACE FUNCTION jobkit.release_parked(
+    in_type text, in_key text, in_expected bigint, in_source text, in_most integer
+) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     waiting record;
     released integer := 0;

@@ -40,8 +40,8 @@ BEGIN
 END $$;
 
 -- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.
-CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea) RETURNS boolean
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea)
+RETURNS boolean LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     DELETE FROM jobkit.dead WHERE number = in_number;
@@ -81,7 +81,8 @@ BEGIN
 END $$;
 
 -- Move the first of the key's parked jobs to the outbox, in order; return how many.
-CREATE OR REPLACE FUNCTION jobkit.resume_gap(in_type text, in_key text, in_most integer) RETURNS integer LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION jobkit.resume_gap(in_type text, in_key text, in_most integer) RETURNS integer
+LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     PERFORM FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE;

@@ -2,8 +2,9 @@
 -- jobkit.
 --
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
--- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and `touched` are for retention. All of them are
--- the wall clock of this server, in Unix seconds: it decides how long things are kept, and nothing else.
+-- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
+-- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long things
+-- are kept, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -31,11 +32,11 @@ CREATE TABLE jobkit.keys (
 -- One order for all that is submitted and all that is to be published.
 CREATE SEQUENCE jobkit.positions;
 
--- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry` is
--- the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last opened under. `failed` counts
--- failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A job has `ended` when it is
--- committed or dead; only a committed one has a result. Since it is `settled` nobody has to act on it, and it may be
--- forgotten.
+-- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry`
+-- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
+-- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
+-- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
+-- act on it, and it may be forgotten.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
