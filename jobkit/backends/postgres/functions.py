@@ -92,7 +92,7 @@ async def replace_functions(connection: Any, address: PostgresAddress) -> str | 
     _refuse_newer(recorded, address)
     same = [_name(signature) for signature in recorded.signatures & known.signatures]
     for row in await connection.fetch(_DROPPABLE, same):
-        await connection.execute(f"DROP FUNCTION {row['name']}")
+        await connection.execute(f"DROP ROUTINE {row['name']}")
     for script in known.scripts:
         await connection.execute(script)
     await connection.execute("DELETE FROM jobkit.functions")

@@ -107,6 +107,19 @@ async def test_tables_that_are_missing_or_of_another_version_are_told(server: Te
         assert (finding.status, finding.change) == (Status.FAIL, "upgrade jobkit here")
 
 
+@pytest.mark.parametrize(
+    ("version", "change"), [("0.0.1", "run `jobkit migrate`"), ("999.0", "upgrade jobkit here")], ids=["older", "newer"]
+)
+async def test_functions_of_another_version_are_told(
+    server: TestServer, own_database: str, version: str, change: str
+) -> None:
+    stale = f"UPDATE jobkit.functions SET digest = '', version = '{version}'"  # noqa: S608
+    await server.execute(stale, database=own_database)
+    (finding,) = (await troubles(server.url(own_database))).values()
+    assert (finding.status, finding.change) == (Status.FAIL, change)
+    assert version in finding.what
+
+
 async def test_rights_that_are_missing_are_named(server: TestServer, own_database: str) -> None:
     helper = f"postgresql://helper:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/{own_database}"
     drop = "DROP OWNED BY helper; DROP ROLE helper"
