@@ -52,7 +52,8 @@ BEGIN
 END $$;
 
 -- Dead-letter a message, and end the job whose message it is; the same message makes one letter. `in_digest` is what
--- the job's is where it has a key, `in_keyless` where it has none. Answers 'dead', or 'duplicate' where that job had ended.
+-- the job's is where it has a key, `in_keyless` where it has none. Answers 'dead', or 'duplicate' where that job had
+-- ended.
 CREATE OR REPLACE FUNCTION jobkit.bury_message(
     in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_keyless bytea, in_reason text,
     in_detail text, in_raw bytea, in_envelope bytea, in_headers text, in_fingerprint bytea, in_is_job boolean,

@@ -1,6 +1,6 @@
 -- Jobs that were not submitted here.
 
--- Make a job known that was not submitted here, or was forgotten in a failover, and return its number. A sequence that
+-- Make a job known that was not submitted here, or was forgotten in a failover. A sequence that
 -- somebody else gave out is not given out again here, up to `in_highest`. The caller holds the lock of the key.
 CREATE OR REPLACE FUNCTION jobkit.insert_foreign(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,

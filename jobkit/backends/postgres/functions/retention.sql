@@ -80,8 +80,8 @@ BEGIN
         dead_gone := dead_gone + gone_of_key.dead;
     END LOOP;
 
-    -- Keys: the next so many, from where the last look ended, so that each key's turn comes round. They are found one by
-    -- one, since an index is not left at the upper bound of (type, key) as long as the type is the same.
+    -- Keys: the next so many, from where the last look ended, so that each key's turn comes round. They are found one
+    -- by one, since an index is not left at the upper bound of (type, key) as long as the type is the same.
     SELECT array_agg(n.type) AS types, array_agg(n.key) AS keys INTO looked
     FROM (
         SELECT type, key FROM jobkit.keys

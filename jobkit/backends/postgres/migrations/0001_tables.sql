@@ -3,8 +3,8 @@
 --
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
 -- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
--- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long things
--- are kept, and nothing else.
+-- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
+-- things are kept, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
