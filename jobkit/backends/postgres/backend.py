@@ -28,7 +28,7 @@ async def _migrate(url: str) -> Sequence[str]:
     from jobkit.backends.postgres.address import parse_address
     from jobkit.backends.postgres.migrations import migrate
 
-    return [migration.name for migration in await migrate(parse_address(url))]
+    return await migrate(parse_address(url))
 
 
 BACKEND = Backend(

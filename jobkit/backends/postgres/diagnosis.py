@@ -43,7 +43,7 @@ _MISSING = """
     UNION ALL
     SELECT p.privilege || ' on ' || c.oid::regclass
     FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
-    WHERE c.relnamespace = 'jobkit'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migrations'
+    WHERE c.relnamespace = 'jobkit'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('migrations', 'functions')
       AND NOT has_table_privilege(c.oid, p.privilege)
     UNION ALL
     SELECT 'USAGE on ' || c.oid::regclass
@@ -186,6 +186,6 @@ async def _tables(connection: Any, address: PostgresAddress, *, may_create: bool
         return [Finding(Status.FAIL, what, change)]
     missing = [row["missing"] for row in await connection.fetch(_MISSING)]
     if not missing:
-        return [Finding(Status.OK, "its tables are up to date, and this user has the rights it needs")]
+        return [Finding(Status.OK, "its tables and functions are up to date, and this user has the rights it needs")]
     named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     return [Finding(Status.FAIL, f"this user lacks {named}", "GRANT it, or use the user who ran `jobkit migrate`")]

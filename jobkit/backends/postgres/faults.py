@@ -36,7 +36,7 @@ _TO_MEND = {
     "3F000": "it has no tables of jobkit's: run `jobkit migrate`",
     "42501": "this user lacks a permission: grant it, or let the user who ran `jobkit migrate` do the work",
     "42P01": "a table of jobkit's is missing: run `jobkit migrate`",
-    "42883": "a function of jobkit's is missing: run `jobkit migrate`",
+    "42883": "a function of jobkit's is missing: run `jobkit migrate`, or upgrade jobkit here where a newer one did",
 }
 
 

@@ -1,10 +1,11 @@
 """The database's tables and functions: made by `jobkit migrate`, checked by everybody else.
 
-Each file in `migrations/` is one step, named by its number; a step that was ever released is never changed again.
+Each file in `migrations/` is one step of the tables, named by its number; a step that was ever released is never
+changed again. Functions are no steps: `jobkit.backends.postgres.functions` makes them as they are now, after the steps.
 
 No library does this here: those there are (yoyo, alembic) bring a second, synchronous driver, and more than the fifty
-lines below to configure. All pending steps are one transaction, under a lock of the server's, so any number of
-processes may do it at once, and one that fails or dies leaves nothing behind.
+lines below to configure. All pending steps and the functions are one transaction, under a lock of the server's, so any
+number of processes may do it at once, and one that fails or dies leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import asyncpg
 
+from jobkit.backends.postgres import functions
 from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.pool import CONNECT_SECONDS
@@ -53,8 +55,11 @@ def known_migrations() -> list[Migration]:
     return sorted(steps, key=lambda migration: migration.number)
 
 
-async def migrate(address: PostgresAddress) -> Sequence[Migration]:
-    """Apply the steps that are missing and return them. Raises `ConfigurationError` or `Unavailable`."""
+async def migrate(address: PostgresAddress) -> Sequence[str]:
+    """Apply the steps that are missing, renew the functions where they differ, and return the names of what was done.
+
+    Raises `ConfigurationError` or `Unavailable`.
+    """
     with explained(address.name):
         async with asyncio.timeout(_LIMIT_SECONDS):
             connection = await asyncpg.connect(address.url, timeout=CONNECT_SECONDS)
@@ -65,11 +70,11 @@ async def migrate(address: PostgresAddress) -> Sequence[Migration]:
                 connection.terminate()
 
 
-async def _apply(connection: Any, address: PostgresAddress) -> Sequence[Migration]:
+async def _apply(connection: Any, address: PostgresAddress) -> Sequence[str]:
     check_server(connection, address)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute(_BOOK)
+        await connection.execute(_BOOK + functions.BOOK)
         applied = {row["number"] for row in await connection.fetch("SELECT number FROM jobkit.migrations")}
         known = known_migrations()
         _refuse_newer(max(applied, default=0), known, address)
@@ -79,7 +84,9 @@ async def _apply(connection: Any, address: PostgresAddress) -> Sequence[Migratio
             await connection.execute(
                 "INSERT INTO jobkit.migrations (number, name) VALUES ($1, $2)", migration.number, migration.name
             )
-        return pending
+        done = [migration.name for migration in pending]
+        renewed = await functions.replace_functions(connection, address)
+        return done if renewed is None else [*done, renewed]
 
 
 async def check_migrated(connection: Any, address: PostgresAddress) -> None:
@@ -96,6 +103,7 @@ async def check_migrated(connection: Any, address: PostgresAddress) -> None:
             f"{address.name} has jobkit's tables at version {applied}, this jobkit needs {known[-1].number}: "
             "run `jobkit migrate`"
         )
+    await functions.check_functions(connection, address)
 
 
 def check_server(connection: Any, address: PostgresAddress) -> None:

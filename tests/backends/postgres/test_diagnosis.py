@@ -50,7 +50,7 @@ async def test_of_a_server_as_it_should_be_everything_is_fine(mortal: TestServer
     for said in ("PostgreSQL 1", "takes writes", "fsync on", "full_page_writes on", "synchronous_commit on"):
         assert said in whole
     assert "enough for" in whole
-    assert "tables are up to date" in whole
+    assert "tables and functions are up to date" in whole
 
 
 async def test_each_setting_that_is_wrong_is_told_with_what_to_change(badly_set: TestServer) -> None:
@@ -105,6 +105,19 @@ async def test_tables_that_are_missing_or_of_another_version_are_told(server: Te
         await server.execute("INSERT INTO jobkit.migrations VALUES (9999, 'later')", database=database)
         (finding,) = (await troubles(server.url(database))).values()
         assert (finding.status, finding.change) == (Status.FAIL, "upgrade jobkit here")
+
+
+@pytest.mark.parametrize(
+    ("version", "change"), [("0.0.1", "run `jobkit migrate`"), ("999.0", "upgrade jobkit here")], ids=["older", "newer"]
+)
+async def test_functions_of_another_version_are_told(
+    server: TestServer, own_database: str, version: str, change: str
+) -> None:
+    stale = f"UPDATE jobkit.functions SET digest = '', version = '{version}'"  # noqa: S608
+    await server.execute(stale, database=own_database)
+    (finding,) = (await troubles(server.url(own_database))).values()
+    assert (finding.status, finding.change) == (Status.FAIL, change)
+    assert version in finding.what
 
 
 async def test_rights_that_are_missing_are_named(server: TestServer, own_database: str) -> None:

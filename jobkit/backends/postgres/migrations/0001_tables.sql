@@ -2,11 +2,9 @@
 -- jobkit.
 --
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
--- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and `touched` are for retention. All of them are
--- the wall clock of this server, in Unix seconds: it decides how long things are kept, and nothing else.
-
-CREATE FUNCTION jobkit.clock() RETURNS double precision
-LANGUAGE sql VOLATILE AS 'SELECT extract(epoch FROM clock_timestamp())::double precision';
+-- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
+-- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
+-- things are kept, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -34,11 +32,11 @@ CREATE TABLE jobkit.keys (
 -- One order for all that is submitted and all that is to be published.
 CREATE SEQUENCE jobkit.positions;
 
--- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry` is
--- the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last opened under. `failed` counts
--- failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A job has `ended` when it is
--- committed or dead; only a committed one has a result. Since it is `settled` nobody has to act on it, and it may be
--- forgotten.
+-- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry`
+-- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
+-- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
+-- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
+-- act on it, and it may be forgotten.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -169,38 +167,3 @@ CREATE TABLE jobkit.tallies (
     outbox bigint NOT NULL,
     keys bigint NOT NULL
 ) WITH (fillfactor = 50);
-
--- Also called in transactions of callers' own, which may run at another isolation level: there a row that another
--- transaction has changed since the beginning could not be added to.
-CREATE FUNCTION jobkit.tally(
-    in_queued bigint DEFAULT 0, in_running bigint DEFAULT 0, in_parked bigint DEFAULT 0, in_committed bigint DEFAULT 0,
-    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0, in_purged bigint DEFAULT 0
-) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    free tid;
-BEGIN
-    IF in_queued = 0 AND in_running = 0 AND in_parked = 0 AND in_committed = 0 AND in_dead = 0 AND in_outbox = 0
-       AND in_keys = 0 AND in_purged = 0 THEN
-        RETURN;
-    END IF;
-    IF current_setting('transaction_isolation') = 'read committed' THEN
-        SELECT ctid INTO free FROM jobkit.tallies LIMIT 1 FOR UPDATE SKIP LOCKED;
-    END IF;
-    IF free IS NULL THEN
-        INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
-        VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_outbox, in_keys);
-    ELSE
-        UPDATE jobkit.tallies
-        SET queued = queued + in_queued, running = running + in_running, parked = parked + in_parked,
-            committed = committed + in_committed, dead = dead + in_dead, purged = purged + in_purged,
-            outbox = outbox + in_outbox, keys = keys + in_keys
-        WHERE ctid = free;
-    END IF;
-END $$;
-
--- Somebody else has just written what this transaction found missing: the same again finds it. The caller repeats the
--- whole transaction, so no lock is ever waited for out of order.
-CREATE FUNCTION jobkit.overtaken(what text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION '% was written by another transaction at the same time', what USING ERRCODE = '40001';
-END $$;

@@ -4,7 +4,8 @@
 -- who holds a fence that is not lower than the mark.
 
 -- Will sequence `in_expected` of the key not come by itself?
-CREATE FUNCTION jobkit.is_blocked(in_type text, in_key text, in_expected bigint) RETURNS boolean LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION jobkit.is_blocked(in_type text, in_key text, in_expected bigint) RETURNS boolean
+LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM jobkit.parked WHERE type = in_type AND key = in_key)
         OR EXISTS (SELECT FROM jobkit.dead WHERE type = in_type AND key = in_key AND sequence = in_expected)
         OR EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_expected
@@ -12,17 +13,17 @@ CREATE FUNCTION jobkit.is_blocked(in_type text, in_key text, in_expected bigint)
 $$;
 
 -- Did an operator give the sequence up?
-CREATE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint) RETURNS boolean LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint) RETURNS boolean
+LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM jobkit.skipped WHERE type = in_type AND key = in_key
                    AND first <= in_sequence AND last >= in_sequence)
 $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
--- key's log has), 'duplicate',
--- 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is the sequence expected),
--- 'stale' (`number` is the mark), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope
--- is needed, and its digest without a key.
-CREATE FUNCTION jobkit.open_jobs(
+-- key's log has), 'duplicate', 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is
+-- the sequence expected), 'stale' (`number` is the mark), 'conflict', and 'unknown': the job, or its key, is not known
+-- here, so that its envelope is needed, and its digest without a key.
+CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
@@ -31,7 +32,7 @@ CREATE FUNCTION jobkit.open_jobs(
                  log_length bigint)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,10 +1,10 @@
 -- Write records of a key outside of any job: what is derived from its log. Answers 'stale' with the mark, or 'amended',
 -- or 'grown' where the log has not `in_length` entries or there is no such key; then no record is written.
-CREATE FUNCTION jobkit.amend_key(
+CREATE OR REPLACE FUNCTION jobkit.amend_key(
     in_type text, in_key text, in_token bigint, in_nonce text, in_owner text, in_length bigint,
     in_names text[], in_values bytea[], OUT answer text, OUT mark bigint
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     k record;
 BEGIN

@@ -5,10 +5,12 @@
 -- forgotten key accepts no token that it would have refused. What somebody else has locked is left for the next time,
 -- so forgetting waits for nobody; and one does it at a time.
 
-CREATE FUNCTION jobkit.prune(in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer)
-RETURNS integer LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+CREATE OR REPLACE FUNCTION jobkit.prune(
+    in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer
+) RETURNS integer LANGUAGE plpgsql
+-- Whatever is asked for here is read from an index in its order, so that it costs the same however much there is.
+SET plan_cache_mode = force_generic_plan SET jit = off SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     before double precision := jobkit.clock() - in_older_than;
@@ -36,11 +38,13 @@ BEGIN
             ORDER BY settled, number LIMIT in_batch
         ) d WHERE surplus > 0 OR d.settled < before OFFSET 0
     ) o
-    WHERE o.state = 'dead' AND o.sequence > coalesce(
-              (SELECT k.committed FROM jobkit.keys k WHERE k.type = o.type AND k.key = o.key), 0)
-       OR EXISTS (SELECT FROM jobkit.outbox e WHERE e.position = o.entry)
-       OR EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = o.id)
-       OR EXISTS (SELECT FROM jobkit.parked p WHERE p.id = o.id);
+    -- Joined, each by its index: of EXISTS beside OR the server reads the whole table.
+    LEFT JOIN jobkit.keys k ON o.state = 'dead' AND k.type = o.type AND k.key = o.key
+    LEFT JOIN jobkit.outbox e ON e.position = o.entry
+    LEFT JOIN jobkit.inflight i ON i.id = o.id
+    LEFT JOIN jobkit.parked p ON p.id = o.id
+    WHERE o.state = 'dead' AND o.sequence > coalesce(k.committed, 0)
+       OR e.position IS NOT NULL OR i.id IS NOT NULL OR p.id IS NOT NULL;
     IF held IS NOT NULL THEN
         UPDATE jobkit.jobs SET settled = jobkit.clock() WHERE id = ANY (held);
     END IF;
@@ -76,17 +80,17 @@ BEGIN
         dead_gone := dead_gone + gone_of_key.dead;
     END LOOP;
 
-    -- Keys: the next so many, from where the last look ended, so that each key's turn comes round.
-    SELECT k.type, k.key, k.place AS keys INTO looked
+    -- Keys: the next so many, from where the last look ended, so that each key's turn comes round. They are found one
+    -- by one, since an index is not left at the upper bound of (type, key) as long as the type is the same.
+    SELECT array_agg(n.type) AS types, array_agg(n.key) AS keys INTO looked
     FROM (
-        SELECT type, key, row_number() OVER (ORDER BY type, key) AS place FROM jobkit.keys
+        SELECT type, key FROM jobkit.keys
         WHERE (type, key) > (cursor.cursor_type, cursor.cursor_key) ORDER BY type, key LIMIT in_keys
-    ) k
-    ORDER BY k.place DESC LIMIT 1;
+    ) n;
     WITH idle AS (
-        SELECT k.type, k.key, k.token FROM jobkit.keys k
-        WHERE (k.type, k.key) > (cursor.cursor_type, cursor.cursor_key) AND (k.type, k.key) <= (looked.type, looked.key)
-          AND k.touched <= before AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
+        SELECT k.type, k.key, k.token
+        FROM unnest(looked.types, looked.keys) AS n (type, key) JOIN jobkit.keys k ON k.type = n.type AND k.key = n.key
+        WHERE k.touched <= before AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
           AND NOT EXISTS (SELECT FROM jobkit.records r WHERE r.type = k.type AND r.key = k.key)
           AND NOT EXISTS (SELECT FROM jobkit.manifests m WHERE m.type = k.type AND m.key = k.key)
           AND NOT EXISTS (SELECT FROM jobkit.jobs j WHERE j.type = k.type AND j.key = k.key AND j.ended IS NULL)
@@ -97,27 +101,10 @@ BEGIN
     SELECT count(*) AS keys, coalesce(max(token), 0) AS floor INTO dropped FROM leaving;
     UPDATE jobkit.retention
     SET floor = greatest(floor, dropped.floor),
-        cursor_type = CASE WHEN looked.keys = in_keys THEN looked.type ELSE '' END,
-        cursor_key = CASE WHEN looked.keys = in_keys THEN looked.key ELSE '' END;
+        -- None where these were the last.
+        cursor_type = coalesce(looked.types[in_keys], ''), cursor_key = coalesce(looked.keys[in_keys], '');
     PERFORM jobkit.tally(in_committed => dead_gone - gone, in_dead => -dead_gone, in_purged => -dead_gone,
                          in_keys => -dropped.keys);
     PERFORM jobkit.fold_tallies();
     RETURN gone;
-END $$;
-
--- Make one of all tally rows that nobody holds, where there are more than a few.
-CREATE FUNCTION jobkit.fold_tallies() RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF (SELECT count(*) FROM jobkit.tallies) <= 64 THEN
-        RETURN;
-    END IF;
-    WITH free AS (
-        SELECT ctid FROM jobkit.tallies FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
-    )
-    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
-    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(outbox), sum(keys)
-    FROM taken
-    HAVING count(*) > 0;
 END $$;

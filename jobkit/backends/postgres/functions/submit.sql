@@ -1,61 +1,8 @@
 -- Accepting jobs: which are new, which are known, and the sequence each new one gets.
---
--- Locks are taken in one order everywhere: rows of `keys` by (type, key), then new rows of `jobs` by id.
-
--- Lock a key that is to be changed, making it where it is missing; tell whether it was made. A new key refuses what
--- the forgotten ones would have refused.
-CREATE FUNCTION jobkit.lock_key(in_type text, in_key text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE;
-    IF FOUND THEN
-        RETURN false;
-    END IF;
-    INSERT INTO jobkit.keys (type, key, token, touched)
-    SELECT in_type, in_key, floor, jobkit.clock() FROM jobkit.retention
-    ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-        PERFORM jobkit.overtaken('the key');
-    END IF;
-    RETURN true;
-END $$;
-
--- Make a job known that was not submitted here, or was forgotten in a failover, and return its number. A sequence that
--- somebody else gave out is not given out again here, up to `in_highest`. The caller holds the lock of the key.
-CREATE FUNCTION jobkit.insert_foreign(
-    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
-    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, trace, schema, submitted_at, envelope)
-    VALUES (in_id, in_type, in_key, in_sequence, in_slot, in_digest, 'queued', in_trace, in_schema,
-            coalesce(nullif(in_submitted_at, 0), jobkit.clock()), in_envelope)
-    ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-        PERFORM jobkit.overtaken('the job');
-    END IF;
-    IF in_sequence <= in_highest THEN
-        UPDATE jobkit.keys SET submitted = greatest(submitted, in_sequence)
-        WHERE type = in_type AND key = in_key AND submitted < in_sequence;
-    END IF;
-END $$;
-
--- Put a job into the outbox, in the place of an entry that it may have. The caller holds a lock of the job's or of its
--- key, and counts the job's state.
-CREATE FUNCTION jobkit.publish(in_id text, in_source text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    had integer;
-    place bigint := nextval('jobkit.positions');
-BEGIN
-    DELETE FROM jobkit.outbox o USING jobkit.jobs j WHERE j.id = in_id AND o.position = j.entry;
-    GET DIAGNOSTICS had = ROW_COUNT;
-    INSERT INTO jobkit.outbox (position, made, source, id) VALUES (place, jobkit.clock(), in_source, in_id);
-    UPDATE jobkit.jobs SET entry = place WHERE id = in_id;
-    PERFORM jobkit.tally(in_outbox => 1 - had);
-END $$;
 
 -- Accept jobs in this order, one answer for each: 'accepted', 'known' or 'conflict'. `in_sources` are the jobs whose
 -- commits these follow from.
-CREATE FUNCTION jobkit.submit_jobs(
+CREATE OR REPLACE FUNCTION jobkit.submit_jobs(
     in_ids text[], in_types text[], in_keys text[], in_ordered boolean[], in_slots bigint[], in_digests bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[], in_envelopes bytea[], in_sources text[]
 ) RETURNS TABLE (
@@ -65,7 +12,7 @@ CREATE FUNCTION jobkit.submit_jobs(
 LANGUAGE plpgsql
 -- Every look-up here is of few rows in a table of many, whatever the statistics of a young table say.
 SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

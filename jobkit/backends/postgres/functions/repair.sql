@@ -2,12 +2,12 @@
 
 -- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
 -- such job, it becomes one. Answers whether it could: false where there is no such letter, or its id is another job's.
-CREATE FUNCTION jobkit.requeue_dead(
+CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
     in_number bigint, in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea,
     in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint,
     in_keyless bytea
 ) RETURNS boolean LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     j record;
 BEGIN
@@ -40,9 +40,9 @@ BEGIN
 END $$;
 
 -- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.
-CREATE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea) RETURNS boolean
-LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off AS $$
+CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea)
+RETURNS boolean LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     DELETE FROM jobkit.dead WHERE number = in_number;
     IF NOT FOUND THEN
@@ -59,9 +59,9 @@ END $$;
 
 -- Put jobs into the outbox again that nothing here brings to a worker, in order; return which. One that somebody has
 -- locked is in good hands.
-CREATE FUNCTION jobkit.republish(in_ids text[]) RETURNS TABLE (id text) LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION jobkit.republish(in_ids text[]) RETURNS TABLE (id text) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -81,8 +81,9 @@ BEGIN
 END $$;
 
 -- Move the first of the key's parked jobs to the outbox, in order; return how many.
-CREATE FUNCTION jobkit.resume_gap(in_type text, in_key text, in_most integer) RETURNS integer LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off AS $$
+CREATE OR REPLACE FUNCTION jobkit.resume_gap(in_type text, in_key text, in_most integer) RETURNS integer
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     PERFORM FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE;
     -- Whatever the sequence, none is too high.
@@ -91,10 +92,10 @@ END $$;
 
 -- Give up the sequences below `in_before`, and release the parked jobs that can run then. Answers how many were
 -- released, or NULL and the sequence expected where `in_before` does not lie above it.
-CREATE FUNCTION jobkit.skip_gap(
+CREATE OR REPLACE FUNCTION jobkit.skip_gap(
     in_type text, in_key text, in_before bigint, in_most integer, OUT released integer, OUT expected bigint
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     made boolean := jobkit.lock_key(in_type, in_key);
 BEGIN

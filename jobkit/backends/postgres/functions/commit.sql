@@ -1,48 +1,23 @@
 -- Committing jobs: verify the mark, the id and the sequence, and write every effect, in one transaction.
 
--- Move the next parked jobs, from sequence `in_expected` on without a gap, to the outbox in order; return how many. At
--- most `in_most` at a time, however many wait: each brings the next. Those below `in_expected` go too: their turn is over, and opening them says what becomes of them.
-CREATE FUNCTION jobkit.release_parked(in_type text, in_key text, in_expected bigint, in_source text, in_most integer)
-RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    waiting record;
-    released integer := 0;
-    woken integer := 0;
-BEGIN
-    FOR waiting IN
-        SELECT sequence, id FROM jobkit.parked WHERE type = in_type AND key = in_key ORDER BY sequence, id
-        LIMIT in_most
-    LOOP
-        EXIT WHEN waiting.sequence > in_expected;
-        in_expected := greatest(in_expected, waiting.sequence + 1);
-        DELETE FROM jobkit.parked WHERE id = waiting.id;
-        UPDATE jobkit.jobs SET state = 'queued' WHERE id = waiting.id AND state = 'parked';
-        woken := woken + FOUND::integer;
-        PERFORM jobkit.publish(waiting.id, in_source);
-        released := released + 1;
-    END LOOP;
-    PERFORM jobkit.tally(in_queued => woken, in_parked => -woken);
-    RETURN released;
-END $$;
-
 -- Commit jobs, of one key at most one. Their effects are in flat arrays, whose `in_..._of` tell the place (from 1) of
 -- the job that each belongs to. First comes one row for each job: 'committed', 'again' (it was committed before under
 -- the same fence), 'duplicate', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
 -- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
-CREATE FUNCTION jobkit.commit_jobs(
+CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     in_ids text[], in_types text[], in_keys text[], in_tokens bigint[], in_nonces text[], in_results bytea[],
     record_of integer[], record_names text[], record_values bytea[],
     entry_of integer[], entry_kinds text[], entry_data bytea[],
     manifest_of integer[], manifest_blobs text[],
     follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
-    follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[], follow_submitted_at double precision[],
-    follow_envelopes bytea[], in_most integer
+    follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
+    follow_submitted_at double precision[], follow_envelopes bytea[], in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -90,7 +65,8 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j FROM jobkit.jobs WHERE id = r.id;
+        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j
+        FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
         IF has_job AND ours AND j.state = 'committed' THEN
@@ -169,14 +145,15 @@ BEGIN
     END IF;
     IF cardinality(follow_of) > 0 THEN
         SELECT array_agg(g.id ORDER BY g.n) AS ids, array_agg(g.type ORDER BY g.n) AS types,
-               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered, array_agg(g.slot ORDER BY g.n) AS slots,
+               array_agg(g.key ORDER BY g.n) AS keys, array_agg(g.ordered ORDER BY g.n) AS ordered,
+               array_agg(g.slot ORDER BY g.n) AS slots,
                array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
                array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
                array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
         INTO r
         FROM unnest(
-            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests, follow_traces,
-            follow_schemas, follow_submitted_at, follow_envelopes
+            follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
+            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes
         ) WITH ORDINALITY AS g (of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, n)
         WHERE written[g.of];
         SELECT r.ids[s.place] INTO conflict

@@ -1,0 +1,55 @@
+-- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
+
+-- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. Answers 'failed' with how many it
+-- has now, 'refused' with the mark, or 'unknown'.
+CREATE OR REPLACE FUNCTION jobkit.fail_job(
+    in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_attempt integer, in_failure text,
+    in_kept integer, OUT answer text, OUT number bigint
+) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    j record;
+BEGIN
+    number := jobkit.refusal(in_type, in_key, in_token, in_nonce);
+    IF number IS NOT NULL THEN
+        answer := 'refused';
+        RETURN;
+    END IF;
+    SELECT failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
+    FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        answer := 'unknown';
+        RETURN;
+    END IF;
+    IF j.ended IS NOT NULL THEN
+        answer := 'refused';
+        number := in_token;
+        RETURN;
+    END IF;
+    answer := 'failed';
+    number := j.failed;
+    -- Noted already, or so old that it must have been.
+    IF in_attempt = ANY (j.attempts)
+       OR (cardinality(j.attempts) = in_kept AND in_attempt < (SELECT min(a) FROM unnest(j.attempts) a)) THEN
+        RETURN;
+    END IF;
+    number := number + 1;
+    UPDATE jobkit.jobs
+    SET failed = failed + 1,
+        failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
+        attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):]
+    WHERE id = in_id;
+END $$;
+
+-- Note how far a running job is, if the fence is the mark; tell whether it was.
+CREATE OR REPLACE FUNCTION jobkit.note_progress(
+    in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_fraction double precision, in_message text
+) RETURNS boolean LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    IF jobkit.refusal(in_type, in_key, in_token, in_nonce) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE jobkit.jobs SET progress = in_fraction, message = in_message WHERE id = in_id AND state = 'running';
+    RETURN true;
+END $$;

@@ -1,0 +1,105 @@
+-- Jobs that are set aside, moved out of their delivery, or brought back. Each function changes jobs of one key, under
+-- its lock.
+
+-- Set a job aside while the gap before it is open; where it has closed, put it into the outbox. Answers 'parked',
+-- 'requeued', 'duplicate' (it has ended) or 'unordered'.
+CREATE OR REPLACE FUNCTION jobkit.park_job(
+    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_reason text
+) RETURNS text LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    j record;
+    k record;
+    turn bigint;
+    gone integer;
+BEGIN
+    -- Made where it is missing, so that whoever closes the gap meanwhile waits for this, or this for them.
+    PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
+    SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
+    SELECT state, sequence, entry INTO j FROM jobkit.jobs WHERE id = in_id;
+    turn := CASE WHEN j.state IS NULL THEN in_sequence ELSE j.sequence END;
+    IF turn IS NULL THEN
+        RETURN 'unordered';
+    ELSIF j.state IN ('committed', 'dead') OR j.state IS NULL AND turn <= k.forgotten THEN
+        RETURN 'duplicate';
+    ELSIF j.state IS NULL THEN
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, in_highest);
+        PERFORM jobkit.tally(in_queued => 1);
+    END IF;
+    -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
+    DELETE FROM jobkit.inflight WHERE id = in_id;
+    IF turn <= k.committed + 1 THEN
+        PERFORM jobkit.publish(in_id, NULL);
+        RETURN 'requeued';
+    END IF;
+    DELETE FROM jobkit.outbox WHERE position = j.entry;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
+    VALUES (in_type, in_key, turn, in_id, in_reason, jobkit.clock())
+    ON CONFLICT DO NOTHING;
+    PERFORM jobkit.tally_state(coalesce(j.state, 'queued'), 'parked');
+    PERFORM jobkit.tally(in_outbox => -gone);
+    UPDATE jobkit.jobs SET state = 'parked' WHERE id = in_id;
+    RETURN 'parked';
+END $$;
+
+-- Move the next parked jobs, from sequence `in_expected` on without a gap, to the outbox in order; return how many. At
+-- most `in_most` at a time, however many wait: each brings the next. Those below `in_expected` go too: their turn is
+-- over, and opening them says what becomes of them.
+CREATE OR REPLACE FUNCTION jobkit.release_parked(
+    in_type text, in_key text, in_expected bigint, in_source text, in_most integer
+) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    waiting record;
+    released integer := 0;
+    woken integer := 0;
+BEGIN
+    FOR waiting IN
+        SELECT sequence, id FROM jobkit.parked WHERE type = in_type AND key = in_key ORDER BY sequence, id
+        LIMIT in_most
+    LOOP
+        EXIT WHEN waiting.sequence > in_expected;
+        in_expected := greatest(in_expected, waiting.sequence + 1);
+        DELETE FROM jobkit.parked WHERE id = waiting.id;
+        UPDATE jobkit.jobs SET state = 'queued' WHERE id = waiting.id AND state = 'parked';
+        woken := woken + FOUND::integer;
+        PERFORM jobkit.publish(waiting.id, in_source);
+        released := released + 1;
+    END LOOP;
+    PERFORM jobkit.tally(in_queued => woken, in_parked => -woken);
+    RETURN released;
+END $$;
+
+-- Keep a job in the in-flight table until it ends. Answers 'shelved', 'duplicate' (it has ended) or 'conflict' (its id
+-- is that of another job).
+CREATE OR REPLACE FUNCTION jobkit.shelve_job(
+    in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_keyless bytea,
+    in_place text, in_number integer
+) RETURNS text LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    j record;
+    done bigint;
+BEGIN
+    -- Locked, so that the job does not end, and empty the table, between the look and the entry.
+    SELECT key, digest, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
+        SELECT forgotten INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
+        IF in_sequence <= done THEN
+            RETURN 'duplicate';
+        END IF;
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, in_highest);
+        PERFORM jobkit.tally(in_queued => 1);
+    ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
+        RETURN 'conflict';
+    ELSIF j.ended IS NOT NULL THEN
+        RETURN 'duplicate';
+    END IF;
+    INSERT INTO jobkit.inflight (id, type, number) VALUES (in_id, in_place, in_number) ON CONFLICT DO NOTHING;
+    RETURN 'shelved';
+END $$;

@@ -1,0 +1,75 @@
+"""How much of the database is read: as little where there is much as where there is little, with no clock asked."""
+
+from __future__ import annotations
+
+import json
+
+import asyncpg
+import pytest
+
+from tests.lab.servers.postgres import TestServer
+
+MANY = 30_000
+
+# Jobs that are settled, each with a key; jobs that wait in the outbox and in the in-flight table; and jobs of one key
+# that are parked. Nobody has told the planner how much that is.
+_FILL = f"""
+    ALTER TABLE jobkit.jobs SET (autovacuum_enabled = off);
+    INSERT INTO jobkit.keys (type, key, token, touched) SELECT 't', 'k' || n, n, 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, result, ended, settled)
+    SELECT 'j' || n, 't', 'k' || n, 0, '\\x00', 'committed', 1, n, 'null', n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, entry)
+    SELECT 'w' || n, 't', 'k' || n, 0, '\\x00', 'queued', 1, n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.outbox (position, made, id) SELECT n, 0, 'w' || n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.inflight (id, type, number) SELECT 'w' || n, 't', 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.keys (type, key, token, touched) VALUES ('t', 'stuck', 1, 0);
+    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at)
+    SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
+    SELECT 't', 'stuck', n + 1, 'p' || n, 'gap', 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.tallies VALUES ({MANY}, 0, {MANY}, {MANY}, 0, 0, {MANY}, {MANY + 1});
+"""  # noqa: S608
+
+# Any of the tables has more pages than this.
+_PAGES = 150
+
+
+@pytest.fixture
+async def full_database(server: TestServer, own_database: str) -> str:
+    await server.execute(_FILL, database=own_database)
+    return own_database
+
+
+async def _pages_read(server: TestServer, database: str, call: str) -> int:
+    """Return how many pages `call` looks at, its statements included, when it is made for the second time."""
+    connection = await asyncpg.connect(server.url(database))
+    try:
+        # The first also reads the catalogues.
+        for _ in range(2):
+            told = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {call}")
+        plan = json.loads(told)[0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["young", "analyzed"])
+async def test_forgetting_nothing_reads_next_to_nothing(server: TestServer, full_database: str, analyzed: bool) -> None:
+    if analyzed:
+        await server.execute("ANALYZE", database=full_database)
+    assert await _pages_read(server, full_database, f"jobkit.prune(1e12, {MANY}, 2, 2)") < _PAGES
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["young", "analyzed"])
+async def test_what_is_done_with_a_few_reads_a_few(server: TestServer, full_database: str, analyzed: bool) -> None:
+    if analyzed:
+        await server.execute("ANALYZE", database=full_database)
+    calls = (
+        f"jobkit.prune(0, {MANY}, 2, 2)",
+        "jobkit.resume_gap('t', 'stuck', 2)",
+        "jobkit.published('{5, 6}')",
+        "jobkit.republish('{w7, w8}')",
+        "jobkit.fail_job('w9', 't', 'k9', 9, '', 1, 'x', 3)",
+    )
+    read = {call: await _pages_read(server, full_database, call) for call in calls}
+    assert max(read.values()) < _PAGES, read
