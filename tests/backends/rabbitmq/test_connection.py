@@ -282,7 +282,7 @@ async def test_a_connection_keeps_nothing_of_channels_that_ended(site: Site) -> 
         connected = await link.connect()
 
         async def kept() -> int:
-            return len(connected.connection.closing._callbacks or ()) + len(connected.connection.channels)
+            return len(connected.connection._closing._callbacks or ()) + len(connected.connection.channels)
 
         before = await kept()
         for _ in range(10):
@@ -296,9 +296,7 @@ async def test_a_connection_keeps_nothing_of_channels_that_ended(site: Site) -> 
         await link.aclose()
 
 
-@pytest.mark.parametrize(
-    ("given", "read_first"), [("", True), ("?frame_reader=on", True), ("?frame_reader=off", False)]
-)
+@pytest.mark.parametrize(("given", "there"), [("", True), ("?frame_reader=on", True), ("?frame_reader=off", False)])
 async def test_the_frame_reader_can_be_left_out(site: Site, given: str, there: bool) -> None:
     link = Link(Server.parse(site.url() + given), "test", SystemClock())
     try:
