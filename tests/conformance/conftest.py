@@ -15,7 +15,7 @@ from jobkit.ports.coordinator import Coordinator
 from jobkit.testing.conformance.harness import BrokerHarness, FullStore, Harness
 from tests.conformance.local_files_harness import directory_blobs
 from tests.conformance.postgres_harness import postgres_store
-from tests.conformance.rabbitmq_harness import rabbitmq_broker
+from tests.conformance.rabbitmq_harness import PLAIN_READER, rabbitmq_broker
 from tests.conformance.redis_harness import redis_coordinator, redis_store
 from tests.conformance.s3_harness import s3_blobs
 from tests.conformance.sqlite_harness import sqlite_broker, sqlite_coordinator, sqlite_store
@@ -27,6 +27,7 @@ BROKERS: dict[str, Maker] = {
     "sqlite-file": sqlite_broker,
     "sqlite-memory": sqlite_broker,
     "rabbitmq": rabbitmq_broker,
+    PLAIN_READER: rabbitmq_broker,
 }
 COORDINATORS: dict[str, Maker] = {
     "sqlite-file": sqlite_coordinator,
@@ -43,8 +44,11 @@ BLOBS: dict[str, Maker] = {"directory": directory_blobs, "s3": s3_blobs}
 
 
 def _each(makers: Mapping[str, Maker]) -> list[Any]:
-    """Return a parameter for each; those that are named as a server need it."""
-    return [pytest.param(name, marks=[pytest.mark.servers(name)] if name in SERVERS else []) for name in makers]
+    """Return a parameter for each; those whose name begins with that of a server need it."""
+    return [
+        pytest.param(name, marks=[pytest.mark.servers(server) for server in SERVERS if name.startswith(server)])
+        for name in makers
+    ]
 
 
 @pytest.fixture(params=_each(BROKERS))

@@ -18,6 +18,8 @@ from jobkit.ports.broker import Broker
 from jobkit.testing.conformance.harness import BrokerHarness
 from tests.lab.servers.bare import publish_bare
 
+# The harness of this name goes without the frame reader.
+PLAIN_READER = "rabbitmq-plain-reader"
 # Delays are counted by the server, in whole seconds, on its own clock.
 _TTL = 2.0
 # Until what the server's clock has made due has come back to its queue.
@@ -29,10 +31,11 @@ async def rabbitmq_broker(name: str, directory: Path) -> AsyncIterator[BrokerHar
     server = shared_server()
     with server.vhost() as vhost:
         url = server.url(vhost)
+        options = "?frame_reader=off" if name == PLAIN_READER else ""
 
         @asynccontextmanager
         async def process() -> AsyncIterator[RabbitBroker]:
-            broker = RabbitBroker(url, SystemClock())
+            broker = RabbitBroker(url + options, SystemClock())
             try:
                 yield broker
             finally:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 
 import structlog
-from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
@@ -237,10 +237,10 @@ class RabbitBroker:
         consumer = RabbitConsumer(
             partition, owner, channel, publisher=self._publisher, delays=self._delays, clock=self._clock
         )
-        raw = channel.raw
         doing = f"consuming {partition}"
+        seat = await channel.pika.get_queue(exclusive_queue(partition), ensure=False)
         try:
-            await channel.call(raw.basic_consume(exclusive_queue(partition), consumer.on_notice, no_ack=True), doing)
+            await channel.call(seat.consume(consumer.on_notice, no_ack=True), doing)
         except ChannelNotFoundEntity:
             # It was the seat of a consumer of this process that has just left, and went with it.
             return None
@@ -248,7 +248,7 @@ class RabbitBroker:
             raise refused(self._consuming, error) from error
         try:
             await self._warn_of_foreign_consumer(channel, partition)
-            await channel.call(raw.basic_qos(prefetch_count=PREFETCH), doing)
+            await channel.call(channel.pika.set_qos(prefetch_count=PREFETCH), doing)
             await channel.consume(partition_queue(partition), consumer.on_message, doing)
         except ChannelNotFoundEntity as error:
             if partition.index >= self._declared.get(partition.type, 0):
@@ -267,8 +267,8 @@ class RabbitBroker:
         """Say so where somebody consumes who does not know of seats: only one of us will get anything."""
         queue = partition_queue(partition)
         for _ in range(_FOREIGN_CONSUMER_LOOKS):
-            found = await channel.call(channel.raw.queue_declare(queue, passive=True), f"looking at {queue}")
-            if not found.consumer_count:
+            found = await channel.call(channel.pika.get_queue(queue), f"looking at {queue}")
+            if not found.declaration_result.consumer_count:
                 return
             # A consumer that has left may be counted for a moment longer.
             await self._clock.sleep(_FOREIGN_CONSUMER_PAUSE_SECONDS)

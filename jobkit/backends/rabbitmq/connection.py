@@ -4,8 +4,8 @@ It does not bring anything back: the channels, queues and consumers of a lost co
 opens new ones. It makes no attempt that nobody waits for. Nothing here waits without a bound: a server that does not
 answer in time is treated like one that is gone.
 
-It is made of aiormq, the protocol library under aio-pika: what aio-pika adds to it brings connections back by itself,
-and that is what must not happen where a queue has one consumer.
+It is a plain connection of aio-pika, never a robust one: what is brought back by itself must not be where a queue has
+one consumer. What of aio-pika is used where, the package's docstring says.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 
 import aiormq
 import anyio
 import structlog
+from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
-from jobkit.backends.rabbitmq.wire import Delivered, FrameReader
+from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
+from jobkit.backends.rabbitmq.wire import Delivered, delivered
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
@@ -48,6 +49,7 @@ _RETRY_SECONDS = (0.1, 2.0)
 # A peer that fell silent is noticed by the server within twice this time. RabbitMQ's guide calls less than 5 too eager.
 _HEARTBEAT_SECONDS = 5
 _MAX_HEARTBEAT_SECONDS = 60
+_FRAME_READER = "frame_reader"
 _OLDEST_VERSION = (3, 10)
 # Of a server that sets no limit: what the protocol has numbers for.
 _MOST_CHANNELS = 65_535
@@ -59,11 +61,15 @@ class Blocked(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server is. `shown` is for messages and holds no secret; `heartbeat` is in seconds."""
+    """Where the server is. `shown` is for messages and holds no secret; `heartbeat` is in seconds.
+
+    Without `frame_reader` aiormq reads everything that comes by itself.
+    """
 
     url: URL
     shown: str
     heartbeat: int
+    frame_reader: bool = True
 
     @classmethod
     def parse(cls, url: str) -> Server:
@@ -85,55 +91,28 @@ class Server:
                 f"heartbeat={given}: use whole seconds from 1 to {_MAX_HEARTBEAT_SECONDS}; without heartbeats a "
                 "partition would wait for ever for a worker that fell silent"
             )
+        reader = parsed.query.get(_FRAME_READER, "on")
+        if reader not in ("on", "off"):
+            raise ConfigurationError(f"{_FRAME_READER}={reader}: use on or off")
         host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
         port = port or (5671 if parsed.scheme == "amqps" else 5672)
         shown = f"{parsed.scheme}://{host}:{port}{parsed.raw_path if parsed.raw_path != '/' else ''}"
-        return cls(parsed.update_query(heartbeat=given), shown, int(given))
-
-
-class _Sockets(aiormq.TransportFactory):
-    """Opens the socket, and keeps it at hand so that it can be closed without its peer's consent."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.WriteTransport | None = None
-        self._reader: FrameReader | None = None
-
-    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        context = await options["ssl_context_provider"].get_context() if url.scheme == "amqps" else None
-        loop = asyncio.get_running_loop()
-        reader = self._reader = FrameReader(loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        # Both are there: a URL without a host is refused, and aiormq adds the port.
-        host, port = url.host or "", url.port or 0
-        self._transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
-        return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
-
-    @property
-    def reader(self) -> FrameReader:
-        """The stream of what comes from the server, once there is one."""
-        assert self._reader is not None  # noqa: S101  (no connection is handed out before)
-        return self._reader
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-
-class _Connection(aiormq.Connection):
-    """A connection that loses none of its own frames."""
-
-    # At a full buffer aiormq drops the answer to a channel that the server closes; the server then keeps the channel,
-    # and ends the connection when its number comes up again. The publisher bounds what is on its way at a time.
-    FRAME_BUFFER_SIZE = 0
+        query = parsed.without_query_params(_FRAME_READER).update_query(heartbeat=given)
+        return cls(query, shown, int(given), frame_reader=reader == "on")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Connected:
     """A connection while it lasts; another one is another object."""
 
-    connection: aiormq.Connection
-    sockets: _Sockets
+    pika: PlainConnection
+    sockets: Sockets
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def connection(self) -> aiormq.Connection:
+        """The connection of aiormq, below that of aio-pika."""
+        return self.pika.underlay
 
     def free_number(self) -> int:
         """Return a number for a new channel, one that has been out of use for as long as possible.
@@ -155,10 +134,14 @@ class Connected:
 
 
 class Channel:
-    """An open channel whose calls are answered in time, or fail."""
+    """An open channel whose calls are answered in time, or fail.
 
-    def __init__(self, link: Link, connected: Connected, raw: aiormq.Channel) -> None:
+    `pika` is that of aio-pika, for what is asked of the server; `raw` is aiormq's below it, for the hot path.
+    """
+
+    def __init__(self, link: Link, connected: Connected, pika: PlainChannel, raw: aiormq.Channel) -> None:
         self.connected = connected
+        self.pika = pika
         self.raw = raw
         self._link = link
 
@@ -185,10 +168,17 @@ class Channel:
 
     async def consume(self, queue: str, take: Callable[[Delivered], None], doing: str) -> None:
         """Have the messages of a queue handed to `take` as they come, until the channel is closed; errors as `call`."""
-        reader, number, consumer_tag = self.connected.sockets.reader, self.raw.number, uuid4().hex
-        reader.take(number, consumer_tag, take)
-        self.raw.closing.add_done_callback(lambda _: reader.take_no_more(number))
-        await self.call(self.raw.basic_consume(queue, _not_taken, consumer_tag=consumer_tag), doing)
+        frames, number, consumer_tag = self.connected.sockets.frames, self.raw.number, uuid4().hex
+        if frames is not None:
+            frames.take(number, consumer_tag, take)
+            self.raw.closing.add_done_callback(lambda _: frames.take_no_more(number))
+
+        async def on_message(message: DeliveredMessage) -> None:
+            # With a frame reader it comes here only as the channel closes, and then stays the server's.
+            if frames is None:
+                take(delivered(message))
+
+        await self.call(self.raw.basic_consume(queue, on_message, consumer_tag=consumer_tag), doing)
 
     async def close(self) -> None:
         """Close the channel, whatever happens; where the server does not answer, the connection goes with it."""
@@ -252,8 +242,7 @@ class Link:
         connected = await self.connect()
         await self.check_not_blocked(connected)
         opening = _open_channel(connected, confirms=confirms)
-        raw = await self.answer(connected, opening, "opening a channel")
-        return Channel(self, connected, raw)
+        return Channel(self, connected, *await self.answer(connected, opening, "opening a channel"))
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
@@ -318,7 +307,7 @@ class Link:
         connected, self._connected = self._connected, None
         if connected is not None:
             with anyio.CancelScope(shield=True):
-                await _end(connected.connection.close(), _CLOSE_SECONDS, connected.sockets.abort)
+                await _end(_close(connected.pika), _CLOSE_SECONDS, connected.sockets.abort)
 
     def _live(self) -> Connected | None:
         if self._closed:
@@ -334,19 +323,17 @@ class Link:
         self._retry_at = self._clock.now() + pause * random.uniform(0.5, 1.0)  # noqa: S311  (spreads, decides nothing)
 
     async def _attempt(self) -> Connected:
-        sockets = _Sockets()
+        sockets = Sockets(frame_reader=self.server.frame_reader)
         name = f"jobkit {self._purpose} {socket.gethostname()}:{os.getpid()}"
-        connection = _Connection(
-            self.server.url, transport_factory=sockets, client_properties={"connection_name": name}
-        )
-        error = await _end(connection.connect(), CONNECT_SECONDS, sockets.abort)
+        pika = PlainConnection(self.server.url, sockets, name)
+        error = await _end(pika.connect(), CONNECT_SECONDS, sockets.abort)
         if error is not None:
             raise self._refusal(error) from error
-        version = str(connection.server_properties.get("version", ""))
+        version = str(pika.underlay.server_properties.get("version", ""))
         if _version(version) < _OLDEST_VERSION:
-            await _end(connection.close(), _CLOSE_SECONDS, sockets.abort)
+            await _end(_close(pika), _CLOSE_SECONDS, sockets.abort)
             raise ConfigurationError(f"{self.server.shown} is RabbitMQ {version}; jobkit needs 3.10 or later")
-        return Connected(connection, sockets)
+        return Connected(pika, sockets)
 
     def _refusal(self, error: BaseException) -> Unavailable | ConfigurationError:
         if isinstance(error, ProbableAuthenticationError):
@@ -364,16 +351,14 @@ class Link:
         return self.unavailable(_said(error), "connecting")
 
 
-async def _not_taken(message: DeliveredMessage) -> None:
-    """Do nothing with a message that comes as its channel closes: it stays the server's."""
-
-
-async def _open_channel(connected: Connected, *, confirms: bool) -> aiormq.Channel:
+async def _open_channel(connected: Connected, *, confirms: bool) -> tuple[PlainChannel, aiormq.Channel]:
     """Open a channel. Raises `ConnectionError` where the connection has as many as it may have."""
-    # Without a bound, for the prefetch is one: at a full buffer aiormq reads no more from the connection, and nothing
-    # empties that of a channel which was cancelled as it opened a consumer.
-    raw = await connected.connection.channel(connected.free_number(), publisher_confirms=confirms, frame_buffer_size=0)
-    return cast(aiormq.Channel, raw)
+    return await connected.pika.open_channel(connected.free_number(), confirms=confirms)
+
+
+async def _close(pika: PlainConnection) -> None:
+    """Close a connection; what still waits on it ends as if it were cancelled."""
+    await pika.close(asyncio.CancelledError)
 
 
 def _on_message(task: asyncio.Future[Any]) -> None:

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import uuid4
 
+import aio_pika
 import anyio
 import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import ChannelInvalidStateError
 from aiormq import spec
-from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import ChannelInvalidStateError
 
 from jobkit.backends.rabbitmq.acks import Acks
 from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.delays import Delays
-from jobkit.backends.rabbitmq.messages import Message, delay_left, to_delivery
+from jobkit.backends.rabbitmq.messages import addressed, delay_left, to_delivery
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
@@ -139,13 +140,12 @@ class RabbitConsumer:
             self._arrived.append(message)
             self._bell.set()
 
-    async def on_notice(self, message: DeliveredMessage) -> None:
+    async def on_notice(self, message: AbstractIncomingMessage) -> None:
         """Take a message to the seat."""
-        properties = message.header.properties
-        if properties.message_type == LEAVE:
+        if message.type == LEAVE:
             self.end("another consumer took the queue over", message.body.decode(errors="replace") or None)
-        elif properties.message_type == DESCRIBE and properties.reply_to and not self._ended:
-            self._channel.raw.create_task(self._describe(properties))
+        elif message.type == DESCRIBE and message.reply_to and not self._ended:
+            self._channel.raw.create_task(self._describe(message.reply_to, message.correlation_id))
 
     def _on_channel_closed(self, closed: asyncio.Future[None]) -> None:
         error = None if closed.cancelled() else closed.exception()
@@ -202,11 +202,11 @@ class RabbitConsumer:
                 self._settle(message.tag)
                 return
 
-    async def _describe(self, question: spec.Basic.Properties) -> None:
-        answer = spec.Basic.Properties(correlation_id=question.correlation_id, message_id=uuid4().hex)
+    async def _describe(self, asker: str, question: str | None) -> None:
         body = json.dumps({"owner": self.owner, "unsettled": self.unsettled}).encode()
+        answer = aio_pika.Message(body, correlation_id=question, message_id=uuid4().hex)
         try:
-            await self._publisher.deliver([Message(question.reply_to or "", body, answer)])
+            await self._publisher.deliver([addressed(answer, asker)])
         except JobkitError as error:
             _log.warning("a question about a consumer stays unanswered", queue=str(self.partition), error=str(error))
 

@@ -1,7 +1,7 @@
 """Making what topology.py describes, as often as one likes: what is there is checked, what is not is made.
 
 It does not take anything away. Requests are sent without waiting for each other's answer, so that a slow network costs
-two round trips and not one for each queue.
+two round trips and not one for each queue; of that aio-pika knows nothing, and it is aiormq that sends these.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika.abc import AbstractQueue
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
@@ -89,12 +91,14 @@ def refused(link: Link, error: ChannelClosed) -> JobkitError:
     return link.unavailable(str(error), "declaring")
 
 
-async def declare_queue(channel: Channel, queue: Queue) -> None:
-    """Make a queue, or have the server compare it with the one there is. Raises `ChannelClosed` or `Unavailable`."""
+async def declare_queue(channel: Channel, queue: Queue) -> AbstractQueue:
+    """Make a queue, or have the server compare it with the one there is, and return it.
+
+    Raises `ChannelClosed` or `Unavailable`.
+    """
     arguments: dict[str, FieldValue] = dict(queue.arguments)
-    await channel.call(
-        channel.raw.queue_declare(queue.name, durable=True, arguments=arguments), f"declaring {queue.name}"
-    )
+    declaring = channel.pika.declare_queue(queue.name, durable=True, arguments=arguments)
+    return await channel.call(declaring, f"declaring {queue.name}")
 
 
 async def _declare_all(channel: Channel, queues: Sequence[Queue]) -> None:
@@ -108,4 +112,4 @@ async def _declare_all(channel: Channel, queues: Sequence[Queue]) -> None:
 
 async def _settle(channel: Channel, queue: Queue) -> None:
     """Wait until everything sent so far has taken effect, or was refused; or be refused where the queue is missing."""
-    await channel.call(channel.raw.queue_declare(queue.name, passive=True), f"looking for {queue.name}")
+    await channel.call(channel.pika.get_queue(queue.name), f"looking for {queue.name}")

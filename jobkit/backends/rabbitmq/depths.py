@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.declare import refused
@@ -80,5 +80,5 @@ async def _count(link: Link, partition: Partition) -> _Count | None:
 
 
 async def _ready(channel: Channel, queue: str) -> int:
-    answer = await channel.call(channel.raw.queue_declare(queue, passive=True), f"counting {queue}")
-    return answer.message_count or 0
+    found = await channel.call(channel.pika.get_queue(queue), f"counting {queue}")
+    return found.declaration_result.message_count or 0

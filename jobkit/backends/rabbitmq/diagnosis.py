@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from aiormq import spec
-from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
+import aio_pika
+from aio_pika.exceptions import ChannelClosed
+from aiormq.exceptions import ChannelAccessRefused
 
 from jobkit.backends.rabbitmq.connection import Blocked, Link, Server
 from jobkit.backends.rabbitmq.declare import refused
-from jobkit.backends.rabbitmq.messages import Message
+from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
 from jobkit.backends.rabbitmq.silence import silent_queues
 from jobkit.backends.rabbitmq.topology import dead_letter_queue, partition_queue, topology_of
@@ -102,8 +103,8 @@ async def _probe(link: Link, publisher: Publisher, max_payload: int) -> Finding:
     doing = "configure"
     try:
         async with link.channel() as channel:
-            raw = channel.raw
-            await channel.call(raw.queue_declare(queue, exclusive=True, auto_delete=True), f"making {queue}")
+            declaring = channel.pika.declare_queue(queue, exclusive=True, auto_delete=True)
+            probed = await channel.call(declaring, f"making {queue}")
             doing = "write"
             # The first still gets through to a server that is short of memory; the second waits until it no longer is.
             await publisher.deliver([_message(queue)])
@@ -112,7 +113,7 @@ async def _probe(link: Link, publisher: Publisher, max_payload: int) -> Finding:
             if largest.answer is Answer.REJECTED:
                 return _too_small(largest.reason, max_payload)
             doing = "read"
-            await channel.call(raw.basic_get(queue, no_ack=True), f"reading {queue}")
+            await channel.call(probed.get(no_ack=True, fail=False, timeout=None), f"reading {queue}")
     except ChannelAccessRefused:
         return _not_permitted(link, doing)
     except ChannelClosed as error:
@@ -133,7 +134,7 @@ def _too_small(reason: str, max_payload: int) -> Finding:
 
 
 def _message(queue: str, body: bytes = b"") -> Message:
-    return Message(queue, body, spec.Basic.Properties(message_id=uuid4().hex, message_type="jobkit.probe"))
+    return addressed(aio_pika.Message(body, message_id=uuid4().hex, type="jobkit.probe"), queue)
 
 
 def _not_permitted(link: Link, doing: str) -> Finding:

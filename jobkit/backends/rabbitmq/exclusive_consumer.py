@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from aiormq import spec
-from aiormq.abc import DeliveredMessage
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import ChannelLockedResource
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.consumer import DESCRIBE, LEAVE
-from jobkit.backends.rabbitmq.messages import Message
+from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher, publish_one
 from jobkit.backends.rabbitmq.topology import exclusive_queue
 from jobkit.model.clock import Clock
@@ -67,7 +67,7 @@ async def acquire_queue(partition: Partition, owner: str, link: Link, publisher:
     while True:
         channel = await link.open_channel()
         try:
-            declaring = channel.raw.queue_declare(seat, exclusive=True, auto_delete=True, arguments=_UNUSED)
+            declaring = channel.pika.declare_queue(seat, exclusive=True, auto_delete=True, arguments=_UNUSED)
             await channel.call(declaring, f"taking {seat}")
         except ChannelLockedResource:
             pass
@@ -93,8 +93,8 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
     answers: dict[str, asyncio.Future[Holder]] = {}
     loop = asyncio.get_running_loop()
 
-    async def on_answer(message: DeliveredMessage) -> None:
-        waiting = answers.get(message.header.properties.correlation_id or "")
+    async def on_answer(message: AbstractIncomingMessage) -> None:
+        waiting = answers.get(message.correlation_id or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(Holder(**json.loads(message.body)))
 
@@ -107,7 +107,8 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
         return answer.result() if done else SILENT
 
     async with link.channel(confirms=True) as channel:
-        await channel.call(channel.raw.basic_consume(_REPLY_TO, on_answer, no_ack=True), "asking consumers")
+        answering = await channel.pika.get_queue(_REPLY_TO, ensure=False)
+        await channel.call(answering.consume(on_answer, no_ack=True), "asking consumers")
 
         async def ask_all() -> list[Holder | None]:
             return await asyncio.gather(*(ask(channel, partition) for partition in partitions))
@@ -118,5 +119,4 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
 
 def _notice(seat: str, verb: str, body: bytes = b"", *, reply_to: str | None = None) -> Message:
     id = uuid4().hex
-    properties = spec.Basic.Properties(message_id=id, correlation_id=id, message_type=verb, reply_to=reply_to)
-    return Message(seat, body, properties)
+    return addressed(aio_pika.Message(body, message_id=id, correlation_id=id, type=verb, reply_to=reply_to), seat)

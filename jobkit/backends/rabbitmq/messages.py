@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import aio_pika
 from aiormq import spec
 
 from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
@@ -55,6 +56,11 @@ class Message:
     queue: str
     body: bytes
     properties: spec.Basic.Properties
+
+
+def addressed(message: aio_pika.Message, queue: str) -> Message:
+    """Return a message of aio-pika as it is published to a queue."""
+    return Message(queue, message.body, message.properties)
 
 
 def to_message(envelope: Envelope, queue: str) -> Message:
@@ -105,18 +111,19 @@ def delayed(body: bytes, properties: spec.Basic.Properties, queue: str, left: fl
         name: value for name, value in (properties.headers or {}).items() if not name.lower().startswith(_BROKERS_OWN)
     }
     headers |= {DELAYED: True, DELAY_LEFT: repr(max(0.0, left))}
-    again = spec.Basic.Properties(
+    again = aio_pika.Message(
+        body,
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
-        delivery_mode=2,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         correlation_id=properties.correlation_id,
         message_id=properties.message_id,
         timestamp=properties.timestamp,
-        message_type=properties.message_type,
+        type=properties.message_type,
         app_id=properties.app_id,
         headers=headers,
     )
-    return Message(queue, body, again)
+    return addressed(again, queue)
 
 
 def delay_left(properties: spec.Basic.Properties) -> float:

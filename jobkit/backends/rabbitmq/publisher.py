@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 import anyio
-from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed, DeliveryError, PublishError
+from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError, PublishError
+from aiormq.exceptions import ChannelAccessRefused
 
 from jobkit.backends.rabbitmq.connection import Blocked, Channel, Connected, Link
 from jobkit.backends.rabbitmq.messages import MAX_BODY_BYTES, Message

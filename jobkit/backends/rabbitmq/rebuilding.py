@@ -13,14 +13,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+import aio_pika
 import structlog
-from aiormq import spec
-from aiormq.exceptions import ChannelClosed
+from aio_pika.exceptions import ChannelClosed
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.consumer import PROBE, RabbitConsumer
 from jobkit.backends.rabbitmq.declare import refused
-from jobkit.backends.rabbitmq.messages import Message
+from jobkit.backends.rabbitmq.messages import addressed
 from jobkit.backends.rabbitmq.publisher import Answer, publish_one
 from jobkit.model.clock import Clock
 
@@ -33,8 +33,9 @@ _LOOK_SECONDS = 0.05
 
 async def probe(channel: Channel, queue: str, clock: Clock) -> asyncio.Task[Answer]:
     """Give a queue a message that its consumer drops; return the confirm, which may still be waited for."""
-    properties = spec.Basic.Properties(message_id=uuid4().hex, message_type=PROBE, delivery_mode=2)
-    confirm = asyncio.ensure_future(publish_one(channel, Message(queue, b"", properties)))
+    persistent = aio_pika.DeliveryMode.PERSISTENT
+    message = aio_pika.Message(b"", message_id=uuid4().hex, type=PROBE, delivery_mode=persistent)
+    confirm = asyncio.ensure_future(publish_one(channel, addressed(message, queue)))
     confirm.add_done_callback(_on_message)
     try:
         deadline = clock.now() + PROBE_SECONDS
@@ -61,14 +62,15 @@ async def remove_silent(
         async with link.channel(confirms=True) as publishing, link.channel() as asking:
             confirm = await probe(publishing, queue, clock)
             try:
-                found = await asking.call(asking.raw.queue_declare(queue, passive=True), f"looking at {queue}")
+                found = await asking.call(asking.pika.get_queue(queue), f"looking at {queue}")
                 here = consumer()
-                drained = here is not None and here.open and not here.unsettled and not found.message_count
+                empty = not found.declaration_result.message_count
+                drained = here is not None and here.open and not here.unsettled and empty
                 if not drained and not await covered():
                     return False
                 if confirm.done():
                     return False
-                gone = await asking.call(asking.raw.queue_delete(queue), f"deleting {queue}")
+                gone = await asking.call(asking.pika.queue_delete(queue), f"deleting {queue}")
             finally:
                 confirm.cancel()
     except ChannelClosed as error:

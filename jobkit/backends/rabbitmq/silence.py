@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from aiormq.exceptions import AMQPError
+from aio_pika.abc import AbstractQueue
+from aio_pika.exceptions import AMQPError
 
-from jobkit.backends.rabbitmq.connection import Channel, Link
+from jobkit.backends.rabbitmq.connection import Link
 from jobkit.backends.rabbitmq.rebuilding import PROBE_SECONDS, probe
 from jobkit.model.clock import Clock
 
@@ -36,10 +37,10 @@ async def silent_queues(link: Link, queues: Sequence[str], clock: Clock) -> list
 
 async def _is_silent(link: Link, queue: str, clock: Clock) -> bool:
     looking = await link.open_channel()
-    found = await looking.call(looking.raw.queue_declare(queue, passive=True), f"looking at {queue}")
-    if not await _has_leader(looking, queue):
+    found = await looking.call(looking.pika.get_queue(queue), f"looking at {queue}")
+    if not await _has_leader(found):
         return True
-    if not found.consumer_count:
+    if not found.declaration_result.consumer_count:
         return False
     confirm = await probe(await link.open_channel(confirms=True), queue, clock)
     silent = not confirm.done()
@@ -47,9 +48,9 @@ async def _is_silent(link: Link, queue: str, clock: Clock) -> bool:
     return silent
 
 
-async def _has_leader(channel: Channel, queue: str) -> bool:
+async def _has_leader(queue: AbstractQueue) -> bool:
     """Tell whether the queue answers at all; what it says, mostly a refusal, does not matter."""
-    asking = asyncio.ensure_future(channel.raw.basic_get(queue))
+    asking = asyncio.ensure_future(queue.get(fail=False, timeout=None))
     await asyncio.wait([asking], timeout=PROBE_SECONDS)
     if not asking.done():
         asking.cancel()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika import ExchangeType
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.declare import declare_queue, refused
@@ -39,10 +40,9 @@ async def look(link: Link, topology: Topology) -> Sequence[TopologyPart]:
 
 async def _look_at_exchange(link: Link, name: str) -> TopologyPart:
     async def ask(channel: Channel) -> int:
-        await channel.call(channel.raw.exchange_declare(name, passive=True), f"looking for {name}")
-        await channel.call(
-            channel.raw.exchange_declare(name, exchange_type="direct", durable=True), f"looking at {name}"
-        )
+        await channel.call(channel.pika.get_exchange(name), f"looking for {name}")
+        declaring = channel.pika.declare_exchange(name, ExchangeType.DIRECT, durable=True)
+        await channel.call(declaring, f"looking at {name}")
         return 0
 
     return TopologyPart("exchange", name, {}, *await _asked(link, ask))
@@ -50,10 +50,10 @@ async def _look_at_exchange(link: Link, name: str) -> TopologyPart:
 
 async def _look_at_queue(link: Link, queue: Queue) -> TopologyPart:
     async def ask(channel: Channel) -> int:
-        answer = await channel.call(channel.raw.queue_declare(queue.name, passive=True), f"looking for {queue.name}")
+        found = await channel.call(channel.pika.get_queue(queue.name), f"looking for {queue.name}")
         # It exists, so that declaring it only compares.
         await declare_queue(channel, queue)
-        return answer.message_count or 0
+        return found.declaration_result.message_count or 0
 
     return TopologyPart("queue", queue.name, queue.arguments, *await _asked(link, ask))
 

@@ -17,13 +17,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from aiormq import spec
-from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import ChannelClosed
+from aiormq.exceptions import ChannelAccessRefused
 
 from jobkit.backends.rabbitmq.connection import RPC_SECONDS, Channel, Link
 from jobkit.backends.rabbitmq.declare import declare_queue, refused
-from jobkit.backends.rabbitmq.messages import Message
+from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import TYPES
 from jobkit.model.clock import Clock
@@ -75,29 +76,28 @@ class Directory:
         found: dict[str, int] = {}
         end = _message(_END, b"")
         ended = asyncio.Event()
-        old_ends: list[int] = []
+        old_ends: list[AbstractIncomingMessage] = []
 
-        async def on_message(message: DeliveredMessage) -> None:
-            properties = message.header.properties
-            if properties.message_type == _ENTRY:
+        async def on_message(message: AbstractIncomingMessage) -> None:
+            if message.type == _ENTRY:
                 entry: dict[str, Any] = json.loads(message.body)
                 found[str(entry["type"])] = int(entry["partitions"])
-            elif message.delivery_tag is not None:
+            else:
                 # Also the marks of readers that died.
-                old_ends.append(message.delivery_tag)
-            if properties.message_id == end.properties.message_id:
+                old_ends.append(message)
+            if message.message_id == end.properties.message_id:
                 ended.set()
 
-        raw = channel.raw
-        await declare_queue(channel, TYPES)
-        await channel.call(raw.basic_consume(TYPES.name, on_message, exclusive=True), f"reading {TYPES.name}")
+        queue = await declare_queue(channel, TYPES)
+        await channel.call(queue.consume(on_message, exclusive=True), f"reading {TYPES.name}")
         await self._publisher.deliver([end])
         await channel.call(ended.wait(), f"reading {TYPES.name}")
-        for tag in old_ends:
-            await channel.call(raw.basic_ack(tag, wait=False), f"reading {TYPES.name}")
+        for message in old_ends:
+            await channel.call(message.ack(), f"reading {TYPES.name}")
         return found
 
 
 def _message(kind: str, body: bytes) -> Message:
-    properties = spec.Basic.Properties(message_id=uuid4().hex, message_type=kind, delivery_mode=2)
-    return Message(TYPES.name, body, properties)
+    persistent = aio_pika.DeliveryMode.PERSISTENT
+    message = aio_pika.Message(body, message_id=uuid4().hex, type=kind, delivery_mode=persistent)
+    return addressed(message, TYPES.name)

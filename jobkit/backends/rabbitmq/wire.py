@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiormq import spec
+from aiormq.abc import DeliveredMessage
 from pamqp import frame
 from pamqp.header import ContentHeader
 
@@ -46,6 +47,11 @@ class Delivered:
     redelivered: bool
     properties: spec.Basic.Properties
     body: bytes
+
+
+def delivered(message: DeliveredMessage) -> Delivered:
+    """Return a message that aiormq read, where there is no frame reader."""
+    return Delivered(message.delivery_tag or 0, bool(message.redelivered), message.header.properties, message.body)
 
 
 @dataclass(slots=True)

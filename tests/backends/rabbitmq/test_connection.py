@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from aiormq.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq import connection
 from jobkit.backends.rabbitmq.broker import RabbitBroker
@@ -50,6 +50,7 @@ def test_a_server_is_shown_without_what_lets_one_in(url: str, shown: str) -> Non
         "amqp://user:secret@host?heartbeat=0",
         "amqp://user:secret@host?heartbeat=ten",
         "amqp://user:secret@host?heartbeat=61",
+        "amqp://user:secret@host?frame_reader=no",
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_being_repeated(url: str) -> None:
@@ -269,8 +270,37 @@ async def test_a_channels_number_is_not_given_out_again_at_once(site: Site) -> N
             async with link.channel() as channel:
                 numbers.append(channel.raw.number)
                 with pytest.raises(ChannelNotFoundEntity):
-                    await channel.call(channel.raw.queue_declare("not there", passive=True), "looking")
+                    await channel.call(channel.pika.get_queue("not there"), "looking")
         assert len(set(numbers)) == 5
+    finally:
+        await link.aclose()
+
+
+async def test_a_connection_keeps_nothing_of_channels_that_ended(site: Site) -> None:
+    link = Link(Server.parse(site.url()), "test", SystemClock())
+    try:
+        connected = await link.connect()
+
+        async def kept() -> int:
+            return len(connected.connection._closing._callbacks or ()) + len(connected.connection.channels)
+
+        before = await kept()
+        for _ in range(10):
+            async with link.channel() as channel:
+                await channel.call(channel.pika.declare_queue("mine", exclusive=True), "declaring")
+            async with link.channel() as channel:
+                with pytest.raises(ChannelNotFoundEntity):
+                    await channel.call(channel.pika.get_queue("not there"), "looking")
+        assert await kept() == before
+    finally:
+        await link.aclose()
+
+
+@pytest.mark.parametrize(("given", "there"), [("", True), ("?frame_reader=on", True), ("?frame_reader=off", False)])
+async def test_the_frame_reader_can_be_left_out(site: Site, given: str, there: bool) -> None:
+    link = Link(Server.parse(site.url() + given), "test", SystemClock())
+    try:
+        assert ((await link.connect()).sockets.frames is not None) is there
     finally:
         await link.aclose()
 
@@ -282,7 +312,7 @@ async def test_channels_that_the_server_closes_at_the_same_time_are_gone_there_t
     async def look() -> None:
         async with link.channel() as channel:
             with pytest.raises(ChannelNotFoundEntity):
-                await channel.call(channel.raw.queue_declare("not there", passive=True), "looking")
+                await channel.call(channel.pika.get_queue("not there"), "looking")
 
     async def none_left() -> bool:
         here = f'proplists:get_value(vhost, rabbit_channel:info(P, [vhost])) == <<"{site.vhost}">>'

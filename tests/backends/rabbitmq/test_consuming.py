@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import aio_pika
 import aiormq
 import pytest
 from structlog.testing import capture_logs
@@ -133,7 +134,7 @@ async def test_an_ack_of_a_former_connection_does_not_reach_another_message(site
 
 
 async def test_a_consumer_whose_queue_is_deleted_is_told_and_the_next_makes_it_again(site: Site) -> None:
-    async with site.broker() as broker, aiormq.connect(site.url()) as connection:
+    async with site.broker() as broker, await aio_pika.connect(site.url()) as connection:
         await broker.declare("t", 2)
         async with broker.consume(FIRST, "me") as consumer:
             channel = await connection.channel()
@@ -149,7 +150,7 @@ async def test_a_consumer_whose_queue_is_deleted_is_told_and_the_next_makes_it_a
 async def test_another_number_of_partitions_is_noticed_with_the_next_connection(site: Site) -> None:
     async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker, site.broker() as other:
         await broker.declare("t", 2)
-        async with aiormq.connect(site.url()) as connection:
+        async with await aio_pika.connect(site.url()) as connection:
             channel = await connection.channel()
             for queue in ("jobkit.t:partitions", "jobkit:types"):
                 await channel.queue_delete(queue)
@@ -227,14 +228,15 @@ async def test_of_consumers_opened_at_the_same_time_exactly_one_lasts(site: Site
 
 
 async def test_a_consumer_that_knows_nothing_of_seats_is_reported(site: Site) -> None:
-    async with site.broker() as broker, aiormq.connect(site.url()) as connection:
+    async with site.broker() as broker, await aio_pika.connect(site.url()) as connection:
         await broker.declare("t", 2)
         channel = await connection.channel()
 
         async def ignore(message: object) -> None:
             pass
 
-        await channel.basic_consume("jobkit.t.0", ignore)
+        foreign = await channel.get_queue("jobkit.t.0")
+        await foreign.consume(ignore)
         with capture_logs() as logs:
             async with broker.consume(FIRST, "me") as consumer:
                 assert [entry["queue"] for entry in logs if entry["log_level"] == "error"] == ["jobkit.t.0"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import aiormq
+import aio_pika
 import pytest
 
 from jobkit.backends.rabbitmq.topology import partition_queue
@@ -17,13 +17,13 @@ DEAD = "jobkit.t:dead"
 async def dead(site: Site, count: int) -> list[tuple[str, bytes]]:
     """Take so many messages out of the dead-letter queue, as somebody with other tools would."""
     found: list[tuple[str, bytes]] = []
-    async with aiormq.connect(site.url()) as connection:
+    async with await aio_pika.connect(site.url()) as connection:
         channel = await connection.channel()
+        queue = await channel.get_queue(DEAD)
 
         async def taken() -> bool:
-            message = await channel.basic_get(DEAD, no_ack=True)
-            if isinstance(message.delivery, aiormq.spec.Basic.GetOk):
-                found.append((message.header.properties.message_id or "", message.body))
+            if (message := await queue.get(no_ack=True, fail=False)) is not None:
+                found.append((message.message_id or "", message.body))
             return len(found) == count
 
         await until(taken)
@@ -51,7 +51,7 @@ async def test_a_dead_letter_waits_where_it_is_until_the_dead_letter_queue_takes
     with site.server.set("dead_letter_worker_publisher_confirm_timeout", "500"):
         async with site.broker() as broker:
             await broker.declare("t", 2)
-            async with aiormq.connect(site.url()) as connection:
+            async with await aio_pika.connect(site.url()) as connection:
                 channel = await connection.channel()
                 await channel.queue_delete(DEAD)
             with site.server.policy(site.vhost, expiring, "message-ttl", 1):

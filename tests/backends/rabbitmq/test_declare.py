@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import aiormq
+import aio_pika
 import pytest
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
@@ -42,9 +42,10 @@ async def test_of_two_numbers_of_partitions_declared_at_once_one_is_refused(site
 async def test_the_number_of_partitions_is_kept_where_the_directory_was_purged(site: Site) -> None:
     async with site.broker() as broker, site.broker() as other:
         await broker.declare("t", 2)
-        async with aiormq.connect(site.url()) as connection:
+        async with await aio_pika.connect(site.url()) as connection:
             channel = await connection.channel()
-            await channel.queue_purge("jobkit:types")
+            directory = await channel.get_queue("jobkit:types")
+            await directory.purge()
         with pytest.raises(ConfigurationError, match=r"\b2\b.*\b3\b"):
             await other.declare("t", 3)
         await other.declare("t", 2)
@@ -66,9 +67,9 @@ async def test_a_reader_of_the_directory_that_dies_takes_nothing_with_it(site: S
 
 
 async def test_a_queue_made_in_another_way_is_refused_by_name(site: Site) -> None:
-    async with aiormq.connect(site.url()) as connection, site.broker() as broker:
+    async with await aio_pika.connect(site.url()) as connection, site.broker() as broker:
         channel = await connection.channel()
-        await channel.queue_declare("jobkit.t.1", durable=True)
+        await channel.declare_queue("jobkit.t.1", durable=True)
         with pytest.raises(ConfigurationError, match=r"jobkit\.t\.1"):
             await broker.declare("t", 2)
 

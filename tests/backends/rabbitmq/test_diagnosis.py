@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import aiormq
+import aio_pika
 import pytest
 
 from jobkit.backends.rabbitmq.diagnosis import diagnose
@@ -116,13 +116,13 @@ async def test_a_server_that_does_not_take_the_largest_payload_is_broken_and_the
 
 
 async def test_queues_that_are_gone_or_different_are_broken(site: Site) -> None:
-    async with site.broker() as broker, aiormq.connect(site.url()) as connection:
+    async with site.broker() as broker, await aio_pika.connect(site.url()) as connection:
         await broker.declare("t", 2)
         channel = await connection.channel()
         await channel.queue_delete("jobkit.t.1")
         (finding,) = await bad(site.url())
         assert (finding.status, finding.what.partition(" ")[0]) == (Status.FAIL, "jobkit.t.1")
-        await channel.queue_declare("jobkit.t.1", durable=True)
+        await channel.declare_queue("jobkit.t.1", durable=True)
         (finding,) = await bad(site.url())
         assert finding.status is Status.FAIL
         assert "jobkit.t.1 is not as jobkit makes it" in finding.what

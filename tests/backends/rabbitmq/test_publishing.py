@@ -6,7 +6,7 @@ import asyncio
 import re
 from unittest.mock import ANY
 
-import aiormq
+import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
@@ -33,7 +33,7 @@ from tests.backends.rabbitmq.traffic import (
 
 
 async def delete_queue(site: Site, queue: str) -> None:
-    async with aiormq.connect(site.url()) as connection:
+    async with await aio_pika.connect(site.url()) as connection:
         channel = await connection.channel()
         await channel.queue_delete(queue)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import aiormq
+import aio_pika
 import pytest
 
 from jobkit.model.envelope import Envelope
@@ -71,10 +71,10 @@ async def test_a_queue_made_in_another_way_and_another_number_of_partitions_are_
     environment: dict[str, str], tmp_path: Path, site: Site
 ) -> None:
     assert jobkit(environment, tmp_path, "--apply").returncode == 0
-    async with aiormq.connect(site.url()) as connection:
+    async with await aio_pika.connect(site.url()) as connection:
         channel = await connection.channel()
         await channel.queue_delete("jobkit.lab.bench.noop.1")
-        await channel.queue_declare("jobkit.lab.bench.noop.1", durable=True)
+        await channel.declare_queue("jobkit.lab.bench.noop.1", durable=True)
     shown = jobkit(environment, tmp_path, "--json")
     assert shown.returncode == 1
     states = {one["name"]: one["state"] for one in json.loads(shown.stdout)}

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiormq
+import aio_pika
 import pytest
 
 from jobkit.lab.servers.proxy import Proxy
@@ -174,7 +174,7 @@ async def test_a_node_killed_the_moment_its_queues_were_made_costs_no_job_and_no
 
 
 async def test_a_worker_whose_queues_are_deleted_goes_on_with_new_ones(site: Site, tmp_path: Path) -> None:
-    async with workers(site, tmp_path) as opened, aiormq.connect(site.url()) as connection:
+    async with workers(site, tmp_path) as opened, await aio_pika.connect(site.url()) as connection:
         worker = opened.start("test.slow")
         await ended(opened, [await submit_slow(opened, "before", 0.0)], within=60)
         channel = await connection.channel()
@@ -194,7 +194,7 @@ async def test_a_worker_ends_by_name_where_the_number_of_partitions_was_changed(
     async with Proxy(site.server.port) as proxy, workers(site, tmp_path, port=proxy.port) as opened:
         worker = opened.start("test.slow")
         await ended(opened, [await submit_slow(opened, "before", 0.0)], within=60)
-        async with aiormq.connect(site.url()) as connection, site.broker() as other:
+        async with await aio_pika.connect(site.url()) as connection, site.broker() as other:
             channel = await connection.channel()
             for queue in ("jobkit.test.slow:partitions", "jobkit:types"):
                 await channel.queue_delete(queue)
