@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 from dotenv import dotenv_values
-from jobkit.cli.records import job_json
 from rich.console import Console
 
 from jobkit.model.partition import partition_of
+from jobkit.ops.views import job_view
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.settings import Settings
 from workers.transcode.demo import run
@@ -153,7 +153,7 @@ def test_jobs_are_read_as_the_command_line_writes_them() -> None:
     )
     first = replace(record, id="b", key=CLIPS[0].name)
     long, other = JobView("a", LONG.name, "running", 0.4, "host:22:bb", 12, 2, 0), CLIPS[0].name
-    assert job_views(json.dumps([job_json(record), job_json(first)])) == [replace(long, id="b", key=other), long]
+    assert job_views(json.dumps([job_view(record), job_view(first)])) == [replace(long, id="b", key=other), long]
 
 
 def test_the_table_says_who_took_over_from_whom(ended: list[JobView], kill: Kill) -> None:
@@ -269,7 +269,7 @@ def _jobs(state: JobState) -> str:
         started_at=None,
         finished_at=None,
     )
-    return json.dumps([job_json(record)])
+    return json.dumps([job_view(record)])
 
 
 def test_what_an_earlier_run_committed_is_counted_and_in_nobodys_way() -> None:

@@ -18,13 +18,13 @@ from jobkit.backends.sqlite import commit, ending, fail, leases
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.submit import job_topic
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
 from jobkit.ports.coordinator import Granted, Held, LeaseRef
+from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane

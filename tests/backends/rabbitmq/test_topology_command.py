@@ -55,7 +55,7 @@ async def test_what_is_missing_is_shown_and_applied_and_other_planes_are_not_tou
     applied = jobkit(environment, tmp_path, "--apply")
     assert applied.returncode == 0, applied.stderr
     assert "missing" not in applied.stdout
-    assert "jobkit.lab.bench.noop.1" in applied.stdout
+    assert "jobkit.bench.noop.1" in applied.stdout
     after = jobkit(environment, tmp_path, "--json")
     assert after.returncode == 0
     assert {one["state"] for one in json.loads(after.stdout)} == {"there"}
@@ -63,7 +63,7 @@ async def test_what_is_missing_is_shown_and_applied_and_other_planes_are_not_tou
         assert len(await broker.depths()) == 2
         await broker.publish([(Partition("bench.noop", 1), Envelope(id="a", type="bench.noop", body=b"{}", key="k"))])
     shown = json.loads(jobkit(environment, tmp_path, "--json").stdout)
-    assert {one["name"]: one["messages"] for one in shown}["jobkit.lab.bench.noop.1"] == 1
+    assert {one["name"]: one["messages"] for one in shown}["jobkit.bench.noop.1"] == 1
     assert untouched(tmp_path)
 
 
@@ -73,13 +73,13 @@ async def test_a_queue_made_in_another_way_and_another_number_of_partitions_are_
     assert jobkit(environment, tmp_path, "--apply").returncode == 0
     async with await aio_pika.connect(site.url()) as connection:
         channel = await connection.channel()
-        await channel.queue_delete("jobkit.lab.bench.noop.1")
-        await channel.declare_queue("jobkit.lab.bench.noop.1", durable=True)
+        await channel.queue_delete("jobkit.bench.noop.1")
+        await channel.declare_queue("jobkit.bench.noop.1", durable=True)
     shown = jobkit(environment, tmp_path, "--json")
     assert shown.returncode == 1
     states = {one["name"]: one["state"] for one in json.loads(shown.stdout)}
-    assert states["jobkit.lab.bench.noop.1"] == "different"
-    assert states["jobkit.lab.bench.noop.0"] == "there"
+    assert states["jobkit.bench.noop.1"] == "different"
+    assert states["jobkit.bench.noop.0"] == "there"
     refused = jobkit({**environment, "JOBKIT_PARTITIONS": "3"}, tmp_path, "--apply")
     assert refused.returncode == 2
     assert "JOBKIT_PARTITIONS=2" in refused.stderr
