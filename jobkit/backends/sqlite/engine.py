@@ -241,8 +241,33 @@ class Engine:
                 batch.isolated = True
                 transaction = self._begin(batch.writes)
         if batch.isolated:
-            batch.outcomes = [self._run_apart(transaction, call) for call in batch.calls]
+            transaction = self._run_each(transaction, batch)
         batch.topics = transaction.topics
+
+    def _run_each(self, transaction: Transaction, batch: _Batch) -> Transaction:
+        """Run each operation within a savepoint, and return the transaction in which those that succeed stand.
+
+        For some errors, a full disk among them, SQLite gives up the whole transaction. Then the others are run in a new
+        one without the operation that brought it about.
+        """
+        given_up: dict[int, Exception] = {}
+        while True:
+            batch.outcomes = []
+            for place, call in enumerate(batch.calls):
+                if place in given_up:
+                    batch.outcomes.append(_Raised(given_up[place]))
+                    continue
+                try:
+                    batch.outcomes.append(self._run_apart(transaction, call))
+                except Exception as error:
+                    if is_busy(error):
+                        raise
+                    given_up[place] = error
+                    break
+            else:
+                return transaction
+            self._roll_back()
+            transaction = self._begin(batch.writes)
 
     def _begin(self, writes: bool) -> Transaction:
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
@@ -260,7 +285,7 @@ class Engine:
             outcome = call.operation(transaction)
         except Exception as error:
             if is_busy(error) or not self._connection.in_transaction:
-                # SQLite gave up the whole transaction, so nobody's operation stands.
+                # Nobody's operation stands.
                 raise
             self._connection.execute("ROLLBACK TO operation")
             transaction.topics = topics

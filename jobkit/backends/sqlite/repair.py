@@ -33,8 +33,12 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         outbox.add(transaction, insert_job(transaction, envelope, JobState.QUEUED))
     elif not is_message_of(envelope, job[1], job[2]):
         return None
-    elif job[3] == JobState.DEAD:
-        _begin_anew(transaction, job[0], envelope)
+    else:
+        if envelope.key is None and job[2]:
+            # A foreign publisher's message; the job has found its key since.
+            envelope = envelope.with_key(job[2])
+        if job[3] == JobState.DEAD:
+            _begin_anew(transaction, job[0], envelope)
     transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return envelope

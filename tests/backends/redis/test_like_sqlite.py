@@ -254,7 +254,7 @@ async def outcome(step: Callable[[FullStore], Awaitable[Any]], store: FullStore)
         return error
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(8, 16))
 async def test_every_history_goes_as_on_sqlite(server: RedisServer, seed: int) -> None:
     await live(server, seed)
 

@@ -16,7 +16,7 @@ from jobkit.lab.servers.redis import RedisServer
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Opened
-from jobkit.testing.conformance.values import NOTHING, envelope
+from jobkit.testing.conformance.values import NOTHING, submitted
 from tests.backends.redis.opened import REPLY_SECONDS, coordinator, eventually, script, scripts, store
 
 ECHO = script("return a[1]")
@@ -233,7 +233,7 @@ async def test_a_job_takes_one_round_trip_for_each_step_and_those_of_concurrent_
     async with store(server.url()) as truth, coordinator(server.url()) as leases:
 
         async def work(number: int) -> None:
-            job, nonce = envelope(f"{number}", key=f"{number}"), f"n{number}"
+            job, nonce = jobs[number], f"n{number}"
             granted = await leases.claim(f"t/{number}", owner="me", nonce=nonce, ttl=30.0)
             assert isinstance(granted, Granted)
             under = Fence(granted.token, nonce, "me")
@@ -241,8 +241,11 @@ async def test_a_job_takes_one_round_trip_for_each_step_and_those_of_concurrent_
             assert isinstance(await truth.commit(job, under, NOTHING), Committed)
             assert await leases.release(LeaseRef(f"t/{number}", granted.token, nonce))
 
+        # Accepted before: one that the store does not know costs a round trip more, for its envelope.
+        jobs = [await submitted(truth, f"{number}", key=f"{number}") for number in range(65)]
+        before = truth.round_trips
         await work(0)
-        assert (truth.round_trips, leases.round_trips) == (2, 2)
+        assert (truth.round_trips - before, leases.round_trips) == (2, 2)
         await asyncio.gather(*(work(number) for number in range(1, 65)))
         # Mostly two more each; some fall apart where answers come just when others ask.
-        assert truth.round_trips + leases.round_trips < 64
+        assert truth.round_trips - before + leases.round_trips < 64
