@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 import structlog
-from jobkit.clock import SystemClock
+from jobkit.model.clock import SystemClock
 from transcode_bench import FFMPEG, Desk, Samples
 
 from workers.transcode.arguments import encode_arguments, poster_arguments
