@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 import structlog
-from jobkit.model.clock import SystemClock
 from transcode_bench import FFMPEG, Desk, Samples
 
+from jobkit.model.clock import SystemClock
 from workers.transcode.arguments import encode_arguments, poster_arguments
 from workers.transcode.plan import POSTER, TranscodePlan, make_plan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source

@@ -14,7 +14,7 @@ from workers.transcode.cutting import Unit
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrack:
-    """One track: `description` is the body of its `stsd` box, times are in ticks of `timescale`, `end` is of the last."""
+    """One track: `description` is the body of its `stsd` box, times are in ticks of `timescale`, with `end` the last."""
 
     handler: str
     timescale: int
