@@ -37,7 +37,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Play everything that one ffmpeg made, and only some of the other: all its raw times are judged without playing."""
+    """Play everything that one ffmpeg made, and some of the other: its raw times are all judged without playing."""
     left_out = [item for item in items if _left_out(getattr(item, "callspec", None))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

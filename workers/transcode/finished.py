@@ -14,7 +14,7 @@ from workers.transcode.cutting import Unit
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrack:
-    """One track: `description` is the body of its `stsd` box, times are in ticks of `timescale`, with `end` the last."""
+    """One track: `description` is the body of its `stsd` box, times, and the `end`, are in ticks of `timescale`."""
 
     handler: str
     timescale: int
