@@ -11,7 +11,7 @@ PLAYERS ?= 4
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test install-browser test-browser demo bench benchmarks campaign clean
+.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test install-browser test-browser demo bench bench-transcode benchmarks campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -74,6 +74,9 @@ demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of
 
 bench: $(INSTALLED) ## Measure jobs per second and latency on this machine
 	$(BIN)/jobkit bench
+
+bench-transcode: $(INSTALLED) ## Measure what a transcode job costs beside plain ffmpeg commands
+	$(BIN)/python -m tests.transcode.transcode_cost
 
 benchmarks: $(INSTALLED) install-servers ## Compare with Celery, Dramatiq, Taskiq and FastStream; draws docs/benchmarks.svg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,benchmarks]'

@@ -67,6 +67,12 @@ class Player:
         """Seek, and return what is shown there."""
         return Shown(*self._page.evaluate("(seconds) => seek(seconds)", seconds))
 
+    def replay(self, first: float, last: float, speed: float) -> list[Shown]:
+        """Play a part once more at a share of its speed, and return the pictures shown meanwhile."""
+        arguments = [max(0.0, first), last, speed]
+        pictures = self._page.evaluate("([first, last, speed]) => replay(first, last, speed)", arguments)
+        return [Shown(*picture) for picture in pictures]
+
     def told(self) -> Played:
         """Return what was recorded so far."""
         return _played(self._page.evaluate("told()"))

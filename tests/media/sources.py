@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.media.ffmpegs import Ffmpeg
@@ -16,6 +17,7 @@ _FLASH_SECONDS = 0.08
 _PHASE = 0.6
 _EACH_SECOND = f"between(mod(t+0.0001\\,1)\\,{_PHASE}\\,{_PHASE + _FLASH_SECONDS})"
 _SLIDE_SECONDS, _SLIDES_SECONDS = 7, 24
+_HELD_SECONDS = 1.0
 
 _H264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-crf", "20", "-pix_fmt", "yuv420p")
 # Recorders of screens write pictures in order; out of order, a picture lasts as long as the one decoded after it.
@@ -45,6 +47,12 @@ class Source:
     def flashes(self) -> tuple[float, ...]:
         """When the picture becomes white."""
         return tuple(first for first, _ in self.white)
+
+    @property
+    def holds(self) -> bool:
+        """Whether some pictures stay for long."""
+        shown = [*self.pictures, self.seconds]
+        return any(later - earlier > _HELD_SECONDS for earlier, later in pairwise(shown))
 
     def is_white(self, time: float) -> bool:
         """Tell whether the picture is white at a time."""

@@ -23,7 +23,7 @@ from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
-from jobkit.projections.reader import Standings
+from jobkit.projections.reader import ProjectionReader
 from workers.transcode import Transcode, TranscodeResult, transcode
 from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.settings import TranscodeSettings
@@ -136,7 +136,9 @@ class Desk:
             log=structlog.get_logger(),
             settings={TranscodeSettings: TranscodeSettings(**self.settings)},
             follow_ups=cast(FollowUps, None),
-            standings=Standings(cast(Store, self.store), cast(Inspection, None), "transcode", "v1", 0, ()),
+            projection_reader=ProjectionReader(
+                cast(Store, self.store), cast(Inspection, None), "transcode", "v1", 0, ()
+            ),
             resources=resources,
         )
 

@@ -90,11 +90,17 @@ def keyframes(plan: TranscodePlan, settings: TranscodeSettings) -> str:
 
 
 def _video_arguments(plan: TranscodePlan, rung: Rung, settings: TranscodeSettings) -> list[str]:
-    usual = round(_TICKS / max(plan.video.highest_rate, _USUAL_RATE))
     return [
         *("-c:v", "libx264", "-preset", settings.preset, "-threads", str(settings.threads)),
         *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
         *("-force_key_frames", keyframes(plan, settings), "-g", "100000", "-sc_threshold", "0"),
         *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact", *_BT709),
-        *("-bsf:v", rf"setts=pts=PTS:dts=DTS:duration=if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"),
+        *("-bsf:v", f"setts=pts=PTS:dts=DTS:duration={_shown_ticks(plan)}"),
     ]
+
+
+def _shown_ticks(plan: TranscodePlan) -> str:
+    """Return the expression of how long a picture is shown: that of no length the usual time, none beyond the end."""
+    usual = round(_TICKS / max(plan.video.highest_rate, _USUAL_RATE))
+    known = rf"if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"
+    return rf"min({known}\,max({round(plan.duration * _TICKS)}-PTS\,{usual}))"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from workers.transcode import boxes
@@ -12,17 +14,13 @@ from workers.transcode.cutting import Unit
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrack:
-    """One track: `description` is the body of its `stsd` box, times are in ticks of `timescale`."""
+    """One track: `description` is the body of its `stsd` box, times, and the `end`, are in ticks of `timescale`."""
 
     handler: str
     timescale: int
     description: bytes
     units: tuple[Unit, ...]
-
-    @property
-    def end(self) -> int:
-        """When its last unit ends."""
-        return max((unit.time + unit.duration for unit in self.units), default=0)
+    end: int
 
 
 def read_track(path: Path, handler: str) -> FinishedTrack | None:
@@ -41,7 +39,20 @@ def read_track(path: Path, handler: str) -> FinishedTrack | None:
         for sample in track.samples()
         if sample.presentation_time + shift + sample.duration > 0
     )
-    return FinishedTrack(handler, track.timescale, _description(path, movie.tracks.index(track)), units)
+    description = _description(path, movie.tracks.index(track))
+    return FinishedTrack(handler, track.timescale, description, units, _end(movie, track, units))
+
+
+def _end(movie: boxes.Movie, track: boxes.Track, units: Sequence[Unit]) -> int:
+    """Return when the last unit has been shown: of pictures out of order only the edit list knows it.
+
+    Their samples last until the next one is decoded, and at a variable rate that is not how long they are shown.
+    """
+    if not track.edits:
+        return max((unit.time + unit.duration for unit in units), default=0)
+    edited = sum(Fraction(edit.duration, movie.timescale) for edit in track.edits)
+    # Versions of ffmpeg differ in how finely they tell it: no picture may begin behind the end.
+    return max(round(edited * track.timescale), *(unit.time + 1 for unit in units), 0)
 
 
 def _shift(movie: boxes.Movie, track: boxes.Track) -> int:

@@ -154,7 +154,7 @@ class _Scan:
                     track.add(packet, detailed=self._decode)
                     if track in (self.video, self.audio):
                         self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
-                    beat.at(track.end)
+                    beat.at(track.reached)
                 if packet.pts is not None:
                     self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                 if track is not None and self._wants(track, packet):
@@ -296,7 +296,7 @@ def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict
         for packet in container.demux(stream):
             if packet.size:
                 track.add(packet, detailed=True)
-                beat.at(track.end)
+                beat.at(track.reached)
             samples += sum(frame.samples for frame in packet.decode())
     except av.error.FFmpegError as error:
         if isinstance(error, MemoryError):

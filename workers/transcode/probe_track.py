@@ -6,6 +6,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from av.audio.stream import AudioStream
@@ -33,7 +34,7 @@ class Track:
         self.start: float | None = None
         self.key_start: float | None = None
         self.last = 0.0
-        self.end = 0.0
+        self.reached = 0.0
         self.longest_gap = 0.0
         self.keyframes: list[float] = []
         self.times = array("d")
@@ -44,6 +45,8 @@ class Track:
         self._restarting = restarting
         self._offset = 0.0
         self._previous: float | None = None
+        self._reordered = False
+        self._last_end = 0.0
 
     def add(self, packet: Packet[Any], *, detailed: bool) -> None:
         """Take one packet into account; `detailed` costs time for each of its bytes."""
@@ -69,9 +72,12 @@ class Track:
             self.key_start = shown if self.key_start is None else min(self.key_start, shown)
             if detailed and self.stream.type == "video":
                 self.keyframes.append(round(shown, 4))
-        self.last = max(self.last, shown)
         end = shown + float((packet.duration or 0) * packet.time_base)
-        self.end = max(self.end, end)
+        if shown < self.last:
+            self._reordered = True
+        else:
+            self.last, self._last_end = shown, end
+        self.reached = max(self.reached, end)
         if self.stream.type == "video":
             self._note_picture(packet, shown)
         if detailed and (end > 0 or self.stream.type == "video"):
@@ -84,6 +90,26 @@ class Track:
         # VP8 keeps pictures that are never shown in packets of their own.
         elif not (self._hidden and not bytes(packet)[0] & 0x10):
             self.times.append(shown)
+
+    @property
+    def end(self) -> float:
+        """When the last picture or packet has been shown or heard."""
+        if self.stream.type != "video":
+            return self.reached
+        if not self._reordered:
+            return self._last_end
+        # How long a picture out of order lasts is often told as when the next one is decoded, which may be long after
+        # it is shown: no further than the stream is said to last, but as long as the shortest picture.
+        times = sorted(self.times)
+        shortest = min((later - earlier for earlier, later in pairwise(times) if later > earlier), default=0.0)
+        return min(self._last_end, max(self._told_end(), self.last + shortest))
+
+    def _told_end(self) -> float:
+        """Return when the stream ends by what its container says, or minus infinity."""
+        stream = self.stream
+        if stream.duration is None or stream.time_base is None or self._offset:
+            return -inf
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
 
     def pictures(self) -> dict[str, Any]:
         """Return what the times of a video's pictures add up to."""

@@ -31,6 +31,20 @@ async function playTo(seconds) {
   await bounded(passed());
 }
 
+// Plays a part at a share of its speed, and resolves with the pictures that were shown.
+async function replay(first, last, speed) {
+  video.pause();
+  const sought = once(video, "seeked");
+  video.currentTime = first;
+  await bounded(sought);
+  const { length } = recorder.record.pictures;
+  video.playbackRate = speed;
+  await playTo(last);
+  video.pause();
+  video.playbackRate = 1;
+  return recorder.record.pictures.slice(length);
+}
+
 // Changes to the rendition of a height (the shorter side), and resolves when it is to be seen.
 async function changeTo(height) {
   const seen = async () => {
