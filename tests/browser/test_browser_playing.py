@@ -29,7 +29,7 @@ PLAYERS = {"hls.js": ("hls.js", "*.m3u8"), "shaka": ("shaka", "*.m3u8"), "shaka-
 # and it is made only once.
 PLAYED_AS_FILES = ("constant", "late-sound", "late-picture", "phone")
 # Held pictures are not changed in hls.js, which empties the buffer and loads anew from where it plays: in Chromium what
-# follows shortly is taken for that place, and shown (see docs/hls.md). Their raw times are judged in tests/media.
+# follows shortly is taken for that place, and shown (see docs/transcode.md). Their raw times are judged in tests/media.
 CHANGED = [
     *((name, player) for name in ("constant", "silent") for player in PLAYERS),
     *(("slides", player) for player in PLAYERS if player != "hls.js"),
