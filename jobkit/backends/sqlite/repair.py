@@ -28,7 +28,9 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
     if row is None:
         return None
     envelope = Envelope.unpack(row[0])
-    job = transaction.execute("SELECT number, digest, key, state FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    job = transaction.execute(
+        "SELECT number, digest, key, state, sequence FROM jobs WHERE id = ?", (envelope.id,)
+    ).fetchone()
     if job is None:
         outbox.add(transaction, insert_job(transaction, envelope, JobState.QUEUED))
     elif not is_message_of(envelope, job[1], job[2]):
@@ -38,7 +40,9 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
             # A foreign publisher's message; the job has found its key since.
             envelope = envelope.with_key(job[2])
         if job[3] == JobState.DEAD:
-            _begin_anew(transaction, job[0], envelope)
+            # The job's own place among those of its key counts, whatever the message said.
+            own = envelope if job[4] is None else envelope.with_sequence(job[4])
+            _begin_anew(transaction, job[0], own)
     transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return envelope
