@@ -55,7 +55,8 @@ async def test_slow_round_trips_cause_no_elections_and_no_failed_acquisitions(tm
         await cluster.drain(40)
         assert not cluster.wrong
         claims = cluster.counted("jobkit.claims", by="outcome") - claims
-        assert claims["granted"] >= 8 * number
+        # Once for each key at least: jobs that wait for one of their key share its lease.
+        assert claims["granted"] >= 8
         # Held is an ordinary wait: a message may come twice while the job that it is of still runs.
         assert claims["timeout"] == claims["late"] == claims["unanswered"] == 0
         assert cluster.said("lease lost") == cluster.said("renewal failed") == 0
