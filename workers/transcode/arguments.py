@@ -100,7 +100,9 @@ def _video_arguments(plan: TranscodePlan, rung: Rung, settings: TranscodeSetting
 
 
 def _shown_ticks(plan: TranscodePlan) -> str:
-    """Return the expression of how long a picture is shown: that of no length the usual time, none beyond the end."""
+    """Return the expression of how long a picture is shown: that of no length as others are, none beyond the end."""
     usual = round(_TICKS / max(plan.video.highest_rate, _USUAL_RATE))
-    known = rf"if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{usual})"
+    rate = plan.video.frame_rate
+    others = max(usual, round(_TICKS * (1 / rate if rate > 0 else plan.duration)))
+    known = rf"if(gte(DURATION\,{_SHORTEST_TICKS})\,DURATION\,{others})"
     return rf"min({known}\,max({round(plan.duration * _TICKS)}-PTS\,{usual}))"
