@@ -15,7 +15,6 @@ import random
 from collections.abc import Collection
 
 import anyio
-from anyio.abc import TaskGroup
 
 from jobkit.errors import Unavailable
 from jobkit.leases.lease import Lease, LeaseTerms
@@ -50,10 +49,6 @@ class Keeper:
         self._rng = rng
         self._telemetry = telemetry
         self._held: dict[LeaseRef, Lease] = {}
-        # Given up, and the coordinator not yet told: by resource, so that a new claim of it waits for that.
-        self._releasing: dict[str, anyio.Event] = {}
-        self._to_release: list[LeaseRef] = []
-        self._release_asked = anyio.Event()
 
     @property
     def resources(self) -> Collection[str]:
@@ -74,8 +69,6 @@ class Keeper:
 
         An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
         """
-        if resource in self._releasing:
-            await self._releasing[resource].wait()
         nonce = new_nonce(self._rng)
         started = self._clock.now()
         deadline = started + self.terms.trusted
@@ -111,32 +104,22 @@ class Keeper:
                 self.heard()
                 return answer
 
-    def release_soon(self, lease: Lease) -> None:
-        """Give the lease up; the coordinator is told by `run`, or at the end by `release_rest`."""
-        if self._held.pop(lease.ref, None) is None:
-            return
-        self._to_release.append(lease.ref)
-        self._releasing[lease.ref.resource] = anyio.Event()
-        self._release_asked.set()
-
     async def release(self, lease: Lease) -> None:
         """Give the lease up now, even where this is cancelled.
 
         It takes a few seconds at most: where the coordinator cannot be told by then, the lease expires by itself.
         """
-        if self._held.pop(lease.ref, None) is not None:
-            await self._tell_of_release(lease.ref)
-
-    async def _tell_of_release(self, ref: LeaseRef) -> None:
+        if self._held.pop(lease.ref, None) is None:
+            return
         try:
-            await self._tell(ref)
+            await self._tell_of_release(lease.ref)
         except asyncio.CancelledError:
             # Whether it was sent is unknown; it may be said twice.
             with anyio.CancelScope(shield=True):
-                await self._tell(ref)
+                await self._tell_of_release(lease.ref)
             raise
 
-    async def _tell(self, ref: LeaseRef) -> None:
+    async def _tell_of_release(self, ref: LeaseRef) -> None:
         try:
             # At a third of the time that a cancel scope takes; each job goes through this.
             async with asyncio.timeout(_RELEASE_SECONDS):
@@ -149,32 +132,6 @@ class Keeper:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew_forever)
             tasks.start_soon(self._enforce_forever)
-            tasks.start_soon(self._release_forever)
-
-    async def _release_forever(self) -> None:
-        async with anyio.create_task_group() as telling:
-            while True:
-                await self._release_asked.wait()
-                self._release_asked = anyio.Event()
-                self._tell_all(telling)
-
-    async def release_rest(self) -> None:
-        """Tell the coordinator of what `run` has not, even where this is cancelled; it takes a few seconds at most."""
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as telling:
-                self._tell_all(telling)
-
-    def _tell_all(self, telling: TaskGroup) -> None:
-        """Tell the coordinator of all that was given up, side by side: calls of one moment share a round trip."""
-        given_up, self._to_release = self._to_release, []
-        for ref in given_up:
-            telling.start_soon(self._tell_of_one, ref)
-
-    async def _tell_of_one(self, ref: LeaseRef) -> None:
-        try:
-            await self._tell_of_release(ref)
-        finally:
-            self._releasing.pop(ref.resource).set()
 
     async def _renew_forever(self) -> None:
         while True:

@@ -67,8 +67,7 @@ class Lane:
         self.stopping = False
         self.scope = anyio.CancelScope()
         self._tools = tools
-        # The job that is worked on is still among those that wait.
-        self._key = KeyLease(lambda: len(self.waiting) > 1 and not self.stopping)
+        self._key = KeyLease()
         self._done = done
         self._on_ack_unknown = on_ack_unknown
         # Set with the next arrival, where this lane waits for one.
@@ -92,31 +91,34 @@ class Lane:
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
         try:
-            await self._work()
+            with self.scope:
+                while self.waiting and not self.stopping:
+                    await self._work()
+                    # The last job is acked by now, and holds no slot: only this lane waits. More may come meanwhile.
+                    await self._tools.pipeline.let_go(self._key)
         finally:
-            self._tools.pipeline.let_go(self._key)
+            await self._tools.pipeline.let_go(self._key)
 
     async def _work(self) -> None:
-        with self.scope:
-            trouble = _TROUBLE_SECONDS[0]
-            while self.waiting and not self.stopping:
-                self.current = self._choose()
-                try:
-                    await self._take(self.current)
-                    trouble = _TROUBLE_SECONDS[0]
-                except Unavailable as error:
-                    # Doubt means another look: the wake-up stays, and the store will tell how far it had come.
-                    self._tools.telemetry.connection_lost(error.plane, "working on a job", error)
-                    self.working = False
-                    await self._sleep(trouble)
-                    trouble = min(2 * trouble, _TROUBLE_SECONDS[1])
-                except Exception as error:  # noqa: BLE001  (a defect met by one key must not end the others)
-                    self._tools.telemetry.crashed("working on a job", error)
-                    self.working = False
-                    await self._sleep(_TROUBLE_SECONDS[1])
-                finally:
-                    self.current = None
-                    self.working = False
+        trouble = _TROUBLE_SECONDS[0]
+        while self.waiting and not self.stopping:
+            self.current = self._choose()
+            try:
+                await self._take(self.current)
+                trouble = _TROUBLE_SECONDS[0]
+            except Unavailable as error:
+                # Doubt means another look: the delivery stays, and the store will tell how far it had come.
+                self._tools.telemetry.connection_lost(error.plane, "working on a job", error)
+                self.working = False
+                await self._sleep(trouble)
+                trouble = min(2 * trouble, _TROUBLE_SECONDS[1])
+            except Exception as error:  # noqa: BLE001  (a defect met by one key must not end the others)
+                self._tools.telemetry.crashed("working on a job", error)
+                self.working = False
+                await self._sleep(_TROUBLE_SECONDS[1])
+            finally:
+                self.current = None
+                self.working = False
 
     def _choose(self) -> PendingDelivery:
         """Return the first that waits, or the lowest sequence while the first is known to be ahead of its own."""

@@ -79,25 +79,18 @@ PipelineOutcome = Settled | Ahead | TryAgain | Outbid
 
 
 class KeyLease:
-    """The lease that a lane has on its key, kept from one job to the next while more of them wait."""
+    """The lease that a lane has on its key, kept from one job to the next; `job` is the last that ran under it."""
 
-    __slots__ = ("_lease", "_more")
+    __slots__ = ("job", "lease")
 
-    def __init__(self, more: Callable[[], bool] = lambda: False) -> None:
-        self._lease: Lease | None = None
-        self._more = more
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+        self.job: Job | None = None
 
     def take(self) -> Lease | None:
         """Return the lease that was kept, once."""
-        lease, self._lease = self._lease, None
+        lease, self.lease = self.lease, None
         return lease
-
-    def keep(self, lease: Lease) -> bool:
-        """Keep a lease for the next job; return False where there is none, or the lease no longer lives."""
-        if lease.live and self._more():
-            self._lease = lease
-            return True
-        return False
 
 
 class Pipeline:
@@ -136,25 +129,27 @@ class Pipeline:
     async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> PipelineOutcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
 
-        `key` may hold a lease on the job's key already, and has it afterwards where more jobs of the key wait.
+        `key` may hold a lease on the job's key already; it has the lease afterwards where the job is settled, and is to
+        be let go.
 
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
         """
-        key = KeyLease() if key is None else key
         floor = 0
         waiting_since: float | None = None
         while True:
             working(False)
             async with self._slots.admitted() as slot:
                 working(True)
-                claim = self._kept(key) or await self._claim(job, floor)
+                claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
                     outcome: PipelineOutcome | Stale | None = None
                     try:
                         outcome = await self._under_lease(job, claim, slot, working)
                     finally:
-                        if not (isinstance(outcome, Settled) and key.keep(claim)):
-                            self._keeper.release_soon(claim)
+                        if key is not None and isinstance(outcome, Settled):
+                            key.lease, key.job = claim, job
+                        else:
+                            await self._release(claim, job)
                     if not isinstance(outcome, Stale):
                         return outcome
                     floor = outcome.mark
@@ -175,18 +170,21 @@ class Pipeline:
             note_claim(span, claim)
         return claim
 
-    def _kept(self, key: KeyLease) -> Lease | None:
-        lease = key.take()
-        if lease is None or lease.live:
-            return lease
-        self._keeper.release_soon(lease)
-        return None
+    async def _kept(self, key: KeyLease | None) -> Lease | None:
+        """Return the lease that is kept on the key, if it can still be used."""
+        if key is not None and key.lease is not None and not key.lease.live:
+            await self.let_go(key)
+        return None if key is None else key.take()
 
-    def let_go(self, key: KeyLease) -> None:
-        """Release the lease that was kept on a key, if there is one."""
+    async def let_go(self, key: KeyLease) -> None:
+        """Release the lease that was kept on a key, if there is one; as `Keeper.release` also where it is cancelled."""
         lease = key.take()
-        if lease is not None:
-            self._keeper.release_soon(lease)
+        if lease is not None and key.job is not None:
+            await self._release(lease, key.job)
+
+    async def _release(self, lease: Lease, job: Job) -> None:
+        with step_span(self._telemetry, "release", job):
+            await self._keeper.release(lease)
 
     def _claim_timed_out(self, job: Job, held: Held, waited: float) -> TryAgain:
         self._telemetry.claim_timed_out(job.resource, held.owner, waited)

@@ -124,9 +124,9 @@ class Slot:
         if self._entered is None:
             await self._slots.enter()
             self._entered = self._slots.now()
-        asked = self._slots.now()
+        asked, waits = self._slots.now(), not self._slots.free
         await self._slots.begin()
-        self._began = self._slots.now()
+        self._began = self._slots.now() if waits else asked
         self._waited += self._began - asked
 
     def end(self) -> None:

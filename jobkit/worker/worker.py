@@ -144,11 +144,8 @@ class Worker:
                 )
                 self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
-            try:
-                with self._run_scope:
-                    await self._work()
-            finally:
-                await self._keeper.release_rest()
+            with self._run_scope:
+                await self._work()
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
     def drain(self) -> None:

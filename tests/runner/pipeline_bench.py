@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
@@ -94,13 +93,7 @@ class Bench:
         return job
 
     async def run(self, job: Job) -> PipelineOutcome:
-        try:
-            return await self.pipeline.run(job, self.working.append)
-        finally:
-            # The lease is given up behind it.
-            with anyio.CancelScope(shield=True):
-                for _ in range(20):
-                    await anyio.lowlevel.checkpoint()
+        return await self.pipeline.run(job, self.working.append)
 
     async def state(self, job: Job) -> str:
         record = await self.planes.inspection.job(job.envelope.id)

@@ -67,7 +67,7 @@ class Bench:
 
     # ---- as the pipeline ----
 
-    def let_go(self, key: KeyLease) -> None:
+    async def let_go(self, key: KeyLease) -> None:
         assert key.take() is None
 
     async def run(self, job: Job, working: Callable[[bool], None], _key: KeyLease) -> PipelineOutcome:

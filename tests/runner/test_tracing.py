@@ -72,7 +72,7 @@ async def test_the_trace_of_a_job_shows_its_whole_way() -> None:
         await site.at_rest()
         await site.until(lambda: any(span.name == "ack step" for span in site.witness.spans))
         sent = _one(site, "send step")
-        assert _below(site, sent) == ["publish step", "claim step", "process step", "ack step"]
+        assert _below(site, sent) == ["publish step", "claim step", "process step", "ack step", "release step"]
         assert _below(site, _one(site, "process step")) == ["open", "attempt", "commit"]
         assert {span.context.trace_id for span in site.witness.spans} == {sent.context.trace_id}
         assert _one(site, "ack step").kind is SpanKind.CLIENT
