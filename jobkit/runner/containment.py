@@ -63,9 +63,7 @@ async def contained(
     cell = _Cell(work)
     task = asyncio.create_task(cell.run(), context=copy_context())
     try:
-        # Not `wait_for`: it would wait for a coroutine that does not stop.
-        await asyncio.wait({task}, timeout=None if math.isinf(limit) else limit)
-        if task.done():
+        if await _done_within(task, limit):
             return task.result()
         return TimedOut(await _stopped(cell, task, on_stop, grace))
     except asyncio.CancelledError:
@@ -75,6 +73,28 @@ async def contained(
     finally:
         # Only where somebody was in too much of a hurry even for the grace period.
         task.cancel()
+
+
+async def _done_within(task: asyncio.Task[Any], limit: float) -> bool:
+    """Tell whether the task is done within `limit` seconds; what `asyncio.wait` does for many, at a third of its cost.
+
+    Not `wait_for`, which would wait for a coroutine that does not stop.
+    """
+    loop = asyncio.get_running_loop()
+    looked_at = loop.create_future()
+
+    def look(_: object = None) -> None:
+        if not looked_at.done():
+            looked_at.set_result(None)
+
+    task.add_done_callback(look)
+    timer = None if math.isinf(limit) else loop.call_later(limit, look)
+    try:
+        await looked_at
+    finally:
+        if timer is not None:
+            timer.cancel()
+    return task.done()
 
 
 async def _stopped(

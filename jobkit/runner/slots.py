@@ -72,7 +72,11 @@ class Slots:
 
     async def begin(self) -> None:
         """Wait until one more processor may run."""
-        await self._running.acquire()
+        if self.free:
+            # Not `acquire`: it looks through all cancel scopes around the job first.
+            self._running.acquire_nowait()
+        else:
+            await self._running.acquire()
 
     def end(self) -> None:
         """Let another processor run."""
