@@ -3,8 +3,9 @@
 Whatever is asked of the server goes through aio-pika's objects:
 
 * the connection and the channels (plain ones; a robust connection brings consumers back where there must be one);
-* queues and exchanges: looking at them, comparing, counting, deleting; the seat, the directory of types, the probes;
-* consumers of few messages: notices to a seat, answers, the directory;
+* queues and exchanges: looking at them, comparing, counting, deleting; the exclusive queue, the directory of types,
+  the probes;
+* consumers of few messages: notices to an exclusive consumer, answers, the directory;
 * messages that are not jobs on their way: notices, probes, entries, what goes into a delay queue;
 * errors: what a server refuses, what it returns and what it does not take.
 

@@ -230,7 +230,7 @@ class RabbitBroker:
             self._checked[type] = connected
 
     async def _consume_exclusively(self, channel: Channel, partition: Partition, owner: str) -> RabbitConsumer | None:
-        """Consume on a channel that has the seat; return None where that has to be tried again.
+        """Consume on a channel that has the exclusive queue; return None where that has to be tried again.
 
         Raises `ConfigurationError` where the queue does not exist.
         """
@@ -238,11 +238,11 @@ class RabbitBroker:
             partition, owner, channel, publisher=self._publisher, delays=self._delays, clock=self._clock
         )
         doing = f"consuming {partition}"
-        seat = await channel.pika.get_queue(exclusive_queue(partition), ensure=False)
+        notices = await channel.pika.get_queue(exclusive_queue(partition), ensure=False)
         try:
-            await channel.call(seat.consume(consumer.on_notice, no_ack=True), doing)
+            await channel.call(notices.consume(consumer.on_notice, no_ack=True), doing)
         except ChannelNotFoundEntity:
-            # It was the seat of a consumer of this process that has just left, and went with it.
+            # It was held by a consumer of this process that has just left, and went with it.
             return None
         except ChannelClosed as error:
             raise refused(self._consuming, error) from error
@@ -260,11 +260,11 @@ class RabbitBroker:
         except Unavailable:
             if consumer.open:
                 raise
-            # Somebody took the seat over already: it was opened, and has ended.
+            # Somebody took the queue over already: it was opened, and has ended.
         return consumer
 
     async def _warn_of_foreign_consumer(self, channel: Channel, partition: Partition) -> None:
-        """Say so where somebody consumes who does not know of seats: only one of us will get anything."""
+        """Say so where somebody consumes without the exclusive queue: only one of us will get anything."""
         queue = partition_queue(partition)
         for _ in range(_FOREIGN_CONSUMER_LOOKS):
             found = await channel.call(channel.pika.get_queue(queue), f"looking at {queue}")

@@ -50,7 +50,7 @@ _RETRY_SECONDS = (0.1, 2.0)
 _HEARTBEAT_SECONDS = 5
 _MAX_HEARTBEAT_SECONDS = 60
 _FRAME_READER = "frame_reader"
-_OLDEST_VERSION = (3, 10)
+OLDEST_VERSION = "3.10"
 # Of a server that sets no limit: what the protocol has numbers for.
 _MOST_CHANNELS = 65_535
 
@@ -330,9 +330,10 @@ class Link:
         if error is not None:
             raise self._refusal(error) from error
         version = str(pika.underlay.server_properties.get("version", ""))
-        if _version(version) < _OLDEST_VERSION:
+        if _version(version) < _version(OLDEST_VERSION):
             await _end(_close(pika), _CLOSE_SECONDS, sockets.abort)
-            raise ConfigurationError(f"{self.server.shown} is RabbitMQ {version}; jobkit needs 3.10 or later")
+            shown = self.server.shown
+            raise ConfigurationError(f"{shown} is RabbitMQ {version}; jobkit needs {OLDEST_VERSION} or later")
         return Connected(pika, sockets)
 
     def _refusal(self, error: BaseException) -> Unavailable | ConfigurationError:

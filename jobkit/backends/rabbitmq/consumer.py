@@ -34,7 +34,7 @@ from jobkit.ports.broker import Delivery
 
 _log = structlog.get_logger("jobkit.rabbitmq")
 
-# What may be in a message to a seat, as its type: the request to leave, and the question who sits there.
+# What may be in a message to an exclusive queue, as its type: the request to leave, and the question who holds it.
 LEAVE = "jobkit.leave"
 DESCRIBE = "jobkit.describe"
 # The type of a message that is put into a partition's queue to see whether that confirms: consumers drop it.
@@ -109,7 +109,7 @@ class RabbitConsumer:
             self._settle(delivery.tag)
 
     async def leave(self, reason: str = "it was closed", taken_by: str | None = None) -> None:
-        """Give back what was not acked, and the seat, be it to the owner `taken_by`."""
+        """Give back what was not acked, and the exclusive queue, be it to the owner `taken_by`."""
         self.end(reason, taken_by)
         if self._closing is not None:
             with anyio.CancelScope(shield=True):
@@ -141,7 +141,7 @@ class RabbitConsumer:
             self._bell.set()
 
     async def on_notice(self, message: AbstractIncomingMessage) -> None:
-        """Take a message to the seat."""
+        """Take a message to the exclusive queue."""
         if message.type == LEAVE:
             self.end("another consumer took the queue over", message.body.decode(errors="replace") or None)
         elif message.type == DESCRIBE and message.reply_to and not self._ended:

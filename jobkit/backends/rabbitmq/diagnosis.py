@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.exceptions import ChannelClosed
 from aiormq.exceptions import ChannelAccessRefused
 
-from jobkit.backends.rabbitmq.connection import Blocked, Link, Server
+from jobkit.backends.rabbitmq.connection import OLDEST_VERSION, Blocked, Link, Server
 from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
@@ -72,7 +72,8 @@ def _version(told: Any) -> Finding:
     product, version = str(told.get("product", "an unknown product")), str(told.get("version", "of unknown version"))
     what = f"{product} {version}"
     if product != "RabbitMQ":
-        return Finding(Status.WARN, f"{what}: jobkit was never tried with it", "use RabbitMQ 3.10 or later")
+        untried = f"{what}: jobkit was never tried with it"
+        return Finding(Status.WARN, untried, f"use RabbitMQ {OLDEST_VERSION} or later")
     # One that is too old was not even connected to.
     return Finding(Status.OK, what)
 

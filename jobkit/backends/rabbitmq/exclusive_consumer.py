@@ -1,8 +1,8 @@
-"""Seats: how a partition comes to have one consumer, the latest that was opened.
+"""The exclusive consumer: how a partition comes to have one consumer, the latest that was opened.
 
-A seat is an exclusive queue, which the server lets one connection have and takes away with it. Who wants a seat that
-is taken sends a message to that queue, the request to leave; a holder that is alive leaves at once. One that was
-stopped or cut off keeps its seat until the server has missed its heartbeats, twice `heartbeat` seconds at most.
+It holds an exclusive queue, which the server lets one connection have and takes away with it. Who wants a queue that is
+held sends a message to it, the request to leave; a holder that is alive leaves at once. One that was stopped or cut off
+keeps its queue until the server has missed its heartbeats, twice `heartbeat` seconds at most.
 
 It is no fence: the former holder's jobs may still run, and the store sees to those. Nor is it what keeps the order:
 the partition's queue has a single active consumer, and passes on to the next only once it has everything back.
@@ -30,10 +30,10 @@ from jobkit.backends.rabbitmq.topology import exclusive_queue
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition
 
-# Between two looks at a taken seat: the first figure, doubling up to the second.
+# Between two looks at a queue that is held: the first figure, doubling up to the second.
 _POLL_SECONDS = (0.01, 0.5)
-# The server takes a seat away with its consumer; one that never came to have a consumer, because whoever took it gave
-# up in between, it takes away after this. Else that would block the partition for as long as the connection lives.
+# The server takes the queue away with its consumer; one that never came to have a consumer, because whoever took it
+# gave up in between, it takes away after this. Else that would block the partition for as long as the connection lives.
 _UNUSED: dict[str, FieldValue] = {"x-expires": 5_000}
 # Beyond the time after which the server lets go of a silent holder.
 _MARGIN_SECONDS = 2.0
@@ -44,7 +44,7 @@ _REPLY_TO = "amq.rabbitmq.reply-to"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who sits on a partition's seat, and how many messages it has and has not settled."""
+    """Who is a partition's exclusive consumer, and how many messages it has and has not settled."""
 
     owner: str
     unsettled: int
@@ -55,20 +55,20 @@ SILENT = Holder("unknown: it does not answer", 0)
 
 
 async def acquire_queue(partition: Partition, owner: str, link: Link, publisher: Publisher, clock: Clock) -> Channel:
-    """Return a channel that holds the partition's seat for as long as it is open; have any other holder leave first.
+    """Return a channel that holds the partition's exclusive queue while it is open; have any other holder leave first.
 
     That one is told who the new `owner` is.
 
     Raises `Unavailable`, also where a holder that does not answer still has its connection.
     """
-    seat = exclusive_queue(partition)
+    queue = exclusive_queue(partition)
     patience = 2 * link.server.heartbeat + _MARGIN_SECONDS
     deadline = clock.now() + patience
     while True:
         channel = await link.open_channel()
         try:
-            declaring = channel.pika.declare_queue(seat, exclusive=True, auto_delete=True, arguments=_UNUSED)
-            await channel.call(declaring, f"taking {seat}")
+            declaring = channel.pika.declare_queue(queue, exclusive=True, auto_delete=True, arguments=_UNUSED)
+            await channel.call(declaring, f"taking {queue}")
         except ChannelLockedResource:
             pass
         except BaseException:
@@ -77,7 +77,7 @@ async def acquire_queue(partition: Partition, owner: str, link: Link, publisher:
         else:
             return channel
         pause = _POLL_SECONDS[0]
-        while not await publisher.deliver([_notice(seat, LEAVE, owner.encode())]):
+        while not await publisher.deliver([_notice(queue, LEAVE, owner.encode())]):
             if clock.now() > deadline:
                 raise link.unavailable(
                     f"the consumer of {partition} does not leave, for {patience:g} s now: its process does not "
@@ -89,7 +89,7 @@ async def acquire_queue(partition: Partition, owner: str, link: Link, publisher:
 
 
 async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition, Holder]:
-    """Return who sits where; partitions without a consumer are left out. Raises `Unavailable`."""
+    """Return each partition's exclusive consumer; those without one are left out. Raises `Unavailable`."""
     answers: dict[str, asyncio.Future[Holder]] = {}
     loop = asyncio.get_running_loop()
 
@@ -117,6 +117,6 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
     return {partition: holder for partition, holder in zip(partitions, found, strict=True) if holder is not None}
 
 
-def _notice(seat: str, verb: str, body: bytes = b"", *, reply_to: str | None = None) -> Message:
+def _notice(queue: str, verb: str, body: bytes = b"", *, reply_to: str | None = None) -> Message:
     id = uuid4().hex
-    return addressed(aio_pika.Message(body, message_id=id, correlation_id=id, type=verb, reply_to=reply_to), seat)
+    return addressed(aio_pika.Message(body, message_id=id, correlation_id=id, type=verb, reply_to=reply_to), queue)

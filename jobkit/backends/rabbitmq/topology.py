@@ -130,7 +130,7 @@ def delay_queue(partition: Partition, step: int) -> str:
 
 def exclusive_queue(partition: Partition) -> str:
     """Return the name of the queue that only the partition's one consumer can have."""
-    return f"{partition_queue(partition)}:seat"
+    return f"{partition_queue(partition)}:exclusive"
 
 
 def _partition_queue(partition: Partition) -> Queue:

@@ -115,7 +115,7 @@ async def test_messages_are_taken_off_the_stream_and_everything_else_is_left_on_
     # Frames of other channels may come between those of one message; those for other consumers are not ours to take.
     ours = frames_of(delivery(1, b"first body") + delivery(2, b"", redelivered=True) + delivery(3, b"x" * 9))
     others = frames_of(delivery(1, b"elsewhere", channel=4) + ack + delivery(2, b"again", channel=4))
-    sent = interleaved(ours, others) + delivery(4, b"seat", consumer="seat")
+    sent = interleaved(ours, others) + delivery(4, b"notices", consumer="notices")
     for start in range(0, len(sent), step):
         reader.feed_data(sent[start : start + step])
     assert [(one.tag, one.redelivered, one.properties.message_id, one.body) for one in got] == [
@@ -124,7 +124,7 @@ async def test_messages_are_taken_off_the_stream_and_everything_else_is_left_on_
         (3, False, "id-3", b"x" * 9),
     ]
     left = [one for one in frames_of(await left_over(reader)) if one[0] != 8]
-    assert left == others + frames_of(delivery(4, b"seat", consumer="seat"))
+    assert left == others + frames_of(delivery(4, b"notices", consumer="notices"))
 
 
 async def test_a_message_with_properties_that_cannot_be_read_is_taken_and_says_why() -> None:
