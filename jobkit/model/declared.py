@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
 
-from jobkit.model.codec import HOW_TO_KEEP_ONE, SECRETS
+from jobkit.model.read_back import HOW_TO_KEEP_ONE, SECRETS
 
 
 def unreadable_fields(annotation: Any) -> list[str]:

@@ -24,10 +24,10 @@ from jobkit.model import names
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
-from jobkit.model.codec import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
+from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.store import Effects, LogEntry, NewJob, Participant, Store

@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
 from jobkit.model import names
-from jobkit.model.codec import Codec, NotReadBack
 from jobkit.model.declared import unreadable_fields
+from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload

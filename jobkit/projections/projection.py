@@ -20,8 +20,8 @@ from pydantic_core import to_json
 
 from jobkit.errors import ConfigurationError, ProjectionFailed
 from jobkit.model import names
-from jobkit.model.codec import Codec, NotReadBack, difference
 from jobkit.model.declared import unreadable_fields
+from jobkit.model.read_back import Codec, NotReadBack, difference
 from jobkit.model.safe_text import error_text, shown
 
 S = TypeVar("S", bound=BaseModel)

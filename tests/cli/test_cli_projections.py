@@ -113,7 +113,7 @@ def test_verify_publishes_what_was_left_in_the_outbox(
     shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.accepted("note", {"about": "tea"}, id="left")
-    monkeypatch.setattr("jobkit.ops.verify.queues.OUTBOX_STALE_SECONDS", 0.0)
+    monkeypatch.setattr("jobkit.ops.verify.lost_jobs.OUTBOX_STALE_SECONDS", 0.0)
     monkeypatch.setattr("jobkit.ops.verify.repair.OUTBOX_STALE_SECONDS", 0.0)
     assert "job left" in shell("verify").stdout
     result = shell("verify", "--repair", "--yes", "--json")

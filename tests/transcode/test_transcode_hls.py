@@ -123,6 +123,6 @@ def test_bandwidth_of_a_single_short_segment_is_its_own() -> None:
     assert bandwidths(playlist(0.04, target=1), [8350]) == (1_670_000, 1_670_000)
 
 
-def test_codecs_name_sound_only_where_there_is_some() -> None:
+def test_read_backs_name_sound_only_where_there_is_some() -> None:
     assert codecs("64001F", has_audio=True) == "avc1.64001F,mp4a.40.2"
     assert codecs("64001F", has_audio=False) == "avc1.64001F"

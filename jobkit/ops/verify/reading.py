@@ -14,8 +14,8 @@ from typing import Any
 from jobkit.model.blob import BlobRef
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.invariant import Invariant
+from jobkit.ops.verify.lost_jobs import check_outbox, check_queues
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
-from jobkit.ops.verify.queues import check_outbox, check_queues
 from jobkit.ops.verify.violation import Violation
 from jobkit.ops.verify.whereabouts import Place
 from jobkit.ports.inspection import KeyRecord, ParkedKey

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobkit.client.relay import Relay
 from jobkit.model.partition import Partition
-from jobkit.ops.verify.queues import OUTBOX_STALE_SECONDS
+from jobkit.ops.verify.lost_jobs import OUTBOX_STALE_SECONDS
 from jobkit.ops.verify.violation import Action, Repair, Violation
 from jobkit.ops.verify.whereabouts import adrift
 from jobkit.ports.broker import Published

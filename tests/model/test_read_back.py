@@ -28,7 +28,7 @@ from jobkit import Context, Payload, processor
 from jobkit.backends.registry import memory_planes
 from jobkit.client import Client
 from jobkit.errors import PayloadInvalid
-from jobkit.model.codec import MAX_DIGITS, Codec, NotReadBack, dump_untyped
+from jobkit.model.read_back import MAX_DIGITS, Codec, NotReadBack, dump_untyped
 from jobkit.plugin.registry import Registry
 from jobkit.testing import run_job
 from tests.steps import Step
