@@ -6,25 +6,39 @@ It never lets a password out: not into a name, and not into the message of a URL
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from jobkit.errors import ConfigurationError
 
-_EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_EXPECTED = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE; several hosts as HOST:PORT,HOST:PORT"
+_PORT = 5432
+
+# A name or address, and a port.
+Host = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """One database. `name` is for messages; `url` holds secrets."""
+    """One database. `name` is for messages; `url` holds secrets; `hosts` are those that the URL names itself."""
 
     name: str
     url: str = field(repr=False)
+    hosts: tuple[Host, ...] = ()
 
     @property
     def server_settings(self) -> dict[str, str]:
         """What a connection tells the server of itself, unless the URL does."""
-        said = {name for name, _ in parse_qsl(urlsplit(self.url).query)}
-        return {} if "application_name" in said else {"application_name": "jobkit"}
+        return {} if "application_name" in self._said else {"application_name": "jobkit"}
+
+    def chosen_host(self, host: str, port: int) -> dict[str, Any]:
+        """Return what has the driver connect to one host only, and to a primary unless the URL wants something else."""
+        primary = {} if "target_session_attrs" in self._said else {"target_session_attrs": "read-write"}
+        return {"host": host, "port": port, **primary}
+
+    @property
+    def _said(self) -> set[str]:
+        return {name for name, _ in parse_qsl(urlsplit(self.url).query)}
 
 
 def parse_address(url: str) -> PostgresAddress:
@@ -36,8 +50,7 @@ def parse_address(url: str) -> PostgresAddress:
     try:
         parts = urlsplit(url)
         hosts = parts.netloc.rpartition("@")[2]
-        if "," not in hosts:
-            _ = parts.port
+        named = tuple(_host(one) for one in hosts.split(",")) if hosts else ()
         parse_qsl(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         raise ConfigurationError(f"this is no PostgreSQL URL: {_EXPECTED}") from None
@@ -50,4 +63,9 @@ def parse_address(url: str) -> PostgresAddress:
     query = dict(parse_qsl(parts.query))
     where = hosts or query.get("host") or "the default host"
     database = parts.path.removeprefix("/") or query.get("dbname") or query.get("database") or "the default database"
-    return PostgresAddress(f"PostgreSQL at {where}/{database}", url)
+    return PostgresAddress(f"PostgreSQL at {where}/{database}", url, named)
+
+
+def _host(text: str) -> Host:
+    parts = urlsplit(f"//{text}")
+    return unquote(parts.hostname or ""), _PORT if parts.port is None else parts.port

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from jobkit.backends.postgres.address import PostgresAddress, parse_address
+from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.migrations import check_migrated, check_server
 from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
@@ -20,6 +21,7 @@ from jobkit.model.clock import Clock
 from jobkit.ports.diagnosis import Finding, Status
 
 _LIMIT_SECONDS = 8.0
+_HOST_SECONDS = 2.0
 # What a process takes, the notifier's connection included.
 _CONNECTIONS = WORK_CONNECTIONS + ASIDE_CONNECTIONS + 1
 _CLOCK_TOLERANCE_SECONDS = 5.0
@@ -34,7 +36,9 @@ _SERVER = """
            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::integer AS taken,
            (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS user_limit,
            (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit,
-           has_database_privilege(current_database(), 'CREATE') AS may_create
+           has_database_privilege(current_database(), 'CREATE') AS may_create,
+           current_setting('synchronous_standby_names') AS standby_names,
+           (SELECT count(*) FROM pg_stat_replication) AS standbys
 """
 
 # What the user who is asking lacks.
@@ -64,9 +68,7 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
     address = parse_address(url)
     with explained(address.name):
         async with asyncio.timeout(_LIMIT_SECONDS):
-            connection = await asyncpg.connect(
-                address.url, timeout=CONNECT_SECONDS, server_settings=address.server_settings
-            )
+            connection = await Connector(address).connect(timeout=CONNECT_SECONDS)
             try:
                 return await _examined(connection, address, clock)
             finally:
@@ -87,11 +89,36 @@ async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> 
         _fsync(told),
         _full_pages(told),
         _synchronous(told),
+        *_standbys(told),
         _autovacuum(told),
         _connections(told),
         _clock(told, between),
         *await _tables(connection, address, may_create=told["may_create"]),
+        *await _hosts(address),
     ]
+
+
+async def _hosts(address: PostgresAddress) -> list[Finding]:
+    """Try each host by itself, where the URL names several: one that is away is not seen as long as the primary is
+    there.
+    """
+    if len(address.hosts) < 2:
+        return []
+    return list(await asyncio.gather(*(_host(address, *host) for host in address.hosts)))
+
+
+async def _host(address: PostgresAddress, host: str, port: int) -> Finding:
+    where = f"{host}:{port}"
+    try:
+        connection = await asyncpg.connect(address.url, timeout=_HOST_SECONDS, host=host, port=port)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        what = f"{where} cannot be used: {str(error) or 'no answer in time'}"
+        return Finding(Status.WARN, what, "start this server, or take it out of JOBKIT_STORE_URL")
+    try:
+        standby = await connection.fetchval("SELECT pg_is_in_recovery()")
+    finally:
+        connection.terminate()
+    return Finding(Status.OK, f"{where} answers, {'a standby' if standby else 'the primary'}")
 
 
 def _version(connection: Any, address: PostgresAddress) -> Finding:
@@ -141,6 +168,18 @@ def _synchronous(told: Mapping[str, Any]) -> Finding:
         "in a crash"
     )
     return Finding(Status.WARN, what, "set synchronous_commit = on for the database, or in those transactions")
+
+
+def _standbys(told: Mapping[str, Any]) -> list[Finding]:
+    """Say so where every commit would wait for a standby that is not there, as after promoting a copy of a primary."""
+    names = told["standby_names"]
+    if not names:
+        return []
+    what = f"synchronous_standby_names {names!r}, {told['standbys']} standbys are connected"
+    if told["standbys"] or told["synchronous_commit"] == "local":
+        return [Finding(Status.OK, what)]
+    change = "ALTER SYSTEM SET synchronous_standby_names = '', and SELECT pg_reload_conf(); or connect such a standby"
+    return [Finding(Status.FAIL, f"{what}: every commit waits for one", change)]
 
 
 def _autovacuum(told: Mapping[str, Any]) -> Finding:

@@ -20,6 +20,7 @@ import asyncpg
 
 from jobkit.backends.postgres import functions
 from jobkit.backends.postgres.address import PostgresAddress
+from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.pool import CONNECT_SECONDS
 from jobkit.errors import ConfigurationError
@@ -62,7 +63,7 @@ async def migrate(address: PostgresAddress) -> Sequence[str]:
     """
     with explained(address.name):
         async with asyncio.timeout(_LIMIT_SECONDS):
-            connection = await asyncpg.connect(address.url, timeout=CONNECT_SECONDS)
+            connection = await Connector(address).connect(timeout=CONNECT_SECONDS)
             try:
                 return await _apply(connection, address)
             finally:

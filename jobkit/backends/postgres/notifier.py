@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from jobkit.backends.postgres.address import PostgresAddress
+from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.model.clock import Clock
 from jobkit.ports import notifier as port
@@ -83,7 +84,8 @@ class Notifier(port.Notifier):
     """The notifications of one process. It connects when somebody first subscribes or notifies."""
 
     def __init__(self, address: PostgresAddress, clock: Clock, rng: random.Random | None = None) -> None:
-        self._address = address
+        self._name = address.name
+        self._connector = Connector(address)
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311  (spreads pollers, no secret)
         self._waiting: dict[str, set[Subscription]] = {}
@@ -156,7 +158,7 @@ class Notifier(port.Notifier):
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 _log.warning(
                     port.NOTIFICATIONS_LOST,
-                    database=self._address.name,
+                    database=self._name,
                     error=f"{type(error).__name__}: {error}",
                 )
             self._unsent.clear()
@@ -164,9 +166,7 @@ class Notifier(port.Notifier):
             pause = min(2 * pause, _RECONNECT_SECONDS[1])
 
     async def _connect(self) -> Connection:
-        connection: Connection = await asyncpg.connect(
-            self._address.url, timeout=_LIMIT_SECONDS, server_settings=self._address.server_settings
-        )
+        connection = await self._connector.connect(timeout=_LIMIT_SECONDS)
         try:
             with cut_after(_LIMIT_SECONDS, connection):
                 # Hints are worth no flush to disk.

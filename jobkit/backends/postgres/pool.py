@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 from jobkit.backends.postgres.address import PostgresAddress
+from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
@@ -98,13 +99,13 @@ class ConnectionPool:
         with explained(self.name):
             return asyncpg.create_pool(
                 address.url,
+                connect=Connector(address).connect,
                 min_size=0,
                 max_size=size,
                 init=partial(prepare_session, lock_seconds=lock_seconds),
                 reset=_keep_session,
                 timeout=CONNECT_SECONDS,
                 max_inactive_connection_lifetime=_KEEP_IDLE_SECONDS,
-                server_settings=address.server_settings,
             )
 
     async def open(self) -> ConnectionPool:

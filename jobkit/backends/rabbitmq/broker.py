@@ -15,7 +15,8 @@ import structlog
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq import publisher
-from jobkit.backends.rabbitmq.connection import Channel, Connected, Link, Server
+from jobkit.backends.rabbitmq.address import Server
+from jobkit.backends.rabbitmq.connection import Channel, Connected, Link
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
 from jobkit.backends.rabbitmq.declare import make, other_count, refused
 from jobkit.backends.rabbitmq.delays import Delays

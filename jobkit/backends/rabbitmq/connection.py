@@ -16,9 +16,10 @@ import os
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 
@@ -27,10 +28,11 @@ import anyio
 import structlog
 from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from aiormq.abc import DeliveredMessage
-from yarl import URL
 
+from jobkit.backends.rabbitmq.address import Endpoint, Server
 from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
 from jobkit.backends.rabbitmq.wire import Delivered, delivered
+from jobkit.backends.side_by_side import NoneAnswered, first_to_answer
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
@@ -46,10 +48,6 @@ _CLOSE_SECONDS = 2.0
 _BLOCKED_SECONDS = 1.0
 # Between two attempts to connect: the first figure, doubling up to the second.
 _RETRY_SECONDS = (0.1, 2.0)
-# A peer that fell silent is noticed by the server within twice this time. RabbitMQ's guide calls less than 5 too eager.
-_HEARTBEAT_SECONDS = 5
-_MAX_HEARTBEAT_SECONDS = 60
-_FRAME_READER = "frame_reader"
 OLDEST_VERSION = "3.10"
 # Of a server that sets no limit: what the protocol has numbers for.
 _MOST_CHANNELS = 65_535
@@ -57,48 +55,6 @@ _MOST_CHANNELS = 65_535
 
 class Blocked(Unavailable):
     """The server reads nothing from connections that publish, until it has memory and disk space again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the server is. `shown` is for messages and holds no secret; `heartbeat` is in seconds.
-
-    Without `frame_reader` aiormq reads everything that comes by itself.
-    """
-
-    url: URL
-    shown: str
-    heartbeat: int
-    frame_reader: bool = True
-
-    @classmethod
-    def parse(cls, url: str) -> Server:
-        """Return the server that a URL names. Raises `ConfigurationError`, which does not repeat the URL."""
-        try:
-            parsed = URL(url)
-            port = parsed.port
-        except ValueError:
-            # Its message may quote the part that is wrong, and that may be the password.
-            raise ConfigurationError(
-                "this is not a usable URL; write amqp://user:password@host:port/vhost, with characters that have a "
-                "meaning in URLs (such as / # ? @ %) percent-encoded"
-            ) from None
-        if parsed.scheme not in ("amqp", "amqps") or not parsed.host:
-            raise ConfigurationError("write amqp://user:password@host:port/vhost, or amqps:// for TLS")
-        given = parsed.query.get("heartbeat", str(_HEARTBEAT_SECONDS))
-        if not given.isdecimal() or not 1 <= int(given) <= _MAX_HEARTBEAT_SECONDS:
-            raise ConfigurationError(
-                f"heartbeat={given}: use whole seconds from 1 to {_MAX_HEARTBEAT_SECONDS}; without heartbeats a "
-                "partition would wait for ever for a worker that fell silent"
-            )
-        reader = parsed.query.get(_FRAME_READER, "on")
-        if reader not in ("on", "off"):
-            raise ConfigurationError(f"{_FRAME_READER}={reader}: use on or off")
-        host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-        port = port or (5671 if parsed.scheme == "amqps" else 5672)
-        shown = f"{parsed.scheme}://{host}:{port}{parsed.raw_path if parsed.raw_path != '/' else ''}"
-        query = parsed.without_query_params(_FRAME_READER).update_query(heartbeat=given)
-        return cls(query, shown, int(given), frame_reader=reader == "on")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +170,8 @@ class Link:
         self._retry_at = float("-inf")
         self._trouble = ""
         self._closed = False
+        # Where the last connection was.
+        self._last: Endpoint | None = None
 
     async def connect(self) -> Connected:
         """Return the live connection, or make one: in one attempt, which all share who wait for it.
@@ -323,18 +281,50 @@ class Link:
         self._retry_at = self._clock.now() + pause * random.uniform(0.5, 1.0)  # noqa: S311  (spreads, decides nothing)
 
     async def _attempt(self) -> Connected:
-        sockets = Sockets(frame_reader=self.server.frame_reader)
+        """Connect to the node that answers first; the last one that did begins."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                endpoints = await self.server.endpoints()
+        except (OSError, TimeoutError) as error:
+            raise self._refusal(error) from error
+        in_order = sorted(endpoints, key=lambda endpoint: endpoint != self._last)
+        try:
+            endpoint, connected = await first_to_answer(
+                [partial(self._attempt_at, endpoint) for endpoint in in_order], _discard
+            )
+        except NoneAnswered as error:
+            raise self._refused_by_all(in_order, error.errors) from error.errors[0]
+        self._last = endpoint
+        return connected
+
+    async def _attempt_at(self, endpoint: Endpoint) -> tuple[Endpoint, Connected]:
+        sockets = Sockets(endpoint, frame_reader=self.server.frame_reader)
         name = f"jobkit {self._purpose} {socket.gethostname()}:{os.getpid()}"
         pika = PlainConnection(self.server.url, sockets, name)
         error = await _end(pika.connect(), CONNECT_SECONDS, sockets.abort)
         if error is not None:
             raise self._refusal(error) from error
+        connected = Connected(pika, sockets)
         version = str(pika.underlay.server_properties.get("version", ""))
         if _version(version) < _version(OLDEST_VERSION):
-            await _end(_close(pika), _CLOSE_SECONDS, sockets.abort)
+            _discard((endpoint, connected))
             shown = self.server.shown
             raise ConfigurationError(f"{shown} is RabbitMQ {version}; jobkit needs {OLDEST_VERSION} or later")
-        return Connected(pika, sockets)
+        return endpoint, connected
+
+    def _refused_by_all(
+        self, endpoints: Sequence[Endpoint], errors: Sequence[Exception]
+    ) -> Unavailable | ConfigurationError:
+        """Return what to say of a server none of whose nodes can be used."""
+        wrong = [error for error in errors if isinstance(error, ConfigurationError)]
+        if len(wrong) == len(errors):
+            return wrong[0]
+        if len(errors) == 1 and isinstance(errors[0], Unavailable):
+            return errors[0]
+        # Where one node refuses and another is away, the other may yet take us.
+        said = [_said(error if error.__cause__ is None else error.__cause__) for error in errors]
+        each = "; ".join(f"{endpoint.shown}: {why}" for endpoint, why in zip(endpoints, said, strict=True))
+        return self.unavailable(each, "connecting")
 
     def _refusal(self, error: BaseException) -> Unavailable | ConfigurationError:
         if isinstance(error, ProbableAuthenticationError):
@@ -350,6 +340,11 @@ class Link:
                 "connecting",
             )
         return self.unavailable(_said(error), "connecting")
+
+
+def _discard(made: tuple[Endpoint, Connected]) -> None:
+    """Give up a connection that nobody has used."""
+    made[1].sockets.abort()
 
 
 async def _open_channel(connected: Connected, *, confirms: bool) -> tuple[PlainChannel, aiormq.Channel]:

@@ -6,6 +6,7 @@ have done, in the queues of the job types there are. What it makes to find out i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,8 @@ import aio_pika
 from aio_pika.exceptions import ChannelClosed
 from aiormq.exceptions import ChannelAccessRefused
 
-from jobkit.backends.rabbitmq.connection import OLDEST_VERSION, Blocked, Link, Server
+from jobkit.backends.rabbitmq.address import Server
+from jobkit.backends.rabbitmq.connection import OLDEST_VERSION, Blocked, Link
 from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
@@ -22,7 +24,7 @@ from jobkit.backends.rabbitmq.silence import silent_queues
 from jobkit.backends.rabbitmq.topology import dead_letter_queue, partition_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
-from jobkit.errors import ConfigurationError
+from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition
 from jobkit.ports.diagnosis import Finding, Status
@@ -57,6 +59,7 @@ async def diagnose(
         ]
         probed = await _probe(link, publisher, max_payload)
         findings.append(probed)
+        findings += await _nodes(server, clock)
         if probed.status is Status.OK:
             types = await Directory(link, publisher, clock).read()
             for type, partitions in sorted(types.items()):
@@ -66,6 +69,27 @@ async def diagnose(
         await link.aclose()
         await publishing.aclose()
         await asking.aclose()
+
+
+async def _nodes(server: Server, clock: Clock) -> list[Finding]:
+    """Try each node by itself, where the URL names several: what one that is away costs is not seen as long as others
+    are there.
+    """
+    if len(server.nodes) == 1:
+        return []
+    return list(await asyncio.gather(*(_node(one, clock) for one in server.each())))
+
+
+async def _node(server: Server, clock: Clock) -> Finding:
+    link = Link(server, "examine a node", clock)
+    try:
+        await link.connect()
+    except (ConfigurationError, Unavailable) as error:
+        what = str(error).removeprefix("broker: ")
+        return Finding(Status.WARN, what, "start this node, or take it out of JOBKIT_BROKER_URL")
+    finally:
+        await link.aclose()
+    return Finding(Status.OK, f"{server.shown} answers")
 
 
 def _version(told: Any) -> Finding:

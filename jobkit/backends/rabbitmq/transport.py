@@ -14,16 +14,18 @@ from aio_pika.abc import TimeoutType, UnderlayChannel, UnderlayConnection
 from aio_pika.tools import OneShotCallback
 from yarl import URL
 
+from jobkit.backends.rabbitmq.address import Endpoint
 from jobkit.backends.rabbitmq.wire import FrameReader
 
 
 class Sockets(aiormq.TransportFactory):
-    """Opens the socket, and keeps it at hand so that it can be closed without its peer's consent.
+    """Opens the socket to `endpoint`, and keeps it at hand so that it can be closed without its peer's consent.
 
     `frames` is the reader that takes messages off it, once it is open, or None without `frame_reader`.
     """
 
-    def __init__(self, *, frame_reader: bool) -> None:
+    def __init__(self, endpoint: Endpoint, *, frame_reader: bool) -> None:
+        self._endpoint = endpoint
         self.frames: FrameReader | None = None
         self._frame_reader = frame_reader
         self._transport: asyncio.WriteTransport | None = None
@@ -35,9 +37,13 @@ class Sockets(aiormq.TransportFactory):
             self.frames = FrameReader(loop)
         reader = self.frames or asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        # Both are there: a URL without a host is refused, and aiormq adds the port.
-        host, port = url.host or "", url.port or 0
-        self._transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
+        self._transport, _ = await loop.create_connection(
+            lambda: protocol,
+            self._endpoint.address,
+            self._endpoint.port,
+            ssl=context,
+            server_hostname=self._endpoint.host if context else None,
+        )
         return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
 
     def abort(self) -> None:

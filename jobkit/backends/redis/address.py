@@ -21,13 +21,16 @@ _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 _TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 
+# A name or address, and a port.
+Host = tuple[str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """One database of one server, or of whichever server the sentinels call the primary of `service`."""
 
     name: str
-    hosts: tuple[tuple[str, int], ...]
+    hosts: tuple[Host, ...]
     service: str
     database: int
     tls: Mapping[str, object] | None
@@ -65,7 +68,7 @@ def parse_address(url: str) -> RedisAddress:
     )
 
 
-def _host(text: str, port: int) -> tuple[str, int]:
+def _host(text: str, port: int) -> Host:
     parts = urlsplit(f"//{text}")
     return parts.hostname or "localhost", port if parts.port is None else parts.port
 

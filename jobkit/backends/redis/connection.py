@@ -8,36 +8,37 @@ somebody else's answer is still to come, and nothing that jobs ask for can keep 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError
 
-from jobkit.backends.redis.address import RedisAddress
+from jobkit.backends.redis.address import Host, RedisAddress
+from jobkit.backends.side_by_side import STAGGER_SECONDS, NoneAnswered, first_to_answer
 
 # TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
 CONNECT_SECONDS = 6.0
 
 
-class _Abrupt(AbstractConnection):
-    """A connection whose end waits for nobody.
+class _Abrupt(Connection):
+    """A connection whose beginning waits for no address that is silent, and whose end waits for nobody.
 
     One with TLS would stay open until the server has said goodbye to it, or for ever where the loop ends before that.
     """
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "happy_eyeballs_delay": STAGGER_SECONDS}
 
     async def disconnect(self, *arguments: Any, **options: Any) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
         await super().disconnect(*arguments, **options)
-
-
-class _Plain(_Abrupt, Connection):
-    pass
 
 
 class _Encrypted(_Abrupt, SSLConnection):
@@ -77,27 +78,36 @@ class Connector:
         }
         options.update(login, host=host, port=port, db=database)
         if self._address.tls is None:
-            return _Plain(**options)
+            return _Abrupt(**options)
         return _Encrypted(**options, **self._address.tls)  # type: ignore[arg-type]  # checked with the URL
 
-    async def _primary(self) -> tuple[str, int]:
-        """Ask the sentinels one after another; the one that knew is asked first the next time."""
-        troubles = []
-        for place, (host, port) in enumerate(self._sentinels):
-            try:
-                # A share for each, so that one that does not answer leaves time for the others.
-                async with asyncio.timeout(self._seconds / (len(self._sentinels) + 1)):
-                    found = await self._ask(host, port)
-            except AuthenticationError:
-                raise
-            except (RedisError, OSError, TimeoutError) as error:
-                troubles.append(f"{host}:{port}: {str(error) or 'no answer in time'}")
-                continue
-            self._sentinels.insert(0, self._sentinels.pop(place))
-            return found
-        raise MasterNotFoundError(f"no sentinel names a primary of {self._address.service}: {'; '.join(troubles)}")
+    async def _primary(self) -> Host:
+        """Ask the sentinels; the one that knew is asked first the next time."""
+        sentinels = list(self._sentinels)
+        try:
+            knows, primary = await first_to_answer([partial(self._ask, *sentinel) for sentinel in sentinels], _unused)
+        except NoneAnswered as error:
+            raise self._unknown(sentinels, error.errors) from error
+        self._sentinels.sort(key=lambda sentinel: sentinel != knows)
+        return primary
 
-    async def _ask(self, host: str, port: int) -> tuple[str, int]:
+    def _unknown(self, sentinels: Sequence[Host], errors: Sequence[Exception]) -> Exception:
+        refused = [error for error in errors if isinstance(error, AuthenticationError)]
+        if len(refused) == len(errors):
+            return refused[0]
+        told = [
+            f"{host}:{port}: {str(error) or 'no answer in time'}"
+            for (host, port), error in zip(sentinels, errors, strict=True)
+        ]
+        return MasterNotFoundError(f"no sentinel names a primary of {self._address.service}: {'; '.join(told)}")
+
+    async def _ask(self, host: str, port: int) -> tuple[Host, Host]:
+        """Return the sentinel that was asked, and the primary that it names."""
+        # The whole way takes one connection more.
+        async with asyncio.timeout(self._seconds / 2):
+            return (host, port), await self._primary_by(host, port)
+
+    async def _primary_by(self, host: str, port: int) -> Host:
         connection = self._connection(host, port, self._address.sentinel_login, 0)
         await _connect(connection)
         try:
@@ -108,6 +118,10 @@ class Connector:
         if not found:
             raise MasterNotFoundError(f"it watches no {self._address.service}")
         return found[0].decode(), int(found[1])
+
+
+def _unused(_: object) -> None:
+    """Nothing is left of an answer that came too late."""
 
 
 async def _connect(connection: Connection) -> None:

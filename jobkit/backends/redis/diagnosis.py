@@ -24,6 +24,7 @@ from jobkit.ports.diagnosis import Finding, Status
 
 _log = structlog.get_logger("jobkit.redis")
 
+_REPLICAS, _LAG = "min-replicas-to-write", "min-replicas-max-lag"
 _OLDEST_VERSION = (6, 2)
 _LAYOUT = 1
 _CHECK = store_script("check")
@@ -34,11 +35,14 @@ async def diagnose(url: str, plane: Plane) -> list[Finding]:
 
     Raises `ConfigurationError` or `Unavailable`.
     """
-    told = await _ask(Connector(parse_address(url)), plane)
+    address = parse_address(url)
+    told = await _ask(Connector(address), plane)
     if not told:
         return [_untold()]
     findings = [_version(told), _slots(told), _role(told), _memory(told, plane)]
-    return [*findings, _persistence(told)] if plane == Plane.STORE else findings
+    if plane == Plane.STORE:
+        findings += [_persistence(told), *([_replicas(told)] if address.service else [])]
+    return findings
 
 
 async def check_store(connector: Connector) -> None:
@@ -82,10 +86,11 @@ async def _told(connection: Connection) -> dict[str, str]:
         for line in (await connection.read_response()).decode().splitlines():
             name, _, value = line.partition(":")
             told[name] = value
-        # Managed servers do not let their users ask for this.
-        await connection.send_command("CONFIG", "GET", "appendfsync")
-        name, value = await connection.read_response()
-        told[name.decode()] = value.decode()
+        # Managed servers do not let their users ask for these.
+        for setting in ("appendfsync", _REPLICAS, _LAG):
+            await connection.send_command("CONFIG", "GET", setting)
+            name, value = await connection.read_response()
+            told[name.decode()] = value.decode()
     except NoPermissionError:
         pass
     return told
@@ -145,3 +150,13 @@ def _persistence(told: Mapping[str, str]) -> Finding:
         return Finding(Status.OK, what)
     risk = f"{what}: a power cut may take back the last moments: jobs accepted then are gone, jobs committed run again"
     return Finding(Status.WARN, risk, "set appendfsync always")
+
+
+def _replicas(told: Mapping[str, str]) -> Finding:
+    """Look whether a primary that was cut off from its sentinels stops to take writes, which nobody would ever see."""
+    replicas, lag = told.get(_REPLICAS), told.get(_LAG)
+    what = f"{_REPLICAS} {replicas or 'unknown (CONFIG is not permitted)'}"
+    if replicas not in (None, "0") and lag != "0":
+        return Finding(Status.OK, f"{what}, {_LAG} {lag}")
+    risk = f"{what}: what a primary accepts while it is cut off from its sentinels is lost when they name another"
+    return Finding(Status.WARN, risk, f"set {_REPLICAS} 1 and {_LAG} 1, on every server that may become the primary")

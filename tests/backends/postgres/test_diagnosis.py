@@ -184,3 +184,17 @@ async def test_who_may_not_come_in_is_told_what_to_correct(server: TestServer, o
         await found(server.url("nowhere"))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await found(server.url(own_database, port=free_port()))
+
+
+async def test_commits_that_would_wait_for_a_standby_that_is_not_there_are_told(badly_set: TestServer) -> None:
+    """A copy of a primary inherits the setting: promoted, it takes connections and commits nothing."""
+    await badly_set.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+    badly_set.stop()
+    badly_set.start()
+    (finding,) = (
+        finding
+        for what, finding in (await troubles(badly_set.url("migrated"))).items()
+        if what.startswith("synchronous_standby_names 'gone'")
+    )
+    assert finding.status is Status.FAIL
+    assert "ALTER SYSTEM" in finding.change

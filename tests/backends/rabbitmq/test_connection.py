@@ -15,8 +15,9 @@ import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq import connection
+from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.broker import RabbitBroker
-from jobkit.backends.rabbitmq.connection import Link, Server
+from jobkit.backends.rabbitmq.connection import Link
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port, require
 from jobkit.lab.servers.proxy import Proxy
@@ -32,6 +33,7 @@ from tests.backends.rabbitmq.traffic import FIRST, ids, publish, received, until
         ("amqp://host", "amqp://host:5672"),
         ("amqps://user:secret@host/v", "amqps://host:5671/v"),
         ("amqp://user:secret@[::1]:7/%2F?heartbeat=9", "amqp://[::1]:7/%2F"),
+        ("amqp://us%2Cer:sec,ret@one,two:7,[::1]/v?heartbeat=9", "amqp://one:5672,two:7,[::1]:5672/v"),
     ],
 )
 def test_a_server_is_shown_without_what_lets_one_in(url: str, shown: str) -> None:
@@ -47,6 +49,8 @@ def test_a_server_is_shown_without_what_lets_one_in(url: str, shown: str) -> Non
         "amqp://user:sec/ret@host",
         "amqp://user:secret@host:port",
         "amqp://user:secret@[host/v",
+        "amqp://user:secret@host,",
+        "amqp://user:secret@host,other:port/v",
         "amqp://user:secret@host?heartbeat=0",
         "amqp://user:secret@host?heartbeat=ten",
         "amqp://user:secret@host?heartbeat=61",
@@ -98,6 +102,54 @@ async def test_all_who_wait_share_one_attempt(site: Site) -> None:
         assert len(set(connected)) == 1
         assert proxy.accepted == 2
         await link.aclose()
+
+
+@asynccontextmanager
+async def two_nodes(site: Site) -> AsyncIterator[tuple[Proxy, Proxy, Link]]:
+    """Reach one server by two ways, which stand for two nodes of a cluster."""
+    async with Proxy(site.server.port) as one, Proxy(site.server.port) as two:
+        url = site.url(port=one.port).replace(f":{one.port}/", f":{one.port},127.0.0.1:{two.port}/")
+        link = Link(Server.parse(url), "test", SystemClock())
+        try:
+            yield one, two, link
+        finally:
+            await link.aclose()
+
+
+async def test_a_node_that_takes_connections_and_never_answers_keeps_nobody_from_the_others(site: Site) -> None:
+    """With its packets dropped it stopped everything for 11 minutes, two nodes being well."""
+    async with two_nodes(site) as (one, _, link):
+        one.hold()
+        # The one that is silent has this much time to itself.
+        async with asyncio.timeout(connection.CONNECT_SECONDS):
+            assert (await link.connect()).alive
+
+
+async def test_the_node_that_answered_last_is_asked_first(site: Site) -> None:
+    async with two_nodes(site) as (one, two, link):
+        one.refuse()
+        first = await link.connect()
+        one.heal()
+        two.cut()
+        await asyncio.wait([first.connection.closing])
+        await link.connect()
+        assert two.accepted == 2
+
+
+async def test_of_several_nodes_that_fail_each_is_named_with_its_reason(site: Site) -> None:
+    async with two_nodes(site) as (one, two, link):
+        one.refuse()
+        two.refuse()
+        with pytest.raises(Unavailable) as told:
+            await link.connect()
+        assert all(f"127.0.0.1:{node.port}: " in str(told.value) for node in (one, two))
+
+
+async def test_a_name_without_a_node_is_told(site: Site) -> None:
+    link = Link(Server.parse("amqp://nowhere.invalid"), "test", SystemClock())
+    with pytest.raises(Unavailable, match=r"nowhere\.invalid:5672: .*not known|failure in name"):
+        await link.connect()
+    await link.aclose()
 
 
 async def test_attempts_that_fail_come_further_apart(site: Site) -> None:

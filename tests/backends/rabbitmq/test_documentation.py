@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.broker import RabbitBroker
-from jobkit.backends.rabbitmq.connection import Server
 from jobkit.backends.rabbitmq.topology import DELAY_STEPS, PREFETCH, delay_queues, exclusive_queue, topology_of
 from jobkit.model.clock import SystemClock
 from jobkit.model.partition import Partition, partition_of

@@ -16,13 +16,16 @@ from typing import TypeVar
 import pytest
 import redis
 
+from jobkit.backends.redis.diagnosis import diagnose
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.base import free_port, require
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.redis import RedisServer, start_server
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
+from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
+from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import JobState
 from jobkit.testing.conformance.values import committed, submitted
 from tests.backends.redis.opened import coordinator, eventually, script, scripts, store
@@ -247,18 +250,42 @@ async def test_sentinels_that_do_not_answer_are_given_up_within_the_bound(watche
                     await asked.run(ECHO, "x")
 
 
-async def test_a_sentinel_that_did_not_answer_is_asked_last_from_then_on(watched: Watched) -> None:
+async def test_a_sentinel_that_is_silent_keeps_nobody_from_the_others(watched: Watched) -> None:
     async with Proxy(watched.sentinel.port) as silent:
         silent.hold()
         async with scripts(f"redis+sentinel://127.0.0.1:{silent.port},127.0.0.1:{watched.sentinel.port}/main") as asked:
             assert await asked.run(SUM) == 1
+
+
+async def test_the_sentinel_that_answered_is_asked_first_from_then_on(watched: Watched) -> None:
+    async with Proxy(watched.sentinel.port) as away, Proxy(watched.sentinel.port) as there:
+        away.refuse()
+        async with scripts(f"redis+sentinel://127.0.0.1:{away.port},127.0.0.1:{there.port}/main") as asked:
+            assert await asked.run(SUM) == 1
+            away.heal()
             for connection in range(3):
+                before = there.accepted
                 watched.primary.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
                 while True:
                     with suppress(Unavailable):
                         assert await asked.run(SUM) > connection
                         break
-        assert silent.accepted == 1
+                assert there.accepted > before
+
+
+async def test_a_primary_that_would_take_writes_without_its_replicas_is_told(watched: Watched) -> None:
+    """Cut off from its sentinels for 25 s, one accepted 328 jobs that nobody saw again."""
+
+    async def told() -> Finding:
+        found = await diagnose(watched.url(), Plane.STORE)
+        return next(finding for finding in found if "min-replicas-to-write" in finding.what)
+
+    assert (await told()).status is Status.WARN
+    watched.primary.call("CONFIG", "SET", "min-replicas-to-write", "1")
+    assert (await told()).status is Status.OK
+    # Of a server without sentinels nothing of the kind is asked.
+    alone = await diagnose(watched.primary.url(), Plane.STORE)
+    assert not any("min-replicas" in finding.what for finding in alone)
 
 
 @pytest.mark.parametrize("how", ["crash", "order"])
