@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jobkit.cli.output import age, moment
 from jobkit.ops.views import stored_json
-from jobkit.ports.coordinator import LeaseInfo
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
 
@@ -15,7 +15,7 @@ JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
 DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
-WORKER_HEADINGS = ("WORKER", "TYPES")
+WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 
 
 def job_row(job: JobRecord, now: float) -> tuple[str, ...]:
@@ -47,6 +47,11 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def worker_row(worker: Member) -> tuple[str, ...]:
+    """Return a worker for a table."""
+    return (worker.owner, f"{1000 * worker.latency:.0f} ms", ", ".join(worker.types))
 
 
 def failure_fields(failures: Sequence[Failure], now: float) -> list[tuple[str, str]]:

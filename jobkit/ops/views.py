@@ -75,7 +75,7 @@ def lease_view(lease: LeaseInfo) -> dict[str, Any]:
 
 def member_view(member: Member) -> dict[str, Any]:
     """Return a live worker for JSON."""
-    return {"owner": member.owner, "types": list(member.types)}
+    return {"owner": member.owner, "latency": member.latency, "types": list(member.types)}
 
 
 def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:

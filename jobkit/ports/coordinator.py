@@ -48,10 +48,11 @@ class LeaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A live worker process: the job types it serves."""
+    """A live worker process: the job types it serves, and the seconds a round trip takes it to store or coordinator."""
 
     owner: str
     types: tuple[str, ...]
+    latency: float = 0.0
 
 
 class Coordinator(Protocol):

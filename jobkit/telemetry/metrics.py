@@ -201,6 +201,12 @@ CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led parti
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"
 )
+LATENCY = Metric(
+    "jobkit.latency",
+    Kind.GAUGE,
+    "s",
+    "What a round trip to the farther of store and coordinator takes this worker: who is far leads fewer partitions",
+)
 
 CATALOGUE: tuple[Metric, ...] = tuple(found for found in vars().values() if isinstance(found, Metric))
 

@@ -26,7 +26,7 @@ _Readings = dict[tuple[m.Metric, tuple[str, ...]], float]
 
 
 class Gauges:
-    """Keeps the gauges of one worker. `led` returns the partitions that it leads."""
+    """Keeps the gauges of one worker: `led` returns the partitions that it leads, `latency` its distance in seconds."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Gauges:
         led: Callable[[], Sequence[LedPartition]],
         types: Sequence[str],
         partitions: int,
+        latency: Callable[[], float],
         *,
         grace: float,
         clock: Clock,
@@ -45,6 +46,7 @@ class Gauges:
         self._led = led
         self._types = types
         self._partitions = partitions
+        self._latency = latency
         self._grace = grace
         self._clock = clock
         self._telemetry = telemetry
@@ -74,6 +76,7 @@ class Gauges:
     def _here(self) -> _Readings:
         """Return what this worker knows of itself."""
         found: _Readings = {(m.COORDINATOR_SILENCE, ()): max(0.0, self._clock.now() - self._keeper.last_answer)}
+        found[m.LATENCY, ()] = self._latency()
         held = list(self._keeper.resources)
         leading = sum(resource.startswith("leader/") for resource in held)
         found[m.LEASES_HELD, ("leader",)] = leading

@@ -1,9 +1,9 @@
 """Sharing partitions fairly: how many each worker leads, and how one is handed over.
 
-Each worker counts the live workers of a type, and leads its share of the partitions: P divided by their number,
-one more for some of them where that leaves a rest. Who has too many drains one and releases it; who has too
-few takes what is free, and only that, so that healthy workers never contend. It is not mutual exclusion: that is
-the lease that each leadership is.
+Each worker looks at the live workers of a type, and leads its share of the partitions: as many as the others, or fewer,
+down to none, where it is farther from store and coordinator than they are. Who has too many drains one and releases
+it; who has too few takes what is free, and only that, so that healthy workers never contend. It is not mutual
+exclusion: that is the lease that each leadership is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
+from jobkit.worker.reach import NEAR_SECONDS
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
 _LOOK_SECONDS = 1.0
@@ -32,15 +33,26 @@ _SETTLE_SECONDS = 0.05
 def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
     """Return how many of a type's partitions `owner` is to lead.
 
-    What cannot be divided goes to those who come first in an order that is another one for each type (rendezvous
-    hashing), so that it is not the same workers who lead one more of everything, and a newcomer moves nobody up.
+    Workers count by the square of how near they are: one to whom everything takes ten times as long has a hundredth of
+    a share, which is none unless nobody else is there. Where all are equally far, all count alike. What cannot be
+    divided goes by largest remainder (Hamilton's method), and where those are equal to who comes first in an order that
+    is another one for each type (rendezvous hashing), so that it is not the same workers who lead one more of
+    everything, and a newcomer moves nobody up.
     """
-    serving = sorted((_rank(type, member.owner), member.owner) for member in members if type in member.types)
-    place = next((place for place, (_, other) in enumerate(serving) if other == owner), None)
-    if place is None:
+    serving = [member for member in members if type in member.types]
+    whole = sum(_weight(member) for member in serving)
+    quotas = {member.owner: partitions * _weight(member) / whole for member in serving}
+    if owner not in quotas:
         return 0
-    share, rest = divmod(partitions, len(serving))
-    return share + (place < rest)
+    # Rounded, so that what are equal parts by arithmetic are equal parts in floating point, too.
+    shares = {other: int(round(quota, 6)) for other, quota in quotas.items()}
+    rest = partitions - sum(shares.values())
+    in_line = sorted(quotas, key=lambda other: (-round(quotas[other] - shares[other], 6), _rank(type, other)))
+    return shares[owner] + (owner in in_line[:rest])
+
+
+def _weight(member: Member) -> float:
+    return (NEAR_SECONDS / max(member.latency, NEAR_SECONDS)) ** 2
 
 
 def _rank(type: str, owner: str) -> bytes:
@@ -66,7 +78,8 @@ class Leaderships:
         self.led: list[LedPartition] = []
         self._coordinator = coordinator
         self._keeper = keeper
-        self._me = Member(keeper.owner, tuple(types))
+        self._owner = keeper.owner
+        self._types = tuple(types)
         self._partitions = partitions
         self._start = start
         self._clock = clock
@@ -74,7 +87,9 @@ class Leaderships:
         self._telemetry = telemetry
         self._members: Sequence[Member] = ()
         self._looking = anyio.CancelScope()
+        self._waiting = anyio.CancelScope()
         self._ended = False
+        self.latency = NEAR_SECONDS
 
     async def run(self, running: TaskGroup) -> None:
         """Balance until `end` is called; the partitions taken run in `running`."""
@@ -89,6 +104,11 @@ class Leaderships:
                 except Unavailable as error:
                     self._telemetry.connection_lost(error.plane, "sharing partitions", error)
                     await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._rng.random()))
+
+    def moved(self, latency: float) -> None:
+        """Balance at once by another latency of this worker's, in seconds."""
+        self.latency = latency
+        self._waiting.cancel()
 
     def end(self) -> None:
         """Take no more partitions."""
@@ -110,18 +130,20 @@ class Leaderships:
             return any(led.partition == partition for led in self._leading())
         owners = [member.owner for member in self._members]
         first = min(owners, key=lambda owner: _rank(str(partition), owner), default="")
-        return first == self._me.owner
+        return first == self._owner
 
     def _leading(self) -> list[LedPartition]:
         return [led for led in self.led if not led.released.is_set()]
 
     async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
         """Heartbeat, release surplus partitions and claim missing ones; return whether none is missing."""
-        members = self._members = await self._coordinator.heartbeat(self._me, ttl=self._keeper.terms.ttl)
+        members = self._members = await self._coordinator.heartbeat(
+            Member(self._owner, self._types, self.latency), ttl=self._keeper.terms.ttl
+        )
         self._keeper.heard()
         satisfied = True
-        for type in self._me.types:
-            share = fair_share(self._me.owner, members, type, self._partitions)
+        for type in self._types:
+            share = fair_share(self._owner, members, type, self._partitions)
             leading = [led for led in self._leading() if led.partition.type == type]
             keeping = [led for led in leading if not led.draining]
             # Idle ones first: handing them over disturbs nobody.
@@ -176,7 +198,8 @@ class Leaderships:
         # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
         patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
         await self._clock.sleep(_SETTLE_SECONDS)
-        await self._coordinator.wait_change("leader/", patience * jitter, since=seen)
+        with anyio.CancelScope() as self._waiting:
+            await self._coordinator.wait_change("leader/", patience * jitter, since=seen)
 
 
 def _is_wrong_setting(error: BaseException) -> bool:

@@ -29,6 +29,7 @@ from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
 from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.reach import Reach
 from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
 
@@ -109,6 +110,13 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._reach = Reach(
+            planes.store,
+            planes.coordinator,
+            self.owner,
+            clock=self._clock,
+            on_change=self._moved,
+        )
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
         self._observer = Gauges(
@@ -117,6 +125,7 @@ class Worker:
             lambda: self._leaderships.led,
             self._types,
             settings.partitions,
+            lambda: self._leaderships.latency,
             grace=settings.relay_grace,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -227,6 +236,7 @@ class Worker:
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
+            upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
@@ -241,6 +251,10 @@ class Worker:
             finally:
                 await self._leave()
             upkeep.cancel_scope.cancel()
+
+    def _moved(self) -> None:
+        self._telemetry.log.info("distance to store and coordinator", latency=round(self._reach.latency, 3))
+        self._leaderships.moved(self._reach.latency)
 
     async def _end_after_drain(self, running: anyio.CancelScope) -> None:
         """Cancel what still runs once the time to drain is over."""

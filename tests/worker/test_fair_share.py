@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,3 +63,31 @@ def test_a_worker_that_joins_takes_nothing_it_need_not(names: list[str], newcome
     joined = _serving(sorted({*names, newcomer}))
     for name in names:
         assert fair_share(name, joined, "t", partitions) <= before[name]
+
+
+latencies = st.floats(0, 30, allow_nan=False)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), latencies, min_size=1, max_size=40), st.integers(1, 1024))
+def test_the_shares_add_up_however_far_each_worker_is(workers: dict[str, float], partitions: int) -> None:
+    members = [Member(name, ("t",), latency) for name, latency in workers.items()]
+    shares = {name: fair_share(name, members, "t", partitions) for name in workers}
+    assert sum(shares.values()) == partitions
+    # Nobody has more than one who is nearer, but for what cannot be divided.
+    for one, other in itertools.pairwise(sorted(workers, key=lambda name: workers[name])):
+        assert shares[one] >= shares[other] - 1
+
+
+def test_who_is_far_leads_nothing_while_somebody_near_is_there() -> None:
+    members = [Member("near", ("t",), 0.002), Member("far", ("t",), 0.5), Member("farther", ("t",), 5)]
+    assert [fair_share(member.owner, members, "t", 8) for member in members] == [8, 0, 0]
+
+
+def test_where_all_are_equally_far_all_lead_as_many() -> None:
+    members = [Member(name, ("t",), 0.5) for name in "abcd"]
+    assert [fair_share(member.owner, members, "t", 8) for member in members] == [2, 2, 2, 2]
+
+
+def test_a_few_milliseconds_more_cost_no_partition() -> None:
+    members = [Member("a", ("t",), 0.001), Member("b", ("t",), 0.049)]
+    assert [fair_share(member.owner, members, "t", 8) for member in members] == [4, 4]

@@ -82,8 +82,8 @@ class RedisCoordinator:
         return _leases(await self._scripts.run(_WATCH, resource, SUBSCRIBED_MILLISECONDS))
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
-        types = json.dumps(member.types)
-        return _members(await self._renewals.run(_HEARTBEAT, member.owner, types, _milliseconds(ttl)))
+        told = json.dumps([member.types, member.latency])
+        return _members(await self._renewals.run(_HEARTBEAT, member.owner, told, _milliseconds(ttl)))
 
     async def leave(self, owner: str) -> None:
         # The way that heartbeats go, so that none that is still on it arrives afterwards.
@@ -130,5 +130,9 @@ def _leases(flat: Sequence[Any]) -> list[LeaseInfo]:
 
 def _members(flat: Sequence[bytes]) -> list[Member]:
     # Sorted here: the server compares text by the locale that it happens to run in.
-    found = [Member(flat[at].decode(), tuple(json.loads(flat[at + 1]))) for at in range(0, len(flat), 2)]
+    found = [_member(flat[at].decode(), *json.loads(flat[at + 1])) for at in range(0, len(flat), 2)]
     return sorted(found, key=lambda member: member.owner)
+
+
+def _member(owner: str, types: Sequence[str], latency: float) -> Member:
+    return Member(owner, tuple(types), latency)

@@ -77,8 +77,8 @@ def heartbeat(transaction: Transaction, member: Member, *, ttl: float) -> list[M
     """Count `member` as live, forget who is not, and return all live ones."""
     transaction.execute("DELETE FROM members WHERE expires <= ?", (transaction.now,))
     transaction.execute(
-        "REPLACE INTO members (owner, types, expires) VALUES (?, ?, ?)",
-        (member.owner, json.dumps(member.types), transaction.now + ttl),
+        "REPLACE INTO members (owner, types, latency, expires) VALUES (?, ?, ?, ?)",
+        (member.owner, json.dumps(member.types), member.latency, transaction.now + ttl),
     )
     return members(transaction)
 
@@ -90,8 +90,10 @@ def leave(transaction: Transaction, owner: str) -> None:
 
 def members(transaction: Transaction) -> list[Member]:
     """Return the live members by owner."""
-    rows = transaction.execute("SELECT owner, types FROM members WHERE expires > ? ORDER BY owner", (transaction.now,))
-    return [Member(owner, tuple(json.loads(types))) for owner, types in rows]
+    rows = transaction.execute(
+        "SELECT owner, types, latency FROM members WHERE expires > ? ORDER BY owner", (transaction.now,)
+    )
+    return [Member(owner, tuple(json.loads(types)), latency) for owner, types, latency in rows]
 
 
 def live_leases(transaction: Transaction, prefix: str) -> list[LeaseInfo]:

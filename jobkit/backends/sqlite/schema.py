@@ -38,7 +38,8 @@ _COORDINATOR = [
     """CREATE TABLE leases (
         resource TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, nonce TEXT NOT NULL,
         expires REAL NOT NULL) WITHOUT ROWID""",
-    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
+    "WITHOUT ROWID",
 ]
 
 _STORE = [

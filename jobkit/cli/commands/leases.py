@@ -25,7 +25,7 @@ def leases(
 ) -> None:
     """List the live leases and the live workers."""
     from jobkit.cli.session import CommandSession
-    from jobkit.cli.tables import LEASE_HEADINGS, WORKER_HEADINGS, lease_row
+    from jobkit.cli.tables import LEASE_HEADINGS, WORKER_HEADINGS, lease_row, worker_row
     from jobkit.ops.views import lease_view, member_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
@@ -41,7 +41,7 @@ def leases(
         session.out.note("no live leases" if not prefix else f"no live leases under {prefix!r}")
     if members:
         session.out.text("")
-        session.out.table(WORKER_HEADINGS, [(one.owner, ", ".join(one.types)) for one in members], whole="WORKER")
+        session.out.table(WORKER_HEADINGS, [worker_row(one) for one in members], whole="WORKER", right="LATENCY")
     else:
         session.out.note("no live workers; start one with `jobkit worker`")
 

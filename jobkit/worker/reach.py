@@ -1,0 +1,108 @@
+"""How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
+
+Each of the two is asked something cheap each second. Of the last few answers the quickest counts, so that a busy moment
+is not taken for a long way; a question that is not answered counts as far as it has got. It is slow to believe that a
+way has become short again, so that links that come and go do not move partitions with them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobkit.errors import Unavailable
+from jobkit.model.clock import Clock
+from jobkit.ports.coordinator import Coordinator, LeaseRef
+from jobkit.ports.store import Store
+
+# Below this all are as near as can be, in seconds: no partition moves for the sake of a few milliseconds.
+NEAR_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+# So many looks, all of them far, have a worker called far; so many, all of them near, have it called near again.
+_LOOKS_TO_RISE = 2
+_LOOKS_TO_FALL = 15
+# Only a change by this factor is told.
+_STEP = 2.0
+# What somebody counts as who does not even answer, or refuses at once.
+_AWAY_SECONDS = 1.0
+
+
+class Reach:
+    """Keeps `latency`: the seconds of a round trip to the farther of the two. `on_change` is called with a new one."""
+
+    def __init__(
+        self, store: Store, coordinator: Coordinator, owner: str, *, clock: Clock, on_change: Callable[[], None]
+    ) -> None:
+        self.latency = NEAR_SECONDS
+        self._clock = clock
+        self._on_change = on_change
+        # A lease that nobody has: looked up, and not found.
+        nobodys = LeaseRef(f"reach/{owner}", 0, "")
+        self._ways = (
+            _Way(store.horizon, clock),
+            _Way(partial(coordinator.release, nobodys), clock),
+        )
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        async with anyio.create_task_group() as asking:
+            while True:
+                for way in self._ways:
+                    way.look(asking)
+                self._tell()
+                await self._clock.sleep(_LOOK_SECONDS)
+
+    def _tell(self) -> None:
+        nearest = max(way.shortest for way in self._ways)
+        farthest = max(NEAR_SECONDS, *(way.longest for way in self._ways))
+        if nearest >= _STEP * self.latency:
+            self.latency = nearest
+        elif farthest <= self.latency / _STEP:
+            self.latency = farthest
+        else:
+            return
+        self._on_change()
+
+
+class _Way:
+    """The round trips to one backend, one for each look."""
+
+    def __init__(self, ask: Callable[[], Awaitable[object]], clock: Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._took: deque[float] = deque(maxlen=_LOOKS_TO_FALL)
+        self._asked_at: float | None = None
+
+    @property
+    def shortest(self) -> float:
+        """The quickest of the last few."""
+        latest = list(self._took)[-_LOOKS_TO_RISE:]
+        return min(latest) if len(latest) == _LOOKS_TO_RISE else 0.0
+
+    @property
+    def longest(self) -> float:
+        """The slowest of all that are remembered."""
+        return max(self._took, default=0.0)
+
+    def look(self, asking: TaskGroup) -> None:
+        """Take note of a question that has no answer yet, or ask the next one."""
+        if self._asked_at is None:
+            asking.start_soon(self._measure)
+        else:
+            self._took.append(self._clock.now() - self._asked_at)
+
+    async def _measure(self) -> None:
+        self._asked_at = self._clock.now()
+        try:
+            await self._ask()
+        except Unavailable:
+            # Whoever works with it tells of it.
+            self._took.append(max(_AWAY_SECONDS, self._clock.now() - self._asked_at))
+        else:
+            self._took.append(self._clock.now() - self._asked_at)
+        finally:
+            self._asked_at = None
