@@ -127,7 +127,7 @@ def test_leases_and_workers_are_shown(shell: Shell, world: World) -> None:
     assert "leader/note/0" in shown
     assert "note, chapter" in shown
     some = json.loads(shell("leases", "--json", "--prefix", "leader/").stdout)
-    assert some["workers"] == [{"owner": "host:1:a", "types": ["note", "chapter"]}]
+    assert some["workers"] == [{"owner": "host:1:a", "latency": 0.0, "types": ["note", "chapter"]}]
     (lease,) = some["leases"]
     assert 0 < lease.pop("remaining") <= 60
     assert lease == {"resource": "leader/note/0", "owner": "host:1:a", "token": 1}

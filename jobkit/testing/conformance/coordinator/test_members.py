@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobkit.ports.coordinator import Coordinator, Member
 from jobkit.testing.conformance.harness import Harness
 
-ANN = Member("ann", ("a", "b"))
+ANN = Member("ann", ("a", "b"), 0.25)
 BOB = Member("bob", ())
 CYD = Member("cyd", ("c",))
 
