@@ -301,6 +301,8 @@ class LedPartition:
             while self._lanes:
                 self._lane_ended = anyio.Event()
                 await self._lane_ended.wait()
-        for lane in list(self._lanes.values()):
-            if lane.current is not None:
-                await self._shelve(lane.current)
+        async with anyio.create_task_group() as shelving:
+            # Side by side: one after another they would take as many round trips, and nobody leads meanwhile.
+            for lane in list(self._lanes.values()):
+                if lane.current is not None:
+                    shelving.start_soon(self._shelve, lane.current)

@@ -28,6 +28,8 @@ from jobkit.worker.reach import NEAR_SECONDS
 _LOOK_SECONDS = 1.0
 # And at most this often, however many changes it is told of.
 _SETTLE_SECONDS = 0.05
+# Who finds itself farther away says so, and acts after this: the same may have befallen the others.
+_COMPARE_SECONDS = 1.5
 
 
 def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
@@ -90,6 +92,9 @@ class Leaderships:
         self._waiting = anyio.CancelScope()
         self._ended = False
         self.latency = NEAR_SECONDS
+        self._compares_until = float("-inf")
+        # Something changed since the last look, and no wait is to keep that waiting.
+        self._stirred = False
 
     async def run(self, running: TaskGroup) -> None:
         """Balance until `end` is called; the partitions taken run in `running`."""
@@ -105,10 +110,16 @@ class Leaderships:
                     self._telemetry.connection_lost(error.plane, "sharing partitions", error)
                     await self._clock.sleep(_LOOK_SECONDS * (0.5 + self._rng.random()))
 
-    def moved(self, latency: float) -> None:
-        """Balance at once by another latency of this worker's, in seconds."""
+    async def moved(self, latency: float) -> None:
+        """Tell the others of another latency of this worker's, in seconds, and soon balance by it."""
         self.latency = latency
+        self._compares_until = self._clock.now() + _COMPARE_SECONDS
+        self._stirred = True
         self._waiting.cancel()
+        try:
+            await self._heartbeat()
+        except Unavailable as error:
+            self._telemetry.connection_lost(error.plane, "telling of a latency", error)
 
     def end(self) -> None:
         """Take no more partitions."""
@@ -136,11 +147,10 @@ class Leaderships:
         return [led for led in self.led if not led.released.is_set()]
 
     async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
-        """Heartbeat, release surplus partitions and claim missing ones; return whether none is missing."""
-        members = self._members = await self._coordinator.heartbeat(
-            Member(self._owner, self._types, self.latency), ttl=self._keeper.terms.ttl
-        )
-        self._keeper.heard()
+        """Heartbeat, release surplus partitions and claim missing ones; return whether that was all there is to do."""
+        members = await self._heartbeat()
+        if self._clock.now() < self._compares_until:
+            return False
         satisfied = True
         for type in self._types:
             share = fair_share(self._owner, members, type, self._partitions)
@@ -153,6 +163,12 @@ class Leaderships:
             if len(leading) < share:
                 satisfied &= await self._take(type, share - len(leading), held, running)
         return satisfied
+
+    async def _heartbeat(self) -> Sequence[Member]:
+        me = Member(self._owner, self._types, self.latency)
+        self._members = await self._coordinator.heartbeat(me, ttl=self._keeper.terms.ttl)
+        self._keeper.heard()
+        return self._members
 
     async def _take(self, type: str, missing: int, held: Collection[str], running: TaskGroup) -> bool:
         """Claim up to `missing` partitions that are not `held`; return whether all were granted."""
@@ -196,8 +212,12 @@ class Leaderships:
         # With jitter, or workers that started together would all look in the same instant for ever.
         jitter = 0.8 + 0.2 * self._rng.random()
         # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
-        patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
+        comparing = self._compares_until - self._clock.now()
+        patience = self._keeper.terms.renew_every if satisfied else comparing if comparing > 0 else _LOOK_SECONDS
         await self._clock.sleep(_SETTLE_SECONDS)
+        stirred, self._stirred = self._stirred, False
+        if stirred:
+            return
         with anyio.CancelScope() as self._waiting:
             await self._coordinator.wait_change("leader/", patience * jitter, since=seen)
 

@@ -1,8 +1,8 @@
 """How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
 
-Each of the two is asked something cheap each second. Of the last few answers the quickest counts, so that a busy moment
-is not taken for a long way; a question that is not answered counts as far as it has got. It is slow to believe that a
-way has become short again, so that links that come and go do not move partitions with them.
+Each of the two is asked something cheap twice a second. Of the last few answers the quickest counts, so that a busy
+moment is not taken for a long way; a question that is not answered counts as far as it has got. It is slow to believe
+that a way has become short again, so that links that come and go do not move partitions with them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from jobkit.ports.coordinator import Coordinator, LeaseRef
 from jobkit.ports.store import Store
 
 # Below this all are as near as can be, in seconds: no partition moves for the sake of a few milliseconds.
-NEAR_SECONDS = 0.05
-_LOOK_SECONDS = 1.0
+NEAR_SECONDS = 0.1
+_LOOK_SECONDS = 0.5
 # So many looks, all of them far, have a worker called far; so many, all of them near, have it called near again.
-_LOOKS_TO_RISE = 2
-_LOOKS_TO_FALL = 15
+_LOOKS_TO_RISE = 3
+_LOOKS_TO_FALL = 30
 # Only a change by this factor is told.
 _STEP = 2.0
 # What somebody counts as who does not even answer, or refuses at once.
@@ -35,7 +35,13 @@ class Reach:
     """Keeps `latency`: the seconds of a round trip to the farther of the two. `on_change` is called with a new one."""
 
     def __init__(
-        self, store: Store, coordinator: Coordinator, owner: str, *, clock: Clock, on_change: Callable[[], None]
+        self,
+        store: Store,
+        coordinator: Coordinator,
+        owner: str,
+        *,
+        clock: Clock,
+        on_change: Callable[[], Awaitable[None]],
     ) -> None:
         self.latency = NEAR_SECONDS
         self._clock = clock
@@ -53,10 +59,10 @@ class Reach:
             while True:
                 for way in self._ways:
                     way.look(asking)
-                self._tell()
+                await self._tell()
                 await self._clock.sleep(_LOOK_SECONDS)
 
-    def _tell(self) -> None:
+    async def _tell(self) -> None:
         nearest = max(way.shortest for way in self._ways)
         farthest = max(NEAR_SECONDS, *(way.longest for way in self._ways))
         if nearest >= _STEP * self.latency:
@@ -65,7 +71,7 @@ class Reach:
             self.latency = farthest
         else:
             return
-        self._on_change()
+        await self._on_change()
 
 
 class _Way:

@@ -252,9 +252,9 @@ class Worker:
                 await self._leave()
             upkeep.cancel_scope.cancel()
 
-    def _moved(self) -> None:
+    async def _moved(self) -> None:
         self._telemetry.log.info("distance to store and coordinator", latency=round(self._reach.latency, 3))
-        self._leaderships.moved(self._reach.latency)
+        await self._leaderships.moved(self._reach.latency)
 
     async def _end_after_drain(self, running: anyio.CancelScope) -> None:
         """Cancel what still runs once the time to drain is over."""

@@ -89,5 +89,5 @@ def test_where_all_are_equally_far_all_lead_as_many() -> None:
 
 
 def test_a_few_milliseconds_more_cost_no_partition() -> None:
-    members = [Member("a", ("t",), 0.001), Member("b", ("t",), 0.049)]
+    members = [Member("a", ("t",), 0.001), Member("b", ("t",), 0.099)]
     assert [fair_share(member.owner, members, "t", 8) for member in members] == [4, 4]
