@@ -285,6 +285,10 @@ async def test_who_is_cancelled_while_closing_leaves_no_connection_behind(site: 
 async def test_an_error_that_comes_as_its_caller_is_cancelled_is_not_reported_as_unheard(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    # What earlier tests left is not this one's.
+    gc.collect()
+    caplog.clear()
+
     async def fail() -> None:
         waiting[0].cancel()
         raise ConnectionResetError
