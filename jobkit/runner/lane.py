@@ -145,8 +145,8 @@ class Lane:
             case TryAgain(seconds, requeue):
                 self.working = False
                 if not (requeue and await self._requeue(pending, seconds)):
-                    await self._sleep(seconds)
-
+                    # No sooner, or it would be in vain.
+                    await self._tools.clock.sleep(seconds)
             case Outbid():
                 self.working = False
                 pause = self._outbid_pause

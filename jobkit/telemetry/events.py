@@ -221,6 +221,11 @@ class Telemetry:
         else:
             self.log.warning("attempt failed", retry_in=round(retry_in, 3), **fields)
 
+    def interrupted(self, type: str, job_id: str, reason: str) -> None:
+        """Report an attempt that ended without an outcome, while its worker lived: it does not count."""
+        self._count(m.ATTEMPTS_INTERRUPTED, type)
+        self.log.warning("attempt interrupted, it does not count", job=job_id, type=type, reason=reason)
+
     def dead_lettered(self, type: str, job_id: str | None, reason: str) -> None:
         """Report a job or message that was dead-lettered."""
         self._count(m.JOBS, type, "dead")

@@ -63,6 +63,13 @@ JOBS = Metric(
     {"type": TYPES, "outcome": ("committed", "duplicate", "dead")},
 )
 ATTEMPTS_FAILED = Metric("jobkit.attempts.failed", Kind.COUNTER, "{attempt}", "Attempts that failed", _TYPE)
+ATTEMPTS_INTERRUPTED = Metric(
+    "jobkit.attempts.interrupted",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts that ended without an outcome for no fault of the job's: a lost lease, a backend away, a drain",
+    _TYPE,
+)
 CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,

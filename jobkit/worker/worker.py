@@ -228,6 +228,7 @@ class Worker:
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
+            upkeep.start_soon(self._tools.pipeline.interruptions.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
             try:
@@ -240,6 +241,7 @@ class Worker:
                     self._leaderships.hand_over()
             finally:
                 await self._leave()
+                await self._tools.pipeline.interruptions.finish()
             upkeep.cancel_scope.cancel()
 
     async def _end_after_drain(self, running: anyio.CancelScope) -> None:

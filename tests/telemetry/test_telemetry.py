@@ -103,6 +103,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t"},
         "error",
     ),
+    "an interrupted attempt": (
+        lambda telemetry: telemetry.interrupted("t", "x", "lease lost"),
+        "jobkit.attempts.interrupted",
+        {"type": "t"},
+        "warning",
+    ),
     "a dead letter": (
         lambda telemetry: telemetry.dead_lettered("t", "x", "no"),
         "jobkit.jobs",

@@ -55,15 +55,13 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Participant,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -140,9 +138,7 @@ class PostgresStore:
         await run(query(outbox.PUBLISHED, sorted({position for call in calls for position in call})))
         return [None] * len(calls)
 
-    async def _open(
-        self, run: _Run, calls: Sequence[opening.JobOpening]
-    ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict | None]:
+    async def _open(self, run: _Run, calls: Sequence[opening.JobOpening]) -> list[OpenAnswer | None]:
         rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
 
@@ -169,7 +165,7 @@ class PostgresStore:
         if positions:
             await self._confirmations.ask(positions)
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
         for whole in (False, True):
             answer = await self._openings.ask(opening.JobOpening(envelope, fence, whole))
@@ -203,10 +199,13 @@ class PostgresStore:
     ) -> bool | Stale:
         return amend.amended(await self._row(amend.AMEND, *amend.arguments(type, key, fence, records, log_length)))
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        answer = fail.failed(envelope, await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure)))
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        row = await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure, retry_in))
         self._notifier.notify([job_topic(envelope.id)])
-        return answer
+        return fail.failed(envelope, row)
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._row(fail.INTERRUPTED, envelope.id, fence.nonce)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))

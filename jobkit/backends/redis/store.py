@@ -42,14 +42,12 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -91,7 +89,7 @@ class RedisStore:
         if positions:
             await self._scripts.run(outbox.PUBLISHED, *map(str, positions))
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         opening.key_of(envelope)
         answer = None
         for whole in (False, True):
@@ -111,9 +109,12 @@ class RedisStore:
         arguments = amend.arguments(type, key, fence, records, log_length)
         return amend.amended(await self._scripts.run(amend.AMEND, *arguments))
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        arguments = fail.fail_arguments(envelope, fence, failure)
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        arguments = fail.fail_arguments(envelope, fence, failure, retry_in)
         return fail.failed(envelope, await self._scripts.run(fail.FAIL, *arguments))
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._scripts.run(fail.INTERRUPTED, envelope.id, fence.nonce)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)

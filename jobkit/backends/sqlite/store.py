@@ -33,14 +33,12 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -63,7 +61,7 @@ class SqliteStore:
         if positions:
             await self._plane.write(outbox.published, positions)
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         return await self._plane.write(opening.open_job, envelope, fence)
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
@@ -74,8 +72,11 @@ class SqliteStore:
     ) -> bool | Stale:
         return await self._plane.write(amend.amend, type, key, fence, records, log_length=log_length)
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        return await self._plane.write(fail.fail, envelope, fence, failure)
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        return await self._plane.write(fail.fail, envelope, fence, failure, retry_in=retry_in)
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._plane.write(fail.interrupted, envelope, fence)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
