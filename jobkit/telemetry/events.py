@@ -92,6 +92,10 @@ class Telemetry:
         """Log that the broker takes a partition's messages again."""
         self.log.info("partition is published to again", partition=partition)
 
+    def accepted_again(self, plane: Plane) -> None:
+        """Log that a backend which refused this worker no longer does."""
+        self.log.info("backend accepts this worker again", plane=plane)
+
     def claimed(self, outcome: str) -> None:
         """Count a claim: granted, held, late or unanswered."""
         self._count(m.CLAIMS, outcome)
@@ -130,6 +134,11 @@ class Telemetry:
         """Report a backend call that failed for now; it will be repeated."""
         self._count(m.CONNECTIONS_LOST, plane)
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
+
+    def refused(self, plane: Plane, error: BaseException) -> None:
+        """Report a backend that refuses a worker which it had accepted, as a person must mend; told once a minute."""
+        self._count(m.REFUSALS, plane)
+        self.log.error("backend refuses this worker, which waits: a person must mend it", plane=plane, error=str(error))
 
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""

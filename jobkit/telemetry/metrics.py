@@ -96,6 +96,13 @@ CONNECTIONS_LOST = Metric(
     "Calls that a backend did not do, by plane",
     {"plane": tuple(Plane)},
 )
+REFUSALS = Metric(
+    "jobkit.refusals",
+    Kind.COUNTER,
+    "{minute}",
+    "Minutes in which a backend refused a worker that had started: a login, a certificate, a permission",
+    {"plane": tuple(Plane)},
+)
 GAPS = Metric(
     "jobkit.gaps",
     Kind.COUNTER,

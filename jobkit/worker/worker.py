@@ -29,6 +29,7 @@ from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
 from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.refusals import Refusals
 from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
 
@@ -63,13 +64,16 @@ class Worker:
         self.draining = False
         # Where the health endpoints are, once they are.
         self.health_port: int | None = None
-        self._planes = planes
         self._registry = registry
         self._types = tuple(types)
         self._settings = settings
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
         self._telemetry = telemetry or Telemetry()
+        # At the start a refusal is a wrong setting, and the relay tells those of one type from those of all.
+        self._broker = planes.broker
+        self._refusals = Refusals(self._clock, self._telemetry)
+        self._planes = planes = self._refusals.around(planes)
         self._run_scope = anyio.CancelScope()
         self._stop_requested = anyio.Event()
         self._keeper = Keeper(
@@ -82,7 +86,7 @@ class Worker:
         )
         relay = Relay(
             planes.store,
-            planes.broker,
+            self._broker,
             partitions=settings.partitions,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -91,7 +95,7 @@ class Worker:
         self._sweeper = Sweeper(
             relay,
             planes.store,
-            planes.broker,
+            self._broker,
             grace=settings.relay_grace,
             sweeps=lambda partition: self._leaderships.sweeps(partition),
             bury=Rejections(planes.store, self._keeper, self._telemetry).bury,
@@ -171,6 +175,7 @@ class Worker:
         return {
             "not_draining": not self.draining,
             "coordinator_answers": self._keeper.healthy,
+            "no_backend_refuses": not self._refusals.any,
             "consumers_open": all(led.consuming for led in leading),
         }
 
@@ -180,11 +185,11 @@ class Worker:
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
         for type in self._types:
-            await self._planes.broker.declare(type, self._settings.partitions)
-        if self._settings.max_payload_bytes > self._planes.broker.max_body_bytes:
+            await self._broker.declare(type, self._settings.partitions)
+        if self._settings.max_payload_bytes > self._broker.max_body_bytes:
             raise ConfigurationError(
                 f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
-                f"{self._planes.broker.max_body_bytes} at most"
+                f"{self._broker.max_body_bytes} at most"
             )
         pipeline = Pipeline(
             self._planes,

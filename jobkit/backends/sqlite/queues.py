@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.errors import ConfigurationError, ConsumerClosed
+from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.notifier import queue_topic
@@ -46,7 +46,7 @@ def declare(transaction: Transaction, type: str, partitions: int) -> None:
             "INSERT INTO queues (type, number) VALUES (?, ?)", [(type, number) for number in range(partitions)]
         )
     elif row[0] != partitions:
-        raise ConfigurationError(
+        raise PartitionsDiffer(
             f"job type {type!r} has {row[0]} partitions, not {partitions}: set JOBKIT_PARTITIONS={row[0]}; changing "
             "the number would change the queue of its keys, so it needs every queue of the type drained first"
         )
