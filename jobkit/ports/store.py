@@ -316,6 +316,10 @@ class Store(Protocol):
         """
         ...
 
+    async def note_coordinator(self, identity: str) -> None:
+        """Note that a worker on this store keeps its leases, just now, at the coordinator with this identity."""
+        ...
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         """Note how far a job is (0 to 1), if `fence` is the mark; tell whether it was."""
         ...

@@ -8,7 +8,7 @@ gap, stale write, duplicate and conflict is a metric and a log line) holds becau
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -139,6 +139,14 @@ class Telemetry:
         """Report a backend that refuses a worker which it had accepted, as a person must mend; told once a minute."""
         self._count(m.REFUSALS, plane)
         self.log.error("backend refuses this worker, which waits: a person must mend it", plane=plane, error=str(error))
+
+    def coordinators_differ(self, others: Sequence[str]) -> None:
+        """Report that workers on the same store keep their leases elsewhere; told once a minute."""
+        self._count(m.COORDINATORS_DIFFER)
+        self.log.error(
+            "workers on this store keep their leases at another coordinator: make JOBKIT_COORDINATOR_URL the same",
+            others=list(others),
+        )
 
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""

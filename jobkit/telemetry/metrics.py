@@ -96,6 +96,12 @@ CONNECTIONS_LOST = Metric(
     "Calls that a backend did not do, by plane",
     {"plane": tuple(Plane)},
 )
+COORDINATORS_DIFFER = Metric(
+    "jobkit.coordinators.differ",
+    Kind.COUNTER,
+    "{minute}",
+    "Minutes in which other workers on the same store kept their leases at another coordinator. Must stay 0",
+)
 REFUSALS = Metric(
     "jobkit.refusals",
     Kind.COUNTER,

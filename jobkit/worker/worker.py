@@ -24,6 +24,7 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.slots import Slots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+from jobkit.worker.coordination import CoordinatorWatch
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
@@ -103,6 +104,13 @@ class Worker:
             clock=self._clock,
             telemetry=self._telemetry,
         )
+        self._coordination = CoordinatorWatch(
+            planes,
+            ttl=settings.lease_ttl,
+            every=self._keeper.terms.renew_every,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
         self._leaderships = Leaderships(
             planes.coordinator,
             self._keeper,
@@ -175,6 +183,7 @@ class Worker:
         return {
             "not_draining": not self.draining,
             "coordinator_answers": self._keeper.healthy,
+            "one_coordinator": self._coordination.alone,
             "no_backend_refuses": not self._refusals.any,
             "consumers_open": all(led.consuming for led in leading),
         }
@@ -191,6 +200,7 @@ class Worker:
                 f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
                 f"{self._broker.max_body_bytes} at most"
             )
+        await self._coordination.require()
         pipeline = Pipeline(
             self._planes,
             self._keeper,
@@ -230,6 +240,7 @@ class Worker:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._sweeper.run)
+            upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)

@@ -110,6 +110,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"plane": "store"},
         "error",
     ),
+    "another coordinator": (
+        lambda telemetry: telemetry.coordinators_differ(["x"]),
+        "jobkit.coordinators.differ",
+        {},
+        "error",
+    ),
     "an interrupted attempt": (
         lambda telemetry: telemetry.interrupted("t", "x", "lease lost"),
         "jobkit.attempts.interrupted",

@@ -14,6 +14,7 @@ from jobkit.backends.postgres import (
     adrift,
     amend,
     commit,
+    coordinators,
     fail,
     inspection,
     outbox,
@@ -46,7 +47,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, RELEASED, key_of, letter_of
+from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -257,6 +258,9 @@ class PostgresStore:
         asked = (partition.type, partitions, partition.index, after, upto, limit)
         return adrift.page(await self._look(adrift.ADRIFT, *asked), limit)
 
+    async def note_coordinator(self, identity: str) -> None:
+        await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
         if row["noted"]:
@@ -344,6 +348,9 @@ class PostgresStore:
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
 
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])

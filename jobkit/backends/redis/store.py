@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.redis import (
+    adrift,
+    amend,
+    commit,
+    coordinators,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
@@ -33,7 +45,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, letter_of
+from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -171,6 +183,9 @@ class RedisStore:
         found.sort(key=lambda job: job.number)
         return [job for job in found if end is None or job.number <= end], end
 
+    async def note_coordinator(self, identity: str) -> None:
+        await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
         return bool(await self._scripts.run(fail.PROGRESS, *arguments))
@@ -293,6 +308,10 @@ class RedisStore:
             if len(page) < wanted:
                 break
         return found
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        found = await self._looks.run(coordinators.NOTED, repr(within))
+        return sorted(identity.decode() for identity in found)
 
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))

@@ -38,6 +38,9 @@ _COORDINATOR = [
     """CREATE TABLE leases (
         resource TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, nonce TEXT NOT NULL,
         expires REAL NOT NULL) WITHOUT ROWID""",
+    # Nobody changes it: another file is another coordinator.
+    "CREATE TABLE coordinator (identity TEXT NOT NULL)",
+    "INSERT INTO coordinator (identity) VALUES (lower(hex(randomblob(8))))",
     "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
 ]
 
@@ -103,6 +106,8 @@ _STORE = [
         type TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
         PRIMARY KEY (type, key, name)) WITHOUT ROWID""",
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
+    # By which coordinators workers go; `seen` is store time.
+    "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import (
+    adrift,
+    amend,
+    commit,
+    coordinators,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -111,6 +123,9 @@ class SqliteStore:
     ) -> tuple[Sequence[Adrift], int | None]:
         return await self._plane.read(adrift.adrift, partition, partitions, after=after, upto=upto, limit=limit)
 
+    async def note_coordinator(self, identity: str) -> None:
+        await self._plane.write(coordinators.note, identity)
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
 
@@ -175,6 +190,9 @@ class SqliteStore:
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return await self._plane.read(coordinators.noted, within=within)
 
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)

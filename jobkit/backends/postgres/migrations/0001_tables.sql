@@ -4,7 +4,7 @@
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
 -- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
 -- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
--- things are kept, and nothing else.
+-- things are kept and when a failed job is due again, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -13,6 +13,9 @@ CREATE TABLE jobkit.retention (
     cursor_key text COLLATE "C" NOT NULL DEFAULT ''
 );
 INSERT INTO jobkit.retention DEFAULT VALUES;
+
+-- By which coordinators the workers on this store go.
+CREATE TABLE jobkit.coordinators (identity text COLLATE "C" PRIMARY KEY, seen double precision NOT NULL);
 
 -- (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
 CREATE TABLE jobkit.keys (
