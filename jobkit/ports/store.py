@@ -297,8 +297,17 @@ class Store(Protocol):
         """
         ...
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        """Return jobs in the in-flight table, oldest first: those that run, and those whose worker is gone."""
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        """Return jobs in the in-flight table behind the position `after`, oldest first; of one key, where it is given.
+
+        Those that run, those that wait behind them, and those whose worker is gone.
+        """
+        ...
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return keys above `after`, in order, that have jobs in the in-flight table, however many each has."""
         ...
 
     async def horizon(self) -> int:

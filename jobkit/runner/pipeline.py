@@ -139,6 +139,11 @@ class Pipeline:
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
         self.interruptions = Interruptions(planes.store, clock, telemetry)
 
+    @property
+    def idle(self) -> bool:
+        """Whether this process would begin one more job at once."""
+        return self._slots.idle
+
     async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> PipelineOutcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
 

@@ -48,6 +48,11 @@ class Slots:
         ahead = math.floor(self._count * self._on_wire / self._at_work)
         return self._count + min(ahead, self._most_ahead)
 
+    @property
+    def idle(self) -> bool:
+        """Whether one more job would be admitted at once."""
+        return not self._waiting and self._under_way < self.limit
+
     def admitted(self, *, alone: bool = False) -> Slot:
         """Return a job's place among those under way, or as the only one, to be held for a block."""
         return Slot(self, alone=alone)

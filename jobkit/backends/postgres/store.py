@@ -245,9 +245,16 @@ class PostgresStore:
             return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
         return Receipt(envelope.id, row["answer"])
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        rows = await self._sessions.run(query(park.SHELVED, partition.type, partition.index, limit))
-        return [park.shelved(row) for row in rows]
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        asked = (partition.type, partition.index, after, limit)
+        looked = query(park.SHELVED, *asked) if key is None else query(park.SHELVED_OF_KEY, *asked, fit(key))
+        return [park.shelved(row) for row in await self._sessions.run(looked)]
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        rows = await self._sessions.run(query(park.SHELVED_KEYS, partition.type, partition.index, fit(after), limit))
+        return [row["key"] for row in rows]
 
     async def horizon(self) -> int:
         return int((await self._look(adrift.HORIZON))[0]["number"])

@@ -161,8 +161,15 @@ class RedisStore:
             return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
         return Receipt(envelope.id, answer.decode())
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return park.shelved(await self._scripts.run(park.SHELVED, partition.type, str(partition.index), str(limit)))
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        asked = (partition.type, str(partition.index), str(limit), str(after), submit.NONE if key is None else key)
+        return park.shelved(await self._scripts.run(park.SHELVED, *asked))
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        asked = (partition.type, str(partition.index), after, str(limit))
+        return [key.decode() for key in await self._scripts.run(park.SHELVED_KEYS, *asked)]
 
     async def horizon(self) -> int:
         return int(await self._looks.run(adrift.HORIZON))

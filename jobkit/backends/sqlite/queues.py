@@ -98,17 +98,19 @@ def arrived(
     `cursor` is the highest position it got, `delayed` those of the delayed messages it got and has not settled.
     """
     _check(transaction, claim)
-    found: list[Message] = []
-    due_in = None
-    # Delayed ones come first, or a queue that is never empty would keep them for ever.
-    for position, body, due in transaction.execute(
-        "SELECT position, body, due FROM messages WHERE queue = ? AND due IS NOT NULL ORDER BY due", (claim.queue,)
-    ):
-        if due > transaction.now:
-            due_in = due - transaction.now
-            break
-        if position not in delayed and len(found) < limit:
-            found.append(Message(position, body, redelivered=True, delayed=True))
+    # Delayed ones come first, or a queue that is never empty would keep them for ever. No more are read than may be
+    # delivered, besides those that are delivered already.
+    due = transaction.execute(
+        "SELECT position, body FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?",
+        (claim.queue, transaction.now, len(delayed) + limit),
+    )
+    found = [
+        Message(position, body, redelivered=True, delayed=True) for position, body in due if position not in delayed
+    ][:limit]
+    (next_due,) = transaction.execute(
+        "SELECT min(due) FROM messages WHERE queue = ? AND due > ?", (claim.queue, transaction.now)
+    ).fetchone()
+    due_in = None if next_due is None else next_due - transaction.now
     ready = transaction.execute(
         "SELECT position, body FROM messages WHERE queue = ? AND due IS NULL AND position > ? "
         "ORDER BY position LIMIT ?",

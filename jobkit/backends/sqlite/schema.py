@@ -83,8 +83,9 @@ _STORE = [
     "CREATE INDEX outbox_source ON outbox (source, position) WHERE source IS NOT NULL",
     """CREATE TABLE inflight (
         position INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL UNIQUE, type TEXT NOT NULL,
-        number INTEGER NOT NULL)""",
+        number INTEGER NOT NULL, key TEXT NOT NULL)""",
     "CREATE INDEX inflight_partition ON inflight (type, number)",
+    "CREATE INDEX inflight_keys ON inflight (type, number, key)",
     """CREATE TABLE parked (
         type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, job INTEGER NOT NULL UNIQUE,
         reason TEXT NOT NULL, parked_at REAL NOT NULL,

@@ -112,8 +112,13 @@ class SqliteStore:
         receipt = await self._plane.write(park.shelve, envelope, partition)
         return receipt or await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return await self._plane.read(park.shelved, partition, limit=limit)
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        return await self._plane.read(park.shelved, partition, limit=limit, key=key, after=after)
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        return await self._plane.read(park.shelved_keys, partition, limit=limit, after=after)
 
     async def horizon(self) -> int:
         return await self._plane.read(adrift.horizon)

@@ -93,9 +93,11 @@ CREATE TABLE jobkit.inflight (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text COLLATE "C" NOT NULL UNIQUE,
     type text COLLATE "C" NOT NULL,
-    number integer NOT NULL
+    number integer NOT NULL,
+    key text COLLATE "C" NOT NULL
 );
 CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
+CREATE INDEX inflight_keys ON jobkit.inflight (type, number, key, position);
 
 CREATE TABLE jobkit.parked (
     type text COLLATE "C" NOT NULL,
@@ -162,8 +164,8 @@ CREATE TABLE jobkit.manifests (
 );
 
 -- Counts of what there may be hundreds of thousands of, so that nobody has to count them. A count is the sum over the
--- rows. Each transaction adds to a row that no other holds at the moment, or makes one: so counting makes nobody wait,
--- and there are about as many rows as there ever were transactions at the same time.
+-- rows. Each transaction adds a row of its own, and maintenance makes one of all now and then: so counting makes nobody
+-- wait, and costs the same whatever somebody else's open snapshot keeps from being cleaned up.
 CREATE TABLE jobkit.tallies (
     queued bigint NOT NULL,
     running bigint NOT NULL,
@@ -172,5 +174,8 @@ CREATE TABLE jobkit.tallies (
     dead bigint NOT NULL,
     purged bigint NOT NULL,
     outbox bigint NOT NULL,
-    keys bigint NOT NULL
-) WITH (fillfactor = 50);
+    keys bigint NOT NULL,
+    shelved bigint NOT NULL,
+    set_aside bigint NOT NULL,
+    letters bigint NOT NULL
+);
