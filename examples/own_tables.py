@@ -3,6 +3,7 @@
 Run it:
 
     export JOBKIT_STORE_URL=postgresql://me@localhost/shop JOBKIT_PLUGINS=own_tables
+    export JOBKIT_BROKER_URL=sqlite:///jobkit.db JOBKIT_COORDINATOR_URL=sqlite:///jobkit.db  # all on this machine
     jobkit migrate
     jobkit worker payment &
     python own_tables.py

@@ -96,10 +96,11 @@ class Settings(BaseSettings):
         100, ge=1, le=100_000, description="How many jobs of one key wait in memory for a missing sequence."
     )
     max_opens: int = Field(
-        50,
+        20,
         ge=2,
-        le=1_000_000,
-        description="After how many starts that neither ended nor failed a job is dead-lettered as poison.",
+        le=1_000,
+        description="After how many starts whose worker was never heard of again a job is dead-lettered as poison. "
+        "Before the last three of them it runs alone in its worker, so that its neighbours are not suspected.",
     )
     max_payload_bytes: int = Field(262_144, ge=1, le=8_388_608, description="How large a payload may be, as JSON.")
     retention_seconds: Seconds = Field(

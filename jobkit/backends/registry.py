@@ -67,12 +67,40 @@ def backend_of(settings: Settings, plane: Plane) -> Backend:
     raise ConfigurationError(f"{plane.variable}: no backend for {scheme!r}; supported are {supported}")
 
 
+# What a job goes through on its way, which has to be within reach of every worker. Files may be on a shared disk.
+_SHARED_PLANES = (Plane.BROKER, Plane.COORDINATOR, Plane.STORE)
+
+
+def local_beside_network(settings: Settings) -> tuple[list[Plane], str]:
+    """Return the planes that only this machine can reach, where others are servers; and one of those, in words.
+
+    Raises `ConfigurationError` where a plane has no backend.
+    """
+    backends = {plane: backend_of(settings, plane) for plane in _SHARED_PLANES}
+    local = [plane for plane, backend in backends.items() if backend.local]
+    remote = [f"a {backend.name} {plane}" for plane, backend in backends.items() if not backend.local]
+    return (local, remote[0]) if remote else ([], "")
+
+
+def unset_planes(settings: Settings) -> list[str]:
+    """Return, for each plane that nobody has named and whose default does not fit the others, what is wrong."""
+    local, beside = local_beside_network(settings)
+    return [
+        f"{plane.variable} is not set, so its default, {url_of(settings, plane)}, would keep the {plane} on this "
+        f"machine alone, beside {beside} that workers on other machines share: set {plane.variable}"
+        for plane in local
+        if plane.setting not in settings.model_fields_set
+    ]
+
+
 @asynccontextmanager
 async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Planes]:
     """Open the backends that the settings name, until the block ends.
 
-    Raises `ConfigurationError` naming the variable that is wrong, or `Unavailable`.
+    Raises `ConfigurationError` naming the variable that is wrong or was forgotten, or `Unavailable`.
     """
+    if problems := unset_planes(settings):
+        raise ConfigurationError("\n".join(problems))
     async with AsyncExitStack() as stack:
         opening = Opening(clock or SystemClock(), stack)
         blobs = await open_blobs(settings, opening)

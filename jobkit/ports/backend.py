@@ -64,6 +64,7 @@ class Backend:
     `extra` holds its driver; "" where none is needed. A factory is there for each plane in `schemes`; it raises
     `ConfigurationError` or `Unavailable`, and so does everything else. `migrate` returns the names of the steps it
     applied; None: there is nothing to migrate. `identity` returns what two URLs of the same place have in common.
+    `local`: only processes of one machine can share it.
     """
 
     name: str
@@ -77,3 +78,4 @@ class Backend:
     migrate: Callable[[str], Awaitable[Sequence[str]]] | None = None
     topology: Callable[[str, Clock], TopologyAdmin] | None = None
     identity: Callable[[str], str] = _itself
+    local: bool = False

@@ -105,6 +105,10 @@ class Coordinator(Protocol):
         """Return all live workers, ordered by owner."""
         ...
 
+    async def identity(self) -> str:
+        """Return what tells this coordinator from any other: made with its data, and lost with it."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections; leases stay until they are released or expire."""
         ...

@@ -198,6 +198,14 @@ class Inspection(Protocol):
         """Return entries of a key's log with a position above `after`, in order."""
         ...
 
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        """Return the identities of the coordinators noted in the last `within` seconds (store's clock), in order.
+
+        More than one: workers that share this store do not share their leases. What is older than a day may be
+        forgotten.
+        """
+        ...
+
     async def counts(self) -> StoreCounts:
         """Count everything."""
         ...

@@ -12,6 +12,10 @@ from jobkit.ports.store import Failure
 
 # A job that is retried for weeks must not grow its row for ever; the count of its failures goes on.
 FAILURES_KEPT = 20
+# So many starts of a job whose end nobody reported are told apart; far more than a job is given.
+SILENT_KEPT = 1_000
+# How long, in seconds, a store remembers by which coordinators its workers went.
+COORDINATORS_KEPT = 86_400.0
 # So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.
 RELEASED = 32
 # So many keys are looked at for each job that may be forgotten in one call.

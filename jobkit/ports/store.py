@@ -99,14 +99,23 @@ class OutboxEntry:
 class Opened:
     """The mark is set and the job may be worked on.
 
-    `opens` counts how often this job was opened under a new fence, this time included: more than failures explain
-    means that it took workers down with it. `failures` are its latest failed attempts, oldest first. The key's log has
-    `log_length` entries, and gets no more from anybody else while the fence is the mark.
+    `opens` counts how often this job was opened under a new fence, this time included. `silent` counts the earlier of
+    these starts whose end nobody reported, neither by a failed attempt nor with `interrupted`: it may have taken those
+    workers down. `failures` are its latest failed attempts, oldest first. The key's log has `log_length` entries, and
+    gets no more from anybody else while the fence is the mark.
     """
 
     opens: int
     failures: tuple[Failure, ...]
     log_length: int
+    silent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The job failed, and its next attempt is due in `seconds` by the store's clock: it is not opened before."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,10 @@ class Adrift:
     owner: str | None
 
 
+NotOpened = Early | Duplicate | Gap | Stale | Skipped | Conflict
+OpenAnswer = Opened | NotOpened
+
+
 class Store(Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
@@ -200,13 +213,13 @@ class Store(Protocol):
         """Delete outbox entries: the broker has confirmed them."""
         ...
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         """Make `fence` the mark of the envelope's key and tell what to do with the job.
 
-        The mark is set for `Opened`, `Gap`, `Skipped` and `Conflict` alike; it never falls. A job that was never
-        submitted here (a foreign publisher's, or one that a failover of the store lost) becomes known now, and its
-        sequence is not given out again. The envelope must carry its key. Opening again under the same fence changes
-        nothing and answers the same.
+        The mark is set for all answers but `Duplicate` and `Stale`; it never falls. A job that was never submitted here
+        (a foreign publisher's, or one that a failover of the store lost) becomes known now, and its sequence is not
+        given out again. The envelope must carry its key. Opening again under the same fence changes nothing and answers
+        the same.
         """
         ...
 
@@ -230,10 +243,18 @@ class Store(Protocol):
         """
         ...
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
         """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number.
 
-        `Refused` where the job has ended, too.
+        The job is not opened again for `retry_in` seconds, whoever asks; `Refused` where it has ended, too.
+        """
+        ...
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        """Note that the worker which opened the job under `fence` has lived to stop working on it, without an outcome.
+
+        So that start is not counted as `silent`. Whoever holds the key's mark by now; idempotent. Nothing is noted of
+        a job that has ended, or that was not opened under that fence.
         """
         ...
 
@@ -276,8 +297,17 @@ class Store(Protocol):
         """
         ...
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        """Return jobs in the in-flight table, oldest first: those that run, and those whose worker is gone."""
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        """Return jobs in the in-flight table behind the position `after`, oldest first; of one key, where it is given.
+
+        Those that run, those that wait behind them, and those whose worker is gone.
+        """
+        ...
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return keys above `after`, in order, that have jobs in the in-flight table, however many each has."""
         ...
 
     async def horizon(self) -> int:
@@ -293,6 +323,10 @@ class Store(Protocol):
         flight nor parked, with a number above `after` and at most `upto`. About `limit` jobs of the type are looked at,
         whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
+        ...
+
+    async def note_coordinator(self, identity: str) -> None:
+        """Note that a worker on this store keeps its leases, just now, at the coordinator with this identity."""
         ...
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:

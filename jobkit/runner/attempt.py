@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings
 from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
+from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, error_traceback
 from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.planes import Planes
@@ -136,6 +138,8 @@ class Attempts:
         told = _single_cause(error)
         if isinstance(told, LeaseLost | Unavailable):
             raise told from error.__cause__
+        if _is_full_disk(told):
+            raise Unavailable(Plane.BLOBS, f"no room on the disk where jobs work: {error_text(told)}") from error
         return self._failed(told, error, fence, attempt)
 
     def _projection_reader(self, job: Job, log_length: int) -> ProjectionReader:
@@ -183,6 +187,15 @@ def _exit_of(who: str, error: BaseException) -> RuntimeError:
 
 def _fields(info: JobInfo, fence: Fence) -> dict[str, object]:
     return {"job": info.id, "type": info.type, "key": info.key, "token": fence.token, "attempt": info.attempt}
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Return whether the error, or what it was raised from, says that a disk is full: that is no doing of the job's."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _single_cause(error: Exception) -> Exception:

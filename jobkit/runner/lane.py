@@ -88,6 +88,11 @@ class Lane:
             self.waiting.remove(pending)
             self._done(pending)
 
+    def drop_waiting(self) -> None:
+        """Let go of all wake-ups but the one that is being worked on."""
+        for pending in list(self.waiting):
+            self.drop(pending)
+
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
         try:
@@ -145,8 +150,8 @@ class Lane:
             case TryAgain(seconds, requeue):
                 self.working = False
                 if not (requeue and await self._requeue(pending, seconds)):
-                    await self._sleep(seconds)
-
+                    # No sooner, or it would be in vain.
+                    await self._tools.clock.sleep(seconds)
             case Outbid():
                 self.working = False
                 pause = self._outbid_pause

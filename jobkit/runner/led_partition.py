@@ -1,5 +1,8 @@
 """One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
 
+Jobs of one key that fill the prefetch while slots are idle, or of a key whose lease somebody else holds, are moved to
+the in-flight table (`set_aside.py`), so that other keys are reached.
+
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
 leases do not depend on it: what is delivered again meanwhile waits in its lane and turns out to be a duplicate.
@@ -8,6 +11,7 @@ leases do not depend on it: what is delivered again meanwhile waits in its lane 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 import anyio
@@ -20,12 +24,20 @@ from jobkit.model.plane import Plane
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
-from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.decode import Malformed, decode
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
+from jobkit.runner.set_aside import SetAside
 
 # A lost consumer is opened again after this long, in seconds, doubling up to the second figure.
 _REOPEN_SECONDS = (0.1, 5.0)
+# How soon a look at the in-flight table that failed is repeated before anything is consumed, or shelving a job.
+_LOOK_AGAIN_SECONDS = 0.5
+# A prefetch that was full for so long, with idle slots, and in which less than such a share has ended, is made room in.
+_STUCK_SECONDS = 1.0
+_STUCK_SHARE = 0.1
+# In memory there are so many times the prefetch at most, with what is adopted.
+_MOST_IN_HAND = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,12 @@ class LedPartition:
         self._lane_ended = anyio.Event()
         self._receiving = anyio.CancelScope()
         self._handed_over = False
+        self._aside = SetAside(partition, planes.store, registry, tools.telemetry, max_payload=terms.max_payload)
+        # Set once it is known which keys have jobs in the in-flight table: before that nothing is consumed.
+        self._surveyed = anyio.Event()
+        self._settled = 0
+        # Since when the prefetch has been full, and how many had ended by then.
+        self._full_since: tuple[float, int] | None = None
 
     @property
     def busy(self) -> bool:
@@ -129,6 +147,7 @@ class LedPartition:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._adopt_forever, jobs)
             upkeep.start_soon(self._shelve_forever)
+            await self._wait_for_survey()
             pause = _REOPEN_SECONDS[0]
             while not self.draining:
                 started = self._tools.clock.now()
@@ -157,6 +176,11 @@ class LedPartition:
             if not self.draining:
                 await self._tools.clock.sleep(seconds)
 
+    async def _wait_for_survey(self) -> None:
+        with anyio.CancelScope() as self._receiving:
+            if not self.draining:
+                await self._surveyed.wait()
+
     # ---- consuming ---------------------------------------------------------------------------------------------
 
     async def _consume(self, jobs: TaskGroup) -> None:
@@ -176,10 +200,13 @@ class LedPartition:
 
     async def _receive_forever(self, consumer: Consumer, jobs: TaskGroup) -> None:
         while True:
-            while len(self._unsettled) >= self._terms.prefetch:
-                self._room = anyio.Event()
-                await self._room.wait()
-            deliveries = await consumer.receive(self._terms.prefetch - len(self._unsettled))
+            while self._free <= 0:
+                await self._wait_for_room()
+            asked = self._free
+            deliveries = await consumer.receive(asked)
+            if len(deliveries) < asked:
+                # Nobody waits in the queue.
+                self._full_since = None
             self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
             for delivery in deliveries:
@@ -191,7 +218,71 @@ class LedPartition:
                     max_bytes=self._terms.max_payload,
                     heading=delivery.heading,
                 )
-                self._put(PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery), jobs)
+                pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
+                if self._aside.keys and pending.lane in self._aside.keys:
+                    await self._put_behind(pending, jobs)
+                else:
+                    self._put(pending, jobs)
+
+    @property
+    def _free(self) -> int:
+        """How many more deliveries may be held."""
+        if len(self._unsettled) < self._terms.prefetch:
+            return self._terms.prefetch - len(self._unsettled)
+        return self._terms.prefetch - sum(pending.holds_delivery for pending in self._unsettled)
+
+    async def _wait_for_room(self) -> None:
+        """Return once a delivery was settled, or one key's were set aside because they kept all others waiting."""
+        now = self._tools.clock.now()
+        if self._full_since is None:
+            self._full_since = (now, self._settled)
+        since, settled = self._full_since
+        self._room = anyio.Event()
+        with anyio.move_on_after(max(0.0, since + _STUCK_SECONDS - now)):
+            await self._room.wait()
+            return
+        stuck = self._settled - settled <= _STUCK_SHARE * self._terms.prefetch
+        self._full_since = None
+        if stuck and self._tools.pipeline.idle:
+            await self._set_one_aside()
+
+    async def _set_one_aside(self) -> None:
+        """Move the deliveries of the key that holds most of them to the in-flight table, all in their order."""
+        held = Counter(pending.lane for pending in self._unsettled if pending.holds_delivery)
+        for key, number in held.most_common():
+            lane = self._lanes.get(key)
+            if lane is None or isinstance(lane.waiting[0].job if lane.waiting else None, Malformed):
+                continue
+            if number > 1 or not lane.working:
+                await self._set_aside(key, lane)
+                return
+
+    async def _set_aside(self, key: str, lane: Lane) -> None:
+        async with self._aside.ordering:
+            self._aside.keys.add(key)
+            for pending in [held for held in self._unsettled if held.lane == key]:
+                if not await self._shelve(pending):
+                    return
+            lane.drop_waiting()
+            if not lane.working and len(self._unsettled) > _MOST_IN_HAND * self._terms.prefetch:
+                lane.scope.cancel()
+
+    async def _put_behind(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
+        """Take a delivery of a key that has jobs in the in-flight table: those come first."""
+        key = pending.lane
+        while True:
+            try:
+                async with self._aside.ordering:
+                    if key not in self._lanes and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
+                        await self._fetch(key, jobs)
+                    if key in self._aside.keys:
+                        await pending.shelve(self._planes.store, self.partition)
+                    else:
+                        self._put(pending, jobs)
+                    return
+            except Unavailable as error:
+                self._tools.telemetry.connection_lost(error.plane, f"shelving a job of {self.partition}", error)
+                await self._tools.clock.sleep(_LOOK_AGAIN_SECONDS)
 
     def _put(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
         # What is malformed has a lane of its own: one that the store cannot take holds up no other.
@@ -202,10 +293,10 @@ class LedPartition:
             lane = self._lanes[key] = Lane(self._tools, self._done, self._on_ack_unknown)
             self._begun.put_nowait((key, lane))
             if self._begun.qsize() > self._idle_runners:
-                jobs.start_soon(self._run_lanes)
+                jobs.start_soon(self._run_lanes, jobs)
         lane.put(pending)
 
-    async def _run_lanes(self) -> None:
+    async def _run_lanes(self, jobs: TaskGroup) -> None:
         """Run one lane after another: to start a task for each would cost as much as some jobs do."""
         while True:
             self._idle_runners += 1
@@ -215,9 +306,9 @@ class LedPartition:
                 # No lane will begin any more: tell the next one too.
                 self._begun.put_nowait(None)
                 return
-            await self._run_lane(*begun)
+            await self._run_lane(*begun, jobs)
 
-    async def _run_lane(self, key: str, lane: Lane) -> None:
+    async def _run_lane(self, key: str, lane: Lane, jobs: TaskGroup) -> None:
         try:
             await lane.run()
         finally:
@@ -225,9 +316,21 @@ class LedPartition:
             for pending in lane.waiting:
                 self._done(pending)
             self._lane_ended.set()
+        if key in self._aside.keys and not lane.scope.cancel_called:
+            await self._go_on(key, jobs)
+
+    async def _go_on(self, key: str, jobs: TaskGroup) -> None:
+        """Take the next jobs of a key from the in-flight table. Where that fails, it is adopted at the next look."""
+        try:
+            async with self._aside.ordering:
+                if key not in self._lanes and not self.draining:
+                    await self._fetch(key, jobs)
+        except Unavailable as error:
+            self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
 
     def _done(self, pending: PendingDelivery) -> None:
         self._unsettled.pop(pending, None)
+        self._settled += 1
         self._room.set()
 
     def _on_ack_unknown(self) -> None:
@@ -246,31 +349,32 @@ class LedPartition:
         """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
         while True:
             try:
-                for job in await self._orphans():
-                    self._put(PendingDelivery(job, arrived=self._tools.clock.now()), jobs)
+                await self._adopt(jobs)
             except Unavailable as error:
                 self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
-            await self._tools.clock.sleep(self._terms.adopt_every)
+            # Nothing is consumed before the first look.
+            pause = self._terms.adopt_every if self._surveyed.is_set() else _LOOK_AGAIN_SECONDS
+            await self._tools.clock.sleep(pause)
 
-    async def _orphans(self) -> list[Job]:
-        """Return the in-flight jobs of this partition that nobody holds a lease on and that are not here."""
-        shelved = await self._planes.store.shelved(self.partition, limit=self._terms.prefetch)
-        here = {pending.job.envelope.id for pending in self._unsettled if isinstance(pending.job, Job)}
-        elsewhere = [entry for entry in shelved if entry.envelope.id not in here]
-        if not elsewhere:
-            return []
+    async def _adopt(self, jobs: TaskGroup) -> None:
+        """Take up the keys with in-flight jobs that have no lane here and that nobody holds a lease on."""
+        keys = [key for key in await self._aside.all_keys() if key not in self._lanes]
+        self._aside.keys.update(keys)
+        self._surveyed.set()
+        if not keys:
+            return
         leases = await self._planes.coordinator.leases(f"{self.partition.type}/")
         leased = {lease.resource for lease in leases}
-        orphans = []
-        for entry in elsewhere:
-            job = decode(b"", entry.envelope, "", self._registry, max_bytes=self._terms.max_payload)
-            if isinstance(job, Malformed):
-                # It was a job when it was shelved, so this process is the one that is out of date: leave it be.
-                problem = RuntimeError(f"job {entry.envelope.id} is in flight but {job.reason}: {job.detail}")
-                self._tools.telemetry.crashed("adopting a job", problem)
-            elif job.resource not in leased:
-                orphans.append(job)
-        return orphans
+        for key in keys:
+            if len(self._unsettled) >= _MOST_IN_HAND * self._terms.prefetch:
+                return
+            if f"{self.partition.type}/{key}" not in leased:
+                await self._go_on(key, jobs)
+
+    async def _fetch(self, key: str, jobs: TaskGroup) -> None:
+        """Put the first in-flight jobs of a key that has no lane here into one."""
+        for job in await self._aside.take(key):
+            self._put(PendingDelivery(job, arrived=self._tools.clock.now()), jobs)
 
     async def _shelve_forever(self) -> None:
         """Move what has held its delivery for too long into the in-flight table."""
@@ -280,7 +384,8 @@ class LedPartition:
             for pending in [held for held in self._unsettled if held.holds_delivery and held.arrived <= oldest]:
                 await self._shelve(pending)
 
-    async def _shelve(self, pending: PendingDelivery) -> None:
+    async def _shelve(self, pending: PendingDelivery) -> bool:
+        """Shelve a job, or tell of what went wrong; return whether it is shelved."""
         try:
             await pending.shelve(self._planes.store, self.partition)
         except (ConsumerClosed, Unavailable) as error:
@@ -289,6 +394,8 @@ class LedPartition:
             self._tools.telemetry.connection_lost(plane, f"shelving a job of {self.partition}", error)
             if plane == Plane.BROKER:
                 self._on_ack_unknown()
+            return False
+        return True
 
     async def _hand_over(self) -> None:
         """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""

@@ -7,6 +7,7 @@ It does not promise that a job that ran took effect: the store may refuse it, an
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Una
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
+from jobkit.model.safe_text import error_text
 from jobkit.ports.coordinator import Held
 from jobkit.ports.planes import Planes
 from jobkit.ports.rules import CONFLICTING
@@ -25,8 +27,11 @@ from jobkit.ports.store import (
     Committed,
     Conflict,
     Duplicate,
+    Early,
     Failure,
     Gap,
+    NotOpened,
+    OpenAnswer,
     Opened,
     Refused,
     Skipped,
@@ -34,6 +39,7 @@ from jobkit.ports.store import (
 )
 from jobkit.runner.attempt import Attempts, Failed, Processed
 from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.slots import Slot, Slots
 from jobkit.runner.split_brain import SplitBrainWatch
@@ -42,6 +48,8 @@ from jobkit.telemetry import Telemetry
 
 # Doubt about a backend is asked again after this, doubling up to the second figure.
 _DOUBT_SECONDS = (0.05, 2.0)
+# Before a job is buried as poison, so many starts that nobody reported the end of were its own alone.
+_ALONE_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,10 @@ class Outbid:
 
     Come back, later each time that this happens: two workers that outbid each other at once would both never commit.
     """
+
+
+class _Suspect:
+    """The job may take its worker down: it is not to run beside others."""
 
 
 PipelineOutcome = Settled | Ahead | TryAgain | Outbid
@@ -125,6 +137,12 @@ class Pipeline:
         self._telemetry = telemetry
         self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
+        self.interruptions = Interruptions(planes.store, clock, telemetry)
+
+    @property
+    def idle(self) -> bool:
+        """Whether this process would begin one more job at once."""
+        return self._slots.idle
 
     async def run(self, job: Job, working: Callable[[bool], None], key: KeyLease | None = None) -> PipelineOutcome:
         """Take `job` from claim to release; `working` is told when that begins to be work, and when it is a wait.
@@ -135,14 +153,15 @@ class Pipeline:
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
         """
         floor = 0
+        alone = False
         waiting_since: float | None = None
         while True:
             working(False)
-            async with self._slots.admitted() as slot:
+            async with self._slots.admitted(alone=alone) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
-                    outcome: PipelineOutcome | Stale | None = None
+                    outcome: PipelineOutcome | Stale | _Suspect | None = None
                     try:
                         outcome = await self._under_lease(job, claim, slot, working)
                     finally:
@@ -150,9 +169,13 @@ class Pipeline:
                             key.lease, key.job = claim, job
                         else:
                             await self._release(claim, job)
-                    if not isinstance(outcome, Stale):
+                    if isinstance(outcome, Stale):
+                        floor = outcome.mark
+                    elif isinstance(outcome, _Suspect):
+                        # It is opened anew once nobody else is under way: whatever else is opened now is no neighbour.
+                        alone = True
+                    else:
                         return outcome
-                    floor = outcome.mark
                     continue
             # Counted from the first answer: the wait for a slot before it was for this worker, not for the holder.
             waiting_since = self._clock.now() if waiting_since is None else waiting_since
@@ -194,7 +217,8 @@ class Pipeline:
 
     async def _under_lease(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
-    ) -> PipelineOutcome | Stale:
+    ) -> PipelineOutcome | Stale | _Suspect:
+        answer: OpenAnswer | None = None
         with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
@@ -202,21 +226,37 @@ class Pipeline:
                         answer = await self._store.open(job.envelope, lease.fence)
                     if not isinstance(answer, Opened):
                         return await self._not_opened(job, lease, answer)
-                    return await self._work(job, lease, slot, working, answer)
+                    outcome = await self._work(job, lease, slot, working, answer)
             except LeaseLost as error:
                 self._given_up(job, lease)
-                self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
+                self._interrupted(job, lease, answer, str(error))
                 trace.get_current_span().add_event("lease lost", {"reason": str(error)})
                 return Outbid()
+            except asyncio.CancelledError:
+                self._interrupted(job, lease, answer, "the worker stops, or hands the job over")
+                raise
+            except Exception as error:
+                self._interrupted(job, lease, answer, error_text(error))
+                raise
+            if isinstance(outcome, Outbid):
+                self._interrupted(job, lease, answer, "the store refused what was done under its lease")
+            elif isinstance(outcome, _Suspect):
+                self._interrupted(job, lease, answer, "it may take its worker down, and waits until it can run alone")
+            return outcome
 
-    async def _not_opened(
-        self, job: Job, lease: Lease, answer: Duplicate | Gap | Stale | Skipped | Conflict
-    ) -> PipelineOutcome | Stale:
+    def _interrupted(self, job: Job, lease: Lease, answer: OpenAnswer | None, reason: str) -> None:
+        """Have it told that this start has ended, where there was one; without an answer there may have been."""
+        if answer is None or isinstance(answer, Opened):
+            self.interruptions.add(job.envelope, lease.fence, reason)
+
+    async def _not_opened(self, job: Job, lease: Lease, answer: NotOpened) -> PipelineOutcome | Stale:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
                 self._telemetry.duplicate(envelope.type, envelope.id)
                 return Settled(receipt)
+            case Early(seconds):
+                return TryAgain(seconds, requeue=not job.processor.ordered)
             case Gap(expected, blocked):
                 return Ahead(expected, blocked)
             case Stale(mark):
@@ -233,7 +273,7 @@ class Pipeline:
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
-    ) -> PipelineOutcome:
+    ) -> PipelineOutcome | _Suspect:
         """Process and commit, again and again while the retry policy allows it here."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
@@ -241,9 +281,11 @@ class Pipeline:
             # It was recorded, but the burial that was to follow did not happen.
             last = opened.failures[-1]
             return await self._bury(job, lease, _exhausted(last, failures), last.traceback)
-        if opened.opens > self._max_opens + failures:
-            reason = f"poison: started {opened.opens} times and neither ended nor failed"
+        if opened.silent >= self._max_opens:
+            reason = f"poison: {opened.silent} of its starts ended with their workers"
             return await self._bury(job, lease, reason, "")
+        if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
+            return _Suspect()
         while True:
             await self._begin(slot, working)
             started = self._clock.now()
@@ -260,19 +302,21 @@ class Pipeline:
                 except (ValueError, OverflowError) as error:
                     # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
                     done = self._attempts.failed(error, lease.fence, failures + 1)
-            recorded = await self._fail(job, lease, done)
+            delay = job.processor.retry.delay(done.error, failures + 1, self._rng)
+            recorded = await self._fail(job, lease, done, delay)
             if not isinstance(recorded, int):
                 return recorded
             failures = recorded
-            delay = job.processor.retry.delay(done.error, failures, self._rng)
             took = self._clock.now() - started
             self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
             if delay is None:
                 return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
             if not job.processor.ordered:
                 return TryAgain(delay, requeue=True)
-            # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile.
+            # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile. The store
+            # knows when it is due, so a hand-over need not wait for it.
             slot.give_back()
+            working(False)
             await self._clock.sleep(delay)
 
     async def _begin(self, slot: Slot, working: Callable[[bool], None]) -> None:
@@ -313,10 +357,10 @@ class Pipeline:
         assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
         return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
 
-    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | Outbid:
+    async def _fail(self, job: Job, lease: Lease, done: Failed, delay: float | None) -> int | Outbid:
         lease.check()
         with self._telemetry.stage("fail"):
-            answer = await self._store.fail(job.envelope, lease.fence, done.failure)
+            answer = await self._store.fail(job.envelope, lease.fence, done.failure, retry_in=delay or 0.0)
         return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:

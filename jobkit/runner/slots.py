@@ -4,6 +4,9 @@ A slot is held while a processor runs. A job that is being claimed, opened or co
 would leave every slot idle for four round trips a job. How many may be under way besides those that run is measured:
 as many as fit into the time that jobs spend on the wire, so that a free slot finds one that is ready. Where jobs take
 much longer than the wire there are none, and nobody holds a lease on a job that it cannot begin.
+
+A job that is suspected of taking its worker down is under way alone: it waits for those that are, and no other is
+admitted until it has left, so that a crash counts against nobody else.
 """
 
 from __future__ import annotations
@@ -31,18 +34,28 @@ class Slots:
         self._running = anyio.Semaphore(count, fast_acquire=True)
         self._under_way = 0
         self._waiting: deque[anyio.Event] = deque()
+        # Held by whoever is under way alone, or is the next to be; `_empty` is set once nobody else is.
+        self._alone = anyio.Semaphore(1, fast_acquire=True)
+        self._empty: anyio.Event | None = None
         self._on_wire = 0.0
         self._at_work = _SHORTEST_SECONDS
 
     @property
     def limit(self) -> int:
-        """How many jobs may be under way now, those that run included."""
+        """How many jobs may be under way now, those that run included; none while one wants to be alone."""
+        if self._empty is not None:
+            return 0
         ahead = math.floor(self._count * self._on_wire / self._at_work)
         return self._count + min(ahead, self._most_ahead)
 
-    def admitted(self) -> Slot:
-        """Return a job's place among those under way, to be held for a block."""
-        return Slot(self)
+    @property
+    def idle(self) -> bool:
+        """Whether one more job would be admitted at once."""
+        return not self._waiting and self._under_way < self.limit
+
+    def admitted(self, *, alone: bool = False) -> Slot:
+        """Return a job's place among those under way, or as the only one, to be held for a block."""
+        return Slot(self, alone=alone)
 
     # ---- for `Slot` --------------------------------------------------------------------------------------------
 
@@ -63,9 +76,31 @@ class Slots:
                 self._waiting.remove(turn)
             raise
 
+    async def enter_alone(self) -> None:
+        """Wait until no job is under way; no other will be until `leave_alone`."""
+        await self._alone.acquire()
+        self._empty = anyio.Event()
+        try:
+            if self._under_way:
+                await self._empty.wait()
+        except BaseException:
+            self.leave_alone()
+            raise
+
+    def leave_alone(self) -> None:
+        """Let others be under way again."""
+        self._empty = None
+        self._alone.release()
+        self._admit()
+
     def leave(self) -> None:
         """Let others be under way, as many as there is room for."""
         self._under_way -= 1
+        if self._empty is not None and not self._under_way:
+            self._empty.set()
+        self._admit()
+
+    def _admit(self) -> None:
         while self._waiting and self._under_way < self.limit:
             self._under_way += 1
             self._waiting.popleft().set()
@@ -100,9 +135,10 @@ class Slots:
 class Slot:
     """One job's way past the limits: admitted for a block, holding a slot from `begin` to `end`."""
 
-    __slots__ = ("_at_work", "_began", "_entered", "_slots", "_waited")
+    __slots__ = ("_at_work", "_began", "_entered", "_slots", "_waited", "alone")
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, *, alone: bool) -> None:
+        self.alone = alone
         self._slots = slots
         self._entered: float | None = None
         self._began: float | None = None
@@ -110,8 +146,7 @@ class Slot:
         self._waited = 0.0
 
     async def __aenter__(self) -> Slot:
-        await self._slots.enter()
-        self._entered = self._slots.now()
+        await self._enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,8 +161,7 @@ class Slot:
     async def begin(self) -> None:
         """Wait for a slot; before that for admission, where it was given back."""
         if self._entered is None:
-            await self._slots.enter()
-            self._entered = self._slots.now()
+            await self._enter()
         asked, waits = self._slots.now(), not self._slots.free
         await self._slots.begin()
         self._began = self._slots.now() if waits else asked
@@ -145,6 +179,10 @@ class Slot:
         self.end()
         self._leave()
 
+    async def _enter(self) -> None:
+        await (self._slots.enter_alone() if self.alone else self._slots.enter())
+        self._entered = self._slots.now()
+
     def _leave(self) -> None:
         if self._entered is not None:
             under_way = self._slots.now() - self._entered
@@ -152,4 +190,7 @@ class Slot:
                 self._slots.measured(max(0.0, under_way - self._at_work - self._waited), self._at_work)
             self._entered = None
             self._at_work = self._waited = 0.0
-            self._slots.leave()
+            if self.alone:
+                self._slots.leave_alone()
+            else:
+                self._slots.leave()

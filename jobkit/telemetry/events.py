@@ -8,7 +8,7 @@ gap, stale write, duplicate and conflict is a metric and a log line) holds becau
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -92,6 +92,10 @@ class Telemetry:
         """Log that the broker takes a partition's messages again."""
         self.log.info("partition is published to again", partition=partition)
 
+    def accepted_again(self, plane: Plane) -> None:
+        """Log that a backend which refused this worker no longer does."""
+        self.log.info("backend accepts this worker again", plane=plane)
+
     def claimed(self, outcome: str) -> None:
         """Count a claim: granted, held, late or unanswered."""
         self._count(m.CLAIMS, outcome)
@@ -130,6 +134,19 @@ class Telemetry:
         """Report a backend call that failed for now; it will be repeated."""
         self._count(m.CONNECTIONS_LOST, plane)
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
+
+    def refused(self, plane: Plane, error: BaseException) -> None:
+        """Report a backend that refuses a worker which it had accepted, as a person must mend; told once a minute."""
+        self._count(m.REFUSALS, plane)
+        self.log.error("backend refuses this worker, which waits: a person must mend it", plane=plane, error=str(error))
+
+    def coordinators_differ(self, others: Sequence[str]) -> None:
+        """Report that workers on the same store keep their leases elsewhere; told once a minute."""
+        self._count(m.COORDINATORS_DIFFER)
+        self.log.error(
+            "workers on this store keep their leases at another coordinator: make JOBKIT_COORDINATOR_URL the same",
+            others=list(others),
+        )
 
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""
@@ -220,6 +237,11 @@ class Telemetry:
             self.log.error("attempt failed, no more attempts", **fields)
         else:
             self.log.warning("attempt failed", retry_in=round(retry_in, 3), **fields)
+
+    def interrupted(self, type: str, job_id: str, reason: str) -> None:
+        """Report an attempt that ended without an outcome, while its worker lived: it does not count."""
+        self._count(m.ATTEMPTS_INTERRUPTED, type)
+        self.log.warning("attempt interrupted, it does not count", job=job_id, type=type, reason=reason)
 
     def dead_lettered(self, type: str, job_id: str | None, reason: str) -> None:
         """Report a job or message that was dead-lettered."""

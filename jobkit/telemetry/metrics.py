@@ -63,6 +63,13 @@ JOBS = Metric(
     {"type": TYPES, "outcome": ("committed", "duplicate", "dead")},
 )
 ATTEMPTS_FAILED = Metric("jobkit.attempts.failed", Kind.COUNTER, "{attempt}", "Attempts that failed", _TYPE)
+ATTEMPTS_INTERRUPTED = Metric(
+    "jobkit.attempts.interrupted",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts that ended without an outcome for no fault of the job's: a lost lease, a backend away, a drain",
+    _TYPE,
+)
 CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,
@@ -87,6 +94,19 @@ CONNECTIONS_LOST = Metric(
     Kind.COUNTER,
     "{loss}",
     "Calls that a backend did not do, by plane",
+    {"plane": tuple(Plane)},
+)
+COORDINATORS_DIFFER = Metric(
+    "jobkit.coordinators.differ",
+    Kind.COUNTER,
+    "{minute}",
+    "Minutes in which other workers on the same store kept their leases at another coordinator. Must stay 0",
+)
+REFUSALS = Metric(
+    "jobkit.refusals",
+    Kind.COUNTER,
+    "{minute}",
+    "Minutes in which a backend refused a worker that had started: a login, a certificate, a permission",
     {"plane": tuple(Plane)},
 )
 GAPS = Metric(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobkit.leases import Keeper, Lease
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
-from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale, Store
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, Opened, Skipped, Stale, Store
 from jobkit.telemetry import Telemetry
 
 # A second claim is needed where the store has seen a higher token than the coordinator gives.
@@ -45,7 +45,7 @@ class Rejections:
                 buried = isinstance(await self._store.bury(envelope, lease.fence, reason=reason), Receipt)
             case Duplicate():
                 return True
-            case Gap():
+            case Gap() | Early():
                 return False
             case Stale() as stale:
                 return stale

@@ -24,12 +24,14 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.slots import Slots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+from jobkit.worker.coordination import CoordinatorWatch
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
 from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.reach import Reach
+from jobkit.worker.refusals import Refusals
 from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
 
@@ -64,13 +66,16 @@ class Worker:
         self.draining = False
         # Where the health endpoints are, once they are.
         self.health_port: int | None = None
-        self._planes = planes
         self._registry = registry
         self._types = tuple(types)
         self._settings = settings
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
         self._telemetry = telemetry or Telemetry()
+        # At the start a refusal is a wrong setting, and the relay tells those of one type from those of all.
+        self._broker = planes.broker
+        self._refusals = Refusals(self._clock, self._telemetry)
+        self._planes = planes = self._refusals.around(planes)
         self._run_scope = anyio.CancelScope()
         self._stop_requested = anyio.Event()
         self._keeper = Keeper(
@@ -83,7 +88,7 @@ class Worker:
         )
         relay = Relay(
             planes.store,
-            planes.broker,
+            self._broker,
             partitions=settings.partitions,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -92,11 +97,18 @@ class Worker:
         self._sweeper = Sweeper(
             relay,
             planes.store,
-            planes.broker,
+            self._broker,
             grace=settings.relay_grace,
             sweeps=lambda partition: self._leaderships.sweeps(partition),
             bury=Rejections(planes.store, self._keeper, self._telemetry).bury,
             covered=Coverage(planes.store, planes.inspection, settings.partitions).complete,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+        self._coordination = CoordinatorWatch(
+            planes,
+            ttl=settings.lease_ttl,
+            every=self._keeper.terms.renew_every,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -180,6 +192,8 @@ class Worker:
         return {
             "not_draining": not self.draining,
             "coordinator_answers": self._keeper.healthy,
+            "one_coordinator": self._coordination.alone,
+            "no_backend_refuses": not self._refusals.any,
             "consumers_open": all(led.consuming for led in leading),
         }
 
@@ -189,12 +203,13 @@ class Worker:
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
         for type in self._types:
-            await self._planes.broker.declare(type, self._settings.partitions)
-        if self._settings.max_payload_bytes > self._planes.broker.max_body_bytes:
+            await self._broker.declare(type, self._settings.partitions)
+        if self._settings.max_payload_bytes > self._broker.max_body_bytes:
             raise ConfigurationError(
                 f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
-                f"{self._planes.broker.max_body_bytes} at most"
+                f"{self._broker.max_body_bytes} at most"
             )
+        await self._coordination.require()
         pipeline = Pipeline(
             self._planes,
             self._keeper,
@@ -234,10 +249,12 @@ class Worker:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._sweeper.run)
+            upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
+            upkeep.start_soon(self._tools.pipeline.interruptions.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
             try:
@@ -250,6 +267,7 @@ class Worker:
                     self._leaderships.hand_over()
             finally:
                 await self._leave()
+                await self._tools.pipeline.interruptions.finish()
             upkeep.cancel_scope.cancel()
 
     async def _moved(self) -> None:

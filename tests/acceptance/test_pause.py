@@ -59,7 +59,7 @@ async def test_a_paused_workers_write_is_refused_and_the_other_result_stands(tmp
         paused.signal(signal.SIGCONT)
 
         async def given_up() -> bool:
-            return paused.said("lease lost") or paused.said("job given up")
+            return paused.said("lease lost") or paused.said("attempt interrupted")
 
         await until(given_up, within=20, what="the paused worker notices")
         assert str(other.pid) in (after.owner or "")

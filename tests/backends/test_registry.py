@@ -10,7 +10,9 @@ from jobkit.backends.registry import memory_planes, open_planes
 from jobkit.backends.sqlite.notifier import notifier_directory
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.partition import Partition
+from jobkit.ops.diagnosis.together import check_together
 from jobkit.ports.coordinator import Granted
+from jobkit.ports.diagnosis import Status
 from jobkit.settings import Settings
 from jobkit.testing.conformance.manual_clock import ManualClock
 from jobkit.testing.conformance.values import committed, envelope, submitted
@@ -143,3 +145,38 @@ async def test_planes_are_closed_when_their_block_ends() -> None:
         await planes.coordinator.leases()
     with pytest.raises(Unavailable, match=r"^broker: "):
         await planes.broker.depths()
+
+
+@pytest.mark.parametrize("forgotten", ["broker_url", "coordinator_url", "store_url"])
+async def test_a_plane_that_was_forgotten_beside_servers_is_named(forgotten: str) -> None:
+    servers = {
+        "broker_url": "amqp://guest@127.0.0.1:1/",
+        "coordinator_url": "redis://127.0.0.1:1/0",
+        "store_url": "postgresql://u@127.0.0.1:1/db",
+        "blobs_url": "file:blobs",
+    }
+    del servers[forgotten]
+    variable = f"JOBKIT_{forgotten.upper()}"
+    with pytest.raises(ConfigurationError, match=f"^{variable} is not set.*set {variable}$"):
+        async with open_planes(Settings.model_validate(servers)):
+            pass
+    findings = check_together(Settings.model_validate(servers))
+    assert [(finding.status, variable in finding.what) for finding in findings] == [(Status.FAIL, True)]
+    # Whoever has said so has all workers on this machine; nothing answers there, which is another matter.
+    chosen = Settings.model_validate({**servers, forgotten: "sqlite:///jobkit.db"})
+    with pytest.raises(Unavailable):
+        async with open_planes(chosen):
+            pass
+    (told,) = check_together(chosen)
+    assert (told.status, variable in told.change) == (Status.WARN, True)
+
+
+def test_planes_on_one_machine_fit_together_whoever_named_them() -> None:
+    assert check_together(Settings()) == []
+    assert check_together(settings()) == []
+
+
+def test_files_of_one_machine_beside_servers_are_told_of() -> None:
+    urls = {"broker_url": "amqp://h/", "coordinator_url": "redis://h/0", "store_url": "redis://h/0"}
+    (told,) = check_together(Settings.model_validate(urls))
+    assert (told.status, "JOBKIT_BLOBS_URL" in told.change) == (Status.WARN, True)

@@ -39,6 +39,12 @@ AGE_STORE = """
     for _, row in ipairs(redis.call('KEYS', '{jobkit}:key:*')) do
         age(row, 'touched')
     end
+    for _, identity in ipairs(redis.call('ZRANGE', '{jobkit}:coordinators', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:coordinators', -seconds, identity)
+    end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:jobs', 0, -1)) do
+        age('{jobkit}:job:' .. id, 'due')
+    end
     for _, id in ipairs(redis.call('LRANGE', '{jobkit}:ended', 0, -1)) do
         age('{jobkit}:job:' .. id, 'finished_at')
         age('{jobkit}:job:' .. id, 'settled')

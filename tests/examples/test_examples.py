@@ -149,7 +149,8 @@ async def test_own_tables(tmp_path: Path) -> None:
 
     server = await ready_server()
     async with server.own_database() as database:
-        environment = _environment(("own_tables",), JOBKIT_STORE_URL=server.url(database))
+        here = {f"JOBKIT_{plane}_URL": "sqlite:///jobkit.db" for plane in ("BROKER", "COORDINATOR")}
+        environment = _environment(("own_tables",), JOBKIT_STORE_URL=server.url(database), **here)
         with _process(["jobkit", "worker", "payment"], tmp_path, environment):
             said = _run("own_tables.py", tmp_path, environment)
     assert said == ["committed", "dead Reject: ann cannot pay 60", "40 cents left"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jobkit.model.plane import Plane
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.metrics import CATALOGUE, TYPES, WAITING_AGE, Kind
 from tests.witness import Witness
@@ -103,6 +104,24 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t"},
         "error",
     ),
+    "a backend that refuses": (
+        lambda telemetry: telemetry.refused(Plane.STORE, ValueError("login")),
+        "jobkit.refusals",
+        {"plane": "store"},
+        "error",
+    ),
+    "another coordinator": (
+        lambda telemetry: telemetry.coordinators_differ(["x"]),
+        "jobkit.coordinators.differ",
+        {},
+        "error",
+    ),
+    "an interrupted attempt": (
+        lambda telemetry: telemetry.interrupted("t", "x", "lease lost"),
+        "jobkit.attempts.interrupted",
+        {"type": "t"},
+        "warning",
+    ),
     "a dead letter": (
         lambda telemetry: telemetry.dead_lettered("t", "x", "no"),
         "jobkit.jobs",
@@ -148,7 +167,7 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 
 def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
-    quiet |= {"serves", "stage", "publishing_resumed"}
+    quiet |= {"serves", "stage", "publishing_resumed", "accepted_again"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import anyio
@@ -12,7 +13,7 @@ from pydantic import field_validator
 from jobkit import Context, Payload, Reject, Retry, RetryPolicy, processor
 from jobkit.errors import Unavailable
 from jobkit.model.partition import Partition, partition_of
-from tests.faults.doubles import hanging
+from tests.faults.doubles import Faults, hanging, lost_request
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -252,7 +253,7 @@ async def test_trouble_with_a_backend_inside_a_task_group_is_no_failure_of_the_j
 
 @in_virtual_time
 async def test_a_job_that_takes_its_workers_down_is_poison() -> None:
-    """bounded: started, and neither ended nor failed, more often than allowed."""
+    """bounded: started, and neither ended nor failed, more often than allowed; nobody lived to report it."""
     starts = 0
 
     @processor("deadly", key=lambda job: job.on)
@@ -266,14 +267,111 @@ async def test_a_job_that_takes_its_workers_down_is_poison() -> None:
         job = await site.client.submit("deadly", Step())
         for number in range(3):
             started = anyio.Event()
-            worker = site.start(f"victim-{number}")
+            worker = site.start(f"victim-{number}", faults=Faults(site.clock))
+            await started.wait()
+            await worker.crash()
+        site.start("survivor", faults=Faults(site.clock))
+        record = await site.ended(job.id)
+        assert (record.state, starts) == ("dead", 3)
+        assert await site.reasons() == ["poison: 3 of its starts ended with their workers"]
+        await site.at_rest()
+
+
+@in_virtual_time
+async def test_workers_that_live_to_be_stopped_do_not_make_a_job_poison() -> None:
+    """Only what the job did counts: a drain that runs out of time is not the job's doing."""
+    starts = 0
+
+    @processor("long", key=lambda job: job.on)
+    async def long(job: Step, ctx: Context) -> None:
+        nonlocal starts
+        starts += 1
+        if starts <= 4:
+            started.set()
+            await anyio.sleep_forever()
+
+    async with open_site(long, max_opens=2) as site:
+        job = await site.client.submit("long", Step())
+        for number in range(4):
+            started = anyio.Event()
+            worker = site.start(f"stopped-{number}")
             await started.wait()
             worker.worker.stop()
             await worker.ended.wait()
-        site.start("survivor")
+        site.start("last")
         record = await site.ended(job.id)
-        assert (record.state, starts) == ("dead", 3)
-        assert await site.reasons() == ["poison: started 4 times and neither ended nor failed"]
+        assert (record.state, record.opens) == ("committed", 5)
+        assert site.witness.count("jobkit.attempts.interrupted") == 4
+
+
+@in_virtual_time
+async def test_a_job_that_takes_its_workers_down_takes_no_neighbour_along() -> None:
+    """Suspects run alone before anybody is buried, so the innocent one beside the deadly one commits."""
+    runs: Counter[str] = Counter()
+
+    @processor("mixed", key=lambda job: job.on)
+    async def mixed(job: Step, ctx: Context) -> None:
+        runs[job.on] += 1
+        if job.on == "deadly":
+            # Long enough for whatever may run beside it to have begun.
+            await ctx.clock.sleep(1)
+            started.set()
+            await anyio.sleep_forever()
+        await ctx.clock.sleep(30)
+
+    async with open_site(mixed, max_opens=4, partitions=1) as site:
+        jobs = [await site.client.submit("mixed", Step(on=key)) for key in ("deadly", "innocent")]
+        for number in range(4):
+            started = anyio.Event()
+            worker = site.start(f"victim-{number}", faults=Faults(site.clock))
+            await started.wait()
+            await worker.crash()
+        site.start("survivor", faults=Faults(site.clock))
+        states = [(await site.ended(job.id)).state for job in jobs]
+        assert states == ["dead", "committed"]
+        assert runs["deadly"] == 4
+        await site.at_rest()
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "unordered"])
+@pytest.mark.parametrize("ending", ["drain", "stop", "crash", "lease lost"])
+@in_virtual_time
+async def test_a_retry_waits_as_long_as_it_was_told_whoever_comes_to_run_it(ordered: bool, ending: str) -> None:
+    """The delay is kept by the store's clock, not in the worker that met the failure."""
+    runs: list[float] = []
+
+    @processor("patient", key=lambda job: job.on, ordered=ordered)
+    async def patient(job: Step, ctx: Context) -> None:
+        runs.append(ctx.clock.now())
+        if len(runs) == 1:
+            raise Retry("not now", after=timedelta(seconds=600))
+
+    # Held for so short a time, the unordered one is in the in-flight table, where no broker delays it.
+    async with open_site(patient, partitions=1, delivery_hold=5) as site:
+        faults = Faults(site.clock)
+        first = site.start("first", faults=faults)
+        job = await site.client.submit("patient", Step())
+        await site.until(lambda: site.witness.count("jobkit.attempts.failed") == 1)
+        await site.clock.sleep(10)
+        match ending:
+            case "drain":
+                before = site.clock.now()
+                await first.drain()
+                # It need not be waited for.
+                assert site.clock.now() - before < 5
+            case "stop":
+                first.worker.stop()
+                await first.ended.wait()
+            case "crash":
+                await first.crash()
+            case "lease lost":
+                faults.always("coordinator.*", lost_request)
+                await site.clock.sleep(30)
+                faults.heal()
+        site.start("second", faults=Faults(site.clock))
+        assert (await site.ended(job.id, 900)).state == "committed"
+        assert 600 <= runs[1] - runs[0] < 640
+        assert len(runs) == 2
         await site.at_rest()
 
 

@@ -213,6 +213,8 @@ async def test_a_coordinator_that_is_away_stops_all_work_before_the_leases_can_h
         assert site.workers[0].worker.ready() == {
             "not_draining": True,
             "coordinator_answers": True,
+            "one_coordinator": True,
+            "no_backend_refuses": True,
             "consumers_open": True,
         }
         assert len(stopped_at) == 1

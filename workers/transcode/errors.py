@@ -5,6 +5,8 @@ What the same input gives again is a `Reject`: an encode of a film takes hours, 
 
 from __future__ import annotations
 
+from errno import ENOSPC
+
 from jobkit import Reject, Retry
 
 
@@ -36,8 +38,13 @@ class PackagingFailed(TranscodeFailed):
     """The segments could not be written; the message carries what the packaging process said."""
 
 
-class DiskFull(TranscodeFailed):
-    """The disk that outputs are made on has no room; the message says how much there is."""
+class DiskFull(TranscodeFailed, OSError):
+    """The disk that outputs are made on has no room; the message says how much there is.
+
+    As any error of a full disk it costs no attempt: it is not the job's doing, and is waited for.
+    """
+
+    errno = ENOSPC
 
 
 class OutputInvalid(TranscodeFailed):

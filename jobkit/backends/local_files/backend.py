@@ -20,4 +20,6 @@ async def _diagnose(place: Place) -> list[Finding]:
     return await diagnose(place.url)
 
 
-BACKEND = Backend(name="directory", schemes={Plane.BLOBS: ("file",)}, open_blobs=_open_blobs, diagnose=_diagnose)
+BACKEND = Backend(
+    name="directory", schemes={Plane.BLOBS: ("file",)}, open_blobs=_open_blobs, diagnose=_diagnose, local=True
+)

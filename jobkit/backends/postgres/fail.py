@@ -19,7 +19,8 @@ from jobkit.ports.rules import (
 )
 from jobkit.ports.store import Failure, Refused
 
-FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8)"
+FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+INTERRUPTED = "SELECT jobkit.note_interrupted($1, $2)"
 BURY = "SELECT * FROM jobkit.bury_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
 PROGRESS = "SELECT jobkit.note_progress($1, $2, $3, $4, $5, $6, $7) AS noted"
@@ -29,9 +30,9 @@ def _fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
     return (envelope.id, envelope.type, key_of(envelope), fence.token, fence.nonce)
 
 
-def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure) -> tuple[Any, ...]:
+def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure, retry_in: float) -> tuple[Any, ...]:
     """Return the arguments of `FAIL`."""
-    return (*_fenced(envelope, fence), failure.attempt, dump_failure(failure), FAILURES_KEPT)
+    return (*_fenced(envelope, fence), failure.attempt, dump_failure(failure), FAILURES_KEPT, retry_in)
 
 
 def failed(envelope: Envelope, row: Mapping[str, Any]) -> int | Refused:

@@ -27,6 +27,10 @@ BOOK = """
 _SIGNATURE = re.compile(r"^CREATE OR REPLACE FUNCTION jobkit\.(.+?)\s+LANGUAGE\b", re.MULTILINE | re.DOTALL)
 _RECORDED = "SELECT digest, version, signatures FROM jobkit.functions"
 _PRESENT = "SELECT proname FROM pg_proc WHERE pronamespace = 'jobkit'::regnamespace"
+_TRIGGERS = (
+    "SELECT quote_ident(tgname) AS name, tgrelid::regclass::text AS place FROM pg_trigger "
+    "JOIN pg_proc p ON p.oid = tgfoid WHERE p.pronamespace = 'jobkit'::regnamespace AND NOT tgisinternal"
+)
 _DROPPABLE = (
     "SELECT oid::regprocedure::text AS name FROM pg_proc "
     "WHERE pronamespace = 'jobkit'::regnamespace AND NOT proname = ANY ($1::text[])"
@@ -91,6 +95,9 @@ async def replace_functions(connection: Any, address: PostgresAddress) -> str | 
         return None
     _refuse_newer(recorded, address)
     same = [_name(signature) for signature in recorded.signatures & known.signatures]
+    # Their own triggers are made anew with them.
+    for row in await connection.fetch(_TRIGGERS):
+        await connection.execute(f"DROP TRIGGER {row['name']} ON {row['place']}")
     for row in await connection.fetch(_DROPPABLE, same):
         await connection.execute(f"DROP ROUTINE {row['name']}")
     for script in known.scripts:

@@ -45,10 +45,8 @@ COUNTS = """
     SELECT coalesce(sum(queued), 0)::bigint AS queued, coalesce(sum(running), 0)::bigint AS running,
            coalesce(sum(parked), 0)::bigint AS parked, coalesce(sum(committed), 0)::bigint AS committed,
            coalesce(sum(dead), 0)::bigint AS dead, coalesce(sum(outbox), 0)::bigint AS outbox,
-           coalesce(sum(keys), 0)::bigint AS keys,
-           (SELECT count(*) FROM jobkit.inflight) AS shelved,
-           (SELECT count(*) FROM jobkit.parked) AS set_aside,
-           (SELECT count(*) FROM jobkit.dead) AS letters
+           coalesce(sum(keys), 0)::bigint AS keys, coalesce(sum(shelved), 0)::bigint AS shelved,
+           coalesce(sum(set_aside), 0)::bigint AS set_aside, coalesce(sum(letters), 0)::bigint AS letters
     FROM jobkit.tallies
 """
 

@@ -11,10 +11,10 @@ from jobkit.backends.postgres.submit import dump_trace
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
-from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, keyless_digest_of
-from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
+from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, keyless_digest_of
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale
 
-OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,22 @@ def arguments(openings: Sequence[JobOpening]) -> tuple[Any, ...]:
         [fence.nonce for fence in fences],
         [fence.owner for fence in fences],
         HIGHEST_GIVEN,
+        SILENT_KEPT,
     )
 
 
-def answers(
-    openings: Sequence[JobOpening], rows: Sequence[Mapping[str, Any]]
-) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict | None]:
+def answers(openings: Sequence[JobOpening], rows: Sequence[Mapping[str, Any]]) -> list[OpenAnswer | None]:
     """Return what the rows of `OPEN` say of the jobs, in their order; None where the server needs the envelope."""
     by_place = {row["place"]: row for row in rows}
     return [_answer(opening.envelope, by_place[place]) for place, opening in enumerate(openings, start=1)]
 
 
-def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
+def _answer(envelope: Envelope, row: Mapping[str, Any]) -> OpenAnswer | None:
     match row["answer"]:
         case "opened":
-            return Opened(row["opens"], load_failures(row["failures"]), row["log_length"])
+            return Opened(row["opens"], load_failures(row["failures"]), row["log_length"], row["silent"])
+        case "early":
+            return Early(row["due_in"])
         case "duplicate" | "forgotten" as kind:
             return Duplicate(Receipt(envelope.id, kind))
         case "gap":

@@ -15,10 +15,13 @@ from jobkit.ports.store import Shelved
 
 PARK = "SELECT jobkit.park_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS answer"
 SHELVE = "SELECT jobkit.shelve_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
-SHELVED = (
+_SHELVED = (
     "SELECT i.position, j.sequence, j.envelope FROM jobkit.inflight i JOIN jobkit.jobs j USING (id) "
-    "WHERE i.type = $1 AND i.number = $2 ORDER BY i.position LIMIT $3"
+    "WHERE i.type = $1 AND i.number = $2 AND i.position > $3 {} ORDER BY i.position LIMIT $4"
 )
+SHELVED = _SHELVED.format("")
+SHELVED_OF_KEY = _SHELVED.format("AND i.key = $5")
+SHELVED_KEYS = "SELECT key FROM jobkit.shelved_keys($1, $2, $3, $4)"
 
 
 def park_arguments(envelope: Envelope, reason: str) -> tuple[Any, ...]:

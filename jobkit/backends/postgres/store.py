@@ -14,6 +14,7 @@ from jobkit.backends.postgres import (
     adrift,
     amend,
     commit,
+    coordinators,
     fail,
     inspection,
     outbox,
@@ -46,7 +47,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, RELEASED, key_of, letter_of
+from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -55,15 +56,13 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Participant,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -140,9 +139,7 @@ class PostgresStore:
         await run(query(outbox.PUBLISHED, sorted({position for call in calls for position in call})))
         return [None] * len(calls)
 
-    async def _open(
-        self, run: _Run, calls: Sequence[opening.JobOpening]
-    ) -> list[Opened | Duplicate | Gap | Stale | Skipped | Conflict | None]:
+    async def _open(self, run: _Run, calls: Sequence[opening.JobOpening]) -> list[OpenAnswer | None]:
         rows = await run(query(opening.OPEN, *opening.arguments(calls)))
         return opening.answers(calls, rows)
 
@@ -169,7 +166,7 @@ class PostgresStore:
         if positions:
             await self._confirmations.ask(positions)
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
         for whole in (False, True):
             answer = await self._openings.ask(opening.JobOpening(envelope, fence, whole))
@@ -203,10 +200,13 @@ class PostgresStore:
     ) -> bool | Stale:
         return amend.amended(await self._row(amend.AMEND, *amend.arguments(type, key, fence, records, log_length)))
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        answer = fail.failed(envelope, await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure)))
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        row = await self._row(fail.FAIL, *fail.fail_arguments(envelope, fence, failure, retry_in))
         self._notifier.notify([job_topic(envelope.id)])
-        return answer
+        return fail.failed(envelope, row)
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._row(fail.INTERRUPTED, envelope.id, fence.nonce)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))
@@ -245,9 +245,16 @@ class PostgresStore:
             return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
         return Receipt(envelope.id, row["answer"])
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        rows = await self._sessions.run(query(park.SHELVED, partition.type, partition.index, limit))
-        return [park.shelved(row) for row in rows]
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        asked = (partition.type, partition.index, after, limit)
+        looked = query(park.SHELVED, *asked) if key is None else query(park.SHELVED_OF_KEY, *asked, fit(key))
+        return [park.shelved(row) for row in await self._sessions.run(looked)]
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        rows = await self._sessions.run(query(park.SHELVED_KEYS, partition.type, partition.index, fit(after), limit))
+        return [row["key"] for row in rows]
 
     async def horizon(self) -> int:
         return int((await self._look(adrift.HORIZON))[0]["number"])
@@ -257,6 +264,9 @@ class PostgresStore:
     ) -> tuple[Sequence[Adrift], int | None]:
         asked = (partition.type, partitions, partition.index, after, upto, limit)
         return adrift.page(await self._look(adrift.ADRIFT, *asked), limit)
+
+    async def note_coordinator(self, identity: str) -> None:
+        await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
@@ -345,6 +355,9 @@ class PostgresStore:
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
 
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])

@@ -16,7 +16,7 @@ from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.topology import Queue, Topology
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError, JobkitError, PartitionsDiffer
 
 _OTHER_COUNT = re.compile(r"'x-max-length' .*received '(\d+)' but current is '(\d+)'", re.DOTALL)
 
@@ -67,9 +67,9 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
         raise refused(link, error) from error
 
 
-def other_count(type: str, there: int, wanted: int) -> ConfigurationError:
+def other_count(type: str, there: int, wanted: int) -> PartitionsDiffer:
     """Return the error of a type that was declared with another number of partitions."""
-    return ConfigurationError(
+    return PartitionsDiffer(
         f"job type {type!r} has {there} partitions, not {wanted}: set JOBKIT_PARTITIONS={there}; changing the number "
         "would change the queue of its keys, so it needs every queue of the type drained first (docs/rabbitmq.md "
         "says how)"

@@ -15,6 +15,7 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.model.clock import Clock
+from jobkit.model.ids import new_nonce
 from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 from jobkit.ports.notifier import lease_topic
@@ -26,6 +27,7 @@ def _lease_script(name: str) -> Script:
 
 _CLAIM, _RENEW, _RELEASE, _LIST, _WATCH = map(_lease_script, ("claim", "renew", "release", "list", "watch"))
 _HEARTBEAT = load_script("coordinator/leases", "coordinator/members", "coordinator/heartbeat")
+_IDENTITY = load_script("coordinator/identity")
 _LEAVE, _PRESENT = (load_script("coordinator/members", f"coordinator/{name}") for name in ("leave", "present"))
 
 
@@ -94,6 +96,10 @@ class RedisCoordinator:
 
     async def members(self) -> Sequence[Member]:
         return _members(await self._scripts.run(_PRESENT))
+
+    async def identity(self) -> str:
+        found: bytes = await self._scripts.run(_IDENTITY, new_nonce())
+        return found.decode()
 
     async def aclose(self) -> None:
         await self._listener.aclose()

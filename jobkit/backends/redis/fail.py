@@ -14,14 +14,16 @@ from jobkit.ports.rules import FAILURES_KEPT, Letter, digest_of, dump_failure, k
 from jobkit.ports.store import Failure, Refused
 
 FAIL = store_script("fail")
+INTERRUPTED = store_script("interrupted")
 BURY = store_script("bury", "outbox", "order", "ending", "letters")
 BURY_MESSAGE = store_script("bury_message", "outbox", "order", "ending", "letters")
 PROGRESS = store_script("progress")
 
 
-def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure) -> Sequence[Argument]:
+def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure, retry_in: float) -> Sequence[Argument]:
     """Return the arguments of `FAIL`."""
-    return (*holder(envelope, fence), str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT))
+    told = (str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT), repr(retry_in))
+    return (*holder(envelope, fence), *told)
 
 
 def failed(envelope: Envelope, row: Sequence[Any]) -> int | Refused:

@@ -11,7 +11,7 @@ from jobkit.backends.redis.submit import check_name, facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports import rules
-from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale
 
 OPEN = store_script("open", "outbox", "order")
 
@@ -31,14 +31,17 @@ def holder(envelope: Envelope, fence: Fence) -> tuple[str, str, str, str, str]:
 def arguments(envelope: Envelope, fence: Fence, *, whole: bool) -> Sequence[Argument]:
     """Return the arguments of `OPEN`; `whole`: the server has asked for the envelope."""
     without_key = rules.keyless_digest_of(envelope) if whole else ""
-    return (*facts(envelope, whole=whole), str(fence.token), fence.nonce, fence.owner, without_key)
+    fenced = (str(fence.token), fence.nonce, fence.owner)
+    return (*facts(envelope, whole=whole), *fenced, without_key, str(rules.SILENT_KEPT))
 
 
-def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict | None:
+def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
     """Return what the answer of `OPEN` says, or None where it needs the envelope."""
     match row:
-        case [b"opened", opens, failures, entries]:
-            return Opened(int(opens), load_failures(failures), int(entries))
+        case [b"opened", opens, failures, entries, silent]:
+            return Opened(int(opens), load_failures(failures), int(entries), int(silent))
+        case [b"early", seconds]:
+            return Early(float(seconds))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
         case [b"forgotten"]:

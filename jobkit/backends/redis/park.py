@@ -17,6 +17,7 @@ from jobkit.ports.store import Shelved
 PARK = store_script("park", "outbox", "order")
 SHELVE = store_script("shelve")
 SHELVED = store_script("shelved")
+SHELVED_KEYS = store_script("shelved_keys")
 
 
 def park_arguments(envelope: Envelope, reason: str) -> Sequence[Argument]:

@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.redis import (
+    adrift,
+    amend,
+    commit,
+    coordinators,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
@@ -33,7 +45,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, KEYS_PER_JOB, letter_of
+from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -42,14 +54,12 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -91,7 +101,7 @@ class RedisStore:
         if positions:
             await self._scripts.run(outbox.PUBLISHED, *map(str, positions))
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         opening.key_of(envelope)
         answer = None
         for whole in (False, True):
@@ -111,9 +121,12 @@ class RedisStore:
         arguments = amend.arguments(type, key, fence, records, log_length)
         return amend.amended(await self._scripts.run(amend.AMEND, *arguments))
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        arguments = fail.fail_arguments(envelope, fence, failure)
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        arguments = fail.fail_arguments(envelope, fence, failure, retry_in)
         return fail.failed(envelope, await self._scripts.run(fail.FAIL, *arguments))
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._scripts.run(fail.INTERRUPTED, envelope.id, fence.nonce)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)
@@ -148,8 +161,15 @@ class RedisStore:
             return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
         return Receipt(envelope.id, answer.decode())
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return park.shelved(await self._scripts.run(park.SHELVED, partition.type, str(partition.index), str(limit)))
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        asked = (partition.type, str(partition.index), str(limit), str(after), submit.NONE if key is None else key)
+        return park.shelved(await self._scripts.run(park.SHELVED, *asked))
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        asked = (partition.type, str(partition.index), after, str(limit))
+        return [key.decode() for key in await self._scripts.run(park.SHELVED_KEYS, *asked)]
 
     async def horizon(self) -> int:
         return int(await self._looks.run(adrift.HORIZON))
@@ -169,6 +189,9 @@ class RedisStore:
         end = min(ends, default=None)
         found.sort(key=lambda job: job.number)
         return [job for job in found if end is None or job.number <= end], end
+
+    async def note_coordinator(self, identity: str) -> None:
+        await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
@@ -292,6 +315,10 @@ class RedisStore:
             if len(page) < wanted:
                 break
         return found
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        found = await self._looks.run(coordinators.NOTED, repr(within))
+        return sorted(identity.decode() for identity in found)
 
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))

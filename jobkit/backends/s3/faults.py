@@ -130,4 +130,6 @@ def _answered(error: ClientError, name: str) -> Exception:
         return ConfigurationError(f"{name}: access denied ({said}); docs/s3.md lists the permissions jobkit needs")
     if code == "KeyTooLongError":
         return ValueError(f"not a usable blob name: {said}")
+    if code == "EntityTooLarge":
+        return ValueError(f"a blob is larger than the server takes: {said}")
     return ConfigurationError(f"{name}: {said}")

@@ -60,4 +60,5 @@ BACKEND = Backend(
     open_store=_open_store,
     diagnose=_diagnose,
     identity=_identity,
+    local=True,
 )

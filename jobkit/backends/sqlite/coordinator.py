@@ -60,6 +60,9 @@ class SqliteCoordinator:
     async def members(self) -> Sequence[Member]:
         return await self._plane.read(leases.members)
 
+    async def identity(self) -> str:
+        return await self._plane.read(leases.identity)
+
     async def aclose(self) -> None:
         """Do nothing: the engine belongs to whoever opened it."""
 

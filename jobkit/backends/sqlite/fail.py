@@ -14,7 +14,9 @@ from jobkit.ports.rules import Letter, digest_of, key_of, keyless_digest_of, nev
 from jobkit.ports.store import Failure, Refused
 
 
-def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
+def fail(
+    transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float
+) -> int | Refused:
     """Add a failed attempt to the job's history and return how many it has."""
     refused = refusal(transaction, envelope.type, key_of(envelope), fence)
     if refused is not None:
@@ -29,11 +31,20 @@ def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Fa
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ? WHERE id = ?",
-        (dump_failures((*failures, failure)), envelope.id),
+        "UPDATE jobs SET failed = failed + 1, failures = ?, told = ?, due = ? WHERE id = ?",
+        (dump_failures((*failures, failure)), fence.nonce, transaction.now + retry_in, envelope.id),
     )
     transaction.notify(job_topic(envelope.id))
     return int(failed) + 1
+
+
+def interrupted(transaction: Transaction, envelope: Envelope, fence: Fence) -> None:
+    """Note that the start under `fence` ended with its worker alive."""
+    transaction.execute(
+        "UPDATE jobs SET told = CASE nonce WHEN ?1 THEN ?1 ELSE told END, silent = replace(silent, ?1 || ' ', '') "
+        "WHERE id = ?2 AND ended IS NULL",
+        (fence.nonce, envelope.id),
+    )
 
 
 def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: str, detail: str) -> Receipt | Refused:

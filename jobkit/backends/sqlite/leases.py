@@ -104,3 +104,9 @@ def live_leases(transaction: Transaction, prefix: str) -> list[LeaseInfo]:
         (transaction.now, prefix, prefix),
     )
     return [LeaseInfo(resource, owner, token, expires - transaction.now) for resource, owner, token, expires in rows]
+
+
+def identity(transaction: Transaction) -> str:
+    """Return what was drawn for this file when it was made."""
+    (found,) = transaction.execute("SELECT identity FROM coordinator").fetchone()
+    return str(found)

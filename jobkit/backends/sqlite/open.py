@@ -15,14 +15,14 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, key_of, keyless_digest_of
-from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Refused, Skipped, Stale
+from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
            coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
-           j.failures
+           j.failures, j.owner, j.due, j.told, j.silent
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -38,15 +38,17 @@ class _KnownJob:
     nonce: str | None
     opens: int
     failures: str | None
+    owner: str | None
+    due: float | None
+    told: str | None
+    silent: str
 
     def is_same(self, envelope: Envelope) -> bool:
         """Tell whether it is the same job; one submitted without a key was digested without the one derived since."""
         return self.digest == (digest_of(envelope) if self.key is not None else keyless_digest_of(envelope))
 
 
-def open_job(
-    transaction: Transaction, envelope: Envelope, fence: Fence
-) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> OpenAnswer:
     """Set the mark and answer, as `Store.open` says."""
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
@@ -66,6 +68,8 @@ def open_job(
     sequence = envelope.sequence if job is None else job.sequence
     if sequence is not None and sequence != committed + 1:
         return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
+    if job is not None and job.due is not None and job.due > transaction.now:
+        return Early(job.due - transaction.now)
     return _start(transaction, envelope, fence, job, log_length)
 
 
@@ -85,21 +89,29 @@ def _start(
     if job is None:
         insert_foreign(transaction, envelope, JobState.RUNNING)
     elif (job.token, job.nonce) == (fence.token, fence.nonce) and job.state == JobState.RUNNING:
-        return Opened(job.opens, load_failures(job.failures), log_length)
+        return Opened(job.opens, load_failures(job.failures), log_length, job.silent.count(" "))
     if job is not None and job.key is None:
         transaction.execute(
             "UPDATE jobs SET key = ?, slot = ?, digest = ? WHERE number = ?",
             (envelope.key, slot_of(envelope.key), digest_of(envelope), job.number),
         )
         transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (envelope.pack(), job.number))
+    silent = "" if job is None else _silent(job, fence)
     transaction.execute(
         "UPDATE jobs SET state = 'running', token = ?, nonce = ?, owner = ?, opens = opens + 1, "
-        "started_at = coalesce(started_at, ?) WHERE id = ?",
-        (fence.token, fence.nonce, fence.owner, transaction.wall, envelope.id),
+        "started_at = coalesce(started_at, ?), due = NULL, silent = ? WHERE id = ?",
+        (fence.token, fence.nonce, fence.owner, transaction.wall, silent, envelope.id),
     )
     if job is None:
         return Opened(1, (), log_length)
-    return Opened(job.opens + 1, load_failures(job.failures), log_length)
+    return Opened(job.opens + 1, load_failures(job.failures), log_length, silent.count(" "))
+
+
+def _silent(job: _KnownJob, fence: Fence) -> str:
+    """Return the starts before this one whose end nobody reported. Who comes back has evidently lived."""
+    if job.state != JobState.RUNNING or job.owner == fence.owner or job.told == job.nonce:
+        return job.silent
+    return "".join(f"{nonce} " for nonce in [*job.silent.split(), job.nonce][-SILENT_KEPT:])
 
 
 def _out_of_turn(

@@ -127,17 +127,43 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
     if number is None:
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
     transaction.execute(
-        "INSERT INTO inflight (job, type, number) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (number, partition.type, partition.index),
+        "INSERT INTO inflight (job, type, number, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (number, partition.type, partition.index, envelope.key),
     )
     return Receipt(envelope.id, "shelved")
 
 
-def shelved(transaction: Transaction, partition: Partition, *, limit: int) -> list[Shelved]:
+_KEYS = """
+    WITH RECURSIVE found (key) AS (
+        SELECT min(key) FROM inflight WHERE type = ?1 AND number = ?2 AND key > ?3
+        UNION ALL
+        SELECT (SELECT min(key) FROM inflight WHERE type = ?1 AND number = ?2 AND key > found.key)
+        FROM found WHERE key IS NOT NULL LIMIT ?4)
+    SELECT key FROM found WHERE key IS NOT NULL
+"""
+
+
+def shelved_keys(transaction: Transaction, partition: Partition, *, limit: int, after: str) -> list[str]:
+    """Return keys that have jobs in the in-flight table, by looking at the first of each alone."""
+    rows = transaction.execute(_KEYS, (partition.type, partition.index, after, limit))
+    return [key for (key,) in rows]
+
+
+_SHELVED = """
+    SELECT i.position, e.envelope FROM inflight i JOIN envelopes e ON e.job = i.job
+    WHERE i.type = ? AND i.number = ? AND i.position > ? {} ORDER BY i.position LIMIT ?
+"""
+_SHELVED_OF_ALL = _SHELVED.format("")
+_SHELVED_OF_KEY = _SHELVED.format("AND i.key = ?")
+
+
+def shelved(
+    transaction: Transaction, partition: Partition, *, limit: int, key: str | None, after: int
+) -> list[Shelved]:
     """Return what is in the in-flight table, oldest first."""
-    rows = transaction.execute(
-        "SELECT i.position, e.envelope FROM inflight i JOIN envelopes e ON e.job = i.job "
-        "WHERE i.type = ? AND i.number = ? ORDER BY i.position LIMIT ?",
-        (partition.type, partition.index, limit),
-    )
+    behind = (partition.type, partition.index, after)
+    if key is None:
+        rows = transaction.execute(_SHELVED_OF_ALL, (*behind, limit))
+    else:
+        rows = transaction.execute(_SHELVED_OF_KEY, (*behind, key, limit))
     return [Shelved(position, Envelope.unpack(packed)) for position, packed in rows]

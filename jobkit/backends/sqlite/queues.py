@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.errors import ConfigurationError, ConsumerClosed
+from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.notifier import queue_topic
@@ -46,7 +46,7 @@ def declare(transaction: Transaction, type: str, partitions: int) -> None:
             "INSERT INTO queues (type, number) VALUES (?, ?)", [(type, number) for number in range(partitions)]
         )
     elif row[0] != partitions:
-        raise ConfigurationError(
+        raise PartitionsDiffer(
             f"job type {type!r} has {row[0]} partitions, not {partitions}: set JOBKIT_PARTITIONS={row[0]}; changing "
             "the number would change the queue of its keys, so it needs every queue of the type drained first"
         )
@@ -98,17 +98,19 @@ def arrived(
     `cursor` is the highest position it got, `delayed` those of the delayed messages it got and has not settled.
     """
     _check(transaction, claim)
-    found: list[Message] = []
-    due_in = None
-    # Delayed ones come first, or a queue that is never empty would keep them for ever.
-    for position, body, due in transaction.execute(
-        "SELECT position, body, due FROM messages WHERE queue = ? AND due IS NOT NULL ORDER BY due", (claim.queue,)
-    ):
-        if due > transaction.now:
-            due_in = due - transaction.now
-            break
-        if position not in delayed and len(found) < limit:
-            found.append(Message(position, body, redelivered=True, delayed=True))
+    # Delayed ones come first, or a queue that is never empty would keep them for ever. No more are read than may be
+    # delivered, besides those that are delivered already.
+    due = transaction.execute(
+        "SELECT position, body FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?",
+        (claim.queue, transaction.now, len(delayed) + limit),
+    )
+    found = [
+        Message(position, body, redelivered=True, delayed=True) for position, body in due if position not in delayed
+    ][:limit]
+    (next_due,) = transaction.execute(
+        "SELECT min(due) FROM messages WHERE queue = ? AND due > ?", (claim.queue, transaction.now)
+    ).fetchone()
+    due_in = None if next_due is None else next_due - transaction.now
     ready = transaction.execute(
         "SELECT position, body FROM messages WHERE queue = ? AND due IS NULL AND position > ? "
         "ORDER BY position LIMIT ?",

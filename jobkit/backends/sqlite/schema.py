@@ -40,6 +40,9 @@ _COORDINATOR = [
         expires REAL NOT NULL) WITHOUT ROWID""",
     "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
     "WITHOUT ROWID",
+    # Nobody changes it: another file is another coordinator.
+    "CREATE TABLE coordinator (identity TEXT NOT NULL)",
+    "INSERT INTO coordinator (identity) VALUES (lower(hex(randomblob(8))))",
 ]
 
 _STORE = [
@@ -57,11 +60,14 @@ _STORE = [
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
     # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people.
+    # `due` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
+    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
         token INTEGER, nonce TEXT, owner TEXT,
-        opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT,
+        opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT, due REAL,
+        told TEXT, silent TEXT NOT NULL DEFAULT '',
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL)""",
@@ -78,8 +84,9 @@ _STORE = [
     "CREATE INDEX outbox_source ON outbox (source, position) WHERE source IS NOT NULL",
     """CREATE TABLE inflight (
         position INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL UNIQUE, type TEXT NOT NULL,
-        number INTEGER NOT NULL)""",
+        number INTEGER NOT NULL, key TEXT NOT NULL)""",
     "CREATE INDEX inflight_partition ON inflight (type, number)",
+    "CREATE INDEX inflight_keys ON inflight (type, number, key)",
     """CREATE TABLE parked (
         type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, job INTEGER NOT NULL UNIQUE,
         reason TEXT NOT NULL, parked_at REAL NOT NULL,
@@ -101,6 +108,8 @@ _STORE = [
         type TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
         PRIMARY KEY (type, key, name)) WITHOUT ROWID""",
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
+    # By which coordinators workers go; `seen` is store time.
+    "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

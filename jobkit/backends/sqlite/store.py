@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import (
+    adrift,
+    amend,
+    commit,
+    coordinators,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -33,14 +45,12 @@ from jobkit.ports.store import (
     Duplicate,
     Effects,
     Failure,
-    Gap,
     Known,
     NewJob,
-    Opened,
+    OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
-    Skipped,
     Stale,
 )
 
@@ -63,7 +73,7 @@ class SqliteStore:
         if positions:
             await self._plane.write(outbox.published, positions)
 
-    async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
+    async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         return await self._plane.write(opening.open_job, envelope, fence)
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
@@ -74,8 +84,11 @@ class SqliteStore:
     ) -> bool | Stale:
         return await self._plane.write(amend.amend, type, key, fence, records, log_length=log_length)
 
-    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-        return await self._plane.write(fail.fail, envelope, fence, failure)
+    async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
+        return await self._plane.write(fail.fail, envelope, fence, failure, retry_in=retry_in)
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._plane.write(fail.interrupted, envelope, fence)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
@@ -99,8 +112,13 @@ class SqliteStore:
         receipt = await self._plane.write(park.shelve, envelope, partition)
         return receipt or await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
 
-    async def shelved(self, partition: Partition, *, limit: int) -> Sequence[Shelved]:
-        return await self._plane.read(park.shelved, partition, limit=limit)
+    async def shelved(
+        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
+    ) -> Sequence[Shelved]:
+        return await self._plane.read(park.shelved, partition, limit=limit, key=key, after=after)
+
+    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
+        return await self._plane.read(park.shelved_keys, partition, limit=limit, after=after)
 
     async def horizon(self) -> int:
         return await self._plane.read(adrift.horizon)
@@ -109,6 +127,9 @@ class SqliteStore:
         self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
     ) -> tuple[Sequence[Adrift], int | None]:
         return await self._plane.read(adrift.adrift, partition, partitions, after=after, upto=upto, limit=limit)
+
+    async def note_coordinator(self, identity: str) -> None:
+        await self._plane.write(coordinators.note, identity)
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
@@ -174,6 +195,9 @@ class SqliteStore:
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return await self._plane.read(coordinators.noted, within=within)
 
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)

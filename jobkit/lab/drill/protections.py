@@ -118,8 +118,11 @@ class _ForgetfulStore(_Around):
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
         return await self._inner.commit(_anew(envelope, fence), fence, effects)
 
-    async def fail(self, envelope: Envelope, fence: Fence, *rest: Any) -> Any:
-        return await self._inner.fail(_anew(envelope, fence), fence, *rest)
+    async def fail(self, envelope: Envelope, fence: Fence, *rest: Any, **more: Any) -> Any:
+        return await self._inner.fail(_anew(envelope, fence), fence, *rest, **more)
+
+    async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
+        await self._inner.interrupted(_anew(envelope, fence), fence)
 
     async def bury(self, envelope: Envelope, fence: Fence, **rest: Any) -> Any:
         return await self._inner.bury(_anew(envelope, fence), fence, **rest)

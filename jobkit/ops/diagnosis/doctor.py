@@ -12,6 +12,7 @@ from jobkit.ops.diagnosis.machine import check_clock, check_versions
 from jobkit.ops.diagnosis.places import diagnose_places
 from jobkit.ops.diagnosis.planes import probe_planes
 from jobkit.ops.diagnosis.plugins import check_plugins
+from jobkit.ops.diagnosis.together import check_together
 from jobkit.plugin.registry import Registry
 from jobkit.ports.diagnosis import Finding
 from jobkit.settings import Settings
@@ -20,6 +21,7 @@ from jobkit.settings import Settings
 async def diagnose(settings: Settings, clock: Clock, load: Callable[[], Registry]) -> list[Finding]:
     """Return what there is to say of all that a worker with these settings needs; `load` loads its plugins."""
     findings = [check_versions(), check_clock(clock), *await check_plugins(load)]
+    findings += check_together(settings)
     places = await diagnose_places(settings, clock)
     findings += [finding for place in places for finding in place.summary()]
     in_trouble = frozenset(plane for place in places if place.in_trouble for plane in place.planes)

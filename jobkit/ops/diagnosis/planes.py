@@ -73,6 +73,8 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
             await probed(Plane.COORDINATOR, _coordinator(coordinator))
         if store:
             await probed(Plane.STORE, _store(*store, clock))
+        if store and coordinator:
+            await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
         if blobs:
             await probed(Plane.BLOBS, _blobs(blobs))
     return findings
@@ -135,6 +137,15 @@ async def _coordinator(coordinator: Coordinator) -> list[Finding]:
     if not (kept and freed):
         return [Finding(Status.FAIL, "it lost a lease at once", "look for what makes it forget: memory, eviction")]
     return [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+
+
+async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:
+    identity = await coordinator.identity()
+    noted = await inspection.coordinators(within=2 * settings.lease_ttl)
+    if any(other != identity for other in noted):
+        what = "workers on this store keep their leases at another coordinator"
+        return [Finding(Status.FAIL, what, f"make {Plane.COORDINATOR.variable} the same here and for all workers")]
+    return []
 
 
 async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Finding]:

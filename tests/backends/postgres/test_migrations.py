@@ -34,7 +34,12 @@ async def _jobkit(*command: str, store_url: str, directory: Path) -> tuple[int, 
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "jobkit", *command),
-        env={**environment, "JOBKIT_STORE_URL": store_url},
+        env={
+            **environment,
+            "JOBKIT_STORE_URL": store_url,
+            "JOBKIT_BROKER_URL": "sqlite:///jobkit.db",
+            "JOBKIT_COORDINATOR_URL": "sqlite:///jobkit.db",
+        },
         cwd=directory,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

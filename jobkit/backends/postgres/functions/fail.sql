@@ -1,10 +1,10 @@
 -- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
 
 -- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. Answers 'failed' with how many it
--- has now, 'refused' with the mark, or 'unknown'.
+-- has now, 'refused' with the mark, or 'unknown'. It is not opened again for `in_retry_in` seconds.
 CREATE OR REPLACE FUNCTION jobkit.fail_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_attempt integer, in_failure text,
-    in_kept integer, OUT answer text, OUT number bigint
+    in_kept integer, in_retry_in double precision, OUT answer text, OUT number bigint
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -37,9 +37,19 @@ BEGIN
     UPDATE jobkit.jobs
     SET failed = failed + 1,
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
-        attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):]
+        attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):],
+        told = in_nonce,
+        due = jobkit.clock() + in_retry_in
     WHERE id = in_id;
 END $$;
+
+-- Note that the start under a fence ended with its worker alive.
+CREATE OR REPLACE FUNCTION jobkit.note_interrupted(in_id text, in_nonce text) RETURNS void LANGUAGE sql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    UPDATE jobkit.jobs
+    SET told = CASE WHEN nonce = in_nonce THEN in_nonce ELSE told END, silent = array_remove(silent, in_nonce)
+    WHERE id = in_id AND ended IS NULL AND (nonce = in_nonce OR in_nonce = ANY (silent))
+$$;
 
 -- Note how far a running job is, if the fence is the mark; tell whether it was.
 CREATE OR REPLACE FUNCTION jobkit.note_progress(

@@ -21,15 +21,16 @@ $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
 -- key's log has), 'duplicate', 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is
--- the sequence expected), 'stale' (`number` is the mark), 'conflict', and 'unknown': the job, or its key, is not known
--- here, so that its envelope is needed, and its digest without a key.
+-- the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the mark), 'conflict', and 'unknown': the job,
+-- or its key, is not known here, so that its envelope is needed, and its digest without a key. Of the starts whose end
+-- nobody reported `in_kept` are kept apart; `silent` is how many there are.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
-    in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint
+    in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint, in_kept integer
 ) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
-                 log_length bigint)
+                 log_length bigint, silent integer, due_in double precision)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -62,11 +63,12 @@ BEGIN
         ORDER BY g.type COLLATE "C", g.key COLLATE "C"
     LOOP
         place := r.place;
-        answer := NULL; number := NULL; opens := NULL; failures := NULL; blocked := NULL;
+        answer := NULL; number := NULL; opens := NULL; failures := NULL; blocked := NULL; silent := 0; due_in := NULL;
         SELECT token, nonce, committed, forgotten, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT digest, key, sequence, state, token, nonce, opens, failures INTO j FROM jobkit.jobs WHERE id = r.id;
+        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, due, told, silent AS silent_starts
+        INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         IF has_job AND j.key IS NULL AND r.envelope IS NULL THEN
             answer := 'unknown';
@@ -135,6 +137,9 @@ BEGIN
                 -- must decide.
                 answer := 'conflict';
             END IF;
+        ELSIF has_job AND j.due > jobkit.clock() THEN
+            answer := 'early';
+            due_in := j.due - jobkit.clock();
         ELSE
             answer := 'opened';
         END IF;
@@ -147,9 +152,13 @@ BEGIN
             IF j.state = 'running' AND j.token = r.token AND j.nonce = r.nonce THEN
                 opens := j.opens;
             ELSE
+                -- Who comes back to a job has evidently lived.
+                IF j.state = 'running' AND j.owner <> r.owner AND j.told IS DISTINCT FROM j.nonce THEN
+                    j.silent_starts := (j.silent_starts || j.nonce)[greatest(1, cardinality(j.silent_starts) + 2 - in_kept):];
+                END IF;
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
-                    started_at = coalesce(started_at, jobkit.clock())
+                    started_at = coalesce(started_at, jobkit.clock()), due = NULL, silent = j.silent_starts
                 WHERE id = r.id;
                 IF j.key IS NULL THEN
                     UPDATE jobkit.jobs SET key = r.key, slot = r.slot, digest = r.digest, envelope = r.envelope
@@ -159,6 +168,7 @@ BEGIN
                 parked := parked - (j.state = 'parked')::integer;
                 running := running + (j.state <> 'running')::integer;
             END IF;
+            silent := coalesce(cardinality(j.silent_starts), 0);
         ELSIF NOT has_job AND answer IN ('opened', 'gap', 'skipped') THEN
             -- A foreign publisher's: it becomes known now.
             PERFORM jobkit.insert_foreign(r.id, r.type, r.key, r.sequence, r.slot, r.digest, r.trace, r.schema,

@@ -100,6 +100,24 @@ BEGIN
     ELSIF j.ended IS NOT NULL THEN
         RETURN 'duplicate';
     END IF;
-    INSERT INTO jobkit.inflight (id, type, number) VALUES (in_id, in_place, in_number) ON CONFLICT DO NOTHING;
+    INSERT INTO jobkit.inflight (id, type, number, key) VALUES (in_id, in_place, in_number, in_key)
+    ON CONFLICT DO NOTHING;
     RETURN 'shelved';
 END $$;
+
+-- The keys above `in_after` that have jobs in the in-flight table, in order, by looking at the first of each alone.
+CREATE OR REPLACE FUNCTION jobkit.shelved_keys(in_place text, in_number integer, in_after text, in_limit integer)
+RETURNS TABLE (key text) LANGUAGE sql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    WITH RECURSIVE found (key) AS (
+        (SELECT i.key FROM jobkit.inflight i
+         WHERE i.type = in_place AND i.number = in_number AND i.key > in_after
+         ORDER BY i.key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT i.key FROM jobkit.inflight i
+                WHERE i.type = in_place AND i.number = in_number AND i.key > f.key
+                ORDER BY i.key LIMIT 1)
+        FROM found f WHERE f.key IS NOT NULL
+    )
+    SELECT f.key FROM found f WHERE f.key IS NOT NULL LIMIT in_limit
+$$;

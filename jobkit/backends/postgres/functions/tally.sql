@@ -1,32 +1,38 @@
 -- Counting, as the table `tallies` tells.
 
--- Also called in transactions of callers' own, which may run at another isolation level: there a row that another
--- transaction has changed since the beginning could not be added to.
 CREATE OR REPLACE FUNCTION jobkit.tally(
     in_queued bigint DEFAULT 0, in_running bigint DEFAULT 0, in_parked bigint DEFAULT 0, in_committed bigint DEFAULT 0,
-    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0, in_purged bigint DEFAULT 0
+    in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0, in_purged bigint DEFAULT 0,
+    in_shelved bigint DEFAULT 0, in_set_aside bigint DEFAULT 0, in_letters bigint DEFAULT 0
 ) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    free tid;
 BEGIN
     IF in_queued = 0 AND in_running = 0 AND in_parked = 0 AND in_committed = 0 AND in_dead = 0 AND in_outbox = 0
-       AND in_keys = 0 AND in_purged = 0 THEN
+       AND in_keys = 0 AND in_purged = 0 AND in_shelved = 0 AND in_set_aside = 0 AND in_letters = 0 THEN
         RETURN;
     END IF;
-    IF current_setting('transaction_isolation') = 'read committed' THEN
-        SELECT ctid INTO free FROM jobkit.tallies LIMIT 1 FOR UPDATE SKIP LOCKED;
-    END IF;
-    IF free IS NULL THEN
-        INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
-        VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_outbox, in_keys);
-    ELSE
-        UPDATE jobkit.tallies
-        SET queued = queued + in_queued, running = running + in_running, parked = parked + in_parked,
-            committed = committed + in_committed, dead = dead + in_dead, purged = purged + in_purged,
-            outbox = outbox + in_outbox, keys = keys + in_keys
-        WHERE ctid = free;
-    END IF;
+    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys, shelved, set_aside, letters)
+    VALUES (in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_outbox, in_keys, in_shelved,
+            in_set_aside, in_letters);
 END $$;
+
+-- Rows of tables in which few jobs ever are count themselves as they come and go.
+CREATE OR REPLACE FUNCTION jobkit.tally_row() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    step bigint := CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END;
+BEGIN
+    CASE TG_TABLE_NAME
+        WHEN 'inflight' THEN PERFORM jobkit.tally(in_shelved => step);
+        WHEN 'parked' THEN PERFORM jobkit.tally(in_set_aside => step);
+        WHEN 'dead' THEN PERFORM jobkit.tally(in_letters => step);
+    END CASE;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER tally_row AFTER INSERT OR DELETE ON jobkit.inflight
+    FOR EACH ROW EXECUTE FUNCTION jobkit.tally_row();
+CREATE OR REPLACE TRIGGER tally_row AFTER INSERT OR DELETE ON jobkit.parked
+    FOR EACH ROW EXECUTE FUNCTION jobkit.tally_row();
+CREATE OR REPLACE TRIGGER tally_row AFTER INSERT OR DELETE ON jobkit.dead
+    FOR EACH ROW EXECUTE FUNCTION jobkit.tally_row();
 
 -- Count the job's state in `was` down and in `becomes` up.
 CREATE OR REPLACE FUNCTION jobkit.tally_state(was text, becomes text) RETURNS void LANGUAGE sql AS $$
@@ -49,8 +55,9 @@ BEGIN
     ), taken AS (
         DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
     )
-    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys)
-    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(outbox), sum(keys)
+    INSERT INTO jobkit.tallies (queued, running, parked, committed, dead, purged, outbox, keys, shelved, set_aside, letters)
+    SELECT sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(outbox), sum(keys),
+           sum(shelved), sum(set_aside), sum(letters)
     FROM taken
     HAVING count(*) > 0;
 END $$;

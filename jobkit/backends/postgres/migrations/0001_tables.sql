@@ -4,7 +4,7 @@
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
 -- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
 -- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
--- things are kept, and nothing else.
+-- things are kept and when a failed job is due again, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -13,6 +13,9 @@ CREATE TABLE jobkit.retention (
     cursor_key text COLLATE "C" NOT NULL DEFAULT ''
 );
 INSERT INTO jobkit.retention DEFAULT VALUES;
+
+-- By which coordinators the workers on this store go.
+CREATE TABLE jobkit.coordinators (identity text COLLATE "C" PRIMARY KEY, seen double precision NOT NULL);
 
 -- (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
 CREATE TABLE jobkit.keys (
@@ -36,7 +39,8 @@ CREATE SEQUENCE jobkit.positions;
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
 -- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
--- act on it, and it may be forgotten.
+-- act on it, and it may be forgotten. `due` is the time of its next attempt. `told` is the nonce of the latest start
+-- that a living worker has reported the end of; `silent` has those of earlier ones that nobody did.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -54,6 +58,9 @@ CREATE TABLE jobkit.jobs (
     failed integer NOT NULL DEFAULT 0,
     failures text[],
     attempts integer[],
+    due double precision,
+    told text,
+    silent text[],
     progress double precision NOT NULL DEFAULT 0,
     message text NOT NULL DEFAULT '',
     result bytea,
@@ -86,9 +93,11 @@ CREATE TABLE jobkit.inflight (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text COLLATE "C" NOT NULL UNIQUE,
     type text COLLATE "C" NOT NULL,
-    number integer NOT NULL
+    number integer NOT NULL,
+    key text COLLATE "C" NOT NULL
 );
 CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
+CREATE INDEX inflight_keys ON jobkit.inflight (type, number, key, position);
 
 CREATE TABLE jobkit.parked (
     type text COLLATE "C" NOT NULL,
@@ -155,8 +164,8 @@ CREATE TABLE jobkit.manifests (
 );
 
 -- Counts of what there may be hundreds of thousands of, so that nobody has to count them. A count is the sum over the
--- rows. Each transaction adds to a row that no other holds at the moment, or makes one: so counting makes nobody wait,
--- and there are about as many rows as there ever were transactions at the same time.
+-- rows. Each transaction adds a row of its own, and maintenance makes one of all now and then: so counting makes nobody
+-- wait, and costs the same whatever somebody else's open snapshot keeps from being cleaned up.
 CREATE TABLE jobkit.tallies (
     queued bigint NOT NULL,
     running bigint NOT NULL,
@@ -165,5 +174,8 @@ CREATE TABLE jobkit.tallies (
     dead bigint NOT NULL,
     purged bigint NOT NULL,
     outbox bigint NOT NULL,
-    keys bigint NOT NULL
-) WITH (fillfactor = 50);
+    keys bigint NOT NULL,
+    shelved bigint NOT NULL,
+    set_aside bigint NOT NULL,
+    letters bigint NOT NULL
+);

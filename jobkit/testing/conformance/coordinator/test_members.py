@@ -53,3 +53,13 @@ async def test_a_worker_that_leaves_counts_no_more_at_once(
     await coordinator.leave("ann")
     await coordinator.leave("nobody")
     assert await coordinator.members() == [BOB]
+
+
+async def test_every_process_sees_the_same_identity(coordinator_harness: Harness[Coordinator]) -> None:
+    async with coordinator_harness.process() as one, coordinator_harness.process() as other:
+        identity = await one.identity()
+        assert identity
+        assert await other.identity() == identity
+    await coordinator_harness.elapse(coordinator_harness.ttl * 2)
+    async with coordinator_harness.process() as again:
+        assert await again.identity() == identity

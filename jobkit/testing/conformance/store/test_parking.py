@@ -255,3 +255,36 @@ async def test_a_shelved_job_can_be_adopted_by_the_next_holder(store_harness: Ha
         assert not isinstance(await store.commit(job, stale, NOTHING), Committed)
         assert isinstance(await store.commit(shelved.envelope, under, NOTHING), Committed)
         assert await store.shelved(HERE, limit=10) == []
+
+
+async def test_the_in_flight_table_is_read_on_from_any_position(store: FullStore) -> None:
+    jobs = [await unordered(store, id) for id in "abcde"]
+    for job in jobs:
+        await store.shelve(job, HERE)
+    first = await store.shelved(HERE, limit=2)
+    rest = await store.shelved(HERE, limit=10, after=first[-1].position)
+    assert [entry.envelope for entry in [*first, *rest]] == jobs
+    assert await store.shelved(HERE, limit=10, after=rest[-1].position) == []
+
+
+async def test_the_in_flight_table_is_read_by_key(store: FullStore) -> None:
+    """So that many jobs of one key hide no other key's."""
+    jobs = {key: [await unordered(store, f"{key}{n}", key=key) for n in range(3)] for key in ("k", "K", "ü", "k/2")}
+    for number in range(3):
+        for key in jobs:
+            await store.shelve(jobs[key][number], HERE)
+    await store.shelve(await unordered(store, "elsewhere", key="other"), THERE)
+    keys = ["K", "k", "k/2", "ü"]
+    assert await store.shelved_keys(HERE, limit=10) == keys
+    assert await store.shelved_keys(HERE, limit=2) == keys[:2]
+    assert await store.shelved_keys(HERE, limit=2, after="k") == keys[2:]
+    assert await store.shelved_keys(HERE, limit=2, after="ü") == []
+    for key in keys:
+        found = await store.shelved(HERE, limit=10, key=key)
+        assert [entry.envelope for entry in found] == jobs[key]
+        assert await store.shelved(HERE, limit=10, key=key, after=found[0].position) == found[1:]
+    assert await store.shelved(HERE, limit=10, key="nobody's") == []
+    for job in jobs["k"]:
+        assert await store.shelved_keys(HERE, limit=10) == keys
+        await committed(store, job)
+    assert await store.shelved_keys(HERE, limit=10) == ["K", "k/2", "ü"]

@@ -1,8 +1,8 @@
 -- Sets the mark of a job's key and tells what to do with the job. That a job has ended is told to anybody; all else is
 -- told, and written, only to who holds a fence that is not lower than the mark.
--- Takes the facts, of which the envelope may be '', token, nonce, owner, and the digest of the job without a key, or ''.
--- Answers
--- {'opened', opens, failures, log length}, {'ended'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
+-- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
+-- how many starts whose end nobody reported are told apart. Answers {'opened', opens, failures, log length, how many of
+-- those there are}, {'early', seconds}, {'ended'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
 -- digest.
 
@@ -30,15 +30,37 @@ local function out_of_turn(a, name, key, job, sequence)
   return {'conflict'}
 end
 
-local function start(a, key, job, token, nonce, owner)
+-- A start's end is reported by a failure, or in `told`; who comes back to a job has evidently lived. Those that nobody
+-- reported are in `silent`, by nonce.
+local function silent_starts(job, owner, most)
+  local row = call('HMGET', job_at(job.id), 'owner', 'told', 'silent')
+  local nonces = {}
+  for nonce in (row[3] or ''):gmatch('%S+') do
+    nonces[#nonces + 1] = nonce
+  end
+  if job.state == 'running' and row[1] ~= owner and row[2] ~= job.nonce then
+    nonces[#nonces + 1] = job.nonce
+    local kept = table.concat(nonces, ' ', math.max(1, #nonces - most + 1))
+    call('HSET', job_at(job.id), 'silent', kept)
+  end
+  return math.min(#nonces, most)
+end
+
+local function due_in(job)
+  local due = job.failures ~= '' and tonumber(call('HGET', job_at(job.id), 'due') or '0') or 0
+  return due - NOW
+end
+
+local function start(a, key, job, token, nonce, owner, most)
   if not job then
     if a[FACTS] == '' then
       return {'unknown'}
     end
     job = insert_foreign(a, key, 'running')
   elseif job.token == token and job.nonce == nonce and job.state == 'running' then
-    return {'opened', job.opens, job.failures, whole(key.entries)}
+    return {'opened', job.opens, job.failures, whole(key.entries), silent_starts(job, owner, most)}
   end
+  local silent = job.nonce and silent_starts(job, owner, most) or 0
   if not job.key then
     job.key = a[3]
     call('HSET', job_at(job.id), 'key', a[3], 'digest', a[5])
@@ -49,11 +71,11 @@ local function start(a, key, job, token, nonce, owner)
     call('HSET', job_at(job.id), 'started_at', MOMENT)
   end
   move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
-  return {'opened', job.opens + 1, job.failures, whole(key.entries)}
+  return {'opened', job.opens + 1, job.failures, whole(key.entries), silent}
 end
 
 local function run(a)
-  local token, nonce, owner, keyless = unpack(a, FACTS + 1, FACTS + 4)
+  local token, nonce, owner, keyless, most = unpack(a, FACTS + 1, FACTS + 5)
   local name = name_of(a[2], a[3])
   local key, job = load_key(name), load_job(a[1])
   if job and not job.key and a[FACTS] == '' then
@@ -79,5 +101,8 @@ local function run(a)
   if sequence and tonumber(sequence) ~= key.committed + 1 then
     return out_of_turn(a, name, key, job, sequence)
   end
-  return start(a, key, job, token, nonce, owner)
+  if job and due_in(job) > 0 then
+    return {'early', string.format('%.6f', due_in(job))}
+  end
+  return start(a, key, job, token, nonce, owner, tonumber(most))
 end

@@ -9,11 +9,13 @@
 --   ended               list: ids of jobs that nobody has to act on, the first to come to that first
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
---   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position
+--   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
+--   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0
 --   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
 --   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up
+--   coordinators        zset by time: the identities of those that workers go by
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
@@ -167,7 +169,13 @@ end
 local function unshelve(id)
   local partition = call('HGET', PREFIX .. 'shelved', id)
   if partition then
+    local key = call('HGET', job_at(id), 'key') or ''
+    local of_key = PREFIX .. 'shelved:' .. partition .. '\0' .. key
     call('HDEL', PREFIX .. 'shelved', id)
     call('ZREM', PREFIX .. 'shelved:' .. partition, id)
+    call('ZREM', of_key, id)
+    if call('EXISTS', of_key) == 0 then
+      call('ZREM', PREFIX .. 'shelved keys:' .. partition, key)
+    end
   end
 end

@@ -15,7 +15,10 @@ local function run(a)
     return 'duplicate'
   end
   if call('HSETNX', PREFIX .. 'shelved', id, partition) == 1 then
-    call('ZADD', PREFIX .. 'shelved:' .. partition, next_position(), id)
+    local position = next_position()
+    call('ZADD', PREFIX .. 'shelved:' .. partition, position, id)
+    call('ZADD', PREFIX .. 'shelved:' .. partition .. '\0' .. a[3], position, id)
+    call('ZADD', PREFIX .. 'shelved keys:' .. partition, 0, a[3])
   end
   return 'shelved'
 end
