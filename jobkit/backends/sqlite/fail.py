@@ -31,7 +31,7 @@ def fail(
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ?, told = ?, due = ? WHERE id = ?",
+        "UPDATE jobs SET failed = failed + 1, failures = ?, told = ?, retry_at = ? WHERE id = ?",
         (dump_failures((*failures, failure)), fence.nonce, transaction.now + retry_in, envelope.id),
     )
     transaction.notify(job_topic(envelope.id))

@@ -22,7 +22,7 @@ from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Open
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
            coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
-           j.failures, j.owner, j.due, j.told, j.silent
+           j.failures, j.owner, j.retry_at, j.told, j.silent
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -39,7 +39,7 @@ class _KnownJob:
     opens: int
     failures: str | None
     owner: str | None
-    due: float | None
+    retry_at: float | None
     told: str | None
     silent: str
 
@@ -68,8 +68,8 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
     sequence = envelope.sequence if job is None else job.sequence
     if sequence is not None and sequence != committed + 1:
         return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
-    if job is not None and job.due is not None and job.due > transaction.now:
-        return Early(job.due - transaction.now)
+    if job is not None and job.retry_at is not None and job.retry_at > transaction.now:
+        return Early(job.retry_at - transaction.now)
     return _start(transaction, envelope, fence, job, log_length)
 
 
@@ -99,7 +99,7 @@ def _start(
     silent = "" if job is None else _silent(job, fence)
     transaction.execute(
         "UPDATE jobs SET state = 'running', token = ?, nonce = ?, owner = ?, opens = opens + 1, "
-        "started_at = coalesce(started_at, ?), due = NULL, silent = ? WHERE id = ?",
+        "started_at = coalesce(started_at, ?), retry_at = NULL, silent = ? WHERE id = ?",
         (fence.token, fence.nonce, fence.owner, transaction.wall, silent, envelope.id),
     )
     if job is None:

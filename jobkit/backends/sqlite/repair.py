@@ -51,7 +51,7 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
 def _begin_anew(transaction: Transaction, job: int, envelope: Envelope) -> None:
     transaction.execute(
         "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
-        "failures = NULL, due = NULL, told = NULL, silent = '', progress = 0, message = '', started_at = NULL, "
+        "failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', started_at = NULL, "
         "finished_at = NULL, ended = NULL, settled = NULL WHERE number = ?",
         (job,),
     )

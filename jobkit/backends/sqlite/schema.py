@@ -60,13 +60,13 @@ _STORE = [
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
     # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people.
-    # `due` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
+    # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
         token INTEGER, nonce TEXT, owner TEXT,
-        opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT, due REAL,
+        opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT, retry_at REAL,
         told TEXT, silent TEXT NOT NULL DEFAULT '',
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,

@@ -39,7 +39,7 @@ BEGIN
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
         attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):],
         told = in_nonce,
-        due = jobkit.clock() + in_retry_in
+        retry_at = jobkit.clock() + in_retry_in
     WHERE id = in_id;
 END $$;
 

@@ -67,7 +67,7 @@ BEGIN
         SELECT token, nonce, committed, forgotten, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, due, told, silent AS silent_starts
+        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, retry_at, told, silent AS silent_starts
         INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         IF has_job AND j.key IS NULL AND r.envelope IS NULL THEN
@@ -137,9 +137,9 @@ BEGIN
                 -- must decide.
                 answer := 'conflict';
             END IF;
-        ELSIF has_job AND j.due > jobkit.clock() THEN
+        ELSIF has_job AND j.retry_at > jobkit.clock() THEN
             answer := 'early';
-            due_in := j.due - jobkit.clock();
+            due_in := j.retry_at - jobkit.clock();
         ELSE
             answer := 'opened';
         END IF;
@@ -158,7 +158,7 @@ BEGIN
                 END IF;
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
-                    started_at = coalesce(started_at, jobkit.clock()), due = NULL, silent = j.silent_starts
+                    started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, silent = j.silent_starts
                 WHERE id = r.id;
                 IF j.key IS NULL THEN
                     UPDATE jobkit.jobs SET key = r.key, slot = r.slot, digest = r.digest, envelope = r.envelope

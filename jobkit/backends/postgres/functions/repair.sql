@@ -29,7 +29,7 @@ BEGIN
         PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
         UPDATE jobkit.jobs
         SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
-            attempts = NULL, due = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL,
+            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL,
             settled = NULL, envelope = in_envelope
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);

@@ -39,7 +39,7 @@ CREATE SEQUENCE jobkit.positions;
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
 -- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
--- act on it, and it may be forgotten. `due` is the time of its next attempt. `told` is the nonce of the latest start
+-- act on it, and it may be forgotten. `retry_at` is the time of its next attempt. `told` is the nonce of the latest start
 -- that a living worker has reported the end of; `silent` has those of earlier ones that nobody did.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
@@ -58,7 +58,7 @@ CREATE TABLE jobkit.jobs (
     failed integer NOT NULL DEFAULT 0,
     failures text[],
     attempts integer[],
-    due double precision,
+    retry_at double precision,
     told text,
     silent text[],
     progress double precision NOT NULL DEFAULT 0,

@@ -28,7 +28,7 @@ local function run(a)
     return {'failed', known[2]}
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
-  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'due',
+  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
     string.format('%.6f', NOW + tonumber(a[9])))
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}

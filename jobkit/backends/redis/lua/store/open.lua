@@ -47,8 +47,8 @@ local function silent_starts(job, owner, most)
 end
 
 local function due_in(job)
-  local due = job.failures ~= '' and tonumber(call('HGET', job_at(job.id), 'due') or '0') or 0
-  return due - NOW
+  local retry_at = job.failures ~= '' and tonumber(call('HGET', job_at(job.id), 'retry_at') or '0') or 0
+  return retry_at - NOW
 end
 
 local function start(a, key, job, token, nonce, owner, most)

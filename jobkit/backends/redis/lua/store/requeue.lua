@@ -2,7 +2,7 @@
 -- such job, it becomes one. Takes its number, the facts, the digest without a key. Answers 1, or 0 where there is no such
 -- letter or its id is that of another job.
 local function begin_anew(job, envelope)
-  call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'due', 'told', 'silent',
+  call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
     'progress', 'message', 'started_at', 'finished_at')
   block(job.type, job.key, job.sequence, -1)
   count_open(job, 1)
