@@ -14,6 +14,8 @@ from jobkit.ports.store import Failure
 FAILURES_KEPT = 20
 # So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.
 RELEASED = 32
+# So many seconds more than it should take may pass until a delayed message is back, before it counts as missing.
+KEPT_BACK_MARGIN = 10.0
 # So many keys are looked at for each job that may be forgotten in one call.
 KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
@@ -43,6 +45,7 @@ def dump_failure(failure: Failure) -> str:
             "owner": failure.owner,
             "token": failure.token,
             "at": failure.at,
+            "retry_after": failure.retry_after,
         }
     )
 
@@ -50,6 +53,14 @@ def dump_failure(failure: Failure) -> str:
 def load_failure(text: str | bytes) -> Failure:
     """Return the failed attempt that `dump_failure` made `text` from."""
     return Failure(**json.loads(text))
+
+
+def kept_back(failure: Failure) -> float | None:
+    """Return for how many seconds from now the message of a job that failed is not missed, None where it waits not.
+
+    A broker may keep it for twice as long as it was asked to.
+    """
+    return None if failure.retry_after is None else 2 * failure.retry_after + KEPT_BACK_MARGIN
 
 
 def keepable(text: str) -> str:

@@ -52,7 +52,10 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed attempt. `at` is Unix time in seconds, for people; `owner` and `token` say who ran it."""
+    """One failed attempt. `at` is Unix time in seconds, for people; `owner` and `token` say who ran it.
+
+    `retry_after` is how many seconds the job was then told to wait, None where it was given up.
+    """
 
     attempt: int
     error: str
@@ -60,6 +63,7 @@ class Failure:
     owner: str
     token: int
     at: float
+    retry_after: float | None = None
 
 
 # ---- what the store answers ------------------------------------------------------------------------------------
@@ -168,13 +172,15 @@ class Shelved:
 class Adrift:
     """A job that only a message can bring to a worker. `number` is its place in the order of acceptance.
 
-    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells.
+    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells. `delayed`: its
+    last attempt failed, and the broker may rightly keep its message back for a while yet (`rules.kept_back`).
     """
 
     number: int
     envelope: Envelope
     running: bool
     owner: str | None
+    delayed: bool = False
 
 
 class Store(Protocol):

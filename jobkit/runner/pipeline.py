@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry import trace
 
@@ -260,11 +260,11 @@ class Pipeline:
                 except (ValueError, OverflowError) as error:
                     # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
                     done = self._attempts.failed(error, lease.fence, failures + 1)
-            recorded = await self._fail(job, lease, done)
+            delay = job.processor.retry.delay(done.error, failures + 1, self._rng)
+            recorded = await self._fail(job, lease, replace(done.failure, retry_after=delay))
             if not isinstance(recorded, int):
                 return recorded
             failures = recorded
-            delay = job.processor.retry.delay(done.error, failures, self._rng)
             took = self._clock.now() - started
             self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
             if delay is None:
@@ -313,10 +313,10 @@ class Pipeline:
         assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
         return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
 
-    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | Outbid:
+    async def _fail(self, job: Job, lease: Lease, failure: Failure) -> int | Outbid:
         lease.check()
         with self._telemetry.stage("fail"):
-            answer = await self._store.fail(job.envelope, lease.fence, done.failure)
+            answer = await self._store.fail(job.envelope, lease.fence, failure)
         return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:

@@ -28,6 +28,7 @@ from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
+from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
@@ -105,6 +106,15 @@ class Worker:
             self._types,
             settings.partitions,
             self._lead,
+            clock=self._clock,
+            rng=self._rng,
+            telemetry=self._telemetry,
+        )
+        self._republisher = Republisher(
+            planes,
+            self.owner,
+            settings.partitions,
+            every=settings.republish_seconds,
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
@@ -218,6 +228,7 @@ class Worker:
             registry=self._registry,
             tools=self._tools,
             terms=terms,
+            upkeep=self._republisher.watch,
         )
 
     async def _work(self) -> None:

@@ -13,13 +13,14 @@ from jobkit.ports.rules import (
     Letter,
     digest_of,
     dump_failure,
+    kept_back,
     key_of,
     keyless_digest_of,
     never_opened,
 )
 from jobkit.ports.store import Failure, Refused
 
-FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8)"
+FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 BURY = "SELECT * FROM jobkit.bury_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
 PROGRESS = "SELECT jobkit.note_progress($1, $2, $3, $4, $5, $6, $7) AS noted"
@@ -31,7 +32,7 @@ def _fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure) -> tuple[Any, ...]:
     """Return the arguments of `FAIL`."""
-    return (*_fenced(envelope, fence), failure.attempt, dump_failure(failure), FAILURES_KEPT)
+    return (*_fenced(envelope, fence), failure.attempt, dump_failure(failure), FAILURES_KEPT, kept_back(failure))
 
 
 def failed(envelope: Envelope, row: Mapping[str, Any]) -> int | Refused:

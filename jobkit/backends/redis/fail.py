@@ -10,7 +10,15 @@ from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
-from jobkit.ports.rules import FAILURES_KEPT, Letter, digest_of, dump_failure, keyless_digest_of, never_opened
+from jobkit.ports.rules import (
+    FAILURES_KEPT,
+    Letter,
+    digest_of,
+    dump_failure,
+    kept_back,
+    keyless_digest_of,
+    never_opened,
+)
 from jobkit.ports.store import Failure, Refused
 
 FAIL = store_script("fail")
@@ -21,7 +29,14 @@ PROGRESS = store_script("progress")
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure) -> Sequence[Argument]:
     """Return the arguments of `FAIL`."""
-    return (*holder(envelope, fence), str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT))
+    back = kept_back(failure)
+    return (
+        *holder(envelope, fence),
+        str(failure.attempt),
+        dump_failure(failure),
+        str(FAILURES_KEPT),
+        "" if back is None else repr(back),
+    )
 
 
 def failed(envelope: Envelope, row: Sequence[Any]) -> int | Refused:

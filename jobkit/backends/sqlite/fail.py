@@ -10,7 +10,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import Letter, digest_of, key_of, keyless_digest_of, never_opened
+from jobkit.ports.rules import Letter, digest_of, kept_back, key_of, keyless_digest_of, never_opened
 from jobkit.ports.store import Failure, Refused
 
 
@@ -29,8 +29,8 @@ def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Fa
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ? WHERE id = ?",
-        (dump_failures((*failures, failure)), envelope.id),
+        "UPDATE jobs SET failed = failed + 1, failures = ?, delayed_until = ? + ? WHERE id = ?",
+        (dump_failures((*failures, failure)), transaction.now, kept_back(failure), envelope.id),
     )
     transaction.notify(job_topic(envelope.id))
     return int(failed) + 1

@@ -55,7 +55,8 @@ _STORE = [
     # `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder.
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
-    # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people.
+    # and so are `settled`: since then nobody has to act on it, and it may be forgotten; and `delayed_until`: until then
+    # the broker may keep its message back. The *_at columns are for people.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -63,7 +64,7 @@ _STORE = [
         opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT,
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
-        ended REAL, settled REAL)""",
+        ended REAL, settled REAL, delayed_until REAL)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL",

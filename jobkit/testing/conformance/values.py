@@ -28,8 +28,8 @@ def fence(token: int | None = None, nonce: str = "", owner: str = "somebody") ->
     return Fence(token, nonce or f"nonce-{token}", owner)
 
 
-def failure(attempt: int, error: str = "it broke") -> Failure:
-    return Failure(attempt, error, "Traceback: ...", "somebody", 1, 1_690_000_001.0)
+def failure(attempt: int, error: str = "it broke", retry_after: float | None = None) -> Failure:
+    return Failure(attempt, error, "Traceback: ...", "somebody", 1, 1_690_000_001.0, retry_after)
 
 
 async def submitted(store: FullStore, id: str, *, key: str = "k", type: str = "t", body: bytes = b"{}") -> Envelope:

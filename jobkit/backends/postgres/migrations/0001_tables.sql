@@ -4,7 +4,7 @@
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
 -- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
 -- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
--- things are kept, and nothing else.
+-- things are kept or not missed, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -36,7 +36,7 @@ CREATE SEQUENCE jobkit.positions;
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
 -- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
--- act on it, and it may be forgotten.
+-- act on it, and it may be forgotten. Until `delayed_until` the broker may keep its message back.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -64,6 +64,7 @@ CREATE TABLE jobkit.jobs (
     finished_at double precision,
     ended double precision,
     settled double precision,
+    delayed_until double precision,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.

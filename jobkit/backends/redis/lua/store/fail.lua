@@ -1,6 +1,6 @@
 -- Adds a failed attempt to a job's history, a line for each: its number, a space, and what is told of it.
--- Takes id, type, key, token, nonce, attempt, failure, how many are kept. Answers {'failed', how many there are},
--- {'refused', mark} or {'unknown'}.
+-- Takes id, type, key, token, nonce, attempt, failure, how many are kept, and for how many seconds the job's message is
+-- not missed, or ''. Answers {'failed', how many there are}, {'refused', mark} or {'unknown'}.
 local function run(a)
   local row = job_at(a[1])
   local key = load_key(name_of(a[2], a[3]))
@@ -27,7 +27,8 @@ local function run(a)
     return {'failed', known[2]}
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
-  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)))
+  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'delayed_until',
+    a[9] == '' and '0' or string.format('%.6f', NOW + a[9]))
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
 end
