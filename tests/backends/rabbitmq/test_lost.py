@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -123,14 +122,13 @@ async def test_what_the_server_loses_is_made_good(
         await until(restored, within=10 * EVERY + 10, what="exchange and directory are there again")
 
 
-def _begin_anew(broker: RabbitServer, coordinator: RedisServer | None, data: Path) -> None:
+def _begin_anew(broker: RabbitServer, coordinator: RedisServer | None) -> None:
     """Kill the servers and start them again without any of their data."""
     broker.kill()
     if coordinator is not None:
         coordinator.process.kill()
         coordinator.process.start()
-    shutil.rmtree(data)
-    broker.start()
+    broker.start_empty()
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["rabbitmq", "rabbitmq-and-redis"])
@@ -149,5 +147,5 @@ async def test_servers_that_lose_all_their_data_cost_no_job(tmp_path: Path, both
             stack.callback(coordinator.process.kill)
             variables = {"COORDINATOR_URL": coordinator.url()}
         opened, ids = await stack.enter_async_context(busy(broker.url(), tmp_path, **variables))
-        await asyncio.to_thread(_begin_anew, broker, coordinator, directory / "data")
+        await asyncio.to_thread(_begin_anew, broker, coordinator)
         await all_done(opened, ids)
