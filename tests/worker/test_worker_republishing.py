@@ -119,7 +119,14 @@ async def test_a_barrier_that_is_lost_with_the_queue_is_followed_by_another() ->
 @in_virtual_time
 async def test_trouble_while_looking_delays_it_and_no_more() -> None:
     """nothing-lost: whatever call of it fails first, the next look does it."""
-    for call in ("store.horizon", "store.adrift", "broker.barrier", "coordinator.leases", "store.republish"):
+    for call in (
+        "broker.restore",
+        "store.horizon",
+        "store.adrift",
+        "broker.barrier",
+        "coordinator.leases",
+        "store.republish",
+    ):
         async with open_site(loose, partitions=1, republish_seconds=20) as site:
             (id,) = await submitted(site, 1)
             await lose_messages(site)

@@ -12,7 +12,8 @@ something does.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import anyio
 
@@ -60,13 +61,20 @@ class Republisher:
         """Look for jobs without a message and publish them again, until cancelled."""
         while True:
             await self._pause(led)
-            try:
-                if led.partition.index == 0:
-                    await self._planes.broker.restore(led.partition.type, self._partitions)
-                await self._look(led)
-            except (ConsumerClosed, Unavailable, ConfigurationError) as error:
-                plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
-                self._telemetry.connection_lost(plane, f"looking for lost messages of {led.partition}", error)
+            if led.partition.index == 0:
+                await self._try(f"restoring the queues of {led.partition.type}", self._restore(led))
+            await self._try(f"looking for lost messages of {led.partition}", self._look(led))
+
+    async def _try(self, doing: str, call: Coroutine[Any, Any, None]) -> None:
+        """Report what fails, for the next look to do."""
+        try:
+            await call
+        except (ConsumerClosed, Unavailable, ConfigurationError) as error:
+            plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
+            self._telemetry.connection_lost(plane, doing, error)
+
+    async def _restore(self, led: LedPartition) -> None:
+        await self._planes.broker.restore(led.partition.type, self._partitions)
 
     async def _pause(self, led: LedPartition) -> None:
         """Wait for the next look: for a while, or until a consumer that was lost is open again."""
