@@ -118,6 +118,12 @@ class Settings(BaseSettings):
     relay_grace: Seconds = Field(
         2.0, description="How long an outbox entry is left to the process that made it before a worker publishes it."
     )
+    republish_seconds: Seconds = Field(
+        60.0,
+        ge=1,
+        description="How often whoever leads a partition looks for jobs whose messages the broker lost, and publishes "
+        "them again.",
+    )
     health_port: int | None = Field(
         None,
         ge=0,

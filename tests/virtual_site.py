@@ -24,7 +24,7 @@ from jobkit.client import Client
 from jobkit.ops.verify import verify
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
-from jobkit.ports.blobs import Blobs
+from jobkit.ports.blobs import Blobs, StoredObject
 from jobkit.ports.inspection import JobRecord
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
@@ -176,6 +176,10 @@ class Site:
 
 class _NoBlobs:
     """Blobs are files, and files need threads."""
+
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        return
+        yield
 
     async def aclose(self) -> None: ...
 

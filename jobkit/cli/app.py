@@ -27,6 +27,7 @@ from jobkit.cli.commands import (
     migrate,
     new_plugin,
     rebuild,
+    republish,
     state,
     submit,
     sweep,
@@ -84,6 +85,7 @@ app.command("jobs")(jobs.jobs)
 app.command("leases")(leases.leases)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
+app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)
 app.command("topology")(topology.topology)

@@ -37,7 +37,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How much waits in one partition: `ready` counts all messages not yet acked, `delayed` those of them due later."""
+    """How much waits in one partition: `ready` counts all messages not yet acked, `delayed` those of them due later.
+
+    A broker's own messages, such as those of `Consumer.barrier`, are not counted as far as they are known.
+    """
 
     partition: Partition
     ready: int
@@ -102,6 +105,15 @@ class Consumer(Protocol):
         """
         ...
 
+    async def barrier(self) -> None:
+        """Return once all that is in the queue now was returned by `receive`, and `receive` is called again.
+
+        What `delay` put away is not in the queue. This takes as long as the queue is, and for ever where the broker
+        loses what is in it: so ask again, while the first call goes on. What a broker puts into its queues for this,
+        `receive` never returns. Raises `Unavailable` where the broker could not be asked.
+        """
+        ...
+
 
 class Broker(Protocol):
     """A place where messages wait. Every method may raise `Unavailable`."""
@@ -109,7 +121,15 @@ class Broker(Protocol):
     async def declare(self, type: str, partitions: int) -> None:
         """Make the queues of `type`, or check those there are.
 
-        Raises `ConfigurationError` where they were made with another number of partitions.
+        What was made once and is gone is made again. Raises `ConfigurationError` where they were made with another
+        number of partitions.
+        """
+        ...
+
+    async def restore(self, type: str, partitions: int) -> None:
+        """Make again what is gone of a declared type, also what only people look at. Errors as for `declare`.
+
+        For one process, now and then: it may take a while.
         """
         ...
 

@@ -18,6 +18,8 @@ SILENT_KEPT = 1_000
 COORDINATORS_KEPT = 86_400.0
 # So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.
 RELEASED = 32
+# So many seconds more than it should take may pass until a delayed message is back, before it counts as missing.
+KEPT_BACK_MARGIN = 10.0
 # So many keys are looked at for each job that may be forgotten in one call.
 KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
@@ -54,6 +56,14 @@ def dump_failure(failure: Failure) -> str:
 def load_failure(text: str | bytes) -> Failure:
     """Return the failed attempt that `dump_failure` made `text` from."""
     return Failure(**json.loads(text))
+
+
+def kept_back(retry_in: float) -> float:
+    """Return for how many seconds from now the message of a job that is to wait for so many is not missed.
+
+    A broker may keep it for twice as long as it was asked to.
+    """
+    return 2 * retry_in + KEPT_BACK_MARGIN if retry_in > 0 else 0.0
 
 
 def keepable(text: str) -> str:

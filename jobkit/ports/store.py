@@ -177,13 +177,15 @@ class Shelved:
 class Adrift:
     """A job that only a message can bring to a worker. `number` is its place in the order of acceptance.
 
-    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells.
+    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells. `delayed`: its
+    last attempt failed, and the broker may rightly keep its message back for a while yet (`rules.kept_back`).
     """
 
     number: int
     envelope: Envelope
     running: bool
     owner: str | None
+    delayed: bool = False
 
 
 NotOpened = Early | Duplicate | Gap | Stale | Skipped | Conflict

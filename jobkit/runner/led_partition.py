@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -52,7 +54,7 @@ class PartitionTerms:
 
 
 class LedPartition:
-    """Runs one partition while this worker leads it."""
+    """Runs one partition while this worker leads it; `upkeep` runs beside until the hand-over."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class LedPartition:
         registry: Registry,
         tools: LaneTools,
         terms: PartitionTerms,
+        upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
         self.consuming = False
@@ -75,6 +78,10 @@ class LedPartition:
         self._registry = registry
         self._tools = tools
         self._terms = terms
+        self._upkeep = upkeep
+        self._consumer: Consumer | None = None
+        self._opened = False
+        self._reopened = anyio.Event()
         self._lanes: dict[str, Lane] = {}
         # Lanes that no task has taken up yet, and how many tasks have none; None where none will begin any more.
         self._begun: asyncio.Queue[tuple[str, Lane] | None] = asyncio.Queue()
@@ -101,6 +108,30 @@ class LedPartition:
     def running(self) -> int:
         """How many jobs are being worked on."""
         return sum(lane.working for lane in self._lanes.values())
+
+    @property
+    def in_hand(self) -> frozenset[str]:
+        """The ids of the jobs that have come and are not settled, as far as they could be read."""
+        envelopes = (pending.job.envelope for pending in self._unsettled)
+        return frozenset(envelope.id for envelope in envelopes if envelope is not None)
+
+    async def caught_up(self) -> frozenset[str]:
+        """Wait until all that is in the queue now has come, and return what is in hand then.
+
+        It may take for ever, as `Consumer.barrier` says. Raises `ConsumerClosed`, also where there is none just now, or
+        `Unavailable`.
+        """
+        consumer = self._consumer
+        if consumer is not None:
+            await consumer.barrier()
+        if consumer is None or consumer is not self._consumer:
+            raise ConsumerClosed(f"{self.partition} has no consumer just now")
+        return self.in_hand
+
+    async def reopened(self) -> None:
+        """Return once a consumer was lost and another one is open, since this was asked last."""
+        await self._reopened.wait()
+        self._reopened = anyio.Event()
 
     def longest_wait(self) -> float:
         """Return for how many seconds the first job has waited here that is not being worked on, 0 without one.
@@ -147,6 +178,7 @@ class LedPartition:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._adopt_forever, jobs)
             upkeep.start_soon(self._shelve_forever)
+            upkeep.start_soon(self._upkeep, self)
             await self._wait_for_survey()
             pause = _REOPEN_SECONDS[0]
             while not self.draining:
@@ -186,6 +218,10 @@ class LedPartition:
     async def _consume(self, jobs: TaskGroup) -> None:
         """Hold one consumer until it is lost (raises) or the partition is drained (returns)."""
         async with self._planes.broker.consume(self.partition, self._keeper.owner) as consumer:
+            self._consumer = consumer
+            if self._opened:
+                self._reopened.set()
+            self._opened = True
             try:
                 with anyio.CancelScope() as self._receiving:
                     self.consuming = True
@@ -196,6 +232,7 @@ class LedPartition:
                 await self._hand_over()
             finally:
                 self.consuming = False
+                self._consumer = None
                 self._forget_deliveries()
 
     async def _receive_forever(self, consumer: Consumer, jobs: TaskGroup) -> None:

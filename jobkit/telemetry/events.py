@@ -27,6 +27,8 @@ from jobkit.telemetry.spans import UNRECORDED, recorded_by, stage
 _SCOPE = "jobkit"
 # So many of the latest cases of split brain can be read as a gauge, with names; all of them are in the log.
 _CASES_SHOWN = 20
+# So many jobs are named in a line of the log.
+_LOST_NAMED = 10
 
 
 class Telemetry:
@@ -157,6 +159,16 @@ class Telemetry:
         """The queue of a partition that never confirmed was made anew."""
         self._count(m.HELD_UP, type, "rebuilt")
         self.log.warning("queue that confirmed nothing was made anew", partition=partition)
+
+    def messages_lost(self, partition: str, type: str, jobs: Sequence[str]) -> None:
+        """Report jobs of a partition that had no message any more; they were published again."""
+        self._count(m.MESSAGES_LOST, type, by=len(jobs))
+        self.log.warning(
+            "broker lost messages, their jobs are published again",
+            partition=partition,
+            jobs=len(jobs),
+            first=list(jobs[:_LOST_NAMED]),
+        )
 
     def gap(self, type: str, key: str, sequence: int | None, expected: int, event: str) -> None:
         """Report a job that is ahead of its key's sequence: `event` is held or parked."""

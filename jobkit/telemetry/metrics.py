@@ -89,6 +89,13 @@ HELD_UP = Metric(
     "Partitions that the broker stopped taking messages for, or whose queues were made anew for it",
     {"type": TYPES, "kind": ("refused", "unconfirmed", "rebuilt")},
 )
+MESSAGES_LOST = Metric(
+    "jobkit.messages.lost",
+    Kind.COUNTER,
+    "{message}",
+    "Jobs whose messages the broker lost; they were published again",
+    _TYPE,
+)
 CONNECTIONS_LOST = Metric(
     "jobkit.connections.lost",
     Kind.COUNTER,

@@ -29,6 +29,7 @@ from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships
+from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.reach import Reach
 from jobkit.worker.refusals import Refusals
@@ -128,6 +129,15 @@ class Worker:
             self.owner,
             clock=self._clock,
             on_change=self._moved,
+        )
+        self._republisher = Republisher(
+            planes,
+            self.owner,
+            settings.partitions,
+            every=settings.republish_seconds,
+            clock=self._clock,
+            rng=self._rng,
+            telemetry=self._telemetry,
         )
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
@@ -242,6 +252,7 @@ class Worker:
             registry=self._registry,
             tools=self._tools,
             terms=terms,
+            upkeep=self._republisher.watch,
         )
 
     async def _work(self) -> None:

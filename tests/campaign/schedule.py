@@ -97,6 +97,7 @@ SLICE = Scale(
         ("RELAY_GRACE", "1"),
         # So that what lasts longer than a lease goes through the in-flight table, too.
         ("DELIVERY_HOLD", "1.5"),
+        ("REPUBLISH_SECONDS", "2"),
     ),
     long_jobs=0.02,
 )
@@ -152,6 +153,8 @@ def _deck(rng: random.Random, scale: Scale) -> Iterator[Fault]:
         yield Fault("kill the server", plane=server)
     yield Fault("forget everything", plane="coordinator")
     yield Fault("restart the server without its data", plane="coordinator")
+    yield Fault("restart the server without its data", plane="broker")
+    yield Fault("restart broker and coordinator without their data")
     yield Fault("slow every round trip", seconds=scale.slow)
     for server in PLANES:
         yield Fault("cut the way", worker(), server, scale.cut)

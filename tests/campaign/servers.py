@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import anyio
 
 from jobkit.backends.postgres.address import parse_address
 from jobkit.backends.postgres.migrations import migrate
+from jobkit.lab.servers.base import require
 from jobkit.lab.servers.rabbitmq import RabbitServer
 from jobkit.lab.servers.rabbitmq import shared_server as rabbit_server
 from jobkit.lab.servers.redis import DURABLE, RedisServer
@@ -72,9 +75,32 @@ class Servers:
         """Have the coordinator forget everything while it runs."""
         await self._one_by_one("coordinator", lambda _: self.coordinator.call("FLUSHALL"))
 
-    async def restart_empty(self) -> None:
-        """Kill the coordinator and start it again without its data."""
-        await self._one_by_one("coordinator", self._kill, self._delete_coordinator, self._start)
+    async def restart_empty(self, plane: Literal["broker", "coordinator"]) -> None:
+        """Kill a server and start it again, under the same names, without its data."""
+        start = self._start_broker_empty if plane == "broker" else self._start_coordinator_empty
+        await self._one_by_one(plane, self._kill, start)
+
+    async def restart_both_empty(self) -> None:
+        """Have broker and coordinator lose everything in the same moment."""
+        await asyncio.gather(self.restart_empty("broker"), self.restart_empty("coordinator"))
+
+    async def back_up_store(self, directory: Path) -> Path:
+        """Copy what the store has, at rest, into `directory`; return where it is."""
+        backup = directory / "backup"
+        await self._one_by_one("store", self._stop, lambda _: _copy(self._store_data, backup), self._start)
+        return backup
+
+    async def restore_store(self, backup: Path) -> None:
+        """Kill the store and start it again with what it had as it was backed up."""
+        await self._one_by_one("store", self._kill, lambda _: self._put_back(backup), self._start)
+
+    @property
+    def _store_data(self) -> Path:
+        return self.store.data if isinstance(self.store, TestServer) else self.store.directory / "appendonlydir"
+
+    def _put_back(self, backup: Path) -> None:
+        shutil.rmtree(self._store_data)
+        _copy(backup, self._store_data)
 
     async def kill_all(self) -> None:
         """Kill every server in the same moment."""
@@ -110,8 +136,18 @@ class Servers:
     def _start(self, plane: Plane) -> None:
         self._life(plane).start()
 
-    def _delete_coordinator(self, _: Plane) -> None:
+    def _start_broker_empty(self, _: Plane) -> None:
+        self.broker.start_empty(self.vhost)
+
+    def _start_coordinator_empty(self, plane: Plane) -> None:
         shutil.rmtree(self.coordinator.directory / "appendonlydir")
+        self._start(plane)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a directory with all owners and modes, which a server insists on."""
+    (cp,) = require("cp")
+    subprocess.run([cp, "-a", str(source), str(target)], check=True)
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from tests.campaign.campaign import run_campaign
 from tests.campaign.schedule import LONG, SLICE, Fault, draw
 from tests.campaign.servers import StoreKind
 
-# With these, each fault comes up once or twice, and RabbitMQ, which is slow to start, once for each store.
-SEEDS: dict[StoreKind, int] = {"postgres": 7, "redis": 15}
+# With these, each fault comes up once or twice, and RabbitMQ, which is slow to start, is started twice for each store.
+SEEDS: dict[StoreKind, int] = {"postgres": 23, "redis": 36}
 
 
 @pytest.mark.slow

@@ -46,8 +46,10 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             await cluster.servers.kill(plane)
         case "forget everything", None, "coordinator":
             await cluster.servers.prune()
-        case "restart the server without its data", None, "coordinator":
-            await cluster.servers.restart_empty()
+        case "restart the server without its data", None, "broker" | "coordinator" as plane:
+            await cluster.servers.restart_empty(plane)
+        case "restart broker and coordinator without their data", None, None:
+            await cluster.servers.restart_both_empty()
         case "slow every round trip", None, None:
             ways = [way for seat in cluster.seats for way in seat.ways.values()]
             await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)

@@ -259,6 +259,10 @@ class _Consumer:
         self._check()
         await self._faults.pass_on("broker.delay", lambda: self._consumer.delay(delivery, seconds))
 
+    async def barrier(self) -> None:
+        self._check()
+        await self._faults.pass_on("broker.barrier", self._consumer.barrier)
+
     def _check(self) -> None:
         if self.closed.is_set():
             raise ConsumerClosed("test: the connection broke")

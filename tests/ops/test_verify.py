@@ -15,6 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, partition_of
 from jobkit.ops.verify import Action, Repair, Violation, carry_out, verify
+from jobkit.ports.blobs import StoredObject
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
@@ -36,6 +37,10 @@ def _entry(position: int, job: str, sequence: int | None, token: int) -> LoggedE
 LOG = (_entry(1, "a", 1, 2), _entry(2, "a", 1, 2), _entry(3, "b", 2, 3))
 
 
+def _job(id: str, state: JobState) -> JobRecord:
+    return JobRecord(id, "t", "k", None, state, None, None, 0, (), 0.0, "", None, 0.0, None, None)
+
+
 class _Records:
     """What a store and its blobs would say."""
 
@@ -49,7 +54,10 @@ class _Records:
         outbox: Sequence[OutboxEntry] = (),
         gaps: Sequence[Sequence[ParkedKey]] = ((), ()),
         dropped: Mapping[str, int] | None = None,
+        objects: Sequence[str] = (BLOB.location,),
+        jobs: Sequence[str] = (),
     ) -> None:
+        self._objects, self._jobs = objects, jobs
         self._dropped = dropped or {}
         self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
         self._gaps = iter(gaps)
@@ -88,8 +96,14 @@ class _Records:
     async def horizon(self) -> int:
         return 0
 
-    async def jobs(self, *, state: JobState, limit: int) -> Sequence[JobRecord]:
-        return []
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState, limit: int
+    ) -> Sequence[JobRecord]:
+        return [_job(id, state) for id in self._jobs] if (type, key, state) == ("t", "k", JobState.QUEUED) else []
+
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        for location in self._objects:
+            yield StoredObject(location, 5)
 
     async def leases(self) -> Sequence[LeaseRef]:
         return []
@@ -160,6 +174,32 @@ async def test_what_moved_on_while_it_was_read_is_no_damage() -> None:
     later = replace(KEY, token=9, manifest=())
     assert await _findings(log=(LOG[0], LOG[1], replace(LOG[2], token=9)), now=later) == []
     assert await _findings(content=None, now=later) == []
+
+
+ABOVE = ("t/k/1-n/a.txt", "t/k/57-m/a.txt", "t/k/3-n/b.txt", "not/ours", "t/other/2-n/a.txt")
+
+
+async def test_files_above_the_mark_tell_that_the_store_was_restored_and_which_jobs_run_again() -> None:
+    (found,) = await _findings(objects=ABOVE, jobs=["a", "b"])
+    assert (found.invariant, found.where, found.repair) == ("single-effect", "t/k", None)
+    assert "token 57, and the store knows of 3 at most" in found.problem
+    assert found.problem.endswith("run again: a, b")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"objects": ABOVE},
+        {"objects": ("t/k/3-n/a.txt",), "jobs": ["a"]},
+        {"objects": ABOVE, "jobs": ["a"], "now": replace(KEY, token=57)},
+        {"objects": ABOVE, "jobs": ["a"], "now": None},
+    ],
+    ids=["all jobs have ended", "no file above the mark", "the mark has risen meanwhile", "the key is unknown"],
+)
+async def test_files_of_attempts_that_the_store_knows_or_whose_jobs_have_ended_are_no_finding(
+    records: dict[str, Any],
+) -> None:
+    assert await _findings(**records) == []
 
 
 @in_virtual_time

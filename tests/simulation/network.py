@@ -41,7 +41,7 @@ _IDEMPOTENT = frozenset(
     }
 )
 # Calls that wait for something to happen; they have no reply to lose, but end when the connection does.
-_WAITING = frozenset({"consumer.receive", "coordinator.wait_change", "store.wait_finished"})
+_WAITING = frozenset({"consumer.receive", "consumer.barrier", "coordinator.wait_change", "store.wait_finished"})
 
 
 @dataclass(frozen=True, slots=True)

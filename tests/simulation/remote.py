@@ -123,6 +123,7 @@ class _Session:
         self._ending = asyncio.Event()
         self._broken = False
         self._arrived: list[Delivery] = []
+        self._taken = asyncio.Event()
 
     async def open(self, partition: Partition, owner: str) -> None:
         """Open the real consumer, in a task that outlives whoever asked for it."""
@@ -153,6 +154,8 @@ class _Session:
         if not self._arrived:
             await self._call("receive", self._fetch, limit)
         taken, self._arrived = self._arrived[:limit], self._arrived[limit:]
+        taken_before, self._taken = self._taken, asyncio.Event()
+        taken_before.set()
         return taken
 
     async def _fetch(self, limit: int) -> Sequence[Delivery]:
@@ -165,6 +168,12 @@ class _Session:
 
     async def delay(self, delivery: Delivery, seconds: float) -> None:
         await self._call("delay", self._real.delay, delivery, seconds)
+
+    async def barrier(self) -> None:
+        await self._call("barrier", self._real.barrier)
+        # What the far end has handed over may still be here.
+        while self._arrived:
+            await self._taken.wait()
 
     @property
     def _real(self) -> Consumer:

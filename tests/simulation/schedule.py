@@ -46,8 +46,8 @@ STEPS = (
     "broker.publish",
     "store.published",
 )
-
-
+# And those of what is done about lost messages.
+LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
 WHEN: tuple[When, ...] = ("before", "during", "after")
 
 
@@ -71,6 +71,8 @@ class Schedule:
         ("bad weather", 3),
         ("slow coordinator", 2),
         ("prune", 1),
+        ("lose messages", 1),
+        ("lose messages and leases", 0.5),
         ("wall clock", 1),
         ("restart", 1),
     )
@@ -210,7 +212,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS),
+                    rng.choice(STEPS + LOSS_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -218,7 +220,7 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(rng.choice(STEPS + LOSS_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
@@ -232,6 +234,11 @@ class Storm:
                 weather = replace(CALM, slow=0.5, slowness=(0.5, 2 * SETTINGS.lease_ttl))
                 await self._weather("coordinator", weather, rng.uniform(3.0, 20.0))
             case "prune":
+                await world.prune()
+            case "lose messages":
+                await world.lose_messages()
+            case "lose messages and leases":
+                await world.lose_messages()
                 await world.prune()
             case "wall clock":
                 seconds = rng.choice((-1, 1)) * 10 ** rng.uniform(0, 5)

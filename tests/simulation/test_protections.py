@@ -28,8 +28,10 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
+from jobkit.runner.led_partition import LedPartition
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.testing.virtual_time import VirtualClock
+from jobkit.worker.maintenance.republishing import Republisher
 from simulation.schedule import DEFAULT, Schedule, simulate
 
 # Within so many seeds a schedule is found that needs the protection.
@@ -217,8 +219,18 @@ def deadlines_not_enforced(patch: Patch) -> None:
     patch.setattr(Lease, "live", property(lambda self: not self.lost))
 
 
+def nothing_published_again(patch: Patch) -> None:
+    """Nobody looks for jobs whose messages are lost."""
+
+    async def watch(self: Republisher, led: LedPartition) -> None:
+        await anyio.sleep_forever()
+
+    patch.setattr(Republisher, "watch", watch)
+
+
 def ack_before_commit(patch: Patch) -> None:
-    """A delivery is acked as soon as work on it begins."""
+    """A delivery is acked as soon as work on it begins, and nobody misses it."""
+    nothing_published_again(patch)
     careful = Lane._take
 
     async def take(self: Lane, pending: PendingDelivery) -> None:
@@ -273,6 +285,7 @@ MUTATIONS = (
     Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",)),
     Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",)),
     Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",)),
+    Mutation("nothing published again", nothing_published_again, ("nothing-lost",)),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

@@ -1,7 +1,7 @@
 """The simulated world: machines that run real workers and a real client, against real SQL, in virtual time.
 
-Only the network, the clocks and the entropy are simulated. The coordinator has a database of its own, so that it can
-lose all it knows while store and broker keep theirs.
+Only the network, the clocks and the entropy are simulated. Coordinator and broker have databases of their own, so that
+each can lose all it knows while the store keeps its data.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SETTINGS = Settings(
     gap_hold=5.0,
     gap_limit=4,
     relay_grace=1.0,
+    republish_seconds=8.0,
     drain_seconds=8.0,
 )
 
@@ -138,7 +139,7 @@ class World:
     `clock_of` lets a test give workers another clock than they should have, `on_start` lets it lay traps.
     """
 
-    def __init__(self, seed: int, backend: Planes, forgetful: Engine) -> None:
+    def __init__(self, seed: int, backend: Planes, coordinator: Engine, broker: Engine) -> None:
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
         self.history = History()
@@ -152,7 +153,8 @@ class World:
         self.died: list[str] = []
         self.healed = False
         self.clock_of: Callable[[VirtualClock], Clock] = lambda clock: clock
-        self._forgetful = forgetful.plane("coordinator")
+        self._coordinator = coordinator.plane("coordinator")
+        self._broker = broker.plane("broker")
         self.started = running_loop().time()
         self.machines = [self._machine(f"w{number}", self._work) for number in (1, 2, 3)]
         self.client = self._machine("client", self._submit)
@@ -204,8 +206,17 @@ class World:
 
     async def prune(self) -> None:
         """Let the coordinator lose all it knows, its token counter too."""
-        await self._forgetful.write(_lose_everything)
+        await self._coordinator.write(_lose_leases)
         self.history.add(Forgot(running_loop().time()))
+
+    async def lose_messages(self) -> None:
+        """Let the broker lose all messages. What a foreign publisher had put there it has to publish again itself."""
+        await self._broker.write(_lose_messages)
+        self.note("", "the broker loses everything")
+        now = running_loop().time() - self.started
+        for order in [order for order in self.orders if order.foreign and order.after <= now]:
+            if await self.backend.inspection.job(order.id) is None:
+                await self._publish(self.backend.broker, order)
 
     # ---- what runs on them -------------------------------------------------------------------------------------
 
@@ -365,19 +376,24 @@ async def open_world(seed: int) -> AsyncIterator[World]:
     clock = VirtualClock()
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_engine(MEMORY, clock))
-        forgetful = await stack.enter_async_context(open_engine(MEMORY, clock))
+        coordinator = await stack.enter_async_context(open_engine(MEMORY, clock))
+        broker = await stack.enter_async_context(open_engine(MEMORY, clock))
         store = SqliteStore(engine)
         # Files need threads, which virtual time has none of: no job of the simulation writes any.
         blobs = LocalFileBlobs(Path("never-made"))
-        backend = Planes(SqliteBroker(engine), SqliteCoordinator(forgetful), store, store, blobs)
-        world = World(seed, backend, forgetful)
+        backend = Planes(SqliteBroker(broker), SqliteCoordinator(coordinator), store, store, blobs)
+        world = World(seed, backend, coordinator, broker)
         try:
             yield world
         finally:
             await world.network.close()
 
 
-def _lose_everything(transaction: Transaction) -> None:
+def _lose_messages(transaction: Transaction) -> None:
+    transaction.execute("DELETE FROM messages")
+
+
+def _lose_leases(transaction: Transaction) -> None:
     transaction.execute("DELETE FROM leases")
     transaction.execute("DELETE FROM members")
     transaction.execute("UPDATE tokens SET highest = 0")

@@ -140,6 +140,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "unconfirmed"},
         "warning",
     ),
+    "messages that were lost": (
+        lambda telemetry: telemetry.messages_lost("t/0", "t", ["x"]),
+        "jobkit.messages.lost",
+        {"type": "t"},
+        "warning",
+    ),
     "a queue made anew": (
         lambda telemetry: telemetry.queue_rebuilt("t/0", "t"),
         "jobkit.publishing.held_up",

@@ -13,13 +13,14 @@ from jobkit.ports.rules import (
     Letter,
     digest_of,
     dump_failure,
+    kept_back,
     key_of,
     keyless_digest_of,
     never_opened,
 )
 from jobkit.ports.store import Failure, Refused
 
-FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 INTERRUPTED = "SELECT jobkit.note_interrupted($1, $2)"
 BURY = "SELECT * FROM jobkit.bury_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
@@ -32,7 +33,14 @@ def _fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure, retry_in: float) -> tuple[Any, ...]:
     """Return the arguments of `FAIL`."""
-    return (*_fenced(envelope, fence), failure.attempt, dump_failure(failure), FAILURES_KEPT, retry_in)
+    return (
+        *_fenced(envelope, fence),
+        failure.attempt,
+        dump_failure(failure),
+        FAILURES_KEPT,
+        retry_in,
+        kept_back(retry_in),
+    )
 
 
 def failed(envelope: Envelope, row: Mapping[str, Any]) -> int | Refused:

@@ -63,11 +63,19 @@ class RabbitBroker:
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def declare(self, type: str, partitions: int) -> None:
-        wanted = topology_of(type, partitions)
-        if not await make(self._publishing, wanted, only_again=True):
-            await self.enlist(type, partitions)
-            await make(self._publishing, wanted)
+        await self._ensure(type, partitions, self._publishing)
         self._declared[type] = partitions
+
+    async def restore(self, type: str, partitions: int) -> None:
+        await self._ensure(type, partitions, self._publishing)
+        await self.enlist(type, partitions)
+
+    async def _ensure(self, type: str, partitions: int, link: Link) -> None:
+        """Make what is missing of a type; one that is new to the server is made known to `depths` first."""
+        wanted = topology_of(type, partitions)
+        if not await make(link, wanted, only_again=True):
+            await self.enlist(type, partitions)
+            await make(link, wanted)
 
     async def enlist(self, type: str, partitions: int) -> None:
         """Have `depths` know of a type, where it does not: declaring does so when it makes the type.
@@ -151,7 +159,7 @@ class RabbitBroker:
         types = {**await self._directory.read(), **self._declared}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
         here = {
-            partition: Holder(consumer.owner, consumer.unsettled)
+            partition: Holder(consumer.owner, consumer.unsettled, consumer.markers)
             for partition, consumer in self._consumers.items()
             if consumer.open
         }
@@ -199,7 +207,7 @@ class RabbitBroker:
             type=type,
             server=link.server.shown,
         )
-        await make(link, topology_of(type, self._declared[type]))
+        await self._ensure(type, self._declared[type], link)
 
     # ---- consuming ---------------------------------------------------------------------------------------------
 
@@ -227,7 +235,7 @@ class RabbitBroker:
         """
         connected = await self._consuming.connect()
         if type in self._declared and self._checked.get(type) is not connected:
-            await make(self._consuming, topology_of(type, self._declared[type]))
+            await self._ensure(type, self._declared[type], self._consuming)
             self._checked[type] = connected
 
     async def _consume_exclusively(self, channel: Channel, partition: Partition, owner: str) -> RabbitConsumer | None:

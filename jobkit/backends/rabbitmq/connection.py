@@ -169,6 +169,7 @@ class Link:
         self._failures = 0
         self._retry_at = float("-inf")
         self._trouble = ""
+        self._was_connected = False
         self._closed = False
         # Where the last connection was.
         self._last: Endpoint | None = None
@@ -176,7 +177,8 @@ class Link:
     async def connect(self) -> Connected:
         """Return the live connection, or make one: in one attempt, which all share who wait for it.
 
-        Raises `Unavailable`, or `ConfigurationError` where the server refuses us.
+        Raises `Unavailable`, or `ConfigurationError` where the server refuses us. One that took us before is waited
+        for: its users may be made anew, as its data were.
         """
         attempts = self._attempts
         if (live := self._live()) is not None:
@@ -191,8 +193,11 @@ class Link:
                 self._connected = await self._attempt()
             except (Unavailable, ConfigurationError) as error:
                 self._note_failure(error)
+                if self._was_connected and isinstance(error, ConfigurationError):
+                    raise Unavailable(Plane.BROKER, str(error)) from error
                 raise
             self._failures = 0
+            self._was_connected = True
             return self._connected
 
     async def open_channel(self, *, confirms: bool = False) -> Channel:

@@ -25,11 +25,13 @@ from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.messages import addressed, delay_left, to_delivery
 from jobkit.backends.rabbitmq.publisher import Publisher
+from jobkit.backends.rabbitmq.topology import partition_queue
 from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
 from jobkit.ports.broker import Delivery
 
 _log = structlog.get_logger("jobkit.rabbitmq")
@@ -39,6 +41,8 @@ LEAVE = "jobkit.leave"
 DESCRIBE = "jobkit.describe"
 # The type of a message that is put into a partition's queue to see whether that confirms: consumers drop it.
 PROBE = "jobkit.probe"
+# The type of a message that tells its consumer, as it comes, that all before it has come.
+MARKER = "jobkit.marker"
 
 # Acks that are not enough for a frame of their own wait so long for others.
 _FLUSH_SECONDS = 0.1
@@ -67,6 +71,8 @@ class RabbitConsumer:
         self._clock = clock
         self._arrived: deque[Delivered] = deque()
         self._unsettled: dict[int, Delivered] = {}
+        # Those that are in the queue, by id, in the order they went in.
+        self._markers: dict[str, asyncio.Event] = {}
         self._acks = Acks()
         self._sending = asyncio.Lock()
         self._send_planned = False
@@ -84,17 +90,41 @@ class RabbitConsumer:
         return len(self._unsettled)
 
     @property
+    def markers(self) -> int:
+        """How many messages are in the queue, or were delivered, that are this consumer's own and no jobs."""
+        return len(self._markers)
+
+    @property
     def open(self) -> bool:
         """Tell whether messages may still come."""
         return not self._ended
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
-        while not self._arrived:
+        while not self._begins_with_jobs():
             self._check()
             self._bell.clear()
             await self._bell.wait()
         self._check()
-        return [to_delivery(self._arrived.popleft(), self.partition) for _ in range(min(limit, len(self._arrived)))]
+        taken: list[Delivery] = []
+        while self._arrived and len(taken) < limit and not _is_marker(self._arrived[0]):
+            taken.append(to_delivery(self._arrived.popleft(), self.partition))
+        return taken
+
+    def _begins_with_jobs(self) -> bool:
+        """Take off the markers that are next: whoever asks for more has all that came before them."""
+        while self._arrived and _is_marker(self._arrived[0]):
+            message = self._arrived.popleft()
+            self._pass(message.properties.message_id or "")
+            self._settle(message.tag)
+        return bool(self._arrived)
+
+    def _pass(self, marker: str) -> None:
+        """Let go who waits for a marker, and for those before it, which are lost."""
+        if marker in self._markers:
+            for earlier in list(self._markers):
+                self._markers.pop(earlier).set()
+                if earlier == marker:
+                    return
 
     async def ack(self, delivery: Delivery, receipt: Receipt) -> None:  # noqa: ARG002  (its existence is the proof)
         self._check()
@@ -107,6 +137,25 @@ class RabbitConsumer:
         if message is not None:
             await self._delays.put(self.partition, message.body, message.properties, seconds)
             self._settle(delivery.tag)
+
+    async def barrier(self) -> None:
+        self._check()
+        queue = partition_queue(self.partition)
+        if self._publisher.silences[queue]:
+            raise Unavailable(Plane.BROKER, f"the queue {queue} confirms nothing")
+        marker = uuid4().hex
+        passed = self._markers[marker] = asyncio.Event()
+        persistent = aio_pika.DeliveryMode.PERSISTENT
+        message = aio_pika.Message(b"", message_id=marker, type=MARKER, delivery_mode=persistent)
+        try:
+            if await self._publisher.deliver([addressed(message, queue)]):
+                raise Unavailable(Plane.BROKER, f"there is no queue {queue}")
+        except JobkitError:
+            # Should it be in all the same, it is taken off like one of an earlier consumer.
+            self._markers.pop(marker, None)
+            raise
+        await passed.wait()
+        self._check()
 
     async def leave(self, reason: str = "it was closed", taken_by: str | None = None) -> None:
         """Give back what was not acked, and the exclusive queue, be it to the owner `taken_by`."""
@@ -121,6 +170,8 @@ class RabbitConsumer:
             self._ended = reason
             self._taken_by = taken_by
             self._bell.set()
+            for passed in self._markers.values():
+                passed.set()
             # Not the channel's own task, which would end before it had closed the channel; `leave` waits for it.
             self._closing = asyncio.create_task(self._close())
 
@@ -203,7 +254,8 @@ class RabbitConsumer:
                 return
 
     async def _describe(self, asker: str, question: str | None) -> None:
-        body = json.dumps({"owner": self.owner, "unsettled": self.unsettled}).encode()
+        described = {"owner": self.owner, "unsettled": self.unsettled, "markers": self.markers}
+        body = json.dumps(described).encode()
         answer = aio_pika.Message(body, correlation_id=question, message_id=uuid4().hex)
         try:
             await self._publisher.deliver([addressed(answer, asker)])
@@ -216,3 +268,7 @@ class RabbitConsumer:
             await asyncio.wait([sending], timeout=_LAST_FLUSH_SECONDS)
             sending.cancel()
         await self._channel.close()
+
+
+def _is_marker(message: Delivered) -> bool:
+    return message.properties.message_type == MARKER

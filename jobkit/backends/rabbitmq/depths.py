@@ -44,7 +44,10 @@ async def measure(link: Link, partitions: Sequence[Partition], holders: Mapping[
             raise count
         if count is not None:
             holder = holders.get(partition)
-            ready = count.ready + count.delayed + (holder.unsettled if holder is not None else 0)
+            ready = count.ready
+            if holder is not None:
+                ready = max(0, ready + holder.unsettled - holder.markers)
+            ready += count.delayed
             depths.append(QueueDepth(partition, ready, count.delayed, holder.owner if holder is not None else None))
     return depths
 

@@ -44,14 +44,18 @@ _REPLY_TO = "amq.rabbitmq.reply-to"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who is a partition's exclusive consumer, and how many messages it has and has not settled."""
+    """Who is a partition's exclusive consumer, and how many messages it has and has not settled.
+
+    `markers` is how many of its own, which are no jobs, are among these or in the queue.
+    """
 
     owner: str
     unsettled: int
+    markers: int
 
 
 # A holder that is stopped or cut off cannot say who it is.
-SILENT = Holder("unknown: it does not answer", 0)
+SILENT = Holder("unknown: it does not answer", 0, 0)
 
 
 async def acquire_queue(partition: Partition, owner: str, link: Link, publisher: Publisher, clock: Clock) -> Channel:

@@ -10,7 +10,15 @@ from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
-from jobkit.ports.rules import FAILURES_KEPT, Letter, digest_of, dump_failure, keyless_digest_of, never_opened
+from jobkit.ports.rules import (
+    FAILURES_KEPT,
+    Letter,
+    digest_of,
+    dump_failure,
+    kept_back,
+    keyless_digest_of,
+    never_opened,
+)
 from jobkit.ports.store import Failure, Refused
 
 FAIL = store_script("fail")
@@ -22,7 +30,7 @@ PROGRESS = store_script("progress")
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure, retry_in: float) -> Sequence[Argument]:
     """Return the arguments of `FAIL`."""
-    told = (str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT), repr(retry_in))
+    told = (str(failure.attempt), dump_failure(failure), str(FAILURES_KEPT), repr(retry_in), repr(kept_back(retry_in)))
     return (*holder(envelope, fence), *told)
 
 

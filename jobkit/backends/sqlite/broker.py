@@ -44,6 +44,9 @@ class SqliteBroker:
     async def declare(self, type: str, partitions: int) -> None:
         await self._plane.write(queues.declare, type, partitions)
 
+    async def restore(self, type: str, partitions: int) -> None:
+        await self.declare(type, partitions)
+
     @property
     def max_body_bytes(self) -> int:
         return MAX_BODY_BYTES
@@ -135,12 +138,16 @@ class SqliteConsumer:
         self._plane = plane
         self._claim = claim
         self._cursor = 0
+        # How far the cursor was when `receive` was called last: up to there the caller has it all.
+        self._handed = 0
+        self._moved = anyio.Event()
         self._tags = 0
         self._unsettled: dict[int, int] = {}
         self._delayed: set[int] = set()
         self._left = False
 
     async def receive(self, limit: int) -> Sequence[Delivery]:
+        self._hand()
         with self._plane.notifier.subscribe(queue_topic(self._claim.partition)) as subscription:
             while True:
                 self._check()
@@ -165,11 +172,24 @@ class SqliteConsumer:
             await self._plane.write(queues.delay, self._claim, position, seconds)
             self._settle(delivery.tag, position)
 
+    async def barrier(self) -> None:
+        self._check()
+        upto = await self._plane.read(queues.last, self._claim)
+        while self._handed < upto:
+            await self._moved.wait()
+            self._check()
+
+    def _hand(self) -> None:
+        self._handed = self._cursor
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
+
     async def leave(self) -> None:
         """Give the claim on the queue up; what was not acked waits for the next consumer."""
         if self._left:
             return
         self._left = True
+        self._moved.set()
         self._plane.notifier.notify({queue_topic(self._claim.partition)})
         with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
             try:

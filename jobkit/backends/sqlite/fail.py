@@ -10,7 +10,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import Letter, digest_of, key_of, keyless_digest_of, never_opened
+from jobkit.ports.rules import Letter, digest_of, kept_back, key_of, keyless_digest_of, never_opened
 from jobkit.ports.store import Failure, Refused
 
 
@@ -31,8 +31,16 @@ def fail(
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ?, told = ?, retry_at = ? WHERE id = ?",
-        (dump_failures((*failures, failure)), fence.nonce, transaction.now + retry_in, envelope.id),
+        "UPDATE jobs SET failed = failed + 1, failures = ?1, told = ?2, retry_at = ?3 + ?4, delayed_until = ?3 + ?5 "
+        "WHERE id = ?6",
+        (
+            dump_failures((*failures, failure)),
+            fence.nonce,
+            transaction.now,
+            retry_in,
+            kept_back(retry_in),
+            envelope.id,
+        ),
     )
     transaction.notify(job_topic(envelope.id))
     return int(failed) + 1

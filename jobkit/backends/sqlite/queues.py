@@ -120,6 +120,15 @@ def arrived(
     return found, due_in
 
 
+def last(transaction: Transaction, claim: QueueClaim) -> int:
+    """Return the highest position in the queue, 0 where it is empty."""
+    _check(transaction, claim)
+    (position,) = transaction.execute(
+        "SELECT coalesce(max(position), 0) FROM messages WHERE queue = ? AND due IS NULL", (claim.queue,)
+    ).fetchone()
+    return int(position)
+
+
 def ack(transaction: Transaction, claim: QueueClaim, position: int) -> None:
     """Delete a message; it is no error that it is gone."""
     deleted = transaction.execute(

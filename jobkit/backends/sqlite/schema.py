@@ -61,7 +61,8 @@ _STORE = [
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
     # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
-    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it.
+    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
+    # `delayed_until` the broker may keep its message back.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -70,7 +71,7 @@ _STORE = [
         told TEXT, silent TEXT NOT NULL DEFAULT '',
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
-        ended REAL, settled REAL)""",
+        ended REAL, settled REAL, delayed_until REAL)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL",

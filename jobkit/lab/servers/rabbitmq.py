@@ -40,6 +40,7 @@ class RabbitServer:
         self._node = f"jobkit-{os.getpid()}-{secrets.token_hex(3)}@localhost"
         self._cookie = secrets.token_hex(16)
         self._numbers = itertools.count(1)
+        self._data = directory / "data"
         self._starts = 0
         epmd_port = free_port()
         config = directory / "rabbitmq.conf"
@@ -54,7 +55,7 @@ class RabbitServer:
             "RABBITMQ_CONFIG_FILE": str(config),
             "RABBITMQ_CONF_ENV_FILE": str(directory / "none.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
-            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_MNESIA_BASE": str(self._data),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{127,0,0,1}} "
             f"-setcookie {self._cookie}",
@@ -96,6 +97,13 @@ class RabbitServer:
     def kill(self) -> None:
         """Kill the node as a crash would."""
         self._server.kill()
+
+    def start_empty(self, *vhosts: str) -> None:
+        """Start the node, which does not run, with nothing of what it had but the names of virtual hosts."""
+        shutil.rmtree(self._data)
+        self.start()
+        for vhost in vhosts:
+            self.add_vhost(vhost)
 
     def pause(self) -> None:
         self._server.pause()

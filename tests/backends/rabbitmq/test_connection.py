@@ -72,6 +72,34 @@ async def test_a_wrong_password_is_named_as_such_and_not_repeated(site: Site) ->
     await broker.aclose()
 
 
+async def test_a_login_that_is_refused_later_is_trouble_and_is_waited_for(site: Site) -> None:
+    """A server that was set up anew, before somebody has made its users."""
+    set_password = 'rabbit_auth_backend_internal:change_password(<<"guest">>, <<"{}">>, <<"tests">>)'
+    async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker:
+        await broker.declare("t", 2)
+        await asyncio.to_thread(site.server.call, set_password.format("other"))
+        try:
+            proxy.cut()
+            said = ""
+            async with asyncio.timeout(30):
+                while "refuses the login of user 'guest'" not in said:
+                    try:
+                        await broker.depths()
+                    except Unavailable as error:
+                        said = str(error)
+        finally:
+            await asyncio.to_thread(site.server.call, set_password.format("guest"))
+        await until(lambda: _declared(broker))
+
+
+async def _declared(broker: RabbitBroker) -> bool:
+    try:
+        await broker.declare("t", 2)
+    except Unavailable:
+        return False
+    return True
+
+
 async def test_a_virtual_host_that_does_not_exist_is_named(site: Site) -> None:
     broker = RabbitBroker(site.server.url("nosuch"), SystemClock())
     with pytest.raises(Unavailable, match="virtual host 'nosuch'"):

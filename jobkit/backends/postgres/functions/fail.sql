@@ -1,10 +1,11 @@
 -- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
 
--- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. Answers 'failed' with how many it
--- has now, 'refused' with the mark, or 'unknown'. It is not opened again for `in_retry_in` seconds.
+-- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. It is not opened again for
+-- `in_retry_in` seconds, and its message not missed for `in_kept_back`. Answers 'failed' with how many it has now,
+-- 'refused' with the mark, or 'unknown'.
 CREATE OR REPLACE FUNCTION jobkit.fail_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_attempt integer, in_failure text,
-    in_kept integer, in_retry_in double precision, OUT answer text, OUT number bigint
+    in_kept integer, in_retry_in double precision, in_kept_back double precision, OUT answer text, OUT number bigint
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -36,6 +37,7 @@ BEGIN
     number := number + 1;
     UPDATE jobkit.jobs
     SET failed = failed + 1,
+        delayed_until = jobkit.clock() + in_kept_back,
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
         attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):],
         told = in_nonce,

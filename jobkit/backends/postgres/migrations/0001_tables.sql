@@ -4,7 +4,7 @@
 -- An envelope is kept in its job's row as it was packed, until the job has ended, beside the sequence that its job was
 -- given: where both tell a sequence, the column is right. Times named *_at are for people; `made`, `ended` and
 -- `touched` are for retention. All of them are the wall clock of this server, in Unix seconds: it decides how long
--- things are kept and when a failed job is due again, and nothing else.
+-- things are kept or not missed, and when a failed job is due again, and nothing else.
 
 -- One row. `floor`: the highest mark that was forgotten. The cursor says where the next look for idle keys begins.
 CREATE TABLE jobkit.retention (
@@ -40,7 +40,8 @@ CREATE SEQUENCE jobkit.positions;
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
 -- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
 -- act on it, and it may be forgotten. `retry_at` is the time of its next attempt. `told` is the nonce of the latest start
--- that a living worker has reported the end of; `silent` has those of earlier ones that nobody did.
+-- that a living worker has reported the end of; `silent` has those of earlier ones that nobody did. Until
+-- `delayed_until` the broker may keep its message back.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -71,6 +72,7 @@ CREATE TABLE jobkit.jobs (
     finished_at double precision,
     ended double precision,
     settled double precision,
+    delayed_until double precision,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
+from jobkit.ports import rules
 from jobkit.ports.store import Adrift, Gap
-from jobkit.testing.conformance.harness import FullStore
-from jobkit.testing.conformance.values import buried, committed, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import buried, committed, failure, fence, opened, submitted, unordered
 
 ONLY = Partition("t", 0)
 
@@ -77,6 +80,29 @@ async def test_a_partition_has_its_own(store: FullStore) -> None:
     for index in range(3):
         wanted = [f"j{number}" for number in range(20) if partition_of(f"k{number}", 3) == index]
         assert ids(await all_adrift(store, Partition("t", index), 3, limit=7)) == wanted
+
+
+async def test_a_job_told_to_wait_is_delayed_until_its_last_attempt_told_it_otherwise(store: FullStore) -> None:
+    job = await unordered(store, "a")
+    await publish_all(store)
+    under = await opened(store, job)
+    for attempt, wait, delayed in ((1, 0.0, False), (2, 60.0, True), (3, 0.0, False)):
+        await store.fail(job, under, failure(attempt), retry_in=wait)
+        assert [one.delayed for one in await all_adrift(store)] == [delayed]
+    # For a person, who may know better, it is published all the same.
+    assert await store.republish(["a"]) == ["a"]
+
+
+async def test_a_job_told_to_wait_is_missed_when_its_message_should_long_be_back(
+    store: FullStore, store_harness: Harness[FullStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "KEPT_BACK_MARGIN", 0.2)
+    job = await unordered(store, "a")
+    await publish_all(store)
+    await store.fail(job, await opened(store, job), failure(1), retry_in=0.4)
+    assert [one.delayed for one in await all_adrift(store)] == [True]
+    await store_harness.elapse(1.1)
+    assert [one.delayed for one in await all_adrift(store)] == [False]
 
 
 async def test_what_is_accepted_after_the_horizon_is_left_out(store: FullStore) -> None:

@@ -1,7 +1,6 @@
 -- Adds a failed attempt to a job's history, a line for each: its number, a space, and what is told of it.
--- Takes id, type, key, token, nonce, attempt, failure, how many are kept, and in how many seconds the job may be opened
--- again. Answers {'failed', how many there are},
--- {'refused', mark} or {'unknown'}.
+-- Takes id, type, key, token, nonce, attempt, failure, how many are kept, in how many seconds the job may be opened again,
+-- and for how many its message is not missed. Answers {'failed', how many there are}, {'refused', mark} or {'unknown'}.
 local function run(a)
   local row = job_at(a[1])
   local key = load_key(name_of(a[2], a[3]))
@@ -29,7 +28,7 @@ local function run(a)
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
   call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
-    string.format('%.6f', NOW + tonumber(a[9])))
+    string.format('%.6f', NOW + a[9]), 'delayed_until', string.format('%.6f', NOW + a[10]))
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
 end
