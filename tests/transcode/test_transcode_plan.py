@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def test_source_is_decoded_once_for_all_renditions() -> None:
     assert "split=2[s0][s1]" in made[made.index("-filter_complex") + 1]
 
 
+def test_each_decoded_stream_goes_into_one_graph() -> None:
+    """ffmpeg 9 may leave all but the first graph of a stream waiting for ever."""
+    other = OtherSound(index=2, language="fr", channels=2, start=0.0, end=10.0)
+    made = arguments(media().model_copy(update={"other_sounds": (other,)}))
+    graphs = [made[at + 1] for at, word in enumerate(made) if word == "-filter_complex"]
+    assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"]]
+    assert "asplit=2[a0][a1]" in graphs[1]
+    mapped = [made[at + 1] for at, word in enumerate(made) if word == "-map"]
+    assert mapped == ["[v0]", "[a0]", "[v1]", "[a1]", "0:2"]
+
+
 def test_source_may_open_nothing_but_files_of_the_listed_formats() -> None:
     made = arguments(media())
     before_input = made[: made.index("-i")]
@@ -121,7 +133,7 @@ def test_no_metadata_of_the_source_is_passed_on() -> None:
 def test_streams_are_those_that_the_probe_chose() -> None:
     made = arguments(media(index=3))
     assert made[made.index("-filter_complex") + 1].startswith("[0:3]")
-    assert made.count("0:1") == 2
+    assert "[0:1]" in " ".join(made)
 
 
 def test_source_without_sound_gets_no_sound() -> None:

@@ -116,8 +116,18 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
     return ";".join(graph)
 
 
+def sound_graph(chain: SoundChain, index: int, count: int) -> str:
+    """Return the graph from one decoded stream to `[a0]`, `[a1]` and so on, one for each of `count` rungs.
+
+    It is one graph for all of them: of several graphs that one decoder feeds, ffmpeg 9 may leave all but the first
+    waiting for ever, where they have more to say than what is muxed allows, as with sound that begins late.
+    """
+    ends = "".join(f"[a{number}]" for number in range(count))
+    return f"[0:{index}]{sound_filters(chain)},asplit={count}{ends}"
+
+
 def sound_filters(chain: SoundChain) -> str:
-    """Return the filters of the sound."""
+    """Return the filters of one sound."""
     # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
     filters = ["aresample=async=1:first_pts=0" if chain.filled else "aresample=async=1"]
     if chain.restarts:
