@@ -31,6 +31,7 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "longest_gap": 0.04,
         "packets": 250,
         "keyframes": (),
+        "restarts": (),
         "decoded": 1,
     }
     fields = {
@@ -45,7 +46,6 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "shown_pictures": 250,
         "pauses": (),
         "highest_rate": 25.0,
-        "restarts": 0,
         **video,
     }
     audio = None
@@ -81,7 +81,7 @@ def test_source_is_decoded_once_for_all_renditions() -> None:
 
 def test_each_decoded_stream_goes_into_one_graph() -> None:
     """ffmpeg 9 may leave all but the first graph of a stream waiting for ever."""
-    other = OtherSound(index=2, language="fr", channels=2, start=0.0, end=10.0)
+    other = OtherSound(index=2, language="fr", channels=2, start=0.0, end=10.0, restarts=())
     made = arguments(media().model_copy(update={"other_sounds": (other,)}))
     graphs = [made[at + 1] for at, word in enumerate(made) if word == "-filter_complex"]
     assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"]]
@@ -195,7 +195,9 @@ def test_loudness_is_changed_only_where_that_is_set() -> None:
 
 
 def test_sounds_and_texts_beside_the_video_are_made_once_each() -> None:
-    sounds = [OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0) for number in (2, 3)]
+    sounds = [
+        OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0, restarts=()) for number in (2, 3)
+    ]
     texts = [Text(index=4, language="eng", default=False, forced=True)]
     source = media().model_copy(update={"other_sounds": tuple(sounds), "texts": tuple(texts)})
     plan = make_plan(source, SETTINGS)

@@ -51,7 +51,7 @@ def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[s
         if lost > max(_UNTOLD_PICTURES, _UNTOLD_SHARE * plan.pictures):
             yield f"{lost} of the source's {plan.pictures} pictures could not be decoded and are missing"
     if source.video.restarts:
-        yield f"parts of the source whose clock starts anew, played one after another: {source.video.restarts + 1}"
+        yield f"parts of the source whose clock starts anew, played one after another: {len(source.video.restarts) + 1}"
     if source.other_videos:
         yield f"further video streams of the source, which are not used: {source.other_videos}"
     unused = len(source.other_sounds) - len(plan.other_sounds)

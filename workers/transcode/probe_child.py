@@ -24,7 +24,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
-from workers.transcode.probe_track import Track
+from workers.transcode.probe_track import Parts, Track
 from workers.transcode.raw_check import package_problems
 
 # A file with this many packets and no picture has none worth waiting for.
@@ -123,8 +123,9 @@ class _Scan:
     def __init__(self, container: InputContainer, video: VideoStream, audio: AudioStream | None, decode: bool) -> None:
         restarting = container.format.name in _RESTARTING_CLOCKS
         self.container = container
-        self.video = Track(video, restarting)
-        self.audio = None if audio is None else Track(audio, restarting)
+        parts = Parts()
+        self.video = Track(video, restarting, parts)
+        self.audio = None if audio is None else Track(audio, restarting, parts)
         self.end = 0.0
         self.last_position = 0
         self.picture: av.VideoFrame | None = None
@@ -132,7 +133,7 @@ class _Scan:
         self.samples = 0
         self._decode = decode
         self._others = [
-            Track(stream, restarting)
+            Track(stream, restarting, parts)
             for stream in container.streams.audio[:_MOST_OTHERS]
             if stream is not audio and stream.codec_context is not None and not decode
         ]
@@ -185,6 +186,7 @@ class _Scan:
                 "channels": track.stream.codec_context.layout.nb_channels,
                 "start": track.start,
                 "end": track.end,
+                "restarts": track.restarts,
             }
             for track in self._others
             if track.packets and isinstance(track.stream, AudioStream)
