@@ -233,7 +233,7 @@ class Store(Protocol):
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number.
 
-        `Refused` where the job has ended, too.
+        The job is queued then, until it is opened for its next attempt. `Refused` where the job has ended, too.
         """
         ...
 

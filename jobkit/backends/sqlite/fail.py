@@ -15,7 +15,7 @@ from jobkit.ports.store import Failure, Refused
 
 
 def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
-    """Add a failed attempt to the job's history and return how many it has."""
+    """Add a failed attempt to the job's history, have it wait for the next one, and return how many it has."""
     refused = refusal(transaction, envelope.type, key_of(envelope), fence)
     if refused is not None:
         return refused
@@ -29,7 +29,7 @@ def fail(transaction: Transaction, envelope: Envelope, fence: Fence, failure: Fa
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ? WHERE id = ?",
+        "UPDATE jobs SET state = 'queued', progress = 0, message = '', failed = failed + 1, failures = ? WHERE id = ?",
         (dump_failures((*failures, failure)), envelope.id),
     )
     transaction.notify(job_topic(envelope.id))

@@ -1,7 +1,7 @@
 -- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
 
--- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. Answers 'failed' with how many it
--- has now, 'refused' with the mark, or 'unknown'.
+-- Add a failed attempt to the job's history, of which the latest `in_kept` are kept, and have it wait for the next one.
+-- Answers 'failed' with how many it has now, 'refused' with the mark, or 'unknown'.
 CREATE OR REPLACE FUNCTION jobkit.fail_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_attempt integer, in_failure text,
     in_kept integer, OUT answer text, OUT number bigint
@@ -15,7 +15,7 @@ BEGIN
         answer := 'refused';
         RETURN;
     END IF;
-    SELECT failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
+    SELECT state, failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
     FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         answer := 'unknown';
@@ -35,10 +35,11 @@ BEGIN
     END IF;
     number := number + 1;
     UPDATE jobkit.jobs
-    SET failed = failed + 1,
+    SET state = 'queued', progress = 0, message = '', failed = failed + 1,
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
         attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):]
     WHERE id = in_id;
+    PERFORM jobkit.tally_state(j.state, 'queued');
 END $$;
 
 -- Note how far a running job is, if the fence is the mark; tell whether it was.
