@@ -59,6 +59,7 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         covered=1.0,
         declared=10.0,
         end=10.0,
+        media_end=10.0,
         video=VideoTrack(**fields),
         audio=audio,
         other_videos=0,

@@ -37,7 +37,7 @@ def test_pictures_of_a_source_that_is_too_fast_are_not_missed() -> None:
     ("change", "words"),
     [
         ({"other_videos": 2}, "further video streams of the source, which are not used: 2"),
-        ({"end": 19.0}, "goes on in other streams"),
+        ({"media_end": 19.0}, "goes on in other streams"),
         ({"container": "mpegts", "covered": 0.5}, "goes on in other streams"),
     ],
 )

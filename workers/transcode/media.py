@@ -115,8 +115,9 @@ class Media(_Facts):
     """A media file: the video, and the audio, that a player would choose. Times are in seconds.
 
     `origin` is where its clock begins, `covered` which share of the file's bytes lies before the last of both streams.
-    `declared` is how long its header says it lasts, `end` is where its last packet really ends. `other_videos` counts
-    the streams that were not chosen, as `other_sounds` and `texts` tell of those beside the video.
+    `declared` is how long its header says it lasts, `end` is where its last packet really ends, `media_end` where the
+    last one of any pictures or sound does. `other_videos` counts the streams that were not chosen, as `other_sounds`
+    and `texts` tell of those beside the video.
     """
 
     container: str = Field(max_length=200)
@@ -124,6 +125,7 @@ class Media(_Facts):
     covered: float
     declared: float | None
     end: float
+    media_end: float
     video: VideoTrack
     audio: AudioTrack | None
     other_videos: int = Field(ge=0)

@@ -57,7 +57,7 @@ def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[s
     unused = len(source.other_sounds) - len(plan.other_sounds)
     if unused:
         yield f"further sounds of the source, which are not used: {unused}"
-    rest = source.end - max(track.end for track in (source.video, source.audio) if track is not None)
+    rest = source.media_end - max(track.end for track in (source.video, source.audio) if track is not None)
     streaming = source.container in STREAMING_CONTAINERS
     if (rest > _UNTOLD_SECONDS and not source.video.restarts) or (streaming and source.covered < _COVERED):
         yield "the source goes on in other streams after those that are used have ended; that part is missing"

@@ -76,14 +76,18 @@ class Track:
         self._offset = 0.0
         self._previous: float | None = None
         self._reordered = False
+        self._keyed = False
         self._last_end = 0.0
 
     def add(self, packet: Packet[Any], *, detailed: bool) -> None:
         """Take one packet into account; `detailed` costs time for each of its bytes."""
         self.packets += 1
         stamp = packet.dts if packet.dts is not None else packet.pts
-        # What an edit list leaves out is decoded, but not shown.
-        if stamp is None or packet.is_discard:
+        if stamp is None:
+            return
+        if packet.is_discard:
+            # What an edit list leaves out is decoded, but not shown: what refers to it can be shown.
+            self._keyed = self._keyed or packet.is_keyframe
             return
         clock = float(stamp * packet.time_base)
         step = 0.0 if self._previous is None else clock - self._previous
@@ -99,10 +103,10 @@ class Track:
         self.longest_gap = max(self.longest_gap, step)
         shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base) + self._offset
         self.start = shown if self.start is None else min(self.start, shown)
-        if packet.is_keyframe:
+        if packet.is_keyframe or self._keyed:
             self.key_start = shown if self.key_start is None else min(self.key_start, shown)
-            if detailed and self.stream.type == "video":
-                self.keyframes.append(round(shown, 4))
+        if packet.is_keyframe and detailed and self.stream.type == "video":
+            self.keyframes.append(round(shown, 4))
         end = shown + float((packet.duration or 0) * packet.time_base)
         if shown < self.last:
             self._reordered = True
