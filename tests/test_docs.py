@@ -51,6 +51,18 @@ def test_each_page_begins_with_what_most_readers_came_for(page: Path) -> None:
     assert len(first.splitlines()) == 3
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    named = {name for name in re.findall(r"`(test_\w+)`", page.read_text()) if not name.endswith("_")}
+    there = {
+        name
+        for folder in (ROOT / "tests", ROOT / "jobkit/testing")
+        for path in folder.rglob("test_*.py")
+        for name in [path.stem, *re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), flags=re.MULTILINE)]
+    }
+    assert named <= there, f"not there: {sorted(named - there)}"
+
+
 def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
     words = re.findall(r"\*\*([^*]+)\*\* \|", GLOSSARY.read_text())
     assert words == sorted(set(words))

@@ -222,11 +222,14 @@ class Pipeline:
         with job_span(self._telemetry, job, lease):
             try:
                 with lease.guarding():
-                    with self._telemetry.stage("open"):
-                        answer = await self._store.open(job.envelope, lease.fence)
-                    if not isinstance(answer, Opened):
-                        return await self._not_opened(job, lease, answer)
-                    outcome = await self._work(job, lease, slot, working, answer)
+                    while True:
+                        with self._telemetry.stage("open"):
+                            answer = await self._store.open(job.envelope, lease.fence)
+                        if not isinstance(answer, Opened):
+                            return await self._not_opened(job, lease, answer)
+                        outcome = await self._work(job, lease, slot, working, answer)
+                        if outcome is not None:
+                            break
             except LeaseLost as error:
                 self._given_up(job, lease)
                 self._interrupted(job, lease, answer, str(error))
@@ -273,8 +276,8 @@ class Pipeline:
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
-    ) -> PipelineOutcome | _Suspect:
-        """Process and commit, again and again while the retry policy allows it here."""
+    ) -> PipelineOutcome | _Suspect | None:
+        """Process and commit; None where the job is to be opened again, its pause being over."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
         if failures >= job.processor.retry.max_attempts:
@@ -286,38 +289,39 @@ class Pipeline:
             return await self._bury(job, lease, reason, "")
         if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
             return _Suspect()
-        while True:
-            await self._begin(slot, working)
-            started = self._clock.now()
-            with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
-                done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
-            slot.end()
-            if isinstance(done, Processed):
-                try:
-                    return await self._commit(job, lease, done, started)
-                except JobConflict as error:
-                    return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
-                except ParticipantFailed as failed:
-                    done = self._attempts.failed(failed.error, lease.fence, failures + 1)
-                except (ValueError, OverflowError) as error:
-                    # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
-                    done = self._attempts.failed(error, lease.fence, failures + 1)
-            delay = job.processor.retry.delay(done.error, failures + 1, self._rng)
-            recorded = await self._fail(job, lease, done, delay)
-            if not isinstance(recorded, int):
-                return recorded
-            failures = recorded
-            took = self._clock.now() - started
-            self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
-            if delay is None:
-                return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
-            if not job.processor.ordered:
-                return TryAgain(delay, requeue=True)
-            # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile. The store
-            # knows when it is due, so a hand-over need not wait for it.
-            slot.give_back()
-            working(False)
-            await self._clock.sleep(delay)
+        await self._begin(slot, working)
+        started = self._clock.now()
+        with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
+            done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
+        slot.end()
+        if isinstance(done, Processed):
+            try:
+                return await self._commit(job, lease, done, started)
+            except JobConflict as error:
+                return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
+            except ParticipantFailed as failed:
+                done = self._attempts.failed(failed.error, lease.fence, failures + 1)
+            except (ValueError, OverflowError) as error:
+                # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
+                done = self._attempts.failed(error, lease.fence, failures + 1)
+        delay = job.processor.retry.delay(done.error, failures + 1, self._rng)
+        recorded = await self._fail(job, lease, done, delay)
+        if not isinstance(recorded, int):
+            return recorded
+        failures = recorded
+        took = self._clock.now() - started
+        self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
+        if delay is None:
+            return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
+        if not job.processor.ordered:
+            return TryAgain(delay, requeue=True)
+        # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile. The store knows
+        # when it is due, so a hand-over need not wait for it.
+        slot.give_back()
+        working(False)
+        await self._clock.sleep(delay)
+        lease.check()
+        return None
 
     async def _begin(self, slot: Slot, working: Callable[[bool], None]) -> None:
         """Have a slot for the processor; a wait for one is no work, and a hand-over need not wait for it."""

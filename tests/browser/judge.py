@@ -78,6 +78,18 @@ def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown | None],
     return problems
 
 
+def first_white(pictures: Sequence[Shown], time: float, source: Source) -> Shown | None:
+    """Return the first white picture about a time, None where that was not shown, or not the one before it."""
+    white = [each for each in pictures if each.white and abs(each.time - time) <= TIME_TOLERANCE]
+    first = min(white, key=lambda each: each.time, default=None)
+    if first is None:
+        return None
+    before = max((each.time for each in pictures if not each.white and each.time < first.time), default=0.0)
+    slack = source.frame / 2
+    left_out = any(before + slack < each < first.time - slack for each in source.pictures)
+    return None if left_out else first
+
+
 def seeking_problems(shown: Shown, wanted: float, source: Source) -> list[str]:
     """Tell whether a picture is the one that a source shows about a time, or a repetition of it until then."""
     first = max((time for time in source.pictures if time <= wanted - TIME_TOLERANCE), default=0.0)

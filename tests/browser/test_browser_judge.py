@@ -11,6 +11,7 @@ from tests.browser.judge import (
     Played,
     Shown,
     change_problems,
+    first_white,
     playing_problems,
     seeking_problems,
     sync_problems,
@@ -71,6 +72,34 @@ def test_flash_that_was_not_found_is_told() -> None:
     assert sync_problems([7.0, 21.0], {7.0: Shown(7.0, 255), 21.0: None}, SOURCE) == [
         "there is no flash about 21.000 s"
     ]
+
+
+FLASHING = SOURCES["constant"]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "begins"),
+    [
+        # The flash of 1.6 s: dark at 1.56, white at 1.6 and 1.64, at 25 pictures a second.
+        ([(1.56, 0), (1.6, 255), (1.64, 255)], 1.6),
+        # Pictures of a replay come behind those that were played before.
+        ([(1.64, 255), (1.68, 0), (1.56, 0), (1.6, 255)], 1.6),
+        # What is early is told as it is.
+        ([(1.52, 0), (1.56, 255), (1.6, 255)], 1.56),
+        # The one before it was not shown, or was not dark: nobody knows whether the flash began there.
+        ([(1.52, 0), (1.6, 255)], None),
+        ([(1.56, 0), (1.64, 255)], None),
+        ([(1.6, 0), (1.64, 0)], None),
+        # Another flash is none of this time.
+        ([(2.56, 0), (2.6, 255)], None),
+        ([], None),
+    ],
+)
+def test_flash_begins_with_the_first_white_picture_behind_a_dark_one(
+    pictures: list[tuple[float, float]], begins: float | None
+) -> None:
+    first = first_white([Shown(*picture) for picture in pictures], 1.6, FLASHING)
+    assert (first.time if first else None) == begins
 
 
 def test_changed_playback_may_lack_what_was_thrown_away() -> None:

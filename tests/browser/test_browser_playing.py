@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.browser.chromium import Player, playing
 from tests.browser.judge import (
-    TIME_TOLERANCE,
     Played,
     Shown,
     change_problems,
+    first_white,
     playing_problems,
     seeking_problems,
     sync_problems,
@@ -81,18 +81,6 @@ def flashes(page: Player, source: Source, played: Played) -> dict[float, Shown |
             speed /= 2
         found[time] = first
     return found
-
-
-def first_white(pictures: Sequence[Shown], time: float, source: Source) -> Shown | None:
-    """Return the first white picture about a time, None where that was not shown, or not the one before it."""
-    white = [each for each in pictures if each.white and abs(each.time - time) <= TIME_TOLERANCE]
-    first = min(white, key=lambda each: each.time, default=None)
-    if first is None:
-        return None
-    before = max((each.time for each in pictures if not each.white and each.time < first.time), default=0.0)
-    slack = source.frame / 2
-    left_out = any(before + slack < each < first.time - slack for each in source.pictures)
-    return None if left_out else first
 
 
 @pytest.mark.parametrize("player", PLAYERS)

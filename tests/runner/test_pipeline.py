@@ -14,6 +14,7 @@ from jobkit.errors import LeaseLost, Unavailable
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import LeaseRef
+from jobkit.ports.inspection import JobState
 from jobkit.runner.pipeline import Ahead, Outbid, TryAgain
 from tests.faults.doubles import after, before, lost_request
 from tests.runner.pipeline_bench import SOMEBODY, open_bench, receipt_of
@@ -277,6 +278,36 @@ async def test_an_unordered_failure_is_requeued_and_an_ordered_one_retried_in_pl
         assert receipt_of(await bench.run(ordered)) == "committed"
         assert bench.clock.now() - started == 10
         assert bench.faults.calls["coordinator.claim"] == 2
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@in_virtual_time
+async def test_a_job_that_waits_for_its_retry_is_not_shown_as_running(ordered: bool) -> None:
+    seen: list[JobState] = []
+    policy = RetryPolicy(jitter=0, initial=timedelta(seconds=10))
+
+    @processor("step", key=lambda job: job.on, retry=policy, ordered=ordered)
+    async def failing(job: Step, ctx: Context) -> None:
+        await look()
+        if ctx.job.attempt == 1:
+            raise Retry
+
+    async with open_bench(failing) as bench:
+        job = await bench.job("step")
+
+        async def look() -> None:
+            record = await bench.planes.inspection.job(job.envelope.id)
+            assert record
+            seen.append(record.state)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bench.run, job)
+            await bench.clock.sleep(5)
+            await look()
+        if not ordered:
+            await bench.run(job)
+        await look()
+    assert seen == [JobState.RUNNING, JobState.QUEUED, JobState.RUNNING, JobState.COMMITTED]
 
 
 @in_virtual_time

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "longest_gap": 0.04,
         "packets": 250,
         "keyframes": (),
+        "restarts": (),
         "decoded": 1,
     }
     fields = {
@@ -44,7 +46,6 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         "shown_pictures": 250,
         "pauses": (),
         "highest_rate": 25.0,
-        "restarts": 0,
         **video,
     }
     audio = None
@@ -58,6 +59,7 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
         covered=1.0,
         declared=10.0,
         end=10.0,
+        media_end=10.0,
         video=VideoTrack(**fields),
         audio=audio,
         other_videos=0,
@@ -76,6 +78,17 @@ def test_source_is_decoded_once_for_all_renditions() -> None:
     assert made.count("-i") == 1
     assert made.count("libx264") == 2
     assert "split=2[s0][s1]" in made[made.index("-filter_complex") + 1]
+
+
+def test_each_decoded_stream_goes_into_one_graph() -> None:
+    """ffmpeg 9 may leave all but the first graph of a stream waiting for ever."""
+    other = OtherSound(index=2, language="fr", channels=2, start=0.0, end=10.0, restarts=())
+    made = arguments(media().model_copy(update={"other_sounds": (other,)}))
+    graphs = [made[at + 1] for at, word in enumerate(made) if word == "-filter_complex"]
+    assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"]]
+    assert "asplit=2[a0][a1]" in graphs[1]
+    mapped = [made[at + 1] for at, word in enumerate(made) if word == "-map"]
+    assert mapped == ["[v0]", "[a0]", "[v1]", "[a1]", "0:2"]
 
 
 def test_source_may_open_nothing_but_files_of_the_listed_formats() -> None:
@@ -121,7 +134,7 @@ def test_no_metadata_of_the_source_is_passed_on() -> None:
 def test_streams_are_those_that_the_probe_chose() -> None:
     made = arguments(media(index=3))
     assert made[made.index("-filter_complex") + 1].startswith("[0:3]")
-    assert made.count("0:1") == 2
+    assert "[0:1]" in " ".join(made)
 
 
 def test_source_without_sound_gets_no_sound() -> None:
@@ -183,7 +196,9 @@ def test_loudness_is_changed_only_where_that_is_set() -> None:
 
 
 def test_sounds_and_texts_beside_the_video_are_made_once_each() -> None:
-    sounds = [OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0) for number in (2, 3)]
+    sounds = [
+        OtherSound(index=number, language="ger", channels=6, start=0.0, end=10.0, restarts=()) for number in (2, 3)
+    ]
     texts = [Text(index=4, language="eng", default=False, forced=True)]
     source = media().model_copy(update={"other_sounds": tuple(sounds), "texts": tuple(texts)})
     plan = make_plan(source, SETTINGS)

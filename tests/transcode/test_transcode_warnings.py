@@ -37,7 +37,7 @@ def test_pictures_of_a_source_that_is_too_fast_are_not_missed() -> None:
     ("change", "words"),
     [
         ({"other_videos": 2}, "further video streams of the source, which are not used: 2"),
-        ({"end": 19.0}, "goes on in other streams"),
+        ({"media_end": 19.0}, "goes on in other streams"),
         ({"container": "mpegts", "covered": 0.5}, "goes on in other streams"),
     ],
 )
@@ -52,7 +52,7 @@ def test_what_is_left_out_is_told(change: dict[str, Any], words: str) -> None:
         ({"colour": (9, 9, 16, 1)}, "HDR is mapped"),
         ({"colour": (9, 9, 18, 1)}, "HDR is mapped"),
         ({"colour": (9, 9, 14, 1)}, "wide colours (BT.2020) are mapped"),
-        ({"restarts": 1}, "parts of the source whose clock starts anew, played one after another: 2"),
+        ({"restarts": (5.0,)}, "parts of the source whose clock starts anew, played one after another: 2"),
         ({"channels": 8}, "the 8 channels of the source's sound are folded to 2"),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers.transcode.filters import SAMPLE_RATE, SoundChain, picture_graph, sound_filters
+from workers.transcode.filters import SAMPLE_RATE, SoundChain, picture_graph, sound_filters, sound_graph
 from workers.transcode.ladder import Rung
 from workers.transcode.plan import TranscodePlan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS
@@ -41,15 +41,17 @@ def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: s
         arguments += ["-itsoffset", f"{-plan.offset:.6f}"]
     arguments += ["-protocol_whitelist", "file", "-format_whitelist", SOURCE_FORMATS, "-i", source]
     arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
+    if plan.sound is not None and plan.audio_index is not None:
+        arguments += ["-filter_complex", sound_graph(plan.sound, plan.audio_index, len(plan.rungs))]
     for number, rung in enumerate(plan.rungs):
         arguments += ["-map", f"[v{number}]", *_video_arguments(plan, rung, settings)]
         if plan.sound is not None:
-            arguments += ["-map", f"0:{plan.audio_index}", *_audio_arguments(plan.sound)]
+            arguments += ["-map", f"[a{number}]", *_audio_arguments(plan.sound)]
         arguments += [*_NO_METADATA, "-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
         arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
     for sound in plan.other_sounds:
-        arguments += ["-map", f"0:{sound.index}", *_audio_arguments(sound.chain), *_NO_METADATA]
-        arguments += ["-f", "mp4", f"file:{sound.file}"]
+        arguments += ["-map", f"0:{sound.index}", "-af", sound_filters(sound.chain), *_audio_arguments(sound.chain)]
+        arguments += [*_NO_METADATA, "-f", "mp4", f"file:{sound.file}"]
     for text in plan.texts:
         arguments += ["-map", f"0:{text.index}", "-c:s", "webvtt", *_NO_METADATA, "-f", "webvtt", f"file:{text.file}"]
     return arguments
@@ -58,8 +60,7 @@ def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: s
 def _audio_arguments(chain: SoundChain) -> list[str]:
     bits = str(_AUDIO_BITS_PER_CHANNEL * chain.channels)
     return [
-        *("-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE), "-ac", str(chain.channels)),
-        *("-af", sound_filters(chain), "-flags:a", "+bitexact"),
+        *("-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE), "-ac", str(chain.channels), "-flags:a", "+bitexact"),
     ]
 
 

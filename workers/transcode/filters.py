@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from workers.transcode.ladder import Rung, Size
 from workers.transcode.media import Colour, VideoTrack
@@ -33,6 +34,8 @@ _HD = Size(1280, 720)
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 
+# What lips may be off by before anybody sees it.
+_SHORTEST_HOLE_SECONDS = 0.015
 # Coding adds a little to peaks: 1.5 dB are left for that.
 _LIMIT = 0.84
 
@@ -49,14 +52,15 @@ class Gamut(Enum):
 class PictureChain:
     """What all renditions share: the stream, how it is deinterlaced, how many pictures a second it may keep.
 
-    `lead` says that black is shown until the first picture; `restarts` that the source's clock goes back.
+    `lead` says that black is shown until the first picture; `restarts` has what is added to the source's clock, in
+    seconds, each time that it goes back.
     """
 
     index: int
     deinterlace: str | None
     frame_rate_limit: float | None
     lead: bool
-    restarts: bool
+    restarts: tuple[float, ...]
     mapped: bool
 
 
@@ -71,7 +75,7 @@ class SoundChain:
     folded: bool
     filled: bool
     until: float | None
-    restarts: bool
+    restarts: tuple[float, ...]
     loudness: float | None
 
 
@@ -90,7 +94,7 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
     """
     first = []
     if chain.restarts:
-        first.append(f"setpts={_continued('PTS')}")
+        first.append(f"setpts={_continued(chain.restarts)}")
     if chain.deinterlace is not None:
         first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
     if chain.frame_rate_limit is not None:
@@ -116,12 +120,24 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
     return ";".join(graph)
 
 
+def sound_graph(chain: SoundChain, index: int, count: int) -> str:
+    """Return the graph from one decoded stream to `[a0]`, `[a1]` and so on, one for each of `count` rungs.
+
+    It is one graph for all of them: of several graphs that one decoder feeds, ffmpeg 9 may leave all but the first
+    waiting for ever, where they have more to say than what is muxed allows, as with sound that begins late.
+    """
+    ends = "".join(f"[a{number}]" for number in range(count))
+    return f"[0:{index}]{sound_filters(chain)},asplit={count}{ends}"
+
+
 def sound_filters(chain: SoundChain) -> str:
-    """Return the filters of the sound."""
+    """Return the filters of one sound."""
     # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
-    filters = ["aresample=async=1:first_pts=0" if chain.filled else "aresample=async=1"]
+    filled = "aresample=async=1" + (":first_pts=0" if chain.filled else "")
+    filters = [filled]
     if chain.restarts:
-        filters.insert(0, f"asetpts={_continued('PTS')}")
+        # Between two recordings smaller holes are filled as well: within one, they are how a recorder counts.
+        filters = [f"asetpts={_continued(chain.restarts)}", f"{filled}:min_hard_comp={_SHORTEST_HOLE_SECONDS}"]
     filters.append(f"aformat=channel_layouts={'mono' if chain.channels == 1 else 'stereo'}")
     if chain.loudness is not None:
         filters.append(f"loudnorm=I={chain.loudness:g}:TP=-1.5:LRA=11")
@@ -152,8 +168,8 @@ def _matrix(video: VideoTrack) -> str:
     return "bt709" if video.width >= _HD.width or video.height >= _HD.height else "bt601"
 
 
-def _continued(clock: str) -> str:
-    """Return an expression that goes on where a clock goes back: after the last time, by the step before it."""
-    back = f"if(lt({clock},ld(0)-1/TB),ld(1)+ld(0)+ld(2)-{clock},ld(1))"
-    step = f"if(gt({clock},ld(0)),{clock}-ld(0),ld(2))"
-    return f"'st(1,{back});st(2,{step});st(0,{clock});{clock}+ld(1)'"
+def _continued(restarts: Sequence[float]) -> str:
+    """Return an expression of times that go on where the clock goes back: the n-th time by the n-th of `restarts`."""
+    steps = [later - earlier for earlier, later in pairwise([0.0, *restarts])]
+    added = "+".join(f"gte(ld(1),{number})*{step:.6f}" for number, step in enumerate(steps, 1))
+    return f"'st(1,ld(1)+lt(PTS,ld(0)-1/TB));st(0,PTS);PTS+({added})/TB'"

@@ -16,6 +16,8 @@ class _Facts(BaseModel):
 
 
 class _Track(_Facts):
+    """A stream. `restarts` has, for each time that its clock went back, what is added to it from there on."""
+
     index: int = Field(ge=0)
     codec: str = Field(max_length=64)
     profile: str | None = Field(max_length=64)
@@ -25,6 +27,7 @@ class _Track(_Facts):
     longest_gap: float
     packets: int = Field(ge=0)
     keyframes: tuple[float, ...]
+    restarts: tuple[float, ...]
     decoded: int = Field(ge=0)
 
     @property
@@ -46,7 +49,7 @@ class VideoTrack(_Track):
     """A video stream. `width` and `height` are of the stored pictures; `rotation` is in degrees clockwise.
 
     `pauses` are the times of pictures that are held for long, with how long; `highest_rate` is in pictures per second
-    over a second; `shown_pictures` counts from the first keyframe on; `restarts` is how often the clock went back.
+    over a second; `shown_pictures` counts from the first keyframe on.
     """
 
     width: int = Field(gt=0, le=1_000_000)
@@ -59,7 +62,6 @@ class VideoTrack(_Track):
     shown_pictures: int = Field(ge=0)
     pauses: tuple[tuple[float, float], ...]
     highest_rate: float = Field(ge=0)
-    restarts: int = Field(ge=0)
 
     @property
     def shown(self) -> Size:
@@ -83,13 +85,14 @@ class AudioTrack(_Track):
 
 
 class OtherSound(_Facts):
-    """An audio stream that was not chosen; `start` and `end` are in seconds."""
+    """An audio stream that was not chosen; `start`, `end` and `restarts` are in seconds, as those of the others."""
 
     index: int = Field(ge=0)
     language: str | None = Field(max_length=64)
     channels: int = Field(ge=0, le=1024)
     start: float | None
     end: float
+    restarts: tuple[float, ...]
 
 
 class Text(_Facts):
@@ -112,8 +115,9 @@ class Media(_Facts):
     """A media file: the video, and the audio, that a player would choose. Times are in seconds.
 
     `origin` is where its clock begins, `covered` which share of the file's bytes lies before the last of both streams.
-    `declared` is how long its header says it lasts, `end` is where its last packet really ends. `other_videos` counts
-    the streams that were not chosen, as `other_sounds` and `texts` tell of those beside the video.
+    `declared` is how long its header says it lasts, `end` is where its last packet really ends, `media_end` where the
+    last one of any pictures or sound does. `other_videos` counts the streams that were not chosen, as `other_sounds`
+    and `texts` tell of those beside the video.
     """
 
     container: str = Field(max_length=200)
@@ -121,6 +125,7 @@ class Media(_Facts):
     covered: float
     declared: float | None
     end: float
+    media_end: float
     video: VideoTrack
     audio: AudioTrack | None
     other_videos: int = Field(ge=0)

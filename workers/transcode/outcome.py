@@ -51,13 +51,13 @@ def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[s
         if lost > max(_UNTOLD_PICTURES, _UNTOLD_SHARE * plan.pictures):
             yield f"{lost} of the source's {plan.pictures} pictures could not be decoded and are missing"
     if source.video.restarts:
-        yield f"parts of the source whose clock starts anew, played one after another: {source.video.restarts + 1}"
+        yield f"parts of the source whose clock starts anew, played one after another: {len(source.video.restarts) + 1}"
     if source.other_videos:
         yield f"further video streams of the source, which are not used: {source.other_videos}"
     unused = len(source.other_sounds) - len(plan.other_sounds)
     if unused:
         yield f"further sounds of the source, which are not used: {unused}"
-    rest = source.end - max(track.end for track in (source.video, source.audio) if track is not None)
+    rest = source.media_end - max(track.end for track in (source.video, source.audio) if track is not None)
     streaming = source.container in STREAMING_CONTAINERS
     if (rest > _UNTOLD_SECONDS and not source.video.restarts) or (streaming and source.covered < _COVERED):
         yield "the source goes on in other streams after those that are used have ended; that part is missing"

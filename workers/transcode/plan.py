@@ -100,13 +100,12 @@ def make_plan(
     rate = min(video.frame_rate * (2 if doubled else 1), settings.max_frame_rate)
     lead = (video.start or 0.0) - source.start > _LATE_PICTURE_SECONDS
     mode = "send_field" if doubled else "send_frame"
-    restarts = video.restarts > 0
     picture = PictureChain(
         index=video.index,
         deinterlace=mode if video.interlaced else None,
         frame_rate_limit=settings.max_frame_rate if too_fast else None,
         lead=lead,
-        restarts=restarts,
+        restarts=video.restarts,
         mapped=needs_mapping(video, settings),
     )
     counted = not too_fast and not video.interlaced
@@ -189,7 +188,7 @@ def _sound(source: Media, audio: AudioTrack | SourceSound, settings: TranscodeSe
         folded=audio.channels > 2,
         filled=late or source.container not in STREAMING_CONTAINERS,
         until=source.duration if source.start + source.duration - audio.end > _SOUND_SLACK_SECONDS else None,
-        restarts=source.video.restarts > 0,
+        restarts=audio.restarts,
         loudness=settings.loudness,
     )
 

@@ -24,7 +24,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
-from workers.transcode.probe_track import Track
+from workers.transcode.probe_track import Parts, Track
 from workers.transcode.raw_check import package_problems
 
 # A file with this many packets and no picture has none worth waiting for.
@@ -107,6 +107,7 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
         "covered": scan.last_position / max(container.size, 1),
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
+        "media_end": scan.media_end,
         "video": _video_facts(scan),
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
@@ -123,16 +124,18 @@ class _Scan:
     def __init__(self, container: InputContainer, video: VideoStream, audio: AudioStream | None, decode: bool) -> None:
         restarting = container.format.name in _RESTARTING_CLOCKS
         self.container = container
-        self.video = Track(video, restarting)
-        self.audio = None if audio is None else Track(audio, restarting)
+        parts = Parts()
+        self.video = Track(video, restarting, parts)
+        self.audio = None if audio is None else Track(audio, restarting, parts)
         self.end = 0.0
+        self.media_end = 0.0
         self.last_position = 0
         self.picture: av.VideoFrame | None = None
         self.pictures = 0
         self.samples = 0
         self._decode = decode
         self._others = [
-            Track(stream, restarting)
+            Track(stream, restarting, parts)
             for stream in container.streams.audio[:_MOST_OTHERS]
             if stream is not audio and stream.codec_context is not None and not decode
         ]
@@ -156,7 +159,11 @@ class _Scan:
                         self.last_position = max(self.last_position, (packet.pos or 0) + packet.size)
                     beat.at(track.reached)
                 if packet.pts is not None:
-                    self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self.end = max(self.end, end)
+                    # Subtitles may say that they last for ever.
+                    if packet.stream.type in ("video", "audio"):
+                        self.media_end = max(self.media_end, end)
                 if track is not None and self._wants(track, packet):
                     self._decode_packet(packet)
         except av.error.InvalidDataError as error:
@@ -185,6 +192,7 @@ class _Scan:
                 "channels": track.stream.codec_context.layout.nb_channels,
                 "start": track.start,
                 "end": track.end,
+                "restarts": track.restarts,
             }
             for track in self._others
             if track.packets and isinstance(track.stream, AudioStream)

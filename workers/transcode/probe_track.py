@@ -21,14 +21,42 @@ _JUMP_FORWARD_SECONDS, _JUMP_BACK_SECONDS = 10.0, 0.1
 _RESTART_SECONDS = 1.0
 # Pictures that are held for longer than this are told one by one; the longest, if there are very many.
 _PAUSE_SECONDS, _MOST_PAUSES = 0.5, 1500
+# Clocks that start anew more often are not followed.
+_MOST_RESTARTS = 1000
 # The highest rate is that of a stretch of about a second: two pictures may follow each other at any distance.
 _RATE_SECONDS = 1.0
+
+
+class Parts:
+    """The recordings that follow one another in a file, each with a clock that starts anew, for all of its tracks.
+
+    What belongs together stays together: all tracks go on from where the longest of them has ended.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._offset = 0.0
+        self._reached = 0.0
+
+    def reach(self, time: float) -> None:
+        """Note how far any of the tracks has come."""
+        self._reached = max(self._reached, time)
+
+    def next(self, before: int, begins: float) -> tuple[int, float]:
+        """Return the number of the part that comes for a track after part `before`, and what is added to its clock.
+
+        `begins` is what the clock says there.
+        """
+        if before == self.latest:
+            self.latest += 1
+            self._offset = self._reached - begins
+        return self.latest, self._offset
 
 
 class Track:
     """What the packets of one stream add up to. Times are in seconds."""
 
-    def __init__(self, stream: VideoStream | AudioStream, restarting: bool) -> None:
+    def __init__(self, stream: VideoStream | AudioStream, restarting: bool, parts: Parts | None = None) -> None:
         self.stream = stream
         self.packets = 0
         self.start: float | None = None
@@ -39,21 +67,27 @@ class Track:
         self.keyframes: list[float] = []
         self.times = array("d")
         self.before_key = 0
-        self.restarts = 0
+        self.restarts: list[float] = []
         self.expected: list[Expected] = []
         self._hidden = _hides_pictures(stream)
         self._restarting = restarting
+        self._parts = Parts() if parts is None else parts
+        self._part = 0
         self._offset = 0.0
         self._previous: float | None = None
         self._reordered = False
+        self._keyed = False
         self._last_end = 0.0
 
     def add(self, packet: Packet[Any], *, detailed: bool) -> None:
         """Take one packet into account; `detailed` costs time for each of its bytes."""
         self.packets += 1
         stamp = packet.dts if packet.dts is not None else packet.pts
-        # What an edit list leaves out is decoded, but not shown.
-        if stamp is None or packet.is_discard:
+        if stamp is None:
+            return
+        if packet.is_discard:
+            # What an edit list leaves out is decoded, but not shown: what refers to it can be shown.
+            self._keyed = self._keyed or packet.is_keyframe
             return
         clock = float(stamp * packet.time_base)
         step = 0.0 if self._previous is None else clock - self._previous
@@ -62,22 +96,24 @@ class Track:
             self._offset -= step
             step = 0.0
         elif not self._restarting and packet.dts is not None and step < -_RESTART_SECONDS:
-            self._offset -= step
             step = 0.0
-            self.restarts += 1
+            if len(self.restarts) < _MOST_RESTARTS:
+                self._part, self._offset = self._parts.next(self._part, clock)
+                self.restarts.append(round(self._offset, 6))
         self.longest_gap = max(self.longest_gap, step)
         shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base) + self._offset
         self.start = shown if self.start is None else min(self.start, shown)
-        if packet.is_keyframe:
+        if packet.is_keyframe or self._keyed:
             self.key_start = shown if self.key_start is None else min(self.key_start, shown)
-            if detailed and self.stream.type == "video":
-                self.keyframes.append(round(shown, 4))
+        if packet.is_keyframe and detailed and self.stream.type == "video":
+            self.keyframes.append(round(shown, 4))
         end = shown + float((packet.duration or 0) * packet.time_base)
         if shown < self.last:
             self._reordered = True
         else:
             self.last, self._last_end = shown, end
         self.reached = max(self.reached, end)
+        self._parts.reach(end)
         if self.stream.type == "video":
             self._note_picture(packet, shown)
         if detailed and (end > 0 or self.stream.type == "video"):
@@ -120,7 +156,6 @@ class Track:
             "shown_pictures": len(times),
             "pauses": sorted((round(at, 6), round(seconds, 6)) for seconds, at in pauses),
             "highest_rate": round(highest_rate(times), 3),
-            "restarts": self.restarts,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -133,6 +168,7 @@ class Track:
             "longest_gap": self.longest_gap,
             "packets": self.packets,
             "keyframes": self.keyframes,
+            "restarts": self.restarts,
         }
 
 

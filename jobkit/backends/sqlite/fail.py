@@ -17,7 +17,7 @@ from jobkit.ports.store import Failure, Refused
 def fail(
     transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float
 ) -> int | Refused:
-    """Add a failed attempt to the job's history and return how many it has."""
+    """Add a failed attempt to the job's history, have it wait for the next one, and return how many it has."""
     refused = refusal(transaction, envelope.type, key_of(envelope), fence)
     if refused is not None:
         return refused
@@ -31,7 +31,8 @@ def fail(
     if is_noted(failures, failure.attempt):
         return int(failed)
     transaction.execute(
-        "UPDATE jobs SET failed = failed + 1, failures = ?1, told = ?2, retry_at = ?3 + ?4, delayed_until = ?3 + ?5 "
+        "UPDATE jobs SET state = 'queued', progress = 0, message = '', failed = failed + 1, failures = ?1, "
+        "told = ?2, retry_at = ?3 + ?4, delayed_until = ?3 + ?5 "
         "WHERE id = ?6",
         (
             dump_failures((*failures, failure)),

@@ -99,7 +99,7 @@ def _start(
     silent = "" if job is None else _silent(job, fence)
     transaction.execute(
         "UPDATE jobs SET state = 'running', token = ?, nonce = ?, owner = ?, opens = opens + 1, "
-        "started_at = coalesce(started_at, ?), retry_at = NULL, silent = ? WHERE id = ?",
+        "started_at = coalesce(started_at, ?), retry_at = NULL, told = NULL, silent = ? WHERE id = ?",
         (fence.token, fence.nonce, fence.owner, transaction.wall, silent, envelope.id),
     )
     if job is None:

@@ -1,6 +1,7 @@
 -- Attempts that failed, and how far running ones are. Each function changes one job, under the lock of its key.
 
--- Add a failed attempt to the job's history, of which the latest `in_kept` are kept. It is not opened again for
+-- Add a failed attempt to the job's history, of which the latest `in_kept` are kept, and have it wait for the
+-- next one. It is not opened again for
 -- `in_retry_in` seconds, and its message not missed for `in_kept_back`. Answers 'failed' with how many it has now,
 -- 'refused' with the mark, or 'unknown'.
 CREATE OR REPLACE FUNCTION jobkit.fail_job(
@@ -16,7 +17,7 @@ BEGIN
         answer := 'refused';
         RETURN;
     END IF;
-    SELECT failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
+    SELECT state, failed, ended, coalesce(failures, '{}') AS failures, coalesce(attempts, '{}') AS attempts INTO j
     FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         answer := 'unknown';
@@ -36,13 +37,14 @@ BEGIN
     END IF;
     number := number + 1;
     UPDATE jobkit.jobs
-    SET failed = failed + 1,
+    SET state = 'queued', progress = 0, message = '', failed = failed + 1,
         delayed_until = jobkit.clock() + in_kept_back,
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
         attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):],
         told = in_nonce,
         retry_at = jobkit.clock() + in_retry_in
     WHERE id = in_id;
+    PERFORM jobkit.tally_state(j.state, 'queued');
 END $$;
 
 -- Note that the start under a fence ended with its worker alive.

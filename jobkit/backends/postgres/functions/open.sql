@@ -158,7 +158,7 @@ BEGIN
                 END IF;
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
-                    started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, silent = j.silent_starts
+                    started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, told = NULL, silent = j.silent_starts
                 WHERE id = r.id;
                 IF j.key IS NULL THEN
                     UPDATE jobkit.jobs SET key = r.key, slot = r.slot, digest = r.digest, envelope = r.envelope

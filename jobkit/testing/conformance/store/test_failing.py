@@ -29,6 +29,29 @@ async def test_failures_add_up_and_are_remembered_oldest_first(store: FullStore)
     assert record.failures == tuple(failure(attempt, f"error {attempt}") for attempt in range(1, 4))
 
 
+async def test_a_job_that_waits_for_its_next_attempt_is_queued_not_running(store: FullStore) -> None:
+    job = await submitted(store, "a")
+    under = await opened(store, job)
+    await store.progress(job, under, fraction=0.4, message="on its way")
+    await store.fail(job, under, failure(1))
+    record = await store.job("a")
+    assert record
+    assert (record.state, record.opens, record.progress, record.message) == (JobState.QUEUED, 1, 0.0, "")
+    counted = (await store.counts()).jobs
+    assert (counted[JobState.QUEUED], counted[JobState.RUNNING]) == (1, 0)
+    assert not await store.progress(job, fence(4), fraction=0.9, message="late")
+
+    # The next attempt may be made under the same fence: an ordered key keeps its lease meanwhile.
+    assert await store.open(job, under) == Opened(2, (failure(1),), 0)
+    # Told twice, the failure is that of an attempt long over.
+    assert await store.fail(job, under, failure(1)) == 1
+    assert await state(store, "a") is JobState.RUNNING
+    counted = (await store.counts()).jobs
+    assert (counted[JobState.QUEUED], counted[JobState.RUNNING]) == (0, 1)
+    await committed(store, job, under=under)
+    assert await state(store, "a") is JobState.COMMITTED
+
+
 async def test_the_same_attempt_fails_once(store: FullStore) -> None:
     job = await submitted(store, "a")
     under = await opened(store, job)

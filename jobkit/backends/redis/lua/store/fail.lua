@@ -1,4 +1,5 @@
--- Adds a failed attempt to a job's history, a line for each: its number, a space, and what is told of it.
+-- Adds a failed attempt to a job's history, a line for each: its number, a space, and what is told of it. The job then
+-- waits for the next one.
 -- Takes id, type, key, token, nonce, attempt, failure, how many are kept, in how many seconds the job may be opened again,
 -- and for how many its message is not missed. Answers {'failed', how many there are}, {'refused', mark} or {'unknown'}.
 local function run(a)
@@ -7,7 +8,7 @@ local function run(a)
   if not is_mark(key, a[4], a[5]) then
     return {'refused', key.mark}
   end
-  local known = call('HMGET', row, 'state', 'failed', 'failures')
+  local known = call('HMGET', row, 'state', 'failed', 'failures', 'number')
   if not known[1] then
     return {'unknown'}
   end
@@ -27,7 +28,9 @@ local function run(a)
     return {'failed', known[2]}
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
-  call('HSET', row, 'failures', table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
+  call('HDEL', row, 'progress', 'message')
+  move({id = a[1], state = known[1], number = known[4]}, 'queued', 'failures',
+    table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
     string.format('%.6f', NOW + a[9]), 'delayed_until', string.format('%.6f', NOW + a[10]))
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
