@@ -248,7 +248,8 @@ class Store(Protocol):
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float = 0.0) -> int | Refused:
         """Add a failed attempt to the job's history; return how many it has now. Idempotent by attempt number.
 
-        The job is queued then, and not opened again for `retry_in` seconds, whoever asks; `Refused` where it has ended, too.
+        The job is queued then, and not opened again for `retry_in` seconds, whoever asks. `Refused` where it has ended,
+        too.
         """
         ...
 

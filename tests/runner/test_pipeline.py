@@ -305,6 +305,7 @@ async def test_a_job_that_waits_for_its_retry_is_not_shown_as_running(ordered: b
             await bench.clock.sleep(5)
             await look()
         if not ordered:
+            await bench.clock.sleep(5)
             await bench.run(job)
         await look()
     assert seen == [JobState.RUNNING, JobState.QUEUED, JobState.RUNNING, JobState.COMMITTED]
