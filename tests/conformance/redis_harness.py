@@ -43,7 +43,8 @@ AGE_STORE = """
         redis.call('ZINCRBY', '{jobkit}:coordinators', -seconds, identity)
     end
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:jobs', 0, -1)) do
-        age('{jobkit}:job:' .. id, 'due')
+        age('{jobkit}:job:' .. id, 'retry_at')
+        age('{jobkit}:job:' .. id, 'delayed_until')
     end
     for _, id in ipairs(redis.call('LRANGE', '{jobkit}:ended', 0, -1)) do
         age('{jobkit}:job:' .. id, 'finished_at')

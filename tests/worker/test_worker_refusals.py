@@ -14,7 +14,7 @@ import pytest
 from jobkit import Context, processor
 from jobkit.errors import ConfigurationError, PartitionsDiffer, Unavailable
 from jobkit.model.plane import Plane
-from jobkit.ports.blobs import Blobs
+from jobkit.ports.blobs import Blobs, StoredObject
 from jobkit.worker.refusals import Refusals
 from tests.faults.doubles import Call
 from tests.steps import Step, loose, step
@@ -78,6 +78,10 @@ class _RefusingBlobs:
         if self.refusing:
             raise ConfigurationError("the credentials are not accepted (ExpiredToken)")
         yield Path("/nowhere")
+
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        return
+        yield
 
     async def aclose(self) -> None: ...
 
