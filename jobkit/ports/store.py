@@ -177,13 +177,15 @@ class Shelved:
 class Adrift:
     """A job that only a message can bring to a worker. `number` is its place in the order of acceptance.
 
-    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells.
+    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells. `due_in`: it
+    failed, and its next attempt is due in so many seconds, until when a broker may hold its message back.
     """
 
     number: int
     envelope: Envelope
     running: bool
     owner: str | None
+    due_in: float = 0.0
 
 
 NotOpened = Early | Duplicate | Gap | Stale | Skipped | Conflict

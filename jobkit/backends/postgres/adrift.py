@@ -12,7 +12,8 @@ from jobkit.ports.store import Adrift
 HORIZON = "SELECT coalesce(max(number), 0) AS number FROM jobkit.jobs"
 # Looks at the index alone, for the jobs of other partitions; the last row of a page is told in any case.
 ADRIFT = """
-    SELECT l.number, j.sequence, j.envelope, j.state, j.owner
+    SELECT l.number, j.sequence, j.envelope, j.state, j.owner,
+           greatest(0, coalesce(j.due, 0) - jobkit.clock()) AS due_in
     FROM (
         SELECT number, slot FROM jobkit.jobs
         WHERE type = $1 AND ended IS NULL AND number > $4 AND number <= $5 ORDER BY number LIMIT $6
@@ -32,6 +33,7 @@ def page(rows: Sequence[Mapping[str, Any]], limit: int) -> tuple[list[Adrift], i
             with_sequence(row["envelope"], row["sequence"]),
             row["state"] == JobState.RUNNING,
             row["owner"],
+            row["due_in"],
         )
         for row in rows
         if row["envelope"] is not None

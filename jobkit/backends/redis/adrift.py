@@ -20,9 +20,9 @@ STATES = (JobState.QUEUED, JobState.RUNNING)
 def jobs(rows: Sequence[Any], state: JobState, partition: Partition, partitions: int) -> list[Adrift]:
     """Return those jobs in the answer of `ADRIFT` that belong to the partition."""
     found = []
-    for number, sequence, packed, owner in rows:
+    for number, sequence, packed, owner, due_in in rows:
         envelope = with_sequence(packed, sequence)
         if partition_of(envelope.key or "", partitions) == partition.index:
             whose = None if owner is None else owner.decode()
-            found.append(Adrift(int(number), envelope, state is JobState.RUNNING, whose))
+            found.append(Adrift(int(number), envelope, state is JobState.RUNNING, whose, float(due_in)))
     return found

@@ -14,7 +14,8 @@ _LOOKED_AT = """
     ORDER BY number LIMIT ?
 """
 _ADRIFT = """
-    SELECT j.number, e.envelope, j.state, j.owner FROM jobs j JOIN envelopes e ON e.job = j.number
+    SELECT j.number, e.envelope, j.state, j.owner, max(0.0, coalesce(j.due, 0.0) - ?)
+    FROM jobs j JOIN envelopes e ON e.job = j.number
     WHERE j.number = ? AND j.state <> 'parked'
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.position = j.entry)
     AND NOT EXISTS (SELECT 1 FROM inflight i WHERE i.job = j.number)
@@ -36,6 +37,6 @@ def adrift(
     ).fetchall()
     found = []
     for number in (number for number, ours in looked if ours):
-        rows = transaction.execute(_ADRIFT, (number,))
-        found += [Adrift(row[0], Envelope.unpack(row[1]), row[2] == JobState.RUNNING, row[3]) for row in rows]
+        rows = transaction.execute(_ADRIFT, (transaction.now, number))
+        found += [Adrift(row[0], Envelope.unpack(row[1]), row[2] == JobState.RUNNING, *row[3:]) for row in rows]
     return found, looked[-1][0] if len(looked) == limit else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.ports.store import Adrift, Gap
-from jobkit.testing.conformance.harness import FullStore
-from jobkit.testing.conformance.values import buried, committed, fence, opened, submitted, unordered
+from jobkit.testing.conformance.harness import FullStore, Harness
+from jobkit.testing.conformance.values import buried, committed, failure, fence, opened, submitted, unordered
 
 ONLY = Partition("t", 0)
 
@@ -112,3 +112,17 @@ async def test_republishing_leaves_alone_what_needs_it_not(store: FullStore) -> 
     assert await store.republish(["behind", "shelved", "dead"]) == []
     assert await publish_all(store) == []
     assert await store.republish([]) == []
+
+
+async def test_a_job_whose_next_attempt_is_due_later_says_so(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    """Until then a broker may hold its message back, and nobody need publish it again."""
+    job = await unordered(store, "a")
+    await publish_all(store)
+    await store.fail(job, await opened(store, job), failure(1), retry_in=30)
+    (waiting,) = await all_adrift(store)
+    assert 25 < waiting.due_in <= 30
+    await store_harness.elapse(31)
+    (due,) = await all_adrift(store)
+    assert due.due_in == 0
