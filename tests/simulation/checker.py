@@ -19,12 +19,16 @@ from simulation.history import (
     Grant,
     History,
     Mark,
+    Postponed,
     Release,
     Renewal,
     Step,
     Stray,
     Write,
 )
+
+# Sums of floating-point seconds differ by less.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *grants_increase(history.events),
         *bounded(truth, expected),
         *ended_everywhere(history.events),
+        *backoff(history.events),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -257,6 +262,20 @@ def ended_everywhere(events: Sequence[Event]) -> Iterator[Violation]:
     for event in events:
         if isinstance(event, Stray):
             yield Violation("ended", f"job {event.job} had ended and was still in {event.place}", event.at)
+
+
+def backoff(events: Sequence[Event]) -> Iterator[Violation]:
+    """No attempt begins before it is due, whichever worker makes it."""
+    due: dict[tuple[str, int], float] = {}
+    for event in events:
+        match event:
+            case Postponed(_, job, attempt, until):
+                # Noted again, the first time counts.
+                due.setdefault((job, attempt), until)
+            case Step(at, _, _, job, attempt) if at < due.get((job, attempt), 0.0) - _ROUNDING:
+                yield Violation(
+                    "backoff", f"attempt {attempt} of job {job} began {due[job, attempt] - at:.3f} s early", at
+                )
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

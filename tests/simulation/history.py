@@ -10,7 +10,7 @@ from typing import Any
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef
-from jobkit.ports.store import Committed, Conflict, Gap, Opened, Skipped
+from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped
 from jobkit.testing.virtual_time import Process, running_loop
 from simulation.network import Call
 
@@ -77,6 +77,15 @@ class Write(Event):
     job: str
     fence: Fence
     again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed(Event):
+    """The store noted that a job's attempt had failed, and that the next is not to begin before `until`."""
+
+    job: str
+    attempt: int
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +203,14 @@ class History:
                     yield Renewal(now, lease, given["ttl"])
             case "coordinator", "release", True:
                 yield Release(now, given["lease"])
-            case "store", "open", Opened() | Gap() | Skipped() | Conflict():
+            case "store", "open", Opened() | Early() | Gap() | Skipped() | Conflict():
                 yield Mark(now, _resource(given), given["fence"])
             case "store", action, _ if action in _WRITES and _accepted(answer):
                 key = (action, given["envelope"].id, given["fence"])
                 again = key in self._written and action == "commit"
                 self._written.add(key)
+                if action == "fail":
+                    yield Postponed(now, key[1], given["failure"].attempt + 1, now + given["retry_in"])
                 yield Write(now, action, _resource(given), given["envelope"].id, given["fence"], again)
 
 

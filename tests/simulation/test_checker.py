@@ -15,6 +15,7 @@ from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry,
 from simulation.checker import (
     Expectation,
     Truth,
+    backoff,
     bounded,
     fencing,
     grants_increase,
@@ -22,7 +23,19 @@ from simulation.checker import (
     order,
     single_effect,
 )
-from simulation.history import Attempted, Consuming, Event, Forgot, Grant, Mark, Release, Renewal, Step, Write
+from simulation.history import (
+    Attempted,
+    Consuming,
+    Event,
+    Forgot,
+    Grant,
+    Mark,
+    Postponed,
+    Release,
+    Renewal,
+    Step,
+    Write,
+)
 
 KEY = "t/k"
 
@@ -184,3 +197,10 @@ def test_nothing_may_be_left_behind() -> None:
     ):
         assert list(bounded(replace(clean, counts=counts), expecting()))
     assert list(bounded(replace(clean, depths=[QueueDepth(PARTITION, 1, 0, None)]), expecting()))
+
+
+def test_an_attempt_that_begins_before_it_is_due_is_found() -> None:
+    postponed = Postponed(1.0, "j", 2, 9.0)
+    assert list(backoff([step(0.5, 1), postponed, replace(step(9.0, 2), attempt=2)])) == []
+    (found,) = backoff([postponed, replace(step(8.0, 2), attempt=2)])
+    assert (found.invariant, found.at) == ("backoff", 8.0)

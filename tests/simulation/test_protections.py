@@ -25,7 +25,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
 from jobkit.ports.coordinator import Granted, Held, LeaseRef
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.store import Committed, Duplicate, Effects, Refused
+from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
 from jobkit.runner.led_partition import LedPartition
@@ -250,6 +250,18 @@ def ended_jobs_stay_where_they_were(patch: Patch) -> None:
     patch.setattr(ending, "leave", leave)
 
 
+def delays_kept_by_the_worker(patch: Patch) -> None:
+    """The store does not keep when a failed job is due again, so a delay ends with the worker that waits for it."""
+    keeping = fail.fail
+
+    def forgetful(
+        transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float
+    ) -> int | Refused:
+        return keeping(transaction, envelope, fence, failure, retry_in=0.0)
+
+    patch.setattr(fail, "fail", forgetful)
+
+
 # ---- the proof ---------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +298,7 @@ MUTATIONS = (
     Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",)),
     Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",)),
     Mutation("nothing published again", nothing_published_again, ("nothing-lost",)),
+    Mutation("delays kept by the worker", delays_kept_by_the_worker, ("backoff",)),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

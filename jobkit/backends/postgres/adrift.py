@@ -10,19 +10,8 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Adrift
 
 HORIZON = "SELECT coalesce(max(number), 0) AS number FROM jobkit.jobs"
-# Looks at the index alone, for the jobs of other partitions; the last row of a page is told in any case.
-ADRIFT = """
-    SELECT l.number, j.sequence, j.envelope, j.state, j.owner,
-        coalesce(j.delayed_until > jobkit.clock(), false) AS delayed
-    FROM (
-        SELECT number, slot FROM jobkit.jobs
-        WHERE type = $1 AND ended IS NULL AND number > $4 AND number <= $5 ORDER BY number LIMIT $6
-    ) l
-    LEFT JOIN jobkit.jobs j ON j.number = l.number AND l.slot % $2::bigint = $3::bigint AND j.state <> 'parked'
-        AND NOT EXISTS (SELECT FROM jobkit.outbox o WHERE o.position = j.entry)
-        AND NOT EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = j.id)
-    ORDER BY l.number
-"""
+# The last row of a page is told in any case.
+ADRIFT = "SELECT * FROM jobkit.adrift($1, $2, $3, $4, $5, $6)"
 
 
 def page(rows: Sequence[Mapping[str, Any]], limit: int) -> tuple[list[Adrift], int | None]:

@@ -41,6 +41,7 @@ GAPS = """
     FROM jobkit.parked p JOIN jobkit.keys k USING (type, key)
     GROUP BY p.type, p.key, k.committed ORDER BY since, p.type, p.key
 """
+FOLD = "SELECT jobkit.fold_tallies()"
 COUNTS = """
     SELECT coalesce(sum(queued), 0)::bigint AS queued, coalesce(sum(running), 0)::bigint AS running,
            coalesce(sum(parked), 0)::bigint AS parked, coalesce(sum(committed), 0)::bigint AS committed,
