@@ -170,6 +170,11 @@ ODD = {
         50,
         size=(240, 180),
     ),
+    "clock-that-drifts": Odd(
+        ".mkv",
+        of_arguments(*picture(8, 25), *sound(8), *_X264, "-af", "asetpts=PTS*1.01", "-c:a", "pcm_s16le"),
+        200,
+    ),
     "grey-of-ten-bits": Odd(".mkv", of_arguments(*picture(2, 25), "-c:v", "ffv1", "-pix_fmt", "gray10le"), 50),
 }
 

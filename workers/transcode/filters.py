@@ -34,8 +34,8 @@ _HD = Size(1280, 720)
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 
-# What lips may be off by before anybody sees it.
-_SHORTEST_HOLE_SECONDS = 0.015
+# What lips may be off by before anybody sees it, and how many samples a second may be added before anybody hears it.
+_SHORTEST_HOLE_SECONDS, _STRETCHED_SAMPLES = 0.015, 1000
 # Coding adds a little to peaks: 1.5 dB are left for that.
 _LIMIT = 0.84
 
@@ -132,8 +132,10 @@ def sound_graph(chain: SoundChain, index: int, count: int) -> str:
 
 def sound_filters(chain: SoundChain) -> str:
     """Return the filters of one sound."""
-    # async=1 fills holes in the sound with silence, so that what follows them stays with its pictures.
-    filled = "aresample=async=1" + (":first_pts=0" if chain.filled else "")
+    # Holes in the sound are filled with silence, and what a recorder's clock is off by is stretched, so that all stays
+    # with its pictures; sound whose times are right is left as it is.
+    filled = f"aresample=async={_STRETCHED_SAMPLES}:min_comp={_SHORTEST_HOLE_SECONDS}"
+    filled += ":first_pts=0" if chain.filled else ""
     filters = [filled]
     if chain.restarts:
         # Between two recordings smaller holes are filled as well: within one, they are how a recorder counts.

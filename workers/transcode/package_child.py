@@ -58,7 +58,11 @@ def _within(beat: Beat, done: int, share: float) -> None:
 def _track(task: Task) -> FinishedTrack:
     track = read_track(Path(task.file), task.handler)
     if track is None or not track.units:
-        raise MalformedMp4(f"{task.file}: it has no {'pictures' if task.handler == 'vide' else 'sound'}")
+        what = "pictures" if task.handler == "vide" else "sound"
+        raise MalformedMp4(
+            f"{task.file}: it has no {what}, as this ffmpeg could decode none of the source's (JOBKIT_TRANSCODE_FFMPEG "
+            "names another)"
+        )
     return track
 
 
