@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from jobkit.model.envelope import Envelope, Heading
+from jobkit.model.fence import Receipt
+from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Failure
 
 # A job that is retried for weeks must not grow its row for ever; the count of its failures goes on.
@@ -19,6 +21,8 @@ KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
 # store, in JSON and in Lua.
 HIGHEST_GIVEN = (1 << 53) - 1
+# So much is kept of why a job was cancelled, and by whom.
+NOTE_CHARACTERS = 500
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
 
@@ -55,6 +59,16 @@ def load_failure(text: str | bytes) -> Failure:
 def keepable(text: str) -> str:
     r"""Return text for people as any store can keep it: NUL and halves of characters are spelled out, as in `\x00`."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def keepable_note(text: str) -> str:
+    """Return what a person said of a job as stores keep it: so much of it as is read in a table."""
+    return keepable(text[:NOTE_CHARACTERS])
+
+
+def receipt_of_ended(id: str, state: str) -> Receipt:
+    """Return the receipt of a job that was found to have ended, in `state`."""
+    return Receipt(id, "cancelled" if state == JobState.CANCELLED else "duplicate")
 
 
 # ---- dead letters ----------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The job has ended already, committed or dead-lettered; the receipt allows the ack."""
+    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" where that is how it ended."""
 
     receipt: Receipt
 
@@ -181,7 +181,7 @@ class Store(Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
-    ends it (`commit`, `bury`, `bury_message`) takes it out of the outbox, the in-flight table and the parked jobs in
+    ends it (`commit`, `bury`, `bury_message`, `Inspection.cancel`) takes it out of the outbox, the in-flight table and the parked jobs in
     the same transaction and wakes who waits for it, and nothing puts it back but `Inspection.requeue_dead`.
     """
 
@@ -293,6 +293,10 @@ class Store(Protocol):
         flight nor parked, with a number above `after` and at most `upto`. About `limit` jobs of the type are looked at,
         whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
+        ...
+
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        """Return a receipt for each of these jobs that was cancelled, whoever runs it."""
         ...
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import outbox, park
+from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.submit import insert_job
@@ -93,15 +93,11 @@ def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> i
         raise nothing_to_skip(type, key, expected, before)
     if before > HIGHEST_GIVEN:
         raise beyond_sequences(type, key)
-    transaction.execute(
-        "INSERT INTO skipped (type, key, first, last) VALUES (?, ?, ?, ?)", (type, key, expected, before - 1)
-    )
     # What is submitted from now on comes after what was given up.
     transaction.execute(
-        "INSERT INTO keys (type, key, token, submitted, committed, touched) "
-        "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?3, ?4) "
-        "ON CONFLICT DO UPDATE SET committed = excluded.committed, "
-        "submitted = max(submitted, excluded.submitted), touched = excluded.touched",
+        "INSERT INTO keys (type, key, token, submitted, touched) "
+        "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
+        "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
         (type, key, before - 1, transaction.now),
     )
-    return len(park.release_next(transaction, type, key, before))
+    return turns.give_up(transaction, type, key, expected, before - 1)

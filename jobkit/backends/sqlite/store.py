@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import adrift, amend, cancel, commit, fail, inspection, outbox, park, repair, retention, submit
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -15,6 +15,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -24,7 +25,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, letter_of
+from jobkit.ports.rules import CONFLICTING, keepable_note, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -110,6 +111,9 @@ class SqliteStore:
     ) -> tuple[Sequence[Adrift], int | None]:
         return await self._plane.read(adrift.adrift, partition, partitions, after=after, upto=upto, limit=limit)
 
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return await self._plane.read(cancel.cancelled, ids) if ids else []
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
 
@@ -156,6 +160,15 @@ class SqliteStore:
 
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         return await self._plane.write(repair.republish, ids) if ids else []
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        note = {"by": keepable_note(by), "reason": keepable_note(reason)}
+        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)
