@@ -12,8 +12,10 @@ from jobkit.projections.projection import Projection
 if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
+    from jobkit.ports.inspection import Cancellation
 
 __all__ = [
+    "Cancellation",
     "Client",
     "Context",
     "JobkitError",
@@ -31,6 +33,7 @@ __all__ = [
 
 # Only programs that submit need these, and they bring a backend and telemetry with them: a plugin does without.
 _ON_DEMAND = {
+    "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
     "Submission": "jobkit.client.client",
     "connect": "jobkit.client.connect",

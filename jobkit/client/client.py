@@ -17,13 +17,15 @@ from typing import Any
 from opentelemetry import propagate
 from opentelemetry.trace import Span
 
+from jobkit.client import matching
 from jobkit.client.relay import Relay
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.ids import user_at_host
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.inspection import UNFINISHED, Cancellation, JobRecord, JobState
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
 from jobkit.settings import Settings
@@ -130,14 +132,14 @@ class Client:
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
-            return _submissions(await self._transactions().submit_in(connection, jobs), published=())
+            return _submissions(await self._transactions("submitting").submit_in(connection, jobs), published=())
         answers = await self._planes.store.submit(jobs)
         accepted = [OutboxEntry(answer.position, answer.envelope) for answer in answers if isinstance(answer, Accepted)]
         return _submissions(answers, published=await self._publish(accepted))
 
-    def _transactions(self) -> TransactionalStore:
+    def _transactions(self, doing: str) -> TransactionalStore:
         if self._planes.transactions is None:
-            raise NotTransactional("submitting in a transaction of your own")
+            raise NotTransactional(f"{doing} in a transaction of your own")
         return self._planes.transactions
 
     async def _publish(self, entries: Sequence[OutboxEntry]) -> Collection[str]:
@@ -146,6 +148,42 @@ class Client:
         return {
             entry.envelope.id for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, Published)
         }
+
+    async def cancel(self, id: str, *, reason: str = "", by: str | None = None, connection: Any = None) -> Cancellation:
+        """End a job that has yet to end, wherever it is; once this says `cancelled`, the job never commits.
+
+        A running attempt is told within a second. On an ordered key the job gives up its turn. `by` (who runs this
+        process, unless it is given) and `reason` are kept with the job. With a `connection` it is part of the
+        transaction that is open there, as for `submit`: the job is cancelled when that commits.
+
+        Raises `Unavailable` where the store does not answer: cancel again to be sure. With a connection also
+        `NotTransactional` or `ConfigurationError`.
+        """
+        note = {"by": user_at_host() if by is None else by, "reason": reason}
+        if connection is None:
+            (answer,) = await self._planes.inspection.cancel([id], **note)
+        else:
+            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], **note)
+        return answer
+
+    async def cancel_all(
+        self,
+        type: str,
+        *,
+        key: str | None = None,
+        states: Sequence[JobState] = UNFINISHED,
+        reason: str = "",
+        by: str | None = None,
+    ) -> int:
+        """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
+
+        What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
+        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`.
+        """
+        upto = await self._planes.store.horizon()
+        by = user_at_host() if by is None else by
+        cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
+        return sum([cancelled async for cancelled in cancelling])
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""

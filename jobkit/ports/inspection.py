@@ -28,6 +28,10 @@ class JobState(StrEnum):
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED)
 
 
+# The states of jobs that have yet to end, each before those that a job may go on to from it.
+UNFINISHED = (JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+
+
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
@@ -244,10 +248,10 @@ class Inspection(Protocol):
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         """Bound deduplication: forget up to `batch` jobs that nobody has to act on, and marks of keys idle as long.
 
-        Those are the committed and cancelled ones, and the dead ones whose letters were purged. A job goes once it ended (or its
-        letter was purged) more than `older_than` seconds ago (store's clock), or when more than `keep_at_most` such
-        jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs refer to it, nor one
-        that did not commit before its turn is over. No mark is ever lowered by it: the highest token forgotten becomes the
-        floor for keys without a mark. Returns how many jobs went.
+        Those are the committed and cancelled ones, and the dead ones whose letters were purged. A job goes once it
+        ended (or its letter was purged) more than `older_than` seconds ago (store's clock), or when more than
+        `keep_at_most` such jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs
+        refer to it, nor one that did not commit before its turn is over. No mark is ever lowered by it: the highest
+        token forgotten becomes the floor for keys without a mark. Returns how many jobs went.
         """
         ...

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+
+if TYPE_CHECKING:
+    from jobkit.ports.inspection import Cancellation
 
 # ---- what is written -------------------------------------------------------------------------------------------
 
@@ -181,8 +184,9 @@ class Store(Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
-    ends it (`commit`, `bury`, `bury_message`, `Inspection.cancel`) takes it out of the outbox, the in-flight table and the parked jobs in
-    the same transaction and wakes who waits for it, and nothing puts it back but `Inspection.requeue_dead`.
+    ends it (`commit`, `bury`, `bury_message`, `Inspection.cancel`) takes it out of the outbox, the in-flight table and
+    the parked jobs in the same transaction and wakes who waits for it, and nothing puts it back but
+    `Inspection.requeue_dead`.
     """
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
@@ -343,4 +347,8 @@ class TransactionalStore(Protocol):
         Nothing of it is true before that transaction commits, and it may not be published before. Raises
         `ConfigurationError` where there is no open transaction, or the connection leads elsewhere.
         """
+        ...
+
+    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        """Cancel jobs as `Inspection.cancel` does, in a caller's transaction; as `submit_in` does it."""
         ...

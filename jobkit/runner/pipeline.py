@@ -33,6 +33,7 @@ from jobkit.ports.store import (
     Stale,
 )
 from jobkit.runner.attempt import Attempts, Failed, Processed
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.slots import Slot, Slots
@@ -103,6 +104,7 @@ class Pipeline:
         attempts: Attempts,
         sweeper: Sweeper,
         slots: Slots,
+        cancellations: Cancellations,
         *,
         claim_wait: float,
         max_opens: int,
@@ -118,6 +120,7 @@ class Pipeline:
         self._attempts = attempts
         self._sweeper = sweeper
         self._slots = slots
+        self._cancellations = cancellations
         self._claim_wait = claim_wait
         self._max_opens = max_opens
         self._clock = clock
@@ -202,7 +205,10 @@ class Pipeline:
                         answer = await self._store.open(job.envelope, lease.fence)
                     if not isinstance(answer, Opened):
                         return await self._not_opened(job, lease, answer)
-                    return await self._work(job, lease, slot, working, answer)
+                    with self._cancellations.watching(job.envelope.id) as watch:
+                        return await self._work(job, lease, slot, working, answer)
+                    assert watch.receipt is not None  # noqa: S101  (nothing else ends that block here)
+                    return self._ended(job, watch.receipt)
             except LeaseLost as error:
                 self._given_up(job, lease)
                 self._telemetry.log.warning("job given up", job=job.envelope.id, reason=str(error))
@@ -215,8 +221,7 @@ class Pipeline:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
-                self._telemetry.duplicate(envelope.type, envelope.id)
-                return Settled(receipt)
+                return self._ended(job, receipt)
             case Gap(expected, blocked):
                 return Ahead(expected, blocked)
             case Stale(mark):
@@ -302,8 +307,7 @@ class Pipeline:
                     self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
                     return Settled(receipt)
                 case Duplicate(receipt):
-                    self._telemetry.duplicate(job.envelope.type, job.envelope.id)
-                    return Settled(receipt)
+                    return self._ended(job, receipt)
                 case Refused():
                     return self._refused("commit", job, lease, answer)
 
@@ -313,11 +317,15 @@ class Pipeline:
         assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
         return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
 
-    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | Outbid:
+    async def _fail(self, job: Job, lease: Lease, done: Failed) -> int | Outbid | Settled:
         lease.check()
         with self._telemetry.stage("fail"):
             answer = await self._store.fail(job.envelope, lease.fence, done.failure)
-        return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
+        if not isinstance(answer, Refused):
+            return answer
+        for receipt in await self._store.cancelled([job.envelope.id]):
+            return self._ended(job, receipt)
+        return self._refused("fail", job, lease, answer)
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:
         lease.check()
@@ -325,8 +333,16 @@ class Pipeline:
             answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
         if isinstance(answer, Refused):
             return self._refused("bury", job, lease, answer)
+        if answer.kind != "dead":
+            return self._ended(job, answer)
         self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
         return Settled(answer)
+
+    def _ended(self, job: Job, receipt: Receipt) -> Settled:
+        """Tell of a job that is found to have ended before."""
+        tell = self._telemetry.cancelled if receipt.kind == "cancelled" else self._telemetry.duplicate
+        tell(job.envelope.type, job.envelope.id)
+        return Settled(receipt)
 
     async def bury_message(self, malformed: Malformed) -> Settled:
         """Dead-letter what is no job of its own. Raises `Unavailable`."""

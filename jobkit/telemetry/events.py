@@ -196,6 +196,11 @@ class Telemetry:
         self._count(m.JOBS, type, "duplicate")
         self.log.info("duplicate delivery dropped", job=job_id, type=type)
 
+    def cancelled(self, type: str, job_id: str) -> None:
+        """Count a job that was cancelled before it could commit; its delivery is acked."""
+        self._count(m.JOBS, type, "cancelled")
+        self.log.info("job was cancelled", job=job_id, type=type)
+
     def conflict(self, type: str, job_id: str) -> None:
         """Report an id that came with another type, key or payload than before."""
         self._count(m.CONFLICTS, type)

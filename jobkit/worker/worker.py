@@ -18,6 +18,7 @@ from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.attempt import Attempts
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pipeline import Pipeline
@@ -109,6 +110,7 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._cancellations = Cancellations(planes.store, self._clock, self._telemetry)
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
         self._observer = Gauges(
@@ -192,6 +194,7 @@ class Worker:
             Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
             self._sweeper,
             Slots(self._settings.concurrency, self._clock),
+            self._cancellations,
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
             retention=self._settings.retention_seconds,
@@ -226,6 +229,7 @@ class Worker:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._prune_forever)
+            upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             if self._watchdog is not None:

@@ -19,6 +19,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Opened
 from jobkit.runner.attempt import Attempts
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, decode
 from jobkit.runner.pipeline import Pipeline, PipelineOutcome, Settled
 from jobkit.runner.slots import Slots
@@ -65,12 +66,14 @@ class Bench:
             clock=clock,
             telemetry=telemetry,
         )
+        self.cancellations = Cancellations(seen.store, clock, telemetry)
         self.pipeline = Pipeline(
             seen,
             self.keeper,
             Attempts(seen, clock, telemetry, {}, registry),
             self.sweeper,
             self.slots,
+            self.cancellations,
             **{
                 "claim_wait": 60,
                 "max_opens": 5,

@@ -79,7 +79,7 @@ def _answer(
     match row["answer"]:
         case "committed" | "again":
             return Committed(Receipt(envelope.id, "committed"), [outbox.entry(item) for item in released])
-        case "duplicate":
-            return Duplicate(Receipt(envelope.id, "duplicate"))
+        case "duplicate" | "cancelled":
+            return Duplicate(Receipt(envelope.id, row["answer"]))
         case _:
             return Refused(row["mark"])

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
-    "result, submitted_at, started_at, finished_at FROM jobkit.jobs "
+    "result, submitted_at, started_at, finished_at, ended_by, reason FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -44,7 +44,8 @@ GAPS = """
 COUNTS = """
     SELECT coalesce(sum(queued), 0)::bigint AS queued, coalesce(sum(running), 0)::bigint AS running,
            coalesce(sum(parked), 0)::bigint AS parked, coalesce(sum(committed), 0)::bigint AS committed,
-           coalesce(sum(dead), 0)::bigint AS dead, coalesce(sum(outbox), 0)::bigint AS outbox,
+           coalesce(sum(dead), 0)::bigint AS dead, coalesce(sum(cancelled), 0)::bigint AS cancelled,
+           coalesce(sum(outbox), 0)::bigint AS outbox,
            coalesce(sum(keys), 0)::bigint AS keys,
            (SELECT count(*) FROM jobkit.inflight) AS shelved,
            (SELECT count(*) FROM jobkit.parked) AS set_aside,
@@ -73,7 +74,8 @@ _BY_STATE = {
     JobState.RUNNING: "ended IS NULL",
     JobState.PARKED: "ended IS NULL",
     JobState.COMMITTED: "result IS NOT NULL",
-    JobState.DEAD: "ended IS NOT NULL AND result IS NULL",
+    JobState.DEAD: "ended IS NOT NULL AND result IS NULL AND ended_by IS NULL",
+    JobState.CANCELLED: "ended_by IS NOT NULL",
 }
 
 

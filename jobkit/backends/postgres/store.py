@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobkit.backends.postgres import (
     adrift,
     amend,
+    cancel,
     commit,
     fail,
     inspection,
@@ -37,6 +38,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -258,6 +260,9 @@ class PostgresStore:
         asked = (partition.type, partitions, partition.index, after, upto, limit)
         return adrift.page(await self._look(adrift.ADRIFT, *asked), limit)
 
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
         if row["noted"]:
@@ -323,6 +328,22 @@ class PostgresStore:
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
         return [row["id"] for row in rows]
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        if not ids:
+            return []
+        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
+        self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
+        return answers
+
+    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        return await transactions.cancel_in(connection, ids, by, reason, name=self._sessions.name) if ids else []
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        statement, args = cancel.page_query(type, key, below, limit)
+        return cancel.page(await self._look(statement, *args), state, limit)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]

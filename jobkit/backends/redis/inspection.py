@@ -32,7 +32,7 @@ Row = Sequence[Any]
 
 def job(row: Row) -> JobRecord:
     """Return the job in a row."""
-    type, key, sequence, state, owner, token, opens, failures, progress, message, result, *times, id = row
+    type, key, sequence, state, owner, token, opens, failures, progress, message, result, *times, by, reason, id = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
     return JobRecord(
         id=id.decode(),
@@ -50,6 +50,8 @@ def job(row: Row) -> JobRecord:
         submitted_at=submitted_at or 0.0,
         started_at=started_at,
         finished_at=finished_at,
+        ended_by=_text(by),
+        reason=_text(reason),
     )
 
 
@@ -111,7 +113,7 @@ def gap(row: Row) -> ParkedKey:
 
 def counts(row: Row) -> StoreCounts:
     """Return the counts."""
-    queued, running, parked, committed, dead, outbox, shelved, set_aside, letters, keys = row
+    queued, running, parked, committed, dead, cancelled, outbox, shelved, set_aside, letters, keys = row
     return StoreCounts(
         jobs={
             JobState.QUEUED: queued,
@@ -119,6 +121,7 @@ def counts(row: Row) -> StoreCounts:
             JobState.PARKED: parked,
             JobState.COMMITTED: committed,
             JobState.DEAD: dead,
+            JobState.CANCELLED: cancelled,
         },
         outbox=outbox,
         shelved=shelved,

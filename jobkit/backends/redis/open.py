@@ -41,8 +41,8 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap |
             return Opened(int(opens), load_failures(failures), int(entries))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
-        case [b"forgotten"]:
-            return Duplicate(Receipt(envelope.id, "forgotten"))
+        case [(b"cancelled" | b"forgotten") as kind]:
+            return Duplicate(Receipt(envelope.id, kind.decode()))
         case [b"stale", mark]:
             return Stale(int(mark))
         case [b"gap", expected, blocked]:

@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import adrift, amend, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.redis import (
+    adrift,
+    amend,
+    cancel,
+    commit,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.redis import open as opening
 from jobkit.backends.redis.address import parse_address
 from jobkit.backends.redis.connection import Connector
@@ -24,6 +36,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -170,6 +183,9 @@ class RedisStore:
         found.sort(key=lambda job: job.number)
         return [job for job in found if end is None or job.number <= end], end
 
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return cancel.receipts(await self._scripts.run(cancel.CANCELLED, *map(spelled, ids))) if ids else []
+
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
         return bool(await self._scripts.run(fail.PROGRESS, *arguments))
@@ -252,6 +268,20 @@ class RedisStore:
             page = await self._scripts.run(repair.REPUBLISH, *wanted[start : start + inspection.PAGE])
             found += (id.decode() for id in page)
         return found
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        found: list[Cancellation] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            page = ids[start : start + inspection.PAGE]
+            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
+        return found
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        wanted = (type, submit.NONE if key is None else key, state, "+inf" if below is None else str(below), str(limit))
+        following, *ids = await self._looks.run(cancel.UNFINISHED, *wanted)
+        return [id.decode() for id in ids], int(following) if following else None
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []

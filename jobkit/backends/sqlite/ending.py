@@ -35,8 +35,8 @@ def die(transaction: Transaction, id: str) -> None:
 def give_up(transaction: Transaction, id: str, state: JobState, *, by: str, reason: str) -> None:
     """End a job in a state that it did not run to; on an ordered key it gives up its turn."""
     number, type, key, sequence, entry = transaction.execute(
-        "UPDATE jobs SET state = ?, finished_at = ?, ended = ?3, settled = ?3, ended_by = ?4, reason = ?5 WHERE id = ?6 "
-        "RETURNING number, type, key, sequence, entry",
+        "UPDATE jobs SET state = ?, finished_at = ?, ended = ?3, settled = ?3, ended_by = ?4, reason = ?5 "
+        "WHERE id = ?6 RETURNING number, type, key, sequence, entry",
         (state, transaction.wall, transaction.now, by, reason, id),
     ).fetchone()
     leave(transaction, id, number, entry)

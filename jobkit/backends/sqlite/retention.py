@@ -20,7 +20,7 @@ _IDLE_KEYS = """
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
 """
 
-_SETTLED = "'state committed', 'state cancelled', 'purged'"
+_KNOWN = "SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'state cancelled', 'purged')"
 
 _OLDEST = """
     SELECT j.number, j.type, j.key, j.sequence, j.settled,
@@ -42,7 +42,7 @@ def prune(transaction: Transaction, *, older_than: float, keep_at_most: int, bat
 
 
 def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, batch: int) -> int:
-    (known,) = transaction.execute(f"SELECT sum(n) FROM tallies WHERE name IN ({_SETTLED})").fetchone()
+    (known,) = transaction.execute(_KNOWN).fetchone()
     surplus = max(0, known - keep_at_most)
     oldest = transaction.execute(_OLDEST, (batch,)).fetchall()
     past = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]

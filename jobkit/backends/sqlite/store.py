@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import adrift, amend, cancel, commit, fail, inspection, outbox, park, repair, retention, submit
+from jobkit.backends.sqlite import (
+    adrift,
+    amend,
+    cancel,
+    commit,
+    fail,
+    inspection,
+    outbox,
+    park,
+    repair,
+    retention,
+    submit,
+)
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading

@@ -2,7 +2,7 @@
 
 -- Commit jobs, of one key at most one. Their effects are in flat arrays, whose `in_..._of` tell the place (from 1) of
 -- the job that each belongs to. First comes one row for each job: 'committed', 'again' (it was committed before under
--- the same fence), 'duplicate', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
+-- the same fence), 'duplicate', 'cancelled', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
 -- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
@@ -36,6 +36,7 @@ DECLARE
     -- What the jobs may still have in the outbox.
     entries bigint[] := '{}';
     gone integer := 0;
+    turn bigint;
     sources text[] := array_fill(NULL::text, ARRAY[cardinality(in_ids)]);
     running integer := 0;
     queued integer := 0;
@@ -73,8 +74,8 @@ BEGIN
             -- The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
             answer := 'again';
             sources[place] := r.id;
-        ELSIF has_job AND j.state IN ('committed', 'dead') THEN
-            answer := 'duplicate';
+        ELSIF has_job AND j.state IN ('committed', 'dead', 'cancelled') THEN
+            answer := CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE 'duplicate' END;
         ELSIF NOT has_key OR k.token <> r.token OR k.nonce <> r.nonce OR NOT ours
               OR j.sequence <> k.committed + 1 THEN
             -- Under the mark a job that was opened stays the next one, unless an operator skipped its sequence.
@@ -92,21 +93,30 @@ BEGIN
             UPDATE jobkit.jobs
             SET state = 'committed', result = r.result, progress = 1, finished_at = now, ended = now, settled = now,
                 envelope = NULL
-            WHERE id = r.id;
+            WHERE id = r.id AND ended IS NULL;
+            IF NOT FOUND THEN
+                PERFORM jobkit.overtaken('the end of the job');
+            END IF;
             DELETE FROM jobkit.inflight WHERE id = r.id;
             IF j.sequence IS NOT NULL THEN
                 DELETE FROM jobkit.parked WHERE id = r.id;
             END IF;
             entries := entries || j.entry;
-            UPDATE jobkit.keys SET committed = coalesce(j.sequence, committed), touched = now
-            WHERE type = r.type AND key = r.key;
+            UPDATE jobkit.keys
+            SET committed = coalesce(
+                    -- What was given up behind it is passed over.
+                    (SELECT s.last FROM jobkit.skipped s
+                     WHERE s.type = r.type AND s.key = r.key AND s.first = j.sequence + 1),
+                    j.sequence, committed),
+                touched = now
+            WHERE type = r.type AND key = r.key RETURNING committed INTO turn;
             committed := committed + 1;
             running := running - (j.state = 'running')::integer;
             queued := queued - (j.state = 'queued')::integer;
             parked := parked - (j.state = 'parked')::integer;
             IF j.sequence IS NOT NULL
                AND EXISTS (SELECT FROM jobkit.parked p WHERE p.type = r.type AND p.key = r.key)
-               AND jobkit.release_parked(r.type, r.key, j.sequence + 1, r.id, in_most) > 0 THEN
+               AND jobkit.release_parked(r.type, r.key, turn + 1, r.id, in_most) > 0 THEN
                 sources[place] := r.id;
             END IF;
         END IF;

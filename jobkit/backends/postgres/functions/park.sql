@@ -21,7 +21,7 @@ BEGIN
     turn := CASE WHEN j.state IS NULL THEN in_sequence ELSE j.sequence END;
     IF turn IS NULL THEN
         RETURN 'unordered';
-    ELSIF j.state IN ('committed', 'dead') OR j.state IS NULL AND turn <= k.forgotten THEN
+    ELSIF j.state IN ('committed', 'dead', 'cancelled') OR j.state IS NULL AND turn <= k.forgotten THEN
         RETURN 'duplicate';
     ELSIF j.state IS NULL THEN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,

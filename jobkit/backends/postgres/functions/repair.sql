@@ -107,10 +107,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM jobkit.tally(in_keys => made::integer);
-    INSERT INTO jobkit.skipped (type, key, first, last) VALUES (in_type, in_key, expected, in_before - 1);
     -- What is submitted from now on comes after what was given up.
-    UPDATE jobkit.keys
-    SET committed = in_before - 1, submitted = greatest(submitted, in_before - 1), touched = jobkit.clock()
-    WHERE type = in_type AND key = in_key;
-    released := jobkit.release_parked(in_type, in_key, in_before, NULL, in_most);
+    UPDATE jobkit.keys SET submitted = greatest(submitted, in_before - 1) WHERE type = in_type AND key = in_key;
+    released := jobkit.give_up(in_type, in_key, expected, in_before - 1, in_most);
 END $$;

@@ -35,8 +35,9 @@ CREATE SEQUENCE jobkit.positions;
 -- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry`
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
--- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
--- act on it, and it may be forgotten.
+-- job has `ended` when it is committed, dead or cancelled; only a committed one has a result, and only one that was ended
+-- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
+-- it, and it may be forgotten.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -64,6 +65,8 @@ CREATE TABLE jobkit.jobs (
     finished_at double precision,
     ended double precision,
     settled double precision,
+    ended_by text,
+    reason text,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
@@ -71,7 +74,9 @@ CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
 CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
 CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL;
 CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
-CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence) WHERE ended IS NOT NULL AND result IS NULL;
+CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
+    WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
+CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL;
 
 -- `id` is a job's, here and below; a job has one entry at most. `source` is the job whose commit released it.
 CREATE TABLE jobkit.outbox (
@@ -118,6 +123,7 @@ CREATE TABLE jobkit.dead (
 );
 CREATE INDEX dead_sequence ON jobkit.dead (type, key, sequence) WHERE sequence IS NOT NULL;
 
+-- Sequences given up, by an operator or with their jobs, in ranges that neither overlap nor touch.
 CREATE TABLE jobkit.skipped (
     type text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -164,6 +170,7 @@ CREATE TABLE jobkit.tallies (
     committed bigint NOT NULL,
     dead bigint NOT NULL,
     purged bigint NOT NULL,
+    cancelled bigint NOT NULL,
     outbox bigint NOT NULL,
     keys bigint NOT NULL
 ) WITH (fillfactor = 50);

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from jobkit.model.envelope import Envelope
-from jobkit.model.fence import Fence, Receipt
+from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import NOTE_CHARACTERS
@@ -126,7 +126,9 @@ async def test_what_runs_cannot_commit_once_it_is_cancelled(store: FullStore) ->
     assert isinstance(answer, Duplicate)
     assert answer.receipt.kind == "cancelled"
     assert isinstance(await store.fail(job, under, failure(1)), Refused)
-    assert isinstance(await store.bury(job, under, reason="late"), Receipt)
+    late = await store.bury(job, under, reason="late")
+    assert isinstance(late, Receipt)
+    assert late.kind == "cancelled"
     await store.progress(job, under, fraction=0.5, message="late")
     assert await store.job("follow-up") is None
     assert await store.record("t", "k", "r") is None

@@ -13,7 +13,7 @@
 --   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
 --   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
---   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up
+--   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
@@ -95,7 +95,7 @@ local function load_job(id)
 end
 
 local function has_ended(job)
-  return job.state == 'committed' or job.state == 'dead'
+  return job.state == 'committed' or job.state == 'dead' or job.state == 'cancelled'
 end
 
 -- Returns a position above all earlier ones. It is no less than the time in microseconds, so that one whose entry was
@@ -148,6 +148,11 @@ end
 local function settle(job)
   call('HSET', job_at(job.id), 'settled', MOMENT)
   call('RPUSH', ENDED, job.id)
+end
+
+-- Says of a job that has ended how whoever comes with it is to be answered.
+local function ended_as(job)
+  return {job.state == 'cancelled' and 'cancelled' or 'ended'}
 end
 
 -- Takes a job to another state and writes fields of it; from 'committed' there is no way.
