@@ -16,13 +16,26 @@ from simulation.checker import (
     Expectation,
     Truth,
     bounded,
+    cancelled_for_good,
     fencing,
     grants_increase,
     no_lease_no_work,
     order,
     single_effect,
 )
-from simulation.history import Attempted, Consuming, Event, Forgot, Grant, Mark, Release, Renewal, Step, Write
+from simulation.history import (
+    Attempted,
+    Cancelled,
+    Consuming,
+    Event,
+    Forgot,
+    Grant,
+    Mark,
+    Release,
+    Renewal,
+    Step,
+    Write,
+)
 
 KEY = "t/k"
 
@@ -184,3 +197,21 @@ def test_nothing_may_be_left_behind() -> None:
     ):
         assert list(bounded(replace(clean, counts=counts), expecting()))
     assert list(bounded(replace(clean, depths=[QueueDepth(PARTITION, 1, 0, None)]), expecting()))
+
+
+@pytest.mark.parametrize(
+    ("events", "log", "known", "broken"),
+    [
+        ([Cancelled(1, "j")], [], [], set()),
+        ([Cancelled(1, "j")], [entry("j", 1, 1)], [], {"cancelled"}),
+        ([write(1, 1), Cancelled(2, "other")], [], [], set()),
+        ([Cancelled(1, "j"), write(2, 1)], [], [], {"cancelled"}),
+        ([Cancelled(1, "j")], [], [job("j.0", JobState.QUEUED)], {"cancelled"}),
+    ],
+)
+def test_what_is_cancelled_has_no_effect(
+    events: list[Event], log: list[LoggedEntry], known: list[JobRecord], broken: set[str]
+) -> None:
+    expected = Expectation(["j"], frozenset(), frozenset({"t"}), 3, cancelled={"j": 1}, keys={"j": ("t", "k")})
+    found = cancelled_for_good(events, truth([job("j", JobState.CANCELLED), *known], log), expected)
+    assert {violation.invariant for violation in found} == broken

@@ -34,12 +34,13 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
+from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Forgot, History, Journal, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
@@ -147,6 +148,8 @@ class World:
         self.workers: dict[str, Worker] = {}
         self.orders: list[Order] = []
         self.confirmed: set[str] = set()
+        # What a person was told is cancelled, with the sequence that it had.
+        self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
@@ -280,6 +283,23 @@ class World:
                 else:
                     self.note("operator", f"skips {letter.id}")
                     await inspection.skip_gap(gap.type, gap.key, before=gap.expected + 1)
+
+    async def cancel_some(self, share: float) -> None:
+        """Do what a person does who wants some of the jobs no more, whatever has become of them by then."""
+        rng = random.Random(f"canceller {self.seed}")
+        async with anyio.create_task_group() as cancelling:
+            for order in self.orders:
+                if rng.random() < share:
+                    after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
+                    cancelling.start_soon(self._cancel, order.id, after)
+
+    async def _cancel(self, id: str, after: float) -> None:
+        await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
+        (answer,) = await self.backend.inspection.cancel([id], by="operator", reason="not wanted")
+        if answer.state is JobState.CANCELLED:
+            job = await self.backend.inspection.job(id)
+            self.cancelled[id] = job.sequence if job else None
+            self.history.add(Cancelled(running_loop().time(), id))
 
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""
