@@ -40,8 +40,8 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission",
-        (jobkit.connect, jobkit.Client, jobkit.Submission, JobRecord, JobState, Failure),
+        "from jobkit import connect, Client, Submission, Cancellation",
+        (jobkit.connect, jobkit.Client, jobkit.Submission, jobkit.Cancellation, JobRecord, JobState, Failure),
     ),
     (
         "Testing",

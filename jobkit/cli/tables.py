@@ -42,6 +42,10 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     pairs += failure_fields(job.failures, now)
     if job.result is not None:
         pairs.append(("result", json.dumps(stored_json(job.result), ensure_ascii=False)))
+    if job.ended_by is not None:
+        pairs.append(("ended by", job.ended_by))
+    if job.reason:
+        pairs.append(("reason", job.reason))
     if job.state is JobState.DEAD:
         pairs.append(("next", f"jobkit dead show {job.id}"))
     if job.state is JobState.PARKED:

@@ -85,6 +85,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t"},
         "info",
     ),
+    "a cancelled job": (
+        lambda telemetry: telemetry.cancelled("t", "x"),
+        "jobkit.jobs",
+        {"type": "t", "outcome": "cancelled"},
+        "info",
+    ),
     "a conflict": (
         lambda telemetry: telemetry.conflict("t", "x"),
         "jobkit.conflicts",

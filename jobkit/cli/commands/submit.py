@@ -197,6 +197,8 @@ def _conclude(job: JobRecord, out: Output) -> None:
             f"job {job.id} is parked: a job before it on {job.type}/{job.key} is missing or dead; "
             "look with: jobkit gaps list"
         )
+    if job.state is JobState.CANCELLED:
+        raise JobFailed(f"job {job.id} was cancelled by {job.ended_by}{f': {job.reason}' if job.reason else ''}")
     last = f": {job.failures[-1].error}" if job.failures else ""
     raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
 

@@ -119,5 +119,6 @@ async def _places(planes: Planes, queues: Sequence[Queue]) -> dict[str, Place]:
         "running": Place(counts.jobs.get(JobState.RUNNING, 0), [job.id for job in running]),
         "parked": Place(counts.parked, [job.id for job in parked]),
         "dead": Place(counts.jobs.get(JobState.DEAD, 0), [job.id for job in dead]),
+        "cancelled": Place(counts.jobs.get(JobState.CANCELLED, 0)),
         "committed": Place(counts.jobs.get(JobState.COMMITTED, 0)),
     }
