@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from jobkit.ports.inspection import Inspection, JobState
 
-PAGE = 500
+# Few enough that the store has time for jobs in between.
+PAGE = 250
 
 
 async def pages(

@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from jobkit.backends.sqlite import ending
+from jobkit.backends.sqlite import ending, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    id: str
+    number: int
+    type: str
+    key: str | None
+    sequence: int | None
+    entry: int | None
+    state: JobState
+    result: bytes | None
+
+
 def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
     """End jobs that have yet to end; one answer for each."""
-    return [_cancel(transaction, id, by, reason) for id in ids]
+    known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
+    going = {id: job for id, job in known.items() if not job.state.ended}
+    transaction.executemany(
+        "UPDATE jobs SET state = 'cancelled', finished_at = ?1, ended = ?2, settled = ?2, ended_by = ?3, reason = ?4 "
+        "WHERE number = ?5",
+        [(transaction.wall, transaction.now, by, reason, job.number) for job in going.values()],
+    )
+    for job in going.values():
+        ending.leave(transaction, job.id, job.number, job.entry)
+    turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in going.values()))
+    answers = []
+    for id in ids:
+        job = known.get(id)
+        if job is None:
+            answers.append(Cancellation(id, cancelled=False, state=None))
+        elif job.state.ended:
+            answers.append(Cancellation(id, cancelled=False, state=job.state, result=job.result))
+        else:
+            # Of an id that is there twice, the first is answered so.
+            answers.append(Cancellation(id, going.pop(id, None) is not None, JobState.CANCELLED))
+    return answers
 
 
-def _cancel(transaction: Transaction, id: str, by: str, reason: str) -> Cancellation:
-    row = transaction.execute("SELECT state, result FROM jobs WHERE id = ?", (id,)).fetchone()
+def _look(transaction: Transaction, id: str) -> _Known | None:
+    row = transaction.execute(
+        "SELECT number, type, key, sequence, entry, state, result FROM jobs WHERE id = ?", (id,)
+    ).fetchone()
     if row is None:
-        return Cancellation(id, False, None)
-    state = JobState(row[0])
-    if state.ended:
-        return Cancellation(id, False, state, row[1])
-    ending.give_up(transaction, id, JobState.CANCELLED, by=by, reason=reason)
-    return Cancellation(id, True, JobState.CANCELLED)
+        return None
+    number, type, key, sequence, entry, state, result = row
+    return _Known(id, number, type, key, sequence, entry, JobState(state), result)
 
 
 def cancelled(transaction: Transaction, ids: Sequence[str]) -> list[Receipt]:

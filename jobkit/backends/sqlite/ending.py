@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import park, turns
+from jobkit.backends.sqlite import park
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 
 
@@ -30,15 +29,3 @@ def die(transaction: Transaction, id: str) -> None:
     row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
     if row is not None and sequence <= row[0]:
         park.release_next(transaction, type, key, row[0] + 1)
-
-
-def give_up(transaction: Transaction, id: str, state: JobState, *, by: str, reason: str) -> None:
-    """End a job in a state that it did not run to; on an ordered key it gives up its turn."""
-    number, type, key, sequence, entry = transaction.execute(
-        "UPDATE jobs SET state = ?, finished_at = ?, ended = ?3, settled = ?3, ended_by = ?4, reason = ?5 "
-        "WHERE id = ?6 RETURNING number, type, key, sequence, entry",
-        (state, transaction.wall, transaction.now, by, reason, id),
-    ).fetchone()
-    leave(transaction, id, number, entry)
-    if key is not None and sequence is not None:
-        turns.give_up(transaction, type, key, sequence, sequence)

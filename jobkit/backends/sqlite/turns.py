@@ -6,6 +6,9 @@ One may lie ahead of what the key waits for; it is passed over when the key gets
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from jobkit.backends.sqlite import park
 from jobkit.backends.sqlite.engine import Transaction
 
@@ -31,6 +34,28 @@ def give_up(transaction: Transaction, type: str, key: str, first: int, last: int
             "UPDATE keys SET committed = ?, touched = ? WHERE type = ? AND key = ?", (last, transaction.now, type, key)
         )
     return len(park.release_next(transaction, type, key, committed + 1))
+
+
+def give_up_all(transaction: Transaction, turns: Iterable[tuple[str, str | None, int | None]]) -> None:
+    """Give up the turns of jobs, by type, key and sequence, of which those have one that have both of the latter."""
+    sequences: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for type, key, sequence in turns:
+        if key is not None and sequence is not None:
+            sequences[type, key].append(sequence)
+    for (type, key), given_up in sequences.items():
+        for first, last in _runs(sorted(given_up)):
+            give_up(transaction, type, key, first, last)
+
+
+def _runs(sequences: list[int]) -> list[tuple[int, int]]:
+    """Return the sequences, which rise, as ranges without a hole."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if runs and sequence <= runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], sequence)
+        else:
+            runs.append((sequence, sequence))
+    return runs
 
 
 def _join(transaction: Transaction, type: str, key: str, first: int, last: int) -> tuple[int, int]:

@@ -42,57 +42,65 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off S
 AS $$
 #variable_conflict use_column
 DECLARE
-    r record;
-    j record;
     now double precision := jobkit.clock();
-    entries bigint[] := '{}';
-    gone integer := 0;
-    queued integer := 0;
-    running integer := 0;
-    parked integer := 0;
+    keyed bigint;
+    found record;
+    going text[];
+    turn record;
+    gone integer;
 BEGIN
     -- The keys first, in the one order, and then their jobs in the same.
     PERFORM FROM jobkit.keys k
     JOIN (SELECT DISTINCT w.type, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids)) g USING (type, key)
     ORDER BY k.type, k.key FOR UPDATE OF k;
-    FOR r IN
-        SELECT w.id, w.type, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids) ORDER BY w.type, w.key, w.number
-    LOOP
-        SELECT w.state, w.key, w.sequence, w.entry, w.result, w.ended INTO j FROM jobkit.jobs w
-        WHERE w.id = r.id FOR UPDATE;
-        CONTINUE WHEN NOT FOUND;
-        IF j.key IS DISTINCT FROM r.key THEN
-            -- It has found its key since, whose lock comes first.
-            PERFORM jobkit.overtaken('the key of the job');
-        END IF;
-        id := r.id;
-        cancelled := j.ended IS NULL;
-        state := j.state;
-        result := j.result;
-        IF cancelled THEN
-            UPDATE jobkit.jobs w
-            SET state = 'cancelled', finished_at = now, ended = now, settled = now, ended_by = in_by,
-                reason = in_reason, envelope = NULL
-            WHERE w.id = r.id;
-            DELETE FROM jobkit.inflight i WHERE i.id = r.id;
-            entries := entries || j.entry;
-            IF j.sequence IS NOT NULL THEN
-                DELETE FROM jobkit.parked p WHERE p.id = r.id;
-                PERFORM jobkit.give_up(r.type, r.key, j.sequence, j.sequence, in_most);
-            END IF;
-            queued := queued - (j.state = 'queued')::integer;
-            running := running - (j.state = 'running')::integer;
-            parked := parked - (j.state = 'parked')::integer;
-            state := 'cancelled';
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-    IF cardinality(entries) > 0 THEN
-        -- In one order, as in `published`: both may be about the same entries.
-        PERFORM FROM jobkit.outbox o WHERE o.position = ANY (entries) ORDER BY o.position FOR UPDATE;
-        DELETE FROM jobkit.outbox o WHERE o.position = ANY (entries);
-        GET DIAGNOSTICS gone = ROW_COUNT;
+    SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
+    SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed
+    INTO found
+    FROM (
+        SELECT w.id, w.state, w.result, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        ORDER BY w.type, w.key, w.number FOR UPDATE
+    ) l;
+    IF found.keyed <> keyed THEN
+        -- One has found its key since, whose lock comes first.
+        PERFORM jobkit.overtaken('the key of a job');
     END IF;
-    PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked,
-                         in_cancelled => -(queued + running + parked), in_outbox => -gone);
+    SELECT array_agg(f.id) INTO going FROM unnest(found.ids, found.states) AS f (id, state)
+    WHERE f.state IN ('queued', 'running', 'parked');
+    IF going IS NOT NULL THEN
+        DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
+        DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
+        -- In one order, as in `published`: both may be about the same entries.
+        PERFORM FROM jobkit.outbox o
+        WHERE o.position = ANY (ARRAY(SELECT w.entry FROM jobkit.jobs w WHERE w.id = ANY (going)))
+        ORDER BY o.position FOR UPDATE;
+        DELETE FROM jobkit.outbox o
+        WHERE o.position = ANY (ARRAY(SELECT w.entry FROM jobkit.jobs w WHERE w.id = ANY (going)));
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        UPDATE jobkit.jobs w
+        SET state = 'cancelled', finished_at = now, ended = now, settled = now, ended_by = in_by, reason = in_reason,
+            envelope = NULL
+        WHERE w.id = ANY (going);
+        PERFORM jobkit.tally(
+            in_queued => -count(*) FILTER (WHERE f.state = 'queued'),
+            in_running => -count(*) FILTER (WHERE f.state = 'running'),
+            in_parked => -count(*) FILTER (WHERE f.state = 'parked'),
+            in_cancelled => cardinality(going), in_outbox => -gone)
+        FROM unnest(found.states) AS f (state);
+        -- Each run of turns of a key at once.
+        FOR turn IN
+            SELECT o.type, o.key, min(o.sequence) AS first, max(o.sequence) AS last
+            FROM (
+                SELECT w.type, w.key, w.sequence,
+                       w.sequence - row_number() OVER (PARTITION BY w.type, w.key ORDER BY w.sequence) AS run
+                FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.sequence IS NOT NULL
+            ) o
+            GROUP BY o.type, o.key, o.run ORDER BY o.type, o.key, o.run
+        LOOP
+            PERFORM jobkit.give_up(turn.type, turn.key, turn.first, turn.last, in_most);
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.id = ANY (coalesce(going, '{}')),
+           CASE WHEN f.id = ANY (coalesce(going, '{}')) THEN 'cancelled' ELSE f.state END, f.result
+    FROM unnest(found.ids, found.states, found.results) AS f (id, state, result);
 END $$;
