@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from opentelemetry import propagate
@@ -38,7 +39,7 @@ class Submission:
     """A job that is accepted. `known`: it was before, and this call changed nothing.
 
     `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
-    worker will publish it.
+    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Submission:
     sequence: int | None
     known: bool
     published: bool
+    due_at: float | None = None
 
 
 class Client:
@@ -73,11 +75,18 @@ class Client:
         )
 
     def job(
-        self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None, id: str | None = None
+        self,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
     ) -> NewJob:
-        """Return a validated job for `submit_many`. Raises `UnknownType` or `PayloadInvalid`."""
+        """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id)
+            return self._new_job(span, type, payload, key, id, at, after)
 
     async def submit(
         self,
@@ -86,19 +95,25 @@ class Client:
         *,
         key: str | None = None,
         id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
 
+        It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
+        job gets its sequence when it is due.
+
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
 
-        Raises `UnknownType`, `PayloadInvalid`, `JobConflict` where the id is known with other contents, or
-        `Unavailable` where the store does not answer: then submit again under the same id to be sure. With a
-        connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where `at` says no time zone, `JobConflict` where the id is
+        known with other contents, or `Unavailable` where the store does not answer: then submit again under the same id
+        to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or
+        leads elsewhere.
         """
         with self._creating("send", type) as span:
-            (submission,) = await self._submit([self._new_job(span, type, payload, key, id)], connection)
+            (submission,) = await self._submit([self._new_job(span, type, payload, key, id, at, after)], connection)
         return submission
 
     async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
@@ -120,11 +135,15 @@ class Client:
         payload: Payload | Mapping[str, Any] | bytes,
         key: str | None,
         id: str | None,
+        at: datetime | None,
+        after: timedelta | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         trace: dict[str, str] = {}
         propagate.inject(trace)
-        job = self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
+        job = self._registry.new_job(
+            type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace, at=at, after=after
+        )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
@@ -134,7 +153,11 @@ class Client:
         if connection is not None:
             return _submissions(await self._transactions("submitting").submit_in(connection, jobs), published=())
         answers = await self._planes.store.submit(jobs)
-        accepted = [OutboxEntry(answer.position, answer.envelope) for answer in answers if isinstance(answer, Accepted)]
+        accepted = [
+            OutboxEntry(answer.position, answer.envelope)
+            for answer in answers
+            if isinstance(answer, Accepted) and answer.position is not None
+        ]
         return _submissions(answers, published=await self._publish(accepted))
 
     def _transactions(self, doing: str) -> TransactionalStore:
@@ -230,6 +253,7 @@ def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: C
                 sequence=envelope.sequence,
                 known=not isinstance(answer, Accepted),
                 published=envelope.id in published or not isinstance(answer, Accepted),
+                due_at=answer.due if isinstance(answer, Accepted) else None,
             )
         )
     return submissions

@@ -36,6 +36,7 @@ def job_view(job: JobRecord) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "ended_by": job.ended_by,
         "reason": job.reason,
+        "due_at": job.due_at,
     }
 
 

@@ -15,6 +15,7 @@ from jobkit.ports.store import Failure
 class JobState(StrEnum):
     """How far a job has come."""
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     RUNNING = "running"
     PARKED = "parked"
@@ -29,14 +30,15 @@ class JobState(StrEnum):
 
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
-UNFINISHED = (JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
-    `ended_by` and `reason` say who ended it without its having run to an end, and why.
+    `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
+    is due.
     """
 
     id: str
@@ -56,6 +58,7 @@ class JobRecord:
     finished_at: float | None
     ended_by: str | None = None
     reason: str | None = None
+    due_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Failure
+from jobkit.ports.store import Failure, NewJob
 
 # A job that is retried for weeks must not grow its row for ever; the count of its failures goes on.
 FAILURES_KEPT = 20
@@ -64,6 +64,12 @@ def keepable(text: str) -> str:
 def keepable_note(text: str) -> str:
     """Return what a person said of a job as stores keep it: so much of it as is read in a table."""
     return keepable(text[:NOTE_CHARACTERS])
+
+
+def due_of(job: NewJob, now: float) -> float | None:
+    """Return when a job is due that is to be accepted `now`, a Unix time; None where that is at once."""
+    due = job.at if job.at is not None else now + job.after if job.after is not None else now
+    return due if due > now else None
 
 
 def receipt_of_ended(id: str, state: str) -> Receipt:

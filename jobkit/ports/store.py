@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key."""
+    """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key.
+
+    One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
+    store's wall clock. It gets its sequence then.
+    """
 
     envelope: Envelope
     ordered: bool
+    at: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry."""
+    """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry.
+
+    One that is scheduled has neither until it is due, at the Unix time `due` on the store's clock.
+    """
 
     envelope: Envelope
-    position: int
+    position: int | None
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" where that is how it ended."""
+    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" where that is how it ended.
+
+    Or it is "scheduled", not due yet: it will have a message of its own then.
+    """
 
     receipt: Receipt
 
@@ -202,6 +215,13 @@ class Store(Protocol):
 
     async def published(self, positions: Sequence[int]) -> None:
         """Delete outbox entries: the broker has confirmed them."""
+        ...
+
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        """Move scheduled jobs that are due to the outbox, `limit` at most, those first that were due first.
+
+        An ordered one gets its key's next sequence now. Jobs that are not due cost nothing.
+        """
         ...
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
@@ -294,8 +314,8 @@ class Store(Protocol):
         """Return a page of the jobs that the store itself would bring to nobody, in order of acceptance.
 
         That is, those of one of the type's `partitions` that have yet to end and are neither in the outbox nor in
-        flight nor parked, with a number above `after` and at most `upto`. About `limit` jobs of the type are looked at,
-        whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
+        flight nor parked nor scheduled, with a number above `after` and at most `upto`. About `limit` jobs of the type
+        are looked at, whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
         ...
 

@@ -184,7 +184,7 @@ STORE_JOBS = Metric(
     Kind.GAUGE,
     "{job}",
     "Jobs that the store knows, by state",
-    {"state": ("queued", "running", "parked", "committed", "dead", "cancelled")},
+    {"state": ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled")},
 )
 STORE_OUTBOX = Metric("jobkit.store.outbox", Kind.GAUGE, "{job}", "Jobs accepted and not yet published")
 STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in the in-flight table")

@@ -28,8 +28,9 @@ from jobkit.telemetry import Telemetry
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
-from jobkit.worker.leadership import Leaderships
+from jobkit.worker.leadership import Leaderships, leads_first
 from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.rejections import Rejections
 from jobkit.worker.watchdog import Watchdog
 
@@ -81,7 +82,7 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
-        relay = Relay(
+        self._relay = Relay(
             planes.store,
             planes.broker,
             partitions=settings.partitions,
@@ -90,7 +91,7 @@ class Worker:
             rng=self._rng,
         )
         self._sweeper = Sweeper(
-            relay,
+            self._relay,
             planes.store,
             planes.broker,
             grace=settings.relay_grace,
@@ -230,6 +231,7 @@ class Worker:
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._cancellations.run)
+            upkeep.start_soon(self._release_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             if self._watchdog is not None:
@@ -270,6 +272,15 @@ class Worker:
             keep_at_most=self._settings.retention_limit,
             clock=self._clock,
             rng=self._rng,
+            telemetry=self._telemetry,
+        )
+
+    async def _release_forever(self) -> None:
+        await release_forever(
+            self._planes.store,
+            self._relay.publish,
+            leads=lambda: leads_first(self._leaderships.led),
+            clock=self._clock,
             telemetry=self._telemetry,
         )
 

@@ -95,6 +95,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "result": {"said": "milk"},
         "ended_by": None,
         "reason": None,
+        "due_at": None,
     }
 
 

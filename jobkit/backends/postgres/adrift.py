@@ -15,7 +15,7 @@ ADRIFT = """
     SELECT l.number, j.sequence, j.envelope, j.state, j.owner
     FROM (
         SELECT number, slot FROM jobkit.jobs
-        WHERE type = $1 AND ended IS NULL AND number > $4 AND number <= $5 ORDER BY number LIMIT $6
+        WHERE type = $1 AND ended IS NULL AND due IS NULL AND number > $4 AND number <= $5 ORDER BY number LIMIT $6
     ) l
     LEFT JOIN jobkit.jobs j ON j.number = l.number AND l.slot % $2::bigint = $3::bigint AND j.state <> 'parked'
         AND NOT EXISTS (SELECT FROM jobkit.outbox o WHERE o.position = j.entry)

@@ -14,8 +14,8 @@ CANCEL = "SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4)"
 CANCELLED = "SELECT id FROM jobkit.jobs WHERE id = ANY ($1) AND state = 'cancelled'"
 
 _PAGE = "SELECT number, id, state FROM jobkit.jobs WHERE type = $1 AND ended IS NULL AND number < $2 "
-PAGE_OF_TYPE = _PAGE + "ORDER BY number DESC LIMIT $3"
-PAGE_OF_KEY = _PAGE + "AND key = $4 ORDER BY number DESC LIMIT $3"
+_DUE = {True: "AND due IS NOT NULL ", False: "AND due IS NULL "}
+_LATEST = "ORDER BY number DESC LIMIT $3"
 
 
 def arguments(ids: Sequence[str], by: str, reason: str) -> tuple[Any, ...]:
@@ -45,10 +45,13 @@ def receipts(rows: Sequence[Mapping[str, Any]]) -> list[Receipt]:
     return [Receipt(row["id"], "cancelled") for row in rows]
 
 
-def page_query(type: str, key: str | None, below: int | None, limit: int) -> tuple[str, tuple[object, ...]]:
+def page_query(
+    type: str, state: JobState, key: str | None, below: int | None, limit: int
+) -> tuple[str, tuple[object, ...]]:
     """Return the query for a page of jobs that have yet to end, the latest first, and its arguments."""
     args = (type, (1 << 63) - 1 if below is None else below, limit)
-    return (PAGE_OF_TYPE, args) if key is None else (PAGE_OF_KEY, (*args, key))
+    statement = _PAGE + _DUE[state is JobState.SCHEDULED]
+    return (statement + _LATEST, args) if key is None else (f"{statement}AND key = $4 {_LATEST}", (*args, key))
 
 
 def page(rows: Sequence[Mapping[str, Any]], state: JobState, limit: int) -> tuple[list[str], int | None]:

@@ -66,7 +66,7 @@ def _answer(envelope: Envelope, row: Mapping[str, Any]) -> Opened | Duplicate | 
     match row["answer"]:
         case "opened":
             return Opened(row["opens"], load_failures(row["failures"]), row["log_length"])
-        case "duplicate" | "cancelled" | "forgotten" as kind:
+        case "duplicate" | "cancelled" | "scheduled" | "forgotten" as kind:
             return Duplicate(Receipt(envelope.id, kind))
         case "gap":
             return Gap(row["number"], row["blocked"])

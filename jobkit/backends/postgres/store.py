@@ -21,6 +21,7 @@ from jobkit.backends.postgres import (
     park,
     repair,
     retention,
+    schedule,
     submit,
     transactions,
 )
@@ -170,6 +171,11 @@ class PostgresStore:
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
             await self._confirmations.ask(positions)
+
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        entries = [outbox.entry(row) for row in await self._look(schedule.RELEASE, limit)]
+        self._notifier.notify([job_topic(entry.envelope.id) for entry in entries])
+        return entries
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         key_of(envelope)
@@ -342,7 +348,7 @@ class PostgresStore:
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
     ) -> tuple[Sequence[str], int | None]:
-        statement, args = cancel.page_query(type, key, below, limit)
+        statement, args = cancel.page_query(type, state, key, below, limit)
         return cancel.page(await self._look(statement, *args), state, limit)
 
     async def gaps(self) -> Sequence[ParkedKey]:

@@ -41,7 +41,7 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> Opened | Duplicate | Gap |
             return Opened(int(opens), load_failures(failures), int(entries))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
-        case [(b"cancelled" | b"forgotten") as kind]:
+        case [(b"cancelled" | b"scheduled" | b"forgotten") as kind]:
             return Duplicate(Receipt(envelope.id, kind.decode()))
         case [b"stale", mark]:
             return Stale(int(mark))

@@ -22,6 +22,7 @@ from jobkit.backends.redis import (
     park,
     repair,
     retention,
+    schedule,
     submit,
 )
 from jobkit.backends.redis import open as opening
@@ -103,6 +104,9 @@ class RedisStore:
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
             await self._scripts.run(outbox.PUBLISHED, *map(str, positions))
+
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        return [outbox.entry(*row) for row in await self._scripts.run(schedule.RELEASE, str(limit))]
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         opening.key_of(envelope)

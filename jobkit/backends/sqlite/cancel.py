@@ -72,8 +72,9 @@ def unfinished(
     transaction: Transaction, type: str, state: JobState, *, key: str | None, below: int | None, limit: int
 ) -> tuple[list[str], int | None]:
     """Return a page of a type's jobs in a state, the latest first, and where the next one begins."""
-    # Both indexes that there are for it, of a type and of a key, are in the order of numbers.
-    conditions = "type = ? AND ended IS NULL AND number < ?"
+    # All indexes that there are for it, of a type and of a key, are in the order of numbers.
+    due = "IS NOT NULL" if state is JobState.SCHEDULED else "IS NULL"
+    conditions = f"type = ? AND ended IS NULL AND due {due} AND number < ?"
     values: list[object] = [type, below if below is not None else (1 << 63) - 1]
     if key is not None:
         conditions += " AND key = ?"

@@ -109,6 +109,6 @@ def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) 
             raise JobConflict(
                 f"job {envelope.id} cannot commit: its follow-up {answer.id} is known with another type, key or payload"
             )
-        if isinstance(answer, Accepted):
+        if isinstance(answer, Accepted) and answer.position is not None:
             released.append(OutboxEntry(answer.position, answer.envelope))
     return released

@@ -53,6 +53,8 @@ def open_job(
     mark_token, mark_nonce, committed, forgotten, floor, log_length = row[:6]
     job = _KnownJob(*row[6:]) if row[6] is not None else None
     same = job is None or job.is_same(envelope)
+    if job is not None and same and job.state == JobState.SCHEDULED:
+        return Duplicate(Receipt(envelope.id, "scheduled"))
     if job is not None and same and JobState(job.state).ended:
         return Duplicate(receipt_of_ended(envelope.id, job.state))
     if mark_token is None:

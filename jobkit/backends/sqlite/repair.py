@@ -14,7 +14,7 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, nothing_to_skip
 
 _NOT_ON_ITS_WAY = """
-    j.ended IS NULL AND j.state <> 'parked'
+    j.ended IS NULL AND j.state NOT IN ('parked', 'scheduled')
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.position = j.entry)
     AND NOT EXISTS (SELECT 1 FROM inflight i WHERE i.job = j.number)
 """
@@ -52,7 +52,7 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope) -> None:
     transaction.execute(
         "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
         "failures = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL, "
-        "settled = NULL WHERE number = ?",
+        "settled = NULL, due = NULL WHERE number = ?",
         (job,),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))

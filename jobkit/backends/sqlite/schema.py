@@ -56,7 +56,8 @@ _STORE = [
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
     # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people,
-    # and so are `ended_by` and `reason`, which a job has that was ended without having run to an end.
+    # and so are `ended_by` and `reason`, which a job has that was ended without having run to an end. A job that is
+    # scheduled has a `due`, by the wall clock, and is to have a sequence then where it is `ordered`.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -64,10 +65,12 @@ _STORE = [
         opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT,
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
-        ended REAL, settled REAL, ended_by TEXT, reason TEXT)""",
+        ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
-    "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL",
+    "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
+    "CREATE INDEX jobs_due ON jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL",
+    "CREATE INDEX jobs_scheduled ON jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_dead ON jobs (type, key, sequence) WHERE state = 'dead'",
     "CREATE INDEX jobs_given_up ON jobs (number) WHERE ended_by IS NOT NULL",
     "CREATE INDEX jobs_settled ON jobs (settled) WHERE settled IS NOT NULL",
@@ -108,7 +111,7 @@ _STORE = [
 
 
 _COUNTED_TABLES = ("keys", "outbox", "inflight", "parked", "dead")
-_COUNTED_STATES = ("queued", "running", "parked", "committed", "dead", "cancelled")
+_COUNTED_STATES = ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled")
 
 
 def _tallies() -> Iterator[str]:

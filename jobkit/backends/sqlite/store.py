@@ -18,6 +18,7 @@ from jobkit.backends.sqlite import (
     park,
     repair,
     retention,
+    schedule,
     submit,
 )
 from jobkit.backends.sqlite import open as opening
@@ -75,6 +76,9 @@ class SqliteStore:
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
             await self._plane.write(outbox.published, positions)
+
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        return await self._plane.write(schedule.release_due, limit=limit)
 
     async def open(self, envelope: Envelope, fence: Fence) -> Opened | Duplicate | Gap | Stale | Skipped | Conflict:
         return await self._plane.write(opening.open_job, envelope, fence)

@@ -20,7 +20,7 @@ def cancel(
     type: Annotated[str | None, typer.Option("--type", help="All jobs of this type that have yet to end.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="With --type: only those of this key.")] = None,
     state: Annotated[
-        JobState | None, typer.Option("--state", help="With --type: only those that are queued, running or parked.")
+        JobState | None, typer.Option("--state", help="With --type: only those in this state, which must be no end.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the job.")] = "",
     yes: Yes = False,

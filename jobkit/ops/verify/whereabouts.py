@@ -113,6 +113,7 @@ async def _places(planes: Planes, queues: Sequence[Queue]) -> dict[str, Place]:
     ]
     waiting = [id for queue in queues for id in queue.waiting]
     return {
+        "scheduled": Place(counts.jobs.get(JobState.SCHEDULED, 0)),
         "outbox": Place(counts.outbox, [entry.envelope.id for entry in outbox]),
         "queues": Place(sum(len(queue.needed) for queue in queues), waiting[:NAMED]),
         "in flight": Place(counts.shelved, flying[:NAMED]),

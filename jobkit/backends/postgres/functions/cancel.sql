@@ -65,7 +65,7 @@ BEGIN
         PERFORM jobkit.overtaken('the key of a job');
     END IF;
     SELECT array_agg(f.id) INTO going FROM unnest(found.ids, found.states) AS f (id, state)
-    WHERE f.state IN ('queued', 'running', 'parked');
+    WHERE f.state IN ('scheduled', 'queued', 'running', 'parked');
     IF going IS NOT NULL THEN
         DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
         DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
@@ -81,6 +81,7 @@ BEGIN
             envelope = NULL
         WHERE w.id = ANY (going);
         PERFORM jobkit.tally(
+            in_scheduled => -count(*) FILTER (WHERE f.state = 'scheduled'),
             in_queued => -count(*) FILTER (WHERE f.state = 'queued'),
             in_running => -count(*) FILTER (WHERE f.state = 'running'),
             in_parked => -count(*) FILTER (WHERE f.state = 'parked'),

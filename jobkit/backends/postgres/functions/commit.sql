@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     manifest_of integer[], manifest_blobs text[],
     follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
     follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
-    follow_submitted_at double precision[], follow_envelopes bytea[], in_most integer
+    follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
+    follow_afters double precision[], in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -159,17 +160,20 @@ BEGIN
                array_agg(g.slot ORDER BY g.n) AS slots,
                array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
                array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
-               array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
+               array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(g.at ORDER BY g.n) AS ats,
+               array_agg(g.after ORDER BY g.n) AS afters, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
         INTO r
         FROM unnest(
             follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
-            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes
-        ) WITH ORDINALITY AS g (of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, n)
+            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes, follow_ats, follow_afters
+        ) WITH ORDINALITY AS g (
+            of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, at, after, n
+        )
         WHERE written[g.of];
         SELECT r.ids[s.place] INTO conflict
         FROM jobkit.submit_jobs(
             coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
-            r.envelopes, r.sources
+            r.envelopes, r.ats, r.afters, r.sources
         ) s
         WHERE s.answer = 'conflict';
         IF conflict IS NOT NULL THEN

@@ -20,7 +20,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
--- key's log has), 'duplicate', 'cancelled', 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is
+-- key's log has), 'duplicate', 'cancelled', 'scheduled' (it is not due), 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is
 -- the sequence expected), 'stale' (`number` is the mark), 'conflict', and 'unknown': the job, or its key, is not known
 -- here, so that its envelope is needed, and its digest without a key.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
@@ -75,8 +75,8 @@ BEGIN
         END IF;
         -- One that was submitted without a key was digested without the one that was derived since.
         same := NOT has_job OR j.digest = CASE WHEN j.key IS NULL THEN r.keyless ELSE r.digest END;
-        IF has_job AND same AND j.state IN ('committed', 'dead', 'cancelled') THEN
-            answer := CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE 'duplicate' END;
+        IF has_job AND same AND j.state IN ('committed', 'dead', 'cancelled', 'scheduled') THEN
+            answer := CASE WHEN j.state IN ('cancelled', 'scheduled') THEN j.state ELSE 'duplicate' END;
             RETURN NEXT;
             CONTINUE;
         END IF;

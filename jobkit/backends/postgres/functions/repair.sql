@@ -30,7 +30,7 @@ BEGIN
         UPDATE jobkit.jobs
         SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL,
-            settled = NULL, envelope = in_envelope
+            settled = NULL, due = NULL, envelope = in_envelope
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
@@ -69,7 +69,7 @@ DECLARE
 BEGIN
     FOR lost IN
         SELECT j.id FROM jobkit.jobs j
-        WHERE j.id = ANY (in_ids) AND j.ended IS NULL AND j.state <> 'parked'
+        WHERE j.id = ANY (in_ids) AND j.ended IS NULL AND j.state NOT IN ('parked', 'scheduled')
           AND NOT EXISTS (SELECT FROM jobkit.outbox o WHERE o.position = j.entry)
           AND NOT EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = j.id)
         ORDER BY j.number FOR UPDATE OF j SKIP LOCKED

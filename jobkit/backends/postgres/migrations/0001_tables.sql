@@ -37,7 +37,7 @@ CREATE SEQUENCE jobkit.positions;
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
 -- job has `ended` when it is committed, dead or cancelled; only a committed one has a result, and only one that was ended
 -- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
--- it, and it may be forgotten.
+-- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -67,12 +67,16 @@ CREATE TABLE jobkit.jobs (
     settled double precision,
     ended_by text,
     reason text,
+    due double precision,
+    ordered boolean,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
 CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
 CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
-CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL;
+CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL;
+CREATE INDEX jobs_due ON jobkit.jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL;
+CREATE INDEX jobs_scheduled ON jobkit.jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL;
 CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
 CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
     WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
@@ -164,6 +168,7 @@ CREATE TABLE jobkit.manifests (
 -- rows. Each transaction adds to a row that no other holds at the moment, or makes one: so counting makes nobody wait,
 -- and there are about as many rows as there ever were transactions at the same time.
 CREATE TABLE jobkit.tallies (
+    scheduled bigint NOT NULL,
     queued bigint NOT NULL,
     running bigint NOT NULL,
     parked bigint NOT NULL,

@@ -1,6 +1,7 @@
 -- Ends jobs that have yet to end, and has their keys go on. Takes who cancels, why, ids. Answers for each {state, '1' where
 -- it was ended here and now or '', result or nil}, or {} where it is not known.
 local function cancel(job, by, reason)
+  call('ZREM', DUE, job.id)
   move(job, 'cancelled', 'finished_at', MOMENT, 'ended_by', by, 'reason', reason)
   settle(job)
   count_open(job, -1)

@@ -79,7 +79,7 @@ local function run(a)
   end
   for at = follow_ups, #a, ACCEPTED do
     local answered = accept(a, at)
-    if answered[1] == 'accepted' then
+    if answered[1] == 'accepted' and answered[3] ~= '' then
       answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS - 1]}
     end
   end

@@ -2,7 +2,7 @@
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, and the digest of the job without a key, or ''.
 -- Answers
--- {'opened', opens, failures, log length}, {'ended'}, {'cancelled'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
+-- {'opened', opens, failures, log length}, {'ended'}, {'cancelled'}, {'scheduled'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
 -- digest.
 
@@ -60,7 +60,7 @@ local function run(a)
     return {'unknown'}
   end
   local same = not job or job.digest == (job.key and a[5] or keyless)
-  if job and same and has_ended(job) then
+  if job and same and (has_ended(job) or job.state == 'scheduled') then
     return ended_as(job)
   end
   if not is_mark(key, token, nonce) then

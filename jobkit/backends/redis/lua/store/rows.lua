@@ -7,6 +7,7 @@
 --   job:ID              hash: the job
 --   state:STATE         zset by number: ids of the jobs in that state, but for the committed ones
 --   ended               list: ids of jobs that nobody has to act on, the first to come to that first
+--   due                 zset by the time: ids of jobs that are scheduled
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position
@@ -19,6 +20,7 @@ local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'
 local ENDED = PREFIX .. 'ended'
+local DUE = PREFIX .. 'due'
 local ENVELOPES = PREFIX .. 'envelopes'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
@@ -150,9 +152,9 @@ local function settle(job)
   call('RPUSH', ENDED, job.id)
 end
 
--- Says of a job that has ended how whoever comes with it is to be answered.
+-- Says of a job that has ended, or is not due, how whoever comes with it is to be answered.
 local function ended_as(job)
-  return {job.state == 'cancelled' and 'cancelled' or 'ended'}
+  return {(job.state == 'cancelled' or job.state == 'scheduled') and job.state or 'ended'}
 end
 
 -- Takes a job to another state and writes fields of it; from 'committed' there is no way.
