@@ -56,7 +56,7 @@ class Schedule:
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
-    says some time that they are to be cancelled.
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted.
     """
 
     storm: float = 60.0
@@ -79,6 +79,7 @@ class Schedule:
     long_jobs: float = 0.2
     retention: float | None = None
     cancels: float = 0.15
+    later: float = 0.15
 
 
 DEFAULT = Schedule()
@@ -177,7 +178,8 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         elif rng.random() < 0.15:
             work = work.model_copy(update={"follow": 2})
         foreign = type == LOOSE and rng.random() < 0.2
-        drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign))
+        later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
+        drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
 
 

@@ -106,7 +106,7 @@ class Done(Result):
 class Order:
     """What is to be submitted, and when (seconds from the start).
 
-    `foreign`: not through the client, but by a publisher that knows nothing of the store.
+    `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a publisher that knows nothing of the store.
     """
 
     after: float
@@ -114,6 +114,7 @@ class Order:
     id: str
     work: Work
     foreign: bool = False
+    later: float = 0.0
 
 
 @dataclass
@@ -252,7 +253,8 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        await client.submit(order.type, order.work, id=order.id)
+                        later = timedelta(seconds=order.later)
+                        await client.submit(order.type, order.work, id=order.id, after=later)
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
