@@ -36,9 +36,10 @@ from jobkit.runner.attempt import Attempts, Failed, Processed
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.invariant_monitor import InvariantMonitor
-from jobkit.runner.slots import Slot, Slots
+from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
+from jobkit.runner.type_slots import TypeSlots
 from jobkit.telemetry import Telemetry
 
 # Doubt about a backend is asked again after this, doubling up to the second figure.
@@ -103,7 +104,7 @@ class Pipeline:
         keeper: Keeper,
         attempts: Attempts,
         sweeper: Sweeper,
-        slots: Slots,
+        slots: TypeSlots,
         cancellations: Cancellations,
         *,
         claim_wait: float,
@@ -141,7 +142,7 @@ class Pipeline:
         waiting_since: float | None = None
         while True:
             working(False)
-            async with self._slots.admitted() as slot:
+            async with self._slots.admitted(job.envelope.type) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):

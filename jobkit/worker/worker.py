@@ -22,7 +22,7 @@ from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pipeline import Pipeline
-from jobkit.runner.slots import Slots
+from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.coverage import Coverage
@@ -182,6 +182,8 @@ class Worker:
         plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
+        for type in self._settings.concurrency.of_type.keys() - set(self._types):
+            self._telemetry.log.warning("JOBKIT_CONCURRENCY limits a job type that is not served here", type=type)
         for type in self._types:
             await self._planes.broker.declare(type, self._settings.partitions)
         if self._settings.max_payload_bytes > self._planes.broker.max_body_bytes:
@@ -194,7 +196,7 @@ class Worker:
             self._keeper,
             Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
             self._sweeper,
-            Slots(self._settings.concurrency, self._clock),
+            TypeSlots(self._settings.concurrency, self._clock),
             self._cancellations,
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,

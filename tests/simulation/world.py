@@ -30,6 +30,7 @@ from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.client import Client
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.concurrency import Concurrency
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.plugin.registry import Registry
@@ -52,7 +53,7 @@ _RETRY = RetryPolicy(max_attempts=MAX_ATTEMPTS, initial=timedelta(seconds=0.5), 
 _MOST_EVENTS = 6_000
 
 SETTINGS = Settings(
-    concurrency=4,
+    concurrency=Concurrency(4),
     partitions=3,
     prefetch=6,
     lease_ttl=6.0,
@@ -70,7 +71,7 @@ def settings_of(seed: int) -> Settings:
     """Draw what a run's workers and client are told; the times that bounds are stated in stay as they are."""
     rng = random.Random(f"settings {seed}")
     drawn: dict[str, object] = {
-        "concurrency": rng.choice((1, 2, 4)),
+        "concurrency": Concurrency(rng.choice((1, 2, 4))),
         "partitions": rng.choice((1, 2, 3, 4)),
         "prefetch": rng.choice((1, 3, 10)),
         "gap_hold": rng.choice((1.5, 5.0)),
@@ -106,7 +107,8 @@ class Done(Result):
 class Order:
     """What is to be submitted, and when (seconds from the start).
 
-    `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a publisher that knows nothing of the store.
+    `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
+    publisher that knows nothing of the store.
     """
 
     after: float
