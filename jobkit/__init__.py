@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import JobkitError, Reject, Retry
+from jobkit.errors import JobkitError, Reject, Retry, Snooze
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "Retry",
     "RetryPolicy",
+    "Snooze",
     "Submission",
     "connect",
     "processor",

@@ -161,6 +161,11 @@ def without_sequence(envelope: Envelope) -> ValueError:
     return ValueError(f"job {envelope.id} has no sequence, so there is no gap to park it behind")
 
 
+def with_sequence(envelope: Envelope) -> ValueError:
+    """Return what is raised where a job is to be put back that has a place in an order."""
+    return ValueError(f"job {envelope.id} has a sequence, so it cannot be put back without stopping its key")
+
+
 def never_opened(envelope: Envelope) -> ValueError:
     """Return what is raised where an attempt of a job is reported, or a job buried, that was never opened."""
     return ValueError(f"job {envelope.id} was never opened: no attempt of it can have failed, bury its message instead")

@@ -261,6 +261,14 @@ class Store(Protocol):
         """
         ...
 
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        """Put an opened job without an order back, verifying the mark: it is scheduled, due in `after` seconds.
+
+        That it was opened counts for nothing. `Refused` where it has ended, too. Idempotent. Raises `ValueError` where
+        the job has a sequence.
+        """
+        ...
+
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         """Dead-letter an opened job, verifying the mark; `detail` is a traceback. Its history goes with it.
 

@@ -32,7 +32,7 @@ from jobkit.ports.store import (
     Skipped,
     Stale,
 )
-from jobkit.runner.attempt import Attempts, Failed, Processed
+from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.invariant_monitor import InvariantMonitor
@@ -256,6 +256,14 @@ class Pipeline:
             with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
                 done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
             slot.end()
+            if isinstance(done, Snoozed):
+                self._telemetry.snoozed(job.envelope.type, job.envelope.id, done.seconds)
+                if not job.processor.ordered and job.sequence is None:
+                    return await self._snooze(job, lease, done)
+                # An ordered key waits, as for a retry.
+                slot.give_back()
+                await self._clock.sleep(done.seconds)
+                continue
             if isinstance(done, Processed):
                 try:
                     return await self._commit(job, lease, done, started)
@@ -322,11 +330,20 @@ class Pipeline:
         lease.check()
         with self._telemetry.stage("fail"):
             answer = await self._store.fail(job.envelope, lease.fence, done.failure)
-        if not isinstance(answer, Refused):
-            return answer
+        return answer if isinstance(answer, int) else await self._refused_or_cancelled("fail", job, lease, answer)
+
+    async def _snooze(self, job: Job, lease: Lease, snoozed: Snoozed) -> Settled | Outbid:
+        lease.check()
+        with self._telemetry.stage("snooze"):
+            answer = await self._store.snooze(job.envelope, lease.fence, after=snoozed.seconds)
+        if isinstance(answer, Refused):
+            return await self._refused_or_cancelled("snooze", job, lease, answer)
+        return Settled(answer)
+
+    async def _refused_or_cancelled(self, doing: str, job: Job, lease: Lease, answer: Refused) -> Settled | Outbid:
         for receipt in await self._store.cancelled([job.envelope.id]):
             return self._ended(job, receipt)
-        return self._refused("fail", job, lease, answer)
+        return self._refused(doing, job, lease, answer)
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:
         lease.check()

@@ -101,6 +101,10 @@ class Telemetry:
         self._count(m.ELECTIONS, type)
         self.log.info("leadership taken", partition=partition, token=token)
 
+    def snoozed(self, type: str, job_id: str, seconds: float) -> None:
+        """Log that a processor put its job off; it counts for nothing."""
+        self.log.info("job put off", job=job_id, type=type, seconds=round(seconds, 3))
+
     def handed_over(self, partition: str, reason: str) -> None:
         """Log a leadership given up on purpose."""
         self.log.info("leadership released", partition=partition, reason=reason)

@@ -216,6 +216,11 @@ class PostgresStore:
         self._notifier.notify([job_topic(envelope.id)])
         return answer
 
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        row = await self._row(schedule.SNOOZE, *schedule.snooze_arguments(envelope, fence, after))
+        self._notifier.notify([job_topic(envelope.id)])
+        return schedule.snoozed(envelope, row)
+
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))
         self._notifier.notify([job_topic(envelope.id)])

@@ -132,6 +132,10 @@ class RedisStore:
         arguments = fail.fail_arguments(envelope, fence, failure)
         return fail.failed(envelope, await self._scripts.run(fail.FAIL, *arguments))
 
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        arguments = (*opening.holder(envelope, fence), repr(after))
+        return schedule.snoozed(envelope, await self._scripts.run(schedule.SNOOZE, *arguments))
+
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)
         return fail.buried(envelope, await self._scripts.run(fail.BURY, *arguments))

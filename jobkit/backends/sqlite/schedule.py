@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.open import refusal
 from jobkit.backends.sqlite.submit import next_sequence
 from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.store import OutboxEntry
+from jobkit.ports.rules import key_of, never_opened, with_sequence
+from jobkit.ports.store import OutboxEntry, Refused
 
 _DUE = """
     SELECT j.number, j.id, j.ordered, e.envelope FROM jobs j JOIN envelopes e ON e.job = j.number
@@ -33,3 +37,27 @@ def _release(transaction: Transaction, number: int, id: str, ordered: int, packe
     )
     transaction.notify(job_topic(id))
     return outbox.add(transaction, number)
+
+
+def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+    """Put an opened job back until `after` seconds from now."""
+    refused = refusal(transaction, envelope.type, key_of(envelope), fence)
+    if refused is not None:
+        return refused
+    row = transaction.execute("SELECT number, state, sequence, entry FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    if row is None:
+        raise never_opened(envelope)
+    number, state, sequence, entry = row
+    if sequence is not None:
+        raise with_sequence(envelope)
+    if JobState(state).ended:
+        return Refused(fence.token)
+    if state != JobState.SCHEDULED:
+        transaction.execute(
+            "UPDATE jobs SET state = 'scheduled', due = ?, ordered = 0, opens = opens - 1 WHERE number = ?",
+            (transaction.wall + after, number),
+        )
+        transaction.execute("DELETE FROM outbox WHERE position = ?", (entry,))
+        transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
+        transaction.notify(job_topic(envelope.id))
+    return Receipt(envelope.id, "scheduled")

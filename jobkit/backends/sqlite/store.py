@@ -94,6 +94,9 @@ class SqliteStore:
     async def fail(self, envelope: Envelope, fence: Fence, failure: Failure) -> int | Refused:
         return await self._plane.write(fail.fail, envelope, fence, failure)
 
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        return await self._plane.write(schedule.snooze, envelope, fence, after=after)
+
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
 

@@ -47,3 +47,41 @@ BEGIN
     END LOOP;
     PERFORM jobkit.tally(in_scheduled => -released, in_queued => released, in_keys => new_keys);
 END $$;
+
+-- Put an opened job back until so many seconds from now. Answers 'scheduled', 'refused' with the mark, 'unknown', or
+-- 'ordered': it has a sequence.
+CREATE OR REPLACE FUNCTION jobkit.snooze_job(
+    in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_after double precision,
+    OUT answer text, OUT number bigint
+) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    j record;
+    gone integer;
+BEGIN
+    number := jobkit.refusal(in_type, in_key, in_token, in_nonce);
+    answer := 'refused';
+    IF number IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT state, sequence, entry, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        answer := 'unknown';
+    ELSIF j.sequence IS NOT NULL THEN
+        answer := 'ordered';
+    ELSIF j.ended IS NOT NULL THEN
+        number := in_token;
+    ELSE
+        answer := 'scheduled';
+        IF j.state <> 'scheduled' THEN
+            UPDATE jobkit.jobs
+            SET state = 'scheduled', due = jobkit.clock() + in_after, ordered = false, opens = opens - 1
+            WHERE id = in_id;
+            DELETE FROM jobkit.inflight WHERE id = in_id;
+            DELETE FROM jobkit.outbox WHERE position = j.entry;
+            GET DIAGNOSTICS gone = ROW_COUNT;
+            PERFORM jobkit.tally_state(j.state, 'scheduled');
+            PERFORM jobkit.tally(in_outbox => -gone);
+        END IF;
+    END IF;
+END $$;

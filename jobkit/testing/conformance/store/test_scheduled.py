@@ -11,9 +11,9 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Accepted, Conflict, Duplicate, Effects, Known, NewJob
+from jobkit.ports.store import Accepted, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
 from jobkit.testing.conformance.harness import FullStore, Harness
-from jobkit.testing.conformance.values import committed, envelope, fence, opened, submitted
+from jobkit.testing.conformance.values import committed, envelope, fence, opened, submitted, unordered
 
 HERE = Partition("t", 0)
 LONG = 3_600.0
@@ -205,3 +205,50 @@ async def test_an_ordered_job_without_a_key_cannot_be_scheduled(store: FullStore
     with pytest.raises(ValueError, match="must carry a key"):
         await store.submit([NewJob(envelope("a", key=None), ordered=True, after=LONG)])
     assert await store.job("a") is None
+
+
+# ---- putting a job back --------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_is_put_back_is_scheduled_and_its_start_counts_for_nothing(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    job = await unordered(store, "a")
+    under = await opened(store, job)
+    await store.shelve(job, HERE)
+    for _ in range(2):
+        answer = await store.snooze(job, under, after=store_harness.ttl)
+        assert isinstance(answer, Receipt)
+        assert answer.kind == "scheduled"
+    record, counts = await store.job("a"), await store.counts()
+    assert record
+    assert (record.state, record.opens) == (JobState.SCHEDULED, 0)
+    assert (counts.outbox, counts.shelved, counts.jobs[JobState.SCHEDULED]) == (0, 0, 1)
+    assert isinstance(await store.open(job, under), Duplicate)
+    assert await released(store) == []
+    await store_harness.elapse(store_harness.ttl * 1.2)
+    assert await released(store) == [job]
+    assert await store.open(job, fence()) == Opened(1, (), 0)
+    assert (await store.counts()).jobs[JobState.RUNNING] == 1
+
+
+async def test_only_who_holds_the_mark_puts_a_job_back(store: FullStore) -> None:
+    job = await unordered(store, "a")
+    stale = await opened(store, job)
+    mark = await opened(store, job)
+    assert await store.snooze(job, stale, after=LONG) == Refused(mark.token)
+    await store.cancel(["a"], by="ann", reason="")
+    assert isinstance(await store.snooze(job, mark, after=LONG), Refused)
+    record = await store.job("a")
+    assert record
+    assert record.state is JobState.CANCELLED
+
+
+async def test_neither_an_ordered_job_nor_one_that_was_never_opened_can_be_put_back(store: FullStore) -> None:
+    job = await submitted(store, "a")
+    under = await opened(store, job)
+    with pytest.raises(ValueError, match="sequence"):
+        await store.snooze(job, under, after=LONG)
+    with pytest.raises(ValueError, match="never opened"):
+        await store.snooze(envelope("unknown"), under, after=LONG)
+    await committed(store, job, under=under)
