@@ -68,7 +68,7 @@ def reference() -> str:
         parts += [f"## {title}\n", f"```python\n{how}\n```\n", *(_entry(thing) for thing in things)]
     parts += [
         "## Errors\n",
-        "```python\nfrom jobkit.errors import JobkitError  # and so on; Retry, Snooze, Reject are in jobkit, too\n```\n",
+        "```python\nfrom jobkit.errors import JobkitError  # and so on; Retry, Snooze, Reject: in jobkit, too\n```\n",
         *(_entry(error) for error in _errors()),
     ]
     return "\n".join(parts)
