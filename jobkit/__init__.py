@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import JobkitError, Reject, Retry
+from jobkit.errors import JobkitError, Reject, Retry, Snooze
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
@@ -12,8 +12,10 @@ from jobkit.projections.projection import Projection
 if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
+    from jobkit.ports.inspection import Cancellation
 
 __all__ = [
+    "Cancellation",
     "Client",
     "Context",
     "JobkitError",
@@ -24,6 +26,7 @@ __all__ = [
     "Result",
     "Retry",
     "RetryPolicy",
+    "Snooze",
     "Submission",
     "connect",
     "processor",
@@ -31,6 +34,7 @@ __all__ = [
 
 # Only programs that submit need these, and they bring a backend and telemetry with them: a plugin does without.
 _ON_DEMAND = {
+    "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
     "Submission": "jobkit.client.client",
     "connect": "jobkit.client.connect",

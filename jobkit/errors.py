@@ -114,5 +114,18 @@ class Retry(JobkitError):
         self.after = after
 
 
+class Snooze(JobkitError):
+    """Raised by a processor: it is too early for this job, try again `after` so long. It counts as no attempt.
+
+    A job without an order is kept by the store until then; one of an ordered type waits in its place.
+    """
+
+    def __init__(self, after: timedelta):
+        if not isinstance(after, timedelta) or after < timedelta(0):
+            raise TypeError(f"Snooze(after) takes a timedelta that is not negative, not {shown(after)}")
+        super().__init__(f"the processor put the job off for {after}")
+        self.after = after
+
+
 class Reject(JobkitError):
     """Raised by a processor: this job can never succeed; dead-letter it with this reason."""

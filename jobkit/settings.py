@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobkit.errors import ConfigurationError
+from jobkit.model.concurrency import Concurrency
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -54,7 +55,11 @@ class Settings(BaseSettings):
         description="Modules whose processors are loaded besides the installed ones, separated by commas: "
         "`package.module` for all of a module's, `package.module:name` for one.",
     )
-    concurrency: int = Field(8, ge=1, le=10_000, description="How many jobs one worker process runs side by side.")
+    concurrency: Annotated[Concurrency, NoDecode] = Field(
+        Concurrency(8),
+        description="How many jobs one worker process runs side by side; then, for types of which fewer may run, "
+        "`TYPE=NUMBER`: `8,transcode=1`.",
+    )
     partitions: int = Field(
         8,
         ge=1,
@@ -138,6 +143,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _concurrency(cls, value: Any) -> Any:
+        return Concurrency.parse(str(value)) if isinstance(value, str | int) else value
 
     @field_validator("log_level")
     @classmethod

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 
 from jobkit.errors import ConfigurationError
+from jobkit.model.concurrency import Concurrency
 from jobkit.settings import Settings, load_settings
 
 SECRET = "hunter2"
@@ -55,7 +56,7 @@ def test_later_env_files_win_and_the_environment_wins_over_all(tmp_path: Path) -
     second.write_text("# a comment\nexport JOBKIT_PARTITIONS='2'\nJOBKIT_PREFETCH=2\n")
     os.environ["JOBKIT_PREFETCH"] = "3"
     settings = load_settings((first, second))
-    assert (settings.concurrency, settings.partitions, settings.prefetch) == (1, 2, 3)
+    assert (settings.concurrency, settings.partitions, settings.prefetch) == (Concurrency(1), 2, 3)
 
 
 def test_env_files_reach_plugins_too(tmp_path: Path) -> None:
@@ -187,4 +188,22 @@ def test_secrets_are_not_shown_with_the_settings() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().concurrency = 9  # type: ignore[misc]
+        Settings().concurrency = Concurrency(9)  # type: ignore[misc]
+
+
+def test_fewer_of_some_types_may_run_at_once() -> None:
+    os.environ["JOBKIT_CONCURRENCY"] = "8, transcode=1,upload=4"
+    concurrency = load_settings().concurrency
+    assert concurrency == Concurrency(8, {"transcode": 1, "upload": 4})
+    assert str(concurrency) == "8,transcode=1,upload=4"
+    assert Concurrency.parse(str(concurrency)) == concurrency
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "0", "10001", "many", "transcode=1", "8,transcode", "8,=1", "8,a=1,a=2", "8,transcode=9", "8,a=0", "8,a=x"],
+)
+def test_a_concurrency_that_cannot_be_is_refused_by_name(wrong: str) -> None:
+    os.environ["JOBKIT_CONCURRENCY"] = wrong
+    with pytest.raises(ConfigurationError, match="JOBKIT_CONCURRENCY"):
+        load_settings()

@@ -40,8 +40,8 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission",
-        (jobkit.connect, jobkit.Client, jobkit.Submission, JobRecord, JobState, Failure),
+        "from jobkit import connect, Client, Submission, Cancellation",
+        (jobkit.connect, jobkit.Client, jobkit.Submission, jobkit.Cancellation, JobRecord, JobState, Failure),
     ),
     (
         "Testing",
@@ -58,7 +58,7 @@ _INTERNAL = {
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},
 }
-_MADE_BY_USERS = {"RetryPolicy", "Projection", "Retry"}
+_MADE_BY_USERS = {"RetryPolicy", "Projection", "Retry", "Snooze"}
 
 
 def reference() -> str:
@@ -68,7 +68,7 @@ def reference() -> str:
         parts += [f"## {title}\n", f"```python\n{how}\n```\n", *(_entry(thing) for thing in things)]
     parts += [
         "## Errors\n",
-        "```python\nfrom jobkit.errors import JobkitError  # and so on; Retry and Reject are in jobkit, too\n```\n",
+        "```python\nfrom jobkit.errors import JobkitError  # and so on; Retry, Snooze, Reject: in jobkit, too\n```\n",
         *(_entry(error) for error in _errors()),
     ]
     return "\n".join(parts)

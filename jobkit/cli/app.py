@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from jobkit.cli.commands import (
     bench,
     bench_worker,
+    cancel,
     config,
     dead,
     doctor,
@@ -82,6 +83,7 @@ app.command("worker")(worker.worker)
 app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
+app.command("cancel")(cancel.cancel)
 app.command("leases")(leases.leases)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")

@@ -105,6 +105,11 @@ def age(seconds: float) -> str:
     return f"{whole // 86_400}d"
 
 
+def due_in(at: float, now: float) -> str:
+    """Return a Unix time to come as a span and date: `in 5m (2026-05-06 07:08:09Z)`."""
+    return f"in {age(at - now)} ({datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%SZ})"
+
+
 def moment(at: float | None, now: float) -> str:
     """Return a Unix time as age and date: `5m ago (2026-05-06 07:08:09Z)`; `-` where there is none."""
     if at is None:

@@ -19,6 +19,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from jobkit.cli.masking import masked_url
+from jobkit.model.concurrency import MOST as CONCURRENCY_MOST
+from jobkit.model.concurrency import Concurrency
 from jobkit.settings import Seconds, Settings
 
 _PREAMBLE = """\
@@ -100,6 +102,8 @@ def text_of(value: Any) -> str:
 def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return masked_url(value.get_secret_value())
+    if isinstance(value, Concurrency):
+        return str(value) if value.of_type else value.total
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -110,6 +114,8 @@ def _kind(field: FieldInfo) -> str:
         annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
     if annotation is SecretStr:
         return "URL"
+    if annotation is Concurrency:
+        return f"whole number, at least 1, at most {CONCURRENCY_MOST}, and a list"
     if typing.get_origin(annotation) is tuple:
         return "list"
     kind = {int: "whole number", float: "number", str: "text", bool: "true or false"}[annotation]

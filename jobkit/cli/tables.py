@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from jobkit.cli.output import age, moment
+from jobkit.cli.output import age, due_in, moment
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
@@ -33,6 +33,7 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
         ("state", job.state.value),
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
+        *([("due", due_in(job.due_at, now))] if job.due_at is not None and not job.state.ended else []),
         ("started", moment(job.started_at, now)),
         ("finished", moment(job.finished_at, now)),
         ("worker", job.owner or "-"),
@@ -42,6 +43,10 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     pairs += failure_fields(job.failures, now)
     if job.result is not None:
         pairs.append(("result", json.dumps(stored_json(job.result), ensure_ascii=False)))
+    if job.ended_by is not None:
+        pairs.append(("ended by", job.ended_by))
+    if job.reason:
+        pairs.append(("reason", job.reason))
     if job.state is JobState.DEAD:
         pairs.append(("next", f"jobkit dead show {job.id}"))
     if job.state is JobState.PARKED:

@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from opentelemetry import propagate
 from opentelemetry.trace import Span
 
+from jobkit.client import matching
 from jobkit.client.relay import Relay
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.ids import user_at_host
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.inspection import UNFINISHED, Cancellation, JobRecord, JobState
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
 from jobkit.settings import Settings
@@ -36,7 +39,7 @@ class Submission:
     """A job that is accepted. `known`: it was before, and this call changed nothing.
 
     `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
-    worker will publish it.
+    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Submission:
     sequence: int | None
     known: bool
     published: bool
+    due_at: float | None = None
 
 
 class Client:
@@ -71,11 +75,18 @@ class Client:
         )
 
     def job(
-        self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None, id: str | None = None
+        self,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
     ) -> NewJob:
-        """Return a validated job for `submit_many`. Raises `UnknownType` or `PayloadInvalid`."""
+        """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id)
+            return self._new_job(span, type, payload, key, id, at, after)
 
     async def submit(
         self,
@@ -84,19 +95,25 @@ class Client:
         *,
         key: str | None = None,
         id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
 
+        It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
+        job gets its sequence when it is due.
+
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
 
-        Raises `UnknownType`, `PayloadInvalid`, `JobConflict` where the id is known with other contents, or
-        `Unavailable` where the store does not answer: then submit again under the same id to be sure. With a
-        connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where `at` says no time zone, `JobConflict` where the id is
+        known with other contents, or `Unavailable` where the store does not answer: then submit again under the same id
+        to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or
+        leads elsewhere.
         """
         with self._creating("send", type) as span:
-            (submission,) = await self._submit([self._new_job(span, type, payload, key, id)], connection)
+            (submission,) = await self._submit([self._new_job(span, type, payload, key, id, at, after)], connection)
         return submission
 
     async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
@@ -118,11 +135,15 @@ class Client:
         payload: Payload | Mapping[str, Any] | bytes,
         key: str | None,
         id: str | None,
+        at: datetime | None,
+        after: timedelta | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         trace: dict[str, str] = {}
         propagate.inject(trace)
-        job = self._registry.new_job(type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace)
+        job = self._registry.new_job(
+            type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace, at=at, after=after
+        )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
@@ -130,14 +151,18 @@ class Client:
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
-            return _submissions(await self._transactions().submit_in(connection, jobs), published=())
+            return _submissions(await self._transactions("submitting").submit_in(connection, jobs), published=())
         answers = await self._planes.store.submit(jobs)
-        accepted = [OutboxEntry(answer.position, answer.envelope) for answer in answers if isinstance(answer, Accepted)]
+        accepted = [
+            OutboxEntry(answer.position, answer.envelope)
+            for answer in answers
+            if isinstance(answer, Accepted) and answer.position is not None
+        ]
         return _submissions(answers, published=await self._publish(accepted))
 
-    def _transactions(self) -> TransactionalStore:
+    def _transactions(self, doing: str) -> TransactionalStore:
         if self._planes.transactions is None:
-            raise NotTransactional("submitting in a transaction of your own")
+            raise NotTransactional(f"{doing} in a transaction of your own")
         return self._planes.transactions
 
     async def _publish(self, entries: Sequence[OutboxEntry]) -> Collection[str]:
@@ -146,6 +171,42 @@ class Client:
         return {
             entry.envelope.id for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, Published)
         }
+
+    async def cancel(self, id: str, *, reason: str = "", by: str | None = None, connection: Any = None) -> Cancellation:
+        """End a job that has yet to end, wherever it is; once this says `cancelled`, the job never commits.
+
+        A running attempt is told within a second. On an ordered key the job gives up its turn. `by` (who runs this
+        process, unless it is given) and `reason` are kept with the job. With a `connection` it is part of the
+        transaction that is open there, as for `submit`: the job is cancelled when that commits.
+
+        Raises `Unavailable` where the store does not answer: cancel again to be sure. With a connection also
+        `NotTransactional` or `ConfigurationError`.
+        """
+        note = {"by": user_at_host() if by is None else by, "reason": reason}
+        if connection is None:
+            (answer,) = await self._planes.inspection.cancel([id], **note)
+        else:
+            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], **note)
+        return answer
+
+    async def cancel_all(
+        self,
+        type: str,
+        *,
+        key: str | None = None,
+        states: Sequence[JobState] = UNFINISHED,
+        reason: str = "",
+        by: str | None = None,
+    ) -> int:
+        """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
+
+        What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
+        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`.
+        """
+        upto = await self._planes.store.horizon()
+        by = user_at_host() if by is None else by
+        cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
+        return sum([cancelled async for cancelled in cancelling])
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
@@ -192,6 +253,7 @@ def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: C
                 sequence=envelope.sequence,
                 known=not isinstance(answer, Accepted),
                 published=envelope.id in published or not isinstance(answer, Accepted),
+                due_at=answer.due if isinstance(answer, Accepted) else None,
             )
         )
     return submissions

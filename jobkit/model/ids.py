@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import random
 import secrets
@@ -28,6 +29,16 @@ def new_owner() -> str:
     Host and pid are for people; the random part makes a restarted pod or a reused pid somebody else.
     """
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def user_at_host() -> str:
+    """Return who runs this process, and where, for people to read."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user need not have a name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def new_nonce(rng: random.Random | None = None) -> str:

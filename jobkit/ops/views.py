@@ -12,7 +12,7 @@ from typing import Any
 
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
-from jobkit.ports.inspection import DeadLetter, JobRecord, ParkedKey
+from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, ParkedKey
 from jobkit.ports.topology import TopologyPart
 
 
@@ -34,6 +34,19 @@ def job_view(job: JobRecord) -> dict[str, Any]:
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "ended_by": job.ended_by,
+        "reason": job.reason,
+        "due_at": job.due_at,
+    }
+
+
+def cancellation_view(answer: Cancellation) -> dict[str, Any]:
+    """Return what came of cancelling a job, for JSON."""
+    return {
+        "id": answer.id,
+        "cancelled": answer.cancelled,
+        "state": None if answer.state is None else answer.state.value,
+        "result": None if answer.result is None else stored_json(answer.result),
     }
 
 

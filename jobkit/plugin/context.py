@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
@@ -71,8 +72,10 @@ class FollowUps(Protocol):
         id: str | None,
         submitted_at: float,
         trace: Mapping[str, str],
+        at: datetime | None,
+        after: timedelta | None,
     ) -> NewJob:
-        """Return the job. Raises `UnknownType` or `PayloadInvalid`."""
+        """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
 
 
@@ -214,16 +217,28 @@ class Context:
         """
         return await self._projection_reader.state(projection, self._entries)
 
-    def submit(self, type: str, payload: Payload, *, key: str | None = None, id: str | None = None) -> str:
+    def submit(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+    ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
-        Give an id of your own where another attempt must name the same follow-up. Raises `UnknownType` or
-        `PayloadInvalid`.
+        Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
+        or so long `after` this job's commit. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where `at` says no
+        time zone.
         """
         self._check_alive()
         trace: dict[str, str] = {}
         propagate.inject(trace)
-        job = self._follow_ups.new_job(type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace)
+        job = self._follow_ups.new_job(
+            type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace, at=at, after=after
+        )
         self._jobs.append(job)
         return job.envelope.id
 

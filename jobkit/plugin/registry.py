@@ -6,6 +6,7 @@ import difflib
 import importlib
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.model import due
 from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
@@ -112,8 +114,14 @@ class Registry:
         id: str | None = None,
         submitted_at: float = 0.0,
         trace: Mapping[str, str] | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
     ) -> NewJob:
-        """Return the job that `payload` asks for, validated. Raises `UnknownType` or `PayloadInvalid`."""
+        """Return the job that `payload` asks for, validated.
+
+        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
+        """
+        when, seconds = due.told(at, after)
         processor = self.get(type)
         if _is_own_main(payload, processor.payload):
             parsed = processor.parse(payload.model_dump_json().encode())
@@ -141,7 +149,7 @@ class Registry:
             submitted_at=submitted_at,
             trace=trace or {},
         )
-        return NewJob(envelope, ordered=processor.ordered)
+        return NewJob(envelope, processor.ordered, when, seconds)
 
 
 def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:

@@ -15,21 +15,31 @@ from jobkit.ports.store import Failure
 class JobState(StrEnum):
     """How far a job has come."""
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     RUNNING = "running"
     PARKED = "parked"
     COMMITTED = "committed"
     DEAD = "dead"
+    CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
         """Tell whether it will change no more by itself."""
-        return self in (JobState.COMMITTED, JobState.DEAD)
+        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED)
+
+
+# The states of jobs that have yet to end, each before those that a job may go on to from it.
+UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """All that is known of one job. Times are Unix seconds, for people; `result` is JSON."""
+    """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
+
+    `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
+    is due.
+    """
 
     id: str
     type: str
@@ -46,6 +56,23 @@ class JobRecord:
     submitted_at: float
     started_at: float | None
     finished_at: float | None
+    ended_by: str | None = None
+    reason: str | None = None
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What came of cancelling one job. `cancelled`: it has ended by this call, and will never commit.
+
+    Where it had ended before, `state` says how, and `result` is that of a committed one. Without a state, no such job
+    is known.
+    """
+
+    id: str
+    cancelled: bool
+    state: JobState | None
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +192,25 @@ class Inspection(Protocol):
         """
         ...
 
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        """End jobs that have yet to end, wherever they are, and note who did it and why; one answer for each.
+
+        On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
+        stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
+        cancelled.
+        """
+        ...
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        """Return ids of a type's jobs in a state that is no end, the latest first, a page at a time.
+
+        About `limit` jobs are looked at, whatever is found; the number to go on `below` comes with the page, or None
+        at the end.
+        """
+        ...
+
     async def gaps(self) -> Sequence[ParkedKey]:
         """Return the ordered keys that stand still, longest first."""
         ...
@@ -213,10 +259,10 @@ class Inspection(Protocol):
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         """Bound deduplication: forget up to `batch` jobs that nobody has to act on, and marks of keys idle as long.
 
-        Those are the committed ones, and the dead ones whose letters were purged. A job goes once it ended (or its
-        letter was purged) more than `older_than` seconds ago (store's clock), or when more than `keep_at_most` such
-        jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs refer to it, nor a
-        dead one while it holds its key up. No mark is ever lowered by it: the highest token forgotten becomes the
-        floor for keys without a mark. Returns how many jobs went.
+        Those are the committed and cancelled ones, and the dead ones whose letters were purged. A job goes once it
+        ended (or its letter was purged) more than `older_than` seconds ago (store's clock), or when more than
+        `keep_at_most` such jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs
+        refer to it, nor one that did not commit before its turn is over. No mark is ever lowered by it: the highest
+        token forgotten becomes the floor for keys without a mark. Returns how many jobs went.
         """
         ...

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from jobkit.model.envelope import Envelope, Heading
-from jobkit.ports.store import Failure
+from jobkit.model.fence import Receipt
+from jobkit.ports.inspection import JobState
+from jobkit.ports.store import Failure, NewJob
 
 # A job that is retried for weeks must not grow its row for ever; the count of its failures goes on.
 FAILURES_KEPT = 20
@@ -25,6 +27,8 @@ KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
 # store, in JSON and in Lua.
 HIGHEST_GIVEN = (1 << 53) - 1
+# So much is kept of why a job was cancelled, and by whom.
+NOTE_CHARACTERS = 500
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
 
@@ -69,6 +73,22 @@ def kept_back(retry_in: float) -> float:
 def keepable(text: str) -> str:
     r"""Return text for people as any store can keep it: NUL and halves of characters are spelled out, as in `\x00`."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def keepable_note(text: str) -> str:
+    """Return what a person said of a job as stores keep it: so much of it as is read in a table."""
+    return keepable(text[:NOTE_CHARACTERS])
+
+
+def due_of(job: NewJob, now: float) -> float | None:
+    """Return when a job is due that is to be accepted `now`, a Unix time; None where that is at once."""
+    due = job.at if job.at is not None else now + job.after if job.after is not None else now
+    return due if due > now else None
+
+
+def receipt_of_ended(id: str, state: str) -> Receipt:
+    """Return the receipt of a job that was found to have ended, in `state`."""
+    return Receipt(id, "cancelled" if state == JobState.CANCELLED else "duplicate")
 
 
 # ---- dead letters ----------------------------------------------------------------------------------------------------
@@ -153,6 +173,11 @@ def without_order(envelope: Envelope) -> ValueError:
 def without_sequence(envelope: Envelope) -> ValueError:
     """Return what is raised where a job without an order is to be parked."""
     return ValueError(f"job {envelope.id} has no sequence, so there is no gap to park it behind")
+
+
+def with_sequence(envelope: Envelope) -> ValueError:
+    """Return what is raised where a job is to be put back that has a place in an order."""
+    return ValueError(f"job {envelope.id} has a sequence, so it cannot be put back without stopping its key")
 
 
 def never_opened(envelope: Envelope) -> ValueError:

@@ -10,22 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 
+if TYPE_CHECKING:
+    from jobkit.ports.inspection import Cancellation
+
 # ---- what is written -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key."""
+    """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key.
+
+    One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
+    store's wall clock. It gets its sequence then.
+    """
 
     envelope: Envelope
     ordered: bool
+    at: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry."""
+    """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry.
+
+    One that is scheduled has neither until it is due, at the Unix time `due` on the store's clock.
+    """
 
     envelope: Envelope
-    position: int
+    position: int | None
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,10 @@ class Early:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The job has ended already, committed or dead-lettered; the receipt allows the ack."""
+    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" where that is how it ended.
+
+    Or it is "scheduled", not due yet: it will have a message of its own then.
+    """
 
     receipt: Receipt
 
@@ -196,8 +212,9 @@ class Store(Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
-    ends it (`commit`, `bury`, `bury_message`) takes it out of the outbox, the in-flight table and the parked jobs in
-    the same transaction and wakes who waits for it, and nothing puts it back but `Inspection.requeue_dead`.
+    ends it (`commit`, `bury`, `bury_message`, `Inspection.cancel`) takes it out of the outbox, the in-flight table and
+    the parked jobs in the same transaction and wakes who waits for it, and nothing puts it back but
+    `Inspection.requeue_dead`.
     """
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
@@ -213,6 +230,13 @@ class Store(Protocol):
 
     async def published(self, positions: Sequence[int]) -> None:
         """Delete outbox entries: the broker has confirmed them."""
+        ...
+
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        """Move scheduled jobs that are due to the outbox, `limit` at most, those first that were due first.
+
+        An ordered one gets its key's next sequence now. Jobs that are not due cost nothing.
+        """
         ...
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
@@ -258,6 +282,14 @@ class Store(Protocol):
 
         So that start is not counted as `silent`. Whoever holds the key's mark by now; idempotent. Nothing is noted of
         a job that has ended, or that was not opened under that fence.
+        """
+        ...
+
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        """Put an opened job without an order back, verifying the mark: it is scheduled, due in `after` seconds.
+
+        That it was opened counts for nothing. `Refused` where it has ended, too. Idempotent. Raises `ValueError` where
+        the job has a sequence.
         """
         ...
 
@@ -323,13 +355,17 @@ class Store(Protocol):
         """Return a page of the jobs that the store itself would bring to nobody, in order of acceptance.
 
         That is, those of one of the type's `partitions` that have yet to end and are neither in the outbox nor in
-        flight nor parked, with a number above `after` and at most `upto`. About `limit` jobs of the type are looked at,
-        whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
+        flight nor parked nor scheduled, with a number above `after` and at most `upto`. About `limit` jobs of the type
+        are looked at, whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
         ...
 
     async def note_coordinator(self, identity: str) -> None:
         """Note that a worker on this store keeps its leases, just now, at the coordinator with this identity."""
+        ...
+
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        """Return a receipt for each of these jobs that was cancelled, whoever runs it."""
         ...
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
@@ -376,4 +412,8 @@ class TransactionalStore(Protocol):
         Nothing of it is true before that transaction commits, and it may not be published before. Raises
         `ConfigurationError` where there is no open transaction, or the connection leads elsewhere.
         """
+        ...
+
+    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        """Cancel jobs as `Inspection.cancel` does, in a caller's transaction; as `submit_in` does it."""
         ...

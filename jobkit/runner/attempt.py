@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from jobkit.errors import LeaseLost, Unavailable
+from jobkit.errors import LeaseLost, Snooze, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
@@ -42,6 +42,13 @@ class Failed:
     failure: Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The processor put the job off: try it again in so many seconds; it counts for nothing."""
+
+    seconds: float
+
+
 class Attempts:
     """Runs attempts; holds what all of them share.
 
@@ -65,7 +72,9 @@ class Attempts:
         self._follow_ups = follow_ups
         self._transactional = planes.transactions is not None if transactional is None else transactional
 
-    async def run(self, job: Job, fence: Fence, attempt: int, log_length: int, space: int) -> Processed | Failed:
+    async def run(
+        self, job: Job, fence: Fence, attempt: int, log_length: int, space: int
+    ) -> Processed | Failed | Snoozed:
         """Run the processor once and return what to commit, or the failure to record.
 
         `log_length` is that of the key's log as the job was opened; `space` tells apart what one fence writes.
@@ -94,6 +103,8 @@ class Attempts:
             match ended:
                 case Returned(effects):
                     return Processed(effects, [_survived(participant) for participant in ctx.participants])
+                case Raised(Snooze(after=after)):
+                    return Snoozed(after.total_seconds())
                 case Raised(error):
                     return self._raised(error, fence, attempt)
                 case TimedOut(error):

@@ -37,13 +37,15 @@ from jobkit.ports.store import (
     Skipped,
     Stale,
 )
-from jobkit.runner.attempt import Attempts, Failed, Processed
+from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
-from jobkit.runner.slots import Slot, Slots
+from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
+from jobkit.runner.type_slots import TypeSlots
 from jobkit.telemetry import Telemetry
 
 # Doubt about a backend is asked again after this, doubling up to the second figure.
@@ -114,7 +116,8 @@ class Pipeline:
         keeper: Keeper,
         attempts: Attempts,
         sweeper: Sweeper,
-        slots: Slots,
+        slots: TypeSlots,
+        cancellations: Cancellations,
         *,
         claim_wait: float,
         max_opens: int,
@@ -130,6 +133,7 @@ class Pipeline:
         self._attempts = attempts
         self._sweeper = sweeper
         self._slots = slots
+        self._cancellations = cancellations
         self._claim_wait = claim_wait
         self._max_opens = max_opens
         self._clock = clock
@@ -157,7 +161,7 @@ class Pipeline:
         waiting_since: float | None = None
         while True:
             working(False)
-            async with self._slots.admitted(alone=alone) as slot:
+            async with self._slots.admitted(job.envelope.type, alone=alone) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
@@ -227,7 +231,10 @@ class Pipeline:
                             answer = await self._store.open(job.envelope, lease.fence)
                         if not isinstance(answer, Opened):
                             return await self._not_opened(job, lease, answer)
-                        outcome = await self._work(job, lease, slot, working, answer)
+                        with self._cancellations.watching(job.envelope.id) as watch:
+                            outcome = await self._work(job, lease, slot, working, answer)
+                        if watch.receipt is not None:
+                            return self._ended(job, watch.receipt)
                         if outcome is not None:
                             break
             except LeaseLost as error:
@@ -256,8 +263,7 @@ class Pipeline:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
-                self._telemetry.duplicate(envelope.type, envelope.id)
-                return Settled(receipt)
+                return self._ended(job, receipt)
             case Early(seconds):
                 return TryAgain(seconds, requeue=not job.processor.ordered)
             case Gap(expected, blocked):
@@ -294,6 +300,12 @@ class Pipeline:
         with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
             done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
         slot.end()
+        if isinstance(done, Snoozed):
+            self._telemetry.snoozed(job.envelope.type, job.envelope.id, done.seconds)
+            if not job.processor.ordered and job.sequence is None:
+                return await self._snooze(job, lease, done)
+            await self._wait_here(lease, slot, working, done.seconds)
+            return None
         if isinstance(done, Processed):
             try:
                 return await self._commit(job, lease, done, started)
@@ -315,13 +327,16 @@ class Pipeline:
             return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
         if not job.processor.ordered:
             return TryAgain(delay, requeue=True)
-        # An ordered key waits here with its lease, so that nothing overtakes; others go on meanwhile. The store knows
-        # when it is due, so a hand-over need not wait for it.
+        # The store knows when it is due, so a hand-over need not wait for it.
+        await self._wait_here(lease, slot, working, delay)
+        return None
+
+    async def _wait_here(self, lease: Lease, slot: Slot, working: Callable[[bool], None], seconds: float) -> None:
+        """Let an ordered key wait with its lease, so that nothing overtakes; others go on meanwhile."""
         slot.give_back()
         working(False)
-        await self._clock.sleep(delay)
+        await self._clock.sleep(seconds)
         lease.check()
-        return None
 
     async def _begin(self, slot: Slot, working: Callable[[bool], None]) -> None:
         """Have a slot for the processor; a wait for one is no work, and a hand-over need not wait for it."""
@@ -350,8 +365,7 @@ class Pipeline:
                     self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
                     return Settled(receipt)
                 case Duplicate(receipt):
-                    self._telemetry.duplicate(job.envelope.type, job.envelope.id)
-                    return Settled(receipt)
+                    return self._ended(job, receipt)
                 case Refused():
                     return self._refused("commit", job, lease, answer)
 
@@ -361,11 +375,24 @@ class Pipeline:
         assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
         return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
 
-    async def _fail(self, job: Job, lease: Lease, done: Failed, delay: float | None) -> int | Outbid:
+    async def _fail(self, job: Job, lease: Lease, done: Failed, delay: float | None) -> int | Outbid | Settled:
         lease.check()
         with self._telemetry.stage("fail"):
             answer = await self._store.fail(job.envelope, lease.fence, done.failure, retry_in=delay or 0.0)
-        return self._refused("fail", job, lease, answer) if isinstance(answer, Refused) else answer
+        return answer if isinstance(answer, int) else await self._refused_or_cancelled("fail", job, lease, answer)
+
+    async def _snooze(self, job: Job, lease: Lease, snoozed: Snoozed) -> Settled | Outbid:
+        lease.check()
+        with self._telemetry.stage("snooze"):
+            answer = await self._store.snooze(job.envelope, lease.fence, after=snoozed.seconds)
+        if isinstance(answer, Refused):
+            return await self._refused_or_cancelled("snooze", job, lease, answer)
+        return Settled(answer)
+
+    async def _refused_or_cancelled(self, doing: str, job: Job, lease: Lease, answer: Refused) -> Settled | Outbid:
+        for receipt in await self._store.cancelled([job.envelope.id]):
+            return self._ended(job, receipt)
+        return self._refused(doing, job, lease, answer)
 
     async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:
         lease.check()
@@ -373,8 +400,16 @@ class Pipeline:
             answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
         if isinstance(answer, Refused):
             return self._refused("bury", job, lease, answer)
+        if answer.kind != "dead":
+            return self._ended(job, answer)
         self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
         return Settled(answer)
+
+    def _ended(self, job: Job, receipt: Receipt) -> Settled:
+        """Tell of a job that is found to have ended before."""
+        tell = self._telemetry.cancelled if receipt.kind == "cancelled" else self._telemetry.duplicate
+        tell(job.envelope.type, job.envelope.id)
+        return Settled(receipt)
 
     async def bury_message(self, malformed: Malformed) -> Settled:
         """Dead-letter what is no job of its own. Raises `Unavailable`."""

@@ -107,6 +107,10 @@ class Telemetry:
         self._count(m.ELECTIONS, type)
         self.log.info("leadership taken", partition=partition, token=token)
 
+    def snoozed(self, type: str, job_id: str, seconds: float) -> None:
+        """Log that a processor put its job off; it counts for nothing."""
+        self.log.info("job put off", job=job_id, type=type, seconds=round(seconds, 3))
+
     def handed_over(self, partition: str, reason: str) -> None:
         """Log a leadership given up on purpose."""
         self.log.info("leadership released", partition=partition, reason=reason)
@@ -224,6 +228,11 @@ class Telemetry:
         self._count(m.DUPLICATES, type)
         self._count(m.JOBS, type, "duplicate")
         self.log.info("duplicate delivery dropped", job=job_id, type=type)
+
+    def cancelled(self, type: str, job_id: str) -> None:
+        """Count a job that was cancelled before it could commit; its delivery is acked."""
+        self._count(m.JOBS, type, "cancelled")
+        self.log.info("job was cancelled", job=job_id, type=type)
 
     def conflict(self, type: str, job_id: str) -> None:
         """Report an id that came with another type, key or payload than before."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
 from pydantic import TypeAdapter
 
 from jobkit.backends.registry import memory_planes
-from jobkit.errors import PayloadInvalid
+from jobkit.errors import PayloadInvalid, Snooze
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
@@ -21,7 +22,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, NewJob, Opened
-from jobkit.runner.attempt import Attempts, Failed
+from jobkit.runner.attempt import Attempts, Failed, Snoozed
 from jobkit.runner.decode import Job, Malformed, decode
 from jobkit.telemetry import Telemetry
 
@@ -71,6 +72,8 @@ async def run_job(
             transactional=connection is not None,
         )
         done = await attempts.run(job, fence, 1, 0, 1)
+        if isinstance(done, Snoozed):
+            raise Snooze(timedelta(seconds=done.seconds))
         if isinstance(done, Failed):
             raise done.error
         for participant in done.participants:

@@ -15,6 +15,7 @@ from jobkit.ports.planes import Planes
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry import metrics as m
+from jobkit.worker.leadership import leads_first
 
 # This worker is looked at so often, the store every fifth time.
 _EVERY_SECONDS = 2.0
@@ -93,7 +94,7 @@ class Gauges:
         return found
 
     async def _look_at_store(self) -> None:
-        if not any(led.partition.index == 0 and not led.released.is_set() for led in self._led()):
+        if not leads_first(self._led()):
             self._store = {}
             return
         try:

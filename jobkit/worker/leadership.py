@@ -61,6 +61,11 @@ def _rank(type: str, owner: str) -> bytes:
     return blake2b(f"{type}/{owner}".encode(), digest_size=8).digest()
 
 
+def leads_first(led: Sequence[LedPartition]) -> bool:
+    """Tell whether a type's first partition is among those: who leads it does what one worker does for all."""
+    return any(one.partition.index == 0 and not one.released.is_set() for one in led)
+
+
 class Leaderships:
     """The partitions that this worker leads, and the loop that keeps them a fair share."""
 

@@ -18,19 +18,21 @@ from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.attempt import Attempts
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pipeline import Pipeline
-from jobkit.runner.slots import Slots
+from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.coordination import CoordinatorWatch
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
-from jobkit.worker.leadership import Leaderships
+from jobkit.worker.leadership import Leaderships, leads_first
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.reach import Reach
 from jobkit.worker.refusals import Refusals
 from jobkit.worker.rejections import Rejections
@@ -87,7 +89,7 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
-        relay = Relay(
+        self._relay = Relay(
             planes.store,
             self._broker,
             partitions=settings.partitions,
@@ -96,7 +98,7 @@ class Worker:
             rng=self._rng,
         )
         self._sweeper = Sweeper(
-            relay,
+            self._relay,
             planes.store,
             self._broker,
             grace=settings.relay_grace,
@@ -139,6 +141,7 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._cancellations = Cancellations(planes.store, self._clock, self._telemetry)
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
         self._observer = Gauges(
@@ -212,6 +215,8 @@ class Worker:
         plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
+        for type in self._settings.concurrency.of_type.keys() - set(self._types):
+            self._telemetry.log.warning("JOBKIT_CONCURRENCY limits a job type that is not served here", type=type)
         for type in self._types:
             await self._broker.declare(type, self._settings.partitions)
         if self._settings.max_payload_bytes > self._broker.max_body_bytes:
@@ -225,7 +230,8 @@ class Worker:
             self._keeper,
             Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
             self._sweeper,
-            Slots(self._settings.concurrency, self._clock),
+            TypeSlots(self._settings.concurrency, self._clock),
+            self._cancellations,
             claim_wait=self._settings.claim_wait,
             max_opens=self._settings.max_opens,
             retention=self._settings.retention_seconds,
@@ -262,6 +268,8 @@ class Worker:
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._prune_forever)
+            upkeep.start_soon(self._cancellations.run)
+            upkeep.start_soon(self._release_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
@@ -309,6 +317,15 @@ class Worker:
             keep_at_most=self._settings.retention_limit,
             clock=self._clock,
             rng=self._rng,
+            telemetry=self._telemetry,
+        )
+
+    async def _release_forever(self) -> None:
+        await release_forever(
+            self._planes.store,
+            self._relay.publish,
+            leads=lambda: leads_first(self._leaderships.led),
+            clock=self._clock,
             telemetry=self._telemetry,
         )
 

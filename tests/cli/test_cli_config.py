@@ -105,7 +105,7 @@ def test_the_reference_tells_bounds_defaults_and_meaning(shell: Shell) -> None:
     made = shell("config", "reference").stdout
     for name in Settings.model_fields:
         assert f"`JOBKIT_{name.upper()}`" in made
-    assert "| `JOBKIT_CONCURRENCY` | whole number, at least 1, at most 10000 | `8` | How many jobs" in made
+    assert "| `JOBKIT_CONCURRENCY` | whole number, at least 1, at most 10000, and a list | `8` | How many jobs" in made
     assert "| `JOBKIT_GAP_HOLD` | seconds, above 0 | `30` |" in made
     assert "| `JOBKIT_CLOCK_DRIFT` | number, at least 0, below 0.5 | `0.01` |" in made
     assert "| `JOBKIT_STORE_URL` | URL | `sqlite:///jobkit.db` |" in made

@@ -93,6 +93,9 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "opens": 1,
         "failures": [],
         "result": {"said": "milk"},
+        "ended_by": None,
+        "reason": None,
+        "due_at": None,
     }
 
 

@@ -39,7 +39,15 @@ def test_the_payload_may_come_from_stdin_or_a_file(shell: Shell, tmp_path: Path,
 def test_json_tells_all_of_a_submission(shell: Shell) -> None:
     words = ("submit", "chapter", "--payload", '{"about": "book"}', "--id", "one", "--json")
     first, again = shell(*words), shell(*words)
-    expected = {"id": "one", "type": "chapter", "key": "book", "sequence": 1, "known": False, "published": True}
+    expected = {
+        "id": "one",
+        "type": "chapter",
+        "key": "book",
+        "sequence": 1,
+        "known": False,
+        "published": True,
+        "due_at": None,
+    }
     assert json.loads(first.stdout) == expected
     assert json.loads(again.stdout) == {**expected, "known": True}
     assert "was submitted before; nothing was changed" in again.stderr
@@ -120,3 +128,29 @@ def _other_partitions(world: World) -> str:
     file = world.directory / "other.env"
     file.write_text("JOBKIT_PARTITIONS=3\n")
     return str(file)
+
+
+def test_a_job_is_scheduled_for_a_time_or_after_seconds(shell: Shell, world: World) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}', "--id")
+    at = shell(*note, "at", "--at", "2126-12-24T18:00:00+01:00")
+    assert (at.exit_code, at.stdout) == (0, "at\n")
+    assert "is scheduled for 2126-12-24 17:00:00Z" in at.stderr
+    assert json.loads(shell(*note, "after", "--after", "3600", "--json").stdout)["due_at"] > 0
+    assert "2126-12-24 17:00:00Z" in shell("status", "at").stdout
+    listed = json.loads(shell("jobs", "--state", "scheduled", "--json").stdout)
+    assert {job["id"] for job in listed} == {"at", "after"}
+    assert shell("cancel", "--type", "note", "--state", "scheduled", "--yes").stderr == "2 jobs cancelled\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--at", "2126-12-24T18:00:00"), "time zone"),
+        (("--at", "tomorrow"), "tomorrow"),
+        (("--at", "2126-12-24T18:00:00Z", "--after", "1"), "not both"),
+    ],
+)
+def test_a_time_that_is_not_clear_is_refused(shell: Shell, words: tuple[str, ...], told: str) -> None:
+    result = shell("submit", "note", "--payload", "{}", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr

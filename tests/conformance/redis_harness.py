@@ -50,6 +50,9 @@ AGE_STORE = """
         age('{jobkit}:job:' .. id, 'finished_at')
         age('{jobkit}:job:' .. id, 'settled')
     end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:due', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:due', -seconds, id)
+    end
     local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
     redis.call('DEL', '{jobkit}:outbox')
     for _, entry in ipairs(entries) do

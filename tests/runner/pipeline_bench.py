@@ -12,6 +12,7 @@ import anyio
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper, LeaseTerms
+from jobkit.model.concurrency import Concurrency
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.plugin.processor import Processor
@@ -19,9 +20,10 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Opened
 from jobkit.runner.attempt import Attempts
+from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, decode
 from jobkit.runner.pipeline import Pipeline, PipelineOutcome, Settled
-from jobkit.runner.slots import Slots
+from jobkit.runner.type_slots import TypeSlots
 from jobkit.testing.virtual_time import VirtualClock
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.rejections import Rejections
@@ -43,7 +45,7 @@ class Bench:
         self.faults = Faults(clock)
         self.witness = Witness()
         self.working: list[bool] = []
-        self.slots = Slots(terms.pop("slots", 1), clock)
+        self.slots = TypeSlots(Concurrency(terms.pop("slots", 1)), clock)
         seen = faulty_planes(planes, self.faults)
         telemetry = self.witness.telemetry
         self.keeper = Keeper(
@@ -65,12 +67,14 @@ class Bench:
             clock=clock,
             telemetry=telemetry,
         )
+        self.cancellations = Cancellations(seen.store, clock, telemetry)
         self.pipeline = Pipeline(
             seen,
             self.keeper,
             Attempts(seen, clock, telemetry, {}, registry),
             self.sweeper,
             self.slots,
+            self.cancellations,
             **{
                 "claim_wait": 60,
                 "max_opens": 5,

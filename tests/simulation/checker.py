@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobkit.model.fence import Fence
 from jobkit.ports.broker import QueueDepth
@@ -13,6 +13,7 @@ from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry,
 from jobkit.ports.planes import Planes
 from simulation.history import (
     Attempted,
+    Cancelled,
     Consuming,
     Event,
     Forgot,
@@ -44,7 +45,9 @@ class Violation:
 class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
-    `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by now.
+    `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
+    that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
+    now.
     """
 
     accepted: Sequence[str]
@@ -52,6 +55,14 @@ class Expectation:
     ordered_types: frozenset[str]
     max_failures: int
     forgetting: bool = False
+    cancelled: Mapping[str, int | None] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def wanted(self, id: str) -> JobState:
+        """Return how a job that was accepted is to end."""
+        if id in self.cancelled:
+            return JobState.CANCELLED
+        return JobState.DEAD if id in self.dead else JobState.COMMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
+        *cancelled_for_good(history.events, truth, expected),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -104,7 +116,7 @@ def single_effect(truth: Truth, expected: Expectation) -> Iterator[Violation]:
     for id in expected.accepted:
         job = truth.jobs[id]
         state = job.state if job else None
-        wanted = JobState.DEAD if id in expected.dead else JobState.COMMITTED
+        wanted = expected.wanted(id)
         if job is None and expected.forgetting and effects[id] == (wanted is JobState.COMMITTED):
             continue
         if state is not wanted:
@@ -138,14 +150,15 @@ def fencing(events: Sequence[Event], truth: Truth) -> Iterator[Violation]:
 
 
 def order(truth: Truth, expected: Expectation) -> Iterator[Violation]:
-    """On ordered keys the log holds sequences 1 to n in order; only those of planned dead letters, skipped, miss."""
+    """On ordered keys the log holds sequences 1 to n in order; only planned dead letters and cancelled ones miss."""
     for key in truth.keys:
         if key.type not in expected.ordered_types:
             continue
         planned = [truth.jobs[id] for id in sorted(expected.dead)]
-        dead = {job.sequence for job in planned if job and (job.type, job.key) == (key.type, key.key)}
+        missing = {job.sequence for job in planned if job and (job.type, job.key) == (key.type, key.key)}
+        missing |= {sequence for id, sequence in expected.cancelled.items() if expected.keys[id] == (key.type, key.key)}
         found = [entry.sequence for entry in truth.logs[f"{key.type}/{key.key}"]]
-        wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in dead]
+        wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in missing]
         if found != wanted:
             yield Violation("order", f"{key.type}/{key.key} took effect as {found}, should be {wanted}")
 
@@ -276,6 +289,23 @@ def backoff(events: Sequence[Event]) -> Iterator[Violation]:
                 yield Violation(
                     "backoff", f"attempt {attempt} of job {job} began {due[job, attempt] - at:.3f} s early", at
                 )
+
+
+def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """What a person was told is cancelled has no effect: no entry, no letter, no follow-up."""
+    told: set[str] = set()
+    for event in events:
+        if isinstance(event, Cancelled):
+            told.add(event.job)
+        elif isinstance(event, Write) and event.job in told and event.action in {"commit", "bury"}:
+            yield Violation("cancelled", f"job {event.job} was cancelled, and {event.action} was accepted", event.at)
+    effects = {entry.job_id for log in truth.logs.values() for entry in log}
+    for id in expected.cancelled:
+        if id in effects:
+            yield Violation("cancelled", f"job {id} was cancelled and took effect")
+        for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
+            if follow_up.startswith(f"{id}."):
+                yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

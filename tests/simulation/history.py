@@ -53,6 +53,13 @@ class Forgot(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled(Event):
+    """A person was told that a job is cancelled."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stray(Event):
     """A job that had ended, or that the store did not know, was in `place` all the same."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from jobkit.ports.inspection import JobState
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
@@ -56,7 +55,8 @@ class Schedule:
     """How a run is drawn: for how many seconds it storms, and how much of each trouble there is, relatively.
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
-    Ids are forgotten `retention` seconds after their jobs ended, if at all.
+    Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted.
     """
 
     storm: float = 60.0
@@ -80,6 +80,8 @@ class Schedule:
     jobs: int = 30
     long_jobs: float = 0.2
     retention: float | None = None
+    cancels: float = 0.15
+    later: float = 0.15
 
 
 DEFAULT = Schedule()
@@ -128,6 +130,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         others = [
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
+            spawn_outside(world.cancel_some(schedule.cancels), name="canceller"),
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(world.forget_ended(schedule.retention), name="retention"))
@@ -136,15 +139,23 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         for other in others:
             other.cancel()
         world.history.close()
-        follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
+        follow_ups = [
+            f"{order.id}.{number}"
+            for order in world.orders
+            if order.id not in world.cancelled
+            for number in range(order.work.follow)
+        ]
         expected = Expectation(
             accepted=[order.id for order in world.orders] + follow_ups,
             dead=frozenset(order.id for order in world.orders if order.work.rejected),
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
             forgetting=schedule.retention is not None,
+            cancelled=world.cancelled,
+            keys={order.id: (order.type, order.work.key) for order in world.orders},
         )
-        truth = await Truth.of(world.backend, expected.accepted)
+        all_follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
+        truth = await Truth.of(world.backend, [*expected.accepted, *all_follow_ups])
         found += violations(world.history, truth, expected)
         found += [Violation("loud", f"a process ended in an error: {died}") for died in world.died]
         default = schedule == DEFAULT and not changes
@@ -169,7 +180,8 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         elif rng.random() < 0.15:
             work = work.model_copy(update={"follow": 2})
         foreign = type == LOOSE and rng.random() < 0.2
-        drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign))
+        later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
+        drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
 
 
@@ -324,8 +336,7 @@ async def _undone(world: World) -> str:
     """Return what is left to do, in words, or an empty string."""
     left = [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
     counts = await world.backend.inspection.counts()
-    ended = (JobState.COMMITTED, JobState.DEAD)
-    left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and state not in ended]
+    left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
     left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
     return ", ".join(left)

@@ -17,6 +17,7 @@ from simulation.checker import (
     Truth,
     backoff,
     bounded,
+    cancelled_for_good,
     fencing,
     grants_increase,
     no_lease_no_work,
@@ -25,6 +26,7 @@ from simulation.checker import (
 )
 from simulation.history import (
     Attempted,
+    Cancelled,
     Consuming,
     Event,
     Forgot,
@@ -204,3 +206,21 @@ def test_an_attempt_that_begins_before_it_is_due_is_found() -> None:
     assert list(backoff([step(0.5, 1), postponed, replace(step(9.0, 2), attempt=2)])) == []
     (found,) = backoff([postponed, replace(step(8.0, 2), attempt=2)])
     assert (found.invariant, found.at) == ("backoff", 8.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "log", "known", "broken"),
+    [
+        ([Cancelled(1, "j")], [], [], set()),
+        ([Cancelled(1, "j")], [entry("j", 1, 1)], [], {"cancelled"}),
+        ([write(1, 1), Cancelled(2, "other")], [], [], set()),
+        ([Cancelled(1, "j"), write(2, 1)], [], [], {"cancelled"}),
+        ([Cancelled(1, "j")], [], [job("j.0", JobState.QUEUED)], {"cancelled"}),
+    ],
+)
+def test_what_is_cancelled_has_no_effect(
+    events: list[Event], log: list[LoggedEntry], known: list[JobRecord], broken: set[str]
+) -> None:
+    expected = Expectation(["j"], frozenset(), frozenset({"t"}), 3, cancelled={"j": 1}, keys={"j": ("t", "k")})
+    found = cancelled_for_good(events, truth([job("j", JobState.CANCELLED), *known], log), expected)
+    assert {violation.invariant for violation in found} == broken

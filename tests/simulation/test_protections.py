@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases
+from jobkit.backends.sqlite import commit, ending, fail, leases, turns
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
@@ -123,6 +123,30 @@ def gaps_ignored(patch: Patch) -> None:
         return asking(transaction, envelope, fence)
 
     patch.setattr(opening, "open_job", open_job)
+
+
+def cancelled_ids_forgotten(patch: Patch) -> None:
+    """`commit` does not look whether the job was cancelled meanwhile."""
+    verified = commit.commit_job
+
+    def commit_job(transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
+        row = transaction.execute(
+            "UPDATE jobs SET state = 'running' WHERE id = ? AND state = 'cancelled' AND token = ? AND nonce = ? "
+            "RETURNING sequence",
+            (envelope.id, fence.token, fence.nonce),
+        ).fetchone()
+        if row is not None and row[0] is not None:
+            transaction.execute(
+                "UPDATE keys SET committed = ? WHERE type = ? AND key = ?", (row[0] - 1, envelope.type, envelope.key)
+            )
+        return verified(transaction, envelope, fence, effects)
+
+    patch.setattr(commit, "commit_job", commit_job)
+
+
+def cancelled_turns_kept(patch: Patch) -> None:
+    """A job that is cancelled does not give up its turn."""
+    patch.setattr(turns, "give_up", lambda *_: 0)
 
 
 # ---- the coordinator ---------------------------------------------------------------------------------------------
@@ -284,11 +308,16 @@ JUMPING_CLOCKS = Schedule(troubles=(("wall clock", 2), ("cut", 1), ("slow coordi
 # A coordinator that forgets, and workers that come and go.
 FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 
+# Much that is cancelled, and much of it while it runs.
+CANCELLING = Schedule(cancels=0.5, long_jobs=0.5)
+
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
     Mutation("no fence check in open", no_fence_check_in_open, ("fencing",)),
     Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES),
     Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
+    Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
+    Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
     Mutation("gaps ignored", gaps_ignored, ("order",)),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),

@@ -30,16 +30,18 @@ from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.client import Client
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.concurrency import Concurrency
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
+from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Forgot, History, Journal, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
@@ -51,7 +53,7 @@ _RETRY = RetryPolicy(max_attempts=MAX_ATTEMPTS, initial=timedelta(seconds=0.5), 
 _MOST_EVENTS = 6_000
 
 SETTINGS = Settings(
-    concurrency=4,
+    concurrency=Concurrency(4),
     partitions=3,
     prefetch=6,
     lease_ttl=6.0,
@@ -70,7 +72,7 @@ def settings_of(seed: int) -> Settings:
     """Draw what a run's workers and client are told; the times that bounds are stated in stay as they are."""
     rng = random.Random(f"settings {seed}")
     drawn: dict[str, object] = {
-        "concurrency": rng.choice((1, 2, 4)),
+        "concurrency": Concurrency(rng.choice((1, 2, 4))),
         "partitions": rng.choice((1, 2, 3, 4)),
         "prefetch": rng.choice((1, 3, 10)),
         "gap_hold": rng.choice((1.5, 5.0)),
@@ -106,7 +108,8 @@ class Done(Result):
 class Order:
     """What is to be submitted, and when (seconds from the start).
 
-    `foreign`: not through the client, but by a publisher that knows nothing of the store.
+    `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
+    publisher that knows nothing of the store.
     """
 
     after: float
@@ -114,6 +117,7 @@ class Order:
     id: str
     work: Work
     foreign: bool = False
+    later: float = 0.0
 
 
 @dataclass
@@ -148,6 +152,8 @@ class World:
         self.workers: dict[str, Worker] = {}
         self.orders: list[Order] = []
         self.confirmed: set[str] = set()
+        # What a person was told is cancelled, with the sequence that it had.
+        self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
@@ -260,7 +266,8 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        await client.submit(order.type, order.work, id=order.id)
+                        later = timedelta(seconds=order.later)
+                        await client.submit(order.type, order.work, id=order.id, after=later)
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
@@ -291,6 +298,23 @@ class World:
                 else:
                     self.note("operator", f"skips {letter.id}")
                     await inspection.skip_gap(gap.type, gap.key, before=gap.expected + 1)
+
+    async def cancel_some(self, share: float) -> None:
+        """Do what a person does who wants some of the jobs no more, whatever has become of them by then."""
+        rng = random.Random(f"canceller {self.seed}")
+        async with anyio.create_task_group() as cancelling:
+            for order in self.orders:
+                if rng.random() < share:
+                    after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
+                    cancelling.start_soon(self._cancel, order.id, after)
+
+    async def _cancel(self, id: str, after: float) -> None:
+        await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
+        (answer,) = await self.backend.inspection.cancel([id], by="operator", reason="not wanted")
+        if answer.state is JobState.CANCELLED:
+            job = await self.backend.inspection.job(id)
+            self.cancelled[id] = job.sequence if job else None
+            self.history.add(Cancelled(running_loop().time(), id))
 
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""

@@ -27,14 +27,15 @@ BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $
 PROGRESS = "SELECT jobkit.note_progress($1, $2, $3, $4, $5, $6, $7) AS noted"
 
 
-def _fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
+def fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
+    """Return who writes, and to which job, as functions are told."""
     return (envelope.id, envelope.type, key_of(envelope), fence.token, fence.nonce)
 
 
 def fail_arguments(envelope: Envelope, fence: Fence, failure: Failure, retry_in: float) -> tuple[Any, ...]:
     """Return the arguments of `FAIL`."""
     return (
-        *_fenced(envelope, fence),
+        *fenced(envelope, fence),
         failure.attempt,
         dump_failure(failure),
         FAILURES_KEPT,
@@ -53,7 +54,7 @@ def failed(envelope: Envelope, row: Mapping[str, Any]) -> int | Refused:
 
 def bury_arguments(envelope: Envelope, fence: Fence, reason: str, detail: str) -> tuple[Any, ...]:
     """Return the arguments of `BURY`."""
-    return (*_fenced(envelope, fence), reason, detail, envelope.body, envelope.pack(), RELEASED)
+    return (*fenced(envelope, fence), reason, detail, envelope.body, envelope.pack(), RELEASED)
 
 
 def buried(envelope: Envelope, row: Mapping[str, Any]) -> Receipt | Refused:
@@ -95,4 +96,4 @@ def bury_message_arguments(letter: Letter, job_key: str | None) -> tuple[Any, ..
 
 def progress_arguments(envelope: Envelope, fence: Fence, fraction: float, message: str) -> tuple[Any, ...]:
     """Return the arguments of `PROGRESS`."""
-    return (*_fenced(envelope, fence), fraction, message)
+    return (*fenced(envelope, fence), fraction, message)

@@ -67,7 +67,7 @@ def _answer(envelope: Envelope, row: Mapping[str, Any]) -> OpenAnswer | None:
             return Opened(row["opens"], load_failures(row["failures"]), row["log_length"], row["silent"])
         case "early":
             return Early(row["due_in"])
-        case "duplicate" | "forgotten" as kind:
+        case "duplicate" | "cancelled" | "scheduled" | "forgotten" as kind:
             return Duplicate(Receipt(envelope.id, kind))
         case "gap":
             return Gap(row["number"], row["blocked"])

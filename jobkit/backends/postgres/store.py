@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobkit.backends.postgres import (
     adrift,
     amend,
+    cancel,
     commit,
     coordinators,
     fail,
@@ -21,6 +22,7 @@ from jobkit.backends.postgres import (
     park,
     repair,
     retention,
+    schedule,
     submit,
     transactions,
 )
@@ -38,6 +40,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -166,6 +169,11 @@ class PostgresStore:
         if positions:
             await self._confirmations.ask(positions)
 
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        entries = [outbox.entry(row) for row in await self._look(schedule.RELEASE, limit)]
+        self._notifier.notify([job_topic(entry.envelope.id) for entry in entries])
+        return entries
+
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
         for whole in (False, True):
@@ -207,6 +215,11 @@ class PostgresStore:
 
     async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
         await self._row(fail.INTERRUPTED, envelope.id, fence.nonce)
+
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        row = await self._row(schedule.SNOOZE, *schedule.snooze_arguments(envelope, fence, after))
+        self._notifier.notify([job_topic(envelope.id)])
+        return schedule.snoozed(envelope, row)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))
@@ -267,6 +280,9 @@ class PostgresStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
+
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
@@ -333,6 +349,22 @@ class PostgresStore:
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
         return [row["id"] for row in rows]
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        if not ids:
+            return []
+        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
+        self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
+        return answers
+
+    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        return await transactions.cancel_in(connection, ids, by, reason, name=self._sessions.name) if ids else []
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        statement, args = cancel.page_query(type, state, key, below, limit)
+        return cancel.page(await self._look(statement, *args), state, limit)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]

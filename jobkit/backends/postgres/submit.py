@@ -12,7 +12,7 @@ from jobkit.model.partition import slot_of
 from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
-SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
 def check(jobs: Sequence[NewJob]) -> None:
@@ -41,6 +41,8 @@ def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
         [envelope.schema for envelope in envelopes],
         [envelope.submitted_at for envelope in envelopes],
         [envelope.pack() for envelope in envelopes],
+        [job.at for job in jobs],
+        [job.after for job in jobs],
     )
 
 
@@ -75,9 +77,9 @@ def _answer(job: NewJob, row: Mapping[str, Any]) -> Accepted | Known | Conflict:
     envelope = job.envelope
     match row["answer"]:
         case "accepted":
-            if job.ordered:
+            if row["sequence"] is not None:
                 envelope = envelope.with_sequence(row["sequence"])
-            return Accepted(envelope, row["position"])
+            return Accepted(envelope, row["position"], row["due"])
         case "known":
             trace = row["trace"]
             return Known(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from jobkit.backends.postgres import commit, submit
+from jobkit.backends.postgres import cancel, commit, submit
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
 from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError, ParticipantFailed
+from jobkit.ports.inspection import Cancellation
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Participant, Refused
 
 if TYPE_CHECKING:
@@ -97,11 +98,26 @@ async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> li
     Nothing of it is true, or may be published, before that transaction commits. Raises `ConfigurationError` where
     there is no open transaction, or the connection leads elsewhere.
     """
-    if not hasattr(connection, "is_in_transaction"):
-        raise ConfigurationError(f"submitting in a transaction takes an asyncpg connection, not {connection!r:.80}")
-    if not connection.is_in_transaction():
-        raise ConfigurationError("this connection is in no transaction: begin one, submit in it, then commit it")
+    _check_open(connection)
     submit.check(jobs)
     with explained(name):
         rows = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs))
     return submit.answers(jobs, rows)
+
+
+async def cancel_in(connection: Any, ids: Sequence[str], by: str, reason: str, *, name: str) -> list[Cancellation]:
+    """Cancel jobs in the transaction that a caller has open on an asyncpg connection to the same database.
+
+    Nothing of it is true before that transaction commits. Raises `ConfigurationError` as `submit_in` does.
+    """
+    _check_open(connection)
+    with explained(name):
+        rows = await connection.fetch(cancel.CANCEL, *cancel.arguments(ids, by, reason))
+    return cancel.answers(ids, rows)
+
+
+def _check_open(connection: Any) -> None:
+    if not hasattr(connection, "is_in_transaction"):
+        raise ConfigurationError(f"a transaction of your own needs an asyncpg connection, not {connection!r:.80}")
+    if not connection.is_in_transaction():
+        raise ConfigurationError("this connection is in no transaction: begin one, call this in it, then commit it")

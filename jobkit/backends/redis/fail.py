@@ -64,6 +64,8 @@ def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
             return Receipt(envelope.id, "dead")
         case [b"ended"]:
             return Receipt(envelope.id, "duplicate")
+        case [b"cancelled"]:
+            return Receipt(envelope.id, "cancelled")
         case [b"refused", mark]:
             return Refused(int(mark))
         case _:

@@ -32,7 +32,24 @@ Row = Sequence[Any]
 
 def job(row: Row) -> JobRecord:
     """Return the job in a row."""
-    type, key, sequence, state, owner, token, opens, failures, progress, message, result, *times, id = row
+    (
+        type,
+        key,
+        sequence,
+        state,
+        owner,
+        token,
+        opens,
+        failures,
+        progress,
+        message,
+        result,
+        *times,
+        by,
+        reason,
+        due,
+        id,
+    ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
     return JobRecord(
         id=id.decode(),
@@ -50,6 +67,9 @@ def job(row: Row) -> JobRecord:
         submitted_at=submitted_at or 0.0,
         started_at=started_at,
         finished_at=finished_at,
+        ended_by=_text(by),
+        reason=_text(reason),
+        due_at=_number(due),
     )
 
 
@@ -111,14 +131,16 @@ def gap(row: Row) -> ParkedKey:
 
 def counts(row: Row) -> StoreCounts:
     """Return the counts."""
-    queued, running, parked, committed, dead, outbox, shelved, set_aside, letters, keys = row
+    scheduled, queued, running, parked, committed, dead, cancelled, outbox, shelved, set_aside, letters, keys = row
     return StoreCounts(
         jobs={
+            JobState.SCHEDULED: scheduled,
             JobState.QUEUED: queued,
             JobState.RUNNING: running,
             JobState.PARKED: parked,
             JobState.COMMITTED: committed,
             JobState.DEAD: dead,
+            JobState.CANCELLED: cancelled,
         },
         outbox=outbox,
         shelved=shelved,

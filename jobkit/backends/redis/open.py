@@ -44,8 +44,8 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
             return Early(float(seconds))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
-        case [b"forgotten"]:
-            return Duplicate(Receipt(envelope.id, "forgotten"))
+        case [(b"cancelled" | b"scheduled" | b"forgotten") as kind]:
+            return Duplicate(Receipt(envelope.id, kind.decode()))
         case [b"stale", mark]:
             return Stale(int(mark))
         case [b"gap", expected, blocked]:

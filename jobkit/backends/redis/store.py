@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from jobkit.backends.redis import (
     adrift,
     amend,
+    cancel,
     commit,
     coordinators,
     fail,
@@ -22,6 +23,7 @@ from jobkit.backends.redis import (
     park,
     repair,
     retention,
+    schedule,
     submit,
 )
 from jobkit.backends.redis import open as opening
@@ -36,6 +38,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -101,6 +104,9 @@ class RedisStore:
         if positions:
             await self._scripts.run(outbox.PUBLISHED, *map(str, positions))
 
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        return [outbox.entry(*row) for row in await self._scripts.run(schedule.RELEASE, str(limit))]
+
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         opening.key_of(envelope)
         answer = None
@@ -127,6 +133,10 @@ class RedisStore:
 
     async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
         await self._scripts.run(fail.INTERRUPTED, envelope.id, fence.nonce)
+
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        arguments = (*opening.holder(envelope, fence), repr(after))
+        return schedule.snoozed(envelope, await self._scripts.run(schedule.SNOOZE, *arguments))
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)
@@ -192,6 +202,9 @@ class RedisStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))
+
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return cancel.receipts(await self._scripts.run(cancel.CANCELLED, *map(spelled, ids))) if ids else []
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
@@ -275,6 +288,20 @@ class RedisStore:
             page = await self._scripts.run(repair.REPUBLISH, *wanted[start : start + inspection.PAGE])
             found += (id.decode() for id in page)
         return found
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        found: list[Cancellation] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            page = ids[start : start + inspection.PAGE]
+            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
+        return found
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        wanted = (type, submit.NONE if key is None else key, state, "+inf" if below is None else str(below), str(limit))
+        following, *ids = await self._looks.run(cancel.UNFINISHED, *wanted)
+        return [id.decode() for id in ids], int(following) if following else None
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []

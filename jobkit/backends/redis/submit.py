@@ -74,7 +74,8 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
     for job in jobs:
-        found += (*facts(job.envelope), "1" if job.ordered else "")
+        due = ("" if when is None else repr(when) for when in (job.at, job.after))
+        found += (*facts(job.envelope), "1" if job.ordered else "", *due)
     return found
 
 
@@ -85,6 +86,8 @@ def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[Accepted | Know
 
 def _answer(envelope: Envelope, row: Sequence[bytes]) -> Accepted | Known | Conflict:
     match row:
+        case [b"accepted", _, _, due]:
+            return Accepted(envelope, None, float(due))
         case [b"accepted", sequence, position]:
             return Accepted(envelope.with_sequence(int(sequence)) if sequence else envelope, int(position))
         case [b"known", sequence, submitted_at, trace, schema]:

@@ -10,8 +10,8 @@ from jobkit.ports.store import Adrift
 
 # Looks at the index alone, for the jobs of other partitions.
 _LOOKED_AT = """
-    SELECT number, slot % ? = ? FROM jobs WHERE type = ? AND ended IS NULL AND number > ? AND number <= ?
-    ORDER BY number LIMIT ?
+    SELECT number, slot % ? = ? FROM jobs
+    WHERE type = ? AND ended IS NULL AND due IS NULL AND number > ? AND number <= ? ORDER BY number LIMIT ?
 """
 _ADRIFT = """
     SELECT j.number, e.envelope, j.state, j.owner, coalesce(j.delayed_until > ?, 0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import ending, outbox, park
+from jobkit.backends.sqlite import ending, outbox, park, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.submit import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import key_of
+from jobkit.ports.rules import key_of, receipt_of_ended
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
 _LOOK = """
@@ -37,27 +37,22 @@ def commit_job(
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
         return Committed(Receipt(envelope.id, "committed"), outbox.released_by(transaction, envelope.id))
-    if state in (JobState.COMMITTED, JobState.DEAD):
-        return Duplicate(Receipt(envelope.id, "duplicate"))
+    if state is not None and JobState(state).ended:
+        return Duplicate(receipt_of_ended(envelope.id, state))
     in_turn = sequence is None or sequence == committed + 1
     if (mark, mark_nonce) != (fence.token, fence.nonce) or not opened_under_fence or not in_turn:
         # Under the mark a job that was opened stays the next one, unless an operator skipped its sequence meanwhile.
         return Refused(mark)
     _write(transaction, envelope, fence, effects, sequence, log_length)
     ending.leave(transaction, envelope.id, number, entry)
-    transaction.execute(
-        "UPDATE keys SET committed = ?, log_length = ?, touched = ? WHERE type = ? AND key = ?",
-        (
-            committed if sequence is None else sequence,
-            log_length + len(effects.entries),
-            transaction.now,
-            envelope.type,
-            key,
-        ),
-    )
+    (committed,) = transaction.execute(
+        f"UPDATE keys SET committed = coalesce({turns.PASSED}, committed), log_length = ?4, touched = ?5 "  # noqa: S608
+        "WHERE type = ?1 AND key = ?2 RETURNING committed",
+        (envelope.type, key, sequence, log_length + len(effects.entries), transaction.now),
+    ).fetchone()
     released: list[OutboxEntry] = []
     if sequence is not None:
-        released += park.release_next(transaction, envelope.type, key, sequence + 1, source=envelope.id)
+        released += park.release_next(transaction, envelope.type, key, committed + 1, source=envelope.id)
     released += _follow_ups(transaction, envelope, effects)
     return Committed(Receipt(envelope.id, "committed"), released)
 
@@ -114,6 +109,6 @@ def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) 
             raise JobConflict(
                 f"job {envelope.id} cannot commit: its follow-up {answer.id} is known with another type, key or payload"
             )
-        if isinstance(answer, Accepted):
+        if isinstance(answer, Accepted) and answer.position is not None:
             released.append(OutboxEntry(answer.position, answer.envelope))
     return released

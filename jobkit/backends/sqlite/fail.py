@@ -10,7 +10,15 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import Letter, digest_of, kept_back, key_of, keyless_digest_of, never_opened
+from jobkit.ports.rules import (
+    Letter,
+    digest_of,
+    kept_back,
+    key_of,
+    keyless_digest_of,
+    never_opened,
+    receipt_of_ended,
+)
 from jobkit.ports.store import Failure, Refused
 
 
@@ -61,7 +69,7 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
     key = key_of(envelope)
     row = transaction.execute("SELECT state, sequence, failures FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
     if row is not None and JobState(row[0]).ended:
-        return Receipt(envelope.id, "duplicate")
+        return receipt_of_ended(envelope.id, row[0])
     refused = refusal(transaction, envelope.type, key, fence)
     if refused is not None:
         return refused

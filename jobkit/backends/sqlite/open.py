@@ -15,7 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of
+from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
@@ -55,8 +55,10 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
     mark_token, mark_nonce, committed, forgotten, floor, log_length = row[:6]
     job = _KnownJob(*row[6:]) if row[6] is not None else None
     same = job is None or job.is_same(envelope)
+    if job is not None and same and job.state == JobState.SCHEDULED:
+        return Duplicate(Receipt(envelope.id, "scheduled"))
     if job is not None and same and JobState(job.state).ended:
-        return Duplicate(Receipt(envelope.id, "duplicate"))
+        return Duplicate(receipt_of_ended(envelope.id, job.state))
     if mark_token is None:
         mark_token = floor
     if (fence.token, fence.nonce) != (mark_token, mark_nonce):
@@ -165,7 +167,7 @@ def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> 
 
 
 def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> bool:
-    """Tell whether an operator gave the sequence up."""
+    """Tell whether the sequence was given up."""
     row = transaction.execute(
         "SELECT last FROM skipped WHERE type = ? AND key = ? AND first <= ? ORDER BY first DESC LIMIT 1",
         (type, key, sequence),

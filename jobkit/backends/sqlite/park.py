@@ -33,10 +33,10 @@ class _Aside:
     committed: int
     forgotten: int
 
-    def has_ended(self, envelope: Envelope) -> bool:
-        """Tell whether it has, also where it was so long ago that only its sequence tells."""
+    def needs_no_message(self, envelope: Envelope) -> bool:
+        """Tell whether it has ended, also where it was so long ago that only its sequence tells, or is not due yet."""
         if self.state is not None:
-            return JobState(self.state).ended
+            return JobState(self.state).ended or self.state == JobState.SCHEDULED
         return envelope.sequence is not None and envelope.sequence <= self.forgotten
 
     def is_other(self, envelope: Envelope) -> bool:
@@ -53,11 +53,11 @@ def _look(transaction: Transaction, envelope: Envelope) -> _Aside:
 def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receipt:
     """Set a job aside while the gap before it is open; where it has closed, put it into the outbox."""
     known = _look(transaction, envelope)
+    if known.needs_no_message(envelope):
+        return Receipt(envelope.id, "duplicate")
     sequence = envelope.sequence if known.number is None else known.sequence
     if sequence is None:
         raise without_sequence(envelope)
-    if known.has_ended(envelope):
-        return Receipt(envelope.id, "duplicate")
     number = known.number
     if number is None:
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
@@ -121,7 +121,7 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
     known = _look(transaction, envelope)
     if known.is_other(envelope):
         return None
-    if known.has_ended(envelope):
+    if known.needs_no_message(envelope):
         return Receipt(envelope.id, "duplicate")
     number = known.number
     if number is None:

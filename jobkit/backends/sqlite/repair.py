@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import outbox, park
+from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.submit import insert_job
@@ -14,7 +14,7 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, nothing_to_skip
 
 _NOT_ON_ITS_WAY = """
-    j.ended IS NULL AND j.state <> 'parked'
+    j.ended IS NULL AND j.state NOT IN ('parked', 'scheduled')
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.position = j.entry)
     AND NOT EXISTS (SELECT 1 FROM inflight i WHERE i.job = j.number)
 """
@@ -52,7 +52,7 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope) -> None:
     transaction.execute(
         "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
         "failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', started_at = NULL, "
-        "finished_at = NULL, ended = NULL, settled = NULL WHERE number = ?",
+        "finished_at = NULL, ended = NULL, settled = NULL, due = NULL WHERE number = ?",
         (job,),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
@@ -93,15 +93,11 @@ def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> i
         raise nothing_to_skip(type, key, expected, before)
     if before > HIGHEST_GIVEN:
         raise beyond_sequences(type, key)
-    transaction.execute(
-        "INSERT INTO skipped (type, key, first, last) VALUES (?, ?, ?, ?)", (type, key, expected, before - 1)
-    )
     # What is submitted from now on comes after what was given up.
     transaction.execute(
-        "INSERT INTO keys (type, key, token, submitted, committed, touched) "
-        "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?3, ?4) "
-        "ON CONFLICT DO UPDATE SET committed = excluded.committed, "
-        "submitted = max(submitted, excluded.submitted), touched = excluded.touched",
+        "INSERT INTO keys (type, key, token, submitted, touched) "
+        "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
+        "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
         (type, key, before - 1, transaction.now),
     )
-    return len(park.release_next(transaction, type, key, before))
+    return turns.give_up(transaction, type, key, expected, before - 1)

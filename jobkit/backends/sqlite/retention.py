@@ -20,9 +20,11 @@ _IDLE_KEYS = """
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
 """
 
+_KNOWN = "SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'state cancelled', 'purged')"
+
 _OLDEST = """
     SELECT j.number, j.type, j.key, j.sequence, j.settled,
-           j.state = 'dead' AND j.sequence IS NOT NULL
+           j.state <> 'committed' AND j.sequence IS NOT NULL
            AND j.sequence > coalesce((SELECT committed FROM keys k WHERE k.type = j.type AND k.key = j.key), 0)
            OR EXISTS (SELECT 1 FROM outbox WHERE position = j.entry)
            OR EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
@@ -40,7 +42,7 @@ def prune(transaction: Transaction, *, older_than: float, keep_at_most: int, bat
 
 
 def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, batch: int) -> int:
-    (known,) = transaction.execute("SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'purged')").fetchone()
+    (known,) = transaction.execute(_KNOWN).fetchone()
     surplus = max(0, known - keep_at_most)
     oldest = transaction.execute(_OLDEST, (batch,)).fetchall()
     past = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from jobkit.backends.sqlite import (
     adrift,
     amend,
+    cancel,
     commit,
     coordinators,
     fail,
@@ -18,6 +19,7 @@ from jobkit.backends.sqlite import (
     park,
     repair,
     retention,
+    schedule,
     submit,
 )
 from jobkit.backends.sqlite import open as opening
@@ -27,6 +29,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
+    Cancellation,
     DeadLetter,
     JobRecord,
     JobState,
@@ -36,7 +39,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, letter_of
+from jobkit.ports.rules import CONFLICTING, keepable_note, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -73,6 +76,9 @@ class SqliteStore:
         if positions:
             await self._plane.write(outbox.published, positions)
 
+    async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
+        return await self._plane.write(schedule.release_due, limit=limit)
+
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         return await self._plane.write(opening.open_job, envelope, fence)
 
@@ -89,6 +95,9 @@ class SqliteStore:
 
     async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
         await self._plane.write(fail.interrupted, envelope, fence)
+
+    async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+        return await self._plane.write(schedule.snooze, envelope, fence, after=after)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         return await self._plane.write(fail.bury, envelope, fence, reason=reason, detail=detail)
@@ -130,6 +139,9 @@ class SqliteStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._plane.write(coordinators.note, identity)
+
+    async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
+        return await self._plane.read(cancel.cancelled, ids) if ids else []
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
@@ -177,6 +189,15 @@ class SqliteStore:
 
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         return await self._plane.write(repair.republish, ids) if ids else []
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        note = {"by": keepable_note(by), "reason": keepable_note(reason)}
+        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)

@@ -11,7 +11,7 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import digest_of, without_order
+from jobkit.ports.rules import digest_of, due_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
@@ -39,11 +39,21 @@ def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> 
                 schema=schema,
             )
         )
+    if (due := due_of(job, transaction.wall)) is not None:
+        return _schedule(transaction, job, due)
     if job.ordered:
-        envelope = envelope.with_sequence(_next_sequence(transaction, envelope))
+        envelope = envelope.with_sequence(next_sequence(transaction, envelope))
     position = outbox.add_next(transaction, source)
     insert_job(transaction, envelope, JobState.QUEUED, position)
     return Accepted(envelope, position)
+
+
+def _schedule(transaction: Transaction, job: NewJob, due: float) -> Accepted:
+    if job.ordered and job.envelope.key is None:
+        raise without_order(job.envelope)
+    number = insert_job(transaction, job.envelope, JobState.SCHEDULED)
+    transaction.execute("UPDATE jobs SET due = ?, ordered = ? WHERE number = ?", (due, job.ordered, number))
+    return Accepted(job.envelope, None, due)
 
 
 def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, entry: int | None = None) -> int:
@@ -71,7 +81,8 @@ def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, en
     return number
 
 
-def _next_sequence(transaction: Transaction, envelope: Envelope) -> int:
+def next_sequence(transaction: Transaction, envelope: Envelope) -> int:
+    """Give out the next sequence of the envelope's key. Raises `ValueError` where it carries none."""
     if envelope.key is None:
         raise without_order(envelope)
     (sequence,) = transaction.execute(

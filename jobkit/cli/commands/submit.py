@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ import typer
 from jobkit.cli.exit_codes import ExitCode, NoAnswer
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
+from jobkit.model import due
 from jobkit.model.ids import new_job_id
 
 if TYPE_CHECKING:
@@ -43,6 +45,13 @@ def submit(
     id: Annotated[
         str | None, typer.Option("--id", help="The job's id. The same id and payload again change nothing.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Not before this time, with its zone: 2026-12-24T18:00:00+01:00."),
+    ] = None,
+    after: Annotated[
+        float | None, typer.Option("--after", min=0.0, metavar="SECONDS", help="Not before so many seconds from now.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -55,12 +64,13 @@ def submit(
 
     if timeout is not None and not wait:
         raise ConfigurationError("--timeout goes with --wait")
+    when = _read_time(at, after)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit)
@@ -75,7 +85,14 @@ class _Job:
     """The job at hand: submitted, and watched."""
 
     def __init__(
-        self, session: CommandSession, registry: Registry, type: str, body: bytes, key: str | None, id: str
+        self,
+        session: CommandSession,
+        registry: Registry,
+        type: str,
+        body: bytes,
+        key: str | None,
+        id: str,
+        when: tuple[datetime | None, timedelta | None],
     ) -> None:
         self._session = session
         self._registry = registry
@@ -83,10 +100,13 @@ class _Job:
         self._body = body
         self._key = key
         self._id = id
+        self._at, self._after = when
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
-        submission = await self._client(planes).submit(self._type, self._body, key=self._key, id=self._id)
+        submission = await self._client(planes).submit(
+            self._type, self._body, key=self._key, id=self._id, at=self._at, after=self._after
+        )
         self._submitted = True
         return submission
 
@@ -126,6 +146,16 @@ class _Job:
         from jobkit.client import Client
 
         return Client(planes, self._registry, self._session.settings, self._session.clock)
+
+
+def _read_time(at: str | None, after: float | None) -> tuple[datetime | None, timedelta | None]:
+    """Return when the job is to run. Raises `ConfigurationError` where that is no time, or not clear."""
+    try:
+        when = (None if at is None else datetime.fromisoformat(at), None if after is None else timedelta(seconds=after))
+        due.told(*when)
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"--at and --after: {error}") from error
+    return when
 
 
 def _read_payload(argument: str, most: int) -> bytes:
@@ -177,6 +207,8 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
     name = f"job {submission.id} ({submission.type}/{submission.key}{order})"
     if submission.known:
         out.note(f"{name} was submitted before; nothing was changed")
+    elif submission.due_at is not None:
+        out.note(f"{name} is scheduled for {datetime.fromtimestamp(submission.due_at, UTC):%Y-%m-%d %H:%M:%SZ}")
     elif submission.published:
         out.note(f"{name} submitted")
     else:
@@ -197,6 +229,8 @@ def _conclude(job: JobRecord, out: Output) -> None:
             f"job {job.id} is parked: a job before it on {job.type}/{job.key} is missing or dead; "
             "look with: jobkit gaps list"
         )
+    if job.state is JobState.CANCELLED:
+        raise JobFailed(f"job {job.id} was cancelled by {job.ended_by}{f': {job.reason}' if job.reason else ''}")
     last = f": {job.failures[-1].error}" if job.failures else ""
     raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
 

@@ -12,11 +12,13 @@ import typer
 
 from jobkit.cli.options import EnvFile
 from jobkit.errors import ConfigurationError
+from jobkit.model.concurrency import Concurrency
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
     from jobkit.plugin.registry import Registry
     from jobkit.ports.planes import Planes
+    from jobkit.settings import Settings
 
 
 def worker(
@@ -25,8 +27,8 @@ def worker(
         list[str] | None, typer.Argument(metavar="[TYPE]...", help="The job types to serve. Default: all there are.")
     ] = None,
     concurrency: Annotated[
-        int | None,
-        typer.Option("--concurrency", "-c", min=1, max=10_000, help="Replaces JOBKIT_CONCURRENCY."),
+        str | None,
+        typer.Option("--concurrency", "-c", metavar="NUMBER[,TYPE=NUMBER]...", help="Replaces JOBKIT_CONCURRENCY."),
     ] = None,
     env_file: EnvFile = None,
 ) -> None:
@@ -37,11 +39,19 @@ def worker(
 
     session = CommandSession.begin(context, env_file, log_at_least="debug")
     if concurrency is not None:
-        # Only checked fields are changed, so the copy needs no second validation.
-        session = replace(session, settings=session.settings.model_copy(update={"concurrency": concurrency}))
+        session = replace(session, settings=_with_concurrency(session.settings, concurrency))
     registry = session.registry()
     served = _served(registry, types or [])
     session.call(lambda planes: serve(planes, registry, served, session), limit=None)
+
+
+def _with_concurrency(settings: Settings, text: str) -> Settings:
+    """Return the settings with what the option says. Raises `ConfigurationError`."""
+    try:
+        # Only a checked field is changed, so the copy needs no second validation.
+        return settings.model_copy(update={"concurrency": Concurrency.parse(text)})
+    except ValueError as error:
+        raise ConfigurationError(f"--concurrency {text}: {error}") from error
 
 
 def _served(registry: Registry, types: list[str]) -> list[str]:

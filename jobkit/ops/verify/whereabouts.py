@@ -113,11 +113,13 @@ async def _places(planes: Planes, queues: Sequence[Queue]) -> dict[str, Place]:
     ]
     waiting = [id for queue in queues for id in queue.waiting]
     return {
+        "scheduled": Place(counts.jobs.get(JobState.SCHEDULED, 0)),
         "outbox": Place(counts.outbox, [entry.envelope.id for entry in outbox]),
         "queues": Place(sum(len(queue.needed) for queue in queues), waiting[:NAMED]),
         "in flight": Place(counts.shelved, flying[:NAMED]),
         "running": Place(counts.jobs.get(JobState.RUNNING, 0), [job.id for job in running]),
         "parked": Place(counts.parked, [job.id for job in parked]),
         "dead": Place(counts.jobs.get(JobState.DEAD, 0), [job.id for job in dead]),
+        "cancelled": Place(counts.jobs.get(JobState.CANCELLED, 0)),
         "committed": Place(counts.jobs.get(JobState.COMMITTED, 0)),
     }

@@ -380,6 +380,56 @@ async def test_a_job_on_a_key_that_a_caller_submitted_to_waits_for_the_callers_t
             assert (await later).sequence == (2 if end == "commit" else 1)
 
 
+async def test_a_job_cancelled_in_a_callers_transaction_is_cancelled_when_that_commits(
+    url: str, store: PostgresStore
+) -> None:
+    a, b = await submitted(store, "a"), await submitted(store, "b")
+    async with connected(url) as connection, connection.transaction():
+        await place_order(connection)
+        (answer,) = await store.cancel_in(connection, ["a"], by="ann", reason="")
+        assert answer.cancelled
+        assert [receipt.job_id for receipt in await store.cancelled(["a"])] == []
+    assert [receipt.job_id for receipt in await store.cancelled(["a"])] == ["a"]
+    assert isinstance(await store.open(a, fence()), Duplicate)
+    await committed(store, b)
+    assert await orders(url) == [1]
+
+
+async def test_a_job_cancelled_in_a_transaction_that_is_rolled_back_goes_on(url: str, store: PostgresStore) -> None:
+    job = await submitted(store, "a")
+    under = fence()
+    assert isinstance(await store.open(job, under), Opened)
+    async with connected(url) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await store.cancel_in(connection, ["a"], by="ann", reason="")
+        committing = asyncio.create_task(store.commit(job, under, NOTHING))
+        await store.counts()
+        assert not committing.done()
+        await transaction.rollback()
+        assert isinstance(await committing, Committed)
+    assert (await store.counts()).jobs[JobState.CANCELLED] == 0
+
+
+async def test_the_commit_of_a_job_that_a_caller_cancels_waits_and_is_refused(url: str, store: PostgresStore) -> None:
+    """Also where the key has no row yet that could be locked: the job's own is."""
+    for submit in (submitted, unordered):
+        job = await submit(store, submit.__name__, key=submit.__name__)
+        async with connected(url) as connection, connection.transaction():
+            await store.cancel_in(connection, [job.id], by="ann", reason="")
+            opening = asyncio.create_task(store.open(job, fence()))
+            await store.counts()
+        assert isinstance(await opening, Duplicate)
+        assert [receipt.job_id for receipt in await store.cancelled([job.id])] == [job.id]
+
+
+async def test_cancelling_takes_an_asyncpg_connection_that_is_in_a_transaction(url: str, store: PostgresStore) -> None:
+    async with connected(url) as connection:
+        with pytest.raises(ConfigurationError, match="begin one"):
+            await store.cancel_in(connection, ["a"], by="ann", reason="")
+        assert await store.cancel_in(connection, [], by="ann", reason="") == []
+
+
 async def test_participants_of_many_jobs_at_once_all_take_part(url: str, store: PostgresStore) -> None:
     async def one(number: int) -> None:
         job = await unordered(store, f"{number}", key=f"k{number}")

@@ -31,7 +31,7 @@ class JobView:
     @property
     def ended(self) -> bool:
         """Tell whether nothing more happens to it by itself."""
-        return self.state in ("committed", "dead", "parked")
+        return self.state in ("committed", "dead", "cancelled", "parked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ BEGIN
     SELECT l.number, j.sequence, j.envelope, j.state, j.owner, coalesce(j.delayed_until > jobkit.clock(), false)
     FROM (
         SELECT w.number, w.slot FROM jobkit.jobs w
-        WHERE w.type = in_type AND w.ended IS NULL AND w.number > in_after AND w.number <= in_upto
+        WHERE w.type = in_type AND w.ended IS NULL AND w.due IS NULL AND w.number > in_after AND w.number <= in_upto
         ORDER BY w.number LIMIT in_limit
     ) l
     LEFT JOIN jobkit.jobs j ON j.number = l.number AND l.slot % in_partitions = in_index AND j.state <> 'parked'

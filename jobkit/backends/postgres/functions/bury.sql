@@ -23,8 +23,8 @@ BEGIN
     END IF;
 END $$;
 
--- Dead-letter a job with its history. Answers 'dead', 'duplicate' (it has ended already and is left as it is),
--- 'refused' with the mark, or 'unknown'.
+-- Dead-letter a job with its history. Answers 'dead', 'duplicate' or 'cancelled' (it has ended already and is left as
+-- it is), 'refused' with the mark, or 'unknown'.
 CREATE OR REPLACE FUNCTION jobkit.bury_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_reason text, in_detail text,
     in_raw bytea, in_envelope bytea, in_most integer, OUT answer text, OUT number bigint
@@ -35,8 +35,8 @@ DECLARE
     j record;
 BEGIN
     SELECT state, sequence, failures INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
-    IF j.state IN ('committed', 'dead') THEN
-        answer := 'duplicate';
+    IF j.state IN ('committed', 'dead', 'cancelled') THEN
+        answer := CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE 'duplicate' END;
     ELSIF refused IS NOT NULL THEN
         answer := 'refused';
         number := refused;

@@ -9,21 +9,21 @@ LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM jobkit.parked WHERE type = in_type AND key = in_key)
         OR EXISTS (SELECT FROM jobkit.dead WHERE type = in_type AND key = in_key AND sequence = in_expected)
         OR EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_expected
-                   AND ended IS NOT NULL AND result IS NULL)
+                   AND ended IS NOT NULL AND result IS NULL AND ended_by IS NULL)
 $$;
 
--- Did an operator give the sequence up?
+-- Was the sequence given up?
 CREATE OR REPLACE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint) RETURNS boolean
 LANGUAGE sql AS $$
-    SELECT EXISTS (SELECT FROM jobkit.skipped WHERE type = in_type AND key = in_key
-                   AND first <= in_sequence AND last >= in_sequence)
+    SELECT coalesce((SELECT last >= in_sequence FROM jobkit.skipped WHERE type = in_type AND key = in_key
+                     AND first <= in_sequence ORDER BY first DESC LIMIT 1), false)
 $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
--- key's log has), 'duplicate', 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is
--- the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the mark), 'conflict', and 'unknown': the job,
--- or its key, is not known here, so that its envelope is needed, and its digest without a key. Of the starts whose end
--- nobody reported `in_kept` are kept apart; `silent` is how many there are.
+-- key's log has), 'duplicate', 'cancelled', 'scheduled' (it is not due), 'forgotten' (a duplicate whose id is no longer
+-- known), 'gap' and 'skipped' (`number` is the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the
+-- mark), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope is needed, and its digest
+-- without a key. Of the starts whose end nobody reported `in_kept` are kept apart; `silent` is how many there are.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
@@ -77,8 +77,8 @@ BEGIN
         END IF;
         -- One that was submitted without a key was digested without the one that was derived since.
         same := NOT has_job OR j.digest = CASE WHEN j.key IS NULL THEN r.keyless ELSE r.digest END;
-        IF has_job AND same AND j.state IN ('committed', 'dead') THEN
-            answer := 'duplicate';
+        IF has_job AND same AND j.state IN ('committed', 'dead', 'cancelled', 'scheduled') THEN
+            answer := CASE WHEN j.state IN ('cancelled', 'scheduled') THEN j.state ELSE 'duplicate' END;
             RETURN NEXT;
             CONTINUE;
         END IF;
@@ -159,7 +159,11 @@ BEGIN
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
                     started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, told = NULL, silent = j.silent_starts
-                WHERE id = r.id;
+                WHERE id = r.id AND ended IS NULL;
+                IF NOT FOUND THEN
+                    -- Cancelled since it was looked at: a key that has no row has no lock either.
+                    PERFORM jobkit.overtaken('the end of the job');
+                END IF;
                 IF j.key IS NULL THEN
                     UPDATE jobkit.jobs SET key = r.key, slot = r.slot, digest = r.digest, envelope = r.envelope
                     WHERE id = r.id;

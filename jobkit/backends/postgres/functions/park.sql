@@ -19,10 +19,10 @@ BEGIN
     SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
     SELECT state, sequence, entry INTO j FROM jobkit.jobs WHERE id = in_id;
     turn := CASE WHEN j.state IS NULL THEN in_sequence ELSE j.sequence END;
-    IF turn IS NULL THEN
-        RETURN 'unordered';
-    ELSIF j.state IN ('committed', 'dead') OR j.state IS NULL AND turn <= k.forgotten THEN
+    IF j.state IN ('committed', 'dead', 'cancelled', 'scheduled') OR j.state IS NULL AND turn <= k.forgotten THEN
         RETURN 'duplicate';
+    ELSIF turn IS NULL THEN
+        RETURN 'unordered';
     ELSIF j.state IS NULL THEN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
                                       in_submitted_at, in_envelope, in_highest);
@@ -85,7 +85,7 @@ DECLARE
     done bigint;
 BEGIN
     -- Locked, so that the job does not end, and empty the table, between the look and the entry.
-    SELECT key, digest, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT key, digest, ended, due INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
         SELECT forgotten INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
@@ -97,7 +97,7 @@ BEGIN
         PERFORM jobkit.tally(in_queued => 1);
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
         RETURN 'conflict';
-    ELSIF j.ended IS NOT NULL THEN
+    ELSIF j.ended IS NOT NULL OR j.due IS NOT NULL THEN
         RETURN 'duplicate';
     END IF;
     INSERT INTO jobkit.inflight (id, type, number, key) VALUES (in_id, in_place, in_number, in_key)

@@ -29,8 +29,8 @@ BEGIN
         PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
         UPDATE jobkit.jobs
         SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
-            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL, finished_at = NULL, ended = NULL,
-            settled = NULL, envelope = in_envelope
+            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
+            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, envelope = in_envelope
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
@@ -69,7 +69,7 @@ DECLARE
 BEGIN
     FOR lost IN
         SELECT j.id FROM jobkit.jobs j
-        WHERE j.id = ANY (in_ids) AND j.ended IS NULL AND j.state <> 'parked'
+        WHERE j.id = ANY (in_ids) AND j.ended IS NULL AND j.state NOT IN ('parked', 'scheduled')
           AND NOT EXISTS (SELECT FROM jobkit.outbox o WHERE o.position = j.entry)
           AND NOT EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = j.id)
         ORDER BY j.number FOR UPDATE OF j SKIP LOCKED
@@ -107,10 +107,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM jobkit.tally(in_keys => made::integer);
-    INSERT INTO jobkit.skipped (type, key, first, last) VALUES (in_type, in_key, expected, in_before - 1);
     -- What is submitted from now on comes after what was given up.
-    UPDATE jobkit.keys
-    SET committed = in_before - 1, submitted = greatest(submitted, in_before - 1), touched = jobkit.clock()
-    WHERE type = in_type AND key = in_key;
-    released := jobkit.release_parked(in_type, in_key, in_before, NULL, in_most);
+    UPDATE jobkit.keys SET submitted = greatest(submitted, in_before - 1) WHERE type = in_type AND key = in_key;
+    released := jobkit.give_up(in_type, in_key, expected, in_before - 1, in_most);
 END $$;

@@ -19,6 +19,7 @@ DECLARE
     going record;
     gone integer := 0;
     dead_gone integer := 0;
+    cancelled_gone integer := 0;
     gone_of_key record;
     held text[];
     looked record;
@@ -28,7 +29,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    SELECT greatest(0, coalesce(sum(committed + purged), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
+    SELECT greatest(0, coalesce(sum(committed + purged + cancelled), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
 
     -- What holds its key up, or is referred to, comes last the next time.
     SELECT array_agg(o.id) INTO held
@@ -39,11 +40,11 @@ BEGIN
         ) d WHERE surplus > 0 OR d.settled < before OFFSET 0
     ) o
     -- Joined, each by its index: of EXISTS beside OR the server reads the whole table.
-    LEFT JOIN jobkit.keys k ON o.state = 'dead' AND k.type = o.type AND k.key = o.key
+    LEFT JOIN jobkit.keys k ON o.state <> 'committed' AND k.type = o.type AND k.key = o.key
     LEFT JOIN jobkit.outbox e ON e.position = o.entry
     LEFT JOIN jobkit.inflight i ON i.id = o.id
     LEFT JOIN jobkit.parked p ON p.id = o.id
-    WHERE o.state = 'dead' AND o.sequence > coalesce(k.committed, 0)
+    WHERE o.state <> 'committed' AND o.sequence > coalesce(k.committed, 0)
        OR e.position IS NOT NULL OR i.id IS NOT NULL OR p.id IS NOT NULL;
     IF held IS NOT NULL THEN
         UPDATE jobkit.jobs SET settled = jobkit.clock() WHERE id = ANY (held);
@@ -75,9 +76,12 @@ BEGIN
         WITH leaving AS (
             DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND settled IS NOT NULL RETURNING state
         )
-        SELECT count(*) AS jobs, count(*) FILTER (WHERE state = 'dead') AS dead INTO gone_of_key FROM leaving;
+        SELECT count(*) AS jobs, count(*) FILTER (WHERE state = 'dead') AS dead,
+               count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+        INTO gone_of_key FROM leaving;
         gone := gone + gone_of_key.jobs;
         dead_gone := dead_gone + gone_of_key.dead;
+        cancelled_gone := cancelled_gone + gone_of_key.cancelled;
     END LOOP;
 
     -- Keys: the next so many, from where the last look ended, so that each key's turn comes round. They are found one
@@ -103,8 +107,8 @@ BEGIN
     SET floor = greatest(floor, dropped.floor),
         -- None where these were the last.
         cursor_type = coalesce(looked.types[in_keys], ''), cursor_key = coalesce(looked.keys[in_keys], '');
-    PERFORM jobkit.tally(in_committed => dead_gone - gone, in_dead => -dead_gone, in_purged => -dead_gone,
-                         in_keys => -dropped.keys);
+    PERFORM jobkit.tally(in_committed => dead_gone + cancelled_gone - gone, in_dead => -dead_gone,
+                         in_purged => -dead_gone, in_cancelled => -cancelled_gone, in_keys => -dropped.keys);
     PERFORM jobkit.fold_tallies();
     RETURN gone;
 END $$;

@@ -38,10 +38,12 @@ CREATE SEQUENCE jobkit.positions;
 -- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry`
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
--- job has `ended` when it is committed or dead; only a committed one has a result. Since it is `settled` nobody has to
--- act on it, and it may be forgotten. `retry_at` is the time of its next attempt. `told` is the nonce of the latest start
--- that a living worker has reported the end of; `silent` has those of earlier ones that nobody did. Until
--- `delayed_until` the broker may keep its message back.
+-- job has `ended` when it is committed, dead or cancelled; only a committed one has a result, and only one that was ended
+-- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
+-- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
+-- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
+-- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
+-- back.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -73,14 +75,22 @@ CREATE TABLE jobkit.jobs (
     ended double precision,
     settled double precision,
     delayed_until double precision,
+    ended_by text,
+    reason text,
+    due double precision,
+    ordered boolean,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
 CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
 CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
-CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL;
+CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL;
+CREATE INDEX jobs_due ON jobkit.jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL;
+CREATE INDEX jobs_scheduled ON jobkit.jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL;
 CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
-CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence) WHERE ended IS NOT NULL AND result IS NULL;
+CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
+    WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
+CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL;
 
 -- `id` is a job's, here and below; a job has one entry at most. `source` is the job whose commit released it.
 CREATE TABLE jobkit.outbox (
@@ -129,6 +139,7 @@ CREATE TABLE jobkit.dead (
 );
 CREATE INDEX dead_sequence ON jobkit.dead (type, key, sequence) WHERE sequence IS NOT NULL;
 
+-- Sequences given up, by an operator or with their jobs, in ranges that neither overlap nor touch.
 CREATE TABLE jobkit.skipped (
     type text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -169,12 +180,14 @@ CREATE TABLE jobkit.manifests (
 -- rows. Each transaction adds a row of its own, and maintenance makes one of all now and then: so counting makes nobody
 -- wait, and costs the same whatever somebody else's open snapshot keeps from being cleaned up.
 CREATE TABLE jobkit.tallies (
+    scheduled bigint NOT NULL,
     queued bigint NOT NULL,
     running bigint NOT NULL,
     parked bigint NOT NULL,
     committed bigint NOT NULL,
     dead bigint NOT NULL,
     purged bigint NOT NULL,
+    cancelled bigint NOT NULL,
     outbox bigint NOT NULL,
     keys bigint NOT NULL,
     shelved bigint NOT NULL,

@@ -3,6 +3,7 @@
 from jobkit.testing.conformance.fixtures import store
 from jobkit.testing.conformance.store.test_adrift import *
 from jobkit.testing.conformance.store.test_amend import *
+from jobkit.testing.conformance.store.test_cancel import *
 from jobkit.testing.conformance.store.test_commit import *
 from jobkit.testing.conformance.store.test_ending import *
 from jobkit.testing.conformance.store.test_failing import *
@@ -10,5 +11,6 @@ from jobkit.testing.conformance.store.test_letters import *
 from jobkit.testing.conformance.store.test_model import *
 from jobkit.testing.conformance.store.test_open import *
 from jobkit.testing.conformance.store.test_parking import *
+from jobkit.testing.conformance.store.test_scheduled import *
 from jobkit.testing.conformance.store.test_starts import *
 from jobkit.testing.conformance.store.test_submit import *

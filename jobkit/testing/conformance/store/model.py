@@ -27,7 +27,7 @@ class Model:
     submitted: int = 0
     committed: int = 0
     jobs: dict[str, ModelJob] = field(default_factory=dict)
-    skipped: set[int] = field(default_factory=set)
+    given_up: set[int] = field(default_factory=set)
     parked: set[str] = field(default_factory=set)
     letters: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Model:
                 return f"Stale {self.mark[0]}"
             self.mark = (fence.token, fence.nonce)
         if job.sequence is not None and job.sequence != self.committed + 1:
-            if job.sequence in self.skipped:
+            if job.sequence in self.given_up:
                 return f"Skipped {self.committed + 1}"
             return f"Gap {self.committed + 1} {'blocked' if self._blocked() else 'open'}"
         if job.fence != self.mark:
@@ -71,7 +71,7 @@ class Model:
         self.effects.append(id)
         if job.sequence is not None:
             self.committed = job.sequence
-            self._release()
+            self._go_on()
         return "Committed"
 
     def bury(self, id: str, fence: Fence) -> str:
@@ -107,10 +107,30 @@ class Model:
         return self._free(sorted(self.parked, key=self._sequence))
 
     def skip(self, before: int) -> int:
-        self.skipped |= set(range(self.committed + 1, before))
-        self.committed = before - 1
-        self.submitted = max(self.submitted, self.committed)
+        self.given_up |= set(range(self.committed + 1, before))
+        self.submitted = max(self.submitted, before - 1)
+        return self._go_on()
+
+    def cancel(self, id: str) -> tuple[bool, JobState | None]:
+        job = self.jobs.get(id)
+        if job is None or job.state.ended:
+            return False, None if job is None else job.state
+        self._end(id, JobState.CANCELLED)
+        if job.sequence is not None:
+            self.given_up.add(job.sequence)
+            self._pass()
+            if job.sequence <= self.committed:
+                self._release()
+        return True, JobState.CANCELLED
+
+    def _go_on(self) -> int:
+        self._pass()
         return self._release()
+
+    def _pass(self) -> None:
+        """What was given up is passed over."""
+        while self.committed + 1 in self.given_up:
+            self.committed += 1
 
     def _end(self, id: str, state: JobState) -> None:
         """It is nowhere any more. Where its turn was over, what is parked behind it is looked at."""

@@ -38,6 +38,7 @@ STEPS = st.one_of(
     st.tuples(st.just("bury"), JOBS, FENCES),
     st.tuples(st.just("park"), JOBS, st.just(None)),
     st.tuples(st.just("requeue"), JOBS, st.just(None)),
+    st.tuples(st.just("cancel"), JOBS, st.just(None)),
     st.tuples(st.just("skip"), st.integers(1, 3), st.just(None)),
     st.tuples(st.just("resume"), st.just(0), st.just(None)),
 )
@@ -117,6 +118,10 @@ class History:
             requeued = await self.store.requeue_dead(self.letters.pop(place))
             assert requeued in self.jobs.values()
             self.model.requeue(place)
+
+    async def _cancel(self, number: int, _: Fence | None) -> None:
+        (answer,) = await self.store.cancel([self.id(number)], by="ann", reason="")
+        assert (answer.cancelled, answer.state) == self.model.cancel(self.id(number))
 
     async def _skip(self, count: int, _: Fence | None) -> None:
         before = self.model.committed + 1 + count

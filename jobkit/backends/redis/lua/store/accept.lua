@@ -1,7 +1,21 @@
--- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered.
--- Answers {'accepted', sequence or '', position}, {'conflict'}, or {'known', sequence or '', when it was submitted,
+-- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered, and of one that is to run later when
+-- that is or '', or in how many seconds or ''.
+-- Answers {'accepted', sequence or '', position}, {'accepted', '', '', when it is due}, {'conflict'}, or {'known', sequence or '', when it was submitted,
 -- trace, schema}. Whoever asks for an order has seen to it that there is a key.
-local ACCEPTED = FACTS + 1
+local ACCEPTED = FACTS + 3
+
+local function due_of(a, at)
+  local due = tonumber(a[at + FACTS + 1]) or (tonumber(a[at + FACTS + 2]) or 0) + NOW
+  return due > NOW and due or nil
+end
+
+local function schedule(a, at, due)
+  local job = insert_job(a, at, 'scheduled')
+  due = string.format('%.6f', due)
+  call('HSET', job_at(job.id), 'due', due, 'ordered', a[at + FACTS])
+  call('ZADD', DUE, due, job.id)
+  return {'accepted', '', '', due}
+end
 
 local function accept(a, at)
   local known = call('HMGET', job_at(a[at]), 'digest', 'sequence', 'submitted_at', 'trace', 'schema')
@@ -10,6 +24,10 @@ local function accept(a, at)
       return {'conflict'}
     end
     return {'known', known[2] or '', known[3], known[4], known[5]}
+  end
+  local due = due_of(a, at)
+  if due then
+    return schedule(a, at, due)
   end
   local given = nil
   if a[at + FACTS] == '1' then

@@ -1,9 +1,9 @@
 -- Dead-letters an opened job with its history. Takes id, type, key, token, nonce, reason, detail, body, envelope,
--- digest. Answers {'dead'}, {'ended'}, {'refused', mark} or {'unknown'}.
+-- digest. Answers {'dead'}, {'ended'}, {'cancelled'}, {'refused', mark} or {'unknown'}.
 local function run(a)
   local key, job = load_key(name_of(a[2], a[3])), load_job(a[1])
   if job and has_ended(job) then
-    return {'ended'}
+    return ended_as(job)
   end
   if not is_mark(key, a[4], a[5]) then
     return {'refused', key.mark}

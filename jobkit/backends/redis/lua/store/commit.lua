@@ -1,7 +1,7 @@
 -- Ends an opened job: verifies the mark, the id and the sequence, and writes every effect. All that can be refused is
 -- looked at before anything is written, for nothing takes back what a script has written.
 -- Takes id, type, key, token, nonce, result, manifest or '', how many records and how many entries, their names and
--- values, their kinds and data, then what `accept` takes for each follow-up. Answers {'ended'}, {'refused', mark},
+-- values, their kinds and data, then what `accept` takes for each follow-up. Answers {'ended'}, {'cancelled'}, {'refused', mark},
 -- {'conflict', id of a follow-up}, or {'committed', {position, sequence or '', envelope}...}.
 local HEAD = 9
 
@@ -31,8 +31,11 @@ local function write(a, name, key, job, records, entries)
     at = at + 2
   end
   local manifest = a[7] ~= '' and {'blobs', a[7]} or {}
-  save_key(key, 'committed', job.sequence or whole(key.committed), 'entries', whole(key.entries + entries),
-    'open', whole(key.open - 1), unpack(manifest))
+  if job.sequence then
+    key.committed = passed(name, tonumber(job.sequence))
+  end
+  save_key(key, 'committed', whole(key.committed), 'entries', whole(key.entries + entries), 'open', whole(key.open - 1),
+    unpack(manifest))
   move(job, 'committed', 'result', a[6], 'progress', '1.0', 'finished_at', MOMENT)
   call('RPUSH', ENDED, job.id)
   leave(job)
@@ -57,7 +60,7 @@ local function run(a)
   local opened_under_fence = job and job.token == token and job.nonce == nonce
   if job and has_ended(job) then
     -- That the mark may have moved on since changes nothing.
-    return opened_under_fence and job.state == 'committed' and again(id) or {'ended'}
+    return opened_under_fence and job.state == 'committed' and again(id) or ended_as(job)
   end
   local in_turn = job and (not job.sequence or tonumber(job.sequence) == key.committed + 1)
   if not is_mark(key, token, nonce) or not opened_under_fence or not in_turn then
@@ -72,11 +75,11 @@ local function run(a)
   write(a, name, key, job, records, entries)
   local answer = {'committed'}
   if job.sequence then
-    release_next(name, tonumber(job.sequence) + 1, answer)
+    release_next(name, key.committed + 1, answer)
   end
   for at = follow_ups, #a, ACCEPTED do
     local answered = accept(a, at)
-    if answered[1] == 'accepted' then
+    if answered[1] == 'accepted' and answered[3] ~= '' then
       answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS - 1]}
     end
   end

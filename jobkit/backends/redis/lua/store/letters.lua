@@ -31,6 +31,9 @@ end
 
 -- Ends a job that has died. Where its turn was over, the next parked ones whose turn is over, too, come out.
 local function die(job)
+  if job.state == 'scheduled' then
+    call('ZREM', DUE, job.id)
+  end
   move(job, 'dead', 'finished_at', MOMENT)
   block(job.type, job.key, job.sequence, 1)
   count_open(job, -1)

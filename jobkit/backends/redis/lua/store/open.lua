@@ -2,7 +2,8 @@
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
 -- how many starts whose end nobody reported are told apart. Answers {'opened', opens, failures, log length, how many of
--- those there are}, {'early', seconds}, {'ended'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'gap', expected, 1 or 0},
+-- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'scheduled'}, {'forgotten'}, {'stale', mark},
+-- {'conflict'}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
 -- digest.
 
@@ -86,8 +87,8 @@ local function run(a)
     return {'unknown'}
   end
   local same = not job or job.digest == (job.key and a[5] or keyless)
-  if job and same and has_ended(job) then
-    return {'ended'}
+  if job and same and (has_ended(job) or job.state == 'scheduled') then
+    return ended_as(job)
   end
   if not is_mark(key, token, nonce) then
     if tonumber(token) <= tonumber(key.mark) then

@@ -7,8 +7,12 @@ local function parked_at(name)
   return PREFIX .. 'parked:' .. name
 end
 
+local function skipped_at(name)
+  return PREFIX .. 'skipped:' .. name
+end
+
 local function is_skipped(name, sequence)
-  local ranges = call('ZREVRANGEBYSCORE', PREFIX .. 'skipped:' .. name, sequence, '-inf', 'LIMIT', 0, 1)
+  local ranges = call('ZREVRANGEBYSCORE', skipped_at(name), sequence, '-inf', 'LIMIT', 0, 1)
   return ranges[1] and tonumber(sequence) <= tonumber(ranges[1]:match(' (%d+)$'))
 end
 
@@ -68,4 +72,39 @@ local function release_next(name, expected, released)
     released[#released + 1] = release(name, place)
   end
   return released
+end
+
+-- Returns the sequence that a key has come to once this one is over: what was given up behind it is passed over.
+local function passed(name, sequence)
+  local range = call('ZRANGEBYSCORE', skipped_at(name), whole(sequence + 1), whole(sequence + 1))[1]
+  return range and tonumber(range:match(' (%d+)$')) or sequence
+end
+
+-- Writes a range of sequences given up, together with those that it overlaps or touches; returns what it is then.
+local function join_ranges(name, first, last)
+  local touching = call('ZRANGEBYSCORE', skipped_at(name), whole(first), whole(last + 1))
+  touching[#touching + 1] = call('ZREVRANGEBYSCORE', skipped_at(name), '(' .. whole(first), '-inf', 'LIMIT', 0, 1)[1]
+  for _, range in ipairs(touching) do
+    local from, to = range:match('^(%d+) (%d+)$')
+    if tonumber(to) >= first - 1 then
+      first, last = math.min(first, tonumber(from)), math.max(last, tonumber(to))
+      call('ZREM', skipped_at(name), range)
+    end
+  end
+  call('ZADD', skipped_at(name), whole(first), whole(first) .. ' ' .. whole(last))
+  return first, last
+end
+
+-- Gives up sequences of a key; answers how many parked jobs that released. Where the key waits for one of them it goes on
+-- behind. Where their turn was over, the next parked ones whose turn is over, too, come out.
+local function give_up(key, first, last)
+  first, last = join_ranges(key.name, first, last)
+  if first > key.committed + 1 then
+    return 0
+  end
+  if last > key.committed then
+    key.committed = last
+    save_key(key, 'committed', whole(last))
+  end
+  return #release_next(key.name, key.committed + 1, {})
 end

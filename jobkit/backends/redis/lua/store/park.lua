@@ -9,11 +9,14 @@ local function run(a)
     -- Where its other rows are too, whatever a message says.
     name = name_of(job.type, job.key or a[3])
   end
+  if job and (has_ended(job) or job.state == 'scheduled') then
+    return 'duplicate'
+  end
   if not sequence then
     return 'unordered'
   end
   local key = load_key(name)
-  if (job and has_ended(job)) or (not job and tonumber(sequence) <= key.forgotten) then
+  if not job and tonumber(sequence) <= key.forgotten then
     return 'duplicate'
   end
   job = job or insert_foreign(a, key, 'queued')

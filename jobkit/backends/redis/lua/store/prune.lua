@@ -7,7 +7,7 @@ local function is_held(job)
   local entry = (call('HGET', job_at(job.id), 'entry') or job.number) .. '-0'
   return #call('XRANGE', OUTBOX, entry, entry) > 0 or call('HEXISTS', PREFIX .. 'shelved', job.id) == 1
     or call('ZSCORE', PARKED, job.id)
-    or (job.state == 'dead' and job.key and job.sequence
+    or (job.state ~= 'committed' and job.key and job.sequence
       and tonumber(job.sequence) > load_key(name_of(job.type, job.key)).committed)
 end
 
@@ -16,8 +16,10 @@ local function forget_job(job)
   -- First, because it is done even where memory is full, and so is then all that follows.
   call('DEL', job_at(id))
   call('ZREM', JOBS, id)
+  if job.state ~= 'committed' then
+    call('ZREM', state_at(job.state), id)
+  end
   if job.state == 'dead' then
-    call('ZREM', state_at('dead'), id)
     call('HINCRBY', STORE, 'purged', -1)
     block(job.type, job.key, job.sequence, -1)
   end

@@ -11,7 +11,7 @@ local function run(a)
     insert_foreign(a, key, 'queued')
   elseif job.digest ~= (job.key and a[5] or a[FACTS + 1]) then
     return 'conflict'
-  elseif has_ended(job) then
+  elseif has_ended(job) or job.state == 'scheduled' then
     return 'duplicate'
   end
   if call('HSETNX', PREFIX .. 'shelved', id, partition) == 1 then

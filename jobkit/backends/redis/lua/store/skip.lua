@@ -7,9 +7,7 @@ local function run(a)
   if before <= expected then
     return {'behind', whole(expected)}
   end
-  local last = whole(before - 1)
-  call('ZADD', PREFIX .. 'skipped:' .. name, expected, whole(expected) .. ' ' .. last)
   -- What is submitted from now on comes after what was given up.
-  save_key(key, 'committed', last, 'submitted', whole(math.max(key.submitted, before - 1)))
-  return {'skipped', #release_next(name, before, {})}
+  save_key(key, 'submitted', whole(math.max(key.submitted, before - 1)))
+  return {'skipped', give_up(key, expected, before - 1)}
 end

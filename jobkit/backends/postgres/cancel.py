@@ -1,0 +1,60 @@
+"""Cancelling jobs: who has yet to end ends here, and never commits. The server decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobkit.backends.postgres.sanitize import fit
+from jobkit.model.fence import Receipt
+from jobkit.ports.inspection import Cancellation, JobState
+from jobkit.ports.rules import RELEASED, keepable_note
+
+CANCEL = "SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4)"
+CANCELLED = "SELECT id FROM jobkit.jobs WHERE id = ANY ($1) AND state = 'cancelled'"
+
+_PAGE = "SELECT number, id, state FROM jobkit.jobs WHERE type = $1 AND ended IS NULL AND number < $2 "
+_DUE = {True: "AND due IS NOT NULL ", False: "AND due IS NULL "}
+_LATEST = "ORDER BY number DESC LIMIT $3"
+
+
+def arguments(ids: Sequence[str], by: str, reason: str) -> tuple[Any, ...]:
+    """Return the arguments of `CANCEL`."""
+    return list(map(fit, ids)), keepable_note(by), keepable_note(reason), RELEASED
+
+
+def answers(ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Cancellation]:
+    """Return what the rows of `CANCEL` say of the jobs, in their order."""
+    by_id = {row["id"]: row for row in rows}
+    told: set[str] = set()
+    found = []
+    for id in ids:
+        row = by_id.get(fit(id))
+        if row is None:
+            found.append(Cancellation(id, False, None))
+        else:
+            # Of an id that is there twice, the first.
+            first = row["cancelled"] and id not in told
+            found.append(Cancellation(id, first, JobState(row["state"]), row["result"]))
+            told.add(id)
+    return found
+
+
+def receipts(rows: Sequence[Mapping[str, Any]]) -> list[Receipt]:
+    """Return the receipts of the jobs in the rows of `CANCELLED`."""
+    return [Receipt(row["id"], "cancelled") for row in rows]
+
+
+def page_query(
+    type: str, state: JobState, key: str | None, below: int | None, limit: int
+) -> tuple[str, tuple[object, ...]]:
+    """Return the query for a page of jobs that have yet to end, the latest first, and its arguments."""
+    args = (type, (1 << 63) - 1 if below is None else below, limit)
+    statement = _PAGE + _DUE[state is JobState.SCHEDULED]
+    return (statement + _LATEST, args) if key is None else (f"{statement}AND key = $4 {_LATEST}", (*args, key))
+
+
+def page(rows: Sequence[Mapping[str, Any]], state: JobState, limit: int) -> tuple[list[str], int | None]:
+    """Return the ids of those that are in the state, and the number to go on below."""
+    found = [row["id"] for row in rows if row["state"] == state]
+    return found, rows[-1]["number"] if len(rows) == limit else None

@@ -1,0 +1,107 @@
+-- Jobs that are ended without having run to an end, and the turns that they give up.
+
+-- Give up sequences of a key, together with those given up that they overlap or touch; return how many parked jobs that
+-- released. Where the key waits for one of them it goes on behind. Where their turn was over, the next parked ones whose
+-- turn is over, too, come out. The caller holds the lock of the key.
+CREATE OR REPLACE FUNCTION jobkit.give_up(
+    in_type text, in_key text, in_first bigint, in_last bigint, in_most integer
+) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    done bigint;
+    joined record;
+BEGIN
+    WITH touching AS (
+        DELETE FROM jobkit.skipped
+        WHERE type = in_type AND key = in_key AND first - 1 <= in_last AND last >= in_first - 1
+          AND first >= coalesce((SELECT first FROM jobkit.skipped WHERE type = in_type AND key = in_key
+                                 AND first <= in_first ORDER BY first DESC LIMIT 1), 0)
+        RETURNING first, last
+    )
+    SELECT least(in_first, min(first)) AS first, greatest(in_last, max(last)) AS last INTO joined FROM touching;
+    INSERT INTO jobkit.skipped (type, key, first, last) VALUES (in_type, in_key, joined.first, joined.last);
+    SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
+    IF joined.first - 1 > done THEN
+        RETURN 0;
+    END IF;
+    IF joined.last > done THEN
+        done := joined.last;
+        UPDATE jobkit.keys SET committed = done, touched = jobkit.clock() WHERE type = in_type AND key = in_key;
+    END IF;
+    IF EXISTS (SELECT FROM jobkit.parked WHERE type = in_type AND key = in_key) THEN
+        RETURN jobkit.release_parked(in_type, in_key, done + 1, NULL, in_most);
+    END IF;
+    RETURN 0;
+END $$;
+
+-- Cancel jobs. One row for each that is known: whether it was cancelled here and now, its state before where it had ended
+-- already, and the result of a committed one. Also called in transactions of callers' own.
+CREATE OR REPLACE FUNCTION jobkit.cancel_jobs(in_ids text[], in_by text, in_reason text, in_most integer)
+RETURNS TABLE (id text, cancelled boolean, state text, result bytea) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    now double precision := jobkit.clock();
+    keyed bigint;
+    found record;
+    going text[];
+    turn record;
+    gone integer;
+BEGIN
+    -- The keys first, in the one order, and then their jobs in the same.
+    PERFORM FROM jobkit.keys k
+    JOIN (SELECT DISTINCT w.type, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids)) g USING (type, key)
+    ORDER BY k.type, k.key FOR UPDATE OF k;
+    SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
+    SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed
+    INTO found
+    FROM (
+        SELECT w.id, w.state, w.result, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        ORDER BY w.type, w.key, w.number FOR UPDATE
+    ) l;
+    IF found.keyed <> keyed THEN
+        -- One has found its key since, whose lock comes first.
+        PERFORM jobkit.overtaken('the key of a job');
+    END IF;
+    SELECT array_agg(f.id) INTO going FROM unnest(found.ids, found.states) AS f (id, state)
+    WHERE f.state IN ('scheduled', 'queued', 'running', 'parked');
+    IF going IS NOT NULL THEN
+        DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
+        DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
+        -- In one order, as in `published`: both may be about the same entries.
+        PERFORM FROM jobkit.outbox o
+        WHERE o.position = ANY (ARRAY(SELECT w.entry FROM jobkit.jobs w WHERE w.id = ANY (going)))
+        ORDER BY o.position FOR UPDATE;
+        DELETE FROM jobkit.outbox o
+        WHERE o.position = ANY (ARRAY(SELECT w.entry FROM jobkit.jobs w WHERE w.id = ANY (going)));
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        UPDATE jobkit.jobs w
+        SET state = 'cancelled', finished_at = now, ended = now, settled = now, ended_by = in_by, reason = in_reason,
+            envelope = NULL
+        WHERE w.id = ANY (going);
+        PERFORM jobkit.tally(
+            in_scheduled => -count(*) FILTER (WHERE f.state = 'scheduled'),
+            in_queued => -count(*) FILTER (WHERE f.state = 'queued'),
+            in_running => -count(*) FILTER (WHERE f.state = 'running'),
+            in_parked => -count(*) FILTER (WHERE f.state = 'parked'),
+            in_cancelled => cardinality(going), in_outbox => -gone)
+        FROM unnest(found.states) AS f (state);
+        -- Each run of turns of a key at once.
+        FOR turn IN
+            SELECT o.type, o.key, min(o.sequence) AS first, max(o.sequence) AS last
+            FROM (
+                SELECT w.type, w.key, w.sequence,
+                       w.sequence - row_number() OVER (PARTITION BY w.type, w.key ORDER BY w.sequence) AS run
+                FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.sequence IS NOT NULL
+            ) o
+            GROUP BY o.type, o.key, o.run ORDER BY o.type, o.key, o.run
+        LOOP
+            PERFORM jobkit.give_up(turn.type, turn.key, turn.first, turn.last, in_most);
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.id = ANY (coalesce(going, '{}')),
+           CASE WHEN f.id = ANY (coalesce(going, '{}')) THEN 'cancelled' ELSE f.state END, f.result
+    FROM unnest(found.ids, found.states, found.results) AS f (id, state, result);
+END $$;

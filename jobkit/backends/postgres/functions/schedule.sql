@@ -1,0 +1,87 @@
+-- Jobs that are to run later: they wait in an index by the time they are due, and then go to the outbox.
+
+-- Release jobs that are due, `in_limit` at most, those first that were due first, and give those that are ordered their
+-- sequences. Answers their outbox entries.
+CREATE OR REPLACE FUNCTION jobkit.release_due(in_limit integer)
+RETURNS TABLE ("position" bigint, sequence bigint, envelope bytea) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    ids text[];
+    given record;
+    turn bigint;
+    released integer := 0;
+    new_keys integer := 0;
+BEGIN
+    SELECT array_agg(d.id ORDER BY d.due, d.number) INTO ids
+    FROM (
+        SELECT id, due, number FROM jobkit.jobs
+        WHERE ended IS NULL AND due IS NOT NULL AND due <= jobkit.clock() ORDER BY due, number LIMIT in_limit
+    ) d;
+    IF ids IS NULL THEN
+        RETURN;
+    END IF;
+    -- The keys first, as everywhere.
+    FOR given IN
+        SELECT DISTINCT j.type, j.key FROM jobkit.jobs j WHERE j.id = ANY (ids) AND j.ordered ORDER BY 1, 2
+    LOOP
+        new_keys := new_keys + jobkit.lock_key(given.type, given.key)::integer;
+    END LOOP;
+    FOR given IN
+        SELECT j.id, j.type, j.key, j.ordered FROM jobkit.jobs j
+        WHERE j.id = ANY (ids) AND j.ended IS NULL AND j.due IS NOT NULL ORDER BY j.due, j.number FOR UPDATE
+    LOOP
+        turn := NULL;
+        IF given.ordered THEN
+            UPDATE jobkit.keys SET submitted = submitted + 1, touched = jobkit.clock()
+            WHERE type = given.type AND key = given.key RETURNING submitted INTO turn;
+        END IF;
+        UPDATE jobkit.jobs SET state = 'queued', due = NULL, ordered = NULL, sequence = turn WHERE id = given.id;
+        PERFORM jobkit.publish(given.id, NULL);
+        released := released + 1;
+        RETURN QUERY
+        SELECT o.position, w.sequence, w.envelope FROM jobkit.jobs w JOIN jobkit.outbox o ON o.position = w.entry
+        WHERE w.id = given.id;
+    END LOOP;
+    PERFORM jobkit.tally(in_scheduled => -released, in_queued => released, in_keys => new_keys);
+END $$;
+
+-- Put an opened job back until so many seconds from now. Answers 'scheduled', 'refused' with the mark, 'unknown', or
+-- 'ordered': it has a sequence.
+CREATE OR REPLACE FUNCTION jobkit.snooze_job(
+    in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_after double precision,
+    OUT answer text, OUT number bigint
+) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    j record;
+    gone integer;
+BEGIN
+    number := jobkit.refusal(in_type, in_key, in_token, in_nonce);
+    answer := 'refused';
+    IF number IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT state, sequence, entry, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    IF NOT FOUND THEN
+        answer := 'unknown';
+    ELSIF j.sequence IS NOT NULL THEN
+        answer := 'ordered';
+    ELSIF j.ended IS NOT NULL THEN
+        number := in_token;
+    ELSE
+        answer := 'scheduled';
+        IF j.state <> 'scheduled' THEN
+            UPDATE jobkit.jobs
+            SET state = 'scheduled', due = jobkit.clock() + in_after, ordered = false, opens = opens - 1
+            WHERE id = in_id;
+            DELETE FROM jobkit.inflight WHERE id = in_id;
+            DELETE FROM jobkit.outbox WHERE position = j.entry;
+            GET DIAGNOSTICS gone = ROW_COUNT;
+            PERFORM jobkit.tally_state(j.state, 'scheduled');
+            PERFORM jobkit.tally(in_outbox => -gone);
+        END IF;
+    END IF;
+END $$;

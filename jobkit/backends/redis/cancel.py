@@ -1,0 +1,39 @@
+"""Cancelling jobs: who has yet to end ends here, and never commits. The server decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobkit.backends.redis.scripts import Argument
+from jobkit.backends.redis.submit import store_script
+from jobkit.model.fence import Receipt
+from jobkit.ports.inspection import Cancellation, JobState
+from jobkit.ports.rules import keepable_note
+
+CANCEL = store_script("cancel", "outbox", "order", "ending")
+CANCELLED = store_script("cancelled")
+UNFINISHED = store_script("unfinished")
+
+
+def arguments(ids: Sequence[str], by: str, reason: str) -> Sequence[Argument]:
+    """Return the arguments of `CANCEL`."""
+    return (keepable_note(by), keepable_note(reason), *ids)
+
+
+def answers(ids: Sequence[str], rows: Sequence[Any]) -> list[Cancellation]:
+    """Return what the answer of `CANCEL` says of the jobs, in their order."""
+    return [_answer(id, row) for id, row in zip(ids, rows, strict=True)]
+
+
+def _answer(id: str, row: Sequence[Any]) -> Cancellation:
+    match row:
+        case [state, now, *result]:
+            return Cancellation(id, bool(now), JobState(state.decode()), result[0] if result else None)
+        case _:
+            return Cancellation(id, False, None)
+
+
+def receipts(ids: Sequence[bytes]) -> list[Receipt]:
+    """Return the receipts of the jobs in the answer of `CANCELLED`."""
+    return [Receipt(id.decode(), "cancelled") for id in ids]

@@ -1,0 +1,87 @@
+"""Cancelling jobs: who has yet to end ends here, and never commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobkit.backends.sqlite import ending, turns
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.model.fence import Receipt
+from jobkit.ports.inspection import Cancellation, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    id: str
+    number: int
+    type: str
+    key: str | None
+    sequence: int | None
+    entry: int | None
+    state: JobState
+    result: bytes | None
+
+
+def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
+    """End jobs that have yet to end; one answer for each."""
+    known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
+    going = {id: job for id, job in known.items() if not job.state.ended}
+    transaction.executemany(
+        "UPDATE jobs SET state = 'cancelled', finished_at = ?1, ended = ?2, settled = ?2, ended_by = ?3, reason = ?4 "
+        "WHERE number = ?5",
+        [(transaction.wall, transaction.now, by, reason, job.number) for job in going.values()],
+    )
+    for job in going.values():
+        ending.leave(transaction, job.id, job.number, job.entry)
+    turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in going.values()))
+    answers = []
+    for id in ids:
+        job = known.get(id)
+        if job is None:
+            answers.append(Cancellation(id, cancelled=False, state=None))
+        elif job.state.ended:
+            answers.append(Cancellation(id, cancelled=False, state=job.state, result=job.result))
+        else:
+            # Of an id that is there twice, the first is answered so.
+            answers.append(Cancellation(id, going.pop(id, None) is not None, JobState.CANCELLED))
+    return answers
+
+
+def _look(transaction: Transaction, id: str) -> _Known | None:
+    row = transaction.execute(
+        "SELECT number, type, key, sequence, entry, state, result FROM jobs WHERE id = ?", (id,)
+    ).fetchone()
+    if row is None:
+        return None
+    number, type, key, sequence, entry, state, result = row
+    return _Known(id, number, type, key, sequence, entry, JobState(state), result)
+
+
+def cancelled(transaction: Transaction, ids: Sequence[str]) -> list[Receipt]:
+    """Return a receipt for each of these jobs that was cancelled."""
+    found = []
+    for id in ids:
+        row = transaction.execute("SELECT 1 FROM jobs WHERE id = ? AND state = 'cancelled'", (id,)).fetchone()
+        if row is not None:
+            found.append(Receipt(id, "cancelled"))
+    return found
+
+
+def unfinished(
+    transaction: Transaction, type: str, state: JobState, *, key: str | None, below: int | None, limit: int
+) -> tuple[list[str], int | None]:
+    """Return a page of a type's jobs in a state, the latest first, and where the next one begins."""
+    # All indexes that there are for it, of a type and of a key, are in the order of numbers.
+    due = "IS NOT NULL" if state is JobState.SCHEDULED else "IS NULL"
+    conditions = f"type = ? AND ended IS NULL AND due {due} AND number < ?"
+    values: list[object] = [type, below if below is not None else (1 << 63) - 1]
+    if key is not None:
+        conditions += " AND key = ?"
+        values.append(key)
+    looked = transaction.execute(
+        f"SELECT number, id, state FROM jobs WHERE {conditions} ORDER BY number DESC LIMIT ?",  # noqa: S608
+        (*values, limit),
+    ).fetchall()
+    found = [id for _, id, found_in in looked if found_in == state]
+    return found, looked[-1][0] if len(looked) == limit else None

@@ -1,0 +1,63 @@
+"""Jobs that are to run later: they wait in an index by the time they are due, and then go to the outbox."""
+
+from __future__ import annotations
+
+from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.open import refusal
+from jobkit.backends.sqlite.submit import next_sequence
+from jobkit.model.envelope import Envelope
+from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.inspection import JobState
+from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import key_of, never_opened, with_sequence
+from jobkit.ports.store import OutboxEntry, Refused
+
+_DUE = """
+    SELECT j.number, j.id, j.ordered, e.envelope FROM jobs j JOIN envelopes e ON e.job = j.number
+    WHERE j.ended IS NULL AND j.due IS NOT NULL AND j.due <= ? ORDER BY j.due, j.number LIMIT ?
+"""
+
+
+def release_due(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
+    """Move jobs that are due to the outbox, and give those that are ordered their sequences."""
+    return [_release(transaction, *row) for row in transaction.execute(_DUE, (transaction.wall, limit)).fetchall()]
+
+
+def _release(transaction: Transaction, number: int, id: str, ordered: int, packed: bytes) -> OutboxEntry:
+    sequence = None
+    if ordered:
+        envelope = Envelope.unpack(packed)
+        sequence = next_sequence(transaction, envelope)
+        envelope = envelope.with_sequence(sequence)
+        transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (envelope.pack(), number))
+    transaction.execute(
+        "UPDATE jobs SET state = 'queued', due = NULL, ordered = NULL, sequence = ? WHERE number = ?",
+        (sequence, number),
+    )
+    transaction.notify(job_topic(id))
+    return outbox.add(transaction, number)
+
+
+def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
+    """Put an opened job back until `after` seconds from now."""
+    refused = refusal(transaction, envelope.type, key_of(envelope), fence)
+    if refused is not None:
+        return refused
+    row = transaction.execute("SELECT number, state, sequence, entry FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    if row is None:
+        raise never_opened(envelope)
+    number, state, sequence, entry = row
+    if sequence is not None:
+        raise with_sequence(envelope)
+    if JobState(state).ended:
+        return Refused(fence.token)
+    if state != JobState.SCHEDULED:
+        transaction.execute(
+            "UPDATE jobs SET state = 'scheduled', due = ?, ordered = 0, opens = opens - 1 WHERE number = ?",
+            (transaction.wall + after, number),
+        )
+        transaction.execute("DELETE FROM outbox WHERE position = ?", (entry,))
+        transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
+        transaction.notify(job_topic(envelope.id))
+    return Receipt(envelope.id, "scheduled")

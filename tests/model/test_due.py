@@ -1,0 +1,29 @@
+"""When a job is to run: either at a moment with its zone, or after so long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from jobkit.model.due import told
+
+
+def test_a_moment_is_a_unix_time_whatever_its_zone() -> None:
+    at = datetime(2026, 12, 24, 18, tzinfo=timezone(timedelta(hours=1)))
+    assert told(at, None) == (at.timestamp(), None) == (datetime(2026, 12, 24, 17, tzinfo=UTC).timestamp(), None)
+    assert told(None, timedelta(minutes=2)) == (None, 120.0)
+    assert told(None, None) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("at", "after", "told_of"),
+    [
+        (datetime(2026, 1, 1), None, "no time zone"),
+        (None, timedelta(seconds=-1), "negative"),
+        (datetime(2026, 1, 1, tzinfo=UTC), timedelta(0), "not both"),
+    ],
+)
+def test_what_is_not_clear_is_refused(at: datetime | None, after: timedelta | None, told_of: str) -> None:
+    with pytest.raises(ValueError, match=told_of):
+        told(at, after)
