@@ -34,7 +34,7 @@ def test_a_wrong_setting_is_named_by_its_variable(shell: Shell, monkeypatch: pyt
     monkeypatch.setenv("JOBKIT_CONCURRENCY", "many")
     monkeypatch.setenv("JOBKIT_LOG_LEVEL", "loud")
     said = _failed(shell, 2, "jobs")
-    assert "error: JOBKIT_CONCURRENCY: Input should be a valid integer" in said
+    assert "error: JOBKIT_CONCURRENCY: use a whole number" in said
     assert "JOBKIT_LOG_LEVEL: use debug, info, warning or error" in said
 
 

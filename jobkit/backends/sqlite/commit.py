@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import ending, outbox, park, turns
+from jobkit.backends.sqlite import ending, outbox, park
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.submit import accept
 from jobkit.errors import JobConflict
@@ -18,8 +18,9 @@ from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects
 _LOOK = """
     SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, coalesce(k.committed, 0),
            coalesce(k.log_length, 0),
-           j.state, j.token, j.nonce, j.sequence, j.number, j.entry
-    FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
+           j.state, j.token, j.nonce, j.sequence, j.number, j.entry,
+           (SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = j.sequence + 1)
+    FROM (SELECT 1) LEFT JOIN keys k ON k.type = ?1 AND k.key = ?2 LEFT JOIN jobs j ON j.id = ?3
 """
 
 
@@ -32,7 +33,7 @@ def commit_job(
     """
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
-    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry = row
+    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry, given_up = row
     opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
@@ -45,11 +46,13 @@ def commit_job(
         return Refused(mark)
     _write(transaction, envelope, fence, effects, sequence, log_length)
     ending.leave(transaction, envelope.id, number, entry)
-    (committed,) = transaction.execute(
-        f"UPDATE keys SET committed = coalesce({turns.PASSED}, committed), log_length = ?4, touched = ?5 "  # noqa: S608
-        "WHERE type = ?1 AND key = ?2 RETURNING committed",
-        (envelope.type, key, sequence, log_length + len(effects.entries), transaction.now),
-    ).fetchone()
+    if sequence is not None:
+        # What was given up behind it is passed over.
+        committed = sequence if given_up is None else given_up
+    transaction.execute(
+        "UPDATE keys SET committed = ?, log_length = ?, touched = ? WHERE type = ? AND key = ?",
+        (committed, log_length + len(effects.entries), transaction.now, envelope.type, key),
+    )
     released: list[OutboxEntry] = []
     if sequence is not None:
         released += park.release_next(transaction, envelope.type, key, committed + 1, source=envelope.id)

@@ -12,9 +12,6 @@ from collections.abc import Iterable
 from jobkit.backends.sqlite import park
 from jobkit.backends.sqlite.engine import Transaction
 
-# The sequence that a key has come to once this one is over, whatever was given up behind it included.
-PASSED = "coalesce((SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = ?3 + 1), ?3)"
-
 
 def give_up(transaction: Transaction, type: str, key: str, first: int, last: int) -> int:
     """Give up sequences of a key that has a row; return how many parked jobs that released.

@@ -27,7 +27,7 @@ _FILL = f"""
     SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
     SELECT 't', 'stuck', n + 1, 'p' || n, 'gap', 0 FROM generate_series(1, {MANY}) n;
-    INSERT INTO jobkit.tallies VALUES ({MANY}, 0, {MANY}, {MANY}, 0, 0, {MANY}, {MANY + 1});
+    INSERT INTO jobkit.tallies VALUES (0, {MANY}, 0, {MANY}, {MANY}, 0, 0, 0, {MANY}, {MANY + 1});
 """  # noqa: S608
 
 # Any of the tables has more pages than this.

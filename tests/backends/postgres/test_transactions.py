@@ -411,7 +411,7 @@ async def test_a_job_cancelled_in_a_transaction_that_is_rolled_back_goes_on(url:
     assert (await store.counts()).jobs[JobState.CANCELLED] == 0
 
 
-async def test_the_commit_of_a_job_that_a_caller_cancels_waits_and_is_refused(url: str, store: PostgresStore) -> None:
+async def test_the_opening_of_a_job_that_a_caller_cancels_waits_and_is_refused(url: str, store: PostgresStore) -> None:
     """Also where the key has no row yet that could be locked: the job's own is."""
     for submit in (submitted, unordered):
         job = await submit(store, submit.__name__, key=submit.__name__)
