@@ -22,7 +22,8 @@ _FILL = f"""
     INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, entry)
     SELECT 'w' || n, 't', 'k' || n, 0, '\\x00', 'queued', 1, n, n FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.outbox (position, made, id) SELECT n, 0, 'w' || n FROM generate_series(1, {MANY}) n;
-    INSERT INTO jobkit.inflight (id, type, number, key) SELECT 'w' || n, 't', 0, 'k' || n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.inflight (id, type, number, key)
+    SELECT 'w' || n, 't', 0, 'k' || n FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.keys (type, key, token, touched) VALUES ('t', 'stuck', 1, 0);
     INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at)
     SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n FROM generate_series(1, {MANY}) n;
