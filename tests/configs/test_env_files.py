@@ -20,6 +20,7 @@ from jobkit.lab.servers.local import wanted_servers
 from jobkit.leases import LeaseTerms
 from jobkit.model.clock import SystemClock
 from jobkit.model.plane import Plane
+from jobkit.model.concurrency import Concurrency
 from jobkit.settings import Settings, load_settings
 from workers.transcode.settings import TranscodeSettings
 
@@ -116,6 +117,8 @@ def test_what_a_comment_says_of_a_default_is_true(path: Path) -> None:
         if variable not in fields or variable.endswith("_URL"):
             continue
         default = fields[variable].default
+        if isinstance(default, Concurrency):
+            default = default.total
         for claim in _DEFAULT_CLAIM.findall(comment):
             assert float(claim) == default, f"{variable}: the default is {default}, not {claim}"
         if "(The default.)" in comment:
