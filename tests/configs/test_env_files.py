@@ -19,8 +19,8 @@ from jobkit.backends.s3.address import parse_address as parse_s3
 from jobkit.lab.servers.local import wanted_servers
 from jobkit.leases import LeaseTerms
 from jobkit.model.clock import SystemClock
-from jobkit.model.plane import Plane
 from jobkit.model.concurrency import Concurrency
+from jobkit.model.plane import Plane
 from jobkit.settings import Settings, load_settings
 from workers.transcode.settings import TranscodeSettings
 
