@@ -45,10 +45,15 @@ async def test_a_barrier_is_passed_once_all_before_it_was_received_and_more_is_a
         barrier = asyncio.create_task(consumer.barrier())
         assert ids(await received(consumer, 2)) == ["a", "b"]
         assert ids(await received(consumer, 1)) == ["c"]
-        await a_moment()
+        # That all was returned is not yet that the caller has taken it over.
+        late = asyncio.create_task(consumer.barrier())
+        for _ in range(3):
+            await broker.depths()
+            await a_moment()
         assert not barrier.done()
+        assert not late.done()
         async with receiving(consumer) as came:
-            await soon(barrier)
+            await soon(asyncio.gather(barrier, late))
             assert came == []
             await publish(broker, "d")
             await soon(consumer.barrier())
