@@ -42,14 +42,15 @@ GAPS = """
     FROM jobkit.parked p JOIN jobkit.keys k USING (type, key)
     GROUP BY p.type, p.key, k.committed ORDER BY since, p.type, p.key
 """
-FOLD = "SELECT jobkit.fold_tallies()"
+# Who counts makes one of all rows as well, so that the next has few to add up.
 COUNTS = """
     SELECT coalesce(sum(scheduled), 0)::bigint AS scheduled, coalesce(sum(queued), 0)::bigint AS queued,
            coalesce(sum(running), 0)::bigint AS running, coalesce(sum(parked), 0)::bigint AS parked,
            coalesce(sum(committed), 0)::bigint AS committed, coalesce(sum(dead), 0)::bigint AS dead,
            coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(outbox), 0)::bigint AS outbox,
            coalesce(sum(keys), 0)::bigint AS keys, coalesce(sum(shelved), 0)::bigint AS shelved,
-           coalesce(sum(set_aside), 0)::bigint AS set_aside, coalesce(sum(letters), 0)::bigint AS letters
+           coalesce(sum(set_aside), 0)::bigint AS set_aside, coalesce(sum(letters), 0)::bigint AS letters,
+           (SELECT jobkit.fold_tallies()) AS folded
     FROM jobkit.tallies
 """
 

@@ -392,8 +392,6 @@ class PostgresStore:
         return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
 
     async def counts(self) -> StoreCounts:
-        # Who counts makes one of all rows first, so that the next has few to add up.
-        await self._look(inspection.FOLD)
         return inspection.counts((await self._look(inspection.COUNTS))[0])
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:

@@ -43,6 +43,7 @@ async def test_odd_names_in_both_planes_of_one_database_each_keep_what_is_their_
             under = await opened(on, job, fence(nonce=name, owner=name))
             await on.shelve(job, Partition(name, 1))
             await on.fail(job, under, failure(1, name))
+            await on.open(job, under)
             await on.progress(job, under, fraction=0.5, message=name)
             entries = [LogEntry(name, told(name))]
             await on.commit(job, under, Effects(told(name), records={name: told(name)}, entries=entries))
@@ -141,7 +142,7 @@ async def test_every_row_belongs_to_one_plane(server: RedisServer) -> None:
         await leases.heartbeat(Member("me", ("t",)), ttl=30.0)
         await leases.claim("t/k", owner="me", nonce="n", ttl=30.0)
     of_coordinator = rows()
-    assert of_coordinator == {"lease", "leases", "tokens", "members", "types"}
+    assert of_coordinator == {"lease", "leases", "tokens", "members", "told"}
     server.call("FLUSHALL")
     async with store(server.url()) as on:
         jobs = [await submitted(on, id) for id in "abcdef"]

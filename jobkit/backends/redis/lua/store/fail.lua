@@ -28,10 +28,11 @@ local function run(a)
     return {'failed', known[2]}
   end
   lines[#lines + 1] = a[6] .. ' ' .. a[7]
-  call('HDEL', row, 'progress', 'message')
   move({id = a[1], state = known[1], number = known[4]}, 'queued', 'failures',
     table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
     string.format('%.6f', NOW + a[9]), 'delayed_until', string.format('%.6f', NOW + a[10]))
+  -- Not before: a server that is full takes this one, and then lets the script go on.
+  call('HDEL', row, 'progress', 'message')
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
 end

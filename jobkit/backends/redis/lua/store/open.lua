@@ -71,11 +71,11 @@ local function start(a, key, job, token, nonce, owner, most)
   if job.opens == 0 then
     call('HSET', job_at(job.id), 'started_at', MOMENT)
   end
+  move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
   if job.failures ~= '' then
     -- That the attempt before ended under this very nonce says nothing of this one.
     call('HDEL', job_at(job.id), 'told')
   end
-  move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
   return {'opened', job.opens + 1, job.failures, whole(key.entries), silent}
 end
 
