@@ -19,8 +19,9 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.outcome import Ahead, KeyLease, Outbid, Settled, TryAgain
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, KeyLease, Outbid, Pipeline, Settled, TryAgain
+from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.tracing import step_span
 from jobkit.telemetry import Telemetry
 

@@ -1,6 +1,6 @@
-"""The way of a job: decode -> lane -> claim -> open -> process -> commit -> release -> ack.
+"""The way of a job: decode -> lane -> claim -> open -> process -> commit -> ack -> release.
 
-`Pipeline.run` is the part from claim to release, and tells the lane what to do then. What it promises: nothing
+`Pipeline.run` is the part from claim to commit, and tells the lane what to do then. What it promises: nothing
 runs and nothing is written without a live lease, and it returns a receipt only for what the store has settled.
 It does not promise that a job that ran took effect: the store may refuse it, and then it is tried anew.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from opentelemetry import trace
 
@@ -42,6 +41,7 @@ from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
+from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, Suspect, TryAgain
 from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
@@ -52,59 +52,6 @@ from jobkit.telemetry import Telemetry
 _DOUBT_SECONDS = (0.05, 2.0)
 # Before a job is buried as poison, so many starts that nobody reported the end of were its own alone.
 _ALONE_STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The store knows the outcome: ack with this receipt."""
-
-    receipt: Receipt
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """The key waits for sequence `expected`; `blocked` where that will not come by itself."""
-
-    expected: int
-    blocked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TryAgain:
-    """Nothing is settled; come back after `seconds`. `requeue`: the broker may keep the job until then."""
-
-    seconds: float
-    requeue: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outbid:
-    """The lease is lost, or the store has refused what was done under it: somebody else has the key, or may have.
-
-    Come back, later each time that this happens: two workers that outbid each other at once would both never commit.
-    """
-
-
-class _Suspect:
-    """The job may take its worker down: it is not to run beside others."""
-
-
-PipelineOutcome = Settled | Ahead | TryAgain | Outbid
-
-
-class KeyLease:
-    """The lease that a lane has on its key, kept from one job to the next; `job` is the last that ran under it."""
-
-    __slots__ = ("job", "lease")
-
-    def __init__(self) -> None:
-        self.lease: Lease | None = None
-        self.job: Job | None = None
-
-    def take(self) -> Lease | None:
-        """Return the lease that was kept, once."""
-        lease, self.lease = self.lease, None
-        return lease
 
 
 class Pipeline:
@@ -165,7 +112,7 @@ class Pipeline:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
-                    outcome: PipelineOutcome | Stale | _Suspect | None = None
+                    outcome: PipelineOutcome | Stale | Suspect | None = None
                     try:
                         outcome = await self._under_lease(job, claim, slot, working)
                     finally:
@@ -175,7 +122,7 @@ class Pipeline:
                             await self._release(claim, job)
                     if isinstance(outcome, Stale):
                         floor = outcome.mark
-                    elif isinstance(outcome, _Suspect):
+                    elif isinstance(outcome, Suspect):
                         # It is opened anew once nobody else is under way: whatever else is opened now is no neighbour.
                         alone = True
                     else:
@@ -221,7 +168,7 @@ class Pipeline:
 
     async def _under_lease(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
-    ) -> PipelineOutcome | Stale | _Suspect:
+    ) -> PipelineOutcome | Stale | Suspect:
         answer: OpenAnswer | None = None
         with job_span(self._telemetry, job, lease):
             try:
@@ -250,7 +197,7 @@ class Pipeline:
                 raise
             if isinstance(outcome, Outbid):
                 self._interrupted(job, lease, answer, "the store refused what was done under its lease")
-            elif isinstance(outcome, _Suspect):
+            elif isinstance(outcome, Suspect):
                 self._interrupted(job, lease, answer, "it may take its worker down, and waits until it can run alone")
             return outcome
 
@@ -282,7 +229,7 @@ class Pipeline:
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
-    ) -> PipelineOutcome | _Suspect | None:
+    ) -> PipelineOutcome | Suspect | None:
         """Process and commit; None where the job is to be opened again, its pause being over."""
         # By its number, not by counting: a store may keep only the latest.
         failures = opened.failures[-1].attempt if opened.failures else 0
@@ -294,7 +241,7 @@ class Pipeline:
             reason = f"poison: {opened.silent} of its starts ended with their workers"
             return await self._bury(job, lease, reason, "")
         if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
-            return _Suspect()
+            return Suspect()
         await self._begin(slot, working)
         started = self._clock.now()
         with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):

@@ -31,7 +31,7 @@ from jobkit.ports.store import (
     Store,
     TransactionalStore,
 )
-from jobkit.runner.pipeline import Outbid
+from jobkit.runner.outcome import Outbid
 from jobkit.testing import run_job
 from jobkit.testing.virtual_time import VirtualClock
 from tests.faults.doubles import before, lost_reply, lost_request

@@ -22,7 +22,8 @@ from jobkit.ports.store import Opened
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.decode import Job, decode
-from jobkit.runner.pipeline import Pipeline, PipelineOutcome, Settled
+from jobkit.runner.outcome import PipelineOutcome, Settled
+from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.testing.virtual_time import VirtualClock
 from jobkit.worker.coverage import Coverage

@@ -17,8 +17,9 @@ from jobkit.model.fence import Receipt
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.lane import GapBounds, Lane, LaneTools
+from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, TryAgain
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.pipeline import Ahead, KeyLease, Outbid, Pipeline, PipelineOutcome, Settled, TryAgain
+from jobkit.runner.pipeline import Pipeline
 from jobkit.testing.virtual_time import VirtualClock
 from tests.steps import Step, step
 from tests.virtual_site import in_virtual_time

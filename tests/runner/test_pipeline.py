@@ -15,7 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobState
-from jobkit.runner.pipeline import Ahead, Outbid, TryAgain
+from jobkit.runner.outcome import Ahead, Outbid, TryAgain
 from tests.faults.doubles import after, before, lost_request
 from tests.runner.pipeline_bench import SOMEBODY, open_bench, receipt_of
 from tests.steps import Step

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from jobkit import Context, Reject, Retry, processor
-from jobkit.runner.pipeline import Outbid
+from jobkit.runner.outcome import Outbid
 from tests.faults.doubles import before, lost_reply, lost_request
 from tests.runner.pipeline_bench import open_bench, receipt_of
 from tests.steps import Step, loose

@@ -12,7 +12,7 @@ from jobkit import Context, processor
 from jobkit.errors import ConsumerClosed
 from jobkit.model.fence import Fence
 from jobkit.ports.store import Stale
-from jobkit.runner.pipeline import Outbid
+from jobkit.runner.outcome import Outbid
 from jobkit.runner.split_brain import SplitBrainWatch
 from tests.faults.doubles import before, hanging, lost_request
 from tests.runner.pipeline_bench import SOMEBODY, Bench, open_bench
