@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -35,6 +36,7 @@ class Registry:
     """The processors of one process, by job type. Raises `ConfigurationError` where two claim one type.
 
     `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
+    `unnamed` are types that are there because their plugin is installed, and for no other reason.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Registry:
         *,
         max_payload_bytes: int = 262_144,
         broken: Mapping[str, str] | None = None,
+        unnamed: Collection[str] = (),
     ) -> None:
+        self.unnamed = frozenset(unnamed)
         self.processors: dict[str, AnyProcessor] = {}
         self.broken = dict(broken or {})
         self._max_payload_bytes = max_payload_bytes
@@ -104,6 +108,24 @@ class Registry:
             if check is not None:
                 found.extend(f"{name}: {sentence}" for sentence in await check())
         return found
+
+    async def unconfigured(self) -> Mapping[str, str]:
+        """Return what keeps each unnamed type from working of which no variable is set, by type.
+
+        Such a plugin came with what is used, perhaps, and is in nobody's way.
+        """
+        return {type: problem for type in sorted(self.unnamed) if (problem := await self._unconfigured(type))}
+
+    async def _unconfigured(self, type: str) -> str:
+        model = self.get(type).settings
+        prefix = "" if model is None else str(model.model_config.get("env_prefix", "")).upper()
+        if not prefix or any(variable.upper().startswith(prefix) for variable in os.environ):
+            return ""
+        try:
+            self.settings([type])
+            return "; ".join(await self.problems([type]))
+        except ConfigurationError as error:
+            return str(error)
 
     def new_job(
         self,
@@ -183,6 +205,7 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
     """
     found: dict[int, AnyProcessor] = {}
     broken: dict[str, str] = {}
+    unnamed: set[str] = set()
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             loaded = entry.load()
@@ -193,12 +216,14 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
             continue
         if isinstance(loaded, Processor):
             found[id(loaded)] = loaded
+            unnamed.add(loaded.name)
         else:
             broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
     for name in names:
         for processor in _named(name):
             found[id(processor)] = processor
-    return Registry(found.values(), max_payload_bytes=max_payload_bytes, broken=broken)
+            unnamed.discard(processor.name)
+    return Registry(found.values(), max_payload_bytes=max_payload_bytes, broken=broken, unnamed=unnamed)
 
 
 def _named(name: str) -> list[AnyProcessor]:

@@ -25,17 +25,17 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
+from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordination import CoordinatorWatch
 from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.maintenance.pruning import prune_forever
 from jobkit.worker.maintenance.republishing import Republisher
-from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.reach import Reach
-from jobkit.worker.refusals import Refusals
-from jobkit.worker.rejections import Rejections
+from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
 
 # How long running jobs may delay a hand-over before they are shelved and go on under their own leases.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import sys
 import types
 from pathlib import Path
@@ -247,3 +248,18 @@ def test_an_id_that_some_backend_cannot_take_is_refused(id: str) -> None:
 @pytest.mark.parametrize("id", ["1", "order/17 (copy)", "\u00fcber", "x" * 200])
 def test_a_callers_own_id_is_taken(id: str) -> None:
     assert checked_id(id) == id
+
+
+async def test_an_installed_plugin_that_nobody_has_configured_is_in_nobodys_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("JOBKIT_TRANSCODE_")]:
+        monkeypatch.delenv(name)
+    _installed(monkeypatch, transcode="workers.transcode:transcode", step="tests.steps:step")
+    unconfigured = await load_plugins().unconfigured()
+    assert list(unconfigured) == ["transcode"]
+    assert "JOBKIT_TRANSCODE_SOURCE_ROOTS is empty" in unconfigured["transcode"]
+    # Who names it, or has begun to configure it, wants it.
+    assert await load_plugins(["workers.transcode:transcode"]).unconfigured() == {}
+    monkeypatch.setenv("JOBKIT_TRANSCODE_THREADS", "1")
+    assert await load_plugins().unconfigured() == {}

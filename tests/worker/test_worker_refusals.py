@@ -15,7 +15,7 @@ from jobkit import Context, processor
 from jobkit.errors import ConfigurationError, PartitionsDiffer, Unavailable
 from jobkit.model.plane import Plane
 from jobkit.ports.blobs import Blobs, StoredObject
-from jobkit.worker.refusals import Refusals
+from jobkit.worker.backend_refusals import Refusals
 from tests.faults.doubles import Call
 from tests.steps import Step, loose, step
 from tests.virtual_site import in_virtual_time, open_site

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.postgres.address import Host, PostgresAddress
-from jobkit.backends.side_by_side import NoneAnswered, first_to_answer
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

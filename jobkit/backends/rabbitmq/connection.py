@@ -29,10 +29,10 @@ import structlog
 from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
 from aiormq.abc import DeliveredMessage
 
+from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.rabbitmq.address import Endpoint, Server
 from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
 from jobkit.backends.rabbitmq.wire import Delivered, delivered
-from jobkit.backends.side_by_side import NoneAnswered, first_to_answer
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane

@@ -19,8 +19,8 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
+from jobkit.backends.first_to_answer import STAGGER_SECONDS, NoneAnswered, first_to_answer
 from jobkit.backends.redis.address import Host, RedisAddress
-from jobkit.backends.side_by_side import STAGGER_SECONDS, NoneAnswered, first_to_answer
 
 # TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
 CONNECT_SECONDS = 6.0

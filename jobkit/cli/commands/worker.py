@@ -41,8 +41,8 @@ def worker(
     if concurrency is not None:
         session = replace(session, settings=_with_concurrency(session.settings, concurrency))
     registry = session.registry()
-    served = _served(registry, types or [])
-    session.call(lambda planes: serve(planes, registry, served, session), limit=None)
+    named = _named(registry, types or [])
+    session.call(lambda planes: _serve(planes, registry, named, session), limit=None)
 
 
 def _with_concurrency(settings: Settings, text: str) -> Settings:
@@ -54,20 +54,31 @@ def _with_concurrency(settings: Settings, text: str) -> Settings:
         raise ConfigurationError(f"--concurrency {text}: {error}") from error
 
 
-def _served(registry: Registry, types: list[str]) -> list[str]:
-    """Return the types to serve, each once. Raises `UnknownType`, or `ConfigurationError` where there is none."""
-    import structlog
-
-    if types:
-        return [registry.get(type).name for type in dict.fromkeys(types)]
-    for type, reason in registry.broken.items():
-        structlog.get_logger("jobkit").warning("job type not served", type=type, reason=reason)
-    if not registry.processors:
+def _named(registry: Registry, types: list[str]) -> list[str]:
+    """Return the types that were named, each once. Raises `UnknownType`, or `ConfigurationError` where none exists."""
+    if not types and not registry.processors:
         raise ConfigurationError(
             "there is nothing to serve: no processors are installed, and JOBKIT_PLUGINS names none; "
             "`jobkit new-plugin NAME` makes one to start from"
         )
-    return sorted(registry.processors)
+    return [registry.get(type).name for type in dict.fromkeys(types)]
+
+
+async def _serve(planes: Planes, registry: Registry, named: list[str], session: CommandSession) -> None:
+    await serve(planes, registry, named or await _all(registry), session)
+
+
+async def _all(registry: Registry) -> list[str]:
+    """Return the types to serve where none was named. Raises `ConfigurationError` where none of them can be."""
+    import structlog
+
+    unconfigured = await registry.unconfigured()
+    for type, reason in {**registry.broken, **unconfigured}.items():
+        structlog.get_logger("jobkit").warning("job type not served", type=type, reason=reason)
+    served = sorted(registry.processors.keys() - unconfigured.keys())
+    if not served:
+        raise ConfigurationError("\n".join(unconfigured.values()))
+    return served
 
 
 async def serve(planes: Planes, registry: Registry, types: list[str], session: CommandSession) -> None:

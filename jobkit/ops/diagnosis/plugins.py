@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from jobkit.errors import ConfigurationError, JobkitError
@@ -28,9 +28,21 @@ async def _found(load: Callable[[], Registry]) -> list[Finding]:
         make = "install a plugin, name its module, or make one: jobkit new-plugin"
         return [*findings, Finding(Status.WARN, none, make)]
     findings.append(Finding(Status.OK, f"job types: {', '.join(types)}"))
+    unconfigured = await _unconfigured(registry)
+    for reason in unconfigured.values():
+        left_out = f"{reason}; a worker leaves it out, for none of its variables is set"
+        findings.append(Finding(Status.WARN, left_out, "set them, where this type is wanted"))
     for type in types:
-        findings += await _check_type(registry, type)
+        if type not in unconfigured:
+            findings += await _check_type(registry, type)
     return findings
+
+
+async def _unconfigured(registry: Registry) -> Mapping[str, str]:
+    try:
+        return await registry.unconfigured()
+    except Exception:  # noqa: BLE001  (somebody else's code, which each type's own check tells of)
+        return {}
 
 
 async def _check_type(registry: Registry, type: str) -> list[Finding]:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from jobkit.backends.side_by_side import NoneAnswered, first_to_answer
+from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 
 # So long that only a failure can have the next attempt begin.
 FOR_EVER = 3600.0
