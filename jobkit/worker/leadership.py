@@ -29,23 +29,26 @@ _LOOK_SECONDS = 1.0
 # And at most this often, however many changes it is told of.
 _SETTLE_SECONDS = 0.05
 # Who finds itself farther away says so, and acts after this: the same may have befallen the others.
-_COMPARE_SECONDS = 1.5
+_COMPARE_SECONDS = 2.5
+# Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
+_ALIKE = 2.5
 
 
 def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
     """Return how many of a type's partitions `owner` is to lead.
 
-    Workers count by the square of how near they are: one to whom everything takes ten times as long has a hundredth of
-    a share, which is none unless nobody else is there. Where all are equally far, all count alike. What cannot be
-    divided goes by largest remainder (Hamilton's method), and where those are equal to who comes first in an order that
-    is another one for each type (rendezvous hashing), so that it is not the same workers who lead one more of
-    everything, and a newcomer moves nobody up.
+    Workers count alike who are about as near as the nearest; of the others one to whom everything takes ten times as
+    long has a hundredth of a share, which is none unless nobody else is there. What cannot be divided goes by largest
+    remainder (Hamilton's method), and where those are equal to who comes first in an order that is another one for each
+    type (rendezvous hashing), so that it is not the same workers who lead one more of everything, and a newcomer moves
+    nobody up.
     """
     serving = [member for member in members if type in member.types]
-    whole = sum(_weight(member) for member in serving)
-    quotas = {member.owner: partitions * _weight(member) / whole for member in serving}
-    if owner not in quotas:
+    nearest = min((member.latency for member in serving), default=0.0)
+    weights = {member.owner: _weight(member.latency, nearest) for member in serving}
+    if owner not in weights:
         return 0
+    quotas = {other: partitions * weight / sum(weights.values()) for other, weight in weights.items()}
     # Rounded, so that what are equal parts by arithmetic are equal parts in floating point, too.
     shares = {other: int(round(quota, 6)) for other, quota in quotas.items()}
     rest = partitions - sum(shares.values())
@@ -53,8 +56,9 @@ def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int
     return shares[owner] + (owner in in_line[:rest])
 
 
-def _weight(member: Member) -> float:
-    return (NEAR_SECONDS / max(member.latency, NEAR_SECONDS)) ** 2
+def _weight(latency: float, nearest: float) -> float:
+    times_as_far = latency / max(nearest, NEAR_SECONDS)
+    return 1.0 if times_as_far <= _ALIKE else times_as_far**-2
 
 
 def _rank(type: str, owner: str) -> bytes:

@@ -89,5 +89,10 @@ def test_where_all_are_equally_far_all_lead_as_many() -> None:
 
 
 def test_a_few_milliseconds_more_cost_no_partition() -> None:
-    members = [Member("a", ("t",), 0.001), Member("b", ("t",), 0.099)]
+    members = [Member("a", ("t",), 0.001), Member("b", ("t",), 0.2)]
+    assert [fair_share(member.owner, members, "t", 8) for member in members] == [4, 4]
+
+
+def test_workers_of_which_one_is_told_twice_as_far_as_the_other_lead_as_many() -> None:
+    members = [Member("a", ("t",), 0.5), Member("b", ("t",), 1.0)]
     assert [fair_share(member.owner, members, "t", 8) for member in members] == [4, 4]

@@ -19,7 +19,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
-from jobkit.backends.first_to_answer import STAGGER_SECONDS, NoneAnswered, first_to_answer
+from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.redis.address import Host, RedisAddress
 
 # TLS by way of a sentinel takes nine round trips; at 500 ms each there is room for them.
@@ -27,13 +27,10 @@ CONNECT_SECONDS = 6.0
 
 
 class _Abrupt(Connection):
-    """A connection whose beginning waits for no address that is silent, and whose end waits for nobody.
+    """A connection whose end waits for nobody.
 
     One with TLS would stay open until the server has said goodbye to it, or for ever where the loop ends before that.
     """
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        return {**super()._connection_arguments(), "happy_eyeballs_delay": STAGGER_SECONDS}
 
     async def disconnect(self, *arguments: Any, **options: Any) -> None:
         if self._writer is not None:

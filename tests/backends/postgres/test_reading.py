@@ -73,7 +73,7 @@ async def test_what_is_done_with_a_few_reads_a_few(server: TestServer, full_data
         "jobkit.resume_gap('t', 'stuck', 2)",
         "jobkit.published('{5, 6}')",
         "jobkit.republish('{w7, w8}')",
-        "jobkit.fail_job('w9', 't', 'k9', 9, '', 1, 'x', 3, 0)",
+        "jobkit.fail_job('w9', 't', 'k9', 9, '', 1, 'x', 3, 0, 0)",
         "jobkit.note_interrupted('w9', 'n')",
         "jobkit.adrift('t', 1, 0, 0, 9000000, 5)",
         "jobkit.shelved_keys('t', 0, 'k5', 5)",

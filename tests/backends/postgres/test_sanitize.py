@@ -23,10 +23,12 @@ async def test_what_processors_say_may_hold_anything(store: PostgresStore) -> No
     job = await submitted(store, "a")
     under = await opened(store, job)
     assert await store.progress(job, under, fraction=0.5, message=ODD)
+    running = await store.job("a")
+    assert running
+    assert running.message == LEGIBLE
     assert await store.fail(job, under, failure(1, ODD)) == 1
     record = await store.job("a")
     assert record
-    assert record.message == LEGIBLE
     assert [failed.error for failed in record.failures] == [ODD]
     assert isinstance(await store.bury(job, under, reason=ODD, detail=ODD), Receipt)
     await store.bury_message(b"\0", None, reason=ODD, detail=ODD)
