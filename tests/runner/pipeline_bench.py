@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from jobkit.worker.rejections import Rejections
 
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
@@ -28,6 +27,7 @@ from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.testing.virtual_time import VirtualClock
 from jobkit.worker.coverage import Coverage
+from jobkit.worker.unpublishable import Rejections
 from tests.faults.doubles import Faults, faulty_planes
 from tests.steps import Step, loose, step
 from tests.virtual_site import memory_in_virtual_time
