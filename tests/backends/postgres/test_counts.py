@@ -31,7 +31,7 @@ _FILL = f"""
     INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, result, ended, settled,
                              finished_at)
     SELECT 'j' || n, 't', 'k' || n, 0, '\\x00', 'committed', 1, n, 'null', n, n, n FROM generate_series(1, {JOBS}) n;
-    INSERT INTO jobkit.tallies VALUES (0, 0, 0, 0, {JOBS}, 0, 0, 0, 0, {JOBS}, 0, 0, 0);
+    INSERT INTO jobkit.tallies VALUES (0, 0, 0, 0, {JOBS}, 0, 0, 0, 0, 0, {JOBS}, 0, 0, 0);
 """  # noqa: S608
 
 
