@@ -31,6 +31,10 @@ HIGHEST_GIVEN = (1 << 53) - 1
 NOTE_CHARACTERS = 500
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
+# Why a message is dead-lettered whose sequence is another job's.
+SUPERSEDED = "sequence given out again"
+# The same, by what the functions of a server answer.
+UNWANTED = {"conflict": CONFLICTING, "superseded": SUPERSEDED}
 
 
 def digest_of(envelope: Envelope) -> bytes:

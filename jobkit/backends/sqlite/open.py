@@ -16,7 +16,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
 from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
-from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale, Superseded
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
@@ -68,6 +68,8 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
     if not same:
         return Conflict(envelope.id)
     sequence = envelope.sequence if job is None else job.sequence
+    if job is None and is_taken(transaction, envelope, committed):
+        return Superseded(sequence or 0)
     if sequence is not None and sequence != committed + 1:
         return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
     if job is not None and job.retry_at is not None and job.retry_at > transaction.now:
@@ -124,7 +126,7 @@ def _out_of_turn(
     committed: int,
     forgotten: int,
     job: _KnownJob | None,
-) -> Gap | Skipped | Duplicate | Conflict:
+) -> Gap | Skipped | Duplicate | Superseded:
     if sequence > committed + 1:
         if job is None:
             insert_foreign(transaction, envelope, JobState.QUEUED)
@@ -137,7 +139,7 @@ def _out_of_turn(
         # It ended so long ago that retention forgot its id; the sequence still tells.
         return Duplicate(Receipt(envelope.id, "forgotten"))
     # The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
-    return Conflict(envelope.id)
+    return Superseded(sequence)
 
 
 def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState) -> int:
@@ -145,7 +147,7 @@ def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState
 
     A sequence that somebody else gave out must not be given out again here.
     """
-    if envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
+    if envelope.key is not None and envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
         transaction.execute(
             "INSERT INTO keys (type, key, token, submitted, touched) "
             "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
@@ -153,6 +155,19 @@ def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState
             (envelope.type, envelope.key, envelope.sequence, transaction.now),
         )
     return insert_job(transaction, envelope, state)
+
+
+def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bool:
+    """Tell whether a job that is not known has a sequence that is to come and is another job's here."""
+    if envelope.sequence is None or envelope.sequence <= committed:
+        return False
+    (taken,) = transaction.execute(
+        "SELECT EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND sequence = ?3 AND ended IS NULL) "
+        "OR EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND sequence = ?3 AND state = 'dead')",
+        (envelope.type, envelope.key, envelope.sequence),
+    ).fetchone()
+    # Cancelled ones, whose turn is to come, are given up.
+    return bool(taken) or is_skipped(transaction, envelope.type, key_of(envelope), envelope.sequence)
 
 
 def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:
