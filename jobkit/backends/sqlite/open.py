@@ -159,7 +159,7 @@ def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState
 
 def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bool:
     """Tell whether a job that is not known has a sequence that is to come and is another job's here."""
-    if envelope.sequence is None or envelope.sequence <= committed:
+    if envelope.sequence is None or not committed < envelope.sequence <= HIGHEST_GIVEN:
         return False
     (taken,) = transaction.execute(
         "SELECT EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND sequence = ?3 AND ended IS NULL) "

@@ -25,7 +25,6 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
     Accepted,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Gap,
@@ -35,6 +34,7 @@ from jobkit.ports.store import (
     Opened,
     Refused,
     Stale,
+    Superseded,
 )
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.manual_clock import ManualClock
@@ -282,4 +282,4 @@ async def live(server: RedisServer, seed: int) -> None:
                 assert await snapshot(redis) == await snapshot(sqlite), (number, name)
         assert await snapshot(redis) == await snapshot(sqlite)
     # Else the histories would have become tame.
-    assert history.seen >= {Opened, Duplicate, Gap, Stale, Conflict, Committed, Refused, Accepted, Known, Receipt}
+    assert history.seen >= {Opened, Duplicate, Gap, Stale, Superseded, Committed, Refused, Accepted, Known, Receipt}

@@ -131,7 +131,7 @@ BEGIN
 
         -- The turn.
         turn := CASE WHEN has_job THEN j.sequence ELSE r.sequence END;
-        IF NOT has_job AND turn > done AND jobkit.is_taken(r.type, r.key, turn) THEN
+        IF NOT has_job AND turn > done AND turn <= in_highest AND jobkit.is_taken(r.type, r.key, turn) THEN
             answer := 'superseded';
             number := turn;
         ELSIF turn > done + 1 THEN

@@ -23,7 +23,8 @@ BEGIN
         RETURN 'duplicate';
     ELSIF turn IS NULL THEN
         RETURN 'unordered';
-    ELSIF j.state IS NULL AND turn > k.committed AND jobkit.is_taken(in_type, in_key, turn) THEN
+    ELSIF j.state IS NULL AND turn BETWEEN k.committed + 1 AND in_highest
+          AND jobkit.is_taken(in_type, in_key, turn) THEN
         RETURN 'superseded';
     ELSIF j.state IS NULL THEN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
@@ -93,7 +94,8 @@ BEGIN
         SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
         IF in_sequence <= k.forgotten THEN
             RETURN 'duplicate';
-        ELSIF in_sequence > k.committed AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
+        ELSIF in_sequence BETWEEN k.committed + 1 AND in_highest
+              AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
             RETURN 'superseded';
         END IF;
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,

@@ -29,7 +29,7 @@ BEGIN
     SELECT key, digest, state, sequence INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
-        IF in_sequence <= done OR jobkit.is_taken(in_type, in_key, in_sequence) THEN
+        IF in_sequence <= done OR in_sequence <= in_highest AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
             in_sequence := jobkit.next_sequence(in_type, in_key);
         END IF;
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobkit.model.envelope import Envelope
+from jobkit.model.envelope import MAX_SEQUENCE, Envelope
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.ports.rules import SUPERSEDED
@@ -64,6 +64,12 @@ async def test_holes_are_filled_from_either_side_and_only_once(store: FullStore)
         assert not isinstance(await store.open(envelope(f"f{sequence}", sequence=sequence), fence()), Superseded)
         assert await store.open(envelope(f"other {sequence}", sequence=sequence), fence()) == Superseded(sequence)
     assert (await submitted(store, "newer")).sequence == 10
+
+
+async def test_a_sequence_that_is_never_given_out_is_nobodys(store: FullStore) -> None:
+    for id in ("one", "other"):
+        assert await store.open(envelope(id, sequence=MAX_SEQUENCE), fence()) == Gap(1, blocked=False)
+    assert (await submitted(store, "newer")).sequence == 1
 
 
 async def test_a_dead_and_a_cancelled_job_keep_their_sequences_too(store: FullStore) -> None:
