@@ -419,5 +419,6 @@ def _lose_messages(transaction: Transaction) -> None:
 
 def _lose_leases(transaction: Transaction) -> None:
     transaction.execute("DELETE FROM leases")
+    transaction.execute("DELETE FROM limit_uses")
     transaction.execute("DELETE FROM members")
     transaction.execute("UPDATE tokens SET highest = 0")
