@@ -60,8 +60,8 @@ class LeaseInfo:
 class LimitInfo:
     """A limit that is in use, for people to look at, as whoever asked last declared it.
 
-    `used` of `count` are taken, the first of them for `remaining` seconds more. `holders` are the resources whose leases
-    have it; a limit on how many begin has none.
+    `used` of `count` are taken, the first of them for `remaining` seconds more. `holders` are the resources of the
+    leases that have it; a limit on how many begin has none.
     """
 
     limit: Limit

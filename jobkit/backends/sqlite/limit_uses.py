@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import Limited, LimitInfo, LeaseRef, Waiting
+from jobkit.ports.coordinator import LeaseRef, Limited, LimitInfo, Waiting
 from jobkit.ports.notifier import limit_topic
 
 
