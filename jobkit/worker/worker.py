@@ -152,7 +152,7 @@ class Worker:
             self._types,
             settings.partitions,
             lambda: self._leaderships.latency,
-            lambda: self._tools.pipeline.limit_lines.numbers,
+            self._waiting_for_limits,
             grace=settings.relay_grace,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -243,6 +243,10 @@ class Worker:
         )
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
+
+    def _waiting_for_limits(self) -> dict[str, int]:
+        declared = [limit.name for type in self._types for limit in self._registry.get(type).limits]
+        return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
         terms = PartitionTerms(
