@@ -37,6 +37,7 @@ def job_view(job: JobRecord, waits_for: str | None = None) -> dict[str, Any]:
         "ended_by": job.ended_by,
         "reason": job.reason,
         "due_at": job.due_at,
+        "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
     }
 

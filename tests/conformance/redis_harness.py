@@ -61,6 +61,9 @@ AGE_STORE = """
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:due', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:due', -seconds, id)
     end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:expiring', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:expiring', -seconds, id)
+    end
     local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
     redis.call('DEL', '{jobkit}:outbox')
     for _, entry in ipairs(entries) do
