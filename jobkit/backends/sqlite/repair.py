@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
-from jobkit.backends.sqlite.open import insert_foreign, is_taken
-from jobkit.backends.sqlite.submit import next_sequence
+from jobkit.backends.sqlite.open import is_taken
+from jobkit.backends.sqlite.submit import insert_foreign, next_sequence
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
