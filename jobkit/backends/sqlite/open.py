@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
+from jobkit.backends.sqlite.sequences import is_skipped, is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
+from jobkit.ports.rules import SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale, Superseded
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
@@ -149,19 +150,6 @@ def _out_of_turn(
     return Superseded(sequence)
 
 
-def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bool:
-    """Tell whether a job that is not known has a sequence that is to come and is another job's here."""
-    if envelope.sequence is None or not committed < envelope.sequence <= HIGHEST_GIVEN:
-        return False
-    (taken,) = transaction.execute(
-        "SELECT EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND sequence = ?3 AND ended IS NULL) "
-        "OR EXISTS (SELECT 1 FROM jobs WHERE type = ?1 AND key = ?2 AND sequence = ?3 AND state = 'dead')",
-        (envelope.type, envelope.key, envelope.sequence),
-    ).fetchone()
-    # Cancelled ones, whose turn is to come, are given up.
-    return bool(taken) or is_skipped(transaction, envelope.type, key_of(envelope), envelope.sequence)
-
-
 def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:
     """Tell whether sequence `expected` of the key will not come by itself."""
     (blocked,) = transaction.execute(
@@ -171,15 +159,6 @@ def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> 
         (type, key, expected),
     ).fetchone()
     return bool(blocked)
-
-
-def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> bool:
-    """Tell whether the sequence was given up."""
-    row = transaction.execute(
-        "SELECT last FROM skipped WHERE type = ? AND key = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-        (type, key, sequence),
-    ).fetchone()
-    return row is not None and sequence <= row[0]
 
 
 def refusal(transaction: Transaction, type: str, key: str, fence: Fence) -> Refused | None:

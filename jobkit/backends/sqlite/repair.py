@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
-from jobkit.backends.sqlite.open import is_taken
+from jobkit.backends.sqlite.sequences import is_taken
 from jobkit.backends.sqlite.submit import insert_foreign, next_sequence
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
