@@ -27,6 +27,7 @@ from jobkit.cli.commands import (
     leases,
     migrate,
     new_plugin,
+    pauses,
     rebuild,
     republish,
     state,
@@ -84,6 +85,9 @@ app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
 app.command("cancel")(cancel.cancel)
+app.command("pause")(pauses.pause)
+app.command("resume")(pauses.resume)
+app.command("pauses")(pauses.pauses)
 app.command("leases")(leases.leases)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")

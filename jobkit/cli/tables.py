@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from jobkit.cli.output import age, due_in, moment
+from jobkit.model.pause import Pause
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
@@ -15,22 +16,25 @@ JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
 DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
+PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
 WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 
 
-def job_row(job: JobRecord, now: float) -> tuple[str, ...]:
-    """Return a job for a table."""
-    return (job.id, job.type, job.state.value, percent(job), age(now - job.submitted_at), job.key)
+def job_row(job: JobRecord, now: float, pause: Pause | None = None) -> tuple[str, ...]:
+    """Return a job for a table; `pause` is what keeps it waiting."""
+    state = job.state.value if pause is None else f"{job.state.value}, paused"
+    return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 
-def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
-    """Return all that is worth reading of one job, by name."""
+def job_fields(job: JobRecord, now: float, pause: Pause | None = None) -> list[tuple[str, str]]:
+    """Return all that is worth reading of one job, by name; `pause` is what keeps it waiting."""
     pairs = [
         ("id", job.id),
         ("type", job.type),
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         ("state", job.state.value),
+        *([] if pause is None else [("paused", pause_text(pause, now))]),
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
         *([("due", due_in(job.due_at, now))] if job.due_at is not None and not job.state.ended else []),
@@ -52,6 +56,19 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def pause_row(pause: Pause, now: float) -> tuple[str, ...]:
+    """Return a pause for a table."""
+    scope = pause.scope
+    partition = "-" if scope.partition is None else str(scope.partition)
+    return (scope.type, partition, scope.key or "-", age(now - pause.since), pause.by, pause.reason)
+
+
+def pause_text(pause: Pause, now: float) -> str:
+    """Return a pause in words."""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"{pause.scope}, {moment(pause.since, now)} by {pause.by}{why}"
 
 
 def worker_row(worker: Member) -> tuple[str, ...]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
-from jobkit.ports.inspection import JobState
+from jobkit.ports.inspection import JobRecord, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobkit.model.pause import Pause
+    from jobkit.ports.planes import Planes
 
 
 def status(
@@ -20,16 +26,22 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import Client
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
     from jobkit.plugin.registry import Registry
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
+
+    async def ask(planes: Planes) -> tuple[JobRecord, Sequence[Pause]]:
+        # No plugin is needed to look at a job, so one that does not load is no obstacle.
+        client = Client(planes, Registry(()), session.settings, session.clock)
+        return await client.status(id), await client.pauses()
+
+    job, pauses = session.call(ask)
+    pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
-        session.out.document(job_view(job))
+        session.out.document(job_view(job, pause))
     else:
-        session.out.fields(job_fields(job, session.clock.wall()))
+        session.out.fields(job_fields(job, session.clock.wall(), pause))
 
 
 def jobs(
@@ -44,17 +56,22 @@ def jobs(
     """List jobs, the latest submitted first."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
+
+    async def ask(planes: Planes) -> tuple[Sequence[JobRecord], Sequence[Pause]]:
+        listed = await planes.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        return listed, await planes.store.pauses()
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
+    found, pauses = session.call(ask)
+    held = [(job, holding_up(pauses, job, session.settings.partitions)) for job in found]
     if as_json:
-        session.out.document([job_view(job) for job in found])
+        session.out.document([job_view(job, pause) for job, pause in held])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(JOB_HEADINGS, [job_row(job, now) for job in found], whole="ID", right="DONE AGE")
+    session.out.table(JOB_HEADINGS, [job_row(job, now, pause) for job, pause in held], whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
