@@ -1,8 +1,8 @@
 """One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
 
 Jobs of one key that fill the prefetch while slots are idle, or of a key whose lease somebody else holds, are moved to
-the in-flight table (`set_aside.py`), so that other keys are reached; and so are those of a key that is paused. While all
-of the partition is paused, nothing is consumed and nothing is adopted, but it is led on.
+the in-flight table (`set_aside.py`), so that other keys are reached; and so are those of a key that is paused. While
+all of the partition is paused, nothing is consumed and nothing is adopted, but it is led on.
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'

@@ -1,8 +1,9 @@
 """How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
 
-Each of the two is asked something cheap twice a second, the store what is paused. Of the last few answers the quickest counts, so that a busy
-moment is not taken for a long way; a question that is not answered counts as far as it has got. It is slow to believe
-that a way has become short again, so that links that come and go do not move partitions with them.
+Each of the two is asked something cheap twice a second: the store, what is paused. Of the last few answers the quickest
+counts, so that a busy moment is not taken for a long way; a question that is not answered counts as far as it has got.
+It is slow to believe that a way has become short again, so that links that come and go do not move partitions with
+them.
 """
 
 from __future__ import annotations
