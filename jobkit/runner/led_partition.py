@@ -281,7 +281,7 @@ class LedPartition:
                     heading=delivery.heading,
                 )
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
-                if pending.lane in self._aside.keys or pending.lane in self._paused_keys:
+                if (self._aside.keys or self._paused_keys) and self._goes_aside(pending.lane):
                     await self._put_behind(pending, jobs)
                 else:
                     self._put(pending, jobs)
@@ -419,6 +419,10 @@ class LedPartition:
 
     # ---- pauses ------------------------------------------------------------------------------------------------
 
+    def _goes_aside(self, key: str) -> bool:
+        """Tell whether what is delivered of a key goes to the in-flight table: it is paused, or has jobs there."""
+        return key in self._aside.keys or key in self._paused_keys
+
     def _at_rest(self, key: str) -> bool:
         """Tell whether nothing of a key is to begin here."""
         return self.draining or self.paused or key in self._paused_keys
@@ -450,20 +454,21 @@ class LedPartition:
         if (lane := self._lanes.get(key)) is not None:
             _stop(lane)
         try:
-            while not await self._moved_aside(key):
-                await self._tools.clock.sleep(_LOOK_AGAIN_SECONDS)
+            # To its end, however often it has to be tried: what comes of the key meanwhile goes behind, resumed or not.
+            async with self._aside.ordering:
+                while not await self._moved_aside(key):
+                    await self._tools.clock.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             self._moving.discard(key)
 
     async def _moved_aside(self, key: str) -> bool:
-        async with self._aside.ordering:
-            for pending in [held for held in self._unsettled if held.lane == key]:
-                if not await self._shelve(pending):
-                    return False
-                if (lane := self._lanes.get(key)) is not None and pending in lane.waiting:
-                    lane.drop(pending)
-                else:
-                    self._done(pending)
+        for pending in [held for held in self._unsettled if held.lane == key]:
+            if not await self._shelve(pending):
+                return False
+            if (lane := self._lanes.get(key)) is not None and pending in lane.waiting:
+                lane.drop(pending)
+            else:
+                self._done(pending)
         return True
 
     async def _come_to_rest(self) -> None:

@@ -190,6 +190,23 @@ async def test_jobs_in_hand_of_a_paused_key_are_moved_once_the_store_takes_them(
 
 
 @in_virtual_time
+async def test_what_comes_once_it_is_resumed_goes_behind_what_is_still_being_moved() -> None:
+    async with open_site(loose, partitions=1, prefetch=PREFETCH) as site:
+        site.start()
+        ids = await _submit(site, "loose", "k", PREFETCH // 2, seconds=1)
+        await site.until(lambda: _have_begun(site, ids[:1]))
+        site.faults.once("store.shelve", *[lost_request] * 5)
+        await site.client.pause("loose", key="k")
+        await site.until(lambda: site.faults.calls["store.shelve"] > 0)
+        await site.client.resume("loose", key="k")
+        await site.until(lambda: bool(site.witness.lines("resumed")))
+        later = await _submit(site, "loose", "k", PREFETCH // 2, first=PREFETCH // 2 + 1)
+        assert (await site.ended(later[-1], 200)).state == "committed"
+        await _in_order(site, "loose", "k", PREFETCH)
+        await site.at_rest()
+
+
+@in_virtual_time
 async def test_pausing_and_resuming_again_and_again_loses_nothing_and_keeps_the_order() -> None:
     async with open_site(step, loose, partitions=2, prefetch=PREFETCH) as site:
         site.start("a")
