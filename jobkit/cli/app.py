@@ -25,6 +25,7 @@ from jobkit.cli.commands import (
     health,
     jobs,
     leases,
+    limits,
     migrate,
     new_plugin,
     pauses,
@@ -89,6 +90,7 @@ app.command("pause")(pauses.pause)
 app.command("resume")(pauses.resume)
 app.command("pauses")(pauses.pauses)
 app.command("leases")(leases.leases)
+app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.command("republish")(republish.republish)
