@@ -19,13 +19,11 @@ def status(
     """Show one job: its state, progress, failed attempts and result."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
-    from jobkit.client import Client
+    from jobkit.client import found_job
     from jobkit.ops.views import job_view
-    from jobkit.plugin.registry import Registry
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
+    job = session.ask(lambda plane: found_job(plane.inspection, id))
     if as_json:
         session.out.document(job_view(job))
     else:
@@ -47,7 +45,7 @@ def jobs(
     from jobkit.ops.views import job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
+    found = session.ask(lambda plane: plane.inspection.jobs(type=type, key=key, state=state, limit=limit))
     if as_json:
         session.out.document([job_view(job) for job in found])
         return
