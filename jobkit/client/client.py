@@ -201,8 +201,10 @@ class Client:
         """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
 
         What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
-        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`.
+        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and
+        `UnknownType` for one type of a group: a group's jobs are cancelled by its name.
         """
+        self._registry.refuse_member(type)
         upto = await self._planes.store.horizon()
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)

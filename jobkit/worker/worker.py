@@ -212,6 +212,8 @@ class Worker:
 
     async def _prepare(self) -> None:
         """Find out at the start what would otherwise fail every job."""
+        for type in self._types:
+            self._registry.kept_as(type)
         plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))

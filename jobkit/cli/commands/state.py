@@ -25,7 +25,7 @@ def state(
     from jobkit.errors import ConfigurationError
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    projections = session.registry().get(type).projections
+    projections = session.registry().projections_of(type)
 
     async def read(plane: StorePlane) -> dict[str, Any] | None:
         record = await plane.inspection.key(type, key)
