@@ -99,7 +99,7 @@ class Telemetry:
         self.log.info("backend accepts this worker again", plane=plane)
 
     def claimed(self, outcome: str) -> None:
-        """Count a claim: granted, held, late or unanswered."""
+        """Count a claim: granted, held, limited, late or unanswered."""
         self._count(m.CLAIMS, outcome)
 
     def elected(self, partition: str, type: str, token: int) -> None:
@@ -233,6 +233,11 @@ class Telemetry:
         """Count a job that was cancelled before it could commit; its delivery is acked."""
         self._count(m.JOBS, type, "cancelled")
         self.log.info("job was cancelled", job=job_id, type=type)
+
+    def expired(self, type: str, job_id: str) -> None:
+        """Count a job that had not begun in time, and never will."""
+        self._count(m.JOBS, type, "expired")
+        self.log.info("job expired", job=job_id, type=type)
 
     def conflict(self, type: str, job_id: str) -> None:
         """Report an id that came with another type, key or payload than before."""

@@ -58,6 +58,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -173,6 +174,11 @@ class PostgresStore:
         entries = [outbox.entry(row) for row in await self._look(schedule.RELEASE, limit)]
         self._notifier.notify([job_topic(entry.envelope.id) for entry in entries])
         return entries
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        jobs = cancel.expired(await self._look(cancel.EXPIRE_DUE, limit, RELEASED))
+        self._notifier.notify([job_topic(job.id) for job in jobs])
+        return jobs
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)

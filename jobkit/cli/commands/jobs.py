@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.ports.inspection import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobkit.cli.session import CommandSession
+    from jobkit.ports.inspection import JobRecord
 
 
 def status(
@@ -24,10 +30,11 @@ def status(
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     job = session.ask(lambda plane: found_job(plane.inspection, id))
+    limit = _awaited(session, [job]).get(id)
     if as_json:
-        session.out.document(job_view(job))
+        session.out.document(job_view(job, limit))
     else:
-        session.out.fields(job_fields(job, session.clock.wall()))
+        session.out.fields(job_fields(job, session.clock.wall(), limit))
 
 
 def jobs(
@@ -46,13 +53,31 @@ def jobs(
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     found = session.ask(lambda plane: plane.inspection.jobs(type=type, key=key, state=state, limit=limit))
+    limits = _awaited(session, found)
     if as_json:
-        session.out.document([job_view(job) for job in found])
+        session.out.document([job_view(job, limits.get(job.id)) for job in found])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(JOB_HEADINGS, [job_row(job, now) for job in found], whole="ID", right="DONE AGE")
+    session.out.table(
+        JOB_HEADINGS, [job_row(job, now, limits.get(job.id)) for job in found], whole="ID", right="DONE AGE"
+    )
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
+
+
+def _awaited(session: CommandSession, jobs: Sequence[JobRecord]) -> Mapping[str, str]:
+    """Return the limit that each job waits for, as far as the coordinator tells: jobs are worth showing without."""
+    from jobkit.cli.exit_codes import NoAnswer
+    from jobkit.errors import ConfigurationError, Unavailable
+    from jobkit.ops.waiting import waits_for
+
+    if all(job.state.ended for job in jobs):
+        return {}
+    try:
+        return session.ask_coordinator(waits_for)
+    except (ConfigurationError, NoAnswer, Unavailable) as error:
+        session.out.note(f"whether jobs wait for a limit is not known: {error}")
+        return {}
