@@ -128,6 +128,10 @@ _STORE = [
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+    # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
+    """CREATE TABLE pauses (
+        type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,
+        since REAL NOT NULL, PRIMARY KEY (type, number, key)) WITHOUT ROWID""",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobkit.cli.session import CommandSession
+    from jobkit.model.pause import Pause
     from jobkit.ports.inspection import JobRecord
+    from jobkit.ports.planes import StorePlane
 
 
 def status(
@@ -26,15 +28,20 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    job = session.ask(lambda plane: found_job(plane.inspection, id))
+
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause]]:
+        return await found_job(plane.inspection, id), await plane.store.pauses()
+
+    job, pauses = session.ask(ask)
     limit = _awaited(session, [job]).get(id)
+    pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
-        session.out.document(job_view(job, limit))
+        session.out.document(job_view(job, limit, pause))
     else:
-        session.out.fields(job_fields(job, session.clock.wall(), limit))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
 
 
 def jobs(
@@ -49,21 +56,26 @@ def jobs(
     """List jobs, the latest submitted first."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.ask(lambda plane: plane.inspection.jobs(type=type, key=key, state=state, limit=limit))
+
+    async def ask(plane: StorePlane) -> tuple[Sequence[JobRecord], Sequence[Pause]]:
+        found = await plane.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        return found, await plane.store.pauses()
+
+    found, pauses = session.ask(ask)
     limits = _awaited(session, found)
+    held = [(job, limits.get(job.id), holding_up(pauses, job, session.settings.partitions)) for job in found]
     if as_json:
-        session.out.document([job_view(job, limits.get(job.id)) for job in found])
+        session.out.document([job_view(job, waits, pause) for job, waits, pause in held])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(
-        JOB_HEADINGS, [job_row(job, now, limits.get(job.id)) for job in found], whole="ID", right="DONE AGE"
-    )
+    rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
+    session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
 
