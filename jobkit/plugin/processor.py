@@ -16,9 +16,12 @@ from pydantic_settings import BaseSettings
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
+from jobkit.model.limit import Limit
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
+from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
@@ -36,10 +39,10 @@ Check = Callable[[], Awaitable[Sequence[str]]]
 class Processor(Generic[P, R]):
     """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
 
-    `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in.
-    `settings` is validated when a worker starts. `check` returns what is wrong with this machine, a sentence
-    each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the key's log, in the same
-    commit.
+    `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
+    one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
+    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
     """
 
     name: str
@@ -52,8 +55,15 @@ class Processor(Generic[P, R]):
     settings: type[BaseSettings] | None
     check: Check | None
     projections: tuple[Projection[Any], ...]
+    group: str | None
+    limits: tuple[Concurrency | Rate, ...]
     _payloads: Codec[P]
     _results: Codec[R]
+
+    @property
+    def kept_as(self) -> str:
+        """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
+        return self.group or self.name
 
     async def __call__(self, job: P, ctx: Context) -> R:
         """Run the coroutine itself, as a test of it would."""
@@ -98,6 +108,18 @@ class Processor(Generic[P, R]):
             ) from error
         return checked_key(key)
 
+    def limits_of(self, job: P) -> tuple[Limit, ...]:
+        """Return the limits that the payload needs. Raises `PayloadInvalid` where one has no usable key for it."""
+        if not self.limits:
+            return ()
+        try:
+            return limiting.needed(self.limits, job)
+        except Exception as error:
+            raise PayloadInvalid(
+                f"no key of a limit could be made of this payload of type {self.name!r}: "
+                f"{shown(error, ERROR_CHARACTERS)}"
+            ) from error
+
     def dump_result(self, result: R) -> bytes:
         """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
@@ -128,14 +150,21 @@ def processor(
     settings: type[BaseSettings] | None = None,
     check: Check | None = None,
     projections: Sequence[Projection[Any]] = (),
+    group: str | None = None,
+    limits: Sequence[Concurrency | Rate] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
+
+    Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
+    order, and write one log.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
     """
     name = _checked_type(type)
+    shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
+    problems += limiting.problems_of(limits)
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -155,6 +184,8 @@ def processor(
             settings=settings,
             check=check,
             projections=tuple(projections),
+            group=shared,
+            limits=tuple(limits),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
         )
@@ -162,14 +193,14 @@ def processor(
     return declare
 
 
-def _checked_type(type: object) -> str:
+def _checked_type(type: object, what: str = "job type") -> str:
     if not isinstance(type, str) or not _TYPE_NAME.fullmatch(type):
         raise ConfigurationError(
-            f"job type {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
+            f"{what} {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
             "them"
         )
     if type == "leader":
-        raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
+        raise ConfigurationError(f"{what} 'leader' is taken: the leases of leaders have that name")
     return str.__str__(type)
 
 
