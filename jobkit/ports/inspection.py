@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
 
 
@@ -148,8 +149,8 @@ class StoreCounts:
     keys: int
 
 
-class Inspection(Protocol):
-    """The other half of a store. Every method may raise `Unavailable`."""
+class Inspection(Schedules, Protocol):
+    """The other half of a store, its schedules included. Every method may raise `Unavailable`."""
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""

@@ -117,6 +117,11 @@ _STORE = [
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+    # Times by the wall clock: when somebody is to look next, and when somebody wanted it last.
+    """CREATE TABLE schedules (
+        name TEXT PRIMARY KEY, type TEXT NOT NULL, definition BLOB NOT NULL, revision INTEGER NOT NULL, due REAL,
+        seen REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX schedules_due ON schedules (due, name) WHERE due IS NOT NULL",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 
