@@ -29,6 +29,7 @@ from jobkit.cli.commands import (
     new_plugin,
     rebuild,
     republish,
+    schedules,
     state,
     submit,
     sweep,
@@ -87,6 +88,7 @@ app.command("cancel")(cancel.cancel)
 app.command("leases")(leases.leases)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
+app.add_typer(schedules.app, name="schedules")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)

@@ -19,7 +19,7 @@ class KeptSchedule:
     """One schedule. `definition` is what its ticks come from, and how far they are decided; the store does not read it.
 
     `revision` counts its changes, 0 where it is not kept yet. `due` is when somebody is to look next; None: never.
-    `seen` is when it was saved or seen last. Both are Unix times by the store's clock.
+    `seen` is when it was first saved, or wanted last. Both are Unix times by the store's clock.
     """
 
     name: str

@@ -116,6 +116,13 @@ REFUSALS = Metric(
     "Minutes in which a backend refused a worker that had started: a login, a certificate, a permission",
     {"plane": tuple(Plane)},
 )
+TICKS = Metric(
+    "jobkit.schedules.ticks",
+    Kind.COUNTER,
+    "{tick}",
+    "Ticks of schedules: fired, missed for want of anybody to fire them, or passed since the last job had yet to end",
+    {"type": TYPES, "outcome": ("fired", "missed", "overlapped")},
+)
 GAPS = Metric(
     "jobkit.gaps",
     Kind.COUNTER,
@@ -195,6 +202,13 @@ LAG = Metric(
     Kind.HISTOGRAM,
     "s",
     "From a job's submission to its commit, on the machines' wall clocks",
+    _TYPE,
+)
+TICK_LATENESS = Metric(
+    "jobkit.schedules.lateness",
+    Kind.HISTOGRAM,
+    "s",
+    "From when a schedule's tick was due to when its job was accepted, by the store's clock",
     _TYPE,
 )
 

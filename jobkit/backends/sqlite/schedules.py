@@ -15,8 +15,7 @@ _ONE = f"SELECT {_COLUMNS} FROM schedules WHERE name = ?"  # noqa: S608
 _DUE = f"SELECT {_COLUMNS} FROM schedules WHERE due <= ? ORDER BY due, name LIMIT ?"  # noqa: S608
 _INSERT = f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
 _UPDATE = (
-    "UPDATE schedules SET type = ?, definition = ?, due = ?, seen = ?, revision = revision + 1 "
-    "WHERE name = ? AND revision = ?"
+    "UPDATE schedules SET type = ?, definition = ?, due = ?, revision = revision + 1 WHERE name = ? AND revision = ?"
 )
 
 
@@ -46,13 +45,12 @@ def save(
     transaction: Transaction, kept: KeptSchedule, jobs: Sequence[NewJob]
 ) -> list[Accepted | Known | Conflict] | None:
     """Keep a schedule's next state and accept the jobs, if nobody has changed it meanwhile."""
-    now = transaction.wall
     if kept.revision:
-        saved = transaction.execute(
-            _UPDATE, (kept.type, kept.definition, kept.due, now, kept.name, kept.revision)
-        ).rowcount
+        saved = transaction.execute(_UPDATE, (kept.type, kept.definition, kept.due, kept.name, kept.revision)).rowcount
     else:
-        saved = transaction.execute(_INSERT, (kept.name, kept.type, kept.definition, kept.due, now)).rowcount
+        saved = transaction.execute(
+            _INSERT, (kept.name, kept.type, kept.definition, kept.due, transaction.wall)
+        ).rowcount
     return submit(transaction, jobs) if saved else None
 
 

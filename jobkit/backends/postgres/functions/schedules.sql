@@ -20,7 +20,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     ELSE
         UPDATE jobkit.schedules s
-        SET type = in_type, definition = in_definition, due = in_due, seen = jobkit.clock(), revision = s.revision + 1
+        SET type = in_type, definition = in_definition, due = in_due, revision = s.revision + 1
         WHERE s.name = in_name AND s.revision = in_revision;
     END IF;
     IF NOT FOUND THEN

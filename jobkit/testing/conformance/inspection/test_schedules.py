@@ -80,7 +80,7 @@ async def test_jobs_of_a_tick_are_accepted_as_any_others(store: FullStore) -> No
     record = await store.job("c")
     assert record is not None
     assert record.state is JobState.QUEUED
-    assert [entry.envelope.id for entry in await store.outbox(older_than=0, limit=10)] == ["a", "b", "c"]
+    assert [entry.envelope.id for entry in await store.outbox(older_than=-1, limit=10)] == ["a", "b", "c"]
 
 
 async def test_schedules_are_due_by_the_clock_of_the_store(store: FullStore, store_harness: Harness[FullStore]) -> None:
@@ -117,13 +117,15 @@ async def test_who_wants_a_schedule_says_so_and_changes_nothing(
     store: FullStore, store_harness: Harness[FullStore]
 ) -> None:
     await store.save_schedule(_NIGHTLY)
-    before = await _kept(store, "nightly")
     await store_harness.elapse(60)
+    before = await _kept(store, "nightly")
     assert await store.see_schedules(["nightly", "unknown"]) == ["nightly"]
     assert await store.see_schedules([]) == []
     after = await _kept(store, "nightly")
     assert after.revision == before.revision
     assert after.seen - before.seen >= 59
+    await store.save_schedule(replace(after, due=1.0))
+    assert (await _kept(store, "nightly")).seen == after.seen
     assert await store.schedule("unknown") is None
 
 

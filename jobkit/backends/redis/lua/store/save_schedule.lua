@@ -10,8 +10,8 @@ local function run(a)
   for at = 6, #a, ACCEPTED do
     answer[#answer + 1] = accept(a, at)
   end
-  call('HSET', schedule_at(name), 'type', a[2], 'definition', a[3], 'revision', whole(revision + 1), 'due', a[5],
-    'seen', string.format('%.6f', NOW))
+  call('HSET', schedule_at(name), 'type', a[2], 'definition', a[3], 'revision', whole(revision + 1), 'due', a[5])
+  call('HSETNX', schedule_at(name), 'seen', string.format('%.6f', NOW))
   call('ZADD', SCHEDULES, 0, name)
   if a[5] == '' then
     call('ZREM', SCHEDULES_DUE, name)
