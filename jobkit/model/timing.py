@@ -33,7 +33,7 @@ class Timing:
     def __post_init__(self) -> None:
         if (self.cron is None) == (self.every is None):
             raise ValueError("say either cron= or every=")
-        if self.every is not None and (self.every < 1 or not self.every.is_integer()):
+        if self.every is not None and (self.every < 1 or self.every % 1):
             raise ValueError(f"every={self.every:g} s: an interval is of whole seconds, 1 at least")
         if self.every is not None and self.zone != "UTC":
             raise ValueError(f"zone={self.zone!r} goes with cron=: an interval knows no time zone")

@@ -18,8 +18,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square")
+EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "schedules")
+TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "nightly")
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -99,6 +99,10 @@ def test_follow_ups(folder: Path) -> None:
 
 def test_batch(folder: Path) -> None:
     assert _ran("batch", folder) == ["100 accepted", "0 accepted", "sum: 328350"]
+
+
+def test_schedules(folder: Path) -> None:
+    assert _ran("schedules", folder) == ['committed "the report of purchases"']
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:

@@ -146,6 +146,18 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "unconfirmed"},
         "warning",
     ),
+    "ticks that nobody fired": (
+        lambda telemetry: telemetry.ticks_missed("s", "t", 1),
+        "jobkit.schedules.ticks",
+        {"type": "t", "outcome": "missed"},
+        "warning",
+    ),
+    "ticks that would have overlapped": (
+        lambda telemetry: telemetry.ticks_overlapped("s", "t", 1),
+        "jobkit.schedules.ticks",
+        {"type": "t", "outcome": "overlapped"},
+        "warning",
+    ),
     "messages that were lost": (
         lambda telemetry: telemetry.messages_lost("t/0", "t", ["x"]),
         "jobkit.messages.lost",

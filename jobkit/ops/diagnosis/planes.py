@@ -21,6 +21,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce, new_owner
 from jobkit.model.plane import Plane
+from jobkit.ops.diagnosis.schedules import schedules
 from jobkit.ports.backend import Opening
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
@@ -73,6 +74,7 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
             await probed(Plane.COORDINATOR, _coordinator(coordinator))
         if store:
             await probed(Plane.STORE, _store(*store, clock))
+            await probed(Plane.STORE, _schedules(store[1], coordinator))
         if store and coordinator:
             await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
         if blobs:
@@ -166,6 +168,15 @@ async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Fin
         ahead = f"job {latest[0].id} was submitted in the future: two machines disagree about the time"
         findings.append(Finding(Status.WARN, ahead, "have their clocks kept by NTP", "clock"))
     return findings
+
+
+async def _schedules(inspection: Inspection, coordinator: Coordinator | None) -> list[Finding]:
+    try:
+        members = None if coordinator is None else await coordinator.members()
+    except Unavailable:
+        # Its own probe says so.
+        members = None
+    return await schedules(inspection, None if members is None else {type for one in members for type in one.types})
 
 
 async def _blobs(blobs: Blobs) -> list[Finding]:
