@@ -73,8 +73,11 @@ class Lease:
         self._spaces += 1
         return self._spaces
 
-    def guarding(self) -> AbstractContextManager[None]:
-        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
+    def guarding(self) -> AbstractContextManager[anyio.CancelScope]:
+        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`.
+
+        Whoever else closes the scope ends the block, and no more.
+        """
         return _Guard(self)
 
     def lose(self, reason: str) -> None:
@@ -93,10 +96,10 @@ class _Guard:
         self._lease = lease
         self._scope = anyio.CancelScope()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> anyio.CancelScope:
         self._lease.check()
         self._lease.scopes.append(self._scope)
-        self._scope.__enter__()
+        return self._scope.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -398,12 +398,11 @@ def _json(value: Any, where: str) -> bytes:
 
 def _bounded(effects: Effects) -> Effects:
     """Return the effects. Raises `EffectInvalid` where they are more than one transaction can carry in every store."""
-    size = (
-        len(effects.result)
-        + sum(map(len, effects.records.values()))
-        + sum(len(entry.data) for entry in effects.entries)
-        + sum(len(job.envelope.body) for job in effects.follow_ups)
-    )
+    size = len(effects.result)
+    if effects.records or effects.entries or effects.follow_ups:
+        size += sum(map(len, effects.records.values()))
+        size += sum(len(entry.data) for entry in effects.entries)
+        size += sum(len(job.envelope.body) for job in effects.follow_ups)
     if size > MAX_EFFECTS_BYTES:
         raise EffectInvalid(
             f"the job writes {size} bytes of result, records, log entries and follow-up jobs, more than "

@@ -37,7 +37,7 @@ from jobkit.ports.store import (
     Stale,
 )
 from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
-from jobkit.runner.cancellations import Cancellations
+from jobkit.runner.cancellations import Cancellations, CancelWatch
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
@@ -170,18 +170,18 @@ class Pipeline:
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
     ) -> PipelineOutcome | Stale | Suspect:
         answer: OpenAnswer | None = None
+        watch: CancelWatch | None = None
+        outcome: PipelineOutcome | Suspect | None = None
         with job_span(self._telemetry, job, lease):
             try:
-                with lease.guarding():
+                with lease.guarding() as scope:
                     while True:
                         with self._telemetry.stage("open"):
                             answer = await self._store.open(job.envelope, lease.fence)
                         if not isinstance(answer, Opened):
                             return await self._not_opened(job, lease, answer)
-                        with self._cancellations.watching(job.envelope.id) as watch:
+                        with self._cancellations.watching(job.envelope.id, scope) as watch:
                             outcome = await self._work(job, lease, slot, working, answer)
-                        if watch.receipt is not None:
-                            return self._ended(job, watch.receipt)
                         if outcome is not None:
                             break
             except LeaseLost as error:
@@ -195,6 +195,9 @@ class Pipeline:
             except Exception as error:
                 self._interrupted(job, lease, answer, error_text(error))
                 raise
+            if watch is not None and watch.receipt is not None:
+                return self._ended(job, watch.receipt)
+            assert outcome is not None  # noqa: S101  (nobody else closes the scope of a lease that lives)
             if isinstance(outcome, Outbid):
                 self._interrupted(job, lease, answer, "the store refused what was done under its lease")
             elif isinstance(outcome, Suspect):
