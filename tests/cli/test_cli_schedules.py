@@ -20,7 +20,7 @@ def test_a_schedule_is_added_shown_and_listed(shell: Shell) -> None:
     assert added.exit_code == 0
     assert "0 16 * * * (Europe/Berlin)" in added.stdout
     (listed,) = json.loads(shell("schedules", "list", "--json").stdout)
-    assert (listed["name"], listed["type"], listed["payload"]) == ("tea-time", "note", {"about": "tea"})
+    assert (listed["name"], listed["type"], listed["payload"]["about"]) == ("tea-time", "note", "tea")
     assert (listed["missed"], listed["bound"], listed["overlap"], listed["last_tick"]) == ("all", 3, "wait", None)
     assert listed["due_at"] == listed["next_tick"]
     assert "tea-time" in shell("schedules", "list").stdout
@@ -55,6 +55,11 @@ def test_what_cannot_work_is_a_wrong_use(shell: Shell) -> None:
         assert result.exit_code == 2, result.stderr
     assert shell("schedules", "add", "s", "note", "--payload", '{"wrong": 1}', "--every", "60").exit_code != 0
     assert shell("schedules", "show", "s").exit_code == 1
+
+
+def _told_by_doctor(shell: Shell) -> list[dict[str, str]]:
+    checks = json.loads(shell("doctor", "--json").stdout)["checks"]
+    return [check for check in checks if check["what"].startswith("schedule ")]
 
 
 def test_the_doctor_names_a_schedule_that_nobody_serves_and_one_that_was_forgotten(shell: Shell, world: World) -> None:
