@@ -78,6 +78,7 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
         *([("due", due_in(job.due_at, now))] if job.due_at is not None and not job.state.ended else []),
+        *([("expires", due_in(job.expires_at, now))] if job.expires_at is not None and not job.state.ended else []),
         ("started", moment(job.started_at, now)),
         ("finished", moment(job.finished_at, now)),
         ("worker", job.owner or "-"),

@@ -38,6 +38,7 @@ def job_view(job: JobRecord) -> dict[str, Any]:
         "ended_by": job.ended_by,
         "reason": job.reason,
         "due_at": job.due_at,
+        "expires_at": job.expires_at,
     }
 
 

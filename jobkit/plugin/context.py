@@ -74,6 +74,7 @@ class FollowUps(Protocol):
         trace: Mapping[str, str],
         at: datetime | None,
         after: timedelta | None,
+        expires: datetime | timedelta | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
@@ -226,18 +227,27 @@ class Context:
         id: str | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
-        or so long `after` this job's commit. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where `at` says no
-        time zone.
+        or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
+        job's commit, it never runs. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone.
         """
         self._check_alive()
         trace: dict[str, str] = {}
         propagate.inject(trace)
         job = self._follow_ups.new_job(
-            type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace, at=at, after=after
+            type,
+            payload,
+            key=key,
+            id=id,
+            submitted_at=self.clock.wall(),
+            trace=trace,
+            at=at,
+            after=after,
+            expires=expires,
         )
         self._jobs.append(job)
         return job.envelope.id

@@ -179,12 +179,13 @@ class Registry:
         trace: Mapping[str, str] | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
         Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
         """
-        when, seconds = due.told(at, after)
+        when = (*due.told(at, after), *due.told_expiry(expires))
         processor = self.get(type)
         if _is_own_main(payload, processor.payload):
             parsed = processor.parse(payload.model_dump_json().encode())
@@ -212,7 +213,7 @@ class Registry:
             submitted_at=submitted_at,
             trace=trace or {},
         )
-        return NewJob(envelope, processor.ordered, when, seconds)
+        return NewJob(envelope, processor.ordered, *when)
 
 
 def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:

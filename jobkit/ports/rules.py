@@ -29,6 +29,8 @@ KEYS_PER_JOB = 4
 HIGHEST_GIVEN = (1 << 53) - 1
 # So much is kept of why a job was cancelled, and by whom.
 NOTE_CHARACTERS = 500
+# What is kept of a job that expired, where others say who ended it, and why.
+EXPIRED_BY, EXPIRED_REASON = "jobkit", "it had not begun in time"
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
 
@@ -86,9 +88,14 @@ def due_of(job: NewJob, now: float) -> float | None:
     return due if due > now else None
 
 
+def expiry_of(job: NewJob, now: float) -> float | None:
+    """Return by when a job has to have begun that is to be accepted `now`, a Unix time; None where it has all time."""
+    return now + job.expires_after if job.expires_after is not None else job.expires_at
+
+
 def receipt_of_ended(id: str, state: str) -> Receipt:
     """Return the receipt of a job that was found to have ended, in `state`."""
-    return Receipt(id, "cancelled" if state == JobState.CANCELLED else "duplicate")
+    return Receipt(id, state if state in (JobState.CANCELLED, JobState.EXPIRED) else "duplicate")
 
 
 # ---- dead letters ----------------------------------------------------------------------------------------------------

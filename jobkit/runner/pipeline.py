@@ -357,7 +357,8 @@ class Pipeline:
 
     def _ended(self, job: Job, receipt: Receipt) -> Settled:
         """Tell of a job that is found to have ended before."""
-        tell = self._telemetry.cancelled if receipt.kind == "cancelled" else self._telemetry.duplicate
+        telemetry = self._telemetry
+        tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}.get(receipt.kind, telemetry.duplicate)
         tell(job.envelope.type, job.envelope.id)
         return Settled(receipt)
 

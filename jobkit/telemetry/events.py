@@ -250,6 +250,11 @@ class Telemetry:
         self._count(m.JOBS, type, "cancelled")
         self.log.info("job was cancelled", job=job_id, type=type)
 
+    def expired(self, type: str, job_id: str) -> None:
+        """Count a job that had not begun in time, and never will."""
+        self._count(m.JOBS, type, "expired")
+        self.log.info("job expired", job=job_id, type=type)
+
     def conflict(self, type: str, job_id: str) -> None:
         """Report an id that came with another type, key or payload than before."""
         self._count(m.CONFLICTS, type)

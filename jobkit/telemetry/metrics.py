@@ -60,7 +60,7 @@ JOBS = Metric(
     Kind.COUNTER,
     "{job}",
     "Jobs that left the way of a job, by outcome",
-    {"type": TYPES, "outcome": ("committed", "duplicate", "dead", "cancelled")},
+    {"type": TYPES, "outcome": ("committed", "duplicate", "dead", "cancelled", "expired")},
 )
 ATTEMPTS_FAILED = Metric("jobkit.attempts.failed", Kind.COUNTER, "{attempt}", "Attempts that failed", _TYPE)
 ATTEMPTS_INTERRUPTED = Metric(
@@ -225,7 +225,7 @@ STORE_JOBS = Metric(
     Kind.GAUGE,
     "{job}",
     "Jobs that the store knows, by state",
-    {"state": ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled")},
+    {"state": ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled", "expired")},
 )
 STORE_OUTBOX = Metric("jobkit.store.outbox", Kind.GAUGE, "{job}", "Jobs accepted and not yet published")
 STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in the in-flight table")

@@ -60,6 +60,9 @@ AGE_STORE = """
         redis.call('ZINCRBY', '{jobkit}:schedules_due', -seconds, name)
         age('{jobkit}:schedule:' .. name, 'due')
     end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:expiring', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:expiring', -seconds, id)
+    end
     local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
     redis.call('DEL', '{jobkit}:outbox')
     for _, entry in ipairs(entries) do

@@ -92,6 +92,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "outcome": "cancelled"},
         "info",
     ),
+    "an expired job": (
+        lambda telemetry: telemetry.expired("t", "x"),
+        "jobkit.jobs",
+        {"type": "t", "outcome": "expired"},
+        "info",
+    ),
     "a conflict": (
         lambda telemetry: telemetry.conflict("t", "x"),
         "jobkit.conflicts",

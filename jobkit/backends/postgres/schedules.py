@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from jobkit.backends.postgres import submit
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+
+if TYPE_CHECKING:
+    from jobkit.backends.postgres.pool import Connection
 
 _ROW = "name, type, definition, revision, due, seen"
 WALL_TIME = "SELECT jobkit.clock() AS now"
@@ -20,10 +23,7 @@ DUE = f"""
         SELECT {_ROW} FROM jobkit.schedules WHERE due <= c.now ORDER BY due, name LIMIT $1) s ON true
     ORDER BY s.due, s.name
 """  # noqa: S608
-SAVE = (
-    "SELECT * FROM jobkit.save_schedule("
-    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-)
+_SAVE = "SELECT jobkit.save_schedule($1, $2, $3, $4, $5)"
 REMOVE = "DELETE FROM jobkit.schedules WHERE name = $1 AND revision = $2 RETURNING name"
 SEE = "UPDATE jobkit.schedules SET seen = jobkit.clock() WHERE name = ANY ($1::text[]) RETURNING name"
 
@@ -38,13 +38,17 @@ def due(rows: Sequence[Mapping[str, Any]]) -> tuple[float, list[KeptSchedule]]:
     return rows[0]["now"], [kept(row) for row in rows if row["name"] is not None]
 
 
-def save_arguments(schedule: KeptSchedule, jobs: Sequence[NewJob]) -> tuple[Any, ...]:
-    """Return the arguments of `SAVE`."""
-    state = (schedule.name, schedule.type, schedule.definition, schedule.revision, schedule.due)
-    return (*state, *submit.arguments(jobs))
+def saving(
+    schedule: KeptSchedule, jobs: Sequence[NewJob]
+) -> Callable[[Connection], Awaitable[list[Accepted | Known | Conflict] | None]]:
+    """Return what keeps a schedule's next state and accepts the jobs, in one transaction on a connection."""
 
+    async def save(connection: Connection) -> list[Accepted | Known | Conflict] | None:
+        async with connection.transaction():
+            state = (schedule.name, schedule.type, schedule.definition, schedule.revision, schedule.due)
+            if not await connection.fetchval(_SAVE, *state):
+                return None
+            rows = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs)) if jobs else []
+            return submit.answers(jobs, rows)
 
-def saved(jobs: Sequence[NewJob], rows: Sequence[Mapping[str, Any]]) -> list[Accepted | Known | Conflict] | None:
-    """Return what `SAVE` answers."""
-    first, *rest = rows
-    return submit.answers(jobs, rest) if first["answer"] == "saved" else None
+    return save

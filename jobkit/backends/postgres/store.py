@@ -60,6 +60,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -175,6 +176,11 @@ class PostgresStore:
         entries = [outbox.entry(row) for row in await self._look(schedule.RELEASE, limit)]
         self._notifier.notify([job_topic(entry.envelope.id) for entry in entries])
         return entries
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        jobs = cancel.expired(await self._look(cancel.EXPIRE_DUE, limit, RELEASED))
+        self._notifier.notify([job_topic(job.id) for job in jobs])
+        return jobs
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
@@ -419,8 +425,7 @@ class PostgresStore:
         self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
     ) -> Sequence[Accepted | Known | Conflict] | None:
         submit.check(jobs)
-        arguments = schedules.save_arguments(schedule, jobs)
-        return schedules.saved(jobs, await self._sessions.run(query(schedules.SAVE, *arguments), aside=True))
+        return await self._sessions.run(schedules.saving(schedule, jobs))
 
     async def remove_schedule(self, name: str, *, revision: int) -> bool:
         return bool(await self._look(schedules.REMOVE, name, revision))

@@ -58,6 +58,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -108,6 +109,9 @@ class RedisStore:
 
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         return [outbox.entry(*row) for row in await self._scripts.run(schedule.RELEASE, str(limit))]
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        return cancel.expired(await self._scripts.run(cancel.EXPIRE_DUE, str(limit)))
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         opening.key_of(envelope)

@@ -49,6 +49,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -80,6 +81,9 @@ class SqliteStore:
 
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         return await self._plane.write(schedule.release_due, limit=limit)
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        return await self._plane.write(cancel.expire_due, limit=limit)
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         return await self._plane.write(opening.open_job, envelope, fence)

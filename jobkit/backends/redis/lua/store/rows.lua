@@ -8,6 +8,7 @@
 --   state:STATE         zset by number: ids of the jobs in that state, but for the committed ones
 --   ended               list: ids of jobs that nobody has to act on, the first to come to that first
 --   due                 zset by the time: ids of jobs that are scheduled
+--   expiring            zset by the time: ids of jobs that have to have begun by then, and have not
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
@@ -23,6 +24,7 @@ local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'
 local ENDED = PREFIX .. 'ended'
 local DUE = PREFIX .. 'due'
+local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
@@ -99,7 +101,7 @@ local function load_job(id)
 end
 
 local function has_ended(job)
-  return job.state == 'committed' or job.state == 'dead' or job.state == 'cancelled'
+  return job.state == 'committed' or job.state == 'dead' or job.state == 'cancelled' or job.state == 'expired'
 end
 
 -- Returns a position above all earlier ones. It is no less than the time in microseconds, so that one whose entry was
@@ -156,7 +158,7 @@ end
 
 -- Says of a job that has ended, or is not due, how whoever comes with it is to be answered.
 local function ended_as(job)
-  return {(job.state == 'cancelled' or job.state == 'scheduled') and job.state or 'ended'}
+  return {(job.state == 'cancelled' or job.state == 'expired' or job.state == 'scheduled') and job.state or 'ended'}
 end
 
 -- Takes a job to another state and writes fields of it; from 'committed' there is no way.
