@@ -48,7 +48,7 @@ def saving(
             state = (schedule.name, schedule.type, schedule.definition, schedule.revision, schedule.due)
             if not await connection.fetchval(_SAVE, *state):
                 return None
-            rows = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs)) if jobs else []
+            rows: list[Any] = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs)) if jobs else []
             return submit.answers(jobs, rows)
 
     return save
