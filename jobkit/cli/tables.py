@@ -9,7 +9,7 @@ from jobkit.cli.output import age, due_in, moment
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.timing import Timing
 from jobkit.ops.views import stored_json
-from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
 
@@ -18,12 +18,14 @@ DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 SCHEDULE_HEADINGS = ("NAME", "TYPE", "WHEN", "NEXT", "LAST", "OUTCOME", "FROM")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
+LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
 WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 
 
-def job_row(job: JobRecord, now: float) -> tuple[str, ...]:
+def job_row(job: JobRecord, now: float, waits_for: str | None = None) -> tuple[str, ...]:
     """Return a job for a table."""
-    return (job.id, job.type, job.state.value, percent(job), age(now - job.submitted_at), job.key)
+    state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
+    return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 
 def schedule_row(status: ScheduleStatus, now: float) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ def _when(timing: Timing) -> str:
     return f"every {timing.every:g} s" if timing.every is not None else f"{timing.cron} ({timing.zone})"
 
 
-def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
+def job_fields(job: JobRecord, now: float, waits_for: str | None = None) -> list[tuple[str, str]]:
     """Return all that is worth reading of one job, by name."""
     pairs = [
         ("id", job.id),
@@ -75,6 +77,7 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         ("state", job.state.value),
+        *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
         *([("due", due_in(job.due_at, now))] if job.due_at is not None and not job.state.ended else []),
@@ -138,3 +141,11 @@ def gap_row(gap: ParkedKey, now: float) -> tuple[str, ...]:
 def lease_row(lease: LeaseInfo) -> tuple[str, ...]:
     """Return a lease for a table."""
     return (lease.resource, str(lease.token), f"{max(0.0, lease.remaining):.1f}s", lease.owner)
+
+
+def limit_row(info: LimitInfo, waiting: int) -> tuple[str, ...]:
+    """Return a limit for a table."""
+    limit = info.limit
+    used = f"{info.used} of {limit.count}" + (f" in {limit.per:g}s" if limit.per is not None else "")
+    free = f"in {info.remaining:.1f}s" if limit.per is not None and info.used >= limit.count else "-"
+    return (limit.bucket, used, str(waiting), free, ", ".join(info.holders) or "-")

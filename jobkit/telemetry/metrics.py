@@ -74,8 +74,8 @@ CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,
     "{claim}",
-    "Claims of leases by outcome; `held` is an ordinary wait, the last three are failures",
-    {"outcome": ("granted", "held", "timeout", "late", "unanswered")},
+    "Claims of leases by outcome; `held` and `limited` are ordinary waits, the last three are failures",
+    {"outcome": ("granted", "held", "limited", "timeout", "late", "unanswered")},
 )
 ELECTIONS = Metric("jobkit.elections", Kind.COUNTER, "{election}", "Leaderships of partitions taken", _TYPE)
 LEASES_LOST = Metric(
@@ -234,6 +234,9 @@ STORE_DEAD = Metric("jobkit.store.dead_letters", Kind.GAUGE, "{letter}", "Dead l
 STORE_KEYS = Metric("jobkit.store.keys", Kind.GAUGE, "{key}", "Keys with a fence mark")
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
+)
+LIMITS_WAITING = Metric(
+    "jobkit.limits.waiting", Kind.GAUGE, "{job}", "Jobs in this worker's hand that wait for a limit", {"limit": ANY}
 )
 RUNNING = Metric("jobkit.jobs.running", Kind.GAUGE, "{job}", "Jobs that this worker works on", _TYPE)
 PARTITIONS = Metric("jobkit.partitions", Kind.GAUGE, "{partition}", "Partitions that the type has", _TYPE)
