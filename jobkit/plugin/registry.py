@@ -66,6 +66,10 @@ class Registry:
                     f"{_origin(known)} and {_origin(processor)}; load only one of them"
                 )
         self._check_limits()
+        self._schedules: dict[str, DeclaredSchedule] = {}
+        for schedule in schedules:
+            if self._schedules.setdefault(schedule.name, schedule) is not schedule:
+                raise ConfigurationError(f"two schedules are called {schedule.name!r}: give one of them another name")
 
     def _check_limits(self) -> None:
         declared: dict[str, tuple[Concurrency | Rate, AnyProcessor]] = {}
@@ -77,11 +81,6 @@ class Registry:
                         f"limit {limit.name!r} is declared in two ways, by {_origin(by)} and {_origin(processor)}: "
                         "let both use one declaration"
                     )
-
-        self._schedules: dict[str, DeclaredSchedule] = {}
-        for schedule in schedules:
-            if self._schedules.setdefault(schedule.name, schedule) is not schedule:
-                raise ConfigurationError(f"two schedules are called {schedule.name!r}: give one of them another name")
 
     def get(self, type: str) -> AnyProcessor:
         """Return the processor of `type`.
