@@ -24,6 +24,7 @@ from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
+from jobkit.model.pause import Pause, Scope
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
@@ -226,6 +227,31 @@ class Client:
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
         return sum([cancelled async for cancelled in cancelling])
+
+    async def pause(
+        self,
+        type: str,
+        *,
+        partition: int | None = None,
+        key: str | None = None,
+        reason: str = "",
+        by: str | None = None,
+    ) -> Pause:
+        """Have no more jobs of a type begun, or of one of its partitions or keys; what runs goes on, nothing is lost.
+
+        Workers hear of it within a second. It lasts until it is resumed. What was paused before stays as it was.
+        Raises `ValueError` where both a partition and a key are named, or too much is paused already, or `Unavailable`.
+        """
+        scope = Scope(type, partition, key)
+        return await self._planes.inspection.pause(scope, by=user_at_host() if by is None else by, reason=reason)
+
+    async def resume(self, type: str, *, partition: int | None = None, key: str | None = None) -> Pause | None:
+        """End the pause of just this type, partition or key, and return it; None where there was none."""
+        return await self._planes.inspection.resume(Scope(type, partition, key))
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return all that is paused: by whom, since when, and why."""
+        return await self._planes.store.pauses()
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""

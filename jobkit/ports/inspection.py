@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
 
@@ -212,6 +213,17 @@ class Inspection(Schedules, Protocol):
         About `limit` jobs are looked at, whatever is found; the number to go on `below` comes with the page, or None
         at the end.
         """
+        ...
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        """Have no more jobs begun in a scope until it is resumed; what was paused before stays as it was.
+
+        Workers find out by themselves, in `Store.pauses`. Raises `ValueError` where `rules.PAUSES_AT_MOST` are there.
+        """
+        ...
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        """End the pause of just this scope, and return it; None where there was none."""
         ...
 
     async def gaps(self) -> Sequence[ParkedKey]:

@@ -16,6 +16,7 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause
 
 if TYPE_CHECKING:
     from jobkit.ports.inspection import Cancellation
@@ -381,6 +382,10 @@ class Store(Protocol):
 
     async def note_coordinator(self, identity: str) -> None:
         """Note that a worker on this store keeps its leases, just now, at the coordinator with this identity."""
+        ...
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return all that is paused, by type, partition and key; never more than `rules.PAUSES_AT_MOST`."""
         ...
 
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:

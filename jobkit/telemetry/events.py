@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.invariant import Invariant
+from jobkit.model.pause import Pause
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text
 from jobkit.telemetry import metrics as m
@@ -153,6 +154,14 @@ class Telemetry:
             "workers on this store keep their leases at another coordinator: make JOBKIT_COORDINATOR_URL the same",
             others=list(others),
         )
+
+    def paused(self, pause: Pause) -> None:
+        """This worker has heard that something is paused; the gauges show how much is."""
+        self.log.warning("paused", scope=str(pause.scope), by=pause.by, reason=pause.reason)
+
+    def resumed(self, pause: Pause) -> None:
+        """This worker has heard that something goes on which was paused."""
+        self.log.info("resumed", scope=str(pause.scope), was_paused_by=pause.by)
 
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""

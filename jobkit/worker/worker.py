@@ -21,6 +21,7 @@ from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
@@ -128,8 +129,9 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._pauses = Pauses(planes.store, self._telemetry)
         self._reach = Reach(
-            planes.store,
+            self._pauses.look,
             planes.coordinator,
             self.owner,
             clock=self._clock,
@@ -164,6 +166,7 @@ class Worker:
             self._types,
             settings.partitions,
             lambda: self._leaderships.latency,
+            self._pauses,
             self._waiting_for_limits,
             grace=settings.relay_grace,
             clock=self._clock,
@@ -221,7 +224,7 @@ class Worker:
             "coordinator_answers": self._keeper.healthy,
             "one_coordinator": self._coordination.alone,
             "no_backend_refuses": not self._refusals.any,
-            "consumers_open": all(led.consuming for led in leading),
+            "consumers_open": all(led.consuming or led.paused for led in leading),
         }
 
     async def _prepare(self) -> None:
@@ -240,6 +243,8 @@ class Worker:
             )
         await self._coordination.require()
         await self._declarations.declare()
+        # Before anything is begun; later it is looked at again and again.
+        await self._pauses.look()
         pipeline = Pipeline(
             self._planes,
             self._keeper,
@@ -277,6 +282,7 @@ class Worker:
             registry=self._registry,
             tools=self._tools,
             terms=terms,
+            pauses=self._pauses,
             upkeep=self._republisher.watch,
         )
 

@@ -33,6 +33,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
+from jobkit.model.pause import Scope
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -41,7 +42,7 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Cancelled, Forgot, History, Journal, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Paused, Resumed, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
@@ -319,6 +320,15 @@ class World:
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
             self.history.add(Cancelled(running_loop().time(), id))
+
+    async def pause_work(self, scope: Scope, seconds: float) -> None:
+        """Do what a person does who has some of the work rest for a while."""
+        inspection = self.backend.inspection
+        await inspection.pause(scope, by="operator", reason="for a while")
+        self.history.add(Paused(running_loop().time(), scope))
+        await anyio.sleep(seconds)
+        self.history.add(Resumed(running_loop().time(), scope))
+        await inspection.resume(scope)
 
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""

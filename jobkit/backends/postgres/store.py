@@ -20,6 +20,7 @@ from jobkit.backends.postgres import (
     inspection,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -40,6 +41,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -289,6 +291,9 @@ class PostgresStore:
     async def note_coordinator(self, identity: str) -> None:
         await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
 
+    async def pauses(self) -> Sequence[Pause]:
+        return pauses.pauses(await self._look(pauses.PAUSES))
+
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
 
@@ -373,6 +378,12 @@ class PostgresStore:
     ) -> tuple[Sequence[str], int | None]:
         statement, args = cancel.page_query(type, state, key, below, limit)
         return cancel.page(await self._look(statement, *args), state, limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]

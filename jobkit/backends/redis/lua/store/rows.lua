@@ -17,6 +17,7 @@
 --   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
+--   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   coordinators        zset by time: the identities of those that workers go by
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
