@@ -44,6 +44,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.DeclaredSchedule,
         ),
     ),
+    ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
@@ -76,7 +77,7 @@ _INTERNAL = {
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},
 }
-_MADE_BY_USERS = {"RetryPolicy", "Projection", "Retry", "Snooze"}
+_MADE_BY_USERS = {"RetryPolicy", "Concurrency", "Rate", "Projection", "Retry", "Snooze"}
 
 
 def reference() -> str:
