@@ -44,8 +44,8 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.DeclaredSchedule,
         ),
     ),
-    ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
