@@ -47,8 +47,8 @@ class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
-    that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
-    now.
+    that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of a
+    job. `forgetting`: what has ended may be unknown by now.
     """
 
     accepted: Sequence[str]
@@ -58,6 +58,7 @@ class Expectation:
     forgetting: bool = False
     cancelled: Mapping[str, int | None] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    due: Mapping[str, float] = field(default_factory=dict)
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -102,6 +103,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
+        *not_before_due(history.events, expected),
         *cancelled_for_good(history.events, truth, expected),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
@@ -290,6 +292,15 @@ def backoff(events: Sequence[Event]) -> Iterator[Violation]:
                 yield Violation(
                     "backoff", f"attempt {attempt} of job {job} began {due[job, attempt] - at:.3f} s early", at
                 )
+
+
+def not_before_due(events: Sequence[Event], expected: Expectation) -> Iterator[Violation]:
+    """No job that is to run later begins before, whichever clock is wrong."""
+    for event in events:
+        if isinstance(event, Step) and event.at < expected.due.get(event.job, 0.0) - _ROUNDING:
+            yield Violation(
+                "later", f"job {event.job} began {expected.due[event.job] - event.at:.3f} s early", event.at
+            )
 
 
 def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectation) -> Iterator[Violation]:

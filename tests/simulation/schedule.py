@@ -153,6 +153,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             forgetting=schedule.retention is not None,
             cancelled=world.cancelled,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
+            due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
         )
         all_follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
         truth = await Truth.of(world.backend, [*expected.accepted, *all_follow_ups])
