@@ -26,6 +26,7 @@ from jobkit.cli.commands import (
     health,
     jobs,
     leases,
+    limits,
     migrate,
     new_plugin,
     rebuild,
@@ -86,6 +87,7 @@ app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
 app.command("cancel")(cancel.cancel)
 app.command("leases")(leases.leases)
+app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.command("republish")(republish.republish)

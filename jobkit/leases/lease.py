@@ -44,14 +44,16 @@ class LeaseTerms:
 
 
 class Lease:
-    """One lease held by this process. `deadline` is on the process's own clock."""
+    """One lease held by this process. `deadline` is on the process's own clock; `used`: something began under it."""
 
-    __slots__ = ("_clock", "_spaces", "deadline", "fence", "lost", "ref", "scopes")
+    __slots__ = ("_clock", "_spaces", "deadline", "fence", "limited", "lost", "ref", "scopes", "used")
 
-    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
+    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock, *, limited: bool = False) -> None:
         self.ref = ref
         self.fence = Fence(ref.token, ref.nonce, owner)
         self.deadline = deadline
+        self.limited = limited
+        self.used = False
         self.lost = ""
         # What is to end with the lease.
         self.scopes: list[anyio.CancelScope] = []

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, ParkedKey
 from jobkit.ports.topology import TopologyPart
 
 
-def job_view(job: JobRecord) -> dict[str, Any]:
-    """Return a job for JSON; its result is JSON within."""
+def job_view(job: JobRecord, waits_for: str | None = None) -> dict[str, Any]:
+    """Return a job for JSON; its result is JSON within. `waits_for` is the limit that it waits for, if it does."""
     return {
         "id": job.id,
         "type": job.type,
@@ -38,6 +38,7 @@ def job_view(job: JobRecord) -> dict[str, Any]:
         "reason": job.reason,
         "due_at": job.due_at,
         "expires_at": job.expires_at,
+        "waits_for": None if job.state.ended else waits_for,
     }
 
 
@@ -85,6 +86,19 @@ def gap_view(gap: ParkedKey) -> dict[str, Any]:
 def lease_view(lease: LeaseInfo) -> dict[str, Any]:
     """Return a lease for JSON."""
     return asdict(lease)
+
+
+def limit_view(info: LimitInfo, waiting: int) -> dict[str, Any]:
+    """Return a limit for JSON; `waiting` jobs wait for it."""
+    return {
+        "limit": info.limit.bucket,
+        "count": info.limit.count,
+        "per": info.limit.per,
+        "used": info.used,
+        "remaining": info.remaining,
+        "waiting": waiting,
+        "holders": list(info.holders),
+    }
 
 
 def member_view(member: Member) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import anyio
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
+from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, Settled, TryAgain
@@ -66,6 +67,8 @@ class Lane:
         self.current: PendingDelivery | None = None
         self.working = False
         self.stopping = False
+        # What the latest job here needed.
+        self.limits: tuple[Limit, ...] = ()
         self.scope = anyio.CancelScope()
         self._tools = tools
         self._key = KeyLease()
@@ -139,6 +142,7 @@ class Lane:
             settled = await self._tools.pipeline.bury_message(job)
             await self._settle(pending, settled.receipt)
             return
+        self.limits = job.limits
         match await self._tools.pipeline.run(job, self._set_working, self._key):
             case Settled(receipt):
                 self._outbid_pause = _OUTBID_SECONDS[0]

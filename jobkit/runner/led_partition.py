@@ -1,7 +1,8 @@
 """One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
 
 Jobs of one key that fill the prefetch while slots are idle, or of a key whose lease somebody else holds, are moved to
-the in-flight table (`set_aside.py`), so that other keys are reached.
+the in-flight table (`set_aside.py`), so that other keys are reached; so are those that wait for a limit behind others
+(`limit_backlog.py`).
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Malformed, decode
 from jobkit.runner.lane import Lane, LaneTools
+from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.set_aside import SetAside
 
@@ -39,6 +41,8 @@ _LOOK_AGAIN_SECONDS = 0.5
 # A prefetch that was full for so long, with idle slots, and in which less than such a share has ended, is made room in.
 _STUCK_SECONDS = 1.0
 _STUCK_SHARE = 0.1
+# Where jobs may wait for limits with keys, a full prefetch is looked through so often.
+_CROWDED_SECONDS = 0.1
 # In memory there are so many times the prefetch at most, with what is adopted.
 _MOST_IN_HAND = 3
 
@@ -94,6 +98,7 @@ class LedPartition:
         self._receiving = anyio.CancelScope()
         self._handed_over = False
         self._aside = SetAside(partition, planes.store, registry, tools.telemetry, max_payload=terms.max_payload)
+        self._backlog = LimitBacklog(partition.type, registry, tools.pipeline.limit_lines, terms.prefetch)
         # Set once it is known which keys have jobs in the in-flight table: before that nothing is consumed.
         self._surveyed = anyio.Event()
         self._settled = 0
@@ -276,10 +281,14 @@ class LedPartition:
             self._full_since = (now, self._settled)
         since, settled = self._full_since
         self._room = anyio.Event()
+        patience = max(0.0, since + _STUCK_SECONDS - now)
+        looks_sooner = self._backlog.possible and patience > _CROWDED_SECONDS
         with suppress(TimeoutError):
             # At a third of the time that a cancel scope takes; nearly each job goes through this.
-            async with asyncio.timeout(max(0.0, since + _STUCK_SECONDS - now)):
+            async with asyncio.timeout(_CROWDED_SECONDS if looks_sooner else patience):
                 await self._room.wait()
+            return
+        if self._backlog.possible and (await self._thin_out() or looks_sooner):
             return
         stuck = self._settled - settled <= _STUCK_SHARE * self._terms.prefetch
         self._full_since = None
@@ -289,8 +298,12 @@ class LedPartition:
     async def _set_one_aside(self) -> None:
         """Move the deliveries of the key that holds most of them to the in-flight table, all in their order."""
         held = Counter(pending.lane for pending in self._unsettled if pending.holds_delivery)
+        waiting = self._tools.pipeline.limit_lines.ids
         for key, number in held.most_common():
             lane = self._lanes.get(key)
+            if lane is not None and lane.current is not None and _id(lane.current) in waiting:
+                # Others of the type would wait for it as well.
+                continue
             if lane is None or isinstance(lane.waiting[0].job if lane.waiting else None, Malformed):
                 continue
             if number > 1 or not lane.working:
@@ -307,13 +320,38 @@ class LedPartition:
             if not lane.working and len(self._unsettled) > _MOST_IN_HAND * self._terms.prefetch:
                 lane.scope.cancel()
 
+    async def _thin_out(self) -> bool:
+        """Move what waits for a limit behind enough others to the in-flight table; return whether there was any."""
+        moved = False
+        async with self._aside.ordering:
+            for limit, pending in self._backlog.crowd(self._unsettled):
+                key = pending.lane
+                lane = self._lanes.get(key)
+                if lane is None or lane.current is not pending or lane.working:
+                    continue
+                self._aside.keys.add(key)
+                for held in [held for held in self._unsettled if held.lane == key]:
+                    if not await self._shelve(held):
+                        return moved
+                if lane.current is pending and not lane.working:
+                    self._backlog.add(limit, key)
+                    lane.scope.cancel()
+                    moved = True
+        return moved
+
+    async def _top_up(self, jobs: TaskGroup, buckets: Collection[str] | None = None) -> None:
+        """Take up again what waits in the table for limits of which few wait in hand."""
+        for key in self._backlog.take(self._unsettled, buckets):
+            await self._go_on(key, jobs)
+
     async def _put_behind(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
         """Take a delivery of a key that has jobs in the in-flight table: those come first."""
         key = pending.lane
         while True:
             try:
                 async with self._aside.ordering:
-                    if key not in self._lanes and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
+                    known = key in self._lanes or key in self._backlog
+                    if not known and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
                         await self._fetch(key, jobs)
                     if key in self._aside.keys:
                         await pending.shelve(self._planes.store, self.partition)
@@ -360,6 +398,8 @@ class LedPartition:
             self._lane_ended.set()
         if key in self._aside.keys and not lane.scope.cancel_called:
             await self._go_on(key, jobs)
+        if lane.limits:
+            await self._top_up(jobs, [limit.bucket for limit in lane.limits])
 
     async def _go_on(self, key: str, jobs: TaskGroup) -> None:
         """Take the next jobs of a key from the in-flight table. Where that fails, it is adopted at the next look."""
@@ -391,17 +431,23 @@ class LedPartition:
     async def _adopt_forever(self, jobs: TaskGroup) -> None:
         """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
         while True:
+            crowded = False
             try:
                 await self._adopt(jobs)
+                if self._backlog.possible:
+                    crowded = await self._thin_out()
+                    await self._top_up(jobs)
             except Unavailable as error:
                 self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
             # Nothing is consumed before the first look.
-            pause = self._terms.adopt_every if self._surveyed.is_set() else _LOOK_AGAIN_SECONDS
+            pause = self._terms.adopt_every if self._surveyed.is_set() and not crowded else _LOOK_AGAIN_SECONDS
             await self._tools.clock.sleep(pause)
 
     async def _adopt(self, jobs: TaskGroup) -> None:
         """Take up the keys with in-flight jobs that have no lane here and that nobody holds a lease on."""
-        keys = [key for key in await self._aside.all_keys() if key not in self._lanes]
+        found = await self._aside.all_keys()
+        self._backlog.retain(found)
+        keys = [key for key in found if key not in self._lanes and key not in self._backlog]
         self._aside.keys.update(keys)
         self._surveyed.set()
         if not keys:
@@ -458,3 +504,8 @@ class LedPartition:
             for lane in list(self._lanes.values()):
                 if lane.current is not None:
                     shelving.start_soon(self._shelve, lane.current)
+
+
+def _id(pending: PendingDelivery) -> str | None:
+    """Return the id of a wake-up's job, as far as it could be read."""
+    return None if pending.job.envelope is None else pending.job.envelope.id

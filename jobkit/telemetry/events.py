@@ -99,7 +99,7 @@ class Telemetry:
         self.log.info("backend accepts this worker again", plane=plane)
 
     def claimed(self, outcome: str) -> None:
-        """Count a claim: granted, held, late or unanswered."""
+        """Count a claim: granted, held, limited, late or unanswered."""
         self._count(m.CLAIMS, outcome)
 
     def elected(self, partition: str, type: str, token: int) -> None:

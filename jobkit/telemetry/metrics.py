@@ -74,8 +74,8 @@ CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,
     "{claim}",
-    "Claims of leases by outcome; `held` is an ordinary wait, the last three are failures",
-    {"outcome": ("granted", "held", "timeout", "late", "unanswered")},
+    "Claims of leases by outcome; `held` and `limited` are ordinary waits, the last three are failures",
+    {"outcome": ("granted", "held", "limited", "timeout", "late", "unanswered")},
 )
 ELECTIONS = Metric("jobkit.elections", Kind.COUNTER, "{election}", "Leaderships of partitions taken", _TYPE)
 LEASES_LOST = Metric(
@@ -233,6 +233,9 @@ QUEUE_AGE = Metric(
 )
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
+)
+LIMITS_WAITING = Metric(
+    "jobkit.limits.waiting", Kind.GAUGE, "{job}", "Jobs in this worker's hand that wait for a limit", {"limit": ANY}
 )
 RUNNING = Metric("jobkit.jobs.running", Kind.GAUGE, "{job}", "Jobs that this worker works on", _TYPE)
 PARTITIONS = Metric("jobkit.partitions", Kind.GAUGE, "{partition}", "Partitions that the type has", _TYPE)

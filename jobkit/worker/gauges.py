@@ -6,7 +6,7 @@ collects metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jobkit.errors import Unavailable
 from jobkit.leases import Keeper
@@ -27,7 +27,11 @@ _Readings = dict[tuple[m.Metric, tuple[str, ...]], float]
 
 
 class Gauges:
-    """Keeps the gauges of one worker: `led` returns the partitions that it leads, `latency` its distance in seconds."""
+    """Keeps the gauges of one worker.
+
+    `led` returns the partitions that it leads, `latency` its distance in seconds, `waiting` how many of its jobs wait
+    for a limit, by the limit's name.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Gauges:
         types: Sequence[str],
         partitions: int,
         latency: Callable[[], float],
+        waiting: Callable[[], Mapping[str, int]],
         *,
         grace: float,
         clock: Clock,
@@ -48,6 +53,7 @@ class Gauges:
         self._types = types
         self._partitions = partitions
         self._latency = latency
+        self._waiting = waiting
         self._grace = grace
         self._clock = clock
         self._telemetry = telemetry
@@ -78,6 +84,7 @@ class Gauges:
         """Return what this worker knows of itself."""
         found: _Readings = {(m.COORDINATOR_SILENCE, ()): max(0.0, self._clock.now() - self._keeper.last_answer)}
         found[m.LATENCY, ()] = self._latency()
+        found |= {(m.LIMITS_WAITING, (name,)): number for name, number in self._waiting().items()}
         held = list(self._keeper.resources)
         leading = sum(resource.startswith("leader/") for resource in held)
         found[m.LEASES_HELD, ("leader",)] = leading

@@ -31,6 +31,7 @@ from jobkit.worker.coverage import Coverage
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.pruning import prune_forever
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
@@ -151,6 +152,7 @@ class Worker:
             self._types,
             settings.partitions,
             lambda: self._leaderships.latency,
+            self._waiting_for_limits,
             grace=settings.relay_grace,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -242,6 +244,10 @@ class Worker:
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
 
+    def _waiting_for_limits(self) -> dict[str, int]:
+        declared = [limit.name for type in self._types for limit in self._registry.get(type).limits]
+        return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
+
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
         terms = PartitionTerms(
             prefetch=self._settings.prefetch,
@@ -270,6 +276,7 @@ class Worker:
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_forever)
+            upkeep.start_soon(self._report_waiting_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
@@ -325,6 +332,16 @@ class Worker:
             self._planes.store,
             self._relay.publish,
             leads=lambda: leads_first(self._leaderships.led),
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+
+    async def _report_waiting_forever(self) -> None:
+        await report_waiting_forever(
+            self._planes.coordinator,
+            self._tools.pipeline.limit_lines,
+            self.owner,
+            every=self._keeper.terms.renew_every,
             clock=self._clock,
             telemetry=self._telemetry,
         )

@@ -47,8 +47,9 @@ class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
-    that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of a
-    job. `forgetting`: what has ended may be unknown by now.
+    that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
+    a job. `forgetting`: what has ended may be unknown by now. Of the types in `at_once` no more jobs run at once than it
+    says, of those in `begins` no more begin, for each key, within so many seconds.
     """
 
     accepted: Sequence[str]
@@ -59,6 +60,8 @@ class Expectation:
     cancelled: Mapping[str, int | None] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     due: Mapping[str, float] = field(default_factory=dict)
+    at_once: Mapping[str, int] = field(default_factory=dict)
+    begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -105,6 +108,8 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *backoff(history.events),
         *not_before_due(history.events, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *run_at_once(history.events, expected.at_once),
+        *began_within(history.events, expected.begins),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -175,6 +180,7 @@ class _Holding:
     expires: float
     released: bool = False
     forgotten: bool = False
+    began: bool = False
 
     def over(self, at: float) -> bool:
         """Tell whether the coordinator may grant the resource to somebody else."""
@@ -239,6 +245,60 @@ def _fault_of(
 ) -> str:
     holding = holdings.get((resource, fence.token, fence.nonce))
     return "which was never granted" if holding is None else holding.fault(at, resource, newest)
+
+
+def run_at_once(events: Sequence[Event], most: Mapping[str, int]) -> Iterator[Violation]:
+    """No more jobs of a type run at once, under leases that live, than its limit says.
+
+    Where the coordinator lost its data, those that ran then do not count against it until their leases end.
+    """
+    holdings: dict[tuple[str, int, str], _Holding] = {}
+    for event in events:
+        match event:
+            case Grant(at, lease, owner, ttl):
+                holdings.setdefault((lease.resource, lease.token, lease.nonce), _Holding(lease, owner, at + ttl))
+            case Renewal(at, lease, ttl):
+                holdings[lease.resource, lease.token, lease.nonce].expires = at + ttl
+            case Release(_, lease):
+                holdings[lease.resource, lease.token, lease.nonce].released = True
+            case Forgot():
+                for holding in holdings.values():
+                    holding.forgotten = True
+            case Step(at, node, resource, job, _, fence, resumed) if resource.partition("/")[0] in most:
+                type = resource.partition("/")[0]
+                here = holdings.get((resource, fence.token, fence.nonce))
+                if here is None or resumed or here.over(at):
+                    continue
+                here.began = True
+                running = [
+                    holding.lease.resource
+                    for holding in holdings.values()
+                    if holding.began and not holding.over(at) and holding.lease.resource.startswith(f"{type}/")
+                ]
+                if len(running) > most[type]:
+                    yield Violation("limits", f"{node} processed {job} while {running} run, {most[type]} may", at)
+
+
+def began_within(events: Sequence[Event], most: Mapping[str, tuple[int, float]]) -> Iterator[Violation]:
+    """No more jobs of a key begin within a time, as the coordinator granted it, than the limit of their type says."""
+    granted: dict[tuple[str, int, str], float] = {}
+    began: dict[tuple[str, int, str], None] = {}
+    forgot = [event.at for event in events if isinstance(event, Forgot)]
+    for event in events:
+        match event:
+            case Grant(at, lease):
+                granted.setdefault((lease.resource, lease.token, lease.nonce), at)
+            case Step(_, _, resource, _, _, fence, _):
+                began[resource, fence.token, fence.nonce] = None
+    times: dict[str, list[float]] = defaultdict(list)
+    for holding in [one for one in began if one in granted and one[0].partition("/")[0] in most]:
+        times[holding[0]].append(granted[holding])
+    for resource, found in times.items():
+        count, seconds = most[resource.partition("/")[0]]
+        for first, later in zip(sorted(found), sorted(found)[count:], strict=False):
+            if later - first < seconds - _ROUNDING and not any(first <= at <= later for at in forgot):
+                detail = f"{count + 1} jobs of {resource} began within {later - first:g} s, {count} may in {seconds:g}"
+                yield Violation("limits", detail, later)
 
 
 def grants_increase(events: Sequence[Event]) -> Iterator[Violation]:

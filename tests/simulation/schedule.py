@@ -16,7 +16,19 @@ from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
 from simulation.history import History, tell
 from simulation.network import CALM, PLANES, Weather, When
-from simulation.world import LOOSE, MAX_ATTEMPTS, ORDERED, SETTINGS, Machine, Order, Work, World, open_world
+from simulation.world import (
+    BEGINS,
+    LOOSE,
+    MAX_ATTEMPTS,
+    ORDERED,
+    PAIR,
+    SETTINGS,
+    Machine,
+    Order,
+    Work,
+    World,
+    open_world,
+)
 
 # After the heal, everything is done within the time that all the work takes one after another, and this many seconds:
 # the longest waits of the settings, and leases that somebody dead still holds, several times over.
@@ -154,6 +166,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             cancelled=world.cancelled,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
             due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
+            at_once={LOOSE: PAIR.count} if world.limited else {},
+            begins={LOOSE: (BEGINS.count, BEGINS.per.total_seconds())} if world.limited else {},
         )
         all_follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
         truth = await Truth.of(world.backend, [*expected.accepted, *all_follow_ups])

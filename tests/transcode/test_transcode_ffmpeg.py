@@ -73,7 +73,7 @@ async def test_machine_that_can_transcode_has_no_problems(tmp_path: Path, monkey
 async def test_check_names_every_problem_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBKIT_TRANSCODE_FFMPEG", script(tmp_path / "poor", "echo ' A....D aac  AAC'"))
     monkeypatch.setenv("JOBKIT_TRANSCODE_SOURCE_ROOTS", str(tmp_path / "missing"))
-    monkeypatch.setattr(check_module, "probe_command", lambda _: [sys.executable, "-c", "import no_such_av"])
+    monkeypatch.setattr(machine_check, "probe_command", lambda _: [sys.executable, "-c", "import no_such_av"])
     problems = "\n".join(await machine_check.check())
     assert "missing" in problems
     assert "no encoder libx264" in problems

@@ -37,7 +37,14 @@ _COORDINATOR = [
     "INSERT INTO tokens (highest) VALUES (0)",
     """CREATE TABLE leases (
         resource TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, nonce TEXT NOT NULL,
-        expires REAL NOT NULL) WITHOUT ROWID""",
+        expires REAL NOT NULL, limits TEXT) WITHOUT ROWID""",
+    # `holder` is the resource of the lease that has it, or the nonce of the claim that began; as in `leases.limits`.
+    """CREATE TABLE limit_uses (
+        bucket TEXT NOT NULL, holder TEXT NOT NULL, expires REAL NOT NULL,
+        PRIMARY KEY (bucket, holder)) WITHOUT ROWID""",
+    # As whoever asked last declared them.
+    "CREATE TABLE limits (bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, per REAL) WITHOUT ROWID",
+    "CREATE TABLE waiting (owner TEXT PRIMARY KEY, told TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
     "WITHOUT ROWID",
     # Nobody changes it: another file is another coordinator.

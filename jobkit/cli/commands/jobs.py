@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.ports.inspection import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobkit.ports.inspection import JobRecord
+    from jobkit.ports.planes import Planes
 
 
 def status(
@@ -21,15 +27,21 @@ def status(
     from jobkit.cli.tables import job_fields
     from jobkit.client import Client
     from jobkit.ops.views import job_view
+    from jobkit.ops.waiting import waits_for
     from jobkit.plugin.registry import Registry
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
+
     # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
+    async def ask(planes: Planes) -> tuple[JobRecord, str | None]:
+        job = await Client(planes, Registry(()), session.settings, session.clock).status(id)
+        return job, None if job.state.ended else (await waits_for(planes.coordinator)).get(id)
+
+    job, limit = session.call(ask)
     if as_json:
-        session.out.document(job_view(job))
+        session.out.document(job_view(job, limit))
     else:
-        session.out.fields(job_fields(job, session.clock.wall()))
+        session.out.fields(job_fields(job, session.clock.wall(), limit))
 
 
 def jobs(
@@ -45,16 +57,24 @@ def jobs(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
     from jobkit.ops.views import job_view
+    from jobkit.ops.waiting import waits_for
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
+
+    async def ask(planes: Planes) -> tuple[Sequence[JobRecord], Mapping[str, str]]:
+        found = await planes.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        return found, {} if all(job.state.ended for job in found) else await waits_for(planes.coordinator)
+
+    found, limits = session.call(ask)
     if as_json:
-        session.out.document([job_view(job) for job in found])
+        session.out.document([job_view(job, limits.get(job.id)) for job in found])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(JOB_HEADINGS, [job_row(job, now) for job in found], whole="ID", right="DONE AGE")
+    session.out.table(
+        JOB_HEADINGS, [job_row(job, now, limits.get(job.id)) for job in found], whole="ID", right="DONE AGE"
+    )
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")

@@ -138,7 +138,14 @@ async def _coordinator(coordinator: Coordinator) -> list[Finding]:
     freed = await coordinator.release(lease)
     if not (kept and freed):
         return [Finding(Status.FAIL, "it lost a lease at once", "look for what makes it forget: memory, eviction")]
-    return [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+    findings = [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+    waiting: Counter[str] = Counter()
+    for one in await coordinator.waiting():
+        waiting[one.bucket.partition("/")[0]] += one.number
+    if waiting:
+        shown = ", ".join(f"{name} ({number})" for name, number in sorted(waiting.items()))
+        findings.append(Finding(Status.OK, f"{sum(waiting.values())} jobs wait for limits: {shown}; see jobkit limits"))
+    return findings
 
 
 async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:
