@@ -48,8 +48,8 @@ class Expectation:
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
-    a job. `forgetting`: what has ended may be unknown by now. Of the types in `at_once` no more jobs run at once than it
-    says, of those in `begins` no more begin, for each key, within so many seconds.
+    a job. `forgetting`: what has ended may be unknown by now. Of the types in `at_once` no more jobs run at once than
+    it says, of those in `begins` no more begin, for each key, within so many seconds.
     """
 
     accepted: Sequence[str]
