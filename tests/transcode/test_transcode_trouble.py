@@ -14,13 +14,9 @@ import anyio
 import pytest
 from transcode_bench import FFMPEG, Desk, Samples, ScriptedClock, alive, children, command_line, script
 
-from jobkit import Client, Reject, Retry
-from jobkit.backends.registry import memory_planes
+from jobkit import Reject, Retry
 from jobkit.errors import LeaseLost
-from jobkit.plugin.registry import Registry
-from jobkit.settings import Settings
-from jobkit.worker import Worker
-from workers.transcode import TranscodeResult, transcode
+from workers.transcode import TranscodeResult
 from workers.transcode.child import child_command
 from workers.transcode.errors import (
     DiskFull,
@@ -94,33 +90,6 @@ async def test_cancelled_job_leaves_nothing_running(desk: Desk, source: str) -> 
         tasks.cancel_scope.cancel()
     assert not alive(pid)
     nothing_is_left(desk)
-
-
-async def test_ffmpeg_of_a_job_that_is_cancelled_is_gone_and_its_worker_goes_on(
-    desk: Desk, samples: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_real_time(desk)
-    for name, value in desk.settings.items():
-        monkeypatch.setenv(f"JOBKIT_TRANSCODE_{name.upper()}", str(value))
-    # Left alone it would be at work for a minute.
-    source = desk.place(samples.make("minute.mp4", seconds=60))
-    registry, settings = Registry([transcode]), Settings(partitions=1)
-    async with memory_planes() as planes, anyio.create_task_group() as tasks:
-        worker = Worker(planes, registry, ["transcode"], settings, watchdog=False)
-        tasks.start_soon(worker.run)
-        client = Client(planes, registry, settings)
-        await client.submit("transcode", {"video_id": "v1", "source": source}, id="a")
-        pid = await encoding()
-        assert (await client.cancel("a")).cancelled
-        with anyio.fail_after(20):
-            while alive(pid):  # noqa: ASYNC110  (another process ends, which sets no event)
-                await anyio.sleep(0.02)
-            # Its slot is free again.
-            await client.submit("transcode", {"video_id": "v2", "source": source}, id="b")
-            await encoding()
-        assert (await client.cancel("b")).cancelled
-        worker.drain()
-    assert children() == {}
 
 
 async def test_lost_lease_ends_the_work_and_arrives_bare(desk: Desk, source: str) -> None:
