@@ -29,6 +29,7 @@ from jobkit.cli.commands import (
     limits,
     migrate,
     new_plugin,
+    pauses,
     rebuild,
     republish,
     state,
@@ -86,6 +87,9 @@ app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
 app.command("cancel")(cancel.cancel)
+app.command("pause")(pauses.pause)
+app.command("resume")(pauses.resume)
+app.command("pauses")(pauses.pauses)
 app.command("leases")(leases.leases)
 app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from jobkit.cli.output import age, due_in, moment
+from jobkit.model.pause import Pause
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
@@ -16,16 +17,20 @@ DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
 LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
+PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
 WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 
 
-def job_row(job: JobRecord, now: float, waits_for: str | None = None) -> tuple[str, ...]:
-    """Return a job for a table."""
+def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None) -> tuple[str, ...]:
+    """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
+    state = state if pause is None else f"{state}, paused"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 
-def job_fields(job: JobRecord, now: float, waits_for: str | None = None) -> list[tuple[str, str]]:
+def job_fields(
+    job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None
+) -> list[tuple[str, str]]:
     """Return all that is worth reading of one job, by name."""
     pairs = [
         ("id", job.id),
@@ -33,6 +38,7 @@ def job_fields(job: JobRecord, now: float, waits_for: str | None = None) -> list
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         ("state", job.state.value),
+        *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
@@ -56,6 +62,19 @@ def job_fields(job: JobRecord, now: float, waits_for: str | None = None) -> list
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def pause_row(pause: Pause, now: float) -> tuple[str, ...]:
+    """Return a pause for a table."""
+    scope = pause.scope
+    partition = "-" if scope.partition is None else str(scope.partition)
+    return (scope.type, partition, scope.key or "-", age(now - pause.since), pause.by, pause.reason)
+
+
+def pause_text(pause: Pause, now: float) -> str:
+    """Return a pause in words."""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"{pause.scope}, {moment(pause.since, now)} by {pause.by}{why}"
 
 
 def worker_row(worker: Member) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.store import Failure
 
 
@@ -178,8 +179,9 @@ class Inspection(Protocol):
     async def requeue_dead(self, number: int) -> Envelope | None:
         """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
 
-        A message that was no job of the store's becomes one. None where there is no such letter, or none that could
-        run: what cannot be read, or what conflicts with the job of its id.
+        A message that was no job of the store's becomes one. Where the turn of its sequence is over, or the sequence is
+        another job's, it gets its key's next one. None where there is no such letter, or none that could run: what
+        cannot be read, or what conflicts with the job of its id.
         """
         ...
 
@@ -215,6 +217,17 @@ class Inspection(Protocol):
         About `limit` jobs are looked at, whatever is found; the number to go on `below` comes with the page, or None
         at the end.
         """
+        ...
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        """Have no more jobs begun in a scope until it is resumed; what was paused before stays as it was.
+
+        Workers find out by themselves, in `Store.pauses`. Raises `ValueError` where `rules.PAUSES_AT_MOST` are there.
+        """
+        ...
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        """End the pause of just this scope, and return it; None where there was none."""
         ...
 
     async def gaps(self) -> Sequence[ParkedKey]:

@@ -27,12 +27,18 @@ KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
 # store, in JSON and in Lua.
 HIGHEST_GIVEN = (1 << 53) - 1
-# So much is kept of why a job was cancelled, and by whom.
+# So much is kept of why a job was cancelled or something paused, and by whom.
 NOTE_CHARACTERS = 500
+# So much may be paused at a time: each worker reads all of it twice a second.
+PAUSES_AT_MOST = 1_000
 # What is kept of a job that expired, where others say who ended it, and why.
 EXPIRED_BY, EXPIRED_REASON = "jobkit", "it had not begun in time"
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
+# Why a message is dead-lettered whose sequence is another job's.
+SUPERSEDED = "sequence given out again"
+# The same, by what the functions of a server answer.
+UNWANTED = {"conflict": CONFLICTING, "superseded": SUPERSEDED}
 
 
 def digest_of(envelope: Envelope) -> bytes:
@@ -195,6 +201,13 @@ def never_opened(envelope: Envelope) -> ValueError:
 def nothing_to_skip(type: str, key: str, expected: int, before: int) -> ValueError:
     """Return what is raised where a gap ends before it begins."""
     return ValueError(f"{type}/{key} waits for sequence {expected}: nothing can be skipped before {before}")
+
+
+def too_many_pauses() -> ValueError:
+    """Return what is raised where one more thing is to be paused than all workers can keep in mind."""
+    return ValueError(
+        f"{PAUSES_AT_MOST:,} things are paused already, and no more can be: resume some, or pause their type"
+    )
 
 
 def beyond_sequences(type: str, key: str) -> ValueError:

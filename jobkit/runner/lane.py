@@ -165,6 +165,9 @@ class Lane:
 
     def _set_working(self, working: bool) -> None:
         self.working = working
+        if self.stopping and not working:
+            # Its attempt is over, and what it waits for now is to be no other: whoever has the job next begins that.
+            self.scope.cancel()
 
     async def _hold(self, pending: PendingDelivery, job: Job, expected: int, blocked: bool) -> None:
         """Wait a while for what is missing, or park the job where that is over."""

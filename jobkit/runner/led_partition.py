@@ -2,7 +2,8 @@
 
 Jobs of one key that fill the prefetch while slots are idle, or of a key whose lease somebody else holds, are moved to
 the in-flight table (`set_aside.py`), so that other keys are reached; so are those that wait for a limit behind others
-(`limit_backlog.py`).
+(`limit_backlog.py`), and those of a key that is paused. While all of the partition is paused, nothing is consumed and
+nothing is adopted, but it is led on.
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
@@ -31,6 +32,7 @@ from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Malformed, decode
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.limit_backlog import LimitBacklog
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.set_aside import SetAside
 
@@ -71,6 +73,7 @@ class LedPartition:
         registry: Registry,
         tools: LaneTools,
         terms: PartitionTerms,
+        pauses: Pauses,
         upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
@@ -83,6 +86,7 @@ class LedPartition:
         self._registry = registry
         self._tools = tools
         self._terms = terms
+        self._pauses = pauses
         self._upkeep = upkeep
         self._consumer: Consumer | None = None
         self._opened = False
@@ -101,6 +105,9 @@ class LedPartition:
         self._backlog = LimitBacklog(partition.type, registry, tools.pipeline.limit_lines, terms.prefetch)
         # Set once it is known which keys have jobs in the in-flight table: before that nothing is consumed.
         self._surveyed = anyio.Event()
+        self._look_now = anyio.Event()
+        # Keys whose jobs in hand are being moved to the in-flight table: those jobs outlive their lane.
+        self._moving: set[str] = set()
         self._settled = 0
         # Those of the unsettled that were adopted or shelved.
         self._without_delivery: set[PendingDelivery] = set()
@@ -111,6 +118,11 @@ class LedPartition:
     def busy(self) -> bool:
         """Tell whether any job is being worked on."""
         return any(lane.working for lane in self._lanes.values())
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether no job of the partition is to begin, because a person has said so."""
+        return self._pauses.hold(self.partition)
 
     @property
     def running(self) -> int:
@@ -186,10 +198,13 @@ class LedPartition:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._adopt_forever, jobs)
             upkeep.start_soon(self._shelve_forever)
+            upkeep.start_soon(self._heed_pauses_forever, jobs)
             upkeep.start_soon(self._upkeep, self)
-            await self._wait_for_survey()
             pause = _REOPEN_SECONDS[0]
             while not self.draining:
+                if self.paused or not self._surveyed.is_set():
+                    await self._wait_until_ready()
+                    continue
                 started = self._tools.clock.now()
                 try:
                     await self._consume(jobs)
@@ -216,9 +231,13 @@ class LedPartition:
             if not self.draining:
                 await self._tools.clock.sleep(seconds)
 
-    async def _wait_for_survey(self) -> None:
+    async def _wait_until_ready(self) -> None:
+        """Return once the partition is not paused, and the in-flight table was looked at since then; or at a drain."""
         with anyio.CancelScope() as self._receiving:
             if not self.draining:
+                while self.paused:
+                    await self._pauses.changed.wait()
+                self._look_now.set()
                 await self._surveyed.wait()
 
     # ---- consuming ---------------------------------------------------------------------------------------------
@@ -233,11 +252,14 @@ class LedPartition:
             try:
                 with anyio.CancelScope() as self._receiving:
                     self.consuming = True
-                    if not self.draining:
+                    if not (self.draining or self.paused):
                         await self._receive_forever(consumer, jobs)
-                if not self.draining:
+                if self.draining:
+                    await self._hand_over()
+                elif self.paused:
+                    await self._come_to_rest()
+                else:
                     raise ConsumerClosed(f"the consumer of {self.partition} is opened anew after an unknown answer")
-                await self._hand_over()
             finally:
                 self.consuming = False
                 self._consumer = None
@@ -264,10 +286,14 @@ class LedPartition:
                     heading=delivery.heading,
                 )
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
-                if self._aside.keys and pending.lane in self._aside.keys:
+                if (self._aside.keys or self._paused_keys) and self._goes_aside(pending.lane):
                     await self._put_behind(pending, jobs)
                 else:
                     self._put(pending, jobs)
+
+    @property
+    def _paused_keys(self) -> frozenset[str]:
+        return self._pauses.keys(self.partition.type)
 
     @property
     def _free(self) -> int:
@@ -351,7 +377,9 @@ class LedPartition:
             try:
                 async with self._aside.ordering:
                     known = key in self._lanes or key in self._backlog
-                    if not known and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
+                    if key in self._paused_keys:
+                        self._aside.keys.add(key)
+                    elif not known and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
                         await self._fetch(key, jobs)
                     if key in self._aside.keys:
                         await pending.shelve(self._planes.store, self.partition)
@@ -393,8 +421,9 @@ class LedPartition:
             await lane.run()
         finally:
             del self._lanes[key]
-            for pending in lane.waiting:
-                self._done(pending)
+            for pending in list(lane.waiting):
+                if not (key in self._moving and pending.holds_delivery):
+                    self._done(pending)
             self._lane_ended.set()
         if key in self._aside.keys and not lane.scope.cancel_called:
             await self._go_on(key, jobs)
@@ -405,7 +434,7 @@ class LedPartition:
         """Take the next jobs of a key from the in-flight table. Where that fails, it is adopted at the next look."""
         try:
             async with self._aside.ordering:
-                if key not in self._lanes and not self.draining:
+                if key not in self._lanes and not self._at_rest(key):
                     await self._fetch(key, jobs)
         except Unavailable as error:
             self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
@@ -425,12 +454,75 @@ class LedPartition:
         for pending in [held for held in self._unsettled if held.holds_delivery]:
             if (lane := self._lanes.get(pending.lane)) is not None:
                 lane.drop(pending)
+            else:
+                self._done(pending)
+
+    # ---- pauses ------------------------------------------------------------------------------------------------
+
+    def _goes_aside(self, key: str) -> bool:
+        """Tell whether what is delivered of a key goes to the in-flight table: it is paused, or has jobs there."""
+        return key in self._aside.keys or key in self._paused_keys
+
+    def _at_rest(self, key: str) -> bool:
+        """Tell whether nothing of a key is to begin here."""
+        return self.draining or self.paused or key in self._paused_keys
+
+    async def _heed_pauses_forever(self, jobs: TaskGroup) -> None:
+        """Put into effect what is paused and what is resumed, as this worker hears of it."""
+        known = self._paused_keys
+        was_paused = False
+        while True:
+            changed = self._pauses.changed
+            if self.paused and not was_paused:
+                # Known anew when it goes on: which keys have jobs in the in-flight table.
+                self._surveyed = anyio.Event()
+                self._receiving.cancel()
+            was_paused = self.paused
+            for key in sorted(self._paused_keys & self._lanes.keys()):
+                jobs.start_soon(self._move_aside, key)
+            if known - self._paused_keys:
+                self._look_now.set()
+            known = self._paused_keys
+            await changed.wait()
+
+    async def _move_aside(self, key: str) -> None:
+        """Begin nothing more of a key, and move its jobs in hand to the in-flight table, in their order."""
+        if key in self._moving:
+            return
+        self._moving.add(key)
+        self._aside.keys.add(key)
+        if (lane := self._lanes.get(key)) is not None:
+            _stop(lane)
+        try:
+            # To its end, however often it has to be tried: what comes of the key meanwhile goes behind, resumed or not.
+            async with self._aside.ordering:
+                while not await self._moved_aside(key):
+                    await self._tools.clock.sleep(_LOOK_AGAIN_SECONDS)
+        finally:
+            self._moving.discard(key)
+
+    async def _moved_aside(self, key: str) -> bool:
+        for pending in [held for held in self._unsettled if held.lane == key]:
+            if not await self._shelve(pending):
+                return False
+            if (lane := self._lanes.get(key)) is not None and pending in lane.waiting:
+                lane.drop(pending)
+            else:
+                self._done(pending)
+        return True
+
+    async def _come_to_rest(self) -> None:
+        """Stop what has not begun, let what runs go on without its delivery, and have the rest go back to the queue."""
+        # What comes of these keys once it is resumed goes behind what runs now.
+        self._aside.keys.update(self._lanes)
+        await self._stop_lanes()
 
     # ---- the in-flight table -----------------------------------------------------------------------------------
 
     async def _adopt_forever(self, jobs: TaskGroup) -> None:
         """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
         while True:
+            self._look_now = anyio.Event()
             crowded = False
             try:
                 await self._adopt(jobs)
@@ -441,15 +533,19 @@ class LedPartition:
                 self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
             # Nothing is consumed before the first look.
             pause = self._terms.adopt_every if self._surveyed.is_set() and not crowded else _LOOK_AGAIN_SECONDS
-            await self._tools.clock.sleep(pause)
+            with anyio.move_on_after(pause):
+                await self._look_now.wait()
 
     async def _adopt(self, jobs: TaskGroup) -> None:
         """Take up the keys with in-flight jobs that have no lane here and that nobody holds a lease on."""
+        if self.paused:
+            return
+        surveyed = self._surveyed
         found = await self._aside.all_keys()
         self._backlog.retain(found)
         keys = [key for key in found if key not in self._lanes and key not in self._backlog]
         self._aside.keys.update(keys)
-        self._surveyed.set()
+        surveyed.set()
         if not keys:
             return
         leases = await self._planes.coordinator.leases(f"{self.partition.type}/")
@@ -457,12 +553,17 @@ class LedPartition:
         for key in keys:
             if len(self._unsettled) >= _MOST_IN_HAND * self._terms.prefetch:
                 return
-            if f"{self.partition.type}/{key}" not in leased:
+            if f"{self.partition.type}/{key}" not in leased and not self._at_rest(key):
                 await self._go_on(key, jobs)
 
     async def _fetch(self, key: str, jobs: TaskGroup) -> None:
         """Put the first in-flight jobs of a key that has no lane here into one."""
-        for job in await self._aside.take(key):
+        taken = await self._aside.take(key)
+        if self._at_rest(key):
+            # Paused meanwhile: they stay where they are.
+            self._aside.keys.add(key)
+            return
+        for job in taken:
             self._put(PendingDelivery(job, arrived=self._tools.clock.now()), jobs)
 
     async def _shelve_forever(self) -> None:
@@ -491,10 +592,11 @@ class LedPartition:
     async def _hand_over(self) -> None:
         """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
         self._handed_over = True
+        await self._stop_lanes()
+
+    async def _stop_lanes(self) -> None:
         for lane in list(self._lanes.values()):
-            lane.stopping = True
-            if not lane.working:
-                lane.scope.cancel()
+            _stop(lane)
         with anyio.move_on_after(self._terms.hand_over_grace):
             while self._lanes:
                 self._lane_ended = anyio.Event()
@@ -504,6 +606,13 @@ class LedPartition:
             for lane in list(self._lanes.values()):
                 if lane.current is not None:
                     shelving.start_soon(self._shelve, lane.current)
+
+
+def _stop(lane: Lane) -> None:
+    """Have a lane begin nothing more: it ends with the attempt that runs, or at once."""
+    lane.stopping = True
+    if not lane.working:
+        lane.scope.cancel()
 
 
 def _id(pending: PendingDelivery) -> str | None:

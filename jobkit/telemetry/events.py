@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.invariant import Invariant
+from jobkit.model.pause import Pause
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text
 from jobkit.telemetry import metrics as m
@@ -154,6 +155,14 @@ class Telemetry:
             others=list(others),
         )
 
+    def paused(self, pause: Pause) -> None:
+        """This worker has heard that something is paused; the gauges show how much is."""
+        self.log.warning("paused", scope=str(pause.scope), by=pause.by, reason=pause.reason)
+
+    def resumed(self, pause: Pause) -> None:
+        """This worker has heard that something goes on which was paused."""
+        self.log.info("resumed", scope=str(pause.scope), was_paused_by=pause.by)
+
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""
         self._count(m.HELD_UP, type, kind)
@@ -243,6 +252,17 @@ class Telemetry:
         """Report an id that came with another type, key or payload than before."""
         self._count(m.CONFLICTS, type)
         self.log.error("job id conflict, dead-lettered", job=job_id, type=type)
+
+    def superseded(self, type: str, job_id: str, key: str, sequence: int) -> None:
+        """Report a message whose job the store has lost, and whose sequence another job was given since."""
+        self._count(m.SUPERSEDED, type)
+        self.log.error(
+            "the store has lost this job and given its sequence to another, dead-lettered",
+            job=job_id,
+            type=type,
+            key=key,
+            sequence=sequence,
+        )
 
     def attempt_failed(
         self,

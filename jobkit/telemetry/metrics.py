@@ -127,6 +127,9 @@ DUPLICATES = Metric(
     "jobkit.duplicates", Kind.COUNTER, "{job}", "Deliveries of jobs that had ended; dropped, nothing ran", _TYPE
 )
 CONFLICTS = Metric("jobkit.conflicts", Kind.COUNTER, "{job}", "Ids seen with another payload", _TYPE)
+SUPERSEDED = Metric(
+    "jobkit.superseded", Kind.COUNTER, "{job}", "Jobs that the store lost, and whose sequences others were given", _TYPE
+)
 STALE_WRITES = Metric(
     "jobkit.stale_writes",
     Kind.COUNTER,
@@ -240,6 +243,17 @@ LIMITS_WAITING = Metric(
 RUNNING = Metric("jobkit.jobs.running", Kind.GAUGE, "{job}", "Jobs that this worker works on", _TYPE)
 PARTITIONS = Metric("jobkit.partitions", Kind.GAUGE, "{partition}", "Partitions that the type has", _TYPE)
 PARTITIONS_LED = Metric("jobkit.partitions.led", Kind.GAUGE, "{partition}", "Partitions that this worker leads", _TYPE)
+PARTITIONS_PAUSED = Metric(
+    "jobkit.partitions.paused",
+    Kind.GAUGE,
+    "{partition}",
+    "Partitions that this worker leads and that are paused",
+    _TYPE,
+)
+PAUSES = Metric(
+    "jobkit.pauses", Kind.GAUGE, "{pause}", "How much of a type is paused: all of it, partitions, keys", _TYPE
+)
+PAUSE_AGE = Metric("jobkit.pause.age", Kind.GAUGE, "s", "How long ago the first of these pauses was made", _TYPE)
 CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led partitions with an open consumer", _TYPE)
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"

@@ -13,6 +13,7 @@ from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
 from jobkit.ports.planes import Planes
 from jobkit.runner.led_partition import LedPartition
+from jobkit.runner.pauses import Pauses
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry import metrics as m
 from jobkit.worker.leadership import leads_first
@@ -41,6 +42,7 @@ class Gauges:
         types: Sequence[str],
         partitions: int,
         latency: Callable[[], float],
+        pauses: Pauses,
         waiting: Callable[[], Mapping[str, int]],
         *,
         grace: float,
@@ -53,6 +55,7 @@ class Gauges:
         self._types = types
         self._partitions = partitions
         self._latency = latency
+        self._pauses = pauses
         self._waiting = waiting
         self._grace = grace
         self._clock = clock
@@ -95,6 +98,10 @@ class Gauges:
             ours = [led for led in there if not led.released.is_set()]
             found[m.PARTITIONS, (type,)] = self._partitions
             found[m.PARTITIONS_LED, (type,)] = len(ours)
+            found[m.PARTITIONS_PAUSED, (type,)] = sum(led.paused for led in ours)
+            since = [pause.since for pause in self._pauses.known if pause.scope.type == type]
+            found[m.PAUSES, (type,)] = len(since)
+            found[m.PAUSE_AGE, (type,)] = max(0.0, self._clock.wall() - min(since)) if since else 0.0
             found[m.CONSUMERS, (type,)] = sum(led.consuming for led in ours)
             found[m.RUNNING, (type,)] = sum(led.running for led in there)
             found[m.WAITING_AGE, (type,)] = max((led.longest_wait() for led in ours), default=0.0)

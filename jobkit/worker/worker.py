@@ -21,6 +21,7 @@ from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
@@ -126,8 +127,9 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._pauses = Pauses(planes.store, self._telemetry)
         self._reach = Reach(
-            planes.store,
+            self._pauses.look,
             planes.coordinator,
             self.owner,
             clock=self._clock,
@@ -152,6 +154,7 @@ class Worker:
             self._types,
             settings.partitions,
             lambda: self._leaderships.latency,
+            self._pauses,
             self._waiting_for_limits,
             grace=settings.relay_grace,
             clock=self._clock,
@@ -209,11 +212,13 @@ class Worker:
             "coordinator_answers": self._keeper.healthy,
             "one_coordinator": self._coordination.alone,
             "no_backend_refuses": not self._refusals.any,
-            "consumers_open": all(led.consuming for led in leading),
+            "consumers_open": all(led.consuming or led.paused for led in leading),
         }
 
     async def _prepare(self) -> None:
         """Find out at the start what would otherwise fail every job."""
+        for type in self._types:
+            self._registry.kept_as(type)
         plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
@@ -227,6 +232,8 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
+        # Before anything is begun; later it is looked at again and again.
+        await self._pauses.look()
         pipeline = Pipeline(
             self._planes,
             self._keeper,
@@ -245,7 +252,7 @@ class Worker:
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
 
     def _waiting_for_limits(self) -> dict[str, int]:
-        declared = [limit.name for type in self._types for limit in self._registry.get(type).limits]
+        declared = [limit.name for type in self._types for one in self._registry.members(type) for limit in one.limits]
         return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
@@ -264,6 +271,7 @@ class Worker:
             registry=self._registry,
             tools=self._tools,
             terms=terms,
+            pauses=self._pauses,
             upkeep=self._republisher.watch,
         )
 

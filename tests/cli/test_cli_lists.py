@@ -97,6 +97,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "ended_by": None,
         "reason": None,
         "due_at": None,
+        "paused": None,
         "expires_at": None,
         "waits_for": None,
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.fence import Fence
+from jobkit.model.pause import Pause, Scope, pause_of
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
@@ -20,9 +21,12 @@ from simulation.history import (
     Grant,
     History,
     Mark,
+    Paused,
     Postponed,
     Release,
     Renewal,
+    Resumed,
+    Said,
     Step,
     Stray,
     Write,
@@ -31,6 +35,8 @@ from simulation.history import (
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
 _DRIFT = 0.02
 _ROUNDING = 1e-6
+# A worker that has heard of a pause may still begin what it was claiming and opening then, each with a slow answer.
+_HEED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,16 @@ class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
+<<<<<<< HEAD
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of the types in `at_once` no more jobs run at once than
     it says, of those in `begins` no more begin, for each key, within so many seconds.
+=======
+    that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
+    now. Of what is paused nothing begins `heard_within` so many seconds later, where that can be said. Of the types in
+    `at_once` no more jobs run at once than it says, of those in `begins` no more begin, for each key, within so many
+    seconds.
+>>>>>>> main
     """
 
     accepted: Sequence[str]
@@ -57,6 +70,8 @@ class Expectation:
     ordered_types: frozenset[str]
     max_failures: int
     forgetting: bool = False
+    heard_within: float | None = None
+    partitions: int = 1
     cancelled: Mapping[str, int | None] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     due: Mapping[str, float] = field(default_factory=dict)
@@ -106,7 +121,11 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
+<<<<<<< HEAD
         *not_before_due(history.events, expected),
+=======
+        *paused_begins_nothing(history, expected),
+>>>>>>> main
         *cancelled_for_good(history.events, truth, expected),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
@@ -378,6 +397,34 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[Violation]:
+    """No attempt begins in what is paused: not on a worker that has heard of it, and soon not on any."""
+    paused: dict[Scope, float] = {}
+    heard: dict[tuple[str, Scope], float] = {}
+    begun: set[tuple[str, str, int, Fence]] = set()
+    both: list[Event] = sorted([*history.said, *history.events], key=lambda event: event.at)
+    for event in both:
+        match event:
+            case Paused(at, scope):
+                paused.setdefault(scope, at)
+            case Resumed(_, scope):
+                paused.pop(scope, None)
+            case Said(at, node, _, "paused", fields):
+                heard.update({(node, scope): at for scope in paused if fields.startswith(f"scope={str(scope)!r} ")})
+            case Step(at, node, resource, job, attempt, fence, resumed):
+                first = (node, job, attempt, fence) not in begun
+                begun.add((node, job, attempt, fence))
+                type, _, key = resource.partition("/")
+                for scope, since in paused.items():
+                    holds = pause_of([Pause(scope, "", "", since)], type, key, expected.partitions)
+                    if holds is None or not first or resumed:
+                        continue
+                    told = heard.get((node, scope), float("-inf"))
+                    late = expected.heard_within is not None and at > since + expected.heard_within
+                    if late or (told >= since and at > told + _HEED_SECONDS):
+                        yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

@@ -30,6 +30,7 @@ from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
 from jobkit.runner.led_partition import LedPartition
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.testing.virtual_time import VirtualClock
 from jobkit.worker.maintenance.republishing import Republisher
@@ -278,6 +279,35 @@ def nothing_published_again(patch: Patch) -> None:
     patch.setattr(Republisher, "watch", watch)
 
 
+def pauses_not_heard_of(patch: Patch) -> None:
+    """A worker looks for pauses as it starts, and no more."""
+    looking = Pauses.look
+
+    async def look(self: Pauses) -> None:
+        if not self.__dict__.get("looked"):
+            self.__dict__["looked"] = True
+            await looking(self)
+        else:
+            await self._store.pauses()
+
+    patch.setattr(Pauses, "look", look)
+
+
+def pauses_not_heeded(patch: Patch) -> None:
+    """A worker knows of pauses, and takes up paused work all the same."""
+    patch.setattr(LedPartition, "paused", False)
+    patch.setattr(Pauses, "keys", lambda *_: frozenset())
+
+
+def paused_attempts_go_on_failing(patch: Patch) -> None:
+    """What is stopped waits for its next attempt in its place, and makes it."""
+
+    def set_working(self: Lane, working: bool) -> None:
+        self.working = working
+
+    patch.setattr(Lane, "_set_working", set_working)
+
+
 def ack_before_commit(patch: Patch) -> None:
     """A delivery is acked as soon as work on it begins, and nobody misses it."""
     nothing_published_again(patch)
@@ -337,6 +367,8 @@ FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 # Much that is cancelled, and much of it while it runs.
 CANCELLING = Schedule(cancels=0.5, long_jobs=0.5)
 
+# Much that is paused, on a network that is well.
+PAUSING = Schedule(troubles=(("pause work", 3), ("restart", 1)), every=2.0, heard_within=3.0)
 # Jobs of many keys, many of which outlive a lease.
 CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("restart", 1)))
 
@@ -361,6 +393,9 @@ MUTATIONS = (
     Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",)),
     Mutation("nothing published again", nothing_published_again, ("nothing-lost",)),
     Mutation("delays kept by the worker", delays_kept_by_the_worker, ("backoff",)),
+    Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING),
+    Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING),
+    Mutation("paused attempts go on failing", paused_attempts_go_on_failing, ("paused",), PAUSING),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

@@ -33,6 +33,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
+from jobkit.model.pause import Scope
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -41,11 +42,13 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Cancelled, Forgot, History, Journal, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Paused, Resumed, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
 ORDERED, LOOSE = "chapter", "photo"
+# The ordered jobs are of two types in one group: all that holds for a key holds over both.
+APPENDIX = "appendix"
 MAX_ATTEMPTS = 4
 # What loose jobs need in half of the runs: over all of them, and over those of each key.
 PAIR = Concurrency("pair", 2)
@@ -271,7 +274,7 @@ class World:
                         await self._publish(planes.broker, order)
                     else:
                         later = timedelta(seconds=order.later)
-                        await client.submit(order.type, order.work, id=order.id, after=later)
+                        await client.submit(_member(order), order.work, id=order.id, after=later)
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
@@ -281,6 +284,8 @@ class World:
         partition = Partition(order.type, partition_of(order.work.key, self.settings.partitions))
         await broker.declare(order.type, self.settings.partitions)
         body = order.work.model_dump_json().encode()
+        if order.type == ORDERED:
+            body = b'{"%b": %b}' % (_member(order).encode(), body)
         (answer,) = await broker.publish([(partition, Envelope(order.id, order.type, body))])
         if not isinstance(answer, Published):
             raise Unavailable("broker", answer.reason)
@@ -319,6 +324,15 @@ class World:
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
             self.history.add(Cancelled(running_loop().time(), id))
+
+    async def pause_work(self, scope: Scope, seconds: float) -> None:
+        """Do what a person does who has some of the work rest for a while."""
+        inspection = self.backend.inspection
+        await inspection.pause(scope, by="operator", reason="for a while")
+        self.history.add(Paused(running_loop().time(), scope))
+        await anyio.sleep(seconds)
+        self.history.add(Resumed(running_loop().time(), scope))
+        await inspection.resume(scope)
 
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""
@@ -390,17 +404,24 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
         return Done(number=job.number)
 
+    groups = {ORDERED: ORDERED, APPENDIX: ORDERED, LOOSE: None}
     return [
         processor(
             type,
             key=lambda job: job.key,
-            ordered=type == ORDERED,
+            ordered=group is not None,
             timeout=timedelta(minutes=2),
             retry=_RETRY,
+            group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
         )(work)
-        for type in (ORDERED, LOOSE)
+        for type, group in groups.items()
     ]
+
+
+def _member(order: Order) -> str:
+    """Return which type of its group a job is of: every other ordered one is an appendix."""
+    return APPENDIX if order.type == ORDERED and order.work.number % 2 else order.type
 
 
 @asynccontextmanager

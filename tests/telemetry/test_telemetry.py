@@ -104,6 +104,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t"},
         "error",
     ),
+    "a superseded job": (
+        lambda telemetry: telemetry.superseded("t", "x", "k", 3),
+        "jobkit.superseded",
+        {"type": "t"},
+        "error",
+    ),
     "a failed attempt": (
         lambda telemetry: telemetry.attempt_failed("t", "x", 1, ValueError("no"), 2.0),
         "jobkit.attempts.failed",
@@ -185,7 +191,7 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 
 def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
-    quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed"}
+    quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed", "paused", "resumed"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():

@@ -20,6 +20,7 @@ from jobkit.backends.postgres import (
     inspection,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -39,6 +40,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -50,7 +52,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, key_of, letter_of
+from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, UNWANTED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -255,13 +257,15 @@ class PostgresStore:
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         row = await self._row(park.PARK, *park.park_arguments(envelope, reason))
+        if row["answer"] in UNWANTED:
+            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[row["answer"]])
         self._notifier.notify([job_topic(envelope.id)])
         return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
         row = await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        if row["answer"] == "conflict":
-            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        if row["answer"] in UNWANTED:
+            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[row["answer"]])
         return Receipt(envelope.id, row["answer"])
 
     async def shelved(
@@ -286,6 +290,9 @@ class PostgresStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
+
+    async def pauses(self) -> Sequence[Pause]:
+        return pauses.pauses(await self._look(pauses.PAUSES))
 
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
@@ -374,6 +381,12 @@ class PostgresStore:
     ) -> tuple[Sequence[str], int | None]:
         statement, args = cancel.page_query(type, state, key, below, limit)
         return cancel.page(await self._look(statement, *args), state, limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]

@@ -21,6 +21,7 @@ from jobkit.backends.redis import (
     inspection,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -36,6 +37,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     Cancellation,
@@ -48,7 +50,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, letter_of
+from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, UNWANTED, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -167,12 +169,15 @@ class RedisStore:
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         arguments = park.park_arguments(envelope, reason)
-        return park.parked(envelope, await self._scripts.run(park.PARK, *arguments))
+        answer = await self._scripts.run(park.PARK, *arguments)
+        if (unwanted := UNWANTED.get(answer.decode())) is not None:
+            return await self.bury_message(envelope.body, envelope, reason=unwanted)
+        return park.parked(envelope, answer)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
         answer = await self._scripts.run(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        if answer == b"conflict":
-            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        if (unwanted := UNWANTED.get(answer.decode())) is not None:
+            return await self.bury_message(envelope.body, envelope, reason=unwanted)
         return Receipt(envelope.id, answer.decode())
 
     async def shelved(
@@ -206,6 +211,9 @@ class RedisStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))
+
+    async def pauses(self) -> Sequence[Pause]:
+        return pauses.pauses(await self._scripts.run(pauses.PAUSES))
 
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return cancel.receipts(await self._scripts.run(cancel.CANCELLED, *map(spelled, ids))) if ids else []
@@ -309,6 +317,12 @@ class RedisStore:
         wanted = (type, submit.NONE if key is None else key, state, "+inf" if below is None else str(below), str(limit))
         following, *ids = await self._looks.run(cancel.UNFINISHED, *wanted)
         return [id.decode() for id in ids], int(following) if following else None
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(scope, await self._scripts.run(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(scope, await self._scripts.run(pauses.RESUME, pauses.name(scope)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []

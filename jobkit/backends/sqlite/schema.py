@@ -84,7 +84,7 @@ _STORE = [
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
         expires REAL)""",
     # None of them mentions what changes as a job is opened or progresses.
-    "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
+    "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
     "CREATE INDEX jobs_due ON jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_scheduled ON jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL",
@@ -128,6 +128,10 @@ _STORE = [
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+    # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
+    """CREATE TABLE pauses (
+        type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,
+        since REAL NOT NULL, PRIMARY KEY (type, number, key)) WITHOUT ROWID""",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

@@ -17,6 +17,7 @@ from jobkit.backends.sqlite import (
     inspection,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -27,6 +28,7 @@ from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     Cancellation,
@@ -39,7 +41,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, keepable_note, letter_of
+from jobkit.ports.rules import keepable_note, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -119,11 +121,15 @@ class SqliteStore:
         return await self._plane.write(fail.bury_message, letter)
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        return await self._plane.write(park.park, envelope, reason=reason)
+        answer = await self._plane.write(park.park, envelope, reason=reason)
+        return answer if isinstance(answer, Receipt) else await self._bury(envelope, answer)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        receipt = await self._plane.write(park.shelve, envelope, partition)
-        return receipt or await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        answer = await self._plane.write(park.shelve, envelope, partition)
+        return answer if isinstance(answer, Receipt) else await self._bury(envelope, answer)
+
+    async def _bury(self, envelope: Envelope, reason: str) -> Receipt:
+        return await self.bury_message(envelope.body, envelope, reason=reason)
 
     async def shelved(
         self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
@@ -143,6 +149,9 @@ class SqliteStore:
 
     async def note_coordinator(self, identity: str) -> None:
         await self._plane.write(coordinators.note, identity)
+
+    async def pauses(self) -> Sequence[Pause]:
+        return await self._plane.read(pauses.pauses)
 
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return await self._plane.read(cancel.cancelled, ids) if ids else []
@@ -205,6 +214,13 @@ class SqliteStore:
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
     ) -> tuple[Sequence[str], int | None]:
         return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        by, reason = keepable_note(by), keepable_note(reason)
+        return await self._plane.write(pauses.pause, scope, by=by, reason=reason)
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return await self._plane.write(pauses.resume, scope)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)

@@ -12,8 +12,10 @@ from jobkit.ports.inspection import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobkit.cli.session import CommandSession
+    from jobkit.model.pause import Pause
     from jobkit.ports.inspection import JobRecord
-    from jobkit.ports.planes import Planes
+    from jobkit.ports.planes import StorePlane
 
 
 def status(
@@ -25,23 +27,21 @@ def status(
     """Show one job: its state, progress, failed attempts and result."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
-    from jobkit.client import Client
-    from jobkit.ops.views import job_view
-    from jobkit.ops.waiting import waits_for
-    from jobkit.plugin.registry import Registry
+    from jobkit.client import found_job
+    from jobkit.ops.views import holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    async def ask(planes: Planes) -> tuple[JobRecord, str | None]:
-        job = await Client(planes, Registry(()), session.settings, session.clock).status(id)
-        return job, None if job.state.ended else (await waits_for(planes.coordinator)).get(id)
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause]]:
+        return await found_job(plane.inspection, id), await plane.store.pauses()
 
-    job, limit = session.call(ask)
+    job, pauses = session.ask(ask)
+    limit = _awaited(session, [job]).get(id)
+    pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
-        session.out.document(job_view(job, limit))
+        session.out.document(job_view(job, limit, pause))
     else:
-        session.out.fields(job_fields(job, session.clock.wall(), limit))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
 
 
 def jobs(
@@ -56,25 +56,40 @@ def jobs(
     """List jobs, the latest submitted first."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
-    from jobkit.ops.views import job_view
-    from jobkit.ops.waiting import waits_for
+    from jobkit.ops.views import holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    async def ask(planes: Planes) -> tuple[Sequence[JobRecord], Mapping[str, str]]:
-        found = await planes.inspection.jobs(type=type, key=key, state=state, limit=limit)
-        return found, {} if all(job.state.ended for job in found) else await waits_for(planes.coordinator)
+    async def ask(plane: StorePlane) -> tuple[Sequence[JobRecord], Sequence[Pause]]:
+        found = await plane.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        return found, await plane.store.pauses()
 
-    found, limits = session.call(ask)
+    found, pauses = session.ask(ask)
+    limits = _awaited(session, found)
+    held = [(job, limits.get(job.id), holding_up(pauses, job, session.settings.partitions)) for job in found]
     if as_json:
-        session.out.document([job_view(job, limits.get(job.id)) for job in found])
+        session.out.document([job_view(job, waits, pause) for job, waits, pause in held])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(
-        JOB_HEADINGS, [job_row(job, now, limits.get(job.id)) for job in found], whole="ID", right="DONE AGE"
-    )
+    rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
+    session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
+
+
+def _awaited(session: CommandSession, jobs: Sequence[JobRecord]) -> Mapping[str, str]:
+    """Return the limit that each job waits for, as far as the coordinator tells: jobs are worth showing without."""
+    from jobkit.cli.exit_codes import NoAnswer
+    from jobkit.errors import ConfigurationError, Unavailable
+    from jobkit.ops.waiting import waits_for
+
+    if all(job.state.ended for job in jobs):
+        return {}
+    try:
+        return session.ask_coordinator(waits_for)
+    except (ConfigurationError, NoAnswer, Unavailable) as error:
+        session.out.note(f"whether jobs wait for a limit is not known: {error}")
+        return {}

@@ -33,9 +33,10 @@ def topology(
     from jobkit.cli.session import CommandSession
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    wanted = types or sorted(session.registry().processors)
+    registry = session.registry()
+    wanted = types or registry.kept()
     for type in wanted:
-        session.registry().get(type)
+        registry.kept_as(type)
     found = anyio.run(_look, session, wanted, apply)
     if as_json:
         from jobkit.ops.views import topology_part_view

@@ -167,6 +167,10 @@ async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Fin
         findings.append(Finding(Status.WARN, f"{counts.dead} dead letters", "jobkit dead list"))
     if counts.parked:
         findings.append(Finding(Status.WARN, f"{counts.parked} jobs are parked", "jobkit gaps list"))
+    for pause in await store.pauses():
+        since = f"{max(0.0, clock.wall() - pause.since) / 3600:.1f} h ago by {pause.by}"
+        what = f"paused {since}: {pause.scope}" + (f" ({pause.reason})" if pause.reason else "")
+        findings.append(Finding(Status.WARN, what, "jobkit resume, when it is time"))
     if await store.outbox(older_than=_OUTBOX_PATIENCE_SECONDS, limit=1):
         late = f"accepted jobs have waited for over {_OUTBOX_PATIENCE_SECONDS:g} s to be published"
         findings.append(Finding(Status.WARN, late, "start a worker, and look at its log"))
