@@ -53,16 +53,10 @@ class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
-<<<<<<< HEAD
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
-    a job. `forgetting`: what has ended may be unknown by now. Of the types in `at_once` no more jobs run at once than
-    it says, of those in `begins` no more begin, for each key, within so many seconds.
-=======
-    that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
-    now. Of what is paused nothing begins `heard_within` so many seconds later, where that can be said. Of the types in
-    `at_once` no more jobs run at once than it says, of those in `begins` no more begin, for each key, within so many
-    seconds.
->>>>>>> main
+    a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
+    seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
+    `begins` no more begin, for each key, within so many seconds.
     """
 
     accepted: Sequence[str]
@@ -121,11 +115,8 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
-<<<<<<< HEAD
         *not_before_due(history.events, expected),
-=======
         *paused_begins_nothing(history, expected),
->>>>>>> main
         *cancelled_for_good(history.events, truth, expected),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
