@@ -21,6 +21,7 @@ from jobkit.cli.commands import (
     dead,
     doctor,
     drill,
+    exporter,
     gaps,
     health,
     jobs,
@@ -103,6 +104,7 @@ app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
 app.command("health")(health.health)
+app.command("exporter")(exporter.exporter)
 app.command("bench")(bench.bench)
 app.command("drill")(drill.drill)
 app.command("bench-worker", hidden=True)(bench_worker.bench_worker)

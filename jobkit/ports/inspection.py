@@ -164,6 +164,10 @@ class Inspection(Protocol):
         """Return jobs, the latest submitted first."""
         ...
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        """Return jobs that are due and that nobody has released yet, those first that were due first."""
+        ...
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         """Return dead letters with a number above `after`, lowest first."""
         ...

@@ -221,6 +221,19 @@ STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in t
 STORE_PARKED = Metric("jobkit.store.parked", Kind.GAUGE, "{job}", "Jobs parked behind a gap")
 STORE_DEAD = Metric("jobkit.store.dead_letters", Kind.GAUGE, "{letter}", "Dead letters")
 STORE_KEYS = Metric("jobkit.store.keys", Kind.GAUGE, "{key}", "Keys with a fence mark")
+QUEUE_DEPTH = Metric(
+    "jobkit.queue.depth",
+    Kind.GAUGE,
+    "{job}",
+    "Jobs that wait for a worker or are worked on, so that 0 means that none is needed; `jobkit exporter` measures it",
+    _TYPE,
+)
+QUEUE_RUNNING = Metric(
+    "jobkit.queue.running", Kind.GAUGE, "{job}", "Jobs that any worker holds a lease for, by the same", _TYPE
+)
+QUEUE_AGE = Metric(
+    "jobkit.queue.age", Kind.GAUGE, "s", "How long ago the oldest job that waits was submitted, by the same", _TYPE
+)
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
 )

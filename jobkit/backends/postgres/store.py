@@ -336,6 +336,9 @@ class PostgresStore:
         statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
         return [inspection.job(row) for row in await self._look(statement, *args)]
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
 

@@ -264,6 +264,9 @@ class RedisStore:
             below = following.decode()
         return found
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         found: list[DeadLetter] = []
         above = str(after)

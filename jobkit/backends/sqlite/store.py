@@ -188,6 +188,9 @@ class SqliteStore:
     ) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.overdue, limit=limit)
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         return await self._plane.read(inspection.dead, type=type, limit=limit, after=after)
 
