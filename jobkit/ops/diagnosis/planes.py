@@ -21,6 +21,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce, new_owner
 from jobkit.model.plane import Plane
+from jobkit.ops.diagnosis.schedules import schedules
 from jobkit.ports.backend import Opening
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
@@ -37,6 +38,8 @@ _LIMIT_SECONDS = 10.0
 _PROBE_LEASE_SECONDS = 10.0
 # An accepted job that is not published after this long has no worker to publish it.
 _OUTBOX_PATIENCE_SECONDS = 60.0
+# A job that is due and not released after this long has no worker to release it.
+_DUE_PATIENCE_SECONDS = 30.0
 _WALL_TOLERANCE_SECONDS = 5.0
 _FOREVER_SECONDS = 1e12
 
@@ -73,6 +76,7 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
             await probed(Plane.COORDINATOR, _coordinator(coordinator))
         if store:
             await probed(Plane.STORE, _store(*store, clock))
+            await probed(Plane.STORE, _schedules(store[1], coordinator))
         if store and coordinator:
             await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
         if blobs:
@@ -172,11 +176,24 @@ async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Fin
     if await store.outbox(older_than=_OUTBOX_PATIENCE_SECONDS, limit=1):
         late = f"accepted jobs have waited for over {_OUTBOX_PATIENCE_SECONDS:g} s to be published"
         findings.append(Finding(Status.WARN, late, "start a worker, and look at its log"))
+    for job in await inspection.overdue(limit=1):
+        if (seconds := clock.wall() - (job.due_at or 0)) > _DUE_PATIENCE_SECONDS:
+            overdue = f"job {job.id} of {job.type} was due {seconds:.0f} s ago, and nobody has released it"
+            findings.append(Finding(Status.WARN, overdue, "start a worker of any type, and look at its log"))
     latest = await inspection.jobs(limit=1)
     if latest and latest[0].submitted_at > clock.wall() + _WALL_TOLERANCE_SECONDS:
         ahead = f"job {latest[0].id} was submitted in the future: two machines disagree about the time"
         findings.append(Finding(Status.WARN, ahead, "have their clocks kept by NTP", "clock"))
     return findings
+
+
+async def _schedules(inspection: Inspection, coordinator: Coordinator | None) -> list[Finding]:
+    try:
+        members = None if coordinator is None else await coordinator.members()
+    except Unavailable:
+        # Its own probe says so.
+        members = None
+    return await schedules(inspection, None if members is None else {type for one in members for type in one.types})
 
 
 async def _blobs(blobs: Blobs) -> list[Finding]:
