@@ -97,6 +97,12 @@ class Lane:
         for pending in list(self.waiting):
             self.drop(pending)
 
+    def stop(self) -> None:
+        """Begin nothing more: the lane ends with the attempt that runs, or at once."""
+        self.stopping = True
+        if not self.working:
+            self.scope.cancel()
+
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
         try:
