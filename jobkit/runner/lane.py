@@ -145,7 +145,7 @@ class Lane:
     async def _take(self, pending: PendingDelivery) -> None:
         job = pending.job
         if isinstance(job, Malformed):
-            settled = await self._tools.pipeline.bury_message(job)
+            settled = await self._tools.pipeline.settlement.bury_message(job)
             await self._settle(pending, settled.receipt)
             return
         self.limits = job.limits
@@ -183,7 +183,7 @@ class Lane:
             self._tools.telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "held")
         left = pending.held_since + self._tools.bounds.hold - now
         if blocked or left <= 0 or len(self.waiting) > self._tools.bounds.limit:
-            settled = await self._tools.pipeline.park(job, expected)
+            settled = await self._tools.pipeline.settlement.park(job, expected)
             await self._settle(pending, settled.receipt)
             return
         self.working = False
