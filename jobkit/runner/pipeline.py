@@ -1,8 +1,8 @@
 """The way of a job: decode -> lane -> claim -> open -> process -> commit -> ack -> release.
 
 `Pipeline.run` is the part from claim to commit, and tells the lane what to do then; the writes at its end are in
-`settlement.py`. What it promises: nothing
-runs and nothing is written without a live lease, and it returns a receipt only for what the store has settled.
+`settlement.py`. What it promises: nothing runs and nothing is written without a live lease, and it returns a receipt
+only for what the store has settled.
 It does not promise that a job that ran took effect: the store may refuse it, and then it is tried anew.
 """
 
