@@ -85,6 +85,14 @@ class EffectInvalid(JobkitError, ValueError):
     """A result, record, log entry or file that no store would give back as the job meant it; the message names it."""
 
 
+class FileMissing(JobkitError):
+    """A key has no committed file of that name."""
+
+
+class FileReplaced(JobkitError):
+    """The bytes of a file are gone or others: a later commit replaced them. Read the key's files again."""
+
+
 class AttemptOver(JobkitError):
     """Something was staged in an attempt that has ended already, so that nothing would ever come of it."""
 

@@ -22,6 +22,7 @@ from jobkit.cli.commands import (
     doctor,
     drill,
     exporter,
+    files,
     gaps,
     health,
     jobs,
@@ -96,6 +97,7 @@ app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(files.app, name="files")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)

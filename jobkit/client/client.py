@@ -10,9 +10,10 @@ worker's relay afterwards; where it is rolled back, the job never was.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import propagate
@@ -22,11 +23,13 @@ from jobkit.client import matching
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
+from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
+from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
 from jobkit.ports.planes import Planes
@@ -69,6 +72,7 @@ class Client:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
+        self._files = FileReader(planes.inspection, planes.blobs)
         self._relay = Relay(
             planes.store,
             planes.broker,
@@ -255,6 +259,37 @@ class Client:
     async def pauses(self) -> Sequence[Pause]:
         """Return all that is paused: by whom, since when, and why."""
         return await self._planes.store.pauses()
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where the files' bytes lie."""
+        return self._planes.blobs
+
+    async def files(self, type: str, key: str) -> FileSet:
+        """Return the files that were committed last for a key: none where none ever were.
+
+        Raises `Unavailable`, and `UnknownType` for one type of a group: files are kept by the group's name.
+        """
+        self._registry.refuse_member(type)
+        return await self._files.files(type, key)
+
+    def open(
+        self, type: str, key: str, name: str, *, start: int = 0, stop: int | None = None
+    ) -> AbstractAsyncContextManager[OpenFile]:
+        """Open a committed file for a block: its bytes from `start` up to but without `stop`, in chunks.
+
+        Raises `FileMissing` where there is none of that name, `ValueError` for a range that is none, `UnknownType` as
+        `files` does, or `Unavailable`.
+        """
+        self._registry.refuse_member(type)
+        return self._files.open(type, key, name, start=start, stop=stop)
+
+    async def download(self, type: str, key: str, name: str, to: Path) -> CommittedFile:
+        """Write a committed file to the path `to`, where it is whole or what was there before; return what it is.
+
+        Raises as `open` does, `OSError` where it cannot be written, or `FileReplaced` where it was replaced meanwhile.
+        """
+        return await (await self.files(type, key)).download(name, to)
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobkit.client.schedules import ScheduleStatus
+from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
@@ -51,6 +52,11 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
 def pause_view(pause: Pause) -> dict[str, Any]:
     """Return a pause for JSON."""
     return {**asdict(pause.scope), "by": pause.by, "reason": pause.reason, "since": pause.since}
+
+
+def file_view(file: CommittedFile) -> dict[str, Any]:
+    """Return a committed file for JSON; where its bytes lie is no part of it."""
+    return {name: value for name, value in asdict(file).items() if name != "location"}
 
 
 def holding_up(pauses: Sequence[Pause], job: JobRecord, partitions: int) -> Pause | None:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
+from jobkit.files.file_set import FileReader, FileSet
 from jobkit.model import names
 from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import attempt_space
@@ -103,6 +104,7 @@ class Context:
         log: FilteringBoundLogger,
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
+        file_reader: FileReader,
         projection_reader: ProjectionReader,
         resources: AsyncExitStack,
         transactional: bool = False,
@@ -118,6 +120,7 @@ class Context:
         self._raw_blobs = blobs
         self._settings = settings
         self._follow_ups = follow_ups
+        self._file_reader = file_reader
         self._resources = resources
         self._on_unavailable = on_unavailable or self._warn
         self._workdir: Path | None = None
@@ -146,7 +149,7 @@ class Context:
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""
         if self._writer is None:
-            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive)
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive, self.job.id)
         return self._writer
 
     def _space(self) -> BlobSpace:
@@ -211,6 +214,15 @@ class Context:
         read = codec_of(model).load(raw)
         assert isinstance(read, model)  # noqa: S101  (narrows the type; the codec is the model's)
         return read
+
+    async def files(self, type: str | None = None, key: str | None = None) -> FileSet:
+        """Return the files that are committed for a key, this job's own unless another is named: none where none are.
+
+        What is read of the set is of one commit, however often the files are replaced meanwhile; where replaced bytes
+        have been swept away, reading them raises `FileReplaced`, and another attempt sees the newer ones. Raises
+        `Unavailable`.
+        """
+        return await self._file_reader.files(type or self.job.type, self.job.key if key is None else key)
 
     async def state(self, projection: Projection[M]) -> M:
         """Return what the key's log adds up to, with all that is staged. The processor must have declared it.

@@ -86,8 +86,8 @@ def test_retries(folder: Path) -> None:
 
 
 def test_files(folder: Path) -> None:
-    names = ["report.csv", "pages/2026-01.txt", "pages/2026-02.txt"]
-    assert _ran("files", folder)[-3:] == names
+    said = _ran("files", folder)[-4:]
+    assert said == ["report.csv 25 bytes", "pages/2026-01.txt 15 bytes", "pages/2026-02.txt 15 bytes", "ann in 2026-02"]
     committed = list((folder / "jobkit-blobs" / "report" / "ann").iterdir())
     assert len(committed) == 1
     assert (committed[0] / "pages" / "2026-02.txt").read_text() == "ann in 2026-02\n"
