@@ -159,7 +159,7 @@ async def test_clocks_that_disagree_are_told(server: TestServer, own_database: s
 async def test_a_server_that_is_too_old_is_told_and_asked_nothing_else(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobkit.backends.postgres.migrations._OLDEST_SERVER", 99)
+    monkeypatch.setattr("jobkit.backends.postgres.migrations.OLDEST_VERSION", "99")
     (finding,) = await found(url)
     assert finding.status is Status.FAIL
     assert "jobkit needs 99 or later" in finding.what
