@@ -40,8 +40,10 @@ class Finding:
     part: str = ""
 
 
-def clock_finding(ahead: float) -> Finding:
-    """Return what is so of a backend's wall clock that is `ahead` seconds ahead of this machine's, or behind it."""
+def clock_finding(told: float, asked: float, answered: float) -> Finding:
+    """Return what is so of a backend's wall clock that was asked, and answered, at these times by this machine's."""
+    # However long the answer took.
+    ahead = told - min(max(told, asked), answered)
     if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
         return Finding(Status.OK, "its clock agrees with this machine's")
     what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"

@@ -81,7 +81,7 @@ async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> 
         return [version]
     asked = clock.wall()
     told = await connection.fetchrow(_SERVER)
-    between = (asked + clock.wall()) / 2
+    answered = clock.wall()
     return [
         version,
         _role(told),
@@ -91,7 +91,7 @@ async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> 
         *_standbys(told),
         _autovacuum(told),
         _connections(told),
-        clock_finding(told["clock"] - between),
+        clock_finding(told["clock"], asked, answered),
         *await _tables(connection, address, may_create=told["may_create"]),
         *await _hosts(address),
     ]

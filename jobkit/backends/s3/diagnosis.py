@@ -31,10 +31,11 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
     address = parse_address(url)
     async with open_client(address) as client:
         with translated(address.name):
+            asked = clock.wall()
             listed = await answered(client.list_objects_v2(Bucket=address.bucket, Prefix=address.prefix, MaxKeys=1))
             findings = [
                 Finding(Status.OK, f"bucket {address.bucket} answers and can be listed"),
-                _clock(listed["ResponseMetadata"]["HTTPHeaders"], clock),
+                _clock(listed["ResponseMetadata"]["HTTPHeaders"], asked, clock.wall()),
             ]
             return [*findings, *await _permissions(client, address), *await _settings(client, address)]
 
@@ -103,10 +104,10 @@ def _conditions(conditional: bool) -> Finding:
     return Finding(Status.WARN, what, "use a newer version of the server, if there is one; no other job is in danger")
 
 
-def _clock(headers: Mapping[str, str], clock: Clock) -> Finding:
+def _clock(headers: Mapping[str, str], asked: float, answered: float) -> Finding:
     if "date" not in headers:
         return Finding(Status.OK, "it does not tell its time")
-    found = clock_finding(parsedate_to_datetime(headers["date"]).timestamp() - clock.wall())
+    found = clock_finding(parsedate_to_datetime(headers["date"]).timestamp(), asked, answered)
     if found.status is Status.OK:
         return found
     # It refuses what is signed with a clock that is off by a quarter of an hour.
