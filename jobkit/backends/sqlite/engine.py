@@ -14,7 +14,7 @@ import asyncio
 import random
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -63,10 +63,15 @@ class Transaction:
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    operation: Callable[[Transaction], Any]
+    operation: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     plane: Plane
     writes: bool
     future: asyncio.Future[Any]
+
+    def run(self, transaction: Transaction) -> Any:
+        return self.operation(transaction, *self.args, **self.kwargs)
 
 
 @dataclass(eq=False, slots=True)
@@ -119,7 +124,15 @@ class Engine:
         """Return the engine as the plane called `name` uses it."""
         return EnginePlane(self, name)
 
-    async def call(self, plane: Plane, writes: bool, operation: Callable[[Transaction], T]) -> T:
+    async def call(
+        self,
+        plane: Plane,
+        writes: bool,
+        operation: Callable[Concatenate[Transaction, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         """Run `operation` in the next transaction and return what it returned, once that is durable.
 
         A caller that is cancelled leaves it open whether the operation happens.
@@ -127,7 +140,7 @@ class Engine:
         if self._closed:
             raise Unavailable(plane, f"{self.path} is closed in this process")
         loop = asyncio.get_running_loop()
-        call = _Call(operation, plane, writes, loop.create_future())
+        call = _Call(operation, args, kwargs, plane, writes, loop.create_future())
         self._queue.append(call)
         if not self._engaged:
             self._engaged = True
@@ -232,7 +245,7 @@ class Engine:
         transaction = self._begin(batch.writes)
         if not batch.isolated:
             try:
-                batch.outcomes = [call.operation(transaction) for call in batch.calls]
+                batch.outcomes = [call.run(transaction) for call in batch.calls]
             except Exception as error:
                 if is_busy(error):
                     raise
@@ -282,7 +295,7 @@ class Engine:
         topics = set(transaction.topics)
         self._connection.execute("SAVEPOINT operation")
         try:
-            outcome = call.operation(transaction)
+            outcome = call.run(transaction)
         except Exception as error:
             if is_busy(error) or not self._connection.in_transaction:
                 # Nobody's operation stands.
@@ -369,17 +382,17 @@ class EnginePlane:
         self.notifier = engine.notifier
         self._name = name
 
-    async def write(
+    def write(
         self, operation: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Run `operation(transaction, *args, **kwargs)` in a durable write transaction and return what it returned."""
-        return await self.engine.call(self._name, True, lambda transaction: operation(transaction, *args, **kwargs))
+        return self.engine.call(self._name, True, operation, *args, **kwargs)
 
-    async def read(
+    def read(
         self, operation: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Run `operation(transaction, *args, **kwargs)`, which must not write, and return what it returned."""
-        return await self.engine.call(self._name, False, lambda transaction: operation(transaction, *args, **kwargs))
+        return self.engine.call(self._name, False, operation, *args, **kwargs)
 
 
 @asynccontextmanager
