@@ -6,7 +6,7 @@ who holds a fence that is not lower than the mark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.history import load_failures
@@ -29,8 +29,7 @@ _LOOK = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownJob:
+class _KnownJob(NamedTuple):
     digest: bytes
     number: int
     key: str | None
