@@ -332,6 +332,9 @@ class PostgresStore:
         rows = await self._look(inspection.JOB, id)
         return inspection.job(rows[0]) if rows else None
 
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}
+
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:

@@ -253,6 +253,10 @@ class RedisStore:
         row = await self._scripts.run(inspection.JOB, id)
         return None if row is None else inspection.job(row)
 
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        found: list[bytes | None] = await self._scripts.run(inspection.STATES, *ids) if ids else []
+        return {id: JobState(state.decode()) for id, state in zip(ids, found, strict=True) if state is not None}
+
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:

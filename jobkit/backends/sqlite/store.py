@@ -185,6 +185,9 @@ class SqliteStore:
     async def job(self, id: str) -> JobRecord | None:
         return await self._plane.read(inspection.job, id)
 
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        return await self._plane.read(inspection.states, ids)
+
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
