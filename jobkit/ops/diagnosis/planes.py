@@ -158,8 +158,8 @@ async def _limits(coordinator: Coordinator) -> list[Finding]:
         for bucket, number in waiting.most_common(_LIMITS_SHOWN)
     ]
     more = f" and {len(waiting) - _LIMITS_SHOWN} more" if len(waiting) > _LIMITS_SHOWN else ""
-    what = f"{sum(waiting.values())} jobs in workers' hands wait for limits: {', '.join(shown)}{more}; see jobkit limits"
-    return [Finding(Status.OK, what)]
+    total, named = sum(waiting.values()), ", ".join(shown)
+    return [Finding(Status.OK, f"{total} jobs in workers' hands wait for limits: {named}{more}; see jobkit limits")]
 
 
 async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:
