@@ -1,6 +1,6 @@
 """What steering costs: `python -m benchmarks.steering [sqlite|redis|postgres]...`, on private servers.
 
-JOBS (100,000) is how many are cancelled and released, WAITING (1,000,000) how many are scheduled and wait. Each store
+COUNT (100,000) is how many are cancelled and released, WAITING (1,000,000) how many are scheduled and wait. Each store
 has its own run; what is measured is in docs/benchmarks.md.
 """
 
@@ -35,7 +35,7 @@ from jobkit.telemetry import Telemetry
 from jobkit.telemetry.logging import configure_logging
 from jobkit.worker import Worker
 
-JOBS = int(os.environ.get("JOBS") or 100_000)
+JOBS = int(os.environ.get("COUNT") or 100_000)
 WAITING = int(os.environ.get("WAITING") or 1_000_000)
 # Due one after another over so many seconds, at a rate that one worker keeps up with.
 LATE_JOBS, LATE_SECONDS = 2_000, 20.0
