@@ -38,7 +38,7 @@ from jobkit.worker import Worker
 JOBS = int(os.environ.get("COUNT") or 100_000)
 WAITING = int(os.environ.get("WAITING") or 1_000_000)
 # Due one after another over so many seconds, at a rate that one worker keeps up with.
-LATE_JOBS, LATE_SECONDS = 2_000, 20.0
+LATE_JOBS, LATE_SECONDS = 1_000, 40.0
 _AT_ONCE = 500
 _PAGE = 250
 _LOOKS = 50

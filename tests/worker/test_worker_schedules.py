@@ -248,8 +248,8 @@ async def test_to_list_schedules_the_store_is_asked_once_for_all_their_jobs() ->
         for number in range(30):
             await add(site, f"s{number}", 10)
         await site.clock.sleep(25)
-        asked = Faults()
+        asked = Faults(site.clock)
         inspection = faulty_planes(site.planes, asked).inspection
         found = await ScheduleBook(inspection, site.registry).list()
         assert [status.last_outcome for status in found] == ["committed"] * 30
-        assert asked.calls == {"inspection.schedules": 1, "inspection.states": 1}
+        assert asked.calls == {"store.schedules": 1, "store.states": 1}
