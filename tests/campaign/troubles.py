@@ -9,7 +9,6 @@ import anyio
 
 from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.model.clock import machine_time
 from jobkit.model.pause import Scope
 from jobkit.ports.inspection import Inspection
 from tests.campaign.cluster import Cluster, Way
@@ -34,11 +33,8 @@ async def _carry_out_in_time(cluster: Cluster, fault: Fault) -> None:
 
 async def _carry_out(cluster: Cluster, fault: Fault) -> None:
     cluster.note(f"begins: {fault}")
-    begun = machine_time()
     await _apply(cluster, fault)
     cluster.note(f"is over: {fault}")
-    if fault.forgets:
-        cluster.losses.append((begun, machine_time()))
 
 
 async def _apply(cluster: Cluster, fault: Fault) -> None:
