@@ -60,14 +60,15 @@ class ScheduleBook:
         """Return all schedules, in order of names. Raises `Unavailable`."""
         found: list[ScheduleStatus] = []
         while page := await self._inspection.schedules(after=found[-1].name if found else "", limit=_PAGE):
-            found += [await self._status(kept) for kept in page]
+            found += await self._statuses(page)
             if len(page) < _PAGE:
                 break
         return found
 
     async def show(self, name: str) -> ScheduleStatus:
         """Return one schedule. Raises `ScheduleNotFound` or `Unavailable`."""
-        return await self._status(await self._kept(name))
+        (status,) = await self._statuses([await self._kept(name)])
+        return status
 
     async def add(
         self,
@@ -181,15 +182,24 @@ class ScheduleBook:
             raise ScheduleNotFound(f"there is no schedule {name!r}; `jobkit schedules list` shows those there are")
         return kept
 
-    async def _status(self, kept: KeptSchedule) -> ScheduleStatus:
-        try:
-            schedule = schedule_of(kept)
-        except ScheduleUnreadable as error:
-            return ScheduleStatus(kept.name, kept.type, None, unreadable=str(error))
-        record = None
-        if schedule.last is not None and schedule.last.job is not None:
-            record = await self._inspection.job(schedule.last.job)
-        return ScheduleStatus(kept.name, kept.type, schedule, None if record is None else record.state)
+    async def _statuses(self, page: Sequence[KeptSchedule]) -> Sequence[ScheduleStatus]:
+        """Return what there is to say of schedules; of all their last jobs the store is asked at once."""
+        statuses = [_status(kept) for kept in page]
+        jobs = [job for status in statuses if (job := _last_job(status)) is not None]
+        states = await self._inspection.states(jobs) if jobs else {}
+        return [replace(status, last_state=states.get(_last_job(status) or "")) for status in statuses]
+
+
+def _status(kept: KeptSchedule) -> ScheduleStatus:
+    try:
+        return ScheduleStatus(kept.name, kept.type, schedule_of(kept))
+    except ScheduleUnreadable as error:
+        return ScheduleStatus(kept.name, kept.type, None, unreadable=str(error))
+
+
+def _last_job(status: ScheduleStatus) -> str | None:
+    last = None if status.schedule is None else status.schedule.last
+    return None if last is None else last.job
 
 
 def _is_declared(kept: KeptSchedule) -> bool:

@@ -32,6 +32,9 @@ class JobState(StrEnum):
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 
+# Of so many jobs at most the states are asked for at once.
+STATES_AT_ONCE = 1000
+
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
 
@@ -157,6 +160,10 @@ class Inspection(Schedules, Protocol):
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""
+        ...
+
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        """Return how far jobs have come, by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
         ...
 
     async def jobs(

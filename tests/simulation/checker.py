@@ -31,6 +31,7 @@ from simulation.history import (
     Stray,
     Write,
 )
+from simulation.timetable import Ticks
 
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
 _DRIFT = 0.02
@@ -56,7 +57,7 @@ class Expectation:
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
-    `begins` no more begin, for each key, within so many seconds.
+    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules.
     """
 
     accepted: Sequence[str]
@@ -71,6 +72,7 @@ class Expectation:
     due: Mapping[str, float] = field(default_factory=dict)
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    ticks: Sequence[Ticks] = ()
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -120,6 +122,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *cancelled_for_good(history.events, truth, expected),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
+        *ticks_fire_once(truth, expected.ticks),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -416,6 +419,21 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                     late = expected.heard_within is not None and at > since + expected.heard_within
                     if late or (told >= since and at > told + _HEED_SECONDS):
                         yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
+
+
+def ticks_fire_once(truth: Truth, schedules: Sequence[Ticks]) -> Iterator[Violation]:
+    """No tick fires twice, whatever its jobs are called, and none of a paused schedule; each fires that has to."""
+    effects = [entry.job_id for log in truth.logs.values() for entry in log]
+    for ticks in schedules:
+        # The id of a tick's job ends with the zone.
+        fired = Counter(id[: id.index("Z") + 1] for id in effects if id.startswith(f"{ticks.name}@"))
+        for id, times in fired.items():
+            if times > 1:
+                yield Violation("ticks", f"tick {id} fired {times} times")
+            if id not in ticks.at:
+                yield Violation("paused", f"tick {id} fired while its schedule was paused")
+        for id in sorted(ticks.at.keys() - fired.keys()) if ticks.each else ():
+            yield Violation("ticks", f"tick {id} never fired")
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

@@ -7,6 +7,7 @@ get everything done. All of it is drawn from the seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -17,6 +18,7 @@ from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
 from simulation.history import History, tell
 from simulation.network import CALM, PLANES, Weather, When
+from simulation.timetable import Ticks
 from simulation.world import (
     BEGINS,
     LOOSE,
@@ -60,6 +62,17 @@ STEPS = (
 )
 # And those of what is done about lost messages.
 LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
+# And those of firing what is due.
+TICK_STEPS = ("inspection.due_schedules", "inspection.save_schedule")
+# What may take effect long after it was sent.
+LATE_WRITES = (
+    "store.open",
+    "store.commit",
+    "store.commit",
+    "store.fail",
+    "coordinator.release",
+    "inspection.save_schedule",
+)
 WHEN: tuple[When, ...] = ("before", "during", "after")
 
 
@@ -71,6 +84,7 @@ class Schedule:
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
+    The share `ticking` of the seeds has schedules.
     """
 
     storm: float = 60.0
@@ -90,6 +104,7 @@ class Schedule:
         ("wall clock", 1),
         ("restart", 1),
         ("pause work", 1),
+        ("pause a schedule", 1),
     )
     keys: int = 3
     jobs: int = 30
@@ -98,6 +113,7 @@ class Schedule:
     cancels: float = 0.15
     later: float = 0.15
     heard_within: float | None = None
+    ticking: float = 0.5
 
 
 DEFAULT = Schedule()
@@ -143,6 +159,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
         for machine in [*world.machines, world.client]:
             world.start(machine)
+        if random.Random(f"timetable {seed}").random() < schedule.ticking:
+            await world.open_timetable()
         others = [
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
@@ -161,8 +179,12 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             if order.id not in world.cancelled
             for number in range(order.work.follow)
         ]
+        ticks = world.timetable.ticks() if world.timetable is not None else []
+        due = {order.id: world.started + order.after + order.later for order in world.orders if not order.foreign}
+        for one in ticks:
+            due |= {id: world.loop_time(at) for id, at in one.at.items()}
         expected = Expectation(
-            accepted=[order.id for order in world.orders] + follow_ups,
+            accepted=[order.id for order in world.orders] + follow_ups + await _fired(world, ticks),
             dead=frozenset(order.id for order in world.orders if order.work.rejected),
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
@@ -171,7 +193,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             heard_within=schedule.heard_within,
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
-            due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
+            due=due,
+            ticks=ticks,
             at_once={LOOSE: PAIR.count} if world.limited else {},
             begins={LOOSE: (BEGINS.count, BEGINS.per.total_seconds())} if world.limited else {},
         )
@@ -182,6 +205,12 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         default = schedule == DEFAULT and not changes
         replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
+
+
+async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
+    """Return the ids of the jobs that have come of ticks, of all that were to fire."""
+    ids = [id for one in ticks for id in one.at]
+    return [id for id in ids if await world.backend.inspection.job(id) is not None]
 
 
 def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
@@ -245,7 +274,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS + LOSS_STEPS),
+                    rng.choice(STEPS + LOSS_STEPS + TICK_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -253,11 +282,11 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS + LOSS_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(rng.choice(STEPS + LOSS_STEPS + TICK_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
-                step = rng.choice(("store.open", "store.commit", "store.commit", "store.fail", "coordinator.release"))
+                step = rng.choice(LATE_WRITES)
                 node.trap(step, "during", skip=rng.choice((0, 1, 3)), pause=rng.choice((None, delay)), delay=delay)
             case "cut":
                 await self._cut(machine, rng.choice(PLANES), rng.uniform(0.5, 20.0))
@@ -279,6 +308,9 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "pause a schedule" if world.timetable is not None:
+                name = rng.choice([plan.name for plan in world.timetable.plans])
+                await world.timetable.pause(name, min(rng.uniform(3.0, 30.0), self._left))
             case "pause work":
                 await world.pause_work(self._draw_scope(), min(rng.uniform(3.0, 30.0), self._left))
 
@@ -341,8 +373,9 @@ async def _heal(world: World) -> list[Violation]:
         if not machine.up:
             world.start(machine)
     bound = PROGRESS_MARGIN + sum(order.work.longest for order in world.orders)
-    deadline = running_loop().time() + bound
-    while left := await _undone(world):
+    healed = running_loop().time()
+    deadline = healed + bound
+    while left := await _undone(world, healed):
         if world.spins:
             return [Violation("bounded", f"{len(world.history.events)} events: somebody spins")]
         if running_loop().time() >= deadline:
@@ -360,9 +393,11 @@ async def _heal(world: World) -> list[Violation]:
     return []
 
 
-async def _undone(world: World) -> str:
-    """Return what is left to do, in words, or an empty string."""
-    left = [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
+async def _undone(world: World, healed: float) -> str:
+    """Return what is left to do, in words, or an empty string. What has ticked until it `healed` ticks no more."""
+    behind = await world.timetable.finish(world.wall_time(healed)) if world.timetable is not None else []
+    left = [f"schedule {name} is behind" for name in behind]
+    left += [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)

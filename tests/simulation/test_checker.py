@@ -24,6 +24,7 @@ from simulation.checker import (
     not_before_due,
     order,
     single_effect,
+    ticks_fire_once,
 )
 from simulation.history import (
     Attempted,
@@ -39,6 +40,7 @@ from simulation.history import (
     Step,
     Write,
 )
+from simulation.timetable import Ticks
 
 KEY = "t/k"
 
@@ -232,3 +234,22 @@ def test_what_is_cancelled_has_no_effect(
     expected = Expectation(["j"], frozenset(), frozenset({"t"}), 3, cancelled={"j": 1}, keys={"j": ("t", "k")})
     found = cancelled_for_good(events, truth([job("j", JobState.CANCELLED), *known], log), expected)
     assert {violation.invariant for violation in found} == broken
+
+
+TICK, LATER = "s@2025-06-15T15:06:40Z", "s@2025-06-15T15:06:46Z"
+
+
+@pytest.mark.parametrize(
+    ("effects", "each", "broken"),
+    [
+        ((TICK, LATER), True, set()),
+        ((TICK,), False, set()),
+        ((TICK,), True, {"ticks"}),
+        ((TICK, f"{TICK}.7", LATER), True, {"ticks"}),
+        ((TICK, LATER, "s@2025-06-15T15:06:52Z"), False, {"paused"}),
+    ],
+)
+def test_each_tick_fires_once_and_none_while_paused(effects: Sequence[str], each: bool, broken: set[str]) -> None:
+    found = truth([], [entry(id, None, 1) for id in effects])
+    ticks = Ticks("s", {TICK: 0.0, LATER: 6.0}, each=each)
+    assert {violation.invariant for violation in ticks_fire_once(found, [ticks])} == broken

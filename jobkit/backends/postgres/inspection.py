@@ -25,6 +25,7 @@ _KEY = (
 )
 
 JOB = _JOB + "WHERE id = $1"
+STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = _JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
 )

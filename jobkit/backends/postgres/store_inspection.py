@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, repair, retention
 from jobkit.backends.postgres.calls import Calls
@@ -29,6 +29,9 @@ class PostgresInspection(Calls):
     async def job(self, id: str) -> JobRecord | None:
         rows = await self._look(inspection.JOB, id)
         return inspection.job(rows[0]) if rows else None
+
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}
 
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100

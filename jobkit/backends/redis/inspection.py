@@ -13,6 +13,7 @@ from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, 
 from jobkit.ports.rules import load_headers
 
 JOB = store_script("job", "views")
+STATES = store_script("states")
 JOBS = store_script("jobs", "views")
 OVERDUE = store_script("overdue", "views")
 WATCH_JOB = store_script("watch_job")
