@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from jobkit.ports.inspection import JobState
 from tests.cli.conftest import Shell
 from tests.cli.world import World
+
+pytestmark = pytest.mark.usefixtures("world")
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def test_dead_letters_are_listed(shell: Shell, dead: list[int]) -> None:
     assert result.exit_code == 0
     heading, *rows = result.stdout.splitlines()
     assert heading.split() == ["NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON"]
-    assert rows[0].split() == [str(dead[0]), "note", "0s", "1", "tea", "too", "many", "attempts"]
+    number, type, age, *rest = rows[0].split()
+    assert (number, type, *rest) == (str(dead[0]), "note", "1", "tea", "too", "many", "attempts")
+    assert re.fullmatch(r"\d+s", age)
     assert rows[1].split()[1] == "-"
     assert _numbers(shell) == dead
     assert _numbers(shell, "--type", "note") == dead[:1]
@@ -137,7 +142,7 @@ def gap(world: World) -> None:
 @pytest.mark.usefixtures("gap")
 def test_gaps_are_listed(shell: Shell) -> None:
     _, row = shell("gaps", "list").stdout.splitlines()
-    assert row.split()[:6] == ["chapter", "book", "1", "2", "2", "0s"]
+    assert row.split()[:5] == ["chapter", "book", "1", "2", "2"]
     (listed,) = json.loads(shell("gaps", "list", "--json").stdout)
     assert listed.pop("since") > 0
     assert listed.pop("reason")

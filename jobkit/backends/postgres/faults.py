@@ -64,6 +64,9 @@ def is_about_connection(error: BaseException) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         return sqlstate(error).startswith(("08", "25006", "53", "57P", "58"))
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # What the driver could not send, a number out of range, say.
+        return False
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
 
 
@@ -108,8 +111,10 @@ def _meaning(error: Exception, name: str) -> Exception | None:
         return ConfigurationError(f"{name}: the URL, or a file that it names, cannot be used by the driver")
     if isinstance(error, TimeoutError):
         return Unavailable(Plane.STORE, f"{name} does not answer in time")
-    if is_about_connection(error):
+    if isinstance(error, OSError):
         return Unavailable(Plane.STORE, f"{name} cannot be reached: {error}")
+    if is_about_connection(error):
+        return Unavailable(Plane.STORE, f"{name}: the connection was lost ({error})")
     return None
 
 

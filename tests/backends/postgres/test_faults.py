@@ -71,6 +71,23 @@ async def test_a_server_that_takes_no_writes_is_unavailable_until_it_does(
         assert isinstance(await store.open(job, fence()), Opened)
 
 
+async def test_a_lost_connection_is_told_as_one(server: TestServer, own_database: str) -> None:
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{own_database}'"  # noqa: S608
+    async with opened(server.url(own_database)) as store:
+        job = await unordered(store, "a")
+        await server.execute(cut)
+        with pytest.raises(Unavailable, match="the connection was lost|it was told to stop") as told:
+            await store.open(job, fence())
+        assert "Connection." not in str(told.value)
+        assert isinstance(await store.open(job, fence()), Opened)
+
+
+async def test_what_the_driver_cannot_send_is_no_lost_connection(server: TestServer, own_database: str) -> None:
+    async with opened(server.url(own_database)) as store:
+        with pytest.raises(ValueError, match="out of int64 range"):
+            await store.dead_letter(10**30)
+
+
 @pytest.mark.parametrize(
     ("code", "told"), [("53100", "disk is full"), ("53200", "short of"), ("58030", "its system"), ("XX000", "internal")]
 )
