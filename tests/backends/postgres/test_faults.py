@@ -76,7 +76,7 @@ async def test_a_lost_connection_is_told_as_one(server: TestServer, own_database
     async with opened(server.url(own_database)) as store:
         job = await unordered(store, "a")
         await server.execute(cut)
-        with pytest.raises(Unavailable, match="the connection was lost|it was told to stop") as told:
+        with pytest.raises(Unavailable, match=r"the connection was lost|it was told to stop") as told:
             await store.open(job, fence())
         assert "Connection." not in str(told.value)
         assert isinstance(await store.open(job, fence()), Opened)
