@@ -38,13 +38,12 @@ ANSWERED = [
     ("state", "speech", "tea"),
     ("rebuild",),
     ("verify",),
-    ("sweep",),
     ("doctor",),
 ]
 # What goes on without an answer: they end when they are told to.
 LASTING = [("worker", "note"), ("exporter", "--port", "0")]
 # Commands do the same things again and again; what is special comes early.
-MOST_CALLS = 8
+MOST_CALLS = 5
 
 Call = Callable[..., Awaitable[Any]]
 

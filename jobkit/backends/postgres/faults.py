@@ -64,9 +64,6 @@ def is_about_connection(error: BaseException) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         return sqlstate(error).startswith(("08", "25006", "53", "57P", "58"))
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # What the driver could not send, a number out of range, say.
-        return False
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
 
 
