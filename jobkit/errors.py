@@ -20,6 +20,10 @@ class ConfigurationError(JobkitError):
     """A setting, plugin or argument is wrong; the message names what to change."""
 
 
+class NotThereYet(ConfigurationError):
+    """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
+
+
 class PartitionsDiffer(ConfigurationError):
     """A job type was declared with another number of partitions than this process is set to."""
 

@@ -11,6 +11,8 @@ from jobkit.ports.inspection import JobState
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
+pytestmark = pytest.mark.usefixtures("world")
+
 
 @pytest.fixture
 def dead(world: World) -> list[int]:

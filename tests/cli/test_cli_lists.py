@@ -15,6 +15,8 @@ from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
+pytestmark = pytest.mark.usefixtures("world")
+
 
 def test_jobs_are_listed_latest_first(shell: Shell, world: World) -> None:
     world.accepted("note", {"about": "tea"}, id="first")
@@ -191,8 +193,11 @@ def test_env_files_are_taken_before_and_after_the_command(shell: Shell, world: W
         "after": ["jobs", "--json", "--env-file", "moved.env"],
         "both": ["--env-file", "moved.env", "jobs", "--json", "--env-file", "back.env"],
     }
-    found = json.loads(shell(*words[place]).stdout)
-    assert len(found) == (1 if place == "both" else 0)
+    result = shell(*words[place])
+    if place == "both":
+        assert len(json.loads(result.stdout)) == 1
+    else:
+        assert f"no database {world.directory / 'moved.db'}" in result.stderr
 
 
 def test_every_command_that_shows_something_takes_json() -> None:

@@ -29,7 +29,7 @@ try:
     with exporting(instance="me", page=MetricsPage()):
         telemetry = Telemetry()
         with telemetry.tracer.start_as_current_span("last words"):
-            telemetry.committed("t", 1.0)
+            telemetry.committed("t", "a", "k", 1.0)
         print("traced" if telemetry.traced else "untraced")
 except ConfigurationError as error:
     print("wrong:", error)

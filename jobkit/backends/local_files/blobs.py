@@ -234,7 +234,10 @@ class LocalFileBlobs:
         except FileNotFoundError as error:
             if self._root.is_dir():
                 raise
-            raise ConfigurationError(f"the directory {self._root} is gone; is its disk still mounted?") from error
+            raise ConfigurationError(
+                f"the directory {self._root.absolute()} is not there: is its disk mounted, and is it the one that "
+                "JOBKIT_BLOBS_URL is to name?"
+            ) from error
         except OSError as error:
             raise self._meaning(error) from error
 

@@ -5,6 +5,7 @@ Letters are named by number, or by the id of their job. Digits alone are always 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show dead letters, try them again, or delete them.")
 
 _PAGE = 500
+# More digits than any letter's number has are nobody's, and no store could look for them.
+_LETTER_NUMBER = re.compile(r"[0-9]{1,18}")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NUMBER|ID]...", help="Which dead letters.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters, or all of --type.")]
@@ -31,7 +34,7 @@ def list_(
     context: typer.Context,
     type: Annotated[str | None, typer.Option("--type", help="Only those of this job type.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show at most.")] = 100,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only those with a higher number.")] = 0,
+    after: Annotated[int, typer.Option("--after", min=0, max=10**18, help="Only those with a higher number.")] = 0,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -160,7 +163,7 @@ async def _named(inspection: Inspection, names: list[str]) -> list[DeadLetter]:
     """Return the letters that `names` name. Raises `JobkitError` where one names none."""
     found: list[DeadLetter] = []
     for name in names:
-        if name.isdecimal() and name.isascii():
+        if _LETTER_NUMBER.fullmatch(name):
             letter = await inspection.dead_letter(int(name))
             letters = [] if letter is None else [letter]
         else:

@@ -82,11 +82,11 @@ def submit(
     job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry)
     if not wait:
         with job.accounted_for():
-            submission = session.call(job.submit)
+            submission = session.call(job.submit, create=True)
         _announce(submission, session.out)
         return
     with job.accounted_for():
-        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None)
+        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None, create=True)
     _conclude(end, session.out)
 
 

@@ -7,7 +7,7 @@ not hide the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TypeVar
@@ -46,15 +46,19 @@ _FOREVER_SECONDS = 1e12
 _LIMITS_SHOWN = 5
 
 
-async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[Plane]) -> list[Finding]:
+async def probe_planes(
+    settings: Settings, clock: Clock, in_trouble: Collection[Plane], absent: Collection[Plane]
+) -> list[Finding]:
     """Open each plane, ask it something and have it write something.
 
-    That one of `in_trouble` does not open is known, and not said again.
+    That one of `in_trouble` does not open is known, and not said again. What is `absent` has nothing to be asked.
     """
     findings: list[Finding] = []
 
-    async def opened(plane: Plane, opening: Awaitable[T]) -> T | None:
-        found = await _answer(plane, opening)
+    async def opened(plane: Plane, open: Callable[[Settings, Opening], Awaitable[T]]) -> T | None:
+        if plane in absent:
+            return None
+        found = await _answer(plane, open(settings, opening))
         if not isinstance(found, Finding):
             return found
         if plane not in in_trouble:
@@ -67,11 +71,11 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
         findings.extend(replace(finding, part=finding.part or plane.value) for finding in several)
 
     async with AsyncExitStack() as stack:
-        opening = Opening(clock, stack)
-        blobs = await opened(Plane.BLOBS, open_blobs(settings, opening))
-        store = await opened(Plane.STORE, open_store(settings, opening))
-        coordinator = await opened(Plane.COORDINATOR, open_coordinator(settings, opening))
-        broker = await opened(Plane.BROKER, open_broker(settings, opening))
+        opening = Opening(clock, stack, create=False)
+        blobs = await opened(Plane.BLOBS, open_blobs)
+        store = await opened(Plane.STORE, open_store)
+        coordinator = await opened(Plane.COORDINATOR, open_coordinator)
+        broker = await opened(Plane.BROKER, open_broker)
         if broker:
             await probed(Plane.BROKER, _broker(broker, coordinator, settings))
         if coordinator:
