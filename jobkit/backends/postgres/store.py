@@ -56,21 +56,20 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, UNWANTED, key_of, letter_of
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
-    Accepted,
     Adrift,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
     Stale,
+    SubmitAnswer,
+    replaced,
 )
 from jobkit.ports.transactions import Participant
 
@@ -98,6 +97,8 @@ class PostgresStore:
         self._notifier = notifier
         self._clock = clock
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
+        # Those with unique names, which others may have locked, hold up none without.
+        self._named_submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
         self._endings = self._group(self._commit, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
@@ -137,10 +138,13 @@ class PostgresStore:
             size=size,
         )
 
-    async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
+    async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[SubmitAnswer]]:
         jobs = [job for call in calls for job in call]
-        rows = await run(query(submit.SUBMIT, *submit.arguments(jobs)))
-        answers = iter(submit.answers(jobs, rows))
+        statement, arguments = submit.statement(jobs)
+        rows = await run(query(statement, *arguments))
+        found = submit.answers(jobs, rows)
+        self._notifier.notify([job_topic(id) for id in replaced(found)])
+        answers = iter(found)
         return [[next(answers) for _ in call] for call in calls]
 
     async def _confirm(self, run: _Run, calls: Sequence[Sequence[int]]) -> list[None]:
@@ -162,9 +166,11 @@ class PostgresStore:
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         submit.check(jobs)
-        return await self._submits.ask(jobs) if jobs else []
+        if not jobs:
+            return []
+        return await (self._named_submits if submit.is_named(jobs) else self._submits).ask(jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit, after))
@@ -210,7 +216,7 @@ class PostgresStore:
         self._notify_committed([ending])
         return answer
 
-    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
 
     async def amend(
@@ -321,7 +327,7 @@ class PostgresStore:
                     return
 
     async def aclose(self) -> None:
-        for group in (self._submits, self._confirmations, self._openings, self._endings):
+        for group in (self._submits, self._named_submits, self._confirmations, self._openings, self._endings):
             await group.aclose()
         await self._notifier.aclose()
         await self._sessions.aclose()
@@ -355,7 +361,7 @@ class PostgresStore:
             return None
         row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
         self._notifier.notify([job_topic(envelope.id)])
-        return envelope if row["done"] else None
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
@@ -437,9 +443,7 @@ class PostgresStore:
     async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
         return schedules.due(await self._look(schedules.DUE, limit))
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         submit.check(jobs)
         return await self._sessions.run(schedules.saving(schedule, jobs))
 

@@ -54,21 +54,19 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, UNWANTED, letter_of
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
-    Accepted,
     Adrift,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
     Stale,
+    SubmitAnswer,
 )
 
 
@@ -89,7 +87,7 @@ class RedisStore:
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         submit.check(jobs)
         if not jobs:
             return []
@@ -288,8 +286,8 @@ class RedisStore:
         envelope = None if row is None else repair.keyed(row)
         if envelope is None:
             return None
-        done = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
-        return envelope if done else None
+        row = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
@@ -401,9 +399,7 @@ class RedisStore:
         now, *rows = await self._scripts.run(schedules.DUE, str(min(limit, inspection.PAGE)))
         return float(now), [schedules.kept(row) for row in rows]
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         submit.check(jobs)
         arguments = schedules.save_arguments(schedule, jobs)
         return schedules.saved(jobs, await self._scripts.run(schedules.SAVE, *arguments))

@@ -22,7 +22,7 @@ from jobkit.backends.sqlite import (
     retention,
     schedule,
     schedules,
-    submit,
+    unique,
 )
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.engine import Engine
@@ -45,21 +45,19 @@ from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import keepable_note, letter_of
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
-    Accepted,
     Adrift,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Shelved,
     Stale,
+    SubmitAnswer,
 )
 
 
@@ -71,8 +69,8 @@ class SqliteStore:
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        return await self._plane.write(submit.submit, jobs)
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
+        return await self._plane.write(unique.submit_all, jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         return await self._plane.read(outbox.entries, older_than=older_than, limit=limit, after=after)
@@ -265,9 +263,7 @@ class SqliteStore:
     async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
         return await self._plane.read(schedules.due, limit=limit)
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         return await self._plane.write(schedules.save, schedule, jobs)
 
     async def remove_schedule(self, name: str, *, revision: int) -> bool:

@@ -60,6 +60,16 @@ def submit(
             help="Not at all, if it has not begun by then, or in so long.",
         ),
     ] = None,
+    unique: Annotated[
+        str | None,
+        typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
+    ] = None,
+    while_: Annotated[
+        WhileChoice, typer.Option("--while", help="With --unique: how long the job holds the name.")
+    ] = WhileChoice.QUEUED,
+    on_conflict: Annotated[
+        ConflictChoice, typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it.")
+    ] = ConflictChoice.KEEP,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -74,12 +84,13 @@ def submit(
         raise ConfigurationError("--timeout goes with --wait")
     when = _read_time(at, after)
     expiry = _read_expiry(expires)
+    name = _read_unique(unique, while_, on_conflict)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, name)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit)
@@ -103,6 +114,7 @@ class _Job:
         id: str,
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
+        unique: Unique | None,
     ) -> None:
         self._session = session
         self._registry = registry
@@ -112,6 +124,7 @@ class _Job:
         self._id = id
         self._at, self._after = when
         self._expires = expires
+        self._unique = unique
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
