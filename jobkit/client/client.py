@@ -138,8 +138,8 @@ class Client:
 
         Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or a name is none, `JobConflict`
         where the id is known with other contents, or `Unavailable` where the store does not answer: then submit again
-        under the same id to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or
-        leads elsewhere.
+        under the same id to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in
+        no transaction or leads elsewhere.
         """
         name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:

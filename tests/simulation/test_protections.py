@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, schedule, turns
+from jobkit.backends.sqlite import cancel, commit, ending, fail, leases, limit_uses, schedule, schema, turns, unique
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
@@ -154,6 +154,21 @@ def cancelled_turns_kept(patch: Patch) -> None:
 def due_three_seconds_early(patch: Patch) -> None:
     """The store releases what is not due yet."""
     patch.setattr(schedule, "_DUE", schedule._DUE.replace("j.due <= ?", "j.due - 3 <= ?"))
+
+
+def names_held_by_many(patch: Patch) -> None:
+    """Nobody looks whether a unique name is held, and no index refuses it."""
+    patch.setattr(unique, "holder_of", lambda *_: None)
+    patch.setattr(schema, "_STORE", [line for line in schema._STORE if "jobs_unique" not in line])
+
+
+def replaced_jobs_go_on(patch: Patch) -> None:
+    """A job that is replaced gives up its name, and nothing else."""
+
+    def make_way(transaction: Transaction, id: str, successor: str) -> None:
+        transaction.execute("UPDATE jobs SET unique_name = NULL WHERE id = ?", (id,))
+
+    patch.setattr(cancel, "make_way", make_way)
 
 
 # ---- the coordinator ---------------------------------------------------------------------------------------------
@@ -380,6 +395,8 @@ MUTATIONS = (
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
     Mutation("due three seconds early", due_three_seconds_early, ("later",)),
+    Mutation("names held by many", names_held_by_many, ("unique",)),
+    Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",)),
     Mutation("gaps ignored", gaps_ignored, ("order",)),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError, JobkitError, UniqueNameTaken
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
@@ -93,16 +93,25 @@ def requeue(
     _checked_choice(names, all_, type)
 
     chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
-    envelopes = session.for_each(chosen, lambda inspection, number: inspection.requeue_dead(number))
-    done = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is not None]
-    refused = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is None]
+    refusals = session.for_each(chosen, _requeue)
+    done = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is None]
+    refused = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is not None]
     if as_json:
         session.out.document({"requeued": done, "refused": refused})
     else:
         session.out.note(f"{_letters(len(done))} will be tried again")
     if refused:
         numbers = ", ".join(map(str, refused))
-        raise JobkitError(f"not requeued, since no job that could run can be made of it: {numbers}")
+        why = "; ".join(dict.fromkeys(refusal for refusal in refusals if refusal is not None))
+        raise JobkitError(f"not requeued: {numbers} ({why})")
+
+
+async def _requeue(inspection: Inspection, number: int) -> str | None:
+    """Try one dead letter again; return why it cannot be."""
+    try:
+        return None if await inspection.requeue_dead(number) is not None else "no job that could run can be made of it"
+    except UniqueNameTaken as error:
+        return str(error)
 
 
 @app.command()

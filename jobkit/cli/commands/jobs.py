@@ -75,7 +75,11 @@ def jobs(
         return
     now = session.clock.wall()
     rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
-    session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
+    headings = JOB_HEADINGS
+    if any(job.unique is not None for job in found):
+        headings = (*headings, "UNIQUE")
+        rows = [(*row, job.unique or "-") for row, job in zip(rows, found, strict=True)]
+    session.out.table(headings, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
 

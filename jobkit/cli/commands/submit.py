@@ -20,6 +20,7 @@ from jobkit.cli.options import AsJson, EnvFile
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
 from jobkit.model import due
 from jobkit.model.ids import new_job_id
+from jobkit.model.unique import OnConflict, While, told_unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jobkit.cli.output import Output
     from jobkit.cli.session import CommandSession
     from jobkit.client import Client, Submission
+    from jobkit.model.unique import Unique
     from jobkit.plugin.registry import Registry
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import Planes
@@ -65,11 +67,12 @@ def submit(
         typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
     ] = None,
     while_: Annotated[
-        WhileChoice, typer.Option("--while", help="With --unique: how long the job holds the name.")
-    ] = WhileChoice.QUEUED,
+        While, typer.Option("--while", help="With --unique: whether the job holds the name until it begins, or ends.")
+    ] = "queued",
     on_conflict: Annotated[
-        ConflictChoice, typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it.")
-    ] = ConflictChoice.KEEP,
+        OnConflict,
+        typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it and has not begun."),
+    ] = "keep",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -136,8 +139,13 @@ class _Job:
             at=self._at,
             after=self._after,
             expires=self._expires,
+            unique=self._unique and self._unique.name,
+            while_=self._unique.while_ if self._unique else "queued",
+            on_conflict="replace" if self._unique and self._unique.replace else "keep",
         )
         self._submitted = True
+        # Of a job that is kept, the one that was there.
+        self._id = submission.id
         return submission
 
     async def to_end(self, planes: Planes, timeout: float | None) -> JobRecord:
@@ -205,6 +213,14 @@ def _read_expiry(expires: str | None) -> datetime | timedelta | None:
     return expiry
 
 
+def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> Unique | None:
+    """Return the unique name. Raises `ConfigurationError` where it is none."""
+    try:
+        return told_unique(name, while_, on_conflict)
+    except ValueError as error:
+        raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
+
+
 def _read_payload(argument: str, most: int) -> bytes:
     """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
     if argument == "-":
@@ -254,7 +270,13 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
     name = f"job {submission.id} ({submission.type}/{submission.key}{order})"
     if submission.known:
         out.note(f"{name} was submitted before; nothing was changed")
-    elif submission.due_at is not None:
+        return
+    if submission.kept:
+        out.note(f"{name} holds that unique name; it is kept, and nothing was submitted")
+        return
+    if submission.replaced is not None:
+        out.note(f"job {submission.replaced}, which had not begun, is replaced and cancelled")
+    if submission.due_at is not None:
         out.note(f"{name} is scheduled for {datetime.fromtimestamp(submission.due_at, UTC):%Y-%m-%d %H:%M:%SZ}")
     elif submission.published:
         out.note(f"{name} submitted")
