@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from jobkit.backends.sqlite import ending, outbox, park
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.backends.sqlite.unique import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.backends.sqlite.unique import submit_all
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import NewJob, SubmitAnswer

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jobkit.backends.sqlite import cancel, submit
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.store import Accepted, Kept, NewJob, SubmitAnswer
 
 _HOLDER = """
