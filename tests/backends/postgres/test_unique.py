@@ -16,14 +16,8 @@ from jobkit.model.unique import Unique
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Accepted, Kept, NewJob, Opened, SubmitAnswer
 from jobkit.testing.conformance.values import envelope, fence, unordered
-from tests.lab.servers.postgres import TestServer
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-async def url(server: TestServer, own_database: str) -> str:
-    return server.url(own_database)
 
 
 @asynccontextmanager
