@@ -7,7 +7,7 @@ from typing import Any
 
 from jobkit.backends.redis import submit
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import ACCEPTING, store_script
+from jobkit.backends.redis.submit import accepting_script, store_script
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import NewJob, SubmitAnswer
 
@@ -15,7 +15,7 @@ WALL_TIME = store_script("wall_time")
 ALL = store_script("schedules", "schedule_rows")
 ONE = store_script("schedule", "schedule_rows")
 DUE = store_script("schedules_due", "schedule_rows")
-SAVE = store_script("save_schedule", *ACCEPTING, "schedule_rows")
+SAVE = accepting_script("save_schedule", "schedule_rows")
 REMOVE = store_script("remove_schedule", "schedule_rows")
 SEE = store_script("see_schedules", "schedule_rows")
 

@@ -38,7 +38,7 @@ class RedisSchedules(Calls):
     async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         submit.check(jobs)
         arguments = schedules.save_arguments(schedule, jobs)
-        return schedules.saved(jobs, await self._scripts.run(schedules.SAVE, *arguments))
+        return schedules.saved(jobs, await self._scripts.run(schedules.SAVE.of(jobs), *arguments))
 
     async def remove_schedule(self, name: str, *, revision: int) -> bool:
         return bool(await self._scripts.run(schedules.REMOVE, spelled(name), str(revision)))

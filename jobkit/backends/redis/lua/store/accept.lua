@@ -1,11 +1,8 @@
 -- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered, and of one that is to run later when
--- that is or '', or in how many seconds or ''; by when it has to have begun, likewise; and '', or while what it holds a unique
--- name ('queued' or 'unfinished'), what becomes of one that does ('keep' or 'replace'), and the name.
--- Answers {'accepted', sequence or '', position}, {'accepted', '', '', when it is due}, or the one or the other ({..., when or
--- '', id}) with the job that was replaced; {'conflict'}; {'known', sequence or '', when it was submitted, trace, schema}; or
--- {'kept', the id of who holds the name, its key or NONE, its sequence or '', when it is due or ''}. Whoever asks for an order
--- has seen to it that there is a key.
-local ACCEPTED = FACTS + 6
+-- that is or '', or in how many seconds or ''; and by when it has to have begun, likewise.
+-- Answers {'accepted', sequence or '', position}, {'accepted', '', '', when it is due}, {'conflict'}, or {'known', sequence
+-- or '', when it was submitted, trace, schema}. Whoever asks for an order has seen to it that there is a key.
+local ACCEPTED = FACTS + 5
 
 local function due_of(a, at)
   local due = tonumber(a[at + FACTS + 1]) or (tonumber(a[at + FACTS + 2]) or 0) + NOW
@@ -29,7 +26,14 @@ local function schedule(a, at, due)
   return {'accepted', '', '', due}
 end
 
-local function accept_unnamed(a, at)
+local function accept(a, at)
+  local known = call('HMGET', job_at(a[at]), 'digest', 'sequence', 'submitted_at', 'trace', 'schema')
+  if known[1] then
+    if known[1] ~= a[at + 4] then
+      return {'conflict'}
+    end
+    return {'known', known[2] or '', known[3], known[4], known[5]}
+  end
   local due = due_of(a, at)
   if due then
     return schedule(a, at, due)
@@ -44,38 +48,4 @@ local function accept_unnamed(a, at)
   enter(job.id, job.number)
   limit(a, at, job)
   return {'accepted', given or '', job.number}
-end
-
--- Accepts a job that is to hold a unique name, unless another one does.
-local function accept_named(a, at, while_, conflict, name)
-  local id, type = a[at], a[at + 1]
-  local holder = holder_of(type, name)
-  if holder and (holder.begun or conflict == 'keep') then
-    return {'kept', holder.id, holder.key or NONE, holder.sequence or '', call('HGET', job_at(holder.id), 'due') or ''}
-  end
-  if holder then
-    end_early(holder, 'cancelled', 'jobkit', 'replaced by ' .. id)
-  end
-  local answer = accept_unnamed(a, at)
-  call('HSET', job_at(id), 'unique', name, 'unique_while', while_)
-  call('HSET', UNIQUE, name_of(type, name), id)
-  if holder then
-    answer[4], answer[5] = answer[4] or '', holder.id
-  end
-  return answer
-end
-
-local function accept(a, at)
-  local known = call('HMGET', job_at(a[at]), 'digest', 'sequence', 'submitted_at', 'trace', 'schema')
-  if known[1] then
-    if known[1] ~= a[at + 4] then
-      return {'conflict'}
-    end
-    return {'known', known[2] or '', known[3], known[4], known[5]}
-  end
-  local unique = a[at + FACTS + 5]
-  if unique ~= '' then
-    return accept_named(a, at, unique:match('^(%l+) (%l+) (.*)$'))
-  end
-  return accept_unnamed(a, at)
 end
