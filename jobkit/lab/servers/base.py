@@ -6,11 +6,14 @@ SIGKILL, the group is killed. Nothing here is asynchronous; where a loop must go
 
 from __future__ import annotations
 
+import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +25,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_BYTES = 4000
+_PORTS = range(20_000, 32_000)
 
 
 class ServerMissing(JobkitError):
@@ -39,10 +43,27 @@ def require(*programs: str, beside: Iterable[Path] = ()) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback address for a server of this process, also when it is started again later.
+
+    It lies below those that systems give to whoever connects, which could take it while the server is down. No other
+    process is given it while this one lives.
+    """
+    ports = list(_PORTS)
+    random.shuffle(ports)
+    directory = Path(tempfile.gettempdir()) / f"jobkit-ports-{os.geteuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for port in ports:
+        lock = os.open(directory / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(lock)
+        else:
+            # Never closed: the lock ends with the process.
+            return port
+    raise RuntimeError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 def accepts(port: int) -> bool:
