@@ -26,7 +26,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
-from jobkit.model.unique import OnConflict, While, told_unique
+from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
@@ -77,6 +77,7 @@ class FollowUps(Protocol):
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...

@@ -74,8 +74,8 @@ def jobs(
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
+    headings: tuple[str, ...] = JOB_HEADINGS
     rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
-    headings = JOB_HEADINGS
     if any(job.unique is not None for job in found):
         headings = (*headings, "UNIQUE")
         rows = [(*row, job.unique or "-") for row, job in zip(rows, found, strict=True)]

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from jobkit.cli.output import Output
     from jobkit.cli.session import CommandSession
     from jobkit.client import Client, Submission
-    from jobkit.model.unique import Unique
     from jobkit.plugin.registry import Registry
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import Planes
@@ -117,7 +116,7 @@ class _Job:
         id: str,
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
-        unique: Unique | None,
+        unique: tuple[str | None, While, OnConflict],
     ) -> None:
         self._session = session
         self._registry = registry
@@ -127,7 +126,7 @@ class _Job:
         self._id = id
         self._at, self._after = when
         self._expires = expires
-        self._unique = unique
+        self._unique, self._while, self._on_conflict = unique
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
@@ -139,9 +138,9 @@ class _Job:
             at=self._at,
             after=self._after,
             expires=self._expires,
-            unique=self._unique and self._unique.name,
-            while_=self._unique.while_ if self._unique else "queued",
-            on_conflict="replace" if self._unique and self._unique.replace else "keep",
+            unique=self._unique,
+            while_=self._while,
+            on_conflict=self._on_conflict,
         )
         self._submitted = True
         # Of a job that is kept, the one that was there.
@@ -213,12 +212,13 @@ def _read_expiry(expires: str | None) -> datetime | timedelta | None:
     return expiry
 
 
-def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> Unique | None:
-    """Return the unique name. Raises `ConfigurationError` where it is none."""
+def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tuple[str | None, While, OnConflict]:
+    """Return the unique name as it was said. Raises `ConfigurationError` where it is none."""
     try:
-        return told_unique(name, while_, on_conflict)
+        told_unique(name, while_, on_conflict)
     except ValueError as error:
         raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
+    return name, while_, on_conflict
 
 
 def _read_payload(argument: str, most: int) -> bytes:
