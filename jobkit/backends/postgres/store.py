@@ -117,7 +117,7 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
         statement, arguments = submit.statement(jobs)
         rows = await run(query(statement, *arguments))
         found = submit.answers(jobs, rows)
-        self._notifier.notify([job_topic(id) for id in replaced(found)])
+        self._notifier.notify([job_topic(id) for id in sorted(replaced(found))])
         answers = iter(found)
         return [[next(answers) for _ in call] for call in calls]
 

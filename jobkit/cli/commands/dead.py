@@ -5,7 +5,7 @@ Letters are named by number, or by the id of their job. Digits alone are always 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,9 +101,7 @@ def requeue(
     else:
         session.out.note(f"{_letters(len(done))} will be tried again")
     if refused:
-        numbers = ", ".join(map(str, refused))
-        why = "; ".join(dict.fromkeys(refusal for refusal in refusals if refusal is not None))
-        raise JobkitError(f"not requeued: {numbers} ({why})")
+        raise JobkitError("\n".join(_refused(dict(zip(chosen, refusals, strict=True)))))
 
 
 async def _requeue(inspection: Inspection, number: int) -> str | None:
@@ -111,7 +109,14 @@ async def _requeue(inspection: Inspection, number: int) -> str | None:
     try:
         return None if await inspection.requeue_dead(number) is not None else "no job that could run can be made of it"
     except UniqueNameTaken as error:
-        return str(error)
+        return f"job {error.holder} holds its unique name"
+
+
+def _refused(refusals: Mapping[int, str | None]) -> Iterator[str]:
+    """Yield a line for each reason why letters cannot be tried again, with their numbers."""
+    for reason in dict.fromkeys(refusal for refusal in refusals.values() if refusal is not None):
+        numbers = ", ".join(str(number) for number, refusal in refusals.items() if refusal == reason)
+        yield f"not requeued, since {reason}: {numbers}"
 
 
 @app.command()
