@@ -6,14 +6,13 @@ SIGKILL, the group is killed. Nothing here is asynchronous; where a loop must go
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -50,20 +49,33 @@ def free_port() -> int:
     """
     ports = list(_PORTS)
     random.shuffle(ports)
-    directory = Path(tempfile.gettempdir()) / f"jobkit-ports-{os.geteuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
     for port in ports:
-        lock = os.open(directory / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            os.close(lock)
-        else:
-            # Never closed: the lock ends with the process.
+        if _is_free(port) and _reserve(port):
             return port
     raise RuntimeError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    """Take a name that goes with the port and ends with this process, if no other has it; only Linux has such names."""
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0jobkit-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()
+    return True
 
 
 def accepts(port: int) -> bool:
