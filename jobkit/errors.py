@@ -50,6 +50,17 @@ class JobConflict(JobkitError):
     """The same job id was submitted before with another type, key or payload."""
 
 
+class UniqueNameTaken(JobkitError):
+    """A dead letter cannot be tried again, because another job, `holder`, holds its unique name."""
+
+    def __init__(self, number: int, name: str, holder: str) -> None:
+        super().__init__(
+            f"dead letter {number} cannot be tried again while job {holder} holds its unique name {shown(name)}: "
+            f"wait for that one, or cancel it"
+        )
+        self.holder = holder
+
+
 class JobNotFound(JobkitError):
     """No job with this id is known to the store (never submitted, or forgotten after retention)."""
 

@@ -21,7 +21,7 @@ from jobkit.plugin.registry import Registry, checked_id
 from jobkit.plugin.schedule import timing_of
 from jobkit.ports.inspection import Inspection, JobState
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, OutboxEntry
+from jobkit.ports.store import Accepted, Conflict, OutboxEntry, SubmitAnswer, replaced
 
 _PAGE = 500
 
@@ -210,10 +210,11 @@ def _is_declared(kept: KeptSchedule) -> bool:
         return False
 
 
-def entries_of(answers: Sequence[object]) -> Sequence[OutboxEntry]:
-    """Return the outbox entries of the jobs that were accepted."""
+def entries_of(answers: Sequence[SubmitAnswer]) -> Sequence[OutboxEntry]:
+    """Return the outbox entries of the jobs that were accepted, and not replaced by one of the others."""
+    gone = replaced(answers)
     return [
         OutboxEntry(answer.position, answer.envelope)
         for answer in answers
-        if isinstance(answer, Accepted) and answer.position is not None
+        if isinstance(answer, Accepted) and answer.position is not None and answer.envelope.id not in gone
     ]

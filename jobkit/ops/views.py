@@ -46,6 +46,7 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "paused": None if pause is None else pause_view(pause),
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
+        "unique": job.unique,
     }
 
 

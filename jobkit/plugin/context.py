@@ -27,6 +27,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
+from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
@@ -77,6 +78,7 @@ class FollowUps(Protocol):
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
@@ -241,12 +243,17 @@ class Context:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        unique: str | None = None,
+        while_: While = "queued",
+        on_conflict: OnConflict = "keep",
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone.
+        job's commit, it never runs. Under a `unique` name it is submitted as by `Client.submit`, once this job commits:
+        where another one is kept, no job has the id. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a
+        time says no zone or a name is none.
         """
         self._check_alive()
         job = self._follow_ups.new_job(
@@ -259,6 +266,7 @@ class Context:
             at=at,
             after=after,
             expires=expires,
+            unique=told_unique(unique, while_, on_conflict),
         )
         self._jobs.append(job)
         return job.envelope.id

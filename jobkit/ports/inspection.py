@@ -44,7 +44,7 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then.
+    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
     """
 
     id: str
@@ -66,6 +66,7 @@ class JobRecord:
     reason: str | None = None
     due_at: float | None = None
     expires_at: float | None = None
+    unique: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,10 @@ class Inspection(Schedules, Protocol):
         """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
 
         A message that was no job of the store's becomes one. Where the turn of its sequence is over, or the sequence is
-        another job's, it gets its key's next one. None where there is no such letter, or none that could run: what
-        cannot be read, or what conflicts with the job of its id.
+        another job's, it gets its key's next one. A job holds its unique name again. None where there is no such
+        letter, or none that could run: what cannot be read, or what conflicts with the job of its id.
+
+        Raises `UniqueNameTaken` where another job holds that name; then nothing is written.
         """
         ...
 

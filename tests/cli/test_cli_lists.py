@@ -103,6 +103,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "paused": None,
         "expires_at": None,
         "waits_for": None,
+        "unique": None,
     }
 
 

@@ -18,8 +18,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly")
+EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
+TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -73,6 +73,10 @@ def test_account(folder: Path) -> None:
         '2 {"cents":120,"deposits":2}',
         '3 {"cents":123,"deposits":3}',
     ]
+
+
+def test_debounce(folder: Path) -> None:
+    assert _ran("debounce", folder) == ["summed up to change 9, 9 earlier requests were replaced"] * 2
 
 
 def test_retries(folder: Path) -> None:

@@ -15,6 +15,7 @@ from jobkit.ports.planes import Planes
 from simulation.history import (
     Attempted,
     Cancelled,
+    Claimed,
     Consuming,
     Event,
     Forgot,
@@ -120,6 +121,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *one_of_a_name(history.events),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
@@ -391,6 +393,40 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:
+    """One job at a time holds a unique name; none is turned away but for it, and what it replaced never begins."""
+    holders: dict[tuple[str, str], tuple[str, bool]] = {}
+    begun: set[str] = set()
+    replaced: set[str] = set()
+
+    def free(job: str, *, only_while_queued: bool) -> None:
+        for name, (holder, while_queued) in list(holders.items()):
+            if holder == job and (while_queued or not only_while_queued):
+                del holders[name]
+
+    for event in events:
+        match event:
+            case Claimed(at, job, name, _, str() as kept):
+                if holders.get(name, ("",))[0] != kept:
+                    yield Violation(
+                        "unique", f"{job} was turned away for {kept}, but {name} had {holders.get(name)}", at
+                    )
+            case Claimed(at, job, name, while_, None, instead):
+                if name in holders and holders[name][0] != instead:
+                    yield Violation("unique", f"{job} was accepted as {name}, which {holders[name]} held", at)
+                if instead in begun:
+                    yield Violation("unique", f"{job} replaced {instead}, which had begun", at)
+                replaced |= {instead} if instead is not None else set()
+                holders[name] = (job, while_ == "queued")
+            case Mark(at, _, _, str() as job):
+                if job in replaced:
+                    yield Violation("unique", f"{job} began, although it was replaced", at)
+                begun.add(job)
+                free(job, only_while_queued=True)
+            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
+                free(job, only_while_queued=False)
 
 
 def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[Violation]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import anyio
 
 from jobkit.model.pause import Scope
+from jobkit.model.unique import Unique, While
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
-from simulation.history import History, tell
+from simulation.history import Claimed, History, tell
 from simulation.network import CALM, PLANES, Weather, When
 from simulation.timetable import Ticks
 from simulation.world import (
@@ -82,7 +83,8 @@ class Schedule:
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
-    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. Of what
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
+    share `unique` has one of a few unique names. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     The share `ticking` of the seeds has schedules.
     """
@@ -112,6 +114,7 @@ class Schedule:
     retention: float | None = None
     cancels: float = 0.15
     later: float = 0.15
+    unique: float = 0.2
     heard_within: float | None = None
     ticking: float = 0.5
 
@@ -156,7 +159,9 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
     async with open_world(seed) as world:
         for name, value in changes.items():
             setattr(world, name, value)
-        world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
+        if not world.orders:
+            drawn = orders(random.Random(f"orders {seed}"), schedule)
+            world.orders = with_names(drawn, random.Random(f"names {seed}"), schedule.unique)
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -173,9 +178,10 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         for other in others:
             other.cancel()
         world.history.close()
+        accepted = await _accepted(world)
         follow_ups = [
             f"{order.id}.{number}"
-            for order in world.orders
+            for order in accepted
             if order.id not in world.cancelled
             for number in range(order.work.follow)
         ]
@@ -184,7 +190,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         for one in ticks:
             due |= {id: world.loop_time(at) for id, at in one.at.items()}
         expected = Expectation(
-            accepted=[order.id for order in world.orders] + follow_ups + await _fired(world, ticks),
+            accepted=[order.id for order in accepted] + follow_ups + await _fired(world, ticks),
             dead=frozenset(order.id for order in world.orders if order.work.rejected),
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
@@ -233,6 +239,31 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
         drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
+
+
+def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share has unique names; only such as are sure to be accepted, and none that die."""
+    return [
+        replace(order, unique=_draw_name(rng))
+        if rng.random() < share and not (order.foreign or order.work.rejected)
+        else order
+        for order in drawn
+    ]
+
+
+def _draw_name(rng: random.Random) -> Unique:
+    while_: While = rng.choice(("queued", "queued", "unfinished"))
+    return Unique(f"u{rng.randrange(2)}", while_, replace=rng.random() < 0.6)
+
+
+async def _accepted(world: World) -> list[Order]:
+    """Return the orders that were accepted; of those that were replaced since, note that they are cancelled."""
+    claims = [event for event in world.history.events if isinstance(event, Claimed)]
+    for id in [claim.replaced for claim in claims if claim.replaced is not None]:
+        job = await world.backend.inspection.job(id)
+        world.cancelled.setdefault(id, job.sequence if job else None)
+    holding = {claim.job for claim in claims if claim.kept is None}
+    return [order for order in world.orders if order.unique is None or order.id in holding]
 
 
 class Storm:

@@ -15,7 +15,19 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, schedule, schedules, turns
+from jobkit.backends.sqlite import (
+    cancel,
+    commit,
+    ending,
+    fail,
+    leases,
+    limit_uses,
+    schedule,
+    schedules,
+    schema,
+    turns,
+    unique,
+)
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.transaction import Transaction
@@ -164,6 +176,21 @@ def due_three_seconds_early(patch: Patch) -> None:
 def revisions_not_compared(patch: Patch) -> None:
     """A schedule's next state is written whoever has changed it meanwhile, a person or another leader."""
     patch.setattr(schedules, "_UPDATE", schedules._UPDATE.replace("revision = ?", "? > 0"))
+
+
+def names_held_by_many(patch: Patch) -> None:
+    """Nobody looks whether a unique name is held, and no index refuses it."""
+    patch.setattr(unique, "holder_of", lambda *_: None)
+    patch.setattr(schema, "_STORE", [line for line in schema._STORE if "jobs_unique" not in line])
+
+
+def replaced_jobs_go_on(patch: Patch) -> None:
+    """A job that is replaced gives up its name, and nothing else."""
+
+    def make_way(transaction: Transaction, id: str, successor: str) -> None:
+        transaction.execute("UPDATE jobs SET unique_name = NULL WHERE id = ?", (id,))
+
+    patch.setattr(cancel, "make_way", make_way)
 
 
 # ---- the coordinator ---------------------------------------------------------------------------------------------
@@ -428,6 +455,8 @@ MUTATIONS = (
     Mutation("revisions not compared", revisions_not_compared, ("paused",), TICKING),
     Mutation("neither revisions nor tick ids", revisions_and_tick_ids_missing, ("ticks",), TICKING),
     Mutation("due by the worker's clock", due_by_the_workers_clock, ("later",), TICKING),
+    Mutation("names held by many", names_held_by_many, ("unique",)),
+    Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",)),
     Mutation("gaps ignored", gaps_ignored, ("order",)),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),

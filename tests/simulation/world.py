@@ -35,6 +35,7 @@ from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import Scope
+from jobkit.model.unique import Unique
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -120,7 +121,7 @@ class Order:
     """What is to be submitted, and when (seconds from the start).
 
     `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
-    publisher that knows nothing of the store.
+    publisher that knows nothing of the store. Under its `unique` name it may replace another one.
     """
 
     after: float
@@ -129,6 +130,7 @@ class Order:
     work: Work
     foreign: bool = False
     later: float = 0.0
+    unique: Unique | None = None
 
 
 @dataclass
@@ -302,7 +304,7 @@ class World:
                         await self._publish(planes.broker, order)
                     else:
                         later = timedelta(seconds=order.later)
-                        await client.submit(_member(order), order.work, id=order.id, after=later)
+                        await client.submit(_member(order), order.work, id=order.id, after=later, **_named(order))
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
@@ -349,9 +351,9 @@ class World:
         await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
         (answer,) = await self.backend.inspection.cancel([id], by="operator", reason="not wanted")
         if answer.state is JobState.CANCELLED:
+            self.history.add(Cancelled(running_loop().time(), id))
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
-            self.history.add(Cancelled(running_loop().time(), id))
 
     async def pause_work(self, scope: Scope, seconds: float) -> None:
         """Do what a person does who has some of the work rest for a while."""
@@ -445,6 +447,13 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
         )(work)
         for type, group in groups.items()
     ]
+
+
+def _named(order: Order) -> dict[str, Any]:
+    unique = order.unique
+    if unique is None:
+        return {}
+    return {"unique": unique.name, "while_": unique.while_, "on_conflict": "replace" if unique.replace else "keep"}
 
 
 def _member(order: Order) -> str:

@@ -56,7 +56,7 @@ class PostgresInspection(Calls):
             return None
         row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
         self._notifier.notify([job_topic(envelope.id)])
-        return envelope if row["done"] else None
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)

@@ -50,6 +50,7 @@ def job(row: Row) -> JobRecord:
         by,
         reason,
         due,
+        unique,
         expires,
         id,
     ) = row
@@ -74,6 +75,7 @@ def job(row: Row) -> JobRecord:
         reason=_text(reason),
         due_at=_number(due),
         expires_at=_number(expires),
+        unique=_text(unique),
     )
 
 

@@ -67,8 +67,8 @@ class RedisInspection(Calls):
         envelope = None if row is None else repair.keyed(row)
         if envelope is None:
             return None
-        done = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
-        return envelope if done else None
+        row = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))

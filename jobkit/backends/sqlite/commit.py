@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 
 from jobkit.backends.sqlite import ending, outbox, park
-from jobkit.backends.sqlite.submit import accept
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.backends.sqlite.unique import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
@@ -109,13 +109,16 @@ def _write(
 
 
 def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) -> list[OutboxEntry]:
-    released = []
+    released: dict[str | None, OutboxEntry] = {}
     for job in effects.follow_ups:
         answer = accept(transaction, job, source=envelope.id)
         if isinstance(answer, Conflict):
             raise JobConflict(
                 f"job {envelope.id} cannot commit: its follow-up {answer.id} is known with another type, key or payload"
             )
-        if isinstance(answer, Accepted) and answer.position is not None:
-            released.append(OutboxEntry(answer.position, answer.envelope))
-    return released
+        if isinstance(answer, Accepted):
+            # One that follows from this job, too, and has the same unique name.
+            released.pop(answer.replaced, None)
+            if answer.position is not None:
+                released[answer.envelope.id] = OutboxEntry(answer.position, answer.envelope)
+    return list(released.values())

@@ -6,13 +6,13 @@ Letters are named by number, or by the id of their job. Digits alone are always 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError, JobkitError, UniqueNameTaken
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
@@ -96,16 +96,30 @@ def requeue(
     _checked_choice(names, all_, type)
 
     chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
-    envelopes = session.for_each(chosen, lambda inspection, number: inspection.requeue_dead(number))
-    done = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is not None]
-    refused = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is None]
+    refusals = session.for_each(chosen, _requeue)
+    done = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is None]
+    refused = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is not None]
     if as_json:
         session.out.document({"requeued": done, "refused": refused})
     else:
         session.out.note(f"{_letters(len(done))} will be tried again")
     if refused:
-        numbers = ", ".join(map(str, refused))
-        raise JobkitError(f"not requeued, since no job that could run can be made of it: {numbers}")
+        raise JobkitError("\n".join(_refused(dict(zip(chosen, refusals, strict=True)))))
+
+
+async def _requeue(inspection: Inspection, number: int) -> str | None:
+    """Try one dead letter again; return why it cannot be."""
+    try:
+        return None if await inspection.requeue_dead(number) is not None else "no job that could run can be made of it"
+    except UniqueNameTaken as error:
+        return f"job {error.holder} holds its unique name"
+
+
+def _refused(refusals: Mapping[int, str | None]) -> Iterator[str]:
+    """Yield a line for each reason why letters cannot be tried again, with their numbers."""
+    for reason in dict.fromkeys(refusal for refusal in refusals.values() if refusal is not None):
+        numbers = ", ".join(str(number) for number, refusal in refusals.items() if refusal == reason)
+        yield f"not requeued, since {reason}: {numbers}"
 
 
 @app.command()
