@@ -54,8 +54,7 @@ async def main() -> None:
     """Submit a job, wait for its end, print what it committed, and read a file of it."""
     async with connect() as client:
         submission = await client.submit("report", Report(account="ann", months=["2026-01", "2026-02"]))
-        async for _ in client.watch(submission.id, timeout=60):
-            pass
+        _ = [job async for job in client.watch(submission.id, timeout=60)]
         for file in await client.files("report", "ann"):
             print(f"{file.name} {file.size} bytes")
         async with client.open("report", "ann", "pages/2026-02.txt") as page:

@@ -60,11 +60,11 @@ class Fault:
         self.seen = 0
 
     def around(self, call: Call) -> Call:
-        async def called(engine: Engine, plane: Plane, writes: bool, operation: Callable[[Any], Any]) -> Any:
+        async def called(engine: Engine, plane: Plane, *asked: Any, **named: Any) -> Any:
             number, self.seen = self.seen, self.seen + 1
             if number == self.at or (self._lasts and number > self.at):
                 await self._do(plane)
-            return await call(engine, plane, writes, operation)
+            return await call(engine, plane, *asked, **named)
 
         return called
 
