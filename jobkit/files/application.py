@@ -8,7 +8,7 @@ while the file is made anew.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jobkit.errors import FileMissing, FileReplaced, Unavailable, UnknownType
 from jobkit.files.byte_range import Unsatisfiable, byte_range
-from jobkit.files.file_set import FileSet, opened
+from jobkit.files.file_set import FileSet, joined, opened
 from jobkit.files.links import NEVER, FileLinks, Pin, file_path
 from jobkit.files.media_types import media_type
 from jobkit.model.blob_location import location_beside
@@ -237,7 +237,7 @@ async def _sent(request: Request, asked: _Asked, found: _Found, blobs: Blobs, re
     reading.push_async_callback(chunks.aclose)
     # Before the headers go out, so that bytes which are gone are no broken answer.
     first = await anext(chunks, b"")
-    return StreamingResponse(_after(first, chunks), status, headers)
+    return StreamingResponse(joined(first, chunks), status, headers)
 
 
 def _range_of(request: Request, found: _Found) -> tuple[int, int] | None:
@@ -250,12 +250,6 @@ def _range_of(request: Request, found: _Found) -> tuple[int, int] | None:
 
 def _is_tagged(header: str, tag: str) -> bool:
     return header.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in header.split(",")]
-
-
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
 
 
 def _refused(status: int, why: str, **headers: str) -> Response:

@@ -105,7 +105,7 @@ class FileSet(Sequence[CommittedFile]):
         async with aclosing(opened(self._blobs, file.location, start, stop)) as chunks:
             # The first chunk is read here, so that what is not there is said before anything is made of it.
             first = await anext(chunks, b"")
-            yield OpenFile(file, _joined(first, chunks))
+            yield OpenFile(file, joined(first, chunks))
 
     async def read(self, name: str) -> bytes:
         """Return the bytes of a small file. Raises as `open` does."""
@@ -180,7 +180,8 @@ async def opened(blobs: Blobs, location: str, start: int, stop: int | None) -> A
         raise FileReplaced(f"the bytes at {location} are gone: they were replaced, and swept away") from error
 
 
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a chunk that was read already, if it has any bytes, and the rest."""
     if first:
         yield first
     async for chunk in rest:
