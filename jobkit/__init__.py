@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
+    from jobkit.handles import Handle, Progress
+    from jobkit.plugin.type_definition import TypeDefinition
     from jobkit.ports.inspection import Cancellation
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "Concurrency",
     "Context",
     "DeclaredSchedule",
+    "Handle",
     "JobkitError",
     "Payload",
     "Processor",
+    "Progress",
     "Projection",
     "Rate",
     "Reject",
@@ -36,6 +40,7 @@ __all__ = [
     "ScheduleStatus",
     "Snooze",
     "Submission",
+    "TypeDefinition",
     "connect",
     "processor",
     "schedule",
@@ -45,9 +50,12 @@ __all__ = [
 _ON_DEMAND = {
     "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
+    "Handle": "jobkit.handles",
+    "Progress": "jobkit.handles",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
     "Submission": "jobkit.client.client",
+    "TypeDefinition": "jobkit.plugin.type_definition",
     "connect": "jobkit.client.connect",
 }
 

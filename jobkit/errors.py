@@ -6,8 +6,10 @@ not exceptions; see `jobkit.ports`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from jobkit.model.failure import Failure
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, shown
 
@@ -46,6 +48,10 @@ class NotTransactional(ConfigurationError):
         )
 
 
+class TypeUnreadable(JobkitError, ValueError):
+    """A published job type in the store that this version of jobkit cannot read."""
+
+
 class JobConflict(JobkitError):
     """The same job id was submitted before with another type, key or payload."""
 
@@ -74,7 +80,36 @@ class ScheduleUnreadable(JobkitError, ValueError):
 
 
 class JobFailed(JobkitError):
-    """The job that was waited for ended in the dead letters or was parked."""
+    """The job that was waited for ended without a result, or was parked."""
+
+
+class JobDead(JobFailed):
+    """The job that was waited for failed for good. `failures` are its latest failed attempts, oldest first."""
+
+    def __init__(self, id: str, *, reason: str, failures: Sequence[Failure] = ()) -> None:
+        super().__init__(f"job {id} failed for good: {reason}")
+        self.id = id
+        self.reason = reason
+        self.failures = tuple(failures)
+
+
+class JobCancelled(JobFailed):
+    """The job that was waited for was cancelled, `by` whom and for which `reason`."""
+
+    def __init__(self, id: str, *, by: str, reason: str) -> None:
+        super().__init__(f"job {id} was cancelled by {by}{f': {reason}' if reason else ''}")
+        self.id = id
+        self.by = by
+        self.reason = reason
+
+
+class JobExpired(JobFailed):
+    """The job that was waited for had not begun in time, and never will."""
+
+    def __init__(self, id: str, *, reason: str) -> None:
+        super().__init__(f"job {id} expired: {reason}")
+        self.id = id
+        self.reason = reason
 
 
 class Unavailable(JobkitError):

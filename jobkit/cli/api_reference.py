@@ -63,12 +63,16 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission, Cancellation, ScheduleBook, ScheduleStatus",
+        "from jobkit import connect, Client, Submission, Handle, Progress, Cancellation, TypeDefinition, ScheduleBook, "
+        "ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,
             jobkit.Submission,
+            jobkit.Handle,
+            jobkit.Progress,
             jobkit.Cancellation,
+            jobkit.TypeDefinition,
             jobkit.ScheduleBook,
             jobkit.ScheduleStatus,
             JobRecord,
@@ -86,7 +90,8 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
 _INTERNAL = {
     "Context": {"__init__", "effects", "end", "participants"},
     "BlobWriter": {"__init__"},
-    "Client": {"__init__"},
+    "Client": {"__init__", "changes", "submit_to"},
+    "Handle": {"__init__"},
     "Projection": {"begin", "advance", "record", "snapshot", "dump", "load", "records", "same"},
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},

@@ -38,6 +38,7 @@ from jobkit.cli.commands import (
     submit,
     sweep,
     topology,
+    types,
     verify,
     worker,
 )
@@ -112,6 +113,7 @@ app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(types.app, name="types")
 app.add_typer(files.app, name="files")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")

@@ -9,26 +9,36 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import json
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
+from jobkit.client.job_watch import JobWatch, unknown_job
+from jobkit.client.published import PublishedTypes
+from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
-from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
+from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, UnknownType
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
+from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
+from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.processor import Processor, SubmitOptions
 from jobkit.plugin.registry import Registry
+from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
@@ -39,6 +49,11 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span
 from jobkit.telemetry.trace_context import current_trace
+
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R")
+
+_ANY_RESULT: ResultType[Any] = ResultType(None, json.loads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,8 @@ class Client:
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
         self._files = FileReader(planes.inspection, planes.blobs)
+        self._jobs = JobWatch(planes.store, planes.inspection, self._clock)
+        self._published = PublishedTypes(planes.inspection, self._clock)
         self._relay = Relay(
             planes.store,
             planes.broker,
@@ -108,7 +125,7 @@ class Client:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id, at, after, expires, name)
+            return self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, name)
 
     async def submit(
         self,
@@ -140,6 +157,9 @@ class Client:
         there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same
         unique name, wait.
 
+        A type whose code is not here is checked against what its workers have published. Without a key its job gets
+        one from the worker; one of an ordered type needs it.
+
         Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or a name is none, `JobConflict`
         where the id is known with other contents, or `Unavailable` where the store does not answer: then submit again
         under the same id to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in
@@ -147,9 +167,36 @@ class Client:
         """
         name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:
-            job = self._new_job(span, type, payload, key, id, at, after, expires, name)
+            known = type in self._registry.processors
+            make = self._with_code(type, payload) if known else await self._without_code(type, payload)
+            job = self._new_job(span, make, key, id, at, after, expires, name)
             (submission,) = await self._submit([job], connection)
         return submission
+
+    async def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+        """Accept a job of a processor; what `processor.submit(client, payload)` calls. Errors as for `submit`."""
+        name = told_unique(options.get("unique"), options.get("while_", "queued"), options.get("on_conflict", "keep"))
+        times = (options.get("at"), options.get("after"), options.get("expires"))
+        with self._creating("send", processor.name) as span:
+            make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, name)
+            (submission,) = await self._submit([job], options.get("connection"))
+        return Handle(self, submission.id, processor.result_type)
+
+    def _with_code(self, type: str, payload: Payload | Mapping[str, Any] | bytes) -> Callable[..., NewJob]:
+        """Return what makes a job of a type whose code is here."""
+        return partial(self._registry.new_job, type, payload)
+
+    async def _without_code(self, type: str, payload: Payload | Mapping[str, Any] | bytes) -> Callable[..., NewJob]:
+        """Return what makes a job of a type whose code is not here. Raises as the registry does, or `Unavailable`."""
+        try:
+            return self._with_code(self._registry.get(type).name, payload)
+        except UnknownType as error:
+            published = await self._published.get(type)
+            if published is None:
+                raise UnknownType(f"{error}. Nor has a worker published it: `jobkit types list`") from error
+        published, values = await self._published.passed(published, payload)
+        return partial(published_job, published, values, max_bytes=self._registry.max_payload_bytes)
 
     async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
         """Accept jobs in this order, in one transaction; errors as for `submit`, after those accepted are published."""
@@ -166,8 +213,7 @@ class Client:
     def _new_job(
         self,
         span: Span,
-        type: str,
-        payload: Payload | Mapping[str, Any] | bytes,
+        make: Callable[..., NewJob],
         key: str | None,
         id: str | None,
         at: datetime | None,
@@ -176,9 +222,7 @@ class Client:
         unique: Unique | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
-        job = self._registry.new_job(
-            type,
-            payload,
+        job = make(
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
@@ -189,7 +233,7 @@ class Client:
             unique=unique,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
-            raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
+            raise PayloadInvalid(f"a job of type {job.envelope.type!r} cannot be published: {objection}")
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
         return job
 
@@ -306,6 +350,23 @@ class Client:
         """
         return await (await self.files(type, key)).download(name, to)
 
+    async def types(self) -> Sequence[TypeDefinition]:
+        """Return the job types that workers have published, in order of names. Raises `TypeUnreadable`."""
+        return [definition_in(type) for type in await self._planes.inspection.types()]
+
+    @overload
+    def handle(self, id: str) -> Handle[Any]: ...
+
+    @overload
+    def handle(self, id: str, processor: Processor[P, R]) -> Handle[R]: ...
+
+    def handle(self, id: str, processor: Processor[Any, Any] | None = None) -> Handle[Any]:
+        """Return a handle of a job that was submitted here or elsewhere, without asking for it.
+
+        Its result is typed as the processor declares it; without one it is what JSON makes of it.
+        """
+        return Handle(self, id, _ANY_RESULT if processor is None else processor.result_type)
+
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
         return await found_job(self._planes.inspection, id)
@@ -315,26 +376,32 @@ class Client:
 
         Raises `JobNotFound`, or `WaitTimeout` once `timeout` seconds have passed.
         """
-        deadline = None if timeout is None else self._clock.now() + timeout
-        last = None
-        while True:
-            record = await self.status(id)
-            if record != last:
-                yield record
+        async for record in self.changes(id, timeout):
+            yield record
             if record.state.ended or record.state is JobState.PARKED:
                 return
-            last = record
-            left = 1.0 if deadline is None else deadline - self._clock.now()
-            if left <= 0:
-                raise WaitTimeout(f"job {id} is still {record.state} after {timeout:g} s; it goes on")
-            await self._planes.store.wait_finished(id, min(left, 1.0))
+        raise still(record, timeout)
+
+    async def changes(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
+        """Yield the job's record now and at each change, until it has ended or `timeout` seconds have passed.
+
+        All jobs that are waited for in this process are looked at together. Raises `JobNotFound` or `Unavailable`.
+        """
+        deadline = math.inf if timeout is None else self._clock.now() + timeout
+        record = None
+        while True:
+            seen, record = record, await self._jobs.change(id, record, deadline)
+            if record != seen:
+                yield record
+            if record.state.ended or self._clock.now() >= deadline:
+                return
 
 
 async def found_job(inspection: Inspection, id: str) -> JobRecord:
     """Return what the store knows of a job. Raises `JobNotFound`."""
     record = await inspection.job(id)
     if record is None:
-        raise JobNotFound(f"no job {id!r}: it was never submitted here, or was forgotten after its retention")
+        raise unknown_job(id)
     return record
 
 

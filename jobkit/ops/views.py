@@ -13,6 +13,7 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
+from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
@@ -111,6 +112,11 @@ _OF_A_SCHEDULE = (
     *("name", "type", "key", "payload", "cron", "zone", "every", "jitter", "missed", "bound", "grace", "overlap"),
     *("declared", "paused", "next_tick", "due_at", "last_tick", "last_job", "last_outcome", "unreadable"),
 )
+
+
+def type_view(type: TypeDefinition) -> dict[str, Any]:
+    """Return a published job type for JSON; `payload` and `result` are JSON Schemas, `published_at` a Unix time."""
+    return asdict(type)
 
 
 def schedule_view(status: ScheduleStatus) -> dict[str, Any]:

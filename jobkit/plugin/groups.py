@@ -22,7 +22,12 @@ _BODY = re.compile(rb'\s*\{\s*"([a-z][a-z0-9_.-]*)"\s*:(.*)\}\s*', re.DOTALL)
 
 def enclosed(processor: AnyProcessor, payload: bytes) -> bytes:
     """Return the body of a job whose payload is this JSON."""
-    return payload if processor.group is None else b'{"%b":%b}' % (processor.name.encode(), payload)
+    return payload if processor.group is None else in_group(processor.name, payload)
+
+
+def in_group(type: str, payload: bytes) -> bytes:
+    """Return the body of a job of a type that is in a group."""
+    return b'{"%b":%b}' % (type.encode(), payload)
 
 
 class Groups:

@@ -7,18 +7,20 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
+from jobkit.handles.handle import Handle, ResultType
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
 from jobkit.model.limit import Limit
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
@@ -35,6 +37,28 @@ _TYPE_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 Check = Callable[[], Awaitable[Sequence[str]]]
 
 
+class SubmitOptions(TypedDict, total=False):
+    """What may be said of a job besides its payload; `Client.submit` documents each."""
+
+    key: str | None
+    id: str | None
+    at: datetime | None
+    after: timedelta | None
+    expires: datetime | timedelta | None
+    unique: str | None
+    while_: While
+    on_conflict: OnConflict
+    connection: Any
+
+
+class Submitter(Protocol):
+    """What a processor's jobs are submitted by: a client."""
+
+    async def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+        """Accept a job of the processor, and return a handle of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Processor(Generic[P, R]):
     """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
@@ -48,6 +72,7 @@ class Processor(Generic[P, R]):
     name: str
     function: Callable[[P, Context], Awaitable[R]]
     payload: type[P]
+    result: Any
     key: Callable[[P], str]
     ordered: bool
     timeout: timedelta
@@ -64,6 +89,19 @@ class Processor(Generic[P, R]):
     def kept_as(self) -> str:
         """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
         return self.group or self.name
+
+    @property
+    def result_type(self) -> ResultType[R]:
+        """What the results of its jobs are read as."""
+        return ResultType(self.kept_as, self.load_result)
+
+    async def submit(self, client: Submitter, payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+        """Submit a job, and return a handle that its progress and its result come from, typed as declared here.
+
+        The options are those of `Client.submit`, and so are the errors. The client needs no plugin to be named in
+        JOBKIT_PLUGINS for it.
+        """
+        return await client.submit_to(self, payload, **options)
 
     async def __call__(self, job: P, ctx: Context) -> R:
         """Run the coroutine itself, as a test of it would."""
@@ -177,6 +215,7 @@ def processor(
             name=name,
             function=function,
             payload=payload,
+            result=result,
             key=key,
             ordered=ordered,
             timeout=timeout,

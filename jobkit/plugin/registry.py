@@ -11,23 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
-from jobkit.model import due
-from jobkit.model import names as rules
-from jobkit.model.envelope import Envelope
-from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
-from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
+from jobkit.plugin.groups import AnyProcessor, Groups
 from jobkit.plugin.limits import Concurrency, Rate, differ
+from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
-from jobkit.plugin.processor import Processor, checked_key
+from jobkit.plugin.processor import Processor
 from jobkit.plugin.schedule import DeclaredSchedule
 from jobkit.ports.store import NewJob
 from jobkit.projections.projection import Projection
@@ -57,7 +54,7 @@ class Registry:
         self.unnamed = frozenset(unnamed)
         self.processors: dict[str, AnyProcessor] = {}
         self.broken = dict(broken or {})
-        self._max_payload_bytes = max_payload_bytes
+        self.max_payload_bytes = max_payload_bytes
         for processor in processors:
             known = self.processors.setdefault(processor.name, processor)
             if known is not processor:
@@ -242,60 +239,19 @@ class Registry:
 
         Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
         """
-        when = (*due.told(at, after), *due.told_expiry(expires))
-        processor = self.get(type)
-        if _is_own_main(payload, processor.payload):
-            parsed = processor.parse(payload.model_dump_json().encode())
-        elif isinstance(payload, Payload):
-            if not isinstance(payload, processor.payload):
-                raise PayloadInvalid(
-                    f"job type {type!r} takes a {processor.payload.__name__}, not a {payload.__class__.__name__}"
-                )
-            parsed = payload
-        elif isinstance(payload, bytes):
-            parsed = processor.parse(payload)
-        else:
-            parsed = processor.from_mapping(payload)
-        processor.limits_of(parsed)
-        body = enclosed(processor, processor.dump(parsed))
-        if len(body) > self._max_payload_bytes:
-            raise PayloadInvalid(
-                f"payload of type {type!r} has {len(body)} bytes, more than JOBKIT_MAX_PAYLOAD_BYTES allows "
-                f"({self._max_payload_bytes}); put large data in a file and its path in the payload"
-            )
-        envelope = Envelope(
-            id=checked_id(id) if id is not None else new_job_id(),
-            type=processor.kept_as,
-            body=body,
-            key=processor.key_of(parsed) if key is None else checked_key(key),
+        return new_job(
+            self.get(type),
+            payload,
+            max_bytes=self.max_payload_bytes,
+            key=key,
+            id=id,
             submitted_at=submitted_at,
-            trace=trace or {},
+            trace=trace,
+            at=at,
+            after=after,
+            expires=expires,
+            unique=unique,
         )
-        return NewJob(envelope, processor.ordered, *when, unique)
-
-
-def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:
-    """Return whether `payload` is of the class `model`, loaded a second time as a part of the program that runs.
-
-    A script that submits to a processor in its own file has that file twice: as `__main__`, and as the plugin.
-    """
-    return (
-        isinstance(payload, Payload)
-        and not isinstance(payload, model)
-        and payload.__class__.__module__ == "__main__"
-        and payload.__class__.__qualname__ == model.__qualname__
-    )
-
-
-def checked_id(id: str) -> str:
-    """Return `id` if it may name a job. Raises `PayloadInvalid` otherwise."""
-    try:
-        plain = rules.JOB_ID.check(id)
-    except ValueError as error:
-        raise PayloadInvalid(str(error)) from error
-    if not plain.isprintable():
-        raise PayloadInvalid(f"a job id must be of printable characters, not {shown(id)}")
-    return plain
 
 
 def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:

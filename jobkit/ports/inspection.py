@@ -12,6 +12,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
+from jobkit.ports.types import Types
 
 
 class JobState(StrEnum):
@@ -32,7 +33,7 @@ class JobState(StrEnum):
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 
-# Of so many jobs at most the states are asked for at once.
+# Of so many jobs at most the records or states are asked for at once.
 STATES_AT_ONCE = 1000
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
@@ -43,8 +44,9 @@ UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUN
 class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
-    `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
+    `ended_by` and `reason` say who ended it without its having run to an end, and why; a dead one has a `reason`, too.
+    `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
+    that it was accepted with.
     """
 
     id: str
@@ -156,11 +158,15 @@ class StoreCounts:
     keys: int
 
 
-class Inspection(Schedules, Protocol):
-    """The other half of a store, its schedules included. Every method may raise `Unavailable`."""
+class Inspection(Schedules, Types, Protocol):
+    """The other half of a store, its schedules and types included. Every method may raise `Unavailable`."""
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""
+        ...
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Return jobs by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
         ...
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
+from jobkit.model.failure import Failure as Failure
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.pause import Pause
 from jobkit.model.unique import Unique
@@ -61,18 +62,6 @@ class Effects:
     entries: Sequence[LogEntry] = ()
     follow_ups: Sequence[NewJob] = ()
     blobs: Sequence[BlobRef] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt. `at` is Unix time in seconds, for people; `owner` and `token` say who ran it."""
-
-    attempt: int
-    error: str
-    traceback: str
-    owner: str
-    token: int
-    at: float
 
 
 # ---- what the store answers ------------------------------------------------------------------------------------
@@ -380,8 +369,11 @@ class Store(InFlight, MessageLoss, Protocol):
         """Return a committed record of a key as JSON, or None."""
         ...
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
-        """Return once the job may have ended or progressed, or after `timeout` seconds. A hint: look to know."""
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
+        """Return once one of these jobs may have ended or progressed, or after `timeout` seconds.
+
+        A hint: look to know. However many there are, the store is asked once for all of them.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -38,6 +38,7 @@ from jobkit.worker.maintenance.pruning import prune_forever
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
+from jobkit.worker.publishing import publish_types
 from jobkit.worker.reach import Reach
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
@@ -244,6 +245,7 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
+        await publish_types(self._planes.inspection, self._registry, self._types)
         await self._declarations.declare()
         # Before anything is begun; later it is looked at again and again.
         await self._pauses.look()

@@ -16,8 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import jobkit.plugin.registry
 from jobkit import Context, Payload, processor
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.plugin.new_job import checked_id
 from jobkit.plugin.processor import Processor
-from jobkit.plugin.registry import Registry, checked_id, load_plugins
+from jobkit.plugin.registry import Registry, load_plugins
 from tests.steps import Step, loose, step
 
 

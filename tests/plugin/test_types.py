@@ -9,7 +9,7 @@ from mypy import api
 
 PRELUDE = """
 from datetime import timedelta
-from jobkit import Context, Payload, Processor, Result, processor
+from jobkit import Client, Context, Handle, Payload, Processor, Result, processor
 from jobkit.model.fence import Receipt
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Committed, Refused, Store
@@ -89,6 +89,26 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
         "async def f() -> int:\n    return (await run_job(poster, Video(video_id='v'))).result.width",
         None,
     ),
+    "a_handle_has_the_processors_result": (
+        "async def f(client: Client) -> int:\n"
+        "    handle = await poster.submit(client, Video(video_id='v'), key='k')\n"
+        "    reveal_type(handle)\n"
+        "    reveal_type(client.handle('id', poster))\n"
+        "    return (await handle.result(timeout=5)).width",
+        None,
+    ),
+    "a_submit_takes_the_processors_payload_and_no_other": (
+        "async def f(client: Client) -> None:\n    await poster.submit(client, Audio(name='a'))",
+        "arg-type",
+    ),
+    "a_submit_takes_no_option_that_there_is_not": (
+        "async def f(client: Client) -> None:\n    await poster.submit(client, Video(video_id='v'), kye='k')",
+        "call-arg",
+    ),
+    "a_handle_is_not_one_of_another_result": (
+        "async def f(client: Client) -> Handle[str]:\n    return client.handle('id', poster)",
+        "return-value|arg-type",
+    ),
     "run_job_takes_the_processors_payload_and_no_other": (
         "async def f() -> None:\n    await run_job(poster, Audio(name='a'))",
         "arg-type|misc|type-var",
@@ -135,7 +155,13 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     assert problems == ""
     found = dict.fromkeys(SNIPPETS, "")
+    assert (
+        report.count('note: Revealed type is "jobkit.handles.handle.Handle[a_handle_has_the_processors_result.Poster]"')
+        == 2
+    ), report
     for line in report.splitlines():
+        if ": note: Revealed type" in line:
+            continue
         if match := re.match(rf"{re.escape(str(folder))}/(\w+)\.py:", line):
             found[match[1]] += f"{line}\n"
     assert "Found" in report, report

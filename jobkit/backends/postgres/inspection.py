@@ -24,13 +24,13 @@ _KEY = (
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
 )
 
-JOB = _JOB + "WHERE id = $1"
+RECORDS = _JOB + "WHERE id = ANY ($1::text[])"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = _JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
 )
 # What a waiter compares to see that a job ended or progressed.
-MOMENT = "SELECT state, progress, message, failed FROM jobkit.jobs WHERE id = $1"
+MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
 DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"
 DEAD_LETTER = _DEAD + "WHERE number = $1"
 KEY = _KEY + "WHERE type = $1 AND key = $2"

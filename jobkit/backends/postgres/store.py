@@ -35,6 +35,7 @@ from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit, fit_all
 from jobkit.backends.postgres.store_inspection import PostgresInspection
 from jobkit.backends.postgres.store_schedules import PostgresSchedules
+from jobkit.backends.postgres.store_types import PostgresTypes
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -78,7 +79,7 @@ _LARGEST_SUBMIT = 500
 _LANES = 2
 
 
-class PostgresStore(PostgresInspection, PostgresSchedules):
+class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
     def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
@@ -292,15 +293,16 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
         rows = await self._sessions.run(query(inspection.RECORD, *fit_all((type, key, name))))
         return rows[0]["value"] if rows else None
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._notifier.subscribe(job_topic(id)) as subscription:
-            first = await self._look(inspection.MOMENT, id)
-            while not first or not JobState(first[0]["state"]).ended:
+        wanted = list(map(fit, ids))
+        with self._notifier.subscribe(*map(job_topic, ids)) as subscription:
+            first = await self._look(inspection.MOMENTS, wanted)
+            while not any(JobState(row["state"]).ended for row in first):
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
-                if await subscription.wait(left) or await self._look(inspection.MOMENT, id) != first:
+                if await subscription.wait(left) or await self._look(inspection.MOMENTS, wanted) != first:
                     return
 
     async def aclose(self) -> None:

@@ -27,8 +27,10 @@ class PostgresInspection(Calls):
     """`Inspection` in one database; a part of the `PostgresStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        rows = await self._look(inspection.JOB, id)
-        return inspection.job(rows[0]) if rows else None
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        return {row["id"]: inspection.job(row) for row in await self._look(inspection.RECORDS, list(map(fit, ids)))}
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}

@@ -12,11 +12,11 @@ from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import load_headers
 
-JOB = store_script("job", "views")
+RECORDS = store_script("records", "views")
 STATES = store_script("states")
 JOBS = store_script("jobs", "views")
 OVERDUE = store_script("overdue", "views")
-WATCH_JOB = store_script("watch_job")
+WATCH_JOBS = store_script("watch_jobs")
 DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
 LETTER = store_script("letter", "outbox", "order", "ending", "letters", "views")
 GAPS = store_script("gaps", "outbox", "order")

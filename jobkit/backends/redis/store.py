@@ -33,6 +33,7 @@ from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import spelled
 from jobkit.backends.redis.store_inspection import RedisInspection
 from jobkit.backends.redis.store_schedules import RedisSchedules
+from jobkit.backends.redis.store_types import RedisTypes
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
@@ -58,7 +59,7 @@ from jobkit.ports.store import (
 )
 
 
-class RedisStore(RedisInspection, RedisSchedules):
+class RedisStore(RedisInspection, RedisSchedules, RedisTypes):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`, inside a running event loop."""
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
@@ -205,18 +206,19 @@ class RedisStore(RedisInspection, RedisSchedules):
         value: bytes | None = await self._scripts.run(inspection.RECORD, type, key, name)
         return value
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._listener.subscribe(job_topic(id)) as subscription:
-            first = moment = await self._watch_job(id)
-            while moment == first and not (first[0] and JobState(first[0].decode()).ended):
+        wanted = list(map(spelled, ids))
+        with self._listener.subscribe(*map(job_topic, ids)) as subscription:
+            first = moments = await self._watch_jobs(wanted)
+            while moments == first and not any(state and JobState(state.decode()).ended for state, *_ in first):
                 left = deadline - self._clock.now()
                 if left <= 0 or await subscription.wait(left):
                     return
-                moment = await self._watch_job(id)
+                moments = await self._watch_jobs(wanted)
 
-    async def _watch_job(self, id: str) -> list[bytes | None]:
-        found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, SUBSCRIBED_MILLISECONDS)
+    async def _watch_jobs(self, ids: Sequence[bytes]) -> list[list[bytes | None]]:
+        found: list[list[bytes | None]] = await self._looks.run(inspection.WATCH_JOBS, SUBSCRIBED_MILLISECONDS, *ids)
         return found
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from jobkit.backends.redis import cancel, coordinators, inspection, pauses, repair, retention, submit
 from jobkit.backends.redis.calls import Calls
+from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.ports.inspection import (
@@ -25,8 +26,11 @@ class RedisInspection(Calls):
     """`Inspection` in one database; a part of the `RedisStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        row = await self._scripts.run(inspection.JOB, id)
-        return None if row is None else inspection.job(row)
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        rows = await self._scripts.run(inspection.RECORDS, *map(spelled, ids)) if ids else []
+        return {job.id: job for job in map(inspection.job, rows)}
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         found: list[bytes | None] = await self._scripts.run(inspection.STATES, *ids) if ids else []

@@ -19,12 +19,12 @@ def leave(transaction: Transaction, id: str, number: int, entry: int | None, *, 
     transaction.notify(job_topic(id))
 
 
-def die(transaction: Transaction, id: str) -> None:
+def die(transaction: Transaction, id: str, reason: str) -> None:
     """End a job as dead. Where its turn was over, the next parked ones whose turn is over, too, come out."""
     number, type, key, sequence, entry = transaction.execute(
-        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL WHERE id = ? "
+        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL, reason = ? WHERE id = ? "
         "RETURNING number, type, key, sequence, entry",
-        (transaction.wall, transaction.now, id),
+        (transaction.wall, transaction.now, reason, id),
     ).fetchone()
     leave(transaction, id, number, entry)
     if key is None or sequence is None:

@@ -92,7 +92,7 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
             transaction.wall,
         ),
     )
-    ending.die(transaction, envelope.id)
+    ending.die(transaction, envelope.id, reason)
     return Receipt(envelope.id, "dead")
 
 
@@ -107,7 +107,7 @@ def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
             if JobState(row[2]).ended:
                 return Receipt(envelope.id, "duplicate")
             failures = row[3]
-            ending.die(transaction, envelope.id)
+            ending.die(transaction, envelope.id, letter.reason)
     transaction.execute(
         "INSERT INTO dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at, "
         "fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

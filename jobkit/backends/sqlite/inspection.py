@@ -16,14 +16,16 @@ _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
     "started_at, finished_at, ended_by, reason, due, expires, unique_name FROM jobs "
 )
-_STATES = "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+_OF_THESE = "WHERE id IN (SELECT value FROM json_each(?))"
+_STATES = f"SELECT id, state FROM jobs {_OF_THESE}"  # noqa: S608  (names from above)
+_MOMENTS = f"SELECT id, state, progress, message, failed FROM jobs {_OF_THESE}"  # noqa: S608
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
 
-def job(transaction: Transaction, id: str) -> JobRecord | None:
-    """Return one job."""
-    row = transaction.execute(_JOB + "WHERE id = ?", (id,)).fetchone()
-    return None if row is None else _job(row)
+def records(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobRecord]:
+    """Return jobs by id."""
+    rows = transaction.execute(_JOB + _OF_THESE, (json.dumps(list(ids)),))
+    return {row[0]: _job(row) for row in rows}
 
 
 def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
@@ -137,10 +139,10 @@ def counts(transaction: Transaction) -> StoreCounts:
     )
 
 
-def moment(transaction: Transaction, id: str) -> tuple[JobState, float, str, int] | None:
-    """Return what a waiter compares to see that a job ended or progressed."""
-    row = transaction.execute("SELECT state, progress, message, failed FROM jobs WHERE id = ?", (id,)).fetchone()
-    return None if row is None else (JobState(row[0]), row[1], row[2], row[3])
+def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[JobState, float, str, int]]:
+    """Return what a waiter compares to see that a job ended or progressed, by id."""
+    rows = transaction.execute(_MOMENTS, (json.dumps(list(ids)),))
+    return {id: (JobState(state), *rest) for id, state, *rest in rows}
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:

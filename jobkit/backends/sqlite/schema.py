@@ -137,6 +137,9 @@ _STORE = [
         name TEXT PRIMARY KEY, type TEXT NOT NULL, definition BLOB NOT NULL, revision INTEGER NOT NULL, due REAL,
         seen REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX schedules_due ON schedules (due, name) WHERE due IS NOT NULL",
+    # What workers publish of the types that they serve; the time is by the wall clock.
+    "CREATE TABLE published_types (name TEXT PRIMARY KEY, definition BLOB NOT NULL, published_at REAL NOT NULL) "
+    "WITHOUT ROWID",
     # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
     """CREATE TABLE pauses (
         type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,

@@ -24,6 +24,7 @@ from jobkit.backends.sqlite import (
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.store_inspection import SqliteInspection
 from jobkit.backends.sqlite.store_schedules import SqliteSchedules
+from jobkit.backends.sqlite.store_types import SqliteTypes
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
@@ -47,7 +48,7 @@ from jobkit.ports.store import (
 )
 
 
-class SqliteStore(SqliteInspection, SqliteSchedules):
+class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes):
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
@@ -143,17 +144,17 @@ class SqliteStore(SqliteInspection, SqliteSchedules):
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         return await self._plane.read(inspection.record, type, key, name)
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.notifier.subscribe(job_topic(id)) as subscription:
-            first = await self._plane.read(inspection.moment, id)
-            while first is None or not first[0].ended:
+        with self._plane.notifier.subscribe(*map(job_topic, ids)) as subscription:
+            first = await self._plane.read(inspection.moments, ids)
+            while not any(state.ended for state, *_ in first.values()):
                 left = deadline - clock.now()
                 if left <= 0:
                     return
                 await subscription.wait(left)
-                if await self._plane.read(inspection.moment, id) != first:
+                if await self._plane.read(inspection.moments, ids) != first:
                     return
 
     async def aclose(self) -> None:

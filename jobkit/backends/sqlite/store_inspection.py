@@ -25,7 +25,10 @@ class SqliteInspection(Calls):
     """`Inspection` on the engine's database; a part of the `SqliteStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        return await self._plane.read(inspection.job, id)
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        return await self._plane.read(inspection.records, ids)
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return await self._plane.read(inspection.states, ids)

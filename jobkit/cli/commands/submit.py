@@ -89,7 +89,6 @@ def submit(
     name = _read_unique(unique, while_, on_conflict)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
-    registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
     job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, name)
@@ -286,6 +285,7 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
 
 def _conclude(job: JobRecord, out: Output) -> None:
     """Print the result of a job that was waited for. Raises `JobFailed` where it has none."""
+    from jobkit.handles.outcome import failure_of
     from jobkit.ops.views import stored_json
     from jobkit.ports.inspection import JobState
 
@@ -298,12 +298,10 @@ def _conclude(job: JobRecord, out: Output) -> None:
             f"job {job.id} is parked: a job before it on {job.type}/{job.key} is missing or dead; "
             "look with: jobkit gaps list"
         )
-    if job.state is JobState.CANCELLED:
-        raise JobFailed(f"job {job.id} was cancelled by {job.ended_by}{f': {job.reason}' if job.reason else ''}")
-    if job.state is JobState.EXPIRED:
-        raise JobFailed(f"job {job.id} expired: {job.reason}")
-    last = f": {job.failures[-1].error}" if job.failures else ""
-    raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
+    failure = failure_of(job)
+    if job.state is JobState.DEAD:
+        raise JobFailed(f"{failure}\nlook with: jobkit dead show {job.id}")
+    raise failure
 
 
 @contextmanager

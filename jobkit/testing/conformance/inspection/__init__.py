@@ -6,3 +6,4 @@ from jobkit.testing.conformance.inspection.test_inspection import *
 from jobkit.testing.conformance.inspection.test_pauses import *
 from jobkit.testing.conformance.inspection.test_retention import *
 from jobkit.testing.conformance.inspection.test_schedules import *
+from jobkit.testing.conformance.inspection.test_types import *

@@ -43,6 +43,11 @@ async def test_the_states_of_many_jobs_are_told_at_once(store: FullStore) -> Non
     expected = {"a": JobState.COMMITTED, "b": JobState.RUNNING, "c": JobState.DEAD, "d": JobState.QUEUED}
     assert found == expected
     assert await store.states([]) == {}
+    whole = await store.records(["d", "nosuch", "c", "c", "b", "a"])
+    assert whole == {id: await store.job(id) for id in ("a", "b", "c", "d")}
+    assert {id: job.state for id, job in whole.items()} == expected
+    assert await store.records([]) == {}
+    assert set(await store.records(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))])) == {"a"}
     assert await store.states(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))]) == {"a": JobState.COMMITTED}
 
 

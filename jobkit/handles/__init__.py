@@ -1,0 +1,5 @@
+"""What a program holds of a job that it has submitted: how far it is, and its result."""
+
+from jobkit.handles.handle import Handle, Progress
+
+__all__ = ["Handle", "Progress"]
