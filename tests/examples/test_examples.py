@@ -18,8 +18,31 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count",
+    "account",
+    "retries",
+    "files",
+    "follow_ups",
+    "batch",
+    "limits",
+    "schedules",
+    "debounce",
+    "typed",
+)
+TYPES = (
+    "word-count",
+    "deposit",
+    "fetch",
+    "report",
+    "order",
+    "receipt",
+    "square",
+    "call",
+    "nightly",
+    "summary",
+    "stretch",
+)
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -72,6 +95,15 @@ def test_account(folder: Path) -> None:
         '1 {"cents":100,"deposits":1}',
         '2 {"cents":120,"deposits":2}',
         '3 {"cents":123,"deposits":3}',
+    ]
+
+
+def test_typed(folder: Path) -> None:
+    assert _ran("typed", folder) == [
+        "annann, bobbob, eveeve 18",
+        "6",
+        "rejected: nothing would be left 1",
+        "{'name': 'zoezoezoe', 'length': 9}",
     ]
 
 
