@@ -256,7 +256,7 @@ async def test_waiting_for_many_jobs_ends_when_one_of_them_changes_in_another_pr
     many = [f"j{number}" for number in range(1000)]
     async with store_harness.process() as watcher, store_harness.process() as worker:
         for id in many[:2]:
-            await submitted(worker, id)
+            await submitted(worker, id, key=id)
         job = await submitted(worker, "last")
         under = await opened(worker, job)
         waiting = asyncio.create_task(watcher.wait_finished([*many, "last"], 3600))
