@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
-    from jobkit.handles import Handle, Progress
+    from jobkit.client.sync import SyncClient
+    from jobkit.handles import Handle, Progress, SyncHandle
     from jobkit.plugin.type_definition import TypeDefinition
     from jobkit.ports.inspection import Cancellation
 
@@ -40,6 +41,8 @@ __all__ = [
     "ScheduleStatus",
     "Snooze",
     "Submission",
+    "SyncClient",
+    "SyncHandle",
     "TypeDefinition",
     "connect",
     "processor",
@@ -55,6 +58,8 @@ _ON_DEMAND = {
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
     "Submission": "jobkit.client.client",
+    "SyncClient": "jobkit.client.sync",
+    "SyncHandle": "jobkit.handles",
     "TypeDefinition": "jobkit.plugin.type_definition",
     "connect": "jobkit.client.connect",
 }

@@ -63,13 +63,15 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission, Handle, Progress, Cancellation, TypeDefinition, ScheduleBook, "
-        "ScheduleStatus",
+        "from jobkit import connect, Client, SyncClient, Submission, Handle, SyncHandle, Progress, Cancellation, "
+        "TypeDefinition, ScheduleBook, ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,
+            jobkit.SyncClient,
             jobkit.Submission,
             jobkit.Handle,
+            jobkit.SyncHandle,
             jobkit.Progress,
             jobkit.Cancellation,
             jobkit.TypeDefinition,
@@ -92,6 +94,8 @@ _INTERNAL = {
     "BlobWriter": {"__init__"},
     "Client": {"__init__", "changes", "submit_to"},
     "Handle": {"__init__"},
+    "SyncClient": {"__init__", "call_with", "wait", "lend", "submit_to"},
+    "SyncHandle": {"__init__"},
     "Projection": {"begin", "advance", "record", "snapshot", "dump", "load", "records", "same"},
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
 from jobkit.handles.handle import Handle, ResultType
+from jobkit.handles.sync_handle import SyncHandle
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
 from jobkit.model.limit import Limit
@@ -49,6 +50,14 @@ class SubmitOptions(TypedDict, total=False):
     while_: While
     on_conflict: OnConflict
     connection: Any
+
+
+class SyncSubmitter(Protocol):
+    """What a processor's jobs are submitted by in a program without an event loop."""
+
+    def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> SyncHandle[R]:
+        """Accept a job of the processor, and return a handle of it."""
+        ...
 
 
 class Submitter(Protocol):
@@ -95,13 +104,23 @@ class Processor(Generic[P, R]):
         """What the results of its jobs are read as."""
         return ResultType(self.kept_as, self.load_result)
 
-    async def submit(self, client: Submitter, payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+    @overload
+    def submit(
+        self, client: Submitter, payload: P, **options: Unpack[SubmitOptions]
+    ) -> Coroutine[Any, Any, Handle[R]]: ...
+
+    @overload
+    def submit(self, client: SyncSubmitter, payload: P, **options: Unpack[SubmitOptions]) -> SyncHandle[R]: ...
+
+    def submit(
+        self, client: Submitter | SyncSubmitter, payload: P, **options: Unpack[SubmitOptions]
+    ) -> Coroutine[Any, Any, Handle[R]] | SyncHandle[R]:
         """Submit a job, and return a handle that its progress and its result come from, typed as declared here.
 
-        The options are those of `Client.submit`, and so are the errors. The client needs no plugin to be named in
-        JOBKIT_PLUGINS for it.
+        With a `Client` it is awaited, with a `SyncClient` it waits. The options are those of `Client.submit`, and so
+        are the errors. The client needs no plugin to be named in JOBKIT_PLUGINS for it.
         """
-        return await client.submit_to(self, payload, **options)
+        return client.submit_to(self, payload, **options)
 
     async def __call__(self, job: P, ctx: Context) -> R:
         """Run the coroutine itself, as a test of it would."""
