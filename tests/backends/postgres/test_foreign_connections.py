@@ -58,9 +58,8 @@ def test_a_job_is_there_with_the_commit_of_psycopg_and_gone_with_its_rollback(cl
             assert (first.sequence, first.published) == (1, False)
             # Nobody else sees it yet, and what it is part of is this transaction.
             assert there(client, "a") == [False]
-        with pytest.raises(ZeroDivisionError), connection.transaction():
+        with connection.transaction(force_rollback=True):
             step.submit(client, Step(number=2), id="b", connection=connection)
-            _ = 1 / 0
         with connection.transaction():
             many = [client.job("loose", Step(on=on), id=on, unique="u") for on in ("c", "d")]
             kept = client.submit_many(many, connection=connection)
@@ -100,7 +99,7 @@ def test_the_connection_is_used_in_the_thread_of_the_caller_only(client: SyncCli
 
 async def test_a_connection_that_is_none_of_these_or_in_no_transaction_is_refused(client: SyncClient, url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        with pytest.raises(ConfigurationError, match=r"in no transaction: begin one \(with connection.transaction\(\):\)"):
+        with pytest.raises(ConfigurationError, match=r"in no transaction: begin one \(with conn"):
             client.submit("loose", Step(), connection=connection)
         with pytest.raises(ConfigurationError, match="needs a psycopg 3 connection"):
             client.submit("loose", Step(), connection=object())
