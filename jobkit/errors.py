@@ -20,10 +20,6 @@ class ConfigurationError(JobkitError):
     """A setting, plugin or argument is wrong; the message names what to change."""
 
 
-class PartitionsDiffer(ConfigurationError):
-    """A job type was declared with another number of partitions than this process is set to."""
-
-
 class UnknownType(ConfigurationError):
     """No plugin that is loaded here handles this job type."""
 

@@ -9,6 +9,7 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from opentelemetry import propagate
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
@@ -66,10 +68,11 @@ class Client:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
+        self._layouts = Layouts(planes.store, settings.partitions, self._clock)
         self._relay = Relay(
             planes.store,
             planes.broker,
-            partitions=settings.partitions,
+            layouts=self._layouts,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -152,7 +155,12 @@ class Client:
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
             return _submissions(await self._transactions("submitting").submit_in(connection, jobs), published=())
-        answers = await self._planes.store.submit(jobs)
+        types = {job.envelope.type for job in jobs}
+        if self._layouts.fresh(types):
+            answers = await self._planes.store.submit(jobs)
+        else:
+            looking = self._layouts.refresh_beside(types)
+            answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
         accepted = [
             OutboxEntry(answer.position, answer.envelope)
             for answer in answers

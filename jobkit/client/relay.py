@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.pace import Pace
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.partition import Partition, partition_of
+from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.broker import Answer, Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry, Store
@@ -34,6 +35,8 @@ _PREPARE_SECONDS = 4.0
 # A broker that could not be reached is asked again after at most this long.
 _MOST_PAUSE_SECONDS = 2.0
 
+_MOVING = Deferred("the number of its type's partitions is being changed")
+
 
 class Relay:
     """Publishes entries of the outbox, and deletes there those that the broker has."""
@@ -43,26 +46,25 @@ class Relay:
         store: Store,
         broker: Broker,
         *,
-        partitions: int,
+        layouts: Layouts,
         clock: Clock,
         telemetry: Telemetry,
         rng: random.Random | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
-        self._partitions = partitions
+        self._layouts = layouts
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
-        self._declared: set[str] = set()
+        self._declared: dict[str, int] = {}
         self._paces: dict[Partition, Pace] = {}
         self._way = Pace(self._rng, most=_MOST_PAUSE_SECONDS)
         self._landed = anyio.Event()
 
     def partition(self, entry: OutboxEntry) -> Partition:
         """Return the partition that an entry's message goes to."""
-        # The store takes no job without a key.
-        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
+        return self._layouts.partition(entry.envelope.type, entry.envelope.key)
 
     def pace(self, partition: Partition) -> Pace:
         """Return the pace of a partition."""
@@ -79,18 +81,33 @@ class Relay:
     async def publish(self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS) -> Sequence[Answer]:
         """Publish `entries` in order, and delete those that are in from the outbox; return an answer for each.
 
-        It takes a few seconds at most for each batch. What is in trouble already is deferred at once.
+        It takes a few seconds at most for each batch. What is in trouble already is deferred at once, and so is what
+        is of a type whose partitions are being changed.
         """
+        types = {entry.envelope.type for entry in entries}
+        if not self._layouts.fresh(types):
+            await self._look(types)
+        moving = {type for type in types if self._layouts.of(type).moving}
         waiting: dict[Partition, deque[OutboxEntry]] = {}
-        for entry in entries:
-            waiting.setdefault(self.partition(entry), deque()).append(entry)
         answers: dict[int, Answer] = {}
+        for entry in entries:
+            if entry.envelope.type in moving:
+                answers[entry.position] = _MOVING
+            else:
+                waiting.setdefault(self.partition(entry), deque()).append(entry)
         with anyio.move_on_after((_PREPARE_SECONDS + confirm) * (1 + len(entries) // BATCH)) as bound:
             await self._publish(waiting, answers, confirm)
         if bound.cancelled_caught:
             self._way.went_wrong(self._clock.now())
         late = InDoubt("the broker did not answer in time")
         return [answers.get(entry.position, late) for entry in entries]
+
+    async def _look(self, types: Collection[str]) -> None:
+        try:
+            await self._layouts.refresh(types)
+        except Unavailable as error:
+            # What goes to another partition than its key's is moved on from there.
+            self._telemetry.connection_lost(error.plane, "reading the numbers of partitions", error)
 
     async def _publish(
         self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float
@@ -174,13 +191,16 @@ class Relay:
         """Declare what is new, and publish; a type that cannot be declared keeps no other from being published."""
         undeclared: dict[str, Deferred] = {}
         try:
-            for type in {partition.type for partition in routed} - self._declared:
+            for type in {partition.type for partition in routed}:
+                queues = self._layouts.of(type).made
+                if self._declared.get(type) == queues:
+                    continue
                 try:
-                    await self._broker.declare(type, self._partitions)
+                    await self._broker.declare(type, queues)
                 except ConfigurationError as error:
                     undeclared[type] = Deferred(str(error))
                 else:
-                    self._declared.add(type)
+                    self._declared[type] = queues
             if not undeclared:
                 answers = await self._publish_batch(batch, routed, confirm)
             else:

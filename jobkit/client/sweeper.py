@@ -82,6 +82,11 @@ class Sweeper:
             self._handed.extend(entries)
             self._wake.set()
 
+    def begin_anew(self) -> None:
+        """Look at the whole outbox next: what waits may belong to other partitions than before."""
+        self._waiting.clear()
+        self._pass_at = float("-inf")
+
     async def run(self) -> None:
         """Publish what is handed over and what is left behind, until cancelled."""
         async with anyio.create_task_group() as tasks:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from jobkit.ops.topology import TypeTopology
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, ParkedKey
@@ -98,6 +99,27 @@ def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:
         "healthy": not any(finding.status in bad for finding in findings),
         "checks": [
             {"part": one.part, "status": one.status.value, "what": one.what, "change": one.change} for one in findings
+        ],
+    }
+
+
+def type_topology_view(one: TypeTopology) -> dict[str, Any]:
+    """Return the partitions of a type."""
+    return {
+        "type": one.type,
+        "partitions": one.layout.partitions,
+        "version": one.layout.version,
+        "moving": one.layout.moving,
+        "settled": one.layout.settled,
+        "queues": [
+            {
+                "partition": queue.partition.index,
+                "ready": queue.ready,
+                "delayed": queue.delayed,
+                "consumer": queue.consumer,
+                "leader": queue.leader,
+            }
+            for queue in one.queues
         ],
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 
 if TYPE_CHECKING:
@@ -328,7 +329,8 @@ class Store(Protocol):
         """Move a job from its delivery into the in-flight table, so that the delivery can be acked before it ends.
 
         Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
-        job of its id is dead-lettered instead. Idempotent.
+        job of its id is dead-lettered instead. It goes to `partition`, unless the store has a layout of the type, and
+        so another one for its key; where it is in the table already, it keeps its place. Idempotent.
         """
         ...
 
@@ -358,6 +360,14 @@ class Store(Protocol):
         flight nor parked nor scheduled, with a number above `after` and at most `upto`. About `limit` jobs of the type
         are looked at, whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
+        ...
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        """Return the layout of each type that has one."""
+        ...
+
+    async def set_layout(self, type: str, before: Layout | None, after: Layout) -> bool:
+        """Replace a type's layout if it is `before`, None where it has none; tell whether it was."""
         ...
 
     async def note_coordinator(self, identity: str) -> None:

@@ -22,13 +22,15 @@ from anyio.abc import TaskGroup
 
 from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
 from jobkit.leases import Keeper, Lease
-from jobkit.model.partition import Partition
+from jobkit.model.layout import Layout
+from jobkit.model.partition import Partition, slot_of
 from jobkit.model.plane import Plane
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
-from jobkit.runner.decode import Malformed, decode
+from jobkit.runner.decode import Job, Malformed, decode
 from jobkit.runner.lane import Lane, LaneTools
+from jobkit.runner.moving import move
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.set_aside import SetAside
 
@@ -67,9 +69,12 @@ class LedPartition:
         registry: Registry,
         tools: LaneTools,
         terms: PartitionTerms,
+        layout: Layout,
         upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
+        # As it was when this began: who leads under another version begins anew.
+        self.layout = layout
         self.consuming = False
         self.draining = False
         self.released = anyio.Event()
@@ -249,6 +254,7 @@ class LedPartition:
                 self._full_since = None
             self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
+            elsewhere: list[PendingDelivery] = []
             for delivery in deliveries:
                 job = decode(
                     delivery.raw,
@@ -259,10 +265,18 @@ class LedPartition:
                     heading=delivery.heading,
                 )
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
-                if self._aside.keys and pending.lane in self._aside.keys:
+                if isinstance(job, Job) and (self.layout.moving or not self._fits(job.key)):
+                    elsewhere.append(pending)
+                elif self._aside.keys and pending.lane in self._aside.keys:
                     await self._put_behind(pending, jobs)
                 else:
                     self._put(pending, jobs)
+            if elsewhere:
+                await move(self._planes.store, self.layout, self.partition.type, elsewhere)
+
+    def _fits(self, key: str) -> bool:
+        """Tell whether a key belongs to this partition."""
+        return slot_of(key) % self.layout.partitions == self.partition.index
 
     @property
     def _free(self) -> int:
@@ -396,12 +410,13 @@ class LedPartition:
             except Unavailable as error:
                 self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
             # Nothing is consumed before the first look.
-            pause = self._terms.adopt_every if self._surveyed.is_set() else _LOOK_AGAIN_SECONDS
+            settled = self._surveyed.is_set() and not self.layout.moving
+            pause = self._terms.adopt_every if settled else _LOOK_AGAIN_SECONDS
             await self._tools.clock.sleep(pause)
 
     async def _adopt(self, jobs: TaskGroup) -> None:
         """Take up the keys with in-flight jobs that have no lane here and that nobody holds a lease on."""
-        keys = [key for key in await self._aside.all_keys() if key not in self._lanes]
+        keys = [key for key in await self._aside.all_keys() if key not in self._lanes and self._fits(key)]
         self._aside.keys.update(keys)
         self._surveyed.set()
         if not keys:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
@@ -35,7 +36,7 @@ class Gauges:
         keeper: Keeper,
         led: Callable[[], Sequence[LedPartition]],
         types: Sequence[str],
-        partitions: int,
+        layouts: Layouts,
         latency: Callable[[], float],
         *,
         grace: float,
@@ -46,7 +47,7 @@ class Gauges:
         self._keeper = keeper
         self._led = led
         self._types = types
-        self._partitions = partitions
+        self._layouts = layouts
         self._latency = latency
         self._grace = grace
         self._clock = clock
@@ -86,7 +87,7 @@ class Gauges:
             # Those handed over still run jobs.
             there = [led for led in self._led() if led.partition.type == type]
             ours = [led for led in there if not led.released.is_set()]
-            found[m.PARTITIONS, (type,)] = self._partitions
+            found[m.PARTITIONS, (type,)] = self._layouts.of(type).partitions
             found[m.PARTITIONS_LED, (type,)] = len(ours)
             found[m.CONSUMERS, (type,)] = sum(led.consuming for led in ours)
             found[m.RUNNING, (type,)] = sum(led.running for led in there)

@@ -9,8 +9,10 @@ from typing import cast
 import anyio
 import pytest
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.pace import Pace
 from jobkit.client.relay import Relay, left
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry
@@ -34,7 +36,7 @@ def relay(site: Site, *, partitions: int | None = None) -> Relay:
     return Relay(
         planes.store,
         planes.broker,
-        partitions=partitions or site.settings.partitions,
+        layouts=Layouts(planes.store, partitions or site.settings.partitions, site.clock),
         clock=site.clock,
         telemetry=site.witness.telemetry,
         rng=random.Random(1),
@@ -200,14 +202,15 @@ async def test_many_that_publish_to_one_partition_wait_for_room_there_and_lose_n
 
 @in_virtual_time
 async def test_a_type_that_cannot_be_published_is_in_no_other_types_way() -> None:
-    """nothing-lost: its queues were made with another number of partitions."""
+    """nothing-lost: its number of partitions is being changed."""
     async with open_site(step, loose) as site:
-        await site.planes.broker.declare("step", 7)
         await accept(site, "step", 2)
         entries = await accept(site, "loose", 2)
-        answers = await relay(site).publish(entries)
-        assert {answer.reason for answer in answers if isinstance(answer, Deferred)} != set()
-        assert all("JOBKIT_PARTITIONS=7" in answer.reason for answer in answers if isinstance(answer, Deferred))
+        publishing = relay(site)
+        await site.planes.store.set_layout("step", None, Layout.first(2).changed(3))
+        answers = await publishing.publish(entries)
+        reasons = {answer.reason for answer in answers if isinstance(answer, Deferred)}
+        assert reasons == {"the number of its type's partitions is being changed"}
         assert {entry.envelope.type for entry in await outbox(site)} == {"step"}
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from jobkit import Context, processor
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
@@ -264,7 +265,7 @@ async def test_a_lost_job_is_published_again_by_the_repair_and_runs_once() -> No
         relay = Relay(
             site.planes.store,
             site.planes.broker,
-            partitions=site.settings.partitions,
+            layouts=Layouts(site.planes.store, site.settings.partitions, site.clock),
             clock=site.clock,
             telemetry=Telemetry(),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper, LeaseTerms
@@ -58,7 +59,7 @@ class Bench:
             telemetry=telemetry,
         )
         self.sweeper = Sweeper(
-            Relay(seen.store, seen.broker, partitions=1, clock=clock, telemetry=telemetry),
+            Relay(seen.store, seen.broker, layouts=Layouts(seen.store, 1, clock), clock=clock, telemetry=telemetry),
             seen.store,
             seen.broker,
             grace=2,

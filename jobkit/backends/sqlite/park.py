@@ -9,7 +9,7 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.open import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
-from jobkit.model.partition import Partition
+from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import RELEASED, digest_of, key_of, keyless_digest_of, without_sequence
@@ -116,6 +116,13 @@ def _release(transaction: Transaction, number: int, id: str, source: str | None)
     return outbox.add(transaction, number, source)
 
 
+_SHELVE = """
+    INSERT INTO inflight (job, type, number, key)
+    VALUES (?1, ?2, coalesce((SELECT ?3 % partitions FROM layouts WHERE type = ?2), ?4), ?5)
+    ON CONFLICT (job) DO UPDATE SET number = excluded.number WHERE number <> excluded.number
+"""
+
+
 def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | None:
     """Keep a job in the in-flight table until it ends; None where its id is that of another job."""
     known = _look(transaction, envelope)
@@ -126,10 +133,7 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
     number = known.number
     if number is None:
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
-    transaction.execute(
-        "INSERT INTO inflight (job, type, number, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (number, partition.type, partition.index, envelope.key),
-    )
+    transaction.execute(_SHELVE, (number, partition.type, slot_of(envelope.key), partition.index, envelope.key))
     return Receipt(envelope.id, "shelved")
 
 

@@ -100,8 +100,10 @@ BEGIN
     ELSIF j.ended IS NOT NULL OR j.due IS NOT NULL THEN
         RETURN 'duplicate';
     END IF;
-    INSERT INTO jobkit.inflight (id, type, number, key) VALUES (in_id, in_place, in_number, in_key)
-    ON CONFLICT DO NOTHING;
+    INSERT INTO jobkit.inflight AS i (id, type, number, key)
+    VALUES (in_id, in_place,
+            coalesce((SELECT in_slot % l.partitions FROM jobkit.layouts l WHERE l.type = in_place), in_number), in_key)
+    ON CONFLICT (id) DO UPDATE SET number = excluded.number WHERE i.number <> excluded.number;
     RETURN 'shelved';
 END $$;
 

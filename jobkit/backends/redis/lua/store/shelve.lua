@@ -1,7 +1,12 @@
 -- Keeps a job in the in-flight table until it ends. Takes the facts, the digest without a key, type and index of the
--- partition. Answers 'shelved', 'duplicate' where it has ended, or 'conflict' where its id is that of another job.
+-- partition, and the slot of its key: where the type has a layout, that says which partition it is. Answers 'shelved', 'duplicate' where it has ended, or 'conflict' where its id is that of another job.
 local function run(a)
-  local id, partition = a[1], name_of(a[FACTS + 2], a[FACTS + 3])
+  local id, index = a[1], a[FACTS + 3]
+  local layout = call('HGET', PREFIX .. 'layouts', a[FACTS + 2])
+  if layout then
+    index = whole(tonumber(a[FACTS + 4]) % tonumber(string.match(layout, '^%d+')))
+  end
+  local partition = name_of(a[FACTS + 2], index)
   local job = load_job(id)
   if not job then
     local key = load_key(name_of(a[2], a[3]))
@@ -14,8 +19,13 @@ local function run(a)
   elseif has_ended(job) or job.state == 'scheduled' then
     return 'duplicate'
   end
-  if call('HSETNX', PREFIX .. 'shelved', id, partition) == 1 then
-    local position = next_position()
+  local there = call('HGET', PREFIX .. 'shelved', id)
+  if there ~= partition then
+    local position = there and call('ZSCORE', PREFIX .. 'shelved:' .. there, id) or next_position()
+    if there then
+      unshelve(id)
+    end
+    call('HSET', PREFIX .. 'shelved', id, partition)
     call('ZADD', PREFIX .. 'shelved:' .. partition, position, id)
     call('ZADD', PREFIX .. 'shelved:' .. partition .. '\0' .. a[3], position, id)
     call('ZADD', PREFIX .. 'shelved keys:' .. partition, 0, a[3])

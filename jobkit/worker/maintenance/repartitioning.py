@@ -1,0 +1,145 @@
+"""Carrying out another number of partitions, while everything runs.
+
+The command only says so in the store. Every worker then hands its partitions of the type over and leads them anew. Each
+queue's leader waits until all publishers have heard of it and publish nothing, has all that is in the queue moved to
+the in-flight table, each job to its new partition, and says so. What has been moved is worked on meanwhile. With the
+last queue the new number is in force, and what was accepted meanwhile is published from the outbox.
+
+So a key's jobs keep their order: the in-flight table comes before what is in a queue, and nothing is in the new queue
+of a key before all of its old one is in that table. What comes later all the same, a retry that was kept back or the
+message of a publisher that did not hear of it, is moved on as it comes, without a place in the order.
+
+Queues beyond the last partition are led on until they hold nothing. Then nobody leads them, and they are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from jobkit.client.layouts import FRESH_SECONDS, Layouts
+from jobkit.errors import ConfigurationError, ConsumerClosed, Unavailable
+from jobkit.model.clock import Clock
+from jobkit.model.layout import Layout
+from jobkit.model.partition import Partition
+from jobkit.model.plane import Plane
+from jobkit.ports.planes import Planes
+from jobkit.runner.led_partition import LedPartition
+from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance.barrier import caught_up
+
+# By then every publisher has heard of the change, and what it was publishing is in.
+_HEARD_SECONDS = 2 * FRESH_SECONDS
+# What failed is tried again after so long, and a barrier may be lost for so long.
+_AGAIN_SECONDS = 0.5
+_BARRIER_SECONDS = 5.0
+# So often it is looked whether the queues beyond the last partition hold nothing, and whether nobody leads them.
+_LOOK_SECONDS = 2.0
+_PAGE = 200
+
+
+class Repartitioner:
+    """What the leader of a partition does for a change; `otherwise` is what it does when there is none."""
+
+    def __init__(
+        self,
+        planes: Planes,
+        layouts: Layouts,
+        otherwise: Callable[[LedPartition], Awaitable[None]],
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._planes = planes
+        self._layouts = layouts
+        self._otherwise = otherwise
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def watch(self, led: LedPartition) -> None:
+        """Do what the layout that the partition is led under asks for, until cancelled."""
+        if led.layout.moving:
+            if led.partition.index in led.layout.unmoved:
+                await self._move(led)
+        elif led.partition.index == 0:
+            async with anyio.create_task_group() as both:
+                both.start_soon(self._clean_up_forever, led)
+                await self._otherwise(led)
+        elif led.partition.index < led.layout.partitions:
+            await self._otherwise(led)
+
+    # ---- moving ----------------------------------------------------------------------------------------------------
+
+    async def _move(self, led: LedPartition) -> None:
+        """See that all of before is moved, and say so."""
+        await self._clock.sleep(_HEARD_SECONDS)
+        while not await self._try(led, f"moving the jobs of {led.partition}", self._moved):
+            await self._clock.sleep(_AGAIN_SECONDS)
+
+    async def _moved(self, led: LedPartition) -> bool:
+        await self._move_shelved(led)
+        await caught_up(led, _BARRIER_SECONDS, self._clock)
+        type, version, index = led.partition.type, led.layout.version, led.partition.index
+        after = await self._layouts.change(type, lambda now: now.moved(index) if now.version == version else None)
+        if after is not None and not after.moving:
+            self._telemetry.partitions_in_force(type, after.partitions)
+        return True
+
+    async def _move_shelved(self, led: LedPartition) -> None:
+        """Move the in-flight jobs of keys that belong elsewhere; each keeps its place."""
+        store, after = self._planes.store, 0
+        while page := await store.shelved(led.partition, limit=_PAGE, after=after):
+            after = page[-1].position
+            for job in page:
+                right = led.layout.partition(led.partition.type, job.envelope.key)
+                if right != led.partition:
+                    await store.shelve(job.envelope, right)
+
+    # ---- queues beyond the last partition --------------------------------------------------------------------------
+
+    async def _clean_up_forever(self, led: LedPartition) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_SECONDS)
+            layout = self._layouts.of(led.partition.type)
+            if layout.version == led.layout.version and not layout.settled:
+                await self._try(led, f"removing queues of {led.partition.type}", self._clean_up)
+
+    async def _clean_up(self, led: LedPartition) -> bool:
+        layout = self._layouts.of(led.partition.type)
+        if layout.led > layout.partitions:
+            return await self._retire(led.partition.type, layout)
+        return await self._remove(led.partition.type, layout)
+
+    async def _retire(self, type: str, layout: Layout) -> bool:
+        """Have nobody lead the queues any more where they hold nothing."""
+        beyond = {Partition(type, index) for index in range(layout.partitions, layout.led)}
+        depths = [depth for depth in await self._planes.broker.depths() if depth.partition in beyond]
+        if any(depth.ready for depth in depths):
+            return False
+        return await self._replace(type, layout, layout.retired())
+
+    async def _remove(self, type: str, layout: Layout) -> bool:
+        """Remove the queues that nobody leads; where something has come into one, it is led again."""
+        beyond = [Partition(type, index) for index in range(layout.led, layout.made)]
+        leased = {lease.resource for lease in await self._planes.coordinator.leases(f"leader/{type}/")}
+        if any(partition.resource in leased for partition in beyond):
+            return False
+        for partition in beyond:
+            if not await self._planes.broker.remove(partition):
+                return await self._replace(type, layout, layout.reopened())
+        return await self._replace(type, layout, layout.removed())
+
+    async def _replace(self, type: str, before: Layout, after: Layout) -> bool:
+        return await self._layouts.change(type, lambda now: after if now == before else None) is not None
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    async def _try(self, led: LedPartition, doing: str, do: Callable[[LedPartition], Awaitable[bool]]) -> bool:
+        """Report what fails, for the next time."""
+        try:
+            return await do(led)
+        except (ConsumerClosed, Unavailable, ConfigurationError) as error:
+            plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
+            self._telemetry.connection_lost(plane, doing, error)
+            return False
