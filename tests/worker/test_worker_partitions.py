@@ -11,6 +11,8 @@ from jobkit.client.client import Submission
 from jobkit.client.layouts import Layouts
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.ports.store import Accepted
+from tests.faults.doubles import Faults
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -107,7 +109,7 @@ async def test_a_backlog_is_spread_and_keeps_its_order() -> None:
 async def test_a_change_that_is_overtaken_by_another_and_workers_that_die_in_it_come_to_an_end() -> None:
     """nothing-lost: a killed worker's queues are moved by the next one."""
     async with open_site(loose, partitions=2) as site:
-        first = site.start("a")
+        first = site.start("a", faults=Faults(site.clock))
         before = await submit(site, 0, 70)
         await change(site, 6)
         await site.clock.sleep(1.5)
@@ -127,12 +129,16 @@ async def test_what_comes_into_the_wrong_queue_is_moved_on_from_there() -> None:
     """nothing-lost: a publisher that goes by another number than the one in force."""
     async with open_site(loose, partitions=3) as site:
         site.start("a")
-        job = site.client.job("loose", Step(on="k", number=1), id="lost")
+        job = site.client.job("loose", Step(on="k", number=1), id="astray")
+        (accepted,) = await site.planes.store.submit([job])
         right = Layout.first(3).partition("loose", "k")
         wrong = Partition("loose", (right.index + 1) % 3)
         await site.until(lambda: len(site.workers[0].worker._leaderships.led) == 3)
+        assert isinstance(accepted, Accepted)
+        assert accepted.position is not None
         await site.planes.broker.publish([(wrong, job.envelope)])
-        assert (await site.ended("lost")).state == "committed"
+        await site.planes.store.published([accepted.position])
+        assert (await site.ended("astray")).state == "committed"
         await site.at_rest()
 
 
