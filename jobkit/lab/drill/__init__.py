@@ -1,8 +1,9 @@
 """The drill: the incident that jobkit exists to make impossible, replayed on one machine."""
 
 from jobkit.lab.drill.comparison import Line, comparison
+from jobkit.lab.drill.environment import DrillFailed
 from jobkit.lab.drill.html_report import render
 from jobkit.lab.drill.protections import Protection
-from jobkit.lab.drill.run import DrillFailed, DrillPlan, DrillReport, run_drill
+from jobkit.lab.drill.run import DrillPlan, DrillReport, run_drill
 
 __all__ = ["DrillFailed", "DrillPlan", "DrillReport", "Line", "Protection", "comparison", "render", "run_drill"]

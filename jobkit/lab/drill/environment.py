@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from jobkit.backends.registry import migrate_store
+from jobkit.errors import JobkitError
 from jobkit.lab.drill.plugin import TRACE_VARIABLE
 from jobkit.lab.drill.protections import BROKEN_VARIABLE, SHARED_VARIABLE, Protection
 from jobkit.lab.servers.base import free_port
@@ -36,6 +37,10 @@ REGIONS = ("near", "far")
 WORKERS_PER_REGION = 2
 _LOG_TAIL_CHARACTERS = 2_000
 _STOP_SECONDS = 20.0
+
+
+class DrillFailed(JobkitError):
+    """The drill could not be carried out; that says nothing of what it was to show."""
 
 
 @dataclass

@@ -13,8 +13,10 @@ from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase
 from jobkit.model.invariant import Invariant
 
-_WIDTH, _HEIGHT = 480, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 26, 28
+_WIDTH, _HEIGHT = 480, 204
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 40, 28
+# The names of phases; a letter is no wider than this on average, with the gap between two names.
+_LABEL_ROWS, _LABEL_HEIGHT, _LETTER_WIDTH = 2, 15, 8.0
 _TICKS = 4
 _VIOLATIONS_SHOWN = 20
 
@@ -42,8 +44,8 @@ figure { margin: 0; padding: 12px; background: var(--card); border: 1px solid va
 figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font: 13px system-ui, sans-serif; } .grid { stroke: var(--edge); stroke-width: 1; }
 .line { fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round; }
-.phase { font-weight: 600; } .slow { fill: var(--slow); } .flapping { fill: var(--flapping); }
-.partitioned { fill: var(--partitioned); } .good-text { color: var(--good); } .bad-text { color: var(--bad); }
+.phase { font-weight: 600; } .slow { fill: var(--slow); } .flapping, .stalling { fill: var(--flapping); }
+.partitioned, .paused { fill: var(--partitioned); } .good-text { color: var(--good); } .bad-text { color: var(--bad); }
 """
 
 
@@ -102,18 +104,16 @@ def _violations(report: DrillReport) -> str:
 
 
 def _phases(report: DrillReport) -> str:
-    told = {
-        Phase.NORMAL: "Both regions work.",
-        Phase.SLOW: "500 ms are added to every round trip of the far region.",
-        Phase.FLAPPING: "The far region's links are cut and come back, every few seconds.",
-        Phase.PARTITIONED: "The far region cannot reach the coordinator; one of its workers is paused.",
-        Phase.HEALED: "Everything is whole again; the paused worker goes on where it was.",
-    }
     rows = "".join(
-        f'<tr><td class="number">{at:.0f}&nbsp;s</td><td class="phase">{phase.value}</td><td>{told[phase]}</td></tr>'
+        f'<tr><td class="number">{at:.0f}&nbsp;s</td><td class="phase">{phase.value}</td>'
+        f"<td>{escape(_sentence(report.script.told(phase)))}</td></tr>"
         for phase, at in report.phases.items()
     )
     return f'<div class="scroll"><table>{rows}</table></div>'
+
+
+def _sentence(told: str) -> str:
+    return f"{told[0].upper()}{told[1:]}."
 
 
 # ---- charts ----------------------------------------------------------------------------------------------------------
@@ -159,16 +159,23 @@ def _chart(report: DrillReport, title: str, value: Callable[[Sample], float]) ->
 
 
 def _bands(report: DrillReport, x: Callable[[float], float], seconds: float) -> str:
-    """Return the phases of trouble as bands behind a chart."""
+    """Return the phases of trouble as bands behind a chart; a label that has no room beside others is above them."""
     starts = [*report.phases.items(), (Phase.HEALED, seconds)]
     bands = []
+    ends = [0.0] * _LABEL_ROWS
     for (phase, begin), (_, end) in itertools.pairwise(starts):
-        if phase in (Phase.SLOW, Phase.FLAPPING, Phase.PARTITIONED):
+        if phase not in (Phase.NORMAL, Phase.HEALED):
             left, width = x(begin), x(min(end, seconds)) - x(begin)
+            half = len(phase.value) * _LETTER_WIDTH / 2
+            wanted = min(left + width / 2, _WIDTH - half) - half
+            beside = [max(taken, wanted) for taken in ends]
+            row = beside.index(min(beside))
+            middle = beside[row] + half
+            ends[row] = middle + half
             bands.append(
                 f'<rect class="{phase.value}" x="{left:.1f}" y="{_TOP}" width="{max(width, 0):.1f}" '
                 f'height="{_HEIGHT - _TOP - _BOTTOM}"/>'
-                f'<text x="{left + width / 2:.1f}" y="{_TOP - 8}" text-anchor="middle">{phase.value}</text>'
+                f'<text x="{middle:.1f}" y="{_TOP - 8 - row * _LABEL_HEIGHT}" text-anchor="middle">{phase.value}</text>'
             )
     return "".join(bands)
 

@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
-from jobkit.errors import JobkitError
 from jobkit.lab.drill import plugin
-from jobkit.lab.drill.environment import PLANES, Site, log_tail, open_site
+from jobkit.lab.drill.environment import PLANES, DrillFailed, Site, log_tail, open_site
 from jobkit.lab.drill.protections import Protection
 from jobkit.lab.drill.sampling import Sample, Watch
-from jobkit.lab.drill.script import Phase, Script, perform, script_for
+from jobkit.lab.drill.script import Phase, Script, script_for
 from jobkit.lab.drill.traffic import Traffic
+from jobkit.lab.drill.trouble import Scene, perform
 from jobkit.lab.drill.verdict import Judgement, judge
 from jobkit.model.clock import Clock
 from jobkit.plugin.registry import Registry
@@ -33,10 +33,6 @@ _LECTURE_MARGIN_SECONDS = 5.0
 # Lag is back where it was once it is below this again, for so many looks one after another.
 NORMAL_LAG_SECONDS = 0.1
 _NORMAL_LOOKS = 5
-
-
-class DrillFailed(JobkitError):
-    """The drill could not be carried out; that says nothing of what it was to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,7 @@ class DrillReport:
     samples: list[Sample]
     elections: Mapping[str, Sequence[float]]
     missed_samples: int
+    unanswered_submits: int
     healed_after: float | None
     drained: bool
     judgement: Judgement
@@ -126,7 +123,7 @@ async def _drill(
     await _settled(planes, site, clock, settings.partitions)
     client = Client(planes, Registry(plugin.processors(plan.broken)), settings, clock)
     traffic = Traffic(plan.rate, random.Random(plan.seed))  # noqa: S311  (a schedule, not secrets)
-    script = script_for(settings.lease_ttl, scale=plan.scale)
+    script = script_for(settings.lease_ttl, embedded=plan.embedded, scale=plan.scale)
     watch = Watch(planes, site, clock, clock.now())
     began, phases = clock.wall(), dict[Phase, float]()
 
@@ -136,13 +133,14 @@ async def _drill(
         tell(f"{phases[phase]:5.0f} s  {phase.value}: {what}")
 
     led = await _led_far(planes, site)
-    await traffic.begin_lectures(client, led, settings.partitions, script.partitioned + _LECTURE_MARGIN_SECONDS)
+    outage = script.seconds_of(Phase.PARTITIONED, Phase.PAUSED)
+    await traffic.begin_lectures(client, led, settings.partitions, outage + _LECTURE_MARGIN_SECONDS)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run)
         tasks.start_soon(_show_forever, watch, clock, tell)
         async with anyio.create_task_group() as submitting:
             submitting.start_soon(traffic.run, client, clock)
-            await perform(script, site, clock, say)
+            await perform(script, Scene(site, planes.coordinator, clock), say)
             traffic.stopping = True
         tell("no more events: the backlog drains")
         drained = await _drained(planes, clock)
@@ -158,6 +156,7 @@ async def _drill(
         watch.samples,
         watch.elections,
         watch.missed,
+        traffic.unanswered,
         _healed_after(watch.samples, phases[Phase.HEALED]),
         drained,
         judgement,

@@ -2,112 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from jobkit.lab.drill.environment import Site, WorkerProcess
-from jobkit.model.clock import Clock
-
-# Half a second for a round trip.
-_SLOW_SECONDS = 0.25
-_FLAP_SECONDS = 2.0
-
 
 class Phase(StrEnum):
-    """The phases of a drill, in their order."""
+    """What may be the matter while a drill goes on."""
 
     NORMAL = "normal"
     SLOW = "slow"
     FLAPPING = "flapping"
     PARTITIONED = "partitioned"
+    STALLING = "stalling"
+    PAUSED = "paused"
     HEALED = "healed"
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One phase: how many seconds it takes, and what is told of it, which is what is done."""
+
+    phase: Phase
+    seconds: float
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
-    """How long each phase takes, in seconds. A partition is longer than any lease, or nothing would happen in it."""
+    """The phases in their order; the last one is the heal."""
 
-    normal: float
-    slow: float
-    flapping: float
-    partitioned: float
-    healed: float
+    steps: tuple[Step, ...]
 
-    @property
-    def seconds(self) -> float:
-        """How long all of it takes."""
-        return self.normal + self.slow + self.flapping + self.partitioned + self.healed
+    def seconds_of(self, *phases: Phase) -> float:
+        """Return how long these phases take together."""
+        return sum(step.seconds for step in self.steps if step.phase in phases)
+
+    def told(self, phase: Phase) -> str:
+        """Return what is told of a phase."""
+        return next(step.told for step in self.steps if step.phase is phase)
 
 
-def script_for(lease_ttl: float, *, scale: float = 1.0) -> Script:
-    """Return the script for leases of so many seconds; `scale` lengthens what does not depend on them."""
+def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0) -> Script:
+    """Return the script for leases of so many seconds; `scale` lengthens what does not depend on them.
+
+    Embedded backends have no network to make trouble on: there, workers are paused.
+    """
+    normal = Step(Phase.NORMAL, 15 * scale, "both regions work")
+    # Longer than any lease, or nothing would happen in it.
+    outage = 2 * lease_ttl + 60 * scale
+    # Twice what the recovery may take, to see that it lasts.
+    quiet = 20 * scale
+    if embedded:
+        return Script(
+            (
+                normal,
+                Step(Phase.STALLING, 12 * scale, "one of the far region's workers is paused for a second, repeatedly"),
+                Step(Phase.PAUSED, outage, "one of the far region's workers is paused for longer than its leases last"),
+                Step(Phase.HEALED, quiet, "the paused worker goes on where it was"),
+            )
+        )
     return Script(
-        normal=15 * scale,
-        slow=max(20 * scale, 1.5 * lease_ttl),
-        flapping=12 * scale,
-        partitioned=2 * lease_ttl + 60 * scale,
-        # Twice what the recovery may take, to see that it lasts.
-        healed=20 * scale,
+        (
+            normal,
+            Step(
+                Phase.SLOW,
+                max(20 * scale, 1.5 * lease_ttl),
+                "500 ms are added to every round trip of the far region",
+            ),
+            Step(Phase.FLAPPING, 12 * scale, "the far region's links are cut and come back, every few seconds"),
+            Step(
+                Phase.PARTITIONED,
+                outage,
+                "the far region cannot reach the coordinator; one of its workers is paused",
+            ),
+            Step(Phase.HEALED, quiet, "everything is whole again; the paused worker goes on where it was"),
+        )
     )
-
-
-Tell = Callable[[Phase, str], Awaitable[None]]
-
-
-async def perform(script: Script, site: Site, clock: Clock, tell: Tell) -> None:
-    """Have all of it happen; the far region is the one that suffers."""
-    await tell(Phase.NORMAL, "both regions work")
-    await clock.sleep(script.normal)
-    if not site.embedded:
-        await tell(Phase.SLOW, "500 ms are added to every round trip of the far region")
-        _each(site, lambda proxy: proxy.delay(_SLOW_SECONDS))
-    else:
-        await tell(Phase.SLOW, "nothing: embedded backends have no network")
-    await clock.sleep(script.slow)
-    await tell(Phase.FLAPPING, "the far region's links come and go")
-    await _flap(script, site, clock)
-    await tell(Phase.PARTITIONED, "the far region is cut off from the coordinator; one of its workers is paused")
-    async with _partition(site):
-        await clock.sleep(script.partitioned)
-    await tell(Phase.HEALED, "everything is whole again; the paused worker goes on where it was")
-    await clock.sleep(script.healed)
-
-
-def _each(site: Site, do: Callable[..., None]) -> None:
-    for proxy in site.ways("far"):
-        do(proxy)
-
-
-async def _flap(script: Script, site: Site, clock: Clock) -> None:
-    ends = clock.now() + script.flapping
-    while clock.now() < ends:
-        if site.embedded:
-            victim = site.of("far")[1]
-            victim.stop()
-            await clock.sleep(_FLAP_SECONDS / 2)
-            victim.resume()
-        else:
-            _each(site, lambda proxy: proxy.cut())
-            _each(site, lambda proxy: proxy.hold())
-            await clock.sleep(_FLAP_SECONDS / 2)
-            _each(site, lambda proxy: proxy.heal())
-            _each(site, lambda proxy: proxy.delay(_SLOW_SECONDS))
-        await clock.sleep(_FLAP_SECONDS)
-
-
-@asynccontextmanager
-async def _partition(site: Site) -> AsyncIterator[None]:
-    """Cut the far region's coordinator off, so that its leaders are left with what they believe; pause one worker."""
-    paused: WorkerProcess = site.of("far")[0]
-    for proxy in site.ways("far"):
-        proxy.heal()
-    for proxy in site.ways("far", "coordinator"):
-        proxy.hold()
-    paused.stop()
-    try:
-        yield
-    finally:
-        _each(site, lambda proxy: proxy.heal())
-        paused.resume()

@@ -8,26 +8,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobkit.client import Client
-from jobkit.errors import JobkitError
+from jobkit.errors import Unavailable
+from jobkit.lab.drill.environment import DrillFailed
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, Event, Video
 from jobkit.model.clock import Clock
+from jobkit.model.ids import new_job_id
 from jobkit.model.partition import partition_of
 
 _CHUNKS = (3, 8)
 # So many sessions are under way at the same time; their events come in turns.
 _ACTIVE = 60
 _FLAKY_SHARE = 0.03
+# A store that does not answer is asked again; for longer than this it is no passing trouble.
+_PATIENCE_SECONDS = 60.0
+_AGAIN_SECONDS = 0.2
 
 
 @dataclass
 class Traffic:
-    """What was submitted: the number of chunks of each session, how many events were, and the lectures."""
+    """What was submitted: the number of chunks of each session, how many events were, and the lectures.
+
+    `unanswered` counts what had to be submitted again because the store did not answer.
+    """
 
     rate: float
     rng: random.Random
     sessions: dict[str, int] = field(default_factory=dict)
     lectures: list[str] = field(default_factory=list)
     events: int = 0
+    unanswered: int = 0
     stopping: bool = False
     _active: list[tuple[str, int]] = field(default_factory=list)
 
@@ -35,11 +44,11 @@ class Traffic:
         """Submit `rate` events a second until told to stop, then what the sessions under way still lack."""
         due = clock.now()
         while not self.stopping:
-            await self._submit(client, self._next())
+            await self._submit(client, clock, self._next())
             due += 1 / self.rate
             await clock.sleep(max(0.0, due - clock.now()))
         while self._active:
-            await self._submit(client, self._next(begin=False))
+            await self._submit(client, clock, self._next(begin=False))
 
     async def begin_lectures(self, client: Client, led: Sequence[int], partitions: int, seconds: float) -> None:
         """Submit a video to each of the partitions that are `led` by somebody, to be worked on for so long."""
@@ -49,12 +58,21 @@ class Traffic:
             await client.submit(TRANSCODE, Video(session=name, seconds=seconds))
             self.lectures.append(name)
 
-    async def _submit(self, client: Client, event: Event) -> None:
-        try:
-            await client.submit(UPLOAD, event)
-        except JobkitError as error:
-            raise JobkitError(f"the drill's own client cannot submit: {error}") from error
-        self.events += 1
+    async def _submit(self, client: Client, clock: Clock, event: Event) -> None:
+        """Submit an event, under the same id until the store has answered."""
+        id = new_job_id()
+        patience = clock.now() + _PATIENCE_SECONDS
+        while True:
+            try:
+                await client.submit(UPLOAD, event, id=id)
+            except Unavailable as error:
+                if clock.now() >= patience:
+                    raise DrillFailed(f"the drill's own client cannot submit: {error}") from error
+                self.unanswered += 1
+                await clock.sleep(_AGAIN_SECONDS)
+            else:
+                self.events += 1
+                return
 
     def _next(self, *, begin: bool = True) -> Event:
         if begin and len(self._active) < _ACTIVE:

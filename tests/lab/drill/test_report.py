@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -21,10 +22,10 @@ VOID = {"meta", "link", "br", "rect", "line", "polyline"}
 def report(*violations: DrillViolation, **changes: object) -> DrillReport:
     judged = Judgement(900, 0, 0, 0, 100, 0, 100, 0, 0, violations)
     samples = [Sample(float(at), Phase.NORMAL, at // 30, 10 * at, 0, 0.05, 9 * at, 0) for at in range(120)]
-    phases = {phase: 20.0 * number for number, phase in enumerate(Phase)}
-    whole = DrillReport(
-        DrillPlan(), script_for(15.0), 1.7e9, phases, samples, {"leader/x/0": [3.0, 70.0]}, 0, 4.0, True, judged
-    )
+    script = script_for(15.0)
+    phases = {step.phase: 20.0 * number for number, step in enumerate(script.steps)}
+    elections = {"leader/x/0": [3.0, 70.0]}
+    whole = DrillReport(DrillPlan(), script, 1.7e9, phases, samples, elections, 0, 0, 4.0, True, judged)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -61,7 +62,34 @@ def test_every_line_of_a_chart_lies_within_it() -> None:
         for point in line.split():
             x, y = map(float, point.split(","))
             assert 0 <= x <= 480
-            assert 0 <= y <= 190
+            assert 0 <= y <= 204
+
+
+@pytest.mark.parametrize("seconds", [(4.0, 3.0, 100.0), (40.0, 30.0, 50.0), (1.0, 1.0, 1.0)])
+def test_names_of_phases_do_not_run_together(seconds: tuple[float, float, float]) -> None:
+    slow, flapping, partitioned = seconds
+    phases = {
+        Phase.NORMAL: 0.0,
+        Phase.SLOW: 10.0,
+        Phase.FLAPPING: 10.0 + slow,
+        Phase.PARTITIONED: 10.0 + slow + flapping,
+        Phase.HEALED: 10.0 + slow + flapping + partitioned,
+    }
+    page = render(report(phases=phases))
+    labels = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="middle">([a-z]+)<', page.split("</figure>")[0])
+    assert [name for _, _, name in labels] == ["slow", "flapping", "partitioned"]
+    for one, other in itertools.combinations(labels, 2):
+        apart = abs(float(one[0]) - float(other[0]))
+        assert one[1] != other[1] or apart >= 7 * (len(one[2]) + len(other[2])) / 2, (one, other)
+
+
+def test_what_is_told_of_embedded_backends_happens_there() -> None:
+    script = script_for(15.0, embedded=True)
+    phases = {step.phase: 20.0 * number for number, step in enumerate(script.steps)}
+    page = render(report(plan=DrillPlan(embedded=True), script=script, phases=phases))
+    assert "is paused" in page
+    for untrue in ("500 ms", "links", "round trip", "cannot reach", "partitioned<", "slow<"):
+        assert untrue not in page, untrue
 
 
 def test_the_verdict_follows_from_what_was_found() -> None:
