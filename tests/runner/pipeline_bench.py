@@ -65,7 +65,7 @@ class Bench:
             grace=2,
             sweeps=lambda _: True,
             bury=Rejections(seen.store, self.keeper, telemetry).bury,
-            covered=Coverage(seen.store, seen.inspection, 1).complete,
+            covered=Coverage(seen.store, seen.inspection, Layouts(seen.store, 1, clock)).complete,
             clock=clock,
             telemetry=telemetry,
         )

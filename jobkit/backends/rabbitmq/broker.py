@@ -159,7 +159,8 @@ class RabbitBroker:
                 del self._consumers[partition]
 
     async def depths(self) -> Sequence[QueueDepth]:
-        types = {**await self._directory.read(), **self._declared}
+        # The directory hears of another number before a process that only submits does.
+        types = {**self._declared, **await self._directory.read()}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
         here = {
             partition: Holder(consumer.owner, consumer.unsettled, consumer.markers)

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from jobkit.client.layouts import Layouts
+from jobkit.model.clock import SystemClock
 from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobState
 from tests.acceptance.plugin import Step
@@ -21,7 +22,7 @@ NUMBERS = (6, 2)
 
 async def change(opened: Workers, number: int) -> None:
     """Change the number as the command does, and wait until the queues of before are removed."""
-    layouts = Layouts(opened.planes.store, 1, opened.clock)
+    layouts = Layouts(opened.planes.store, 1, SystemClock())
     await layouts.change(TYPE, lambda now: now.changed(number))
 
     async def settled() -> bool:
