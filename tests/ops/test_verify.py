@@ -14,6 +14,7 @@ from jobkit.client.relay import Relay
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition, partition_of
 from jobkit.ops.verify import Action, Repair, Violation, carry_out, verify
 from jobkit.ports.blobs import StoredObject
@@ -62,6 +63,9 @@ class _Records:
         self._dropped = dropped or {}
         self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
         self._gaps = iter(gaps)
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        return {}
 
     async def keys(self, *, after: tuple[str, str], limit: int) -> Sequence[KeyRecord]:
         return [self._key] if after < ("t", "k") else []

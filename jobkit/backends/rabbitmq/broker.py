@@ -64,8 +64,6 @@ class RabbitBroker:
 
     async def declare(self, type: str, partitions: int) -> None:
         await self._ensure(type, partitions, self._publishing)
-        if self._declared.get(type, partitions) != partitions:
-            await self.enlist(type, partitions)
         self._declared[type] = partitions
 
     async def restore(self, type: str, partitions: int) -> None:
@@ -83,7 +81,7 @@ class RabbitBroker:
             await make(link, wanted)
 
     async def enlist(self, type: str, partitions: int) -> None:
-        """Have `depths` know how many queues a type has: declaring does so when it makes the type, or changes that.
+        """Have `depths` know how many queues a type has: declaring does so when it makes the type.
 
         Raises `ConfigurationError` or `Unavailable`.
         """

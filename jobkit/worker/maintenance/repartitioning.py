@@ -81,6 +81,9 @@ class Repartitioner:
         await self._move_shelved(led)
         await caught_up(led, _BARRIER_SECONDS, self._clock)
         type, version, index = led.partition.type, led.layout.version, led.partition.index
+        if index == 0:
+            # So that all who look at the queues know of the new ones.
+            await self._planes.broker.restore(type, led.layout.made)
         after = await self._layouts.change(type, lambda now: now.moved(index) if now.version == version else None)
         if after is not None and not after.moving:
             self._telemetry.partitions_in_force(type, after.partitions)
@@ -128,6 +131,7 @@ class Repartitioner:
         for partition in beyond:
             if not await self._planes.broker.remove(partition):
                 return await self._replace(type, layout, layout.reopened())
+        await self._planes.broker.restore(type, layout.led)
         return await self._replace(type, layout, layout.removed())
 
     async def _replace(self, type: str, before: Layout, after: Layout) -> bool:

@@ -36,15 +36,16 @@ async def test_many_who_declare_at_once_make_each_type_once(site: Site) -> None:
 async def test_of_two_numbers_of_partitions_declared_at_once_the_queues_of_both_are_there(site: Site) -> None:
     async with site.broker() as one, site.broker() as two, site.broker() as onlooker:
         await asyncio.gather(one.declare("t", 2), two.declare("t", 3))
-        await one.declare("t", 3)
-        await one.declare("t", 4)
+        await one.restore("t", 3)
+        assert await types(onlooker) == {"t": 3}
+        await one.restore("t", 4)
         assert await types(onlooker) == {"t": 4}
 
 
 async def test_another_number_is_entered_in_the_directory_once(site: Site) -> None:
     async with site.broker() as broker, site.broker() as onlooker:
         for number in (2, 5, 3):
-            await broker.declare("t", number)
+            await broker.restore("t", number)
             assert await types(onlooker) == {"t": number}
         async with await aio_pika.connect(site.url()) as connection:
             channel = await connection.channel()
