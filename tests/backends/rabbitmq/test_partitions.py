@@ -46,7 +46,7 @@ async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) 
                 number = 1 + len(ids) // KEYS
                 jobs = [opened.client.job(TYPE, Step(on=f"key-{key}", number=number)) for key in range(KEYS)]
                 ids.extend(one.id for one in await opened.client.submit_many(jobs))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.4)
 
         submitting = asyncio.create_task(submit())
         for number in NUMBERS:
