@@ -35,7 +35,7 @@ async def change(opened: Workers, number: int) -> None:
 
 async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) -> None:
     """single-effect, order, nothing-lost."""
-    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1") as opened:
+    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1", GAP_HOLD="3") as opened:
         for _ in range(2):
             opened.start(TYPE)
         ids: list[str] = []
