@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
 from jobkit.plugin.context import Context
+from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.retry import RetryPolicy
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Cancellation",
     "Client",
+    "Concurrency",
     "Context",
     "JobkitError",
     "Payload",
     "Processor",
     "Projection",
+    "Rate",
     "Reject",
     "Result",
     "Retry",

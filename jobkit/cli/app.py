@@ -25,8 +25,10 @@ from jobkit.cli.commands import (
     health,
     jobs,
     leases,
+    limits,
     migrate,
     new_plugin,
+    pauses,
     rebuild,
     republish,
     state,
@@ -84,7 +86,11 @@ app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
 app.command("cancel")(cancel.cancel)
+app.command("pause")(pauses.pause)
+app.command("resume")(pauses.resume)
+app.command("pauses")(pauses.pauses)
 app.command("leases")(leases.leases)
+app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.command("republish")(republish.republish)

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 
 from jobkit.cli.output import age, due_in, moment
+from jobkit.model.pause import Pause
 from jobkit.ops.views import stored_json
-from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
 
@@ -15,15 +16,21 @@ JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
 DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
+LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
+PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
 WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 
 
-def job_row(job: JobRecord, now: float) -> tuple[str, ...]:
-    """Return a job for a table."""
-    return (job.id, job.type, job.state.value, percent(job), age(now - job.submitted_at), job.key)
+def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None) -> tuple[str, ...]:
+    """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
+    state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
+    state = state if pause is None else f"{state}, paused"
+    return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 
-def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
+def job_fields(
+    job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None
+) -> list[tuple[str, str]]:
     """Return all that is worth reading of one job, by name."""
     pairs = [
         ("id", job.id),
@@ -31,9 +38,12 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         ("state", job.state.value),
+        *([] if pause is None else [("paused", pause_text(pause, now))]),
+        *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),
         ("submitted", moment(job.submitted_at, now)),
         *([("due", due_in(job.due_at, now))] if job.due_at is not None and not job.state.ended else []),
+        *([("expires", due_in(job.expires_at, now))] if job.expires_at is not None and not job.state.ended else []),
         ("started", moment(job.started_at, now)),
         ("finished", moment(job.finished_at, now)),
         ("worker", job.owner or "-"),
@@ -52,6 +62,19 @@ def job_fields(job: JobRecord, now: float) -> list[tuple[str, str]]:
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def pause_row(pause: Pause, now: float) -> tuple[str, ...]:
+    """Return a pause for a table."""
+    scope = pause.scope
+    partition = "-" if scope.partition is None else str(scope.partition)
+    return (scope.type, partition, scope.key or "-", age(now - pause.since), pause.by, pause.reason)
+
+
+def pause_text(pause: Pause, now: float) -> str:
+    """Return a pause in words."""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"{pause.scope}, {moment(pause.since, now)} by {pause.by}{why}"
 
 
 def worker_row(worker: Member) -> tuple[str, ...]:
@@ -93,3 +116,11 @@ def gap_row(gap: ParkedKey, now: float) -> tuple[str, ...]:
 def lease_row(lease: LeaseInfo) -> tuple[str, ...]:
     """Return a lease for a table."""
     return (lease.resource, str(lease.token), f"{max(0.0, lease.remaining):.1f}s", lease.owner)
+
+
+def limit_row(info: LimitInfo, waiting: int) -> tuple[str, ...]:
+    """Return a limit for a table."""
+    limit = info.limit
+    used = f"{info.used} of {limit.count}" + (f" in {limit.per:g}s" if limit.per is not None else "")
+    free = f"in {info.remaining:.1f}s" if limit.per is not None and info.used >= limit.count else "-"
+    return (limit.bucket, used, str(waiting), free, ", ".join(info.holders) or "-")

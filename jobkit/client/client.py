@@ -25,6 +25,7 @@ from jobkit.client.relay import Relay
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
+from jobkit.model.pause import Pause, Scope
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
@@ -86,10 +87,11 @@ class Client:
         id: str | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> NewJob:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id, at, after)
+            return self._new_job(span, type, payload, key, id, at, after, expires)
 
     async def submit(
         self,
@@ -100,23 +102,26 @@ class Client:
         id: str | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
 
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
-        job gets its sequence when it is due.
+        job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
+        accepted, it never runs.
 
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
 
-        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where `at` says no time zone, `JobConflict` where the id is
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, `JobConflict` where the id is
         known with other contents, or `Unavailable` where the store does not answer: then submit again under the same id
         to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or
         leads elsewhere.
         """
         with self._creating("send", type) as span:
-            (submission,) = await self._submit([self._new_job(span, type, payload, key, id, at, after)], connection)
+            job = self._new_job(span, type, payload, key, id, at, after, expires)
+            (submission,) = await self._submit([job], connection)
         return submission
 
     async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
@@ -140,12 +145,21 @@ class Client:
         id: str | None,
         at: datetime | None,
         after: timedelta | None,
+        expires: datetime | timedelta | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         trace: dict[str, str] = {}
         propagate.inject(trace)
         job = self._registry.new_job(
-            type, payload, key=key, id=id, submitted_at=self._clock.wall(), trace=trace, at=at, after=after
+            type,
+            payload,
+            key=key,
+            id=id,
+            submitted_at=self._clock.wall(),
+            trace=trace,
+            at=at,
+            after=after,
+            expires=expires,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
@@ -215,6 +229,31 @@ class Client:
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
         return sum([cancelled async for cancelled in cancelling])
+
+    async def pause(
+        self,
+        type: str,
+        *,
+        partition: int | None = None,
+        key: str | None = None,
+        reason: str = "",
+        by: str | None = None,
+    ) -> Pause:
+        """Have no more jobs of a type begun, or of one of its partitions or keys; what runs goes on, nothing is lost.
+
+        Workers hear of it within a second. It lasts until it is resumed. What was paused before stays as it was.
+        Raises `ValueError` where both a partition and a key are named, or too much is paused already, or `Unavailable`.
+        """
+        scope = Scope(type, partition, key)
+        return await self._planes.inspection.pause(scope, by=user_at_host() if by is None else by, reason=reason)
+
+    async def resume(self, type: str, *, partition: int | None = None, key: str | None = None) -> Pause | None:
+        """End the pause of just this type, partition or key, and return it; None where there was none."""
+        return await self._planes.inspection.resume(Scope(type, partition, key))
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return all that is paused: by whom, since when, and why."""
+        return await self._planes.store.pauses()
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import overload
 
 import anyio
 
@@ -20,8 +21,9 @@ from jobkit.errors import Unavailable
 from jobkit.leases.lease import Lease, LeaseTerms
 from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
+from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
+from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Limited
 from jobkit.telemetry import Telemetry
 
 # How long the release of a lease may hold up a job's outcome, or a cancellation; then the lease expires by itself.
@@ -64,7 +66,13 @@ class Keeper:
         """Record that the coordinator has just answered, to any caller."""
         self.last_answer = self._clock.now()
 
-    async def claim(self, resource: str, *, floor: int = 0) -> Lease | Held:
+    @overload
+    async def claim(self, resource: str, *, floor: int = 0) -> Lease | Held: ...
+
+    @overload
+    async def claim(self, resource: str, *, floor: int = 0, limits: Sequence[Limit]) -> Lease | Held | Limited: ...
+
+    async def claim(self, resource: str, *, floor: int = 0, limits: Sequence[Limit] = ()) -> Lease | Held | Limited:
         """Claim `resource` once. Raises `Unavailable` where no answer came while it could still be trusted.
 
         An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
@@ -72,26 +80,28 @@ class Keeper:
         nonce = new_nonce(self._rng)
         started = self._clock.now()
         deadline = started + self.terms.trusted
-        answer = await self._claim_until(resource, nonce, floor, deadline)
-        if isinstance(answer, Held):
-            self._telemetry.claimed("held")
+        answer = await self._claim_until(resource, nonce, floor, limits, deadline)
+        if not isinstance(answer, Granted):
+            self._telemetry.claimed("held" if isinstance(answer, Held) else "limited")
             return answer
         ref = LeaseRef(resource, answer.token, nonce)
-        lease = Lease(ref, self.owner, deadline, self._clock)
+        lease = Lease(ref, self.owner, deadline, self._clock, limited=bool(limits))
         if not lease.live:
             self._telemetry.claimed("late")
-            await self._coordinator.release(ref)
+            await self._coordinator.release(ref, unused=lease.limited)
             raise Unavailable(Plane.COORDINATOR, f"the grant of {resource} came too late to be trusted")
         self._telemetry.claimed("granted")
         self._held[ref] = lease
         return lease
 
-    async def _claim_until(self, resource: str, nonce: str, floor: int, deadline: float) -> Granted | Held:
+    async def _claim_until(
+        self, resource: str, nonce: str, floor: int, limits: Sequence[Limit], deadline: float
+    ) -> Granted | Held | Limited:
         pause = self.terms.ttl / 60
         while True:
             try:
                 answer = await self._coordinator.claim(
-                    resource, owner=self.owner, nonce=nonce, ttl=self.terms.ttl, floor=floor
+                    resource, owner=self.owner, nonce=nonce, ttl=self.terms.ttl, floor=floor, limits=limits
                 )
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, f"claiming {resource}", error)
@@ -111,19 +121,20 @@ class Keeper:
         """
         if self._held.pop(lease.ref, None) is None:
             return
+        unused = lease.limited and not lease.used
         try:
-            await self._tell_of_release(lease.ref)
+            await self._tell_of_release(lease.ref, unused)
         except asyncio.CancelledError:
             # Whether it was sent is unknown; it may be said twice.
             with anyio.CancelScope(shield=True):
-                await self._tell_of_release(lease.ref)
+                await self._tell_of_release(lease.ref, unused)
             raise
 
-    async def _tell_of_release(self, ref: LeaseRef) -> None:
+    async def _tell_of_release(self, ref: LeaseRef, unused: bool) -> None:
         try:
             # At a third of the time that a cancel scope takes; each job goes through this.
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._coordinator.release(ref)
+                await self._coordinator.release(ref, unused=unused)
         except (Unavailable, TimeoutError) as error:
             self._telemetry.connection_lost(Plane.COORDINATOR, f"releasing {ref.resource}", error)
 

@@ -44,14 +44,16 @@ class LeaseTerms:
 
 
 class Lease:
-    """One lease held by this process. `deadline` is on the process's own clock."""
+    """One lease held by this process. `deadline` is on the process's own clock; `used`: something began under it."""
 
-    __slots__ = ("_clock", "_spaces", "deadline", "fence", "lost", "ref", "scopes")
+    __slots__ = ("_clock", "_spaces", "deadline", "fence", "limited", "lost", "ref", "scopes", "used")
 
-    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock) -> None:
+    def __init__(self, ref: LeaseRef, owner: str, deadline: float, clock: Clock, *, limited: bool = False) -> None:
         self.ref = ref
         self.fence = Fence(ref.token, ref.nonce, owner)
         self.deadline = deadline
+        self.limited = limited
+        self.used = False
         self.lost = ""
         # What is to end with the lease.
         self.scopes: list[anyio.CancelScope] = []
@@ -73,8 +75,11 @@ class Lease:
         self._spaces += 1
         return self._spaces
 
-    def guarding(self) -> AbstractContextManager[None]:
-        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`."""
+    def guarding(self) -> AbstractContextManager[anyio.CancelScope]:
+        """Run the block in a cancel scope that closes the moment the lease is lost, then raise `LeaseLost`.
+
+        Whoever else closes the scope ends the block, and no more.
+        """
         return _Guard(self)
 
     def lose(self, reason: str) -> None:
@@ -93,10 +98,10 @@ class _Guard:
         self._lease = lease
         self._scope = anyio.CancelScope()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> anyio.CancelScope:
         self._lease.check()
         self._lease.scopes.append(self._scope)
-        self._scope.__enter__()
+        return self._scope.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -1,4 +1,4 @@
-"""When a job is to run, as programs say it and as stores are told."""
+"""When a job is to run, and by when it has to have begun, as programs say it and as stores are told."""
 
 from __future__ import annotations
 
@@ -12,8 +12,23 @@ def told(at: datetime | None, after: timedelta | None) -> tuple[float | None, fl
     """
     if at is not None and after is not None:
         raise ValueError("say either at= or after=, not both")
+    return _moment("at", at), _seconds("after", after)
+
+
+def told_expiry(expires: datetime | timedelta | None) -> tuple[float | None, float | None]:
+    """Return a Unix time, or a number of seconds, or neither. Raises `ValueError` as `told` does."""
+    if isinstance(expires, timedelta):
+        return None, _seconds("expires", expires)
+    return _moment("expires", expires), None
+
+
+def _moment(name: str, at: datetime | None) -> float | None:
     if at is not None and at.utcoffset() is None:
-        raise ValueError(f"at={at.isoformat()} says no time zone: use an aware datetime, such as datetime.now(UTC)")
+        raise ValueError(f"{name}={at.isoformat()} says no time zone: use an aware datetime, such as datetime.now(UTC)")
+    return None if at is None else at.timestamp()
+
+
+def _seconds(name: str, after: timedelta | None) -> float | None:
     if after is not None and after < timedelta(0):
-        raise ValueError(f"after={after} is negative")
-    return None if at is None else at.timestamp(), None if after is None else after.total_seconds()
+        raise ValueError(f"{name}={after} is negative")
+    return None if after is None else after.total_seconds()

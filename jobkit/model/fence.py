@@ -23,7 +23,7 @@ class Receipt:
     """Proof that a store transaction settled a job, and so the only thing a delivery can be acked with.
 
     Only a store's `open`, `commit`, `bury`, `park` and `shelve` make one, after their transaction is durable, and
-    `cancelled`, of what was.
+    `cancelled` or `expired`, of what was.
     """
 
     __slots__ = ("job_id", "kind")

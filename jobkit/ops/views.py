@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from jobkit.model.pause import Pause, pause_of
 from jobkit.ops.topology import TypeTopology
-from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
-from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, ParkedKey
+from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.topology import TopologyPart
 
 
-def job_view(job: JobRecord) -> dict[str, Any]:
-    """Return a job for JSON; its result is JSON within."""
+def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None = None) -> dict[str, Any]:
+    """Return a job for JSON; its result is JSON within.
+
+    `waits_for` is the limit that it waits for, and `pause` what keeps it from being begun, if anything does.
+    """
     return {
         "id": job.id,
         "type": job.type,
@@ -38,7 +42,21 @@ def job_view(job: JobRecord) -> dict[str, Any]:
         "ended_by": job.ended_by,
         "reason": job.reason,
         "due_at": job.due_at,
+        "paused": None if pause is None else pause_view(pause),
+        "expires_at": job.expires_at,
+        "waits_for": None if job.state.ended else waits_for,
     }
+
+
+def pause_view(pause: Pause) -> dict[str, Any]:
+    """Return a pause for JSON."""
+    return {**asdict(pause.scope), "by": pause.by, "reason": pause.reason, "since": pause.since}
+
+
+def holding_up(pauses: Sequence[Pause], job: JobRecord, partitions: int) -> Pause | None:
+    """Return the pause that keeps a job from being begun, if it has yet to be; one that runs goes on."""
+    waits = not job.state.ended and job.state is not JobState.RUNNING
+    return pause_of(pauses, job.type, job.key, partitions) if waits else None
 
 
 def cancellation_view(answer: Cancellation) -> dict[str, Any]:
@@ -85,6 +103,19 @@ def gap_view(gap: ParkedKey) -> dict[str, Any]:
 def lease_view(lease: LeaseInfo) -> dict[str, Any]:
     """Return a lease for JSON."""
     return asdict(lease)
+
+
+def limit_view(info: LimitInfo, waiting: int) -> dict[str, Any]:
+    """Return a limit for JSON; `waiting` jobs wait for it."""
+    return {
+        "limit": info.limit.bucket,
+        "count": info.limit.count,
+        "per": info.limit.per,
+        "used": info.used,
+        "remaining": info.remaining,
+        "waiting": waiting,
+        "holders": list(info.holders),
+    }
 
 
 def member_view(member: Member) -> dict[str, Any]:

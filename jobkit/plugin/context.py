@@ -74,6 +74,7 @@ class FollowUps(Protocol):
         trace: Mapping[str, str],
         at: datetime | None,
         after: timedelta | None,
+        expires: datetime | timedelta | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
@@ -226,18 +227,27 @@ class Context:
         id: str | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
-        or so long `after` this job's commit. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where `at` says no
-        time zone.
+        or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
+        job's commit, it never runs. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone.
         """
         self._check_alive()
         trace: dict[str, str] = {}
         propagate.inject(trace)
         job = self._follow_ups.new_job(
-            type, payload, key=key, id=id, submitted_at=self.clock.wall(), trace=trace, at=at, after=after
+            type,
+            payload,
+            key=key,
+            id=id,
+            submitted_at=self.clock.wall(),
+            trace=trace,
+            at=at,
+            after=after,
+            expires=expires,
         )
         self._jobs.append(job)
         return job.envelope.id
@@ -398,12 +408,11 @@ def _json(value: Any, where: str) -> bytes:
 
 def _bounded(effects: Effects) -> Effects:
     """Return the effects. Raises `EffectInvalid` where they are more than one transaction can carry in every store."""
-    size = (
-        len(effects.result)
-        + sum(map(len, effects.records.values()))
-        + sum(len(entry.data) for entry in effects.entries)
-        + sum(len(job.envelope.body) for job in effects.follow_ups)
-    )
+    size = len(effects.result)
+    if effects.records or effects.entries or effects.follow_ups:
+        size += sum(map(len, effects.records.values()))
+        size += sum(len(entry.data) for entry in effects.entries)
+        size += sum(len(job.envelope.body) for job in effects.follow_ups)
     if size > MAX_EFFECTS_BYTES:
         raise EffectInvalid(
             f"the job writes {size} bytes of result, records, log entries and follow-up jobs, more than "

@@ -16,9 +16,12 @@ from pydantic_settings import BaseSettings
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
+from jobkit.model.limit import Limit
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
+from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
@@ -39,7 +42,7 @@ class Processor(Generic[P, R]):
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in.
     `settings` is validated when a worker starts. `check` returns what is wrong with this machine, a sentence
     each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the key's log, in the same
-    commit.
+    commit. `limits` hold in the whole cluster, over all types that name them.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Processor(Generic[P, R]):
     settings: type[BaseSettings] | None
     check: Check | None
     projections: tuple[Projection[Any], ...]
+    limits: tuple[Concurrency | Rate, ...]
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -98,6 +102,18 @@ class Processor(Generic[P, R]):
             ) from error
         return checked_key(key)
 
+    def limits_of(self, job: P) -> tuple[Limit, ...]:
+        """Return the limits that the payload needs. Raises `PayloadInvalid` where one has no usable key for it."""
+        if not self.limits:
+            return ()
+        try:
+            return limiting.needed(self.limits, job)
+        except Exception as error:
+            raise PayloadInvalid(
+                f"no key of a limit could be made of this payload of type {self.name!r}: "
+                f"{shown(error, ERROR_CHARACTERS)}"
+            ) from error
+
     def dump_result(self, result: R) -> bytes:
         """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
@@ -128,6 +144,7 @@ def processor(
     settings: type[BaseSettings] | None = None,
     check: Check | None = None,
     projections: Sequence[Projection[Any]] = (),
+    limits: Sequence[Concurrency | Rate] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -136,6 +153,7 @@ def processor(
     """
     name = _checked_type(type)
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
+    problems += limiting.problems_of(limits)
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -155,6 +173,7 @@ def processor(
             settings=settings,
             check=check,
             projections=tuple(projections),
+            limits=tuple(limits),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
         )

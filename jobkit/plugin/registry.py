@@ -21,6 +21,7 @@ from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
 from jobkit.ports.store import NewJob
@@ -58,6 +59,18 @@ class Registry:
                     f"job type {processor.name!r} is claimed by two processors: "
                     f"{_origin(known)} and {_origin(processor)}; load only one of them"
                 )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        declared: dict[str, tuple[Concurrency | Rate, AnyProcessor]] = {}
+        for processor in self.processors.values():
+            for limit in processor.limits:
+                known, by = declared.setdefault(limit.name, (limit, processor))
+                if differ(known, limit):
+                    raise ConfigurationError(
+                        f"limit {limit.name!r} is declared in two ways, by {_origin(by)} and {_origin(processor)}: "
+                        "let both use one declaration"
+                    )
 
     def get(self, type: str) -> AnyProcessor:
         """Return the processor of `type`.
@@ -138,12 +151,13 @@ class Registry:
         trace: Mapping[str, str] | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
         Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
         """
-        when, seconds = due.told(at, after)
+        when = (*due.told(at, after), *due.told_expiry(expires))
         processor = self.get(type)
         if _is_own_main(payload, processor.payload):
             parsed = processor.parse(payload.model_dump_json().encode())
@@ -157,6 +171,7 @@ class Registry:
             parsed = processor.parse(payload)
         else:
             parsed = processor.from_mapping(payload)
+        processor.limits_of(parsed)
         body = processor.dump(parsed)
         if len(body) > self._max_payload_bytes:
             raise PayloadInvalid(
@@ -171,7 +186,7 @@ class Registry:
             submitted_at=submitted_at,
             trace=trace or {},
         )
-        return NewJob(envelope, processor.ordered, when, seconds)
+        return NewJob(envelope, processor.ordered, *when)
 
 
 def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:

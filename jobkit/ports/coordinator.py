@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jobkit.model.limit import Limit
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -24,6 +26,14 @@ class Held:
 
     owner: str
     token: int
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The resource is free, but `limit` is used up, for `remaining` seconds unless a lease that has it is renewed."""
+
+    limit: Limit
     remaining: float
 
 
@@ -47,6 +57,30 @@ class LeaseInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitInfo:
+    """A limit that is in use, for people to look at, as whoever asked last declared it.
+
+    `used` of `count` are taken, the first of them for `remaining` seconds more. `holders` are the resources of the
+    leases that have it; a limit on how many begin has none.
+    """
+
+    limit: Limit
+    used: int
+    remaining: float
+    holders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Jobs in the hand of a worker that wait for a limit: how many, and the ids of the first of them."""
+
+    owner: str
+    bucket: str
+    number: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A live worker process: the job types it serves, and the seconds a round trip takes it to store or coordinator."""
 
@@ -62,8 +96,21 @@ class Coordinator(Protocol):
     backend can help it. A lease disappears as a whole when it expires.
     """
 
-    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
+    async def claim(
+        self,
+        resource: str,
+        *,
+        owner: str,
+        nonce: str,
+        ttl: float,
+        floor: int = 0,
+        limits: Sequence[Limit] = (),
+    ) -> Granted | Held | Limited:
         """Lease `resource` where it is free, under a token higher than `floor` and than any granted for it before.
+
+        Where it needs `limits`, it is granted together with all of them, or not at all. Each claim says what it takes
+        the limits to be. The lease has those without `per` for as long as it lives, however it ends; those with `per`
+        are used for that long from now on.
 
         Idempotent by nonce: while the lease that a nonce was granted lives, asking again returns the same token
         and extends nothing.
@@ -77,8 +124,11 @@ class Coordinator(Protocol):
         """
         ...
 
-    async def release(self, lease: LeaseRef) -> bool:
-        """Free the resource if it is still held under this token and nonce, atomically; tell whether it was."""
+    async def release(self, lease: LeaseRef, *, unused: bool = False) -> bool:
+        """Free the resource if it is still held under this token and nonce, atomically; tell whether it was.
+
+        Its limits are free with it. Where it was `unused`, so are those on how many begin.
+        """
         ...
 
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
@@ -87,6 +137,22 @@ class Coordinator(Protocol):
         Where `resource` ends in "/", any resource below it counts. `since` are the leases that the caller saw there:
         what ended after that look ends the wait at once. Without it only what ends from now on counts.
         """
+        ...
+
+    async def wait_limit(self, limit: Limit, timeout: float) -> None:
+        """Return once `limit` may have room, or after `timeout` seconds. A hint: claim to know."""
+        ...
+
+    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
+        """Return the limits in use whose bucket starts with `prefix`, ordered by bucket."""
+        ...
+
+    async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
+        """Note for `ttl` seconds, for people to look at, what waits at `owner`, in place of what it noted before."""
+        ...
+
+    async def waiting(self) -> Sequence[Waiting]:
+        """Return what was noted as waiting, ordered by owner and bucket."""
         ...
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.store import Failure
 
 
@@ -22,11 +23,12 @@ class JobState(StrEnum):
     COMMITTED = "committed"
     DEAD = "dead"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
 
     @property
     def ended(self) -> bool:
         """Tell whether it will change no more by itself."""
-        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED)
+        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
@@ -38,7 +40,7 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due.
+    is due, `expires_at` when one ends that has not begun by then.
     """
 
     id: str
@@ -59,6 +61,7 @@ class JobRecord:
     ended_by: str | None = None
     reason: str | None = None
     due_at: float | None = None
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,17 @@ class Inspection(Protocol):
         """
         ...
 
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        """Have no more jobs begun in a scope until it is resumed; what was paused before stays as it was.
+
+        Workers find out by themselves, in `Store.pauses`. Raises `ValueError` where `rules.PAUSES_AT_MOST` are there.
+        """
+        ...
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        """End the pause of just this scope, and return it; None where there was none."""
+        ...
+
     async def gaps(self) -> Sequence[ParkedKey]:
         """Return the ordered keys that stand still, longest first."""
         ...
@@ -259,8 +273,8 @@ class Inspection(Protocol):
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         """Bound deduplication: forget up to `batch` jobs that nobody has to act on, and marks of keys idle as long.
 
-        Those are the committed and cancelled ones, and the dead ones whose letters were purged. A job goes once it
-        ended (or its letter was purged) more than `older_than` seconds ago (store's clock), or when more than
+        Those are the committed, cancelled and expired ones, and the dead ones whose letters were purged. A job goes
+        once it ended (or its letter was purged) more than `older_than` seconds ago (store's clock), or when more than
         `keep_at_most` such jobs are known, oldest first; never while the outbox, the in-flight table or the parked jobs
         refer to it, nor one that did not commit before its turn is over. No mark is ever lowered by it: the highest
         token forgotten becomes the floor for keys without a mark. Returns how many jobs went.

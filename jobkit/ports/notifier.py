@@ -26,6 +26,12 @@ def lease_topic(resource: str) -> str:
     return f"lease/{resource}"
 
 
+def limit_topic(bucket: str) -> str:
+    """Return the topic of one limit: a lease that had it was released."""
+    # Never one that ends in "/", which has a meaning.
+    return f"limit/{bucket}="
+
+
 def queue_topic(partition: Partition) -> str:
     """Return the topic of one partition's queue: there is a message in it, or its consumer has left."""
     return f"queue/{partition}"

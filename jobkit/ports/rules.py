@@ -27,8 +27,12 @@ KEYS_PER_JOB = 4
 # Sequences above this are nobody's but a foreign publisher's: none is given out here, and all below are exact in any
 # store, in JSON and in Lua.
 HIGHEST_GIVEN = (1 << 53) - 1
-# So much is kept of why a job was cancelled, and by whom.
+# So much is kept of why a job was cancelled or something paused, and by whom.
 NOTE_CHARACTERS = 500
+# So much may be paused at a time: each worker reads all of it twice a second.
+PAUSES_AT_MOST = 1_000
+# What is kept of a job that expired, where others say who ended it, and why.
+EXPIRED_BY, EXPIRED_REASON = "jobkit", "it had not begun in time"
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
 
@@ -86,9 +90,14 @@ def due_of(job: NewJob, now: float) -> float | None:
     return due if due > now else None
 
 
+def expiry_of(job: NewJob, now: float) -> float | None:
+    """Return by when a job has to have begun that is to be accepted `now`, a Unix time; None where it has all time."""
+    return now + job.expires_after if job.expires_after is not None else job.expires_at
+
+
 def receipt_of_ended(id: str, state: str) -> Receipt:
     """Return the receipt of a job that was found to have ended, in `state`."""
-    return Receipt(id, "cancelled" if state == JobState.CANCELLED else "duplicate")
+    return Receipt(id, state if state in (JobState.CANCELLED, JobState.EXPIRED) else "duplicate")
 
 
 # ---- dead letters ----------------------------------------------------------------------------------------------------
@@ -188,6 +197,13 @@ def never_opened(envelope: Envelope) -> ValueError:
 def nothing_to_skip(type: str, key: str, expected: int, before: int) -> ValueError:
     """Return what is raised where a gap ends before it begins."""
     return ValueError(f"{type}/{key} waits for sequence {expected}: nothing can be skipped before {before}")
+
+
+def too_many_pauses() -> ValueError:
+    """Return what is raised where one more thing is to be paused than all workers can keep in mind."""
+    return ValueError(
+        f"{PAUSES_AT_MOST:,} things are paused already, and no more can be: resume some, or pause their type"
+    )
 
 
 def beyond_sequences(type: str, key: str) -> ValueError:

@@ -17,6 +17,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause
 
 if TYPE_CHECKING:
     from jobkit.ports.inspection import Cancellation
@@ -29,13 +30,16 @@ class NewJob:
     """A job to accept. `ordered` ones are given their key's next sequence; their envelope must carry a key.
 
     One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
-    store's wall clock. It gets its sequence then.
+    store's wall clock. It gets its sequence then. One that is good only for so long says by when it has to have
+    begun, in the same two ways.
     """
 
     envelope: Envelope
     ordered: bool
     at: float | None = None
     after: float | None = None
+    expires_at: float | None = None
+    expires_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class Early:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" where that is how it ended.
+    """The job has ended already; the receipt allows the ack. Its kind is "cancelled" or "expired" where it ended so.
 
     Or it is "scheduled", not due yet: it will have a message of its own then.
     """
@@ -205,6 +209,14 @@ class Adrift:
     delayed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A job that has ended because it had not begun in time."""
+
+    id: str
+    type: str
+
+
 NotOpened = Early | Duplicate | Gap | Stale | Skipped | Conflict
 OpenAnswer = Opened | NotOpened
 
@@ -213,8 +225,8 @@ class Store(Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
-    ends it (`commit`, `bury`, `bury_message`, `Inspection.cancel`) takes it out of the outbox, the in-flight table and
-    the parked jobs in the same transaction and wakes who waits for it, and nothing puts it back but
+    ends it (`commit`, `bury`, `bury_message`, `expire_due`, `Inspection.cancel`) takes it out of the outbox, the
+    in-flight table and the parked jobs in the same transaction and wakes who waits for it, and nothing puts it back but
     `Inspection.requeue_dead`.
     """
 
@@ -240,9 +252,17 @@ class Store(Protocol):
         """
         ...
 
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        """End jobs that were to have begun by now and have not, `limit` at most, those first whose time was over first.
+
+        On an ordered key each gives up its turn. Jobs that have begun, or have time left, cost nothing.
+        """
+        ...
+
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         """Make `fence` the mark of the envelope's key and tell what to do with the job.
 
+        One that was to have begun by now ends here, as by `expire_due`; one that begins does not expire any more.
         The mark is set for all answers but `Duplicate` and `Stale`; it never falls. A job that was never submitted here
         (a foreign publisher's, or one that a failover of the store lost) becomes known now, and its sequence is not
         given out again. The envelope must carry its key. Opening again under the same fence changes nothing and answers
@@ -372,6 +392,10 @@ class Store(Protocol):
 
     async def note_coordinator(self, identity: str) -> None:
         """Note that a worker on this store keeps its leases, just now, at the coordinator with this identity."""
+        ...
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return all that is paused, by type, partition and key; never more than `rules.PAUSES_AT_MOST`."""
         ...
 
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:

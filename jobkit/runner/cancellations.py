@@ -6,8 +6,6 @@ in vain. It asks only for jobs that have been here for a while, all in one call:
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import anyio
 
 from jobkit.errors import Unavailable
@@ -22,30 +20,26 @@ _YOUNG_SECONDS = 0.1
 
 
 class CancelWatch:
-    """One job that is worked on, within a scope that closes once it is found to be cancelled; then it has a receipt."""
+    """One job that is worked on: once it is found to be cancelled it has a receipt, and the scope around it closes."""
 
     __slots__ = ("_cancellations", "_scope", "id", "receipt", "since")
 
-    def __init__(self, cancellations: Cancellations, id: str, since: float) -> None:
+    def __init__(self, cancellations: Cancellations, id: str, scope: anyio.CancelScope, since: float) -> None:
         self.id = id
         self.since = since
         self.receipt: Receipt | None = None
         self._cancellations = cancellations
-        self._scope = anyio.CancelScope()
+        self._scope = scope
 
     def __enter__(self) -> CancelWatch:
         self._cancellations.add(self)
-        self._scope.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    def __exit__(self, *_: object) -> None:
         self._cancellations.discard(self)
-        return bool(self._scope.__exit__(kind, error, traceback))
 
     def cancelled(self, receipt: Receipt) -> None:
-        """End the block: the job was cancelled."""
+        """Close the scope: the job was cancelled."""
         self.receipt = receipt
         self._scope.cancel()
 
@@ -60,9 +54,9 @@ class Cancellations:
         # A job may be here twice, under an old lease and a new one.
         self._watches: dict[CancelWatch, None] = {}
 
-    def watching(self, id: str) -> CancelWatch:
-        """Return the block to work on a job in."""
-        return CancelWatch(self, id, self._clock.now())
+    def watching(self, id: str, scope: anyio.CancelScope) -> CancelWatch:
+        """Return the block to work on a job in, somewhere within `scope`."""
+        return CancelWatch(self, id, scope, self._clock.now())
 
     def add(self, watch: CancelWatch) -> None:
         """Look after a job from now on."""

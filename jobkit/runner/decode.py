@@ -7,6 +7,7 @@ from typing import Any
 
 from jobkit.errors import ConfigurationError, PayloadInvalid
 from jobkit.model.envelope import NOTHING_READ, SCHEMA_VERSION, Envelope, Heading
+from jobkit.model.limit import Limit
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
 from jobkit.plugin.registry import Registry
@@ -19,6 +20,7 @@ class Job:
     envelope: Envelope
     processor: Processor[Any, Any]
     payload: Payload
+    limits: tuple[Limit, ...] = ()
 
     @property
     def key(self) -> str:
@@ -76,6 +78,7 @@ def decode(
     try:
         payload = processor.parse(envelope.body)
         key = processor.key_of(payload) if envelope.key is None else checked_key(envelope.key)
+        limits = processor.limits_of(payload)
     except PayloadInvalid as error:
         return Malformed(raw, envelope, "invalid payload", str(error))
-    return Job(envelope if envelope.key == key else envelope.with_key(key), processor, payload)
+    return Job(envelope if envelope.key == key else envelope.with_key(key), processor, payload, limits)

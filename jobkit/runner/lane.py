@@ -17,6 +17,7 @@ import anyio
 from jobkit.errors import ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
+from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, Settled, TryAgain
@@ -66,6 +67,8 @@ class Lane:
         self.current: PendingDelivery | None = None
         self.working = False
         self.stopping = False
+        # What the latest job here needed.
+        self.limits: tuple[Limit, ...] = ()
         self.scope = anyio.CancelScope()
         self._tools = tools
         self._key = KeyLease()
@@ -139,6 +142,7 @@ class Lane:
             settled = await self._tools.pipeline.bury_message(job)
             await self._settle(pending, settled.receipt)
             return
+        self.limits = job.limits
         match await self._tools.pipeline.run(job, self._set_working, self._key):
             case Settled(receipt):
                 self._outbid_pause = _OUTBID_SECONDS[0]
@@ -161,6 +165,9 @@ class Lane:
 
     def _set_working(self, working: bool) -> None:
         self.working = working
+        if self.stopping and not working:
+            # Its attempt is over, and what it waits for now is to be no other: whoever has the job next begins that.
+            self.scope.cancel()
 
     async def _hold(self, pending: PendingDelivery, job: Job, expected: int, blocked: bool) -> None:
         """Wait a while for what is missing, or park the job where that is over."""

@@ -1,7 +1,9 @@
 """One led partition: its consumer, its lanes, and the in-flight jobs it adopts.
 
 Jobs of one key that fill the prefetch while slots are idle, or of a key whose lease somebody else holds, are moved to
-the in-flight table (`set_aside.py`), so that other keys are reached.
+the in-flight table (`set_aside.py`), so that other keys are reached; so are those that wait for a limit behind others
+(`limit_backlog.py`), and those of a key that is paused. While all of the partition is paused, nothing is consumed and
+nothing is adopted, but it is led on.
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +32,9 @@ from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Job, Malformed, decode
 from jobkit.runner.lane import Lane, LaneTools
+from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.moving import move
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.set_aside import SetAside
 
@@ -41,6 +45,8 @@ _LOOK_AGAIN_SECONDS = 0.5
 # A prefetch that was full for so long, with idle slots, and in which less than such a share has ended, is made room in.
 _STUCK_SECONDS = 1.0
 _STUCK_SHARE = 0.1
+# Where jobs may wait for limits with keys, a full prefetch is looked through so often.
+_CROWDED_SECONDS = 0.1
 # In memory there are so many times the prefetch at most, with what is adopted.
 _MOST_IN_HAND = 3
 
@@ -70,6 +76,7 @@ class LedPartition:
         tools: LaneTools,
         terms: PartitionTerms,
         layout: Layout,
+        pauses: Pauses,
         upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
@@ -84,6 +91,7 @@ class LedPartition:
         self._registry = registry
         self._tools = tools
         self._terms = terms
+        self._pauses = pauses
         self._upkeep = upkeep
         self._consumer: Consumer | None = None
         self._opened = False
@@ -99,8 +107,12 @@ class LedPartition:
         self._receiving = anyio.CancelScope()
         self._handed_over = False
         self._aside = SetAside(partition, planes.store, registry, tools.telemetry, max_payload=terms.max_payload)
+        self._backlog = LimitBacklog(partition.type, registry, tools.pipeline.limit_lines, terms.prefetch)
         # Set once it is known which keys have jobs in the in-flight table: before that nothing is consumed.
         self._surveyed = anyio.Event()
+        self._look_now = anyio.Event()
+        # Keys whose jobs in hand are being moved to the in-flight table: those jobs outlive their lane.
+        self._moving: set[str] = set()
         self._settled = 0
         # Those of the unsettled that were adopted or shelved.
         self._without_delivery: set[PendingDelivery] = set()
@@ -111,6 +123,11 @@ class LedPartition:
     def busy(self) -> bool:
         """Tell whether any job is being worked on."""
         return any(lane.working for lane in self._lanes.values())
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether no job of the partition is to begin, because a person has said so."""
+        return self._pauses.hold(self.partition)
 
     @property
     def running(self) -> int:
@@ -186,10 +203,13 @@ class LedPartition:
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._adopt_forever, jobs)
             upkeep.start_soon(self._shelve_forever)
+            upkeep.start_soon(self._heed_pauses_forever, jobs)
             upkeep.start_soon(self._upkeep, self)
-            await self._wait_for_survey()
             pause = _REOPEN_SECONDS[0]
             while not self.draining:
+                if self.paused or not self._surveyed.is_set():
+                    await self._wait_until_ready()
+                    continue
                 started = self._tools.clock.now()
                 try:
                     await self._consume(jobs)
@@ -216,9 +236,13 @@ class LedPartition:
             if not self.draining:
                 await self._tools.clock.sleep(seconds)
 
-    async def _wait_for_survey(self) -> None:
+    async def _wait_until_ready(self) -> None:
+        """Return once the partition is not paused, and the in-flight table was looked at since then; or at a drain."""
         with anyio.CancelScope() as self._receiving:
             if not self.draining:
+                while self.paused:
+                    await self._pauses.changed.wait()
+                self._look_now.set()
                 await self._surveyed.wait()
 
     # ---- consuming ---------------------------------------------------------------------------------------------
@@ -233,11 +257,14 @@ class LedPartition:
             try:
                 with anyio.CancelScope() as self._receiving:
                     self.consuming = True
-                    if not self.draining:
+                    if not (self.draining or self.paused):
                         await self._receive_forever(consumer, jobs)
-                if not self.draining:
+                if self.draining:
+                    await self._hand_over()
+                elif self.paused:
+                    await self._come_to_rest()
+                else:
                     raise ConsumerClosed(f"the consumer of {self.partition} is opened anew after an unknown answer")
-                await self._hand_over()
             finally:
                 self.consuming = False
                 self._consumer = None
@@ -267,7 +294,7 @@ class LedPartition:
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
                 if isinstance(job, Job) and (self.layout.moving or not self._fits(job.key)):
                     elsewhere.append(pending)
-                elif self._aside.keys and pending.lane in self._aside.keys:
+                elif (self._aside.keys or self._paused_keys) and self._goes_aside(pending.lane):
                     await self._put_behind(pending, jobs)
                 else:
                     self._put(pending, jobs)
@@ -277,6 +304,10 @@ class LedPartition:
     def _fits(self, key: str) -> bool:
         """Tell whether a key belongs to this partition."""
         return slot_of(key) % self.layout.partitions == self.partition.index
+
+    @property
+    def _paused_keys(self) -> frozenset[str]:
+        return self._pauses.keys(self.partition.type)
 
     @property
     def _free(self) -> int:
@@ -290,10 +321,14 @@ class LedPartition:
             self._full_since = (now, self._settled)
         since, settled = self._full_since
         self._room = anyio.Event()
+        patience = max(0.0, since + _STUCK_SECONDS - now)
+        looks_sooner = self._backlog.possible and patience > _CROWDED_SECONDS
         with suppress(TimeoutError):
             # At a third of the time that a cancel scope takes; nearly each job goes through this.
-            async with asyncio.timeout(max(0.0, since + _STUCK_SECONDS - now)):
+            async with asyncio.timeout(_CROWDED_SECONDS if looks_sooner else patience):
                 await self._room.wait()
+            return
+        if self._backlog.possible and (await self._thin_out() or looks_sooner):
             return
         stuck = self._settled - settled <= _STUCK_SHARE * self._terms.prefetch
         self._full_since = None
@@ -303,8 +338,12 @@ class LedPartition:
     async def _set_one_aside(self) -> None:
         """Move the deliveries of the key that holds most of them to the in-flight table, all in their order."""
         held = Counter(pending.lane for pending in self._unsettled if pending.holds_delivery)
+        waiting = self._tools.pipeline.limit_lines.ids
         for key, number in held.most_common():
             lane = self._lanes.get(key)
+            if lane is not None and lane.current is not None and _id(lane.current) in waiting:
+                # Others of the type would wait for it as well.
+                continue
             if lane is None or isinstance(lane.waiting[0].job if lane.waiting else None, Malformed):
                 continue
             if number > 1 or not lane.working:
@@ -321,13 +360,40 @@ class LedPartition:
             if not lane.working and len(self._unsettled) > _MOST_IN_HAND * self._terms.prefetch:
                 lane.scope.cancel()
 
+    async def _thin_out(self) -> bool:
+        """Move what waits for a limit behind enough others to the in-flight table; return whether there was any."""
+        moved = False
+        async with self._aside.ordering:
+            for limit, pending in self._backlog.crowd(self._unsettled):
+                key = pending.lane
+                lane = self._lanes.get(key)
+                if lane is None or lane.current is not pending or lane.working:
+                    continue
+                self._aside.keys.add(key)
+                for held in [held for held in self._unsettled if held.lane == key]:
+                    if not await self._shelve(held):
+                        return moved
+                if lane.current is pending and not lane.working:
+                    self._backlog.add(limit, key)
+                    lane.scope.cancel()
+                    moved = True
+        return moved
+
+    async def _top_up(self, jobs: TaskGroup, buckets: Collection[str] | None = None) -> None:
+        """Take up again what waits in the table for limits of which few wait in hand."""
+        for key in self._backlog.take(self._unsettled, buckets):
+            await self._go_on(key, jobs)
+
     async def _put_behind(self, pending: PendingDelivery, jobs: TaskGroup) -> None:
         """Take a delivery of a key that has jobs in the in-flight table: those come first."""
         key = pending.lane
         while True:
             try:
                 async with self._aside.ordering:
-                    if key not in self._lanes and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
+                    known = key in self._lanes or key in self._backlog
+                    if key in self._paused_keys:
+                        self._aside.keys.add(key)
+                    elif not known and len(self._unsettled) < _MOST_IN_HAND * self._terms.prefetch:
                         await self._fetch(key, jobs)
                     if key in self._aside.keys:
                         await pending.shelve(self._planes.store, self.partition)
@@ -369,17 +435,20 @@ class LedPartition:
             await lane.run()
         finally:
             del self._lanes[key]
-            for pending in lane.waiting:
-                self._done(pending)
+            for pending in list(lane.waiting):
+                if not (key in self._moving and pending.holds_delivery):
+                    self._done(pending)
             self._lane_ended.set()
         if key in self._aside.keys and not lane.scope.cancel_called:
             await self._go_on(key, jobs)
+        if lane.limits:
+            await self._top_up(jobs, [limit.bucket for limit in lane.limits])
 
     async def _go_on(self, key: str, jobs: TaskGroup) -> None:
         """Take the next jobs of a key from the in-flight table. Where that fails, it is adopted at the next look."""
         try:
             async with self._aside.ordering:
-                if key not in self._lanes and not self.draining:
+                if key not in self._lanes and not self._at_rest(key):
                     await self._fetch(key, jobs)
         except Unavailable as error:
             self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
@@ -399,26 +468,98 @@ class LedPartition:
         for pending in [held for held in self._unsettled if held.holds_delivery]:
             if (lane := self._lanes.get(pending.lane)) is not None:
                 lane.drop(pending)
+            else:
+                self._done(pending)
+
+    # ---- pauses ------------------------------------------------------------------------------------------------
+
+    def _goes_aside(self, key: str) -> bool:
+        """Tell whether what is delivered of a key goes to the in-flight table: it is paused, or has jobs there."""
+        return key in self._aside.keys or key in self._paused_keys
+
+    def _at_rest(self, key: str) -> bool:
+        """Tell whether nothing of a key is to begin here."""
+        return self.draining or self.paused or key in self._paused_keys
+
+    async def _heed_pauses_forever(self, jobs: TaskGroup) -> None:
+        """Put into effect what is paused and what is resumed, as this worker hears of it."""
+        known = self._paused_keys
+        was_paused = False
+        while True:
+            changed = self._pauses.changed
+            if self.paused and not was_paused:
+                # Known anew when it goes on: which keys have jobs in the in-flight table.
+                self._surveyed = anyio.Event()
+                self._receiving.cancel()
+            was_paused = self.paused
+            for key in sorted(self._paused_keys & self._lanes.keys()):
+                jobs.start_soon(self._move_aside, key)
+            if known - self._paused_keys:
+                self._look_now.set()
+            known = self._paused_keys
+            await changed.wait()
+
+    async def _move_aside(self, key: str) -> None:
+        """Begin nothing more of a key, and move its jobs in hand to the in-flight table, in their order."""
+        if key in self._moving:
+            return
+        self._moving.add(key)
+        self._aside.keys.add(key)
+        if (lane := self._lanes.get(key)) is not None:
+            _stop(lane)
+        try:
+            # To its end, however often it has to be tried: what comes of the key meanwhile goes behind, resumed or not.
+            async with self._aside.ordering:
+                while not await self._moved_aside(key):
+                    await self._tools.clock.sleep(_LOOK_AGAIN_SECONDS)
+        finally:
+            self._moving.discard(key)
+
+    async def _moved_aside(self, key: str) -> bool:
+        for pending in [held for held in self._unsettled if held.lane == key]:
+            if not await self._shelve(pending):
+                return False
+            if (lane := self._lanes.get(key)) is not None and pending in lane.waiting:
+                lane.drop(pending)
+            else:
+                self._done(pending)
+        return True
+
+    async def _come_to_rest(self) -> None:
+        """Stop what has not begun, let what runs go on without its delivery, and have the rest go back to the queue."""
+        # What comes of these keys once it is resumed goes behind what runs now.
+        self._aside.keys.update(self._lanes)
+        await self._stop_lanes()
 
     # ---- the in-flight table -----------------------------------------------------------------------------------
 
     async def _adopt_forever(self, jobs: TaskGroup) -> None:
         """Take over jobs whose deliveries are acked and whose workers may be gone: their leases will tell."""
         while True:
+            self._look_now = anyio.Event()
+            crowded = False
             try:
                 await self._adopt(jobs)
+                if self._backlog.possible:
+                    crowded = await self._thin_out()
+                    await self._top_up(jobs)
             except Unavailable as error:
                 self._tools.telemetry.connection_lost(error.plane, f"adopting jobs of {self.partition}", error)
             # Nothing is consumed before the first look.
-            settled = self._surveyed.is_set() and not self.layout.moving
-            pause = self._terms.adopt_every if settled else _LOOK_AGAIN_SECONDS
-            await self._tools.clock.sleep(pause)
+            look_soon = crowded or self.layout.moving or not self._surveyed.is_set()
+            with anyio.move_on_after(_LOOK_AGAIN_SECONDS if look_soon else self._terms.adopt_every):
+                await self._look_now.wait()
 
     async def _adopt(self, jobs: TaskGroup) -> None:
         """Take up the keys with in-flight jobs that have no lane here and that nobody holds a lease on."""
-        keys = [key for key in await self._aside.all_keys() if key not in self._lanes and self._fits(key)]
+        if self.paused:
+            return
+        surveyed = self._surveyed
+        found = [key for key in await self._aside.all_keys() if self._fits(key)]
+        self._backlog.retain(found)
+        keys = [key for key in found if key not in self._lanes and key not in self._backlog]
         self._aside.keys.update(keys)
-        self._surveyed.set()
+        surveyed.set()
         if not keys:
             return
         leases = await self._planes.coordinator.leases(f"{self.partition.type}/")
@@ -426,12 +567,17 @@ class LedPartition:
         for key in keys:
             if len(self._unsettled) >= _MOST_IN_HAND * self._terms.prefetch:
                 return
-            if f"{self.partition.type}/{key}" not in leased:
+            if f"{self.partition.type}/{key}" not in leased and not self._at_rest(key):
                 await self._go_on(key, jobs)
 
     async def _fetch(self, key: str, jobs: TaskGroup) -> None:
         """Put the first in-flight jobs of a key that has no lane here into one."""
-        for job in await self._aside.take(key):
+        taken = await self._aside.take(key)
+        if self._at_rest(key):
+            # Paused meanwhile: they stay where they are.
+            self._aside.keys.add(key)
+            return
+        for job in taken:
             self._put(PendingDelivery(job, arrived=self._tools.clock.now()), jobs)
 
     async def _shelve_forever(self) -> None:
@@ -460,10 +606,11 @@ class LedPartition:
     async def _hand_over(self) -> None:
         """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
         self._handed_over = True
+        await self._stop_lanes()
+
+    async def _stop_lanes(self) -> None:
         for lane in list(self._lanes.values()):
-            lane.stopping = True
-            if not lane.working:
-                lane.scope.cancel()
+            _stop(lane)
         with anyio.move_on_after(self._terms.hand_over_grace):
             while self._lanes:
                 self._lane_ended = anyio.Event()
@@ -473,3 +620,15 @@ class LedPartition:
             for lane in list(self._lanes.values()):
                 if lane.current is not None:
                     shelving.start_soon(self._shelve, lane.current)
+
+
+def _stop(lane: Lane) -> None:
+    """Have a lane begin nothing more: it ends with the attempt that runs, or at once."""
+    lane.stopping = True
+    if not lane.working:
+        lane.scope.cancel()
+
+
+def _id(pending: PendingDelivery) -> str | None:
+    """Return the id of a wake-up's job, as far as it could be read."""
+    return None if pending.job.envelope is None else pending.job.envelope.id

@@ -19,7 +19,7 @@ from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.model.safe_text import error_text
-from jobkit.ports.coordinator import Held
+from jobkit.ports.coordinator import Held, Limited
 from jobkit.ports.planes import Planes
 from jobkit.ports.rules import CONFLICTING
 from jobkit.ports.store import (
@@ -37,10 +37,11 @@ from jobkit.ports.store import (
     Stale,
 )
 from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
-from jobkit.runner.cancellations import Cancellations
+from jobkit.runner.cancellations import Cancellations, CancelWatch
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
+from jobkit.runner.limit_lines import LimitLines, Place
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, Suspect, TryAgain
 from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
@@ -74,6 +75,7 @@ class Pipeline:
         telemetry: Telemetry,
     ) -> None:
         self._coordinator = planes.coordinator
+        self.limit_lines = LimitLines(planes.coordinator)
         self._store = planes.store
         self._transactions = planes.transactions
         self._keeper = keeper
@@ -103,15 +105,28 @@ class Pipeline:
 
         Raises `Unavailable` where a backend leaves it unknown how far the job has come; the next run finds out.
         """
+        if not job.limits:
+            return await self._run(job, working, key, None)
+        # Each job is granted its limits with its lease, so none is kept for the next.
+        with self.limit_lines.place(job.envelope.id, job.limits) as place:
+            return await self._run(job, working, None, place)
+
+    async def _run(
+        self, job: Job, working: Callable[[bool], None], key: KeyLease | None, place: Place | None
+    ) -> PipelineOutcome:
         floor = 0
         alone = False
         waiting_since: float | None = None
         while True:
             working(False)
+            if place is not None:
+                await place.turn()
             async with self._slots.admitted(job.envelope.type, alone=alone) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
+                    if place is not None:
+                        place.leave()
                     outcome: PipelineOutcome | Stale | Suspect | None = None
                     try:
                         outcome = await self._under_lease(job, claim, slot, working)
@@ -128,19 +143,23 @@ class Pipeline:
                     else:
                         return outcome
                     continue
+            # No slot is held from here: waiting is no work.
+            working(False)
+            if isinstance(claim, Limited):
+                assert place is not None  # noqa: S101  (else no limit was asked for)
+                await place.refused(claim)
+                continue
             # Counted from the first answer: the wait for a slot before it was for this worker, not for the holder.
             waiting_since = self._clock.now() if waiting_since is None else waiting_since
             waited = self._clock.now() - waiting_since
             if waited >= self._claim_wait:
                 return self._claim_timed_out(job, claim, waited)
-            # No slot is held here: waiting for somebody else's lease is no work.
-            working(False)
             patience = min(claim.remaining, self._claim_wait - waited) + 0.01
             await self._coordinator.wait_change(job.resource, patience)
 
-    async def _claim(self, job: Job, floor: int) -> Lease | Held:
+    async def _claim(self, job: Job, floor: int) -> Lease | Held | Limited:
         with step_span(self._telemetry, "claim", job) as span:
-            claim = await self._keeper.claim(job.resource, floor=floor)
+            claim = await self._keeper.claim(job.resource, floor=floor, limits=job.limits)
             note_claim(span, claim)
         return claim
 
@@ -170,18 +189,18 @@ class Pipeline:
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
     ) -> PipelineOutcome | Stale | Suspect:
         answer: OpenAnswer | None = None
+        watch: CancelWatch | None = None
+        outcome: PipelineOutcome | Suspect | None = None
         with job_span(self._telemetry, job, lease):
             try:
-                with lease.guarding():
+                with lease.guarding() as scope:
                     while True:
                         with self._telemetry.stage("open"):
                             answer = await self._store.open(job.envelope, lease.fence)
                         if not isinstance(answer, Opened):
                             return await self._not_opened(job, lease, answer)
-                        with self._cancellations.watching(job.envelope.id) as watch:
+                        with self._cancellations.watching(job.envelope.id, scope) as watch:
                             outcome = await self._work(job, lease, slot, working, answer)
-                        if watch.receipt is not None:
-                            return self._ended(job, watch.receipt)
                         if outcome is not None:
                             break
             except LeaseLost as error:
@@ -195,6 +214,9 @@ class Pipeline:
             except Exception as error:
                 self._interrupted(job, lease, answer, error_text(error))
                 raise
+            if watch is not None and watch.receipt is not None:
+                return self._ended(job, watch.receipt)
+            assert outcome is not None  # noqa: S101  (nobody else closes the scope of a lease that lives)
             if isinstance(outcome, Outbid):
                 self._interrupted(job, lease, answer, "the store refused what was done under its lease")
             elif isinstance(outcome, Suspect):
@@ -242,7 +264,7 @@ class Pipeline:
             return await self._bury(job, lease, reason, "")
         if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
             return Suspect()
-        await self._begin(slot, working)
+        await self._begin(lease, slot, working)
         started = self._clock.now()
         with self._telemetry.stage("attempt", **{"jobkit.attempt": failures + 1}):
             done = await self._attempts.run(job, lease.fence, failures + 1, opened.log_length, lease.next_space())
@@ -251,6 +273,9 @@ class Pipeline:
             self._telemetry.snoozed(job.envelope.type, job.envelope.id, done.seconds)
             if not job.processor.ordered and job.sequence is None:
                 return await self._snooze(job, lease, done)
+            if lease.limited:
+                self._interrupted(job, lease, opened, "it was put off")
+                return TryAgain(done.seconds)
             await self._wait_here(lease, slot, working, done.seconds)
             return None
         if isinstance(done, Processed):
@@ -274,6 +299,9 @@ class Pipeline:
             return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
         if not job.processor.ordered:
             return TryAgain(delay, requeue=True)
+        if lease.limited:
+            # The lane waits: with the lease, its limits would be kept from others meanwhile.
+            return TryAgain(delay)
         # The store knows when it is due, so a hand-over need not wait for it.
         await self._wait_here(lease, slot, working, delay)
         return None
@@ -285,11 +313,12 @@ class Pipeline:
         await self._clock.sleep(seconds)
         lease.check()
 
-    async def _begin(self, slot: Slot, working: Callable[[bool], None]) -> None:
+    async def _begin(self, lease: Lease, slot: Slot, working: Callable[[bool], None]) -> None:
         """Have a slot for the processor; a wait for one is no work, and a hand-over need not wait for it."""
         if not slot.free:
             working(False)
         await slot.begin()
+        lease.used = True
         working(True)
 
     async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> PipelineOutcome:
@@ -354,7 +383,8 @@ class Pipeline:
 
     def _ended(self, job: Job, receipt: Receipt) -> Settled:
         """Tell of a job that is found to have ended before."""
-        tell = self._telemetry.cancelled if receipt.kind == "cancelled" else self._telemetry.duplicate
+        telemetry = self._telemetry
+        tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}.get(receipt.kind, telemetry.duplicate)
         tell(job.envelope.type, job.envelope.id)
         return Settled(receipt)
 

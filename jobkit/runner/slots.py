@@ -29,7 +29,8 @@ class Slots:
 
     def __init__(self, count: int, clock: Clock, *, most_ahead: int | None = None) -> None:
         self._count = count
-        self._clock = clock
+        # The time that jobs are measured by.
+        self.now = clock.now
         self._most_ahead = 7 * count if most_ahead is None else most_ahead
         self._running = anyio.Semaphore(count, fast_acquire=True)
         self._under_way = 0
@@ -107,11 +108,14 @@ class Slots:
 
     async def begin(self) -> None:
         """Wait until one more processor may run."""
-        if self.free:
-            # Not `acquire`: it looks through all cancel scopes around the job first.
+        await self._running.acquire()
+
+    def begin_at_once(self) -> bool:
+        """Have one more processor run, if it may at once: what `begin` does, without a look through cancel scopes."""
+        free = self._running.value > 0
+        if free:
             self._running.acquire_nowait()
-        else:
-            await self._running.acquire()
+        return free
 
     def end(self) -> None:
         """Let another processor run."""
@@ -126,10 +130,6 @@ class Slots:
         """Take a job's seconds on the wire and at work into the averages."""
         self._on_wire += _WEIGHT * (on_wire - self._on_wire)
         self._at_work += _WEIGHT * (max(at_work, _SHORTEST_SECONDS) - self._at_work)
-
-    def now(self) -> float:
-        """Return the time that jobs are measured by."""
-        return self._clock.now()
 
 
 class Slot:
@@ -162,9 +162,12 @@ class Slot:
         """Wait for a slot; before that for admission, where it was given back."""
         if self._entered is None:
             await self._enter()
-        asked, waits = self._slots.now(), not self._slots.free
+        asked = self._slots.now()
+        if self._slots.begin_at_once():
+            self._began = asked
+            return
         await self._slots.begin()
-        self._began = self._slots.now() if waits else asked
+        self._began = self._slots.now()
         self._waited += self._began - asked
 
     def end(self) -> None:

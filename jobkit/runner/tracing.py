@@ -9,7 +9,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.trace import Span
 
 from jobkit.leases import Lease
-from jobkit.ports.coordinator import Held
+from jobkit.ports.coordinator import Held, Limited
 from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import UNRECORDED, Current, message_span
@@ -34,11 +34,13 @@ def step_span(telemetry: Telemetry, name: str, job: Job) -> AbstractContextManag
     return message_span(telemetry.tracer, name, "settle" if name == "ack" else "", job.envelope)
 
 
-def note_claim(span: Span | None, claim: Lease | Held) -> None:
+def note_claim(span: Span | None, claim: Lease | Held | Limited) -> None:
     """Write what became of a claim into its span."""
     if span is None:
         return
     if isinstance(claim, Lease):
         span.set_attributes({"jobkit.outcome": "granted", "jobkit.token": claim.ref.token})
+    elif isinstance(claim, Limited):
+        span.set_attributes({"jobkit.outcome": "limited", "jobkit.limit": claim.limit.bucket})
     else:
         span.set_attributes({"jobkit.outcome": "held", "jobkit.holder": claim.owner})

@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.invariant import Invariant
+from jobkit.model.pause import Pause
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text
 from jobkit.telemetry import metrics as m
@@ -99,7 +100,7 @@ class Telemetry:
         self.log.info("backend accepts this worker again", plane=plane)
 
     def claimed(self, outcome: str) -> None:
-        """Count a claim: granted, held, late or unanswered."""
+        """Count a claim: granted, held, limited, late or unanswered."""
         self._count(m.CLAIMS, outcome)
 
     def elected(self, partition: str, type: str, token: int) -> None:
@@ -153,6 +154,14 @@ class Telemetry:
             "workers on this store keep their leases at another coordinator: make JOBKIT_COORDINATOR_URL the same",
             others=list(others),
         )
+
+    def paused(self, pause: Pause) -> None:
+        """This worker has heard that something is paused; the gauges show how much is."""
+        self.log.warning("paused", scope=str(pause.scope), by=pause.by, reason=pause.reason)
+
+    def resumed(self, pause: Pause) -> None:
+        """This worker has heard that something goes on which was paused."""
+        self.log.info("resumed", scope=str(pause.scope), was_paused_by=pause.by)
 
     def publishing_held_up(self, partition: str, type: str, kind: str, reason: str) -> None:
         """The broker stopped taking a partition's messages, which wait: `kind` is refused or unconfirmed."""
@@ -241,6 +250,11 @@ class Telemetry:
         """Count a job that was cancelled before it could commit; its delivery is acked."""
         self._count(m.JOBS, type, "cancelled")
         self.log.info("job was cancelled", job=job_id, type=type)
+
+    def expired(self, type: str, job_id: str) -> None:
+        """Count a job that had not begun in time, and never will."""
+        self._count(m.JOBS, type, "expired")
+        self.log.info("job expired", job=job_id, type=type)
 
     def conflict(self, type: str, job_id: str) -> None:
         """Report an id that came with another type, key or payload than before."""

@@ -60,7 +60,7 @@ JOBS = Metric(
     Kind.COUNTER,
     "{job}",
     "Jobs that left the way of a job, by outcome",
-    {"type": TYPES, "outcome": ("committed", "duplicate", "dead", "cancelled")},
+    {"type": TYPES, "outcome": ("committed", "duplicate", "dead", "cancelled", "expired")},
 )
 ATTEMPTS_FAILED = Metric("jobkit.attempts.failed", Kind.COUNTER, "{attempt}", "Attempts that failed", _TYPE)
 ATTEMPTS_INTERRUPTED = Metric(
@@ -74,8 +74,8 @@ CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,
     "{claim}",
-    "Claims of leases by outcome; `held` is an ordinary wait, the last three are failures",
-    {"outcome": ("granted", "held", "timeout", "late", "unanswered")},
+    "Claims of leases by outcome; `held` and `limited` are ordinary waits, the last three are failures",
+    {"outcome": ("granted", "held", "limited", "timeout", "late", "unanswered")},
 )
 ELECTIONS = Metric("jobkit.elections", Kind.COUNTER, "{election}", "Leaderships of partitions taken", _TYPE)
 LEASES_LOST = Metric(
@@ -211,7 +211,7 @@ STORE_JOBS = Metric(
     Kind.GAUGE,
     "{job}",
     "Jobs that the store knows, by state",
-    {"state": ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled")},
+    {"state": ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled", "expired")},
 )
 STORE_OUTBOX = Metric("jobkit.store.outbox", Kind.GAUGE, "{job}", "Jobs accepted and not yet published")
 STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in the in-flight table")
@@ -221,9 +221,23 @@ STORE_KEYS = Metric("jobkit.store.keys", Kind.GAUGE, "{key}", "Keys with a fence
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
 )
+LIMITS_WAITING = Metric(
+    "jobkit.limits.waiting", Kind.GAUGE, "{job}", "Jobs in this worker's hand that wait for a limit", {"limit": ANY}
+)
 RUNNING = Metric("jobkit.jobs.running", Kind.GAUGE, "{job}", "Jobs that this worker works on", _TYPE)
 PARTITIONS = Metric("jobkit.partitions", Kind.GAUGE, "{partition}", "Partitions that the type has", _TYPE)
 PARTITIONS_LED = Metric("jobkit.partitions.led", Kind.GAUGE, "{partition}", "Partitions that this worker leads", _TYPE)
+PARTITIONS_PAUSED = Metric(
+    "jobkit.partitions.paused",
+    Kind.GAUGE,
+    "{partition}",
+    "Partitions that this worker leads and that are paused",
+    _TYPE,
+)
+PAUSES = Metric(
+    "jobkit.pauses", Kind.GAUGE, "{pause}", "How much of a type is paused: all of it, partitions, keys", _TYPE
+)
+PAUSE_AGE = Metric("jobkit.pause.age", Kind.GAUGE, "s", "How long ago the first of these pauses was made", _TYPE)
 CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led partitions with an open consumer", _TYPE)
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"

@@ -31,13 +31,13 @@ class Refusals:
     def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
         self._clock = clock
         self._telemetry = telemetry
-        # When each was last told of.
-        self._told: dict[Plane, float] = {}
+        # When each plane that refuses this worker was last told of.
+        self.told: dict[Plane, float] = {}
 
     @property
     def any(self) -> bool:
         """Whether a plane refuses this worker."""
-        return bool(self._told)
+        return bool(self.told)
 
     def around(self, planes: Planes) -> Planes:
         """Return the planes as a worker sees them that has started: their refusals are `Unavailable`."""
@@ -56,14 +56,14 @@ class Refusals:
     def refusal(self, plane: Plane, error: ConfigurationError) -> Exception:
         """Return what a caller gets for a refusal."""
         now = self._clock.now()
-        if now - self._told.get(plane, float("-inf")) >= _TOLD_EVERY_SECONDS:
-            self._told[plane] = now
+        if now - self.told.get(plane, float("-inf")) >= _TOLD_EVERY_SECONDS:
+            self.told[plane] = now
             self._telemetry.refused(plane, error)
         return Unavailable(plane, str(error))
 
     def accepted(self, plane: Plane) -> None:
         """Take note that a plane has done what it was asked."""
-        if self._told.pop(plane, None) is not None:
+        if self.told.pop(plane, None) is not None:
             self._telemetry.accepted_again(plane)
 
 
@@ -90,14 +90,15 @@ class _Guarded:
         return found
 
     def _answering(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        refusals, plane = self._refusals, self._plane
+        # Every job goes through here several times.
+        refusals, plane, told = self._refusals, self._plane, self._refusals.told
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 answer = await method(*args, **kwargs)
             except ConfigurationError as error:
                 raise refusals.refusal(plane, error) from error
-            if refusals.any:
+            if told:
                 refusals.accepted(plane)
             return answer
 

@@ -6,7 +6,7 @@ collects metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
@@ -14,6 +14,7 @@ from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
 from jobkit.ports.planes import Planes
 from jobkit.runner.led_partition import LedPartition
+from jobkit.runner.pauses import Pauses
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry import metrics as m
 from jobkit.worker.leadership import leads_first
@@ -28,7 +29,11 @@ _Readings = dict[tuple[m.Metric, tuple[str, ...]], float]
 
 
 class Gauges:
-    """Keeps the gauges of one worker: `led` returns the partitions that it leads, `latency` its distance in seconds."""
+    """Keeps the gauges of one worker.
+
+    `led` returns the partitions that it leads, `latency` its distance in seconds, `waiting` how many of its jobs wait
+    for a limit, by the limit's name.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,8 @@ class Gauges:
         types: Sequence[str],
         layouts: Layouts,
         latency: Callable[[], float],
+        pauses: Pauses,
+        waiting: Callable[[], Mapping[str, int]],
         *,
         grace: float,
         clock: Clock,
@@ -49,6 +56,8 @@ class Gauges:
         self._types = types
         self._layouts = layouts
         self._latency = latency
+        self._pauses = pauses
+        self._waiting = waiting
         self._grace = grace
         self._clock = clock
         self._telemetry = telemetry
@@ -79,6 +88,7 @@ class Gauges:
         """Return what this worker knows of itself."""
         found: _Readings = {(m.COORDINATOR_SILENCE, ()): max(0.0, self._clock.now() - self._keeper.last_answer)}
         found[m.LATENCY, ()] = self._latency()
+        found |= {(m.LIMITS_WAITING, (name,)): number for name, number in self._waiting().items()}
         held = list(self._keeper.resources)
         leading = sum(resource.startswith("leader/") for resource in held)
         found[m.LEASES_HELD, ("leader",)] = leading
@@ -89,6 +99,10 @@ class Gauges:
             ours = [led for led in there if not led.released.is_set()]
             found[m.PARTITIONS, (type,)] = self._layouts.of(type).partitions
             found[m.PARTITIONS_LED, (type,)] = len(ours)
+            found[m.PARTITIONS_PAUSED, (type,)] = sum(led.paused for led in ours)
+            since = [pause.since for pause in self._pauses.known if pause.scope.type == type]
+            found[m.PAUSES, (type,)] = len(since)
+            found[m.PAUSE_AGE, (type,)] = max(0.0, self._clock.wall() - min(since)) if since else 0.0
             found[m.CONSUMERS, (type,)] = sum(led.consuming for led in ours)
             found[m.RUNNING, (type,)] = sum(led.running for led in there)
             found[m.WAITING_AGE, (type,)] = max((led.longest_wait() for led in ours), default=0.0)

@@ -1,8 +1,9 @@
 """How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
 
-Each of the two is asked something cheap twice a second. Of the last few answers the quickest counts, so that a busy
-moment is not taken for a long way; a question that is not answered counts as far as it has got. It is slow to believe
-that a way has become short again, so that links that come and go do not move partitions with them.
+Each of the two is asked something cheap twice a second: the store, what is paused. Of the last few answers the quickest
+counts, so that a busy moment is not taken for a long way; a question that is not answered counts as far as it has got.
+It is slow to believe that a way has become short again, so that links that come and go do not move partitions with
+them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from anyio.abc import TaskGroup
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.ports.coordinator import Coordinator, LeaseRef
-from jobkit.ports.store import Store
 
 # Below this all are as near as can be, in seconds: no partition moves for the sake of a few milliseconds.
 NEAR_SECONDS = 0.1
@@ -36,7 +36,7 @@ class Reach:
 
     def __init__(
         self,
-        store: Store,
+        ask_store: Callable[[], Awaitable[object]],
         coordinator: Coordinator,
         owner: str,
         *,
@@ -49,7 +49,7 @@ class Reach:
         # A lease that nobody has: looked up, and not found.
         nobodys = LeaseRef(f"reach/{owner}", 0, "")
         self._ways = (
-            _Way(store.horizon, clock),
+            _Way(ask_store, clock),
             _Way(partial(coordinator.release, nobodys), clock),
         )
 

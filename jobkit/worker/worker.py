@@ -23,6 +23,7 @@ from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
@@ -34,6 +35,7 @@ from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.pruning import prune_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
@@ -130,8 +132,9 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._pauses = Pauses(planes.store, self._telemetry)
         self._reach = Reach(
-            planes.store,
+            self._pauses.look,
             planes.coordinator,
             self.owner,
             clock=self._clock,
@@ -159,6 +162,8 @@ class Worker:
             self._types,
             self._layouts,
             lambda: self._leaderships.latency,
+            self._pauses,
+            self._waiting_for_limits,
             grace=settings.relay_grace,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -215,7 +220,7 @@ class Worker:
             "coordinator_answers": self._keeper.healthy,
             "one_coordinator": self._coordination.alone,
             "no_backend_refuses": not self._refusals.any,
-            "consumers_open": all(led.consuming for led in leading),
+            "consumers_open": all(led.consuming or led.paused for led in leading),
         }
 
     async def _prepare(self) -> None:
@@ -234,6 +239,8 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
+        # Before anything is begun; later it is looked at again and again.
+        await self._pauses.look()
         pipeline = Pipeline(
             self._planes,
             self._keeper,
@@ -250,6 +257,10 @@ class Worker:
         )
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
+
+    def _waiting_for_limits(self) -> dict[str, int]:
+        declared = [limit.name for type in self._types for limit in self._registry.get(type).limits]
+        return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
         terms = PartitionTerms(
@@ -268,6 +279,7 @@ class Worker:
             tools=self._tools,
             terms=terms,
             layout=self._layouts.of(partition.type),
+            pauses=self._pauses,
             upkeep=self._repartitioner.watch,
         )
 
@@ -281,6 +293,7 @@ class Worker:
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_forever)
+            upkeep.start_soon(self._report_waiting_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
@@ -347,6 +360,16 @@ class Worker:
             self._planes.store,
             self._relay.publish,
             leads=lambda: leads_first(self._leaderships.led),
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+
+    async def _report_waiting_forever(self) -> None:
+        await report_waiting_forever(
+            self._planes.coordinator,
+            self._tools.pipeline.limit_lines,
+            self.owner,
+            every=self._keeper.terms.renew_every,
             clock=self._clock,
             telemetry=self._telemetry,
         )

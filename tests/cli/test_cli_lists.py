@@ -1,4 +1,4 @@
-"""`jobkit status`, `jobs` and `leases`: tables for people, documents for machines."""
+"""`jobkit status`, `jobs`, `leases` and `limits`: tables for people, documents for machines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 import pytest
 
 from jobkit.cli.app import app
-from jobkit.ports.coordinator import Member
+from jobkit.model.limit import Limit
+from jobkit.ports.coordinator import Member, Waiting
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World
@@ -96,6 +97,9 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "ended_by": None,
         "reason": None,
         "due_at": None,
+        "paused": None,
+        "expires_at": None,
+        "waits_for": None,
     }
 
 
@@ -141,6 +145,38 @@ def test_no_leases_and_no_workers_are_said_on_stderr(shell: Shell) -> None:
     assert result.stdout == ""
     assert "no live leases" in result.stderr
     assert "no live workers; start one with `jobkit worker`" in result.stderr
+
+
+def _limited(world: World) -> None:
+    async def use(planes: Planes) -> None:
+        limits = [Limit("gpu", 2), Limit("smtp/ann", 1, per=60.0)]
+        await planes.coordinator.claim("note/tea", owner="host:1:a", nonce="n", ttl=60, limits=limits)
+        await planes.coordinator.note_waiting("host:1:a", [Waiting("host:1:a", "smtp/ann", 3, ("t-1",))], ttl=60)
+
+    world.ask(use)
+
+
+def test_limits_are_shown_with_who_has_them_and_how_many_wait(shell: Shell, world: World) -> None:
+    assert shell("limits").stderr == "no limits are in use\n"
+    _limited(world)
+    heading, gpu, smtp = shell("limits").stdout.splitlines()
+    assert heading.split() == ["LIMIT", "USED", "WAITING", "NEXT", "FREE", "HELD", "BY"]
+    assert gpu.split() == ["gpu", "1", "of", "2", "0", "-", "note/tea"]
+    assert smtp.split()[:7] == ["smtp/ann", "1", "of", "1", "in", "60s", "3"]
+    (one,) = json.loads(shell("limits", "--json", "--prefix", "smtp/").stdout)
+    assert 0 < one.pop("remaining") <= 60
+    assert one == {"limit": "smtp/ann", "count": 1, "per": 60.0, "used": 1, "waiting": 3, "holders": []}
+
+
+def test_a_job_that_waits_for_a_limit_says_so(shell: Shell, world: World) -> None:
+    world.accepted("note", {"about": "tea"}, id="t-1")
+    world.committed(world.accepted("note", {"about": "ale"}, id="t-2"))
+    _limited(world)
+    assert "waits for  limit smtp/ann" in shell("status", "t-1").stdout
+    assert "queued, waits for smtp/ann" in shell("jobs").stdout
+    waits = {job["id"]: job["waits_for"] for job in json.loads(shell("jobs", "--json").stdout)}
+    assert waits == {"t-1": "smtp/ann", "t-2": None}
+    assert "3 jobs wait for limits: smtp (3)" in shell("doctor").stdout
 
 
 @pytest.mark.parametrize("place", ["before", "after", "both"])

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobkit.ports.inspection import JobState
+from jobkit.ports.planes import Planes
+from jobkit.ports.store import Expired
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
@@ -152,5 +154,32 @@ def test_a_job_is_scheduled_for_a_time_or_after_seconds(shell: Shell, world: Wor
 )
 def test_a_time_that_is_not_clear_is_refused(shell: Shell, words: tuple[str, ...], told: str) -> None:
     result = shell("submit", "note", "--payload", "{}", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_a_job_that_has_not_begun_in_time_expires(shell: Shell, world: World) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}', "--id")
+    assert shell(*note, "later", "--expires", "2126-12-24T18:00:00+01:00").exit_code == 0
+    assert "2126-12-24 17:00:00Z" in shell("status", "later").stdout
+    shell(*note, "a", "--expires", "0")
+
+    async def look(planes: Planes) -> list[Expired]:
+        return list(await planes.store.expire_due(limit=10))
+
+    assert world.ask(look) == [Expired("a", "note")]
+    (listed,) = json.loads(shell("jobs", "--state", "expired", "--json").stdout)
+    assert (listed["id"], listed["reason"]) == ("a", "it had not begun in time")
+    waited = shell(*note, "a", "--wait")
+    assert waited.exit_code == 1
+    assert "job a expired: it had not begun in time" in waited.stderr
+
+
+@pytest.mark.parametrize(
+    ("expires", "told"),
+    [("2126-12-24T18:00:00", "time zone"), ("tomorrow", "tomorrow"), ("-1", "negative"), ("nan", "nan")],
+)
+def test_an_expiry_that_is_not_clear_is_refused(shell: Shell, expires: str, told: str) -> None:
+    result = shell("submit", "note", "--payload", "{}", f"--expires={expires}")
     assert result.exit_code == 2
     assert told in result.stderr

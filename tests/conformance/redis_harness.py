@@ -23,8 +23,16 @@ AGE_COORDINATOR = """
     for _, lease in ipairs(redis.call('KEYS', '{jobkit}:lease:*')) do
         redis.call('PEXPIRE', lease, math.floor(redis.call('PTTL', lease) - 1000 * seconds))
     end
-    for _, owner in ipairs(redis.call('ZRANGE', '{jobkit}:members', 0, -1)) do
-        redis.call('ZINCRBY', '{jobkit}:members', -1000 * seconds, owner)
+    for _, limit in ipairs(redis.call('KEYS', '{jobkit}:limit:*')) do
+        for _, holder in ipairs(redis.call('ZRANGE', limit, 0, -1)) do
+            redis.call('ZINCRBY', limit, -1000 * seconds, holder)
+        end
+        redis.call('PEXPIRE', limit, math.floor(redis.call('PTTL', limit) - 1000 * seconds))
+    end
+    for _, owners in ipairs({'members', 'waiting'}) do
+        for _, owner in ipairs(redis.call('ZRANGE', '{jobkit}:' .. owners, 0, -1)) do
+            redis.call('ZINCRBY', '{jobkit}:' .. owners, -1000 * seconds, owner)
+        end
     end
 """
 # An entry of a stream cannot be changed, so the stream is made anew.
@@ -52,6 +60,9 @@ AGE_STORE = """
     end
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:due', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:due', -seconds, id)
+    end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:expiring', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:expiring', -seconds, id)
     end
     local entries = redis.call('XRANGE', '{jobkit}:outbox', '-', '+')
     redis.call('DEL', '{jobkit}:outbox')

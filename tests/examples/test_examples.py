@@ -18,8 +18,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square")
+EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits")
+TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call")
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -95,6 +95,10 @@ def test_files(folder: Path) -> None:
 
 def test_follow_ups(folder: Path) -> None:
     assert _ran("follow_ups", folder) == ["receipt for order 7 sent to ann@example.org"]
+
+
+def test_limits(folder: Path) -> None:
+    assert _ran("limits", folder) == ["7 calls, two of one tenant at once: no"]
 
 
 def test_batch(folder: Path) -> None:

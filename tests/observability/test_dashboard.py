@@ -130,7 +130,7 @@ async def test_all_there_is_is_shown_from_the_start() -> None:
     shown = await _shown(["step"])
     families = {name.removesuffix("_total").removesuffix("_bucket") for name in shown}
     expected = {prometheus_name(metric.name, metric.unit) for metric in CATALOGUE}
-    assert expected - families == {"jobkit_split_brain_time_seconds"}
+    assert expected - families == {"jobkit_split_brain_time_seconds", "jobkit_limits_waiting"}
     assert shown["jobkit_jobs_total"][("outcome", "committed"), ("type", "step")] == 1
     assert shown["jobkit_jobs_total"][("outcome", "dead"), ("type", "step")] == 1
     assert shown["jobkit_jobs_total"][("outcome", "duplicate"), ("type", "step")] == 0

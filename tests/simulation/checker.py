@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.fence import Fence
+from jobkit.model.pause import Pause, Scope, pause_of
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
@@ -20,9 +21,12 @@ from simulation.history import (
     Grant,
     History,
     Mark,
+    Paused,
     Postponed,
     Release,
     Renewal,
+    Resumed,
+    Said,
     Step,
     Stray,
     Write,
@@ -31,6 +35,8 @@ from simulation.history import (
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
 _DRIFT = 0.02
 _ROUNDING = 1e-6
+# A worker that has heard of a pause may still begin what it was claiming and opening then, each with a slow answer.
+_HEED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ class Expectation:
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
     that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
-    now.
+    now. Of what is paused nothing begins `heard_within` so many seconds later, where that can be said. Of the types in
+    `at_once` no more jobs run at once than it says, of those in `begins` no more begin, for each key, within so many
+    seconds.
     """
 
     accepted: Sequence[str]
@@ -56,8 +64,12 @@ class Expectation:
     ordered_types: frozenset[str]
     max_failures: int
     forgetting: bool = False
+    heard_within: float | None = None
+    partitions: int = 1
     cancelled: Mapping[str, int | None] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    at_once: Mapping[str, int] = field(default_factory=dict)
+    begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -102,7 +114,10 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
+        *paused_begins_nothing(history, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *run_at_once(history.events, expected.at_once),
+        *began_within(history.events, expected.begins),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -173,6 +188,7 @@ class _Holding:
     expires: float
     released: bool = False
     forgotten: bool = False
+    began: bool = False
 
     def over(self, at: float) -> bool:
         """Tell whether the coordinator may grant the resource to somebody else."""
@@ -237,6 +253,60 @@ def _fault_of(
 ) -> str:
     holding = holdings.get((resource, fence.token, fence.nonce))
     return "which was never granted" if holding is None else holding.fault(at, resource, newest)
+
+
+def run_at_once(events: Sequence[Event], most: Mapping[str, int]) -> Iterator[Violation]:
+    """No more jobs of a type run at once, under leases that live, than its limit says.
+
+    Where the coordinator lost its data, those that ran then do not count against it until their leases end.
+    """
+    holdings: dict[tuple[str, int, str], _Holding] = {}
+    for event in events:
+        match event:
+            case Grant(at, lease, owner, ttl):
+                holdings.setdefault((lease.resource, lease.token, lease.nonce), _Holding(lease, owner, at + ttl))
+            case Renewal(at, lease, ttl):
+                holdings[lease.resource, lease.token, lease.nonce].expires = at + ttl
+            case Release(_, lease):
+                holdings[lease.resource, lease.token, lease.nonce].released = True
+            case Forgot():
+                for holding in holdings.values():
+                    holding.forgotten = True
+            case Step(at, node, resource, job, _, fence, resumed) if resource.partition("/")[0] in most:
+                type = resource.partition("/")[0]
+                here = holdings.get((resource, fence.token, fence.nonce))
+                if here is None or resumed or here.over(at):
+                    continue
+                here.began = True
+                running = [
+                    holding.lease.resource
+                    for holding in holdings.values()
+                    if holding.began and not holding.over(at) and holding.lease.resource.startswith(f"{type}/")
+                ]
+                if len(running) > most[type]:
+                    yield Violation("limits", f"{node} processed {job} while {running} run, {most[type]} may", at)
+
+
+def began_within(events: Sequence[Event], most: Mapping[str, tuple[int, float]]) -> Iterator[Violation]:
+    """No more jobs of a key begin within a time, as the coordinator granted it, than the limit of their type says."""
+    granted: dict[tuple[str, int, str], float] = {}
+    began: dict[tuple[str, int, str], None] = {}
+    forgot = [event.at for event in events if isinstance(event, Forgot)]
+    for event in events:
+        match event:
+            case Grant(at, lease):
+                granted.setdefault((lease.resource, lease.token, lease.nonce), at)
+            case Step(_, _, resource, _, _, fence, _):
+                began[resource, fence.token, fence.nonce] = None
+    times: dict[str, list[float]] = defaultdict(list)
+    for holding in [one for one in began if one in granted and one[0].partition("/")[0] in most]:
+        times[holding[0]].append(granted[holding])
+    for resource, found in times.items():
+        count, seconds = most[resource.partition("/")[0]]
+        for first, later in zip(sorted(found), sorted(found)[count:], strict=False):
+            if later - first < seconds - _ROUNDING and not any(first <= at <= later for at in forgot):
+                detail = f"{count + 1} jobs of {resource} began within {later - first:g} s, {count} may in {seconds:g}"
+                yield Violation("limits", detail, later)
 
 
 def grants_increase(events: Sequence[Event]) -> Iterator[Violation]:
@@ -307,6 +377,34 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[Violation]:
+    """No attempt begins in what is paused: not on a worker that has heard of it, and soon not on any."""
+    paused: dict[Scope, float] = {}
+    heard: dict[tuple[str, Scope], float] = {}
+    begun: set[tuple[str, str, int, Fence]] = set()
+    both: list[Event] = sorted([*history.said, *history.events], key=lambda event: event.at)
+    for event in both:
+        match event:
+            case Paused(at, scope):
+                paused.setdefault(scope, at)
+            case Resumed(_, scope):
+                paused.pop(scope, None)
+            case Said(at, node, _, "paused", fields):
+                heard.update({(node, scope): at for scope in paused if fields.startswith(f"scope={str(scope)!r} ")})
+            case Step(at, node, resource, job, attempt, fence, resumed):
+                first = (node, job, attempt, fence) not in begun
+                begun.add((node, job, attempt, fence))
+                type, _, key = resource.partition("/")
+                for scope, since in paused.items():
+                    holds = pause_of([Pause(scope, "", "", since)], type, key, expected.partitions)
+                    if holds is None or not first or resumed:
+                        continue
+                    told = heard.get((node, scope), float("-inf"))
+                    late = expected.heard_within is not None and at > since + expected.heard_within
+                    if late or (told >= since and at > told + _HEED_SECONDS):
+                        yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

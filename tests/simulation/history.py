@@ -9,6 +9,7 @@ from typing import Any
 
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped
 from jobkit.testing.virtual_time import Process, running_loop
@@ -57,6 +58,20 @@ class Cancelled(Event):
     """A person was told that a job is cancelled."""
 
     job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    """A person was told that something is paused."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """A person is about to resume it."""
+
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,25 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from jobkit.model.pause import Scope
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
 from simulation.history import History, tell
 from simulation.network import CALM, PLANES, Weather, When
-from simulation.world import LOOSE, MAX_ATTEMPTS, ORDERED, SETTINGS, Machine, Order, Work, World, open_world
+from simulation.world import (
+    BEGINS,
+    LOOSE,
+    MAX_ATTEMPTS,
+    ORDERED,
+    PAIR,
+    SETTINGS,
+    Machine,
+    Order,
+    Work,
+    World,
+    open_world,
+)
 
 # After the heal, everything is done within the time that all the work takes one after another, and this many seconds:
 # the longest waits of the settings, and leases that somebody dead still holds, several times over.
@@ -56,7 +69,8 @@ class Schedule:
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
-    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted.
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. Of what
+    is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     """
 
     storm: float = 60.0
@@ -75,6 +89,7 @@ class Schedule:
         ("lose messages and leases", 0.5),
         ("wall clock", 1),
         ("restart", 1),
+        ("pause work", 1),
     )
     keys: int = 3
     jobs: int = 30
@@ -82,6 +97,7 @@ class Schedule:
     retention: float | None = None
     cancels: float = 0.15
     later: float = 0.15
+    heard_within: float | None = None
 
 
 DEFAULT = Schedule()
@@ -152,7 +168,11 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             max_failures=MAX_ATTEMPTS,
             forgetting=schedule.retention is not None,
             cancelled=world.cancelled,
+            heard_within=schedule.heard_within,
+            partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
+            at_once={LOOSE: PAIR.count} if world.limited else {},
+            begins={LOOSE: (BEGINS.count, BEGINS.per.total_seconds())} if world.limited else {},
         )
         all_follow_ups = [f"{order.id}.{number}" for order in world.orders for number in range(order.work.follow)]
         truth = await Truth.of(world.backend, [*expected.accepted, *all_follow_ups])
@@ -258,6 +278,8 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "pause work":
+                await world.pause_work(self._draw_scope(), min(rng.uniform(3.0, 30.0), self._left))
 
     async def _cut(self, machine: Machine, plane: str, seconds: float) -> None:
         node = machine.node
@@ -272,6 +294,11 @@ class Storm:
         self._world.network.weather[plane] = weather
         await anyio.sleep(min(seconds, self._left))
         self._world.network.weather[plane] = CALM
+
+    def _draw_scope(self) -> Scope:
+        type = self._rng.choice((ORDERED, LOOSE))
+        partition, key = self._rng.randrange(SETTINGS.partitions), f"k{self._rng.randrange(self._schedule.keys)}"
+        return self._rng.choice((Scope(type), Scope(type, partition=partition), Scope(type, key=key)))
 
     def _draw_weather(self) -> Weather:
         rng = self._rng

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases, turns
+from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, turns
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
@@ -23,12 +23,14 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
-from jobkit.ports.coordinator import Granted, Held, LeaseRef
+from jobkit.model.limit import Limit
+from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
 from jobkit.runner.led_partition import LedPartition
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.testing.virtual_time import VirtualClock
 from jobkit.worker.maintenance.republishing import Republisher
@@ -164,7 +166,7 @@ def check_then_delete_release(patch: Patch) -> None:
         transaction.execute("DELETE FROM leases WHERE resource = ?", (lease.resource,))
         transaction.notify(leases.lease_topic(lease.resource))
 
-    async def release(self: SqliteCoordinator, lease: LeaseRef) -> bool:
+    async def release(self: SqliteCoordinator, lease: LeaseRef, *, unused: bool = False) -> bool:
         plane = self._plane
         if not await plane.read(holder, lease):
             return False
@@ -179,12 +181,10 @@ def check_then_delete_release(patch: Patch) -> None:
 def tokens_restart_at_one(patch: Patch) -> None:
     """Each resource counts its tokens in its lease, which goes when it ends; and no floor is looked at."""
 
-    def claim(
-        transaction: Transaction, resource: str, *, owner: str, nonce: str, ttl: float, floor: int
-    ) -> Granted | Held:
+    def claim(transaction: Transaction, resource: str, *, floor: int, **rest: Any) -> Granted | Held | Limited:
         transaction.execute("DELETE FROM leases WHERE resource = ? AND expires <= ?", (resource, transaction.now))
         transaction.execute("UPDATE tokens SET highest = 0")
-        return original(transaction, resource, owner=owner, nonce=nonce, ttl=ttl, floor=0)
+        return original(transaction, resource, floor=0, **rest)
 
     original = leases.claim
     patch.setattr(leases, "claim", claim)
@@ -194,10 +194,30 @@ def floor_ignored(patch: Patch) -> None:
     """A coordinator that lost its data counts from 1, whatever the store has seen."""
     original = leases.claim
 
-    def claim(transaction: Transaction, resource: str, *, floor: int, **rest: Any) -> Granted | Held:
+    def claim(transaction: Transaction, resource: str, *, floor: int, **rest: Any) -> Granted | Held | Limited:
         return original(transaction, resource, floor=0, **rest)
 
     patch.setattr(leases, "claim", claim)
+
+
+def limits_not_looked_at(patch: Patch) -> None:
+    """A lease is granted whoever else has its limits."""
+    patch.setattr(limit_uses, "used_up", lambda *_: None)
+
+
+def limits_not_renewed(patch: Patch) -> None:
+    """What a lease has of its limits ends a TTL after it was granted, however long it is renewed."""
+    patch.setattr(limit_uses, "renew", lambda *_: None)
+
+
+def starts_given_back(patch: Patch) -> None:
+    """With its lease a job gives its start back, too, although it has begun."""
+    giving = limit_uses.give_back
+
+    def give_back(transaction: Transaction, uses: str, lease: LeaseRef, *, unused: bool) -> None:
+        giving(transaction, uses, lease, unused=True)
+
+    patch.setattr(limit_uses, "give_back", give_back)
 
 
 # ---- the worker --------------------------------------------------------------------------------------------------
@@ -223,8 +243,10 @@ def proceed_without_lease(patch: Patch) -> None:
     """A lease that somebody else holds is taken for one's own, under the next token."""
     patient = Keeper.claim
 
-    async def claim(self: Keeper, resource: str, *, floor: int = 0) -> Lease | Held:
-        answer = await patient(self, resource, floor=floor)
+    async def claim(
+        self: Keeper, resource: str, *, floor: int = 0, limits: Sequence[Limit] = ()
+    ) -> Lease | Held | Limited:
+        answer = await patient(self, resource, floor=floor, limits=limits)
         if isinstance(answer, Held) and not resource.startswith("leader/"):
             ref = LeaseRef(resource, answer.token + 1, new_nonce(self._rng))
             return Lease(ref, self.owner, self._clock.now() + self.terms.trusted, self._clock)
@@ -250,6 +272,35 @@ def nothing_published_again(patch: Patch) -> None:
         await anyio.sleep_forever()
 
     patch.setattr(Republisher, "watch", watch)
+
+
+def pauses_not_heard_of(patch: Patch) -> None:
+    """A worker looks for pauses as it starts, and no more."""
+    looking = Pauses.look
+
+    async def look(self: Pauses) -> None:
+        if not self.__dict__.get("looked"):
+            self.__dict__["looked"] = True
+            await looking(self)
+        else:
+            await self._store.pauses()
+
+    patch.setattr(Pauses, "look", look)
+
+
+def pauses_not_heeded(patch: Patch) -> None:
+    """A worker knows of pauses, and takes up paused work all the same."""
+    patch.setattr(LedPartition, "paused", False)
+    patch.setattr(Pauses, "keys", lambda *_: frozenset())
+
+
+def paused_attempts_go_on_failing(patch: Patch) -> None:
+    """What is stopped waits for its next attempt in its place, and makes it."""
+
+    def set_working(self: Lane, working: bool) -> None:
+        self.working = working
+
+    patch.setattr(Lane, "_set_working", set_working)
 
 
 def ack_before_commit(patch: Patch) -> None:
@@ -311,6 +362,11 @@ FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 # Much that is cancelled, and much of it while it runs.
 CANCELLING = Schedule(cancels=0.5, long_jobs=0.5)
 
+# Much that is paused, on a network that is well.
+PAUSING = Schedule(troubles=(("pause work", 3), ("restart", 1)), every=2.0, heard_within=3.0)
+# Jobs of many keys, many of which outlive a lease.
+CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("restart", 1)))
+
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
     Mutation("no fence check in open", no_fence_check_in_open, ("fencing",)),
@@ -322,12 +378,18 @@ MUTATIONS = (
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),
     Mutation("floor ignored", floor_ignored, ("fencing", "progress"), FORGETTING),
+    Mutation("limits not looked at", limits_not_looked_at, ("limits",), CROWDED),
+    Mutation("limits not renewed", limits_not_renewed, ("limits",), CROWDED),
+    Mutation("starts given back", starts_given_back, ("limits",), CROWDED),
     Mutation("wall clock", nothing_patched, ("no-lease-no-work",), JUMPING_CLOCKS, WallClock),
     Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",)),
     Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",)),
     Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",)),
     Mutation("nothing published again", nothing_published_again, ("nothing-lost",)),
     Mutation("delays kept by the worker", delays_kept_by_the_worker, ("backoff",)),
+    Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING),
+    Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING),
+    Mutation("paused attempts go on failing", paused_attempts_go_on_failing, ("paused",), PAUSING),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

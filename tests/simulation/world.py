@@ -20,7 +20,7 @@ import anyio.lowlevel
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
-from jobkit import Context, Payload, Processor, Reject, Result, Retry, RetryPolicy, processor
+from jobkit import Concurrency, Context, Payload, Processor, Rate, Reject, Result, Retry, RetryPolicy, processor
 from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.connection import MEMORY
@@ -30,9 +30,10 @@ from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.client import Client
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.concurrency import Concurrency
+from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
+from jobkit.model.pause import Scope
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -41,19 +42,22 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Cancelled, Forgot, History, Journal, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Paused, Resumed, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
 ORDERED, LOOSE = "chapter", "photo"
 MAX_ATTEMPTS = 4
+# What loose jobs need in half of the runs: over all of them, and over those of each key.
+PAIR = Concurrency("pair", 2)
+BEGINS = Rate("begins", 4, per=timedelta(seconds=8), key=lambda job: job.key)
 _RETRY = RetryPolicy(max_attempts=MAX_ATTEMPTS, initial=timedelta(seconds=0.5), maximum=timedelta(seconds=4))
 
 # A run has about a thousand.
 _MOST_EVENTS = 6_000
 
 SETTINGS = Settings(
-    concurrency=Concurrency(4),
+    concurrency=Slots(4),
     partitions=3,
     prefetch=6,
     lease_ttl=6.0,
@@ -72,7 +76,7 @@ def settings_of(seed: int) -> Settings:
     """Draw what a run's workers and client are told; the times that bounds are stated in stay as they are."""
     rng = random.Random(f"settings {seed}")
     drawn: dict[str, object] = {
-        "concurrency": Concurrency(rng.choice((1, 2, 4))),
+        "concurrency": Slots(rng.choice((1, 2, 4))),
         "partitions": rng.choice((1, 2, 3, 4)),
         "prefetch": rng.choice((1, 3, 10)),
         "gap_hold": rng.choice((1.5, 5.0)),
@@ -155,6 +159,7 @@ class World:
         # What a person was told is cancelled, with the sequence that it had.
         self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
+        self.limited = random.Random(f"limits {seed}").random() < 0.5
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
         self.healed = False
@@ -316,6 +321,15 @@ class World:
             self.cancelled[id] = job.sequence if job else None
             self.history.add(Cancelled(running_loop().time(), id))
 
+    async def pause_work(self, scope: Scope, seconds: float) -> None:
+        """Do what a person does who has some of the work rest for a while."""
+        inspection = self.backend.inspection
+        await inspection.pause(scope, by="operator", reason="for a while")
+        self.history.add(Paused(running_loop().time(), scope))
+        await anyio.sleep(seconds)
+        self.history.add(Resumed(running_loop().time(), scope))
+        await inspection.resume(scope)
+
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""
         rng = random.Random(f"strays {self.seed}")
@@ -387,9 +401,14 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
         return Done(number=job.number)
 
     return [
-        processor(type, key=lambda job: job.key, ordered=type == ORDERED, timeout=timedelta(minutes=2), retry=_RETRY)(
-            work
-        )
+        processor(
+            type,
+            key=lambda job: job.key,
+            ordered=type == ORDERED,
+            timeout=timedelta(minutes=2),
+            retry=_RETRY,
+            limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
+        )(work)
         for type in (ORDERED, LOOSE)
     ]
 
@@ -419,5 +438,6 @@ def _lose_messages(transaction: Transaction) -> None:
 
 def _lose_leases(transaction: Transaction) -> None:
     transaction.execute("DELETE FROM leases")
+    transaction.execute("DELETE FROM limit_uses")
     transaction.execute("DELETE FROM members")
     transaction.execute("UPDATE tokens SET highest = 0")

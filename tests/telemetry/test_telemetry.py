@@ -92,6 +92,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "outcome": "cancelled"},
         "info",
     ),
+    "an expired job": (
+        lambda telemetry: telemetry.expired("t", "x"),
+        "jobkit.jobs",
+        {"type": "t", "outcome": "expired"},
+        "info",
+    ),
     "a conflict": (
         lambda telemetry: telemetry.conflict("t", "x"),
         "jobkit.conflicts",
@@ -179,7 +185,7 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 
 def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
-    quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed"}
+    quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed", "paused", "resumed"}
     quiet |= {"partitions_change", "partitions_in_force"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()

@@ -7,7 +7,7 @@ import pytest
 from transcode_bench import FFMPEG, Samples, script
 
 from jobkit import Reject, Retry
-from workers.transcode import check as check_module
+from workers.transcode import machine_check
 from workers.transcode.errors import FfmpegFailed, Killed
 from workers.transcode.ffmpeg import find_ffmpeg, judged, required_ffmpeg
 from workers.transcode.process import Finished
@@ -73,8 +73,8 @@ async def test_machine_that_can_transcode_has_no_problems(tmp_path: Path, monkey
 async def test_check_names_every_problem_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBKIT_TRANSCODE_FFMPEG", script(tmp_path / "poor", "echo ' A....D aac  AAC'"))
     monkeypatch.setenv("JOBKIT_TRANSCODE_SOURCE_ROOTS", str(tmp_path / "missing"))
-    monkeypatch.setattr(check_module, "probe_command", lambda _: [sys.executable, "-c", "import no_such_av"])
-    problems = "\n".join(await check_module.check())
+    monkeypatch.setattr(machine_check, "probe_command", lambda _: [sys.executable, "-c", "import no_such_av"])
+    problems = "\n".join(await machine_check.check())
     assert "missing" in problems
     assert "no encoder libx264" in problems
     assert "no encoder aac" not in problems
@@ -83,14 +83,14 @@ async def test_check_names_every_problem_of_a_machine(tmp_path: Path, monkeypatc
 
 async def test_check_tells_of_an_ffmpeg_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBKIT_TRANSCODE_FFMPEG", script(tmp_path / "broken", "echo cannot load; exit 1"))
-    problems = await check_module.check()
+    problems = await machine_check.check()
     assert any("does not run: cannot load" in problem for problem in problems)
     assert any("JOBKIT_TRANSCODE_SOURCE_ROOTS" in problem for problem in problems)
 
 
 async def test_check_tells_of_a_setting_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBKIT_TRANSCODE_CRF", "99")
-    (problem,) = await check_module.check()
+    (problem,) = await machine_check.check()
     assert problem.startswith("JOBKIT_TRANSCODE_CRF: ")
 
 

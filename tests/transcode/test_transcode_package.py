@@ -15,7 +15,7 @@ from workers.transcode.cutting import Placed, Unit
 from workers.transcode.fragment_writer import DELIMITER, fragment_header, init_segment, segment_type
 from workers.transcode.package_child import main
 from workers.transcode.probe_track import highest_rate
-from workers.transcode.raw_check import Packet, package_problems
+from workers.transcode.segment_check import Packet, package_problems
 
 # The body of an `stsd` box with one `avc1` entry of 320x180 that says nothing more.
 ENTRY = bytes(6) + b"\0\1" + bytes(16) + (320).to_bytes(2, "big") + (180).to_bytes(2, "big") + bytes(50)

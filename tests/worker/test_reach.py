@@ -22,7 +22,7 @@ async def reaching(site: Site, faults: Faults) -> AsyncIterator[tuple[Reach, lis
     async def tell() -> None:
         told.append(reach.latency)
 
-    reach = Reach(planes.store, planes.coordinator, "me", clock=site.clock, on_change=tell)
+    reach = Reach(planes.store.pauses, planes.coordinator, "me", clock=site.clock, on_change=tell)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reach.run)
         yield reach, told
@@ -43,7 +43,7 @@ async def test_one_slow_answer_is_a_busy_moment() -> None:
         faults = Faults(site.clock)
         async with reaching(site, faults) as (_, told):
             for _ in range(5):
-                faults.once("store.horizon", slow_reply(0.8))
+                faults.once("store.pauses", slow_reply(0.8))
                 await site.clock.sleep(10)
             assert told == []
 
@@ -59,13 +59,13 @@ async def _told_after(fault: Fault, operation: str, seconds: float) -> list[floa
 
 @in_virtual_time
 async def test_a_long_way_to_either_is_told_within_a_few_seconds() -> None:
-    assert await _told_after(slow_reply(0.5), "store.horizon", 4.5) == [0.5]
+    assert await _told_after(slow_reply(0.5), "store.pauses", 4.5) == [0.5]
     assert await _told_after(slow_reply(0.5), "coordinator.release", 4.5) == [0.5]
 
 
 @in_virtual_time
 async def test_who_has_no_answer_or_is_refused_at_once_is_far_too() -> None:
-    silent = await _told_after(hanging, "store.horizon", 4.5)
+    silent = await _told_after(hanging, "store.pauses", 4.5)
     assert silent
     assert silent == sorted(silent)
     assert await _told_after(lost_request, "coordinator.release", 4.5) == [1.0]
@@ -76,7 +76,7 @@ async def test_it_is_believed_late_that_the_way_is_short_again() -> None:
     async with open_site(step) as site:
         faults = Faults(site.clock)
         async with reaching(site, faults) as (reach, told):
-            faults.always("store.horizon", slow_reply(0.5))
+            faults.always("store.pauses", slow_reply(0.5))
             await site.clock.sleep(5)
             faults.heal()
             await site.clock.sleep(10)

@@ -271,7 +271,7 @@ async def test_nobody_is_elected_anew_while_every_call_takes_half_a_second() -> 
         assert site.witness.count("jobkit.leases.lost") == 0
 
 
-@pytest.mark.parametrize("operation", ["store.horizon", "coordinator.release"])
+@pytest.mark.parametrize("operation", ["store.pauses", "coordinator.release"])
 @in_virtual_time
 async def test_a_worker_that_is_far_gives_its_partitions_up_and_has_them_back_when_it_is_near_again(
     operation: str,
@@ -300,13 +300,13 @@ async def test_links_that_come_and_go_move_no_partition_with_them() -> None:
         site.start("near")
         site.start("far", faults=far)
         await site.until(lambda: _led_by(site, "near", "far"))
-        far.always("store.horizon", slow_reply(0.5))
+        far.always("store.pauses", slow_reply(0.5))
         await site.until(lambda: _led_by(site, "near"))
         elections = site.witness.count("jobkit.elections")
         for _ in range(30):
             far.heal()
             await site.clock.sleep(4)
-            far.always("store.horizon", slow_reply(0.5))
+            far.always("store.pauses", slow_reply(0.5))
             await site.clock.sleep(4)
         assert site.witness.count("jobkit.elections") == elections
 
@@ -315,7 +315,7 @@ async def test_links_that_come_and_go_move_no_partition_with_them() -> None:
 async def test_a_worker_that_has_nobody_nearer_leads_however_far_it_is() -> None:
     async with open_site(step, partitions=8) as site:
         far = Faults(site.clock)
-        far.always("store.horizon", slow_reply(2.0))
+        far.always("store.pauses", slow_reply(2.0))
         site.start("far", faults=far)
         await site.until(lambda: _led_by(site, "far"))
         await site.clock.sleep(60)

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
 from workers.transcode.probe_track import Parts, Track
-from workers.transcode.raw_check import package_problems
+from workers.transcode.segment_check import package_problems
 
 # A file with this many packets and no picture has none worth waiting for.
 _PACKETS_WITHOUT_PICTURE = 2_000

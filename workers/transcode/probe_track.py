@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from workers.transcode.raw_check import Packet as Expected
+from workers.transcode.segment_check import Packet as Expected
 
 # How far a clock may go in one step where it may start anew at any time.
 _JUMP_FORWARD_SECONDS, _JUMP_BACK_SECONDS = 10.0, 0.1

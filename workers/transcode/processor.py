@@ -19,11 +19,11 @@ from workers.transcode import progress
 from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.bench import Bench
-from workers.transcode.check import check
-from workers.transcode.checking import check_outputs
+from workers.transcode.check_outputs import check_outputs
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.ffmpeg import Ffmpeg, required_ffmpeg
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
+from workers.transcode.machine_check import check
 from workers.transcode.media import Media
 from workers.transcode.outcome import make_result
 from workers.transcode.packaging import package

@@ -9,9 +9,12 @@ from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import RELEASED, keepable_note
+from jobkit.ports.store import Expired
 
 CANCEL = "SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4)"
 CANCELLED = "SELECT id FROM jobkit.jobs WHERE id = ANY ($1) AND state = 'cancelled'"
+
+EXPIRE_DUE = "SELECT * FROM jobkit.expire_due($1, $2)"
 
 _PAGE = "SELECT number, id, state FROM jobkit.jobs WHERE type = $1 AND ended IS NULL AND number < $2 "
 _DUE = {True: "AND due IS NOT NULL ", False: "AND due IS NULL "}
@@ -43,6 +46,11 @@ def answers(ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Cance
 def receipts(rows: Sequence[Mapping[str, Any]]) -> list[Receipt]:
     """Return the receipts of the jobs in the rows of `CANCELLED`."""
     return [Receipt(row["id"], "cancelled") for row in rows]
+
+
+def expired(rows: Sequence[Mapping[str, Any]]) -> list[Expired]:
+    """Return the jobs in the rows of `EXPIRE_DUE`."""
+    return [Expired(row["id"], row["type"]) for row in rows]
 
 
 def page_query(

@@ -17,7 +17,7 @@ from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
 COMMIT = (
     "SELECT * FROM jobkit.commit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-    "$19, $20, $21, $22, $23, $24, $25, $26, $27, $28)"
+    "$19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)"
 )
 
 
@@ -79,7 +79,7 @@ def _answer(
     match row["answer"]:
         case "committed" | "again":
             return Committed(Receipt(envelope.id, "committed"), [outbox.entry(item) for item in released])
-        case "duplicate" | "cancelled":
+        case "duplicate" | "cancelled" | "expired":
             return Duplicate(Receipt(envelope.id, row["answer"]))
         case _:
             return Refused(row["mark"])

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    "due AS due_at FROM jobkit.jobs "
+    "due AS due_at, expires AS expires_at FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -47,7 +47,8 @@ COUNTS = """
     SELECT coalesce(sum(scheduled), 0)::bigint AS scheduled, coalesce(sum(queued), 0)::bigint AS queued,
            coalesce(sum(running), 0)::bigint AS running, coalesce(sum(parked), 0)::bigint AS parked,
            coalesce(sum(committed), 0)::bigint AS committed, coalesce(sum(dead), 0)::bigint AS dead,
-           coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(outbox), 0)::bigint AS outbox,
+           coalesce(sum(cancelled), 0)::bigint AS cancelled,
+           coalesce(sum(expired), 0)::bigint AS expired, coalesce(sum(outbox), 0)::bigint AS outbox,
            coalesce(sum(keys), 0)::bigint AS keys, coalesce(sum(shelved), 0)::bigint AS shelved,
            coalesce(sum(set_aside), 0)::bigint AS set_aside, coalesce(sum(letters), 0)::bigint AS letters,
            (SELECT jobkit.fold_tallies()) AS folded
@@ -77,7 +78,8 @@ _BY_STATE = {
     JobState.PARKED: "ended IS NULL AND due IS NULL",
     JobState.COMMITTED: "result IS NOT NULL",
     JobState.DEAD: "ended IS NOT NULL AND result IS NULL AND ended_by IS NULL",
-    JobState.CANCELLED: "ended_by IS NOT NULL",
+    JobState.CANCELLED: "ended_by IS NOT NULL AND expires IS NULL",
+    JobState.EXPIRED: "ended IS NOT NULL AND expires IS NOT NULL",
 }
 
 

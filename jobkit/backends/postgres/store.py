@@ -21,6 +21,7 @@ from jobkit.backends.postgres import (
     layouts,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -41,6 +42,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -60,6 +62,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -176,6 +179,11 @@ class PostgresStore:
         self._notifier.notify([job_topic(entry.envelope.id) for entry in entries])
         return entries
 
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        jobs = cancel.expired(await self._look(cancel.EXPIRE_DUE, limit, RELEASED))
+        self._notifier.notify([job_topic(job.id) for job in jobs])
+        return jobs
+
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
         for whole in (False, True):
@@ -289,6 +297,9 @@ class PostgresStore:
     async def note_coordinator(self, identity: str) -> None:
         await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)
 
+    async def pauses(self) -> Sequence[Pause]:
+        return pauses.pauses(await self._look(pauses.PAUSES))
+
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
 
@@ -373,6 +384,12 @@ class PostgresStore:
     ) -> tuple[Sequence[str], int | None]:
         statement, args = cancel.page_query(type, state, key, below, limit)
         return cancel.page(await self._look(statement, *args), state, limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return [inspection.gap(row) for row in await self._look(inspection.GAPS)]

@@ -12,7 +12,7 @@ from jobkit.model.partition import slot_of
 from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
-SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 
 
 def check(jobs: Sequence[NewJob]) -> None:
@@ -43,7 +43,15 @@ def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
         [envelope.pack() for envelope in envelopes],
         [job.at for job in jobs],
         [job.after for job in jobs],
+        *_expiries(jobs),
     )
+
+
+def _expiries(jobs: Sequence[NewJob]) -> tuple[list[float | None], list[float | None]]:
+    """Return by when jobs have to have begun: nothing where none of them has to."""
+    if all(job.expires_at is None and job.expires_after is None for job in jobs):
+        return [], []
+    return [job.expires_at for job in jobs], [job.expires_after for job in jobs]
 
 
 def facts(envelope: Envelope) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Cancelling jobs: who has yet to end ends here, and never commits. The server decides it."""
+"""Jobs that end without having run to an end, cancelled or expired: none ever commits. The server decides it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from jobkit.backends.redis.submit import store_script
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import keepable_note
+from jobkit.ports.store import Expired
 
-CANCEL = store_script("cancel", "outbox", "order", "ending")
+CANCEL = store_script("cancel", "outbox", "order", "ending", "end_early")
+EXPIRE_DUE = store_script("expire_due", "outbox", "order", "ending", "end_early")
 CANCELLED = store_script("cancelled")
 UNFINISHED = store_script("unfinished")
 
@@ -32,6 +34,11 @@ def _answer(id: str, row: Sequence[Any]) -> Cancellation:
             return Cancellation(id, bool(now), JobState(state.decode()), result[0] if result else None)
         case _:
             return Cancellation(id, False, None)
+
+
+def expired(rows: Sequence[Any]) -> list[Expired]:
+    """Return the jobs in the answer of `EXPIRE_DUE`."""
+    return [Expired(id.decode(), type.decode()) for id, type in rows]
 
 
 def receipts(ids: Sequence[bytes]) -> list[Receipt]:

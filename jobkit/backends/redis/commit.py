@@ -43,7 +43,7 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> Committed | Duplicate | Re
                 f"job {envelope.id} cannot commit: its follow-up {id.decode()} is known with another type, key or "
                 "payload"
             )
-        case [b"cancelled"]:
-            return Duplicate(Receipt(envelope.id, "cancelled"))
+        case [(b"cancelled" | b"expired") as kind]:
+            return Duplicate(Receipt(envelope.id, kind.decode()))
         case _:
             return Duplicate(Receipt(envelope.id, "duplicate"))

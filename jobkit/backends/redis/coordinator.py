@@ -16,17 +16,25 @@ from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
+from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
-from jobkit.ports.notifier import lease_topic
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, LimitInfo, Member, Waiting
+from jobkit.ports.notifier import lease_topic, limit_topic
 
 
 def _lease_script(name: str) -> Script:
     return load_script("coordinator/leases", f"coordinator/{name}")
 
 
-_CLAIM, _RENEW, _RELEASE, _LIST, _WATCH = map(_lease_script, ("claim", "renew", "release", "list", "watch"))
-_HEARTBEAT = load_script("coordinator/leases", "coordinator/members", "coordinator/heartbeat")
+def _limit_script(name: str) -> Script:
+    return load_script("coordinator/leases", "coordinator/limits", f"coordinator/{name}")
+
+
+_LIST, _WATCH = map(_lease_script, ("list", "watch"))
+_CLAIM, _RENEW, _RELEASE = map(_limit_script, ("claim", "renew", "release"))
+_LIST_LIMITS, _WATCH_LIMIT = map(_limit_script, ("list_limits", "watch_limit"))
+_NOTE_WAITING, _WAITING = (load_script(f"coordinator/{name}") for name in ("note_waiting", "waiting"))
+_HEARTBEAT = load_script("coordinator/leases", "coordinator/limits", "coordinator/members", "coordinator/heartbeat")
 _IDENTITY = load_script("coordinator/identity")
 _LEAVE, _PRESENT = (load_script("coordinator/members", f"coordinator/{name}") for name in ("leave", "present"))
 
@@ -46,10 +54,22 @@ class RedisCoordinator:
         """How many requests were sent to the server so far."""
         return self._scripts.round_trips + self._renewals.round_trips
 
-    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
-        answer = await self._scripts.run(_CLAIM, resource, owner, nonce, _milliseconds(ttl), str(floor))
-        if answer[0]:
+    async def claim(
+        self,
+        resource: str,
+        *,
+        owner: str,
+        nonce: str,
+        ttl: float,
+        floor: int = 0,
+        limits: Sequence[Limit] = (),
+    ) -> Granted | Held | Limited:
+        needed = [text for limit in limits for text in (limit.bucket, str(limit.count), _lasts(limit))]
+        answer = await self._scripts.run(_CLAIM, resource, owner, nonce, _milliseconds(ttl), str(floor), *needed)
+        if answer[0] == 1:
             return Granted(int(answer[1]))
+        if answer[0] == 2:
+            return Limited(limits[answer[1] - 1], answer[2] / 1000)
         return Held(answer[1].decode(), int(answer[2]), max(0, answer[3]) / 1000)
 
     async def renew(self, leases: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
@@ -61,8 +81,9 @@ class RedisCoordinator:
         kept = await self._renewals.run(_RENEW, *arguments)
         return frozenset(leases[place - 1] for place in kept)
 
-    async def release(self, lease: LeaseRef) -> bool:
-        return bool(await self._scripts.run(_RELEASE, lease.resource, str(lease.token), lease.nonce))
+    async def release(self, lease: LeaseRef, *, unused: bool = False) -> bool:
+        more = ("unused",) if unused else ()
+        return bool(await self._scripts.run(_RELEASE, lease.resource, str(lease.token), lease.nonce, *more))
 
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         deadline = self._clock.now() + timeout
@@ -82,6 +103,32 @@ class RedisCoordinator:
 
     async def _watch(self, resource: str) -> list[LeaseInfo]:
         return _leases(await self._scripts.run(_WATCH, resource, SUBSCRIBED_MILLISECONDS))
+
+    async def wait_limit(self, limit: Limit, timeout: float) -> None:
+        deadline = self._clock.now() + timeout
+        with self._listener.subscribe(limit_topic(limit.bucket)) as subscription:
+            while True:
+                used, ends_in = await self._scripts.run(_WATCH_LIMIT, limit.bucket, SUBSCRIBED_MILLISECONDS)
+                left = deadline - self._clock.now()
+                if used < limit.count or left <= 0:
+                    return
+                # A millisecond more, so that a use that ends is found to have ended.
+                await subscription.wait(min(left, ends_in / 1000 + 0.001))
+
+    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
+        return [_limit_info(*one) for one in await self._scripts.run(_LIST_LIMITS, prefix)]
+
+    async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
+        told = json.dumps([(one.bucket, one.number, one.ids) for one in waiting])
+        await self._scripts.run(_NOTE_WAITING, owner, told, _milliseconds(ttl))
+
+    async def waiting(self) -> Sequence[Waiting]:
+        flat = await self._scripts.run(_WAITING)
+        return [
+            Waiting(owner, bucket, number, tuple(ids))
+            for owner, told in sorted((flat[at].decode(), flat[at + 1]) for at in range(0, len(flat), 2))
+            for bucket, number, ids in sorted(json.loads(told))
+        ]
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
         told = json.dumps([member.types, member.latency])
@@ -120,6 +167,16 @@ async def open_coordinator(url: str, clock: Clock) -> RedisCoordinator:
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
+
+
+def _lasts(limit: Limit) -> str:
+    """Return for how many milliseconds a start counts, "0" where it is the lease that does."""
+    return "0" if limit.per is None else _milliseconds(limit.per)
+
+
+def _limit_info(bucket: bytes, count: bytes, lasts: bytes, used: int, ends_in: int, *holders: bytes) -> LimitInfo:
+    limit = Limit(bucket.decode(), int(count), int(lasts) / 1000 or None)
+    return LimitInfo(limit, used, ends_in / 1000, tuple(sorted(holder.decode() for holder in holders)))
 
 
 def _held(reached: Collection[LeaseInfo]) -> frozenset[tuple[str, int]]:

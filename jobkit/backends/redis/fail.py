@@ -64,8 +64,8 @@ def buried(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
             return Receipt(envelope.id, "dead")
         case [b"ended"]:
             return Receipt(envelope.id, "duplicate")
-        case [b"cancelled"]:
-            return Receipt(envelope.id, "cancelled")
+        case [(b"cancelled" | b"expired") as kind]:
+            return Receipt(envelope.id, kind.decode())
         case [b"refused", mark]:
             return Refused(int(mark))
         case _:

@@ -48,6 +48,7 @@ def job(row: Row) -> JobRecord:
         by,
         reason,
         due,
+        expires,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -70,6 +71,7 @@ def job(row: Row) -> JobRecord:
         ended_by=_text(by),
         reason=_text(reason),
         due_at=_number(due),
+        expires_at=_number(expires),
     )
 
 
@@ -131,7 +133,8 @@ def gap(row: Row) -> ParkedKey:
 
 def counts(row: Row) -> StoreCounts:
     """Return the counts."""
-    scheduled, queued, running, parked, committed, dead, cancelled, outbox, shelved, set_aside, letters, keys = row
+    scheduled, queued, running, parked, committed, dead, cancelled, expired, *rest = row
+    outbox, shelved, set_aside, letters, keys = rest
     return StoreCounts(
         jobs={
             JobState.SCHEDULED: scheduled,
@@ -141,6 +144,7 @@ def counts(row: Row) -> StoreCounts:
             JobState.COMMITTED: committed,
             JobState.DEAD: dead,
             JobState.CANCELLED: cancelled,
+            JobState.EXPIRED: expired,
         },
         outbox=outbox,
         shelved=shelved,

@@ -13,7 +13,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.ports import rules
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale
 
-OPEN = store_script("open", "outbox", "order")
+OPEN = store_script("open", "outbox", "order", "ending", "end_early")
 
 
 def key_of(envelope: Envelope) -> str:
@@ -44,7 +44,7 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
             return Early(float(seconds))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
-        case [(b"cancelled" | b"scheduled" | b"forgotten") as kind]:
+        case [(b"cancelled" | b"expired" | b"scheduled" | b"forgotten") as kind]:
             return Duplicate(Receipt(envelope.id, kind.decode()))
         case [b"stale", mark]:
             return Stale(int(mark))

@@ -22,6 +22,7 @@ from jobkit.backends.redis import (
     layouts,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -38,6 +39,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     Cancellation,
@@ -58,6 +60,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -108,6 +111,9 @@ class RedisStore:
 
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         return [outbox.entry(*row) for row in await self._scripts.run(schedule.RELEASE, str(limit))]
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        return cancel.expired(await self._scripts.run(cancel.EXPIRE_DUE, str(limit)))
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         opening.key_of(envelope)
@@ -211,6 +217,9 @@ class RedisStore:
     async def note_coordinator(self, identity: str) -> None:
         await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))
 
+    async def pauses(self) -> Sequence[Pause]:
+        return pauses.pauses(await self._scripts.run(pauses.PAUSES))
+
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return cancel.receipts(await self._scripts.run(cancel.CANCELLED, *map(spelled, ids))) if ids else []
 
@@ -310,6 +319,12 @@ class RedisStore:
         wanted = (type, submit.NONE if key is None else key, state, "+inf" if below is None else str(below), str(limit))
         following, *ids = await self._looks.run(cancel.UNFINISHED, *wanted)
         return [id.decode() for id in ids], int(following) if following else None
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(scope, await self._scripts.run(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(scope, await self._scripts.run(pauses.RESUME, pauses.name(scope)))
 
     async def gaps(self) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []

@@ -74,7 +74,7 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
     for job in jobs:
-        due = ("" if when is None else repr(when) for when in (job.at, job.after))
+        due = ("" if when is None else repr(when) for when in (job.at, job.after, job.expires_at, job.expires_after))
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
     return found
 

@@ -1,4 +1,4 @@
-"""Cancelling jobs: who has yet to end ends here, and never commits."""
+"""Jobs that end without having run to an end, cancelled or expired: none of them ever commits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from jobkit.backends.sqlite import ending, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
+from jobkit.ports.rules import EXPIRED_BY, EXPIRED_REASON
+from jobkit.ports.store import Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,9 @@ def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str
     known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
     going = {id: job for id, job in known.items() if not job.state.ended}
     transaction.executemany(
-        "UPDATE jobs SET state = 'cancelled', finished_at = ?1, ended = ?2, settled = ?2, ended_by = ?3, reason = ?4 "
-        "WHERE number = ?5",
-        [(transaction.wall, transaction.now, by, reason, job.number) for job in going.values()],
+        "UPDATE jobs SET expires = NULL WHERE number = ?", [(job.number,) for job in going.values()]
     )
-    for job in going.values():
-        ending.leave(transaction, job.id, job.number, job.entry)
-    turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in going.values()))
+    _end(transaction, list(going.values()), JobState.CANCELLED, by, reason)
     answers = []
     for id in ids:
         job = known.get(id)
@@ -46,6 +44,34 @@ def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str
             # Of an id that is there twice, the first is answered so.
             answers.append(Cancellation(id, going.pop(id, None) is not None, JobState.CANCELLED))
     return answers
+
+
+def expire(transaction: Transaction, ids: Sequence[str]) -> list[Expired]:
+    """End jobs that were to have begun by now and have not."""
+    jobs = [job for id in ids if (job := _look(transaction, id)) is not None]
+    _end(transaction, jobs, JobState.EXPIRED, EXPIRED_BY, EXPIRED_REASON)
+    return [Expired(job.id, job.type) for job in jobs]
+
+
+def expire_due(transaction: Transaction, *, limit: int) -> list[Expired]:
+    """End so many of them, those first whose time was over first."""
+    rows = transaction.execute(
+        "SELECT id FROM jobs WHERE ended IS NULL AND expires IS NOT NULL AND expires <= ? "
+        "ORDER BY expires, number LIMIT ?",
+        (transaction.wall, limit),
+    ).fetchall()
+    return expire(transaction, [id for (id,) in rows])
+
+
+def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: str, reason: str) -> None:
+    transaction.executemany(
+        "UPDATE jobs SET state = ?1, finished_at = ?2, ended = ?3, settled = ?3, ended_by = ?4, reason = ?5 "
+        "WHERE number = ?6",
+        [(state.value, transaction.wall, transaction.now, by, reason, job.number) for job in jobs],
+    )
+    for job in jobs:
+        ending.leave(transaction, job.id, job.number, job.entry)
+    turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from jobkit.backends.sqlite import leases
+from jobkit.backends.sqlite import leases, limit_uses
 from jobkit.backends.sqlite.engine import Engine
+from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
-from jobkit.ports.notifier import lease_topic
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, LimitInfo, Member, Waiting
+from jobkit.ports.notifier import lease_topic, limit_topic
 
 # Expired leases cost only space, so they are removed now and then, not by each claim.
 _SWEEP_SECONDS = 10.0
@@ -24,15 +25,26 @@ class SqliteCoordinator:
         self._plane = engine.plane(Plane.COORDINATOR)
         self._next_sweep = float("-inf")
 
-    async def claim(self, resource: str, *, owner: str, nonce: str, ttl: float, floor: int = 0) -> Granted | Held:
+    async def claim(
+        self,
+        resource: str,
+        *,
+        owner: str,
+        nonce: str,
+        ttl: float,
+        floor: int = 0,
+        limits: Sequence[Limit] = (),
+    ) -> Granted | Held | Limited:
         await self._sweep_sometimes()
-        return await self._plane.write(leases.claim, resource, owner=owner, nonce=nonce, ttl=ttl, floor=floor)
+        return await self._plane.write(
+            leases.claim, resource, owner=owner, nonce=nonce, ttl=ttl, floor=floor, limits=limits
+        )
 
     async def renew(self, leases_held: Sequence[LeaseRef], *, ttl: float) -> frozenset[LeaseRef]:
         return await self._plane.write(leases.renew, leases_held, ttl=ttl) if leases_held else frozenset()
 
-    async def release(self, lease: LeaseRef) -> bool:
-        return await self._plane.write(leases.release, lease)
+    async def release(self, lease: LeaseRef, *, unused: bool = False) -> bool:
+        return await self._plane.write(leases.release, lease, unused=unused)
 
     async def wait_change(self, resource: str, timeout: float, *, since: Collection[LeaseInfo] | None = None) -> None:
         clock = self._plane.clock
@@ -47,6 +59,24 @@ class SqliteCoordinator:
                     return
                 await subscription.wait(min(left, ends_in))
                 reached, ends_in = await self._plane.read(leases.reached, resource)
+
+    async def wait_limit(self, limit: Limit, timeout: float) -> None:
+        deadline = self._plane.clock.now() + timeout
+        with self._plane.notifier.subscribe(limit_topic(limit.bucket)) as subscription:
+            while (refused := await self._plane.read(limit_uses.used_up, (limit,))) is not None:
+                left = deadline - self._plane.clock.now()
+                if left <= 0:
+                    return
+                await subscription.wait(min(left, refused.remaining))
+
+    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
+        return await self._plane.read(limit_uses.in_use, prefix)
+
+    async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
+        await self._plane.write(limit_uses.note_waiting, owner, waiting, ttl=ttl)
+
+    async def waiting(self) -> Sequence[Waiting]:
+        return await self._plane.read(limit_uses.waiting)
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
         return await self._plane.write(leases.heartbeat, member, ttl=ttl)

@@ -19,7 +19,7 @@ def leave(transaction: Transaction, id: str, number: int, entry: int | None) -> 
 def die(transaction: Transaction, id: str) -> None:
     """End a job as dead. Where its turn was over, the next parked ones whose turn is over, too, come out."""
     number, type, key, sequence, entry = transaction.execute(
-        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ? WHERE id = ? "
+        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL WHERE id = ? "
         "RETURNING number, type, key, sequence, entry",
         (transaction.wall, transaction.now, id),
     ).fetchone()

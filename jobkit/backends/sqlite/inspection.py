@@ -13,7 +13,7 @@ from jobkit.ports.rules import load_headers
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due FROM jobs "
+    "started_at, finished_at, ended_by, reason, due, expires FROM jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
@@ -37,7 +37,9 @@ def jobs(
         # Says what the index of unfinished jobs needs to hear before it is used.
         conditions.append(f"ended IS NULL AND due IS {'NOT ' if state is JobState.SCHEDULED else ''}NULL")
     elif state is JobState.CANCELLED:
-        conditions.append("ended_by IS NOT NULL")
+        conditions.append("ended_by IS NOT NULL AND expires IS NULL")
+    elif state is JobState.EXPIRED:
+        conditions.append("ended IS NOT NULL AND expires IS NOT NULL")
     rows = transaction.execute(
         _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
     )

@@ -8,25 +8,42 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from jobkit.backends.sqlite import limit_uses
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.model.limit import Limit
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, Member
 from jobkit.ports.notifier import lease_topic
 
 
-def claim(transaction: Transaction, resource: str, *, owner: str, nonce: str, ttl: float, floor: int) -> Granted | Held:
-    """Lease a free resource under a new token; the lease a nonce already has is answered again."""
+def claim(
+    transaction: Transaction,
+    resource: str,
+    *,
+    owner: str,
+    nonce: str,
+    ttl: float,
+    floor: int,
+    limits: Sequence[Limit] = (),
+) -> Granted | Held | Limited:
+    """Lease a free resource under a new token, with its limits; the lease a nonce already has is answered again."""
     row = transaction.execute(
         "SELECT owner, token, nonce, expires FROM leases WHERE resource = ?", (resource,)
     ).fetchone()
     if row is not None and row[3] > transaction.now:
         holder, token, holding_nonce, expires = row
         return Granted(token) if holding_nonce == nonce else Held(holder, token, expires - transaction.now)
+    uses = None
+    if limits:
+        refused = limit_uses.used_up(transaction, limits)
+        if refused is not None:
+            return refused
+        uses = limit_uses.take(transaction, limits, resource, nonce, ttl)
     (token,) = transaction.execute(
         "UPDATE tokens SET highest = max(highest, ?) + 1 RETURNING highest", (floor,)
     ).fetchone()
     transaction.execute(
-        "REPLACE INTO leases (resource, owner, token, nonce, expires) VALUES (?, ?, ?, ?, ?)",
-        (resource, owner, token, nonce, transaction.now + ttl),
+        "REPLACE INTO leases (resource, owner, token, nonce, expires, limits) VALUES (?, ?, ?, ?, ?, ?)",
+        (resource, owner, token, nonce, transaction.now + ttl, uses),
     )
     return Granted(token)
 
@@ -36,22 +53,30 @@ def renew(transaction: Transaction, leases: Sequence[LeaseRef], *, ttl: float) -
     kept = set()
     for lease in leases:
         changed = transaction.execute(
-            "UPDATE leases SET expires = ? WHERE resource = ? AND token = ? AND nonce = ? AND expires > ?",
+            "UPDATE leases SET expires = ? WHERE resource = ? AND token = ? AND nonce = ? AND expires > ? "
+            "RETURNING limits",
             (transaction.now + ttl, lease.resource, lease.token, lease.nonce, transaction.now),
-        )
-        if changed.rowcount:
+        ).fetchone()
+        if changed is not None:
             kept.add(lease)
+            if changed[0] is not None:
+                limit_uses.renew(transaction, changed[0], lease, ttl)
     return frozenset(kept)
 
 
-def release(transaction: Transaction, lease: LeaseRef) -> bool:
-    """Compare and delete, in one statement."""
+def release(transaction: Transaction, lease: LeaseRef, *, unused: bool = False) -> bool:
+    """Compare and delete, in one statement; its limits go with it."""
     deleted = transaction.execute(
-        "DELETE FROM leases WHERE resource = ? AND token = ? AND nonce = ? RETURNING expires",
+        "DELETE FROM leases WHERE resource = ? AND token = ? AND nonce = ? RETURNING expires, limits",
         (lease.resource, lease.token, lease.nonce),
     ).fetchone()
     transaction.notify(lease_topic(lease.resource))
-    return deleted is not None and deleted[0] > transaction.now
+    if deleted is None:
+        return False
+    expires, uses = deleted
+    if uses is not None:
+        limit_uses.give_back(transaction, uses, lease, unused=unused)
+    return bool(expires > transaction.now)
 
 
 def reached(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[str, int]], float]:
@@ -69,8 +94,9 @@ def reached(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[st
 
 
 def sweep(transaction: Transaction) -> None:
-    """Remove expired leases, so that the table stays as small as what is held."""
+    """Remove what has expired, so that the tables stay as small as what is held."""
     transaction.execute("DELETE FROM leases WHERE expires <= ?", (transaction.now,))
+    limit_uses.sweep(transaction)
 
 
 def heartbeat(transaction: Transaction, member: Member, *, ttl: float) -> list[Member]:

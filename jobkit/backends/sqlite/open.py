@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
-from jobkit.backends.sqlite.submit import insert_job
+from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
+from jobkit.ports.rules import SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
            coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
-           j.failures, j.owner, j.retry_at, j.told, j.silent
+           j.failures, j.owner, j.retry_at, j.told, j.silent, j.expires
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -42,6 +43,7 @@ class _KnownJob:
     retry_at: float | None
     told: str | None
     silent: str
+    expires: float | None
 
     def is_same(self, envelope: Envelope) -> bool:
         """Tell whether it is the same job; one submitted without a key was digested without the one derived since."""
@@ -59,6 +61,9 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
         return Duplicate(Receipt(envelope.id, "scheduled"))
     if job is not None and same and JobState(job.state).ended:
         return Duplicate(receipt_of_ended(envelope.id, job.state))
+    if job is not None and same and job.expires is not None and job.expires <= transaction.wall:
+        cancel.expire(transaction, [envelope.id])
+        return Duplicate(Receipt(envelope.id, "expired"))
     if mark_token is None:
         mark_token = floor
     if (fence.token, fence.nonce) != (mark_token, mark_nonce):
@@ -106,6 +111,8 @@ def _start(
     )
     if job is None:
         return Opened(1, (), log_length)
+    if job.expires is not None:
+        transaction.execute("UPDATE jobs SET expires = NULL WHERE number = ?", (job.number,))
     return Opened(job.opens + 1, load_failures(job.failures), log_length, silent.count(" "))
 
 
@@ -138,21 +145,6 @@ def _out_of_turn(
         return Duplicate(Receipt(envelope.id, "forgotten"))
     # The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
     return Conflict(envelope.id)
-
-
-def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState) -> int:
-    """Make a job known that was not submitted here, or was forgotten in a failover; return its number.
-
-    A sequence that somebody else gave out must not be given out again here.
-    """
-    if envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
-        transaction.execute(
-            "INSERT INTO keys (type, key, token, submitted, touched) "
-            "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
-            "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
-            (envelope.type, envelope.key, envelope.sequence, transaction.now),
-        )
-    return insert_job(transaction, envelope, state)
 
 
 def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
-from jobkit.backends.sqlite.open import insert_foreign
+from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, slot_of

@@ -20,7 +20,7 @@ _IDLE_KEYS = """
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
 """
 
-_KNOWN = "SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'state cancelled', 'purged')"
+_KNOWN = "SELECT sum(n) FROM tallies WHERE name IN ('state committed', 'state cancelled', 'state expired', 'purged')"
 
 _OLDEST = """
     SELECT j.number, j.type, j.key, j.sequence, j.settled,

@@ -38,7 +38,14 @@ _COORDINATOR = [
     "INSERT INTO tokens (highest) VALUES (0)",
     """CREATE TABLE leases (
         resource TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, nonce TEXT NOT NULL,
-        expires REAL NOT NULL) WITHOUT ROWID""",
+        expires REAL NOT NULL, limits TEXT) WITHOUT ROWID""",
+    # `holder` is the resource of the lease that has it, or the nonce of the claim that began; as in `leases.limits`.
+    """CREATE TABLE limit_uses (
+        bucket TEXT NOT NULL, holder TEXT NOT NULL, expires REAL NOT NULL,
+        PRIMARY KEY (bucket, holder)) WITHOUT ROWID""",
+    # As whoever asked last declared them.
+    "CREATE TABLE limits (bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, per REAL) WITHOUT ROWID",
+    "CREATE TABLE waiting (owner TEXT PRIMARY KEY, told TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
     "WITHOUT ROWID",
     # Nobody changes it: another file is another coordinator.
@@ -62,7 +69,8 @@ _STORE = [
     # it was last opened under. `failed` counts failures, of which `failures` holds the latest. `ended` is store time,
     # and so is `settled`: since then nobody has to act on it, and it may be forgotten. The *_at columns are for people,
     # and so are `ended_by` and `reason`, which a job has that was ended without having run to an end. A job that is
-    # scheduled has a `due`, by the wall clock, and is to have a sequence then where it is `ordered`.
+    # scheduled has a `due`, by the wall clock, and is to have a sequence then where it is `ordered`. One that has to
+    # have begun by `expires`, by the wall clock, has that until it begins; or for good, where it never did.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back.
@@ -74,14 +82,17 @@ _STORE = [
         told TEXT, silent TEXT NOT NULL DEFAULT '',
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
-        ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL)""",
+        ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
+        expires REAL)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
     "CREATE INDEX jobs_due ON jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_scheduled ON jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_dead ON jobs (type, key, sequence) WHERE state = 'dead'",
-    "CREATE INDEX jobs_given_up ON jobs (number) WHERE ended_by IS NOT NULL",
+    "CREATE INDEX jobs_given_up ON jobs (number) WHERE ended_by IS NOT NULL AND expires IS NULL",
+    "CREATE INDEX jobs_expiring ON jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL",
+    "CREATE INDEX jobs_expired ON jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL",
     "CREATE INDEX jobs_settled ON jobs (settled) WHERE settled IS NOT NULL",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
@@ -120,12 +131,16 @@ _STORE = [
     "CREATE TABLE layouts (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL, layout TEXT NOT NULL) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+    # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
+    """CREATE TABLE pauses (
+        type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,
+        since REAL NOT NULL, PRIMARY KEY (type, number, key)) WITHOUT ROWID""",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 
 
 _COUNTED_TABLES = ("keys", "outbox", "inflight", "parked", "dead")
-_COUNTED_STATES = ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled")
+_COUNTED_STATES = ("scheduled", "queued", "running", "parked", "committed", "dead", "cancelled", "expired")
 
 
 def _tallies() -> Iterator[str]:

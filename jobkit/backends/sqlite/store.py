@@ -18,6 +18,7 @@ from jobkit.backends.sqlite import (
     layouts,
     outbox,
     park,
+    pauses,
     repair,
     retention,
     schedule,
@@ -29,6 +30,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.pause import Pause, Scope
 from jobkit.model.plane import Plane
 from jobkit.ports.inspection import (
     Cancellation,
@@ -49,6 +51,7 @@ from jobkit.ports.store import (
     Conflict,
     Duplicate,
     Effects,
+    Expired,
     Failure,
     Known,
     NewJob,
@@ -80,6 +83,9 @@ class SqliteStore:
 
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         return await self._plane.write(schedule.release_due, limit=limit)
+
+    async def expire_due(self, *, limit: int) -> Sequence[Expired]:
+        return await self._plane.write(cancel.expire_due, limit=limit)
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         return await self._plane.write(opening.open_job, envelope, fence)
@@ -148,6 +154,9 @@ class SqliteStore:
     async def note_coordinator(self, identity: str) -> None:
         await self._plane.write(coordinators.note, identity)
 
+    async def pauses(self) -> Sequence[Pause]:
+        return await self._plane.read(pauses.pauses)
+
     async def cancelled(self, ids: Sequence[str]) -> Sequence[Receipt]:
         return await self._plane.read(cancel.cancelled, ids) if ids else []
 
@@ -206,6 +215,13 @@ class SqliteStore:
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
     ) -> tuple[Sequence[str], int | None]:
         return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        by, reason = keepable_note(by), keepable_note(reason)
+        return await self._plane.write(pauses.pause, scope, by=by, reason=reason)
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return await self._plane.write(pauses.resume, scope)
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return await self._plane.read(inspection.gaps)

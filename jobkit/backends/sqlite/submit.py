@@ -11,7 +11,7 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import digest_of, due_of, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
@@ -44,7 +44,7 @@ def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> 
     if job.ordered:
         envelope = envelope.with_sequence(next_sequence(transaction, envelope))
     position = outbox.add_next(transaction, source)
-    insert_job(transaction, envelope, JobState.QUEUED, position)
+    _limit(transaction, job, insert_job(transaction, envelope, JobState.QUEUED, position))
     return Accepted(envelope, position)
 
 
@@ -53,7 +53,14 @@ def _schedule(transaction: Transaction, job: NewJob, due: float) -> Accepted:
         raise without_order(job.envelope)
     number = insert_job(transaction, job.envelope, JobState.SCHEDULED)
     transaction.execute("UPDATE jobs SET due = ?, ordered = ? WHERE number = ?", (due, job.ordered, number))
+    _limit(transaction, job, number)
     return Accepted(job.envelope, None, due)
+
+
+def _limit(transaction: Transaction, job: NewJob, number: int) -> None:
+    """Note by when the job has to have begun."""
+    if (expires := expiry_of(job, transaction.wall)) is not None:
+        transaction.execute("UPDATE jobs SET expires = ? WHERE number = ?", (expires, number))
 
 
 def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, entry: int | None = None) -> int:
@@ -79,6 +86,21 @@ def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, en
     assert number is not None  # noqa: S101  (narrows the type; an INSERT always has one)
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (number, envelope.pack()))
     return number
+
+
+def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState) -> int:
+    """Make a job known that was not submitted here, or was forgotten in a failover; return its number.
+
+    A sequence that somebody else gave out must not be given out again here.
+    """
+    if envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
+        transaction.execute(
+            "INSERT INTO keys (type, key, token, submitted, touched) "
+            "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "
+            "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
+            (envelope.type, envelope.key, envelope.sequence, transaction.now),
+        )
+    return insert_job(transaction, envelope, state)
 
 
 def next_sequence(transaction: Transaction, envelope: Envelope) -> int:

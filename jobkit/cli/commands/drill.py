@@ -76,7 +76,7 @@ def drill(
 
 
 def _show(out: Output, report: DrillReport) -> None:
-    from jobkit.lab.drill import comparison
+    from jobkit.lab.drill import comparison, verdict
 
     rows = [(line.name, line.then, line.now) for line in comparison(report)]
     out.table(("", "INCIDENT", "THIS DRILL"), rows, whole="THIS DRILL", right="INCIDENT THIS DRILL")
@@ -87,4 +87,4 @@ def _show(out: Output, report: DrillReport) -> None:
         out.text(f"and {len(report.judgement.violations) - _SHOWN} more")
     if not report.drained:
         out.text("nothing-lost: the backlog did not drain by itself")
-    out.text("every invariant held" if report.holds else "an invariant broke")
+    out.text(verdict(report))

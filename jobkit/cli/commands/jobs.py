@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.ports.inspection import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobkit.model.pause import Pause
+    from jobkit.ports.inspection import JobRecord
+    from jobkit.ports.planes import Planes
 
 
 def status(
@@ -20,16 +27,25 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import Client
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
+    from jobkit.ops.waiting import waits_for
     from jobkit.plugin.registry import Registry
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
+
     # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    job = session.call(lambda planes: Client(planes, Registry(()), session.settings, session.clock).status(id))
+    async def ask(planes: Planes) -> tuple[JobRecord, str | None, Sequence[Pause]]:
+        client = Client(planes, Registry(()), session.settings, session.clock)
+        job = await client.status(id)
+        limit = None if job.state.ended else (await waits_for(planes.coordinator)).get(id)
+        return job, limit, await client.pauses()
+
+    job, limit, pauses = session.call(ask)
+    pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
-        session.out.document(job_view(job))
+        session.out.document(job_view(job, limit, pause))
     else:
-        session.out.fields(job_fields(job, session.clock.wall()))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
 
 
 def jobs(
@@ -44,17 +60,26 @@ def jobs(
     """List jobs, the latest submitted first."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
-    from jobkit.ops.views import job_view
+    from jobkit.ops.views import holding_up, job_view
+    from jobkit.ops.waiting import waits_for
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.jobs(type=type, key=key, state=state, limit=limit))
+
+    async def ask(planes: Planes) -> tuple[Sequence[JobRecord], Mapping[str, str], Sequence[Pause]]:
+        found = await planes.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        limits = {} if all(job.state.ended for job in found) else await waits_for(planes.coordinator)
+        return found, limits, await planes.store.pauses()
+
+    found, limits, pauses = session.call(ask)
+    held = [(job, limits.get(job.id), holding_up(pauses, job, session.settings.partitions)) for job in found]
     if as_json:
-        session.out.document([job_view(job) for job in found])
+        session.out.document([job_view(job, waits, pause) for job, waits, pause in held])
         return
     if not found:
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
-    session.out.table(JOB_HEADINGS, [job_row(job, now) for job in found], whole="ID", right="DONE AGE")
+    rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
+    session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")

@@ -52,6 +52,14 @@ def submit(
     after: Annotated[
         float | None, typer.Option("--after", min=0.0, metavar="SECONDS", help="Not before so many seconds from now.")
     ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires",
+            metavar="TIME|SECONDS",
+            help="Not at all, if it has not begun by then, or in so long.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -65,12 +73,13 @@ def submit(
     if timeout is not None and not wait:
         raise ConfigurationError("--timeout goes with --wait")
     when = _read_time(at, after)
+    expiry = _read_expiry(expires)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit)
@@ -93,6 +102,7 @@ class _Job:
         key: str | None,
         id: str,
         when: tuple[datetime | None, timedelta | None],
+        expires: datetime | timedelta | None,
     ) -> None:
         self._session = session
         self._registry = registry
@@ -101,11 +111,18 @@ class _Job:
         self._key = key
         self._id = id
         self._at, self._after = when
+        self._expires = expires
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
         submission = await self._client(planes).submit(
-            self._type, self._body, key=self._key, id=self._id, at=self._at, after=self._after
+            self._type,
+            self._body,
+            key=self._key,
+            id=self._id,
+            at=self._at,
+            after=self._after,
+            expires=self._expires,
         )
         self._submitted = True
         return submission
@@ -156,6 +173,21 @@ def _read_time(at: str | None, after: float | None) -> tuple[datetime | None, ti
     except (ValueError, OverflowError) as error:
         raise ConfigurationError(f"--at and --after: {error}") from error
     return when
+
+
+def _read_expiry(expires: str | None) -> datetime | timedelta | None:
+    """Return by when the job has to have begun. Raises `ConfigurationError` where that is no time, or not clear."""
+    if expires is None:
+        return None
+    try:
+        try:
+            expiry: datetime | timedelta = timedelta(seconds=float(expires))
+        except ValueError:
+            expiry = datetime.fromisoformat(expires)
+        due.told_expiry(expiry)
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"--expires: {error}") from error
+    return expiry
 
 
 def _read_payload(argument: str, most: int) -> bytes:
@@ -231,6 +263,8 @@ def _conclude(job: JobRecord, out: Output) -> None:
         )
     if job.state is JobState.CANCELLED:
         raise JobFailed(f"job {job.id} was cancelled by {job.ended_by}{f': {job.reason}' if job.reason else ''}")
+    if job.state is JobState.EXPIRED:
+        raise JobFailed(f"job {job.id} expired: {job.reason}")
     last = f": {job.failures[-1].error}" if job.failures else ""
     raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
 

@@ -61,6 +61,10 @@ class WorkerProcess:
     def stop(self) -> None:
         """Stop the process where it is, as a paused virtual machine."""
         self.process.send_signal(signal.SIGSTOP)
+        self.stops()
+
+    def stops(self) -> None:
+        """Take note that the process stops by itself."""
         self.stopped.append((time.monotonic(), float("inf")))
 
     def resume(self) -> None:
@@ -85,6 +89,11 @@ class Site:
         """The file that processors write to when they begin and end."""
         return self.directory / "trace.jsonl"
 
+    @property
+    def shared(self) -> Path:
+        """The folder by which the drill and its workers tell each other of what is not jobkit's."""
+        return self.directory / "shared"
+
     def of(self, region: str) -> list[WorkerProcess]:
         """Return a region's workers."""
         return [worker for worker in self.workers if worker.region == region]
@@ -104,7 +113,6 @@ async def open_site(settings: Mapping[str, str], *, embedded: bool, broken: Prot
     async with AsyncExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="jobkit-drill-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        (directory / "shared").mkdir()
         servers = stack.enter_context(ExitStack())
         site = Site(
             directory,
@@ -112,6 +120,7 @@ async def open_site(settings: Mapping[str, str], *, embedded: bool, broken: Prot
             f"file://{directory / 'blobs'}",
             embedded,
         )
+        site.shared.mkdir()
         store = SecretStr(site.urls[Plane.STORE])
         await migrate_store(Settings.model_construct(store_url=store))
         stack.callback(_end, site)
@@ -152,7 +161,7 @@ async def _add_worker(
         "JOBKIT_HEALTH_PORT": str(metrics_port),
         "JOBKIT_LOG_FORMAT": "json",
         TRACE_VARIABLE: str(site.trace),
-        SHARED_VARIABLE: str(site.directory / "shared"),
+        SHARED_VARIABLE: str(site.shared),
         BROKEN_VARIABLE: "" if broken is None else broken.value,
         **settings,
     }

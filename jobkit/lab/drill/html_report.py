@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from jobkit.lab.drill.comparison import comparison
+from jobkit.lab.drill.comparison import comparison, is_better, verdict
 from jobkit.lab.drill.run import DrillReport
 from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase
@@ -22,10 +22,11 @@ _VIOLATIONS_SHOWN = 20
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f8fa; --edge: #d1d9e0;
-  --line: #0969da; --good: #1a7f37; --bad: #cf222e;
+  --line: #0969da; --good: #1a7f37; --bad: #cf222e; --doubtful: #9a6700;
   --slow: #9a670033; --flapping: #bc4c0033; --partitioned: #cf222e2e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --paper: #0d1117; --card: #161b22;
-  --edge: #30363d; --line: #58a6ff; --good: #3fb950; --bad: #f85149; --slow: #d2992240; --flapping: #db6d2840;
+  --edge: #30363d; --line: #58a6ff; --good: #3fb950; --bad: #f85149;
+  --doubtful: #d29922; --slow: #d2992240; --flapping: #db6d2840;
   --partitioned: #f8514938; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 24px 16px 48px; max-width: 1120px; background: var(--paper); color: var(--ink);
@@ -35,6 +36,7 @@ p { margin: 4px 0 12px; } .soft { color: var(--soft); }
 .verdict { display: inline-block; margin: 12px 0; padding: 6px 14px; border-radius: 8px; font-weight: 600;
   color: #fff; }
 .verdict.good { background: var(--good); } .verdict.bad { background: var(--bad); }
+.verdict.doubtful { background: var(--doubtful); }
 @media (prefers-color-scheme: dark) { .verdict { color: #0d1117; } }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--edge); vertical-align: top; }
@@ -51,7 +53,8 @@ svg text { fill: var(--soft); font: 13px system-ui, sans-serif; } .grid { stroke
 
 def render(report: DrillReport) -> str:
     """Return the page."""
-    verdict = "every invariant held" if report.holds else "an invariant broke"
+    shown = verdict(report)
+    mood = "bad" if not report.holds else "good" if is_better(report) else "doubtful"
     broken = ""
     if report.plan.broken is not None:
         broken = f"<p><strong>Without {report.plan.broken.value}:</strong> {escape(report.plan.broken.flaw)}.</p>"
@@ -59,10 +62,10 @@ def render(report: DrillReport) -> str:
     began = datetime.fromtimestamp(report.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>jobkit drill: {verdict}</title><style>{_STYLE}</style></head><body>
+<title>jobkit drill: {escape(shown)}</title><style>{_STYLE}</style></head><body>
 <h1>jobkit drill</h1>
 <p class="soft">{began}, on {backends}, seed {report.plan.seed}</p>
-<p class="verdict {"good" if report.holds else "bad"}">{verdict}</p>{broken}
+<p class="verdict {mood}">{escape(shown)}</p>{broken}
 <h2>Beside the incident</h2>{_comparison(report)}
 <h2>Over time</h2><div class="charts">{"".join(_charts(report))}</div>
 <h2>What broke</h2>{_violations(report)}
@@ -78,7 +81,7 @@ def _comparison(report: DrillReport) -> str:
     judged = report.judgement
     body = "".join(
         f'<tr><td>{escape(line.name.capitalize())}</td><td class="number soft">{line.then}</td>'
-        f'<td class="number {_mood(line.good)}">{line.now}</td></tr>'
+        f'<td class="number {_mood(line.good)}">{escape(line.now)}</td></tr>'
         for line in comparison(report)
     )
     head = '<tr><th></th><th class="number">the incident</th><th class="number">this drill</th></tr>'
@@ -86,8 +89,8 @@ def _comparison(report: DrillReport) -> str:
     return f'<div class="scroll"><table>{head}{body}</table></div><p class="soft">{said}</p>'
 
 
-def _mood(good: bool | None) -> str:
-    return "" if good is None else "good-text" if good else "bad-text"
+def _mood(good: bool) -> str:
+    return "good-text" if good else "bad-text"
 
 
 def _violations(report: DrillReport) -> str:

@@ -7,6 +7,8 @@ on and stopped again, until it stands where others can write.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import psutil
 
@@ -29,8 +31,13 @@ async def pause(worker: WorkerProcess, shared: Coordinator | None, clock: Clock)
 
     Raises `DrillFailed` where it is in the middle of a transaction each time.
     """
+    await stand(worker, shared, clock, stop=worker.stop)
+
+
+async def stand(worker: WorkerProcess, shared: Coordinator | None, clock: Clock, *, stop: Callable[[], None]) -> None:
+    """Do as `pause`, where `stop` has the process stop, or takes note that it does so by itself."""
     for _ in range(_TRIES):
-        worker.stop()
+        stop()
         await _stopped(worker, clock)
         if shared is None or await _can_write(shared):
             return

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from jobkit.errors import Retry
-from jobkit.lab.drill.protections import Protection
+from jobkit.lab.drill.late_commit import LateCommit
+from jobkit.lab.drill.protections import SHARED_VARIABLE, Protection
 from jobkit.plugin.context import Context
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, processor
@@ -97,7 +98,10 @@ class Video(Payload):
 async def transcode(video: Video, ctx: Context) -> None:
     """Work for a while, then write what was made, and by whom."""
     with _traced(ctx):
-        steps = max(1, round(video.seconds / _STEP_SECONDS))
+        late = LateCommit.of(Path(os.environ[SHARED_VARIABLE]), video.session)
+        if late is not None:
+            await late.work(ctx.fence.nonce, ctx.clock)
+        steps = round(video.seconds / _STEP_SECONDS)
         for step in range(steps):
             await ctx.clock.sleep(_STEP_SECONDS)
             await ctx.progress((step + 1) / steps)

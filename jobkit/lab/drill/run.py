@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import anyio
@@ -14,13 +14,15 @@ from jobkit.backends.registry import open_planes
 from jobkit.client import Client
 from jobkit.lab.drill import plugin
 from jobkit.lab.drill.environment import PLANES, DrillFailed, Site, log_tail, open_site
+from jobkit.lab.drill.fence_trial import FenceTrial, LateWrite
 from jobkit.lab.drill.protections import Protection
 from jobkit.lab.drill.sampling import Sample, Watch
 from jobkit.lab.drill.script import Phase, Script, script_for
 from jobkit.lab.drill.traffic import Traffic
 from jobkit.lab.drill.trouble import Scene, perform
-from jobkit.lab.drill.verdict import Judgement, judge
+from jobkit.lab.drill.verdict import DrillViolation, Judgement, judge
 from jobkit.model.clock import Clock
+from jobkit.model.invariant import Invariant
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
@@ -65,6 +67,7 @@ class DrillReport:
     unanswered_submits: int
     healed_after: float | None
     drained: bool
+    late_writes: Sequence[LateWrite]
     judgement: Judgement
 
     @property
@@ -86,6 +89,11 @@ class DrillReport:
     def holds(self) -> bool:
         """Return whether every invariant held and the backlog drained by itself."""
         return not self.judgement.violations and not self.judgement.corrupted_sessions and self.drained
+
+    @property
+    def fence_tried(self) -> bool:
+        """Return whether each of the late writes that were meant to come did come, and was refused."""
+        return bool(self.late_writes) and all(one.tried and one.refused for one in self.late_writes)
 
     def document(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -124,7 +132,8 @@ async def _drill(
     client = Client(planes, Registry(plugin.processors(plan.broken)), settings, clock)
     traffic = Traffic(plan.rate, random.Random(plan.seed))  # noqa: S311  (a schedule, not secrets)
     script = script_for(settings.lease_ttl, embedded=plan.embedded, scale=plan.scale)
-    watch = Watch(planes, site, clock, clock.now())
+    trial = FenceTrial(planes, site, settings, clock)
+    watch = Watch(planes, site, clock, trial, clock.now())
     began, phases = clock.wall(), dict[Phase, float]()
 
     async def say(phase: Phase, what: str) -> None:
@@ -135,18 +144,20 @@ async def _drill(
     led = await _led_far(planes, site)
     outage = script.seconds_of(Phase.PARTITIONED, Phase.PAUSED)
     await traffic.begin_lectures(client, led, settings.partitions, outage + _LECTURE_MARGIN_SECONDS)
+    await trial.begin(client)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run)
         tasks.start_soon(_show_forever, watch, clock, tell)
         async with anyio.create_task_group() as submitting:
             submitting.start_soon(traffic.run, client, clock)
-            await perform(script, Scene(site, planes.coordinator, clock), say)
+            await perform(script, Scene(site, planes.coordinator, clock, trial), say)
             traffic.stopping = True
+            trial.release()
         tell("no more events: the backlog drains")
         drained = await _drained(planes, clock)
         tasks.cancel_scope.cancel()
     tell("reading what was committed")
-    judgement = await judge(planes, site, traffic.sessions, traffic.lectures)
+    judgement = await judge(planes, site, traffic.sessions, [*traffic.lectures, *trial.names])
     _check_alive(site)
     return DrillReport(
         plan,
@@ -159,8 +170,16 @@ async def _drill(
         traffic.unanswered,
         _healed_after(watch.samples, phases[Phase.HEALED]),
         drained,
-        judgement,
+        trial.outcomes,
+        replace(judgement, violations=[*judgement.violations, *_taken(trial.outcomes)]),
     )
+
+
+def _taken(late: Sequence[LateWrite]) -> Iterator[DrillViolation]:
+    """Find late writes that the store took."""
+    for one in late:
+        if one.tried and not one.refused:
+            yield DrillViolation(Invariant.FENCING, one.lateness, "a write took effect under a lost lease")
 
 
 async def _settled(planes: Planes, site: Site, clock: Clock, partitions: int) -> None:

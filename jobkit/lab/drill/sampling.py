@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobkit.errors import Unavailable
 from jobkit.lab.drill.environment import Site, WorkerProcess
+from jobkit.lab.drill.fence_trial import FenceTrial
 from jobkit.lab.drill.plugin import UPLOAD
 from jobkit.lab.drill.script import Phase
 from jobkit.model.clock import Clock
@@ -51,6 +52,7 @@ class Watch:
     planes: Planes
     site: Site
     clock: Clock
+    trial: FenceTrial
     began: float
     phase: Phase = Phase.NORMAL
     missed: int = 0
@@ -87,7 +89,7 @@ class Watch:
             failed_claims=self._sum("jobkit_claims_total", *_FAILED_CLAIMS),
             lag=lag(latest, waiting, self.clock.wall()),
             committed=counts.jobs.get(JobState.COMMITTED, 0),
-            stale_writes=self._sum("jobkit_stale_writes_total"),
+            stale_writes=self._sum("jobkit_stale_writes_total") + self.trial.unheard,
         )
 
     async def _count_elections(self) -> None:

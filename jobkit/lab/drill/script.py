@@ -57,7 +57,11 @@ def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0) 
             (
                 normal,
                 Step(Phase.STALLING, 12 * scale, "one of the far region's workers is paused for a second, repeatedly"),
-                Step(Phase.PAUSED, outage, "one of the far region's workers is paused for longer than its leases last"),
+                Step(
+                    Phase.PAUSED,
+                    outage,
+                    "one of the far region's workers is paused just before it writes, for longer than its leases last",
+                ),
                 Step(Phase.HEALED, quiet, "the paused worker goes on where it was"),
             )
         )
@@ -73,7 +77,8 @@ def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0) 
             Step(
                 Phase.PARTITIONED,
                 outage,
-                "the far region cannot reach the coordinator; one of its workers is paused",
+                "the far region cannot reach the coordinator; one of its workers is paused just before it writes, a "
+                "commit of the other is held on the wire until somebody else has taken over",
             ),
             Step(Phase.HEALED, quiet, "everything is whole again; the paused worker goes on where it was"),
         )

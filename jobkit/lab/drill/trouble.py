@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import anyio
+
 from jobkit.lab.drill.environment import Site
+from jobkit.lab.drill.fence_trial import FenceTrial
 from jobkit.lab.drill.pausing import pause
 from jobkit.lab.drill.script import Phase, Script, Step
 from jobkit.lab.servers.proxy import Proxy
@@ -28,6 +30,7 @@ class Scene:
     site: Site
     coordinator: Coordinator
     clock: Clock
+    trial: FenceTrial
 
     def links(self, do: Callable[[Proxy], object], *planes: str) -> None:
         """Do something to the far region's links to these planes, to all of them by default."""
@@ -63,40 +66,42 @@ async def _flap(scene: Scene, step: Step) -> None:
 
 
 async def _partition(scene: Scene, step: Step) -> None:
-    """Cut the far region's coordinator off, so that its leaders are left with what they believe; pause one worker."""
+    """Cut the far region's coordinator off, so that its workers are left with what they believe, and try the fence."""
+    ends = scene.clock.now() + step.seconds
+    first, second = scene.site.of("far")
     scene.links(Proxy.heal)
     scene.links(Proxy.hold, "coordinator")
-    async with _paused(scene, 0):
-        await scene.clock.sleep(step.seconds)
-    scene.links(Proxy.heal)
+    try:
+        async with anyio.create_task_group() as trials:
+            trials.start_soon(scene.trial.paused, first)
+            trials.start_soon(scene.trial.on_the_wire, second)
+        await scene.clock.sleep(max(0.0, ends - scene.clock.now()))
+    finally:
+        scene.links(Proxy.heal)
+        await scene.trial.resumed(first)
 
 
 async def _stall(scene: Scene, step: Step) -> None:
     ends = scene.clock.now() + step.seconds
     while scene.clock.now() < ends:
-        async with _paused(scene, 1):
-            await scene.clock.sleep(_AWAY_SECONDS)
+        victim = scene.site.of("far")[1]
+        await pause(victim, scene.coordinator, scene.clock)
+        await scene.clock.sleep(_AWAY_SECONDS)
+        victim.resume()
         await scene.clock.sleep(_FLAP_SECONDS)
 
 
 async def _pause(scene: Scene, step: Step) -> None:
-    async with _paused(scene, 0):
+    victim = scene.site.of("far")[0]
+    try:
+        await scene.trial.paused(victim)
         await scene.clock.sleep(step.seconds)
+    finally:
+        await scene.trial.resumed(victim)
 
 
 def _delay(proxy: Proxy) -> None:
     proxy.delay(_SLOW_SECONDS)
-
-
-@asynccontextmanager
-async def _paused(scene: Scene, number: int) -> AsyncIterator[None]:
-    """Have one of the far region's workers paused in the block."""
-    victim = scene.site.of("far")[number]
-    await pause(victim, scene.coordinator if scene.site.embedded else None, scene.clock)
-    try:
-        yield
-    finally:
-        victim.resume()
 
 
 _PHASES: Mapping[Phase, Callable[[Scene, Step], Awaitable[None]]] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
 from jobkit.backends.registry import open_planes
 from jobkit.lab.drill import plugin
+from jobkit.lab.drill.late_commit import LateStore
 from jobkit.lab.drill.protections import BROKEN_VARIABLE, SHARED_VARIABLE, Protection, never_checking_leases, without
 from jobkit.model.clock import SystemClock
 from jobkit.plugin.registry import Registry
@@ -27,7 +29,9 @@ async def work() -> int:
     if broken is Protection.FENCING:
         never_checking_leases()
     async with open_planes(settings) as planes:
-        seen = without(broken, planes, Path(os.environ[SHARED_VARIABLE]))
+        shared = Path(os.environ[SHARED_VARIABLE])
+        seen = without(broken, planes, shared)
+        seen = replace(seen, store=LateStore(seen.store, shared))
         return await serve(seen, Registry(plugin.processors(broken)), plugin.TYPES, settings, SystemClock())
 
 

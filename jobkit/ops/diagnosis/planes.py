@@ -134,7 +134,14 @@ async def _coordinator(coordinator: Coordinator) -> list[Finding]:
     freed = await coordinator.release(lease)
     if not (kept and freed):
         return [Finding(Status.FAIL, "it lost a lease at once", "look for what makes it forget: memory, eviction")]
-    return [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+    findings = [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+    waiting: Counter[str] = Counter()
+    for one in await coordinator.waiting():
+        waiting[one.bucket.partition("/")[0]] += one.number
+    if waiting:
+        shown = ", ".join(f"{name} ({number})" for name, number in sorted(waiting.items()))
+        findings.append(Finding(Status.OK, f"{sum(waiting.values())} jobs wait for limits: {shown}; see jobkit limits"))
+    return findings
 
 
 async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:
@@ -156,6 +163,10 @@ async def _store(store: Store, inspection: Inspection, clock: Clock, settings: S
         findings.append(Finding(Status.WARN, f"{counts.dead} dead letters", "jobkit dead list"))
     if counts.parked:
         findings.append(Finding(Status.WARN, f"{counts.parked} jobs are parked", "jobkit gaps list"))
+    for pause in await store.pauses():
+        since = f"{max(0.0, clock.wall() - pause.since) / 3600:.1f} h ago by {pause.by}"
+        what = f"paused {since}: {pause.scope}" + (f" ({pause.reason})" if pause.reason else "")
+        findings.append(Finding(Status.WARN, what, "jobkit resume, when it is time"))
     if await store.outbox(older_than=_OUTBOX_PATIENCE_SECONDS, limit=1):
         late = f"accepted jobs have waited for over {_OUTBOX_PATIENCE_SECONDS:g} s to be published"
         findings.append(Finding(Status.WARN, late, "start a worker, and look at its log"))

@@ -125,5 +125,6 @@ async def _places(planes: Planes, queues: Sequence[Queue]) -> dict[str, Place]:
         "parked": Place(counts.parked, [job.id for job in parked]),
         "dead": Place(counts.jobs.get(JobState.DEAD, 0), [job.id for job in dead]),
         "cancelled": Place(counts.jobs.get(JobState.CANCELLED, 0)),
+        "expired": Place(counts.jobs.get(JobState.EXPIRED, 0)),
         "committed": Place(counts.jobs.get(JobState.COMMITTED, 0)),
     }

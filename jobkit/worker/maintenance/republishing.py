@@ -63,6 +63,9 @@ class Republisher:
         """Look for jobs without a message and publish them again, until cancelled."""
         while True:
             await self._pause(led)
+            if led.paused:
+                # There is no consumer to ask, and nothing to be in a hurry for: the next one is looked at soon.
+                continue
             if led.partition.index == 0:
                 await self._try(f"restoring the queues of {led.partition.type}", self._restore(led))
             await self._try(f"looking for lost messages of {led.partition}", self._look(led))

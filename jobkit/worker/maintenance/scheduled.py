@@ -1,4 +1,4 @@
-"""Releasing what is due: jobs that were to run later go to the outbox, and are published at once."""
+"""What the time brings: jobs that are due go to the outbox and are published at once; jobs not begun in time end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ async def release_forever(
 ) -> None:
     """Release what is due while this worker `leads`, until cancelled: as fast as it is published, in order of due time.
 
+    Before each page, a page of what was to have begun by now ends.
     Where several workers think that they lead, each job is released once all the same.
     """
     while True:
         await clock.sleep(_EVERY_SECONDS)
         try:
-            while leads() and (page := await store.release_due(limit=_PAGE)):
-                await publish(page)
-                if len(page) < _PAGE:
-                    break
+            more = True
+            while more and leads():
+                over = await store.expire_due(limit=_PAGE)
+                for job in over:
+                    telemetry.expired(job.type, job.id)
+                if page := await store.release_due(limit=_PAGE):
+                    await publish(page)
+                more = _PAGE in (len(over), len(page))
         except Unavailable as error:
-            telemetry.connection_lost(error.plane, "releasing scheduled jobs", error)
+            telemetry.connection_lost(error.plane, "releasing scheduled jobs and ending expired ones", error)

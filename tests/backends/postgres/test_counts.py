@@ -31,7 +31,7 @@ _FILL = f"""
     INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, result, ended, settled,
                              finished_at)
     SELECT 'j' || n, 't', 'k' || n, 0, '\\x00', 'committed', 1, n, 'null', n, n, n FROM generate_series(1, {JOBS}) n;
-    INSERT INTO jobkit.tallies VALUES (0, 0, 0, 0, {JOBS}, 0, 0, 0, 0, {JOBS}, 0, 0, 0);
+    INSERT INTO jobkit.tallies VALUES (0, 0, 0, 0, {JOBS}, 0, 0, 0, 0, 0, {JOBS}, 0, 0, 0);
 """  # noqa: S608
 
 
@@ -95,7 +95,7 @@ async def test_counts_are_right_after_anything_that_many_do_at_once(url: str) ->
 async def test_many_tally_rows_become_one(server: TestServer, url: str, database: str) -> None:
     async with opened(url) as store:
         await store.submit([NewJob(envelope(f"j{n}", key=f"k{n}"), ordered=True) for n in range(5)])
-        rows = "INSERT INTO jobkit.tallies SELECT 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 200)"
+        rows = "INSERT INTO jobkit.tallies SELECT 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 200)"
         await server.execute(rows, database=database)
         before = await store.counts()
         assert before.jobs[JobState.QUEUED] == 205

@@ -30,7 +30,7 @@ _FILL = f"""
     INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
     SELECT 't', 'stuck', n + 1, 'p' || n, 'gap', 0 FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.tallies
-    VALUES (0, {MANY}, 0, {MANY}, {MANY}, 0, 0, 0, {MANY}, {MANY + 1}, {MANY}, {MANY}, 0);
+    VALUES (0, {MANY}, 0, {MANY}, {MANY}, 0, 0, 0, 0, {MANY}, {MANY + 1}, {MANY}, {MANY}, 0);
     ALTER TABLE jobkit.inflight ENABLE TRIGGER tally_row; ALTER TABLE jobkit.parked ENABLE TRIGGER tally_row;
 """  # noqa: S608
 

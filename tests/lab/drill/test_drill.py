@@ -34,6 +34,7 @@ def test_nothing_breaks_with_all_protections(tmp_path: Path) -> None:
     assert code == 0, (said, document.get("judgement"))
     assert document["holds"], said
     assert document["judgement"]["events"] > 100, said
+    assert [(one["tried"], one["refused"]) for one in document["late_writes"]] == [(True, True)], said
     assert "paused: one of the far region's workers is paused" in said, said
     assert "<svg" in (tmp_path / "report.html").read_text(), said
 

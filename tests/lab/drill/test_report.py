@@ -11,11 +11,14 @@ from html.parser import HTMLParser
 import pytest
 
 from jobkit.lab.drill import DrillPlan, DrillReport, Protection, comparison, render
+from jobkit.lab.drill.fence_trial import LateWrite
 from jobkit.lab.drill.html_report import _round_up
+from jobkit.lab.drill.late_commit import Lateness
 from jobkit.lab.drill.sampling import Sample
 from jobkit.lab.drill.script import Phase, script_for
 from jobkit.lab.drill.verdict import DrillViolation, Judgement
 
+LATE = tuple(LateWrite(lateness, "the store refused it", tried=True, refused=True) for lateness in Lateness)
 VOID = {"meta", "link", "br", "rect", "line", "polyline"}
 
 
@@ -25,7 +28,7 @@ def report(*violations: DrillViolation, **changes: object) -> DrillReport:
     script = script_for(15.0)
     phases = {step.phase: 20.0 * number for number, step in enumerate(script.steps)}
     elections = {"leader/x/0": [3.0, 70.0]}
-    whole = DrillReport(DrillPlan(), script, 1.7e9, phases, samples, elections, 0, 0, 4.0, True, judged)
+    whole = DrillReport(DrillPlan(), script, 1.7e9, phases, samples, elections, 0, 0, 4.0, True, LATE, judged)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -94,12 +97,36 @@ def test_what_is_told_of_embedded_backends_happens_there() -> None:
 
 def test_the_verdict_follows_from_what_was_found() -> None:
     assert report().holds
-    assert "every invariant held" in render(report())
+    assert 'class="verdict good"' in render(report())
     broken = report(DrillViolation("single-effect", "s", "twice"))
     assert not broken.holds
     assert "an invariant broke" in render(broken)
     assert not report(drained=False).holds
     assert not replace(report(), judgement=replace(report().judgement, corrupted_sessions=1)).holds
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            {"late_writes": (LateWrite(Lateness.WIRE, "its worker did not come to commit"),)},
+            "writes under a lost lease",
+        ),
+        ({"late_writes": ()}, "writes under a lost lease"),
+        ({"healed_after": None}, "lag normal again"),
+        ({"elections": {"a": [0.1 * number for number in range(47)]}}, "elections of one leader"),
+        ({"samples": [Sample(1.0, Phase.NORMAL, 0, 10, 0, 45.0, 1, 0)]}, "highest lag"),
+        ({"samples": [Sample(1.0, Phase.NORMAL, 0, 10, 4, 0.1, 1, 0)]}, "lock acquisitions"),
+    ],
+)
+def test_what_is_no_better_than_the_incident_or_was_not_tried_is_not_green(
+    changes: dict[str, object], named: str
+) -> None:
+    doubtful = report(**changes)
+    assert doubtful.holds
+    page = render(doubtful)
+    assert 'class="verdict good"' not in page
+    assert f"but look at: {named}" in page
 
 
 def test_a_drill_without_a_protection_says_which() -> None:

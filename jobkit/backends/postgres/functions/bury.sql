@@ -9,7 +9,8 @@ DECLARE
     done bigint;
 BEGIN
     SELECT type, key, sequence, state, entry INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
-    UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL
+    UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL,
+        expires = NULL
     WHERE id = in_id;
     DELETE FROM jobkit.inflight WHERE id = in_id;
     DELETE FROM jobkit.parked WHERE id = in_id;
@@ -23,7 +24,7 @@ BEGIN
     END IF;
 END $$;
 
--- Dead-letter a job with its history. Answers 'dead', 'duplicate' or 'cancelled' (it has ended already and is left as
+-- Dead-letter a job with its history. Answers 'dead', 'duplicate', 'cancelled' or 'expired' (it has ended already and is left as
 -- it is), 'refused' with the mark, or 'unknown'.
 CREATE OR REPLACE FUNCTION jobkit.bury_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_reason text, in_detail text,
@@ -35,8 +36,8 @@ DECLARE
     j record;
 BEGIN
     SELECT state, sequence, failures INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
-    IF j.state IN ('committed', 'dead', 'cancelled') THEN
-        answer := CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE 'duplicate' END;
+    IF j.state IN ('committed', 'dead', 'cancelled', 'expired') THEN
+        answer := CASE WHEN j.state IN ('cancelled', 'expired') THEN j.state ELSE 'duplicate' END;
     ELSIF refused IS NOT NULL THEN
         answer := 'refused';
         number := refused;

@@ -2,7 +2,7 @@
 
 -- Commit jobs, of one key at most one. Their effects are in flat arrays, whose `in_..._of` tell the place (from 1) of
 -- the job that each belongs to. First comes one row for each job: 'committed', 'again' (it was committed before under
--- the same fence), 'duplicate', 'cancelled', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
+-- the same fence), 'duplicate', 'cancelled', 'expired', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
 -- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     follow_of integer[], follow_ids text[], follow_types text[], follow_keys text[], follow_ordered boolean[],
     follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
     follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
-    follow_afters double precision[], in_most integer
+    follow_afters double precision[], follow_expire_ats double precision[], follow_expire_afters double precision[],
+    in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -75,8 +76,8 @@ BEGIN
             -- The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
             answer := 'again';
             sources[place] := r.id;
-        ELSIF has_job AND j.state IN ('committed', 'dead', 'cancelled') THEN
-            answer := CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE 'duplicate' END;
+        ELSIF has_job AND j.state IN ('committed', 'dead', 'cancelled', 'expired') THEN
+            answer := CASE WHEN j.state IN ('cancelled', 'expired') THEN j.state ELSE 'duplicate' END;
         ELSIF NOT has_key OR k.token <> r.token OR k.nonce <> r.nonce OR NOT ours
               OR j.sequence <> k.committed + 1 THEN
             -- Under the mark a job that was opened stays the next one, unless an operator skipped its sequence.
@@ -161,19 +162,23 @@ BEGIN
                array_agg(g.digest ORDER BY g.n) AS digests, array_agg(g.trace ORDER BY g.n) AS traces,
                array_agg(g.schema ORDER BY g.n) AS schemas, array_agg(g.submitted_at ORDER BY g.n) AS submitted_at,
                array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(g.at ORDER BY g.n) AS ats,
-               array_agg(g.after ORDER BY g.n) AS afters, array_agg(in_ids[g.of] ORDER BY g.n) AS sources
+               array_agg(g.after ORDER BY g.n) AS afters,
+               array_agg(g.expire_at ORDER BY g.n) AS expire_ats, array_agg(g.expire_after ORDER BY g.n) AS expire_afters,
+               array_agg(in_ids[g.of] ORDER BY g.n) AS sources
         INTO r
         FROM unnest(
             follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
-            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes, follow_ats, follow_afters
+            follow_traces, follow_schemas, follow_submitted_at, follow_envelopes, follow_ats, follow_afters,
+            follow_expire_ats, follow_expire_afters
         ) WITH ORDINALITY AS g (
-            of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, at, after, n
+            of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, at, after,
+            expire_at, expire_after, n
         )
         WHERE written[g.of];
         SELECT r.ids[s.place] INTO conflict
         FROM jobkit.submit_jobs(
             coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
-            r.envelopes, r.ats, r.afters, r.sources
+            r.envelopes, r.ats, r.afters, r.expire_ats, r.expire_afters, r.sources
         ) s
         WHERE s.answer = 'conflict';
         IF conflict IS NOT NULL THEN

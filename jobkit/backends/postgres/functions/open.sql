@@ -20,7 +20,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
--- key's log has), 'duplicate', 'cancelled', 'scheduled' (it is not due), 'forgotten' (a duplicate whose id is no longer
+-- key's log has), 'duplicate', 'cancelled', 'expired', 'scheduled' (it is not due), 'forgotten' (a duplicate whose id is no longer
 -- known), 'gap' and 'skipped' (`number` is the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the
 -- mark), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope is needed, and its digest
 -- without a key. Of the starts whose end nobody reported `in_kept` are kept apart; `silent` is how many there are.
@@ -28,7 +28,8 @@ CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
-    in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint, in_kept integer
+    in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint, in_kept integer,
+    in_most integer
 ) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
                  log_length bigint, silent integer, due_in double precision)
 LANGUAGE plpgsql
@@ -51,6 +52,7 @@ DECLARE
     running integer := 0;
     parked integer := 0;
     new_keys integer := 0;
+    expired text[];
 BEGIN
     FOR r IN
         SELECT * FROM unnest(
@@ -67,7 +69,7 @@ BEGIN
         SELECT token, nonce, committed, forgotten, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, retry_at, told, silent AS silent_starts
+        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, retry_at, told, silent AS silent_starts, expires
         INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         IF has_job AND j.key IS NULL AND r.envelope IS NULL THEN
@@ -77,8 +79,15 @@ BEGIN
         END IF;
         -- One that was submitted without a key was digested without the one that was derived since.
         same := NOT has_job OR j.digest = CASE WHEN j.key IS NULL THEN r.keyless ELSE r.digest END;
-        IF has_job AND same AND j.state IN ('committed', 'dead', 'cancelled', 'scheduled') THEN
-            answer := CASE WHEN j.state IN ('cancelled', 'scheduled') THEN j.state ELSE 'duplicate' END;
+        IF has_job AND same AND j.state IN ('committed', 'dead', 'cancelled', 'expired', 'scheduled') THEN
+            answer := CASE WHEN j.state IN ('cancelled', 'expired', 'scheduled') THEN j.state ELSE 'duplicate' END;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        IF same AND j.expires <= jobkit.clock() THEN
+            -- Ended below, when the locks of all keys are held.
+            expired := expired || r.id;
+            answer := 'expired';
             RETURN NEXT;
             CONTINUE;
         END IF;
@@ -158,7 +167,8 @@ BEGIN
                 END IF;
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
-                    started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, told = NULL, silent = j.silent_starts
+                    started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, told = NULL, silent = j.silent_starts,
+                    expires = NULL
                 WHERE id = r.id AND ended IS NULL;
                 IF NOT FOUND THEN
                     -- Cancelled since it was looked at: a key that has no row has no lock either.
@@ -191,4 +201,7 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM jobkit.tally(in_queued => queued, in_running => running, in_parked => parked, in_keys => new_keys);
+    IF expired IS NOT NULL THEN
+        PERFORM jobkit.expire_jobs(expired, in_most);
+    END IF;
 END $$;

@@ -19,7 +19,7 @@ BEGIN
     SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
     SELECT state, sequence, entry INTO j FROM jobkit.jobs WHERE id = in_id;
     turn := CASE WHEN j.state IS NULL THEN in_sequence ELSE j.sequence END;
-    IF j.state IN ('committed', 'dead', 'cancelled', 'scheduled') OR j.state IS NULL AND turn <= k.forgotten THEN
+    IF j.state IN ('committed', 'dead', 'cancelled', 'expired', 'scheduled') OR j.state IS NULL AND turn <= k.forgotten THEN
         RETURN 'duplicate';
     ELSIF turn IS NULL THEN
         RETURN 'unordered';

@@ -20,6 +20,7 @@ DECLARE
     gone integer := 0;
     dead_gone integer := 0;
     cancelled_gone integer := 0;
+    expired_gone integer := 0;
     gone_of_key record;
     held text[];
     looked record;
@@ -29,7 +30,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    SELECT greatest(0, coalesce(sum(committed + purged + cancelled), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
+    SELECT greatest(0, coalesce(sum(committed + purged + cancelled + expired), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
 
     -- What holds its key up, or is referred to, comes last the next time.
     SELECT array_agg(o.id) INTO held
@@ -77,11 +78,13 @@ BEGIN
             DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND settled IS NOT NULL RETURNING state
         )
         SELECT count(*) AS jobs, count(*) FILTER (WHERE state = 'dead') AS dead,
-               count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+               count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+               count(*) FILTER (WHERE state = 'expired') AS expired
         INTO gone_of_key FROM leaving;
         gone := gone + gone_of_key.jobs;
         dead_gone := dead_gone + gone_of_key.dead;
         cancelled_gone := cancelled_gone + gone_of_key.cancelled;
+        expired_gone := expired_gone + gone_of_key.expired;
     END LOOP;
 
     -- Keys: the next so many, from where the last look ended, so that each key's turn comes round. They are found one
@@ -107,8 +110,9 @@ BEGIN
     SET floor = greatest(floor, dropped.floor),
         -- None where these were the last.
         cursor_type = coalesce(looked.types[in_keys], ''), cursor_key = coalesce(looked.keys[in_keys], '');
-    PERFORM jobkit.tally(in_committed => dead_gone + cancelled_gone - gone, in_dead => -dead_gone,
-                         in_purged => -dead_gone, in_cancelled => -cancelled_gone, in_keys => -dropped.keys);
+    PERFORM jobkit.tally(in_committed => dead_gone + cancelled_gone + expired_gone - gone, in_dead => -dead_gone,
+                         in_purged => -dead_gone, in_cancelled => -cancelled_gone, in_expired => -expired_gone,
+                         in_keys => -dropped.keys);
     PERFORM jobkit.fold_tallies();
     RETURN gone;
 END $$;

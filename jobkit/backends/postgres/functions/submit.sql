@@ -1,12 +1,13 @@
 -- Accepting jobs: which are new, which are known, and the sequence each new one gets.
 
 -- Accept jobs in this order, one answer for each: 'accepted', 'known' or 'conflict'. Of those that are to run later, `in_ats`
--- says when, or `in_afters` in how many seconds; where that is not yet, they are scheduled. `in_sources` are the jobs whose
+-- says when, or `in_afters` in how many seconds; where that is not yet, they are scheduled. Those that have to have begun in
+-- time say so in `in_expire_ats` or `in_expire_afters`, both empty where there are none. `in_sources` are the jobs whose
 -- commits these follow from.
 CREATE OR REPLACE FUNCTION jobkit.submit_jobs(
     in_ids text[], in_types text[], in_keys text[], in_ordered boolean[], in_slots bigint[], in_digests bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[], in_envelopes bytea[], in_ats double precision[],
-    in_afters double precision[], in_sources text[]
+    in_afters double precision[], in_expire_ats double precision[], in_expire_afters double precision[], in_sources text[]
 ) RETURNS TABLE (
     place integer, answer text, "position" bigint, sequence bigint, submitted_at double precision, trace text,
     schema integer, due double precision
@@ -65,14 +66,15 @@ BEGIN
     IF new_jobs > 0 THEN
         -- 3. Make them known, in the order of their ids.
         INSERT INTO jobkit.jobs (id, number, entry, type, key, sequence, slot, digest, state, trace, schema,
-                                 submitted_at, envelope, due, ordered)
+                                 submitted_at, envelope, due, ordered, expires)
         SELECT g.id, g.position, CASE WHEN g.due IS NULL THEN g.position END, g.type, g.key, g.sequence, g.slot,
                g.digest, CASE WHEN g.due IS NULL THEN 'queued' ELSE 'scheduled' END, g.trace, g.schema,
                coalesce(nullif(g.submitted_at, 0), now), g.envelope, g.due,
-               CASE WHEN g.due IS NOT NULL THEN g.ordered END
+               CASE WHEN g.due IS NOT NULL THEN g.ordered END, coalesce(now + g.expire_after, g.expire_at)
         FROM unnest(in_ids, in_types, in_keys, in_slots, in_digests, in_traces, in_schemas, in_submitted_at,
-                    in_envelopes, positions, sequences, dues, in_ordered)
-            AS g (id, type, key, slot, digest, trace, schema, submitted_at, envelope, position, sequence, due, ordered)
+                    in_envelopes, positions, sequences, dues, in_ordered, in_expire_ats, in_expire_afters)
+            AS g (id, type, key, slot, digest, trace, schema, submitted_at, envelope, position, sequence, due, ordered,
+                  expire_at, expire_after)
         WHERE g.position IS NOT NULL
         ORDER BY g.id COLLATE "C"
         ON CONFLICT DO NOTHING;

@@ -4,17 +4,17 @@ CREATE OR REPLACE FUNCTION jobkit.tally(
     in_queued bigint DEFAULT 0, in_running bigint DEFAULT 0, in_parked bigint DEFAULT 0, in_committed bigint DEFAULT 0,
     in_dead bigint DEFAULT 0, in_outbox bigint DEFAULT 0, in_keys bigint DEFAULT 0, in_purged bigint DEFAULT 0,
     in_shelved bigint DEFAULT 0, in_set_aside bigint DEFAULT 0, in_letters bigint DEFAULT 0,
-    in_cancelled bigint DEFAULT 0, in_scheduled bigint DEFAULT 0
+    in_cancelled bigint DEFAULT 0, in_scheduled bigint DEFAULT 0, in_expired bigint DEFAULT 0
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF in_queued = 0 AND in_running = 0 AND in_parked = 0 AND in_committed = 0 AND in_dead = 0 AND in_outbox = 0
        AND in_keys = 0 AND in_purged = 0 AND in_shelved = 0 AND in_set_aside = 0 AND in_letters = 0
-       AND in_cancelled = 0 AND in_scheduled = 0 THEN
+       AND in_cancelled = 0 AND in_scheduled = 0 AND in_expired = 0 THEN
         RETURN;
     END IF;
-    INSERT INTO jobkit.tallies (scheduled, queued, running, parked, committed, dead, purged, cancelled, outbox, keys, shelved,
-                                set_aside, letters)
-    VALUES (in_scheduled, in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_cancelled, in_outbox,
+    INSERT INTO jobkit.tallies (scheduled, queued, running, parked, committed, dead, purged, cancelled, expired, outbox, keys,
+                                shelved, set_aside, letters)
+    VALUES (in_scheduled, in_queued, in_running, in_parked, in_committed, in_dead, in_purged, in_cancelled, in_expired, in_outbox,
             in_keys, in_shelved, in_set_aside, in_letters);
 END $$;
 
@@ -59,10 +59,10 @@ BEGIN
     ), taken AS (
         DELETE FROM jobkit.tallies t USING free WHERE t.ctid = free.ctid RETURNING t.*
     )
-    INSERT INTO jobkit.tallies (scheduled, queued, running, parked, committed, dead, purged, cancelled, outbox, keys, shelved,
-                                set_aside, letters)
+    INSERT INTO jobkit.tallies (scheduled, queued, running, parked, committed, dead, purged, cancelled, expired, outbox, keys,
+                                shelved, set_aside, letters)
     SELECT sum(scheduled), sum(queued), sum(running), sum(parked), sum(committed), sum(dead), sum(purged), sum(cancelled),
-           sum(outbox), sum(keys), sum(shelved), sum(set_aside), sum(letters)
+           sum(expired), sum(outbox), sum(keys), sum(shelved), sum(set_aside), sum(letters)
     FROM taken
     HAVING count(*) > 0;
 END $$;

@@ -41,9 +41,10 @@ CREATE SEQUENCE jobkit.positions;
 -- `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder. `entry`
 -- is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence it was last
 -- opened under. `failed` counts failures, of which `failures` holds the latest as JSON and `attempts` their numbers. A
--- job has `ended` when it is committed, dead or cancelled; only a committed one has a result, and only one that was ended
+-- job has `ended` when it is committed, dead, cancelled or expired; only a committed one has a result, and only one that was ended
 -- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
 -- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
+-- One that has to have begun by `expires` has that until it begins; or for good, where it never did.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
 -- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
 -- back.
@@ -82,6 +83,7 @@ CREATE TABLE jobkit.jobs (
     reason text,
     due double precision,
     ordered boolean,
+    expires double precision,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
@@ -93,7 +95,9 @@ CREATE INDEX jobs_scheduled ON jobkit.jobs (type, number) WHERE ended IS NULL AN
 CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
 CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
     WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
-CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL;
+CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL AND expires IS NULL;
+CREATE INDEX jobs_expiring ON jobkit.jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL;
+CREATE INDEX jobs_expired ON jobkit.jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL;
 
 -- `id` is a job's, here and below; a job has one entry at most. `source` is the job whose commit released it.
 CREATE TABLE jobkit.outbox (
@@ -191,6 +195,7 @@ CREATE TABLE jobkit.tallies (
     dead bigint NOT NULL,
     purged bigint NOT NULL,
     cancelled bigint NOT NULL,
+    expired bigint NOT NULL,
     outbox bigint NOT NULL,
     keys bigint NOT NULL,
     shelved bigint NOT NULL,

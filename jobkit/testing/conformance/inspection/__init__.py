@@ -3,4 +3,5 @@
 from jobkit.testing.conformance.fixtures import store
 from jobkit.testing.conformance.inspection.test_coordinators import *
 from jobkit.testing.conformance.inspection.test_inspection import *
+from jobkit.testing.conformance.inspection.test_pauses import *
 from jobkit.testing.conformance.inspection.test_retention import *

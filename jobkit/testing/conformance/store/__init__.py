@@ -6,6 +6,7 @@ from jobkit.testing.conformance.store.test_amend import *
 from jobkit.testing.conformance.store.test_cancel import *
 from jobkit.testing.conformance.store.test_commit import *
 from jobkit.testing.conformance.store.test_ending import *
+from jobkit.testing.conformance.store.test_expiring import *
 from jobkit.testing.conformance.store.test_failing import *
 from jobkit.testing.conformance.store.test_layouts import *
 from jobkit.testing.conformance.store.test_letters import *

@@ -1,6 +1,6 @@
 -- Where leases are: one value for each, which expires as a whole; an index of their resources, in which some may have
 -- expired already; and one counter of tokens for all, so that none has to be kept for a resource that is idle.
---   lease:RESOURCE      {owner, token, nonce}, packed
+--   lease:RESOURCE      {owner, token, nonce, bucket and holder of each limit's use ...}, packed
 --   leases              zset by resource, score 0
 --   tokens              the highest token that was granted
 local INDEX = PREFIX .. 'leases'
@@ -18,9 +18,11 @@ local function holder(resource)
   end
 end
 
-local function is_held(resource, token, nonce)
-  local _, held_token, held_nonce = holder(resource)
-  return held_token == token and held_nonce == nonce
+-- Returns the lease on a resource, if it is still held under this token and nonce.
+local function held_lease(resource, token, nonce)
+  local packed = call('GET', lease_at(resource))
+  local lease = packed and cmsgpack.unpack(packed)
+  return lease and lease[2] == token and lease[3] == nonce and lease
 end
 
 -- What a wait for a resource listens to; the store's topics are others.

@@ -34,6 +34,9 @@ local function die(job)
   if job.state == 'scheduled' then
     call('ZREM', DUE, job.id)
   end
+  if job.opens == 0 then
+    call('ZREM', EXPIRING, job.id)
+  end
   move(job, 'dead', 'finished_at', MOMENT)
   block(job.type, job.key, job.sequence, 1)
   count_open(job, -1)

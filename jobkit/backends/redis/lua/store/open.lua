@@ -2,7 +2,7 @@
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
 -- how many starts whose end nobody reported are told apart. Answers {'opened', opens, failures, log length, how many of
--- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'scheduled'}, {'forgotten'}, {'stale', mark},
+-- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'}, {'scheduled'}, {'forgotten'}, {'stale', mark},
 -- {'conflict'}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
 -- digest.
@@ -52,6 +52,12 @@ local function due_in(job)
   return retry_at - NOW
 end
 
+-- By when a job that has not begun has to have; in most cases there is nothing that any of them must.
+local function is_over(job)
+  local expires = job.opens == 0 and call('ZSCORE', EXPIRING, job.id)
+  return expires and tonumber(expires) <= NOW
+end
+
 local function start(a, key, job, token, nonce, owner, most)
   if not job then
     if a[FACTS] == '' then
@@ -70,6 +76,7 @@ local function start(a, key, job, token, nonce, owner, most)
   end
   if job.opens == 0 then
     call('HSET', job_at(job.id), 'started_at', MOMENT)
+    call('ZREM', EXPIRING, job.id)
   end
   move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
   if job.failures ~= '' then
@@ -88,6 +95,10 @@ local function run(a)
   end
   local same = not job or job.digest == (job.key and a[5] or keyless)
   if job and same and (has_ended(job) or job.state == 'scheduled') then
+    return ended_as(job)
+  end
+  if job and same and is_over(job) then
+    expire(job)
     return ended_as(job)
   end
   if not is_mark(key, token, nonce) then

@@ -8,6 +8,7 @@
 --   state:STATE         zset by number: ids of the jobs in that state, but for the committed ones
 --   ended               list: ids of jobs that nobody has to act on, the first to come to that first
 --   due                 zset by the time: ids of jobs that are scheduled
+--   expiring            zset by the time: ids of jobs that have to have begun by then, and have not
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
@@ -17,6 +18,7 @@
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   layouts             hash by type: how many partitions it has, and how far a change of that has come
+--   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   coordinators        zset by time: the identities of those that workers go by
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
@@ -24,6 +26,7 @@ local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'
 local ENDED = PREFIX .. 'ended'
 local DUE = PREFIX .. 'due'
+local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
@@ -100,7 +103,7 @@ local function load_job(id)
 end
 
 local function has_ended(job)
-  return job.state == 'committed' or job.state == 'dead' or job.state == 'cancelled'
+  return job.state == 'committed' or job.state == 'dead' or job.state == 'cancelled' or job.state == 'expired'
 end
 
 -- Returns a position above all earlier ones. It is no less than the time in microseconds, so that one whose entry was
@@ -157,7 +160,7 @@ end
 
 -- Says of a job that has ended, or is not due, how whoever comes with it is to be answered.
 local function ended_as(job)
-  return {(job.state == 'cancelled' or job.state == 'scheduled') and job.state or 'ended'}
+  return {(job.state == 'cancelled' or job.state == 'expired' or job.state == 'scheduled') and job.state or 'ended'}
 end
 
 -- Takes a job to another state and writes fields of it; from 'committed' there is no way.

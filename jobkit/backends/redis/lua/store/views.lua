@@ -2,6 +2,7 @@
 local function job_row(id)
   local row = call('HMGET', job_at(id), 'type', 'key', 'sequence', 'state', 'owner', 'token', 'opens', 'failures',
     'progress', 'message', 'result', 'submitted_at', 'started_at', 'finished_at', 'ended_by', 'reason', 'due')
+  row[#row + 1] = call('ZSCORE', EXPIRING, id)
   row[#row + 1] = id
   return row
 end

@@ -1,0 +1,18 @@
+-- Jobs that end without having run to an end, as 'cancelled' or 'expired'. One that has to have begun by some time is in
+-- EXPIRING until it begins.
+local function end_early(job, state, by, reason)
+  call('ZREM', DUE, job.id)
+  call('ZREM', EXPIRING, job.id)
+  move(job, state, 'finished_at', MOMENT, 'ended_by', by, 'reason', reason)
+  settle(job)
+  count_open(job, -1)
+  leave(job)
+  -- Beyond what is given out a number cannot be told from the next, and nobody waits behind it.
+  if job.key and job.sequence and tonumber(job.sequence) <= HIGHEST_GIVEN then
+    give_up(load_key(name_of(job.type, job.key)), tonumber(job.sequence), tonumber(job.sequence))
+  end
+end
+
+local function expire(job)
+  end_early(job, 'expired', 'jobkit', 'it had not begun in time')
+end

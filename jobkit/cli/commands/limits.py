@@ -1,0 +1,47 @@
+"""`jobkit limits`: what limits are in use, who has them, and how much waits for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobkit.cli.options import AsJson, EnvFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobkit.ports.coordinator import LimitInfo, Waiting
+    from jobkit.ports.planes import Planes
+
+
+def limits(
+    context: typer.Context,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only limits whose name, with its key, starts with this: `tenant/`.")
+    ] = "",
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """List the limits in use: how much of each is taken, by which jobs, and how many wait for it."""
+    from jobkit.cli.session import CommandSession
+    from jobkit.cli.tables import LIMIT_HEADINGS, limit_row
+    from jobkit.ops.views import limit_view
+
+    session = CommandSession.begin(context, env_file, as_json=as_json)
+    used, told = session.call(lambda planes: _ask(planes, prefix))
+    waiting: Counter[str] = Counter()
+    for one in told:
+        waiting[one.bucket] += one.number
+    if as_json:
+        session.out.document([limit_view(one, waiting[one.limit.bucket]) for one in used])
+    elif used:
+        rows = [limit_row(one, waiting[one.limit.bucket]) for one in used]
+        session.out.table(LIMIT_HEADINGS, rows, whole="LIMIT", right="USED WAITING")
+    else:
+        session.out.note("no limits are in use" if not prefix else f"no limits in use under {prefix!r}")
+
+
+async def _ask(planes: Planes, prefix: str) -> tuple[Sequence[LimitInfo], Sequence[Waiting]]:
+    return await planes.coordinator.limits(prefix), await planes.coordinator.waiting()
