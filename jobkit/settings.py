@@ -6,11 +6,13 @@ The settings reference in docs/ is generated from this model, so the description
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -189,9 +191,7 @@ def load_settings(env_files: tuple[Path, ...] = ()) -> Settings:
     """
     merged: dict[str, str] = {}
     for path in env_files:
-        if not path.is_file():
-            raise ConfigurationError(f"--env-file {path}: no such file")
-        merged.update({name: value for name, value in dotenv_values(path).items() if value is not None})
+        merged.update(_read_env_file(path))
     for name, value in merged.items():
         os.environ.setdefault(name, value)
     try:
@@ -200,6 +200,27 @@ def load_settings(env_files: tuple[Path, ...] = ()) -> Settings:
         raise ConfigurationError(settings_problems(error, "JOBKIT_")) from error
     _refuse_unknown(settings)
     return settings
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a file. Raises `ConfigurationError` for one that cannot be read, or a line of it."""
+    if path.is_dir():
+        raise ConfigurationError(f"--env-file {path}: this is a directory")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"--env-file {path}: no such file") from error
+    except OSError as error:
+        raise ConfigurationError(f"--env-file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"--env-file {path}, line {line}: this is not UTF-8 text") from error
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            # The line itself may hold a secret, and is not shown. Blank lines before it are counted as a part of it.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+            raise ConfigurationError(f"--env-file {path}, line {binding.original.line + blank}: write NAME=VALUE")
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
 
 
 def settings_problems(error: ValidationError, prefix: str) -> str:

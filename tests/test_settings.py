@@ -71,6 +71,35 @@ def test_a_missing_env_file_is_named(tmp_path: Path) -> None:
         load_settings((tmp_path / "nowhere.env",))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"JOBKIT_PREFETCH=1\n\nJOBKIT_STORE_URL\n", "line 3: write NAME=VALUE"),
+        (b"JOBKIT_STORE_URL: postgresql://u:hunter2@h/d\n", "line 1: write NAME=VALUE"),
+        (b"\n\n= 3\n", "line 3: write NAME=VALUE"),
+        (b"JOBKIT_STORE_URL='sqlite:///a.db\n", "line 1: write NAME=VALUE"),
+        (b"JOBKIT_PREFETCH=1\n# caf\xe9\n", "line 2: this is not UTF-8 text"),
+    ],
+)
+def test_a_line_of_an_env_file_that_says_nothing_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "a.env"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"--env-file .*a\.env, {said}") as caught:
+        load_settings((file,))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_env_file_may_be_empty_in_places_and_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "a.env"
+    file.write_bytes(b"\xef\xbb\xbfJOBKIT_PREFETCH=7\n\n# JOBKIT_PARTITIONS\nOTHER=\n")
+    assert load_settings((file,)).prefetch == 7
+
+
+def test_an_env_file_that_is_a_directory_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"--env-file .*: this is a directory"):
+        load_settings((tmp_path,))
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 

@@ -103,7 +103,7 @@ class Site:
             Worker(
                 faulty_planes(self.planes, seen),
                 self.registry,
-                types or tuple(self.registry.processors),
+                types or tuple(dict.fromkeys(one.kept_as for one in self.registry.processors.values())),
                 self.settings,
                 clock=self.clock,
                 rng=random.Random(owner),

@@ -29,7 +29,7 @@ from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.diagnosis import Finding
 from jobkit.ports.inspection import Inspection
-from jobkit.ports.planes import Planes
+from jobkit.ports.planes import Planes, StorePlane
 from jobkit.ports.store import Store, TransactionalStore
 from jobkit.ports.topology import TopologyAdmin
 from jobkit.settings import Settings
@@ -82,14 +82,14 @@ def local_beside_network(settings: Settings) -> tuple[list[Plane], str]:
     return (local, remote[0]) if remote else ([], "")
 
 
-def unset_planes(settings: Settings) -> list[str]:
-    """Return, for each plane that nobody has named and whose default does not fit the others, what is wrong."""
+def unset_planes(settings: Settings, planes: Sequence[Plane] = _SHARED_PLANES) -> list[str]:
+    """Return, for each of `planes` that nobody has named and whose default does not fit the others, what is wrong."""
     local, beside = local_beside_network(settings)
     return [
         f"{plane.variable} is not set, so its default, {url_of(settings, plane)}, would keep the {plane} on this "
         f"machine alone, beside {beside} that workers on other machines share: set {plane.variable}"
         for plane in local
-        if plane.setting not in settings.model_fields_set
+        if plane in planes and plane.setting not in settings.model_fields_set
     ]
 
 
@@ -109,6 +109,20 @@ async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIt
         broker = await open_broker(settings, opening)
         transactions = store if isinstance(store, TransactionalStore) else None
         yield Planes(broker, coordinator, store, inspection, blobs, transactions)
+
+
+@asynccontextmanager
+async def open_store_plane(settings: Settings, clock: Clock | None = None) -> AsyncIterator[StorePlane]:
+    """Open the store that the settings name, and no other plane, until the block ends.
+
+    Raises `ConfigurationError` naming the variable that is wrong, or the store's where that was forgotten beside
+    servers; or `Unavailable`.
+    """
+    if problems := unset_planes(settings, (Plane.STORE,)):
+        raise ConfigurationError("\n".join(problems))
+    async with AsyncExitStack() as stack:
+        store, inspection = await open_store(settings, Opening(clock or SystemClock(), stack))
+        yield StorePlane(store, inspection)
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
         (jobkit.processor, jobkit.Payload, jobkit.Result, jobkit.RetryPolicy, jobkit.Processor),
     ),
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
@@ -58,7 +59,7 @@ _INTERNAL = {
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},
 }
-_MADE_BY_USERS = {"RetryPolicy", "Projection", "Retry", "Snooze"}
+_MADE_BY_USERS = {"RetryPolicy", "Concurrency", "Rate", "Projection", "Retry", "Snooze"}
 
 
 def reference() -> str:

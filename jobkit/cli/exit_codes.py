@@ -94,10 +94,14 @@ def most_telling(error: BaseException) -> BaseException:
 
 def say(message: str) -> None:
     """Write an error message to stderr; its further lines are indented under the first."""
+    # Here, because `jobkit --help` does without.
+    from jobkit.cli.output import plain
+
     # None leaves it to whether stderr is a terminal.
     color = False if os.environ.get("NO_COLOR") else None
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True, color=color)
-    typer.echo(message.replace("\n", "\n       "), err=True)
+    # What a server, a job or a file said may be in it, and is not to drive the terminal.
+    typer.echo("\n       ".join(plain(line) for line in message.split("\n")), err=True)
 
 
 def _first_leaf(error: BaseException) -> BaseException:

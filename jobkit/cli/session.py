@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,14 +15,18 @@ from typing import TypeVar
 import anyio
 import typer
 
-from jobkit.backends.registry import open_planes
+from jobkit.backends.registry import open_coordinator, open_planes, open_store_plane, unset_planes
 from jobkit.cli.exit_codes import Declined, NoAnswer
 from jobkit.cli.options import globals_of
 from jobkit.cli.output import Output
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
+from jobkit.model.plane import Plane
 from jobkit.plugin.registry import Registry, load_plugins
-from jobkit.ports.planes import Planes
+from jobkit.ports.backend import Opening
+from jobkit.ports.coordinator import Coordinator
+from jobkit.ports.inspection import Inspection
+from jobkit.ports.planes import Planes, StorePlane
 from jobkit.settings import Settings, load_settings
 from jobkit.telemetry.logging import configure_logging
 
@@ -31,6 +35,8 @@ Item = TypeVar("Item")
 
 # A command that only asks or changes something small is done in well under a second; this is for a bad day.
 LIMIT_SECONDS = 30.0
+# What is only told besides is not waited for as long.
+_BESIDES_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +84,40 @@ class CommandSession:
 
         return anyio.run(opened)
 
-    def for_each(self, items: Sequence[Item], do: Callable[[Planes, Item], Awaitable[T]]) -> list[T]:
-        """Do something with each item, one after another, each within the limit of one `call`; return the answers."""
+    def ask(self, question: Callable[[StorePlane], Awaitable[T]], *, limit: float | None = LIMIT_SECONDS) -> T:
+        """As `call`, for what the store alone answers: the other planes may be away, or not even named."""
 
-        async def opened(planes: Planes) -> list[T]:
+        async def opened() -> T:
+            with within(limit):
+                async with open_store_plane(self.settings, self.clock) as plane:
+                    return await question(plane)
+
+        return anyio.run(opened)
+
+    def ask_coordinator(self, question: Callable[[Coordinator], Awaitable[T]]) -> T:
+        """As `ask`, for what the coordinator alone answers, within a few seconds."""
+        if problems := unset_planes(self.settings, (Plane.COORDINATOR,)):
+            raise ConfigurationError("\n".join(problems))
+
+        async def opened() -> T:
+            with within(_BESIDES_SECONDS):
+                async with AsyncExitStack() as stack:
+                    opening = Opening(self.clock, stack)
+                    return await question(await open_coordinator(self.settings, opening))
+
+        return anyio.run(opened)
+
+    def for_each(self, items: Sequence[Item], do: Callable[[Inspection, Item], Awaitable[T]]) -> list[T]:
+        """Have the store do something with each item, one after another, each within the limit of one `ask`."""
+
+        async def opened(plane: StorePlane) -> list[T]:
             answers = []
             for item in items:
                 with within():
-                    answers.append(await do(planes, item))
+                    answers.append(await do(plane.inspection, item))
             return answers
 
-        return self.call(opened, limit=None)
+        return self.ask(opened, limit=None)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """The client: submits jobs and watches them."""
 
-from jobkit.client.client import Client, Submission
+from jobkit.client.client import Client, Submission, found_job
 
-__all__ = ["Client", "Submission"]
+__all__ = ["Client", "Submission", "found_job"]

@@ -29,7 +29,7 @@ from jobkit.model.pause import Pause, Scope
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import UNFINISHED, Cancellation, JobRecord, JobState
+from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
 from jobkit.settings import Settings
@@ -223,8 +223,10 @@ class Client:
         """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
 
         What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
-        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`.
+        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and
+        `UnknownType` for one type of a group: a group's jobs are cancelled by its name.
         """
+        self._registry.refuse_member(type)
         upto = await self._planes.store.horizon()
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
@@ -257,10 +259,7 @@ class Client:
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
-        record = await self._planes.inspection.job(id)
-        if record is None:
-            raise JobNotFound(f"no job {id!r}: it was never submitted here, or was forgotten after its retention")
-        return record
+        return await found_job(self._planes.inspection, id)
 
     async def watch(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
         """Yield the job's record now and at each change, until it has ended or is parked.
@@ -280,6 +279,14 @@ class Client:
             if left <= 0:
                 raise WaitTimeout(f"job {id} is still {record.state} after {timeout:g} s; it goes on")
             await self._planes.store.wait_finished(id, min(left, 1.0))
+
+
+async def found_job(inspection: Inspection, id: str) -> JobRecord:
+    """Return what the store knows of a job. Raises `JobNotFound`."""
+    record = await inspection.job(id)
+    if record is None:
+        raise JobNotFound(f"no job {id!r}: it was never submitted here, or was forgotten after its retention")
+    return record
 
 
 def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: Collection[str]) -> Sequence[Submission]:

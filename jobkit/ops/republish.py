@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import Inspection, JobState
-from jobkit.ports.planes import Planes
+from jobkit.ports.planes import StorePlane
 
 _PAGE = 500
 # So many ids are told where all jobs of a type are published.
@@ -45,16 +45,16 @@ async def republish_jobs(inspection: Inspection, ids: Sequence[str]) -> Republis
     return Republished(len(done), done, [Left(id, await _why_not(inspection, id)) for id in rest])
 
 
-async def republish_type(planes: Planes, type: str) -> Republished:
+async def republish_type(plane: StorePlane, type: str) -> Republished:
     """Publish all jobs of a type again that wait for a message, or are at work. Raises `Unavailable`."""
-    upto = await planes.store.horizon()
+    upto = await plane.store.horizon()
     jobs = 0
     named: list[str] = []
     after: int | None = 0
     while after is not None:
         # All of them: it is for the workers to know which partition each belongs to.
-        page, after = await planes.store.adrift(Partition(type, 0), 1, after=after, upto=upto, limit=_PAGE)
-        done = await planes.inspection.republish([job.envelope.id for job in page])
+        page, after = await plane.store.adrift(Partition(type, 0), 1, after=after, upto=upto, limit=_PAGE)
+        done = await plane.inspection.republish([job.envelope.id for job in page])
         jobs += len(done)
         named += done[: NAMED - len(named)]
     return Republished(jobs, named)

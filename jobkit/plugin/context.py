@@ -50,7 +50,10 @@ MAX_EFFECTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """The job at hand. `attempt` counts from 1; `submitted_at` is Unix time in seconds."""
+    """The job at hand. `type` is the group's name, where its processor is in one.
+
+    `attempt` counts from 1; `submitted_at` is Unix time in seconds.
+    """
 
     id: str
     type: str

@@ -39,10 +39,10 @@ Check = Callable[[], Awaitable[Sequence[str]]]
 class Processor(Generic[P, R]):
     """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
 
-    `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in.
-    `settings` is validated when a worker starts. `check` returns what is wrong with this machine, a sentence
-    each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the key's log, in the same
-    commit. `limits` hold in the whole cluster, over all types that name them.
+    `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
+    one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
+    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
     """
 
     name: str
@@ -55,9 +55,15 @@ class Processor(Generic[P, R]):
     settings: type[BaseSettings] | None
     check: Check | None
     projections: tuple[Projection[Any], ...]
+    group: str | None
     limits: tuple[Concurrency | Rate, ...]
     _payloads: Codec[P]
     _results: Codec[R]
+
+    @property
+    def kept_as(self) -> str:
+        """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
+        return self.group or self.name
 
     async def __call__(self, job: P, ctx: Context) -> R:
         """Run the coroutine itself, as a test of it would."""
@@ -144,14 +150,19 @@ def processor(
     settings: type[BaseSettings] | None = None,
     check: Check | None = None,
     projections: Sequence[Projection[Any]] = (),
+    group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
+
+    Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
+    order, and write one log.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
     """
     name = _checked_type(type)
+    shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
     problems += limiting.problems_of(limits)
     if problems:
@@ -173,6 +184,7 @@ def processor(
             settings=settings,
             check=check,
             projections=tuple(projections),
+            group=shared,
             limits=tuple(limits),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
@@ -181,14 +193,14 @@ def processor(
     return declare
 
 
-def _checked_type(type: object) -> str:
+def _checked_type(type: object, what: str = "job type") -> str:
     if not isinstance(type, str) or not _TYPE_NAME.fullmatch(type):
         raise ConfigurationError(
-            f"job type {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
+            f"{what} {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
             "them"
         )
     if type == "leader":
-        raise ConfigurationError("job type 'leader' is taken: the leases of leaders have that name")
+        raise ConfigurationError(f"{what} 'leader' is taken: the leases of leaders have that name")
     return str.__str__(type)
 
 

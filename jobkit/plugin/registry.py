@@ -21,6 +21,7 @@ from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
@@ -29,8 +30,6 @@ from jobkit.projections.projection import Projection
 from jobkit.settings import settings_problems
 
 ENTRY_POINT_GROUP = "jobkit.processors"
-
-AnyProcessor = Processor[Any, Any]
 
 
 class Registry:
@@ -59,6 +58,7 @@ class Registry:
                     f"job type {processor.name!r} is claimed by two processors: "
                     f"{_origin(known)} and {_origin(processor)}; load only one of them"
                 )
+        self._groups = Groups(self.processors.values())
         self._check_limits()
 
     def _check_limits(self) -> None:
@@ -82,6 +82,9 @@ class Registry:
         try:
             return self.processors[type]
         except KeyError:
+            if members := self._groups.members(type):
+                names = ", ".join(sorted(one.name for one in members))
+                raise UnknownType(f"{type!r} is a group of job types: name one of them ({names})") from None
             known = ", ".join(sorted(self.processors)) or "none"
             close = difflib.get_close_matches(type, self.processors, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -90,9 +93,50 @@ class Registry:
                 "install its package or name its module in JOBKIT_PLUGINS"
             ) from None
 
+    def kept(self) -> Sequence[str]:
+        """Return the types that jobs have in queues and in the store: those outside of groups, and the groups."""
+        return sorted({one.kept_as for one in self.processors.values()})
+
+    def members(self, type: str) -> Sequence[AnyProcessor]:
+        """Return the processors of the jobs that are kept as `type`; none where none is loaded."""
+        return [one for one in self.processors.values() if one.kept_as == type]
+
+    def kept_as(self, type: str) -> str:
+        """Return `type`, which is to be one of `kept`. Raises as `get`, and `UnknownType` for a type in a group."""
+        if self._groups.members(type):
+            return type
+        self.refuse_member(type)
+        return self.get(type).name
+
+    def refuse_member(self, type: str) -> None:
+        """Raise `UnknownType` where `type` is in a group, under whose name its jobs are kept."""
+        found = self.processors.get(type)
+        if found is not None and found.kept_as != type:
+            raise UnknownType(
+                f"job type {type!r} is in group {found.group!r}, whose types have their queues, keys and workers in "
+                f"common: name {found.group!r}"
+            )
+
+    def addressed(self, type: str, body: bytes) -> tuple[AnyProcessor, bytes]:
+        """Return the processor that a job is for which is kept as `type`, and the payload. Raises as `kept_as`."""
+        found = self.processors.get(type)
+        if found is not None and found.group is None:
+            return found, body
+        return self._groups.of_body(self.kept_as(type), body)
+
     def projections(self) -> Mapping[str, Sequence[Projection[Any]]]:
-        """Return the projections of the processors that have any, by type."""
-        return {name: one.projections for name, one in sorted(self.processors.items()) if one.projections}
+        """Return the projections of the processors that have any, by the type that jobs are kept as."""
+        return {type: found for type in self.kept() if (found := self.projections_of(type))}
+
+    def projections_of(self, type: str) -> Sequence[Projection[Any]]:
+        """Return the projections of the keys of a type. Raises as `kept_as`."""
+        return self._chosen([self.kept_as(type)])[0].projections
+
+    def _chosen(self, types: Sequence[str] | None) -> Sequence[AnyProcessor]:
+        """Return the processors of these types and groups, or all."""
+        if types is None:
+            return list(self.processors.values())
+        return [one for type in types for one in self._groups.members(type) or [self.get(type)]]
 
     def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
         """Return the settings of the processors of `types` (default: all), validated from the environment.
@@ -101,8 +145,8 @@ class Registry:
         """
         validated: dict[type[BaseSettings], BaseSettings] = {}
         problems = []
-        for name in self.processors if types is None else types:
-            model = self.get(name).settings
+        for processor in self._chosen(types):
+            model = processor.settings
             if model is None or model in validated:
                 continue
             try:
@@ -116,10 +160,9 @@ class Registry:
     async def problems(self, types: Sequence[str] | None = None) -> Sequence[str]:
         """Return what the checks of the processors of `types` (default: all) find wrong here, as `type: sentence`."""
         found: list[str] = []
-        for name in self.processors if types is None else types:
-            check = self.get(name).check
-            if check is not None:
-                found.extend(f"{name}: {sentence}" for sentence in await check())
+        for processor in self._chosen(types):
+            if processor.check is not None:
+                found.extend(f"{processor.name}: {sentence}" for sentence in await processor.check())
         return found
 
     async def unconfigured(self) -> Mapping[str, str]:
@@ -172,7 +215,7 @@ class Registry:
         else:
             parsed = processor.from_mapping(payload)
         processor.limits_of(parsed)
-        body = processor.dump(parsed)
+        body = enclosed(processor, processor.dump(parsed))
         if len(body) > self._max_payload_bytes:
             raise PayloadInvalid(
                 f"payload of type {type!r} has {len(body)} bytes, more than JOBKIT_MAX_PAYLOAD_BYTES allows "
@@ -180,7 +223,7 @@ class Registry:
             )
         envelope = Envelope(
             id=checked_id(id) if id is not None else new_job_id(),
-            type=processor.name,
+            type=processor.kept_as,
             body=body,
             key=processor.key_of(parsed) if key is None else checked_key(key),
             submitted_at=submitted_at,

@@ -175,8 +175,9 @@ class Inspection(Protocol):
     async def requeue_dead(self, number: int) -> Envelope | None:
         """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
 
-        A message that was no job of the store's becomes one. None where there is no such letter, or none that could
-        run: what cannot be read, or what conflicts with the job of its id.
+        A message that was no job of the store's becomes one. Where the turn of its sequence is over, or the sequence is
+        another job's, it gets its key's next one. None where there is no such letter, or none that could run: what
+        cannot be read, or what conflicts with the job of its id.
         """
         ...
 

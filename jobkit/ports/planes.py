@@ -24,3 +24,11 @@ class Planes:
     inspection: Inspection
     blobs: Blobs
     transactions: TransactionalStore | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlane:
+    """The store alone, for whoever reads or steers what it knows; the other planes may be away, or not even named."""
+
+    store: Store
+    inspection: Inspection

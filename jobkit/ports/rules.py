@@ -35,6 +35,10 @@ PAUSES_AT_MOST = 1_000
 EXPIRED_BY, EXPIRED_REASON = "jobkit", "it had not begun in time"
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
+# Why a message is dead-lettered whose sequence is another job's.
+SUPERSEDED = "sequence given out again"
+# The same, by what the functions of a server answer.
+UNWANTED = {"conflict": CONFLICTING, "superseded": SUPERSEDED}
 
 
 def digest_of(envelope: Envelope) -> bytes:

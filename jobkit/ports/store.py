@@ -100,7 +100,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The id is known with another type, key or payload, or its sequence was committed by another id."""
+    """The id is known with another type, key or payload."""
 
     id: str
 
@@ -210,6 +210,16 @@ class Adrift:
 
 
 @dataclass(frozen=True, slots=True)
+class Superseded:
+    """The job is not known here, and its sequence is another job's: the store has lost the one and accepted the other.
+
+    So it is after a failover to a replica that lagged, or a restore, while messages of the lost moments are left.
+    """
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """A job that has ended because it had not begun in time."""
 
@@ -217,7 +227,7 @@ class Expired:
     type: str
 
 
-NotOpened = Early | Duplicate | Gap | Stale | Skipped | Conflict
+NotOpened = Early | Duplicate | Gap | Stale | Skipped | Superseded | Conflict
 OpenAnswer = Opened | NotOpened
 
 
@@ -265,8 +275,9 @@ class Store(Protocol):
         One that was to have begun by now ends here, as by `expire_due`; one that begins does not expire any more.
         The mark is set for all answers but `Duplicate` and `Stale`; it never falls. A job that was never submitted here
         (a foreign publisher's, or one that a failover of the store lost) becomes known now, and its sequence is not
-        given out again. The envelope must carry its key. Opening again under the same fence changes nothing and answers
-        the same.
+        given out again; but where another job has that sequence already, it is `Superseded` by that one and stays
+        unknown. The envelope must carry its key. Opening again under the same fence changes nothing and answers the
+        same.
         """
         ...
 
@@ -341,7 +352,7 @@ class Store(Protocol):
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         """Set an ordered job aside until the gap before it closes; where it has closed meanwhile, to the outbox.
 
-        One that has ended is left as it is.
+        One that has ended is left as it is; the message of one that is superseded (see `open`) is dead-lettered.
         """
         ...
 
@@ -349,8 +360,9 @@ class Store(Protocol):
         """Move a job from its delivery into the in-flight table, so that the delivery can be acked before it ends.
 
         Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
-        job of its id is dead-lettered instead. It goes to `partition`, unless the store has a layout of the type, and
-        so another one for its key; where it is in the table already, it keeps its place. Idempotent.
+        job of its id, or that is superseded (see `open`), is dead-lettered instead. It goes to `partition`, unless the
+        store has a layout of the type, and so another one for its key; where it is in the table already, it keeps its
+        place. Idempotent.
         """
         ...
 

@@ -72,11 +72,11 @@ def decode(
         detail = f"the payload has {len(envelope.body)} bytes, JOBKIT_MAX_PAYLOAD_BYTES allows {max_bytes}"
         return Malformed(raw, envelope, "oversized payload", detail)
     try:
-        processor = registry.get(envelope.type)
+        processor, body = registry.addressed(envelope.type, envelope.body)
     except ConfigurationError as error:
         return Malformed(raw, envelope, "unknown type", str(error))
     try:
-        payload = processor.parse(envelope.body)
+        payload = processor.parse(body)
         key = processor.key_of(payload) if envelope.key is None else checked_key(envelope.key)
         limits = processor.limits_of(payload)
     except PayloadInvalid as error:

@@ -21,9 +21,8 @@ class LimitBacklog:
     """Which keys of a partition wait in the table, by the bucket that their first job needs."""
 
     def __init__(self, type: str, registry: Registry, lines: LimitLines, prefetch: int) -> None:
-        processor = registry.processors.get(type)
         # Whether jobs of the type can need different buckets of one limit.
-        self.possible = processor is not None and any(limit.key is not None for limit in processor.limits)
+        self.possible = any(limit.key is not None for one in registry.members(type) for limit in one.limits)
         self._lines = lines
         self._most = max(1, prefetch // _SHARE_IN_HAND)
         self._keys: dict[str, dict[str, None]] = {}

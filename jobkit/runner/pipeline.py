@@ -21,7 +21,7 @@ from jobkit.model.fence import Receipt
 from jobkit.model.safe_text import error_text
 from jobkit.ports.coordinator import Held, Limited
 from jobkit.ports.planes import Planes
-from jobkit.ports.rules import CONFLICTING
+from jobkit.ports.rules import CONFLICTING, SUPERSEDED
 from jobkit.ports.store import (
     Committed,
     Conflict,
@@ -35,6 +35,7 @@ from jobkit.ports.store import (
     Refused,
     Skipped,
     Stale,
+    Superseded,
 )
 from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
 from jobkit.runner.cancellations import Cancellations, CancelWatch
@@ -244,6 +245,13 @@ class Pipeline:
             case Skipped(next_sequence):
                 detail = f"sequence {envelope.sequence} was given up by an operator; the key is at {next_sequence}"
                 return await self.bury_message(Malformed(envelope.body, envelope, "sequence skipped", detail))
+            case Superseded(sequence):
+                self._telemetry.superseded(envelope.type, envelope.id, job.key, sequence)
+                detail = (
+                    f"the store knew nothing of this job, and its sequence {sequence} is another one's: the store lost "
+                    "what it had accepted, as in a failover, or two publishers number one key"
+                )
+                return await self.bury_message(Malformed(envelope.body, envelope, SUPERSEDED, detail))
             case Conflict():
                 self._telemetry.conflict(envelope.type, envelope.id)
                 detail = f"job id {envelope.id} is known with another type, key or payload"

@@ -261,6 +261,17 @@ class Telemetry:
         self._count(m.CONFLICTS, type)
         self.log.error("job id conflict, dead-lettered", job=job_id, type=type)
 
+    def superseded(self, type: str, job_id: str, key: str, sequence: int) -> None:
+        """Report a message whose job the store has lost, and whose sequence another job was given since."""
+        self._count(m.SUPERSEDED, type)
+        self.log.error(
+            "the store has lost this job and given its sequence to another, dead-lettered",
+            job=job_id,
+            type=type,
+            key=key,
+            sequence=sequence,
+        )
+
     def attempt_failed(
         self,
         type: str,

@@ -127,6 +127,9 @@ DUPLICATES = Metric(
     "jobkit.duplicates", Kind.COUNTER, "{job}", "Deliveries of jobs that had ended; dropped, nothing ran", _TYPE
 )
 CONFLICTS = Metric("jobkit.conflicts", Kind.COUNTER, "{job}", "Ids seen with another payload", _TYPE)
+SUPERSEDED = Metric(
+    "jobkit.superseded", Kind.COUNTER, "{job}", "Jobs that the store lost, and whose sequences others were given", _TYPE
+)
 STALE_WRITES = Metric(
     "jobkit.stale_writes",
     Kind.COUNTER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobkit.leases import Keeper, Lease
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
-from jobkit.ports.store import Conflict, Duplicate, Early, Gap, Opened, Skipped, Stale, Store
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, Opened, Skipped, Stale, Store, Superseded
 from jobkit.telemetry import Telemetry
 
 # A second claim is needed where the store has seen a higher token than the coordinator gives.
@@ -49,7 +49,7 @@ class Rejections:
                 return False
             case Stale() as stale:
                 return stale
-            case Skipped() | Conflict():
+            case Skipped() | Superseded() | Conflict():
                 await self._store.bury_message(envelope.body, envelope, reason=reason)
                 buried = True
         if buried:

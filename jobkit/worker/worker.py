@@ -225,6 +225,8 @@ class Worker:
 
     async def _prepare(self) -> None:
         """Find out at the start what would otherwise fail every job."""
+        for type in self._types:
+            self._registry.kept_as(type)
         plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
@@ -259,7 +261,7 @@ class Worker:
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
 
     def _waiting_for_limits(self) -> dict[str, int]:
-        declared = [limit.name for type in self._types for limit in self._registry.get(type).limits]
+        declared = [limit.name for type in self._types for one in self._registry.members(type) for limit in one.limits]
         return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:

@@ -151,6 +151,7 @@ def _deck(rng: random.Random, scale: Scale) -> Iterator[Fault]:
     for server in PLANES:
         yield Fault("restart the server", plane=server)
         yield Fault("kill the server", plane=server)
+    yield Fault("pause the work", seconds=scale.cut)
     yield Fault("forget everything", plane="coordinator")
     yield Fault("restart the server without its data", plane="coordinator")
     yield Fault("restart the server without its data", plane="broker")

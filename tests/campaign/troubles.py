@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import anyio
 
+from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.pause import Scope
+from jobkit.ports.inspection import Inspection
 from tests.campaign.cluster import Cluster, Way
+from tests.campaign.names import TYPE
 from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, Fault, Schedule
 
 
@@ -50,6 +54,8 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             await cluster.servers.restart_empty(plane)
         case "restart broker and coordinator without their data", None, None:
             await cluster.servers.restart_both_empty()
+        case "pause the work", None, None:
+            await _rest(cluster.site.planes.inspection, fault.seconds)
         case "slow every round trip", None, None:
             ways = [way for seat in cluster.seats for way in seat.ways.values()]
             await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)
@@ -57,6 +63,24 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             await _trouble([cluster.seats[seat].ways[plane]], _ON_WAYS[kind], fault.seconds)
         case _:
             raise AssertionError(f"nobody knows how to make this: {fault}")
+
+
+async def _rest(inspection: Inspection, seconds: float) -> None:
+    """Pause all jobs for a while, as a person does: again where the store does not answer."""
+    scope = Scope(TYPE)
+    await _answered(lambda: inspection.pause(scope, by="campaign", reason="for a while"))
+    await anyio.sleep(seconds)
+    await _answered(lambda: inspection.resume(scope))
+
+
+async def _answered(ask: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await ask()
+        except Unavailable:
+            await anyio.sleep(0.2)
+        else:
+            return
 
 
 _ON_WAYS: dict[str, Callable[[Proxy], None]] = {

@@ -55,6 +55,49 @@ def test_a_url_without_a_backend_names_its_variable(shell: Shell, monkeypatch: p
     assert "hunter2" not in said
 
 
+def test_what_a_message_quotes_does_not_drive_the_terminal(shell: Shell) -> None:
+    said = _failed(shell, 1, "status", "a\x1b[2Jb\x07")
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
+READS_THE_STORE = [
+    ("jobs",),
+    ("dead", "list"),
+    ("dead", "requeue", "--all"),
+    ("dead", "purge", "--all", "--yes"),
+    ("gaps", "list"),
+    ("republish", "--type", "note", "--yes"),
+    ("cancel", "--type", "note", "--yes"),
+]
+
+
+@pytest.mark.parametrize("words", READS_THE_STORE, ids=" ".join)
+def test_what_the_store_alone_knows_needs_no_other_plane(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """A broker that is out of reach, and a coordinator that nobody has named beside it."""
+    monkeypatch.setenv("JOBKIT_BROKER_URL", "amqp://localhost:1/")
+    monkeypatch.setenv("JOBKIT_STORE_URL", "sqlite:///jobkit.db")
+    assert shell(*words).exit_code == 0
+
+
+def test_a_store_that_was_forgotten_beside_servers_is_not_made_here(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JOBKIT_BROKER_URL", "amqp://localhost:1/")
+    said = _failed(shell, 2, "jobs")
+    assert "JOBKIT_STORE_URL is not set" in said
+    assert "JOBKIT_COORDINATOR_URL" not in said
+    assert list(tmp_path.glob("*.db")) == []
+
+
+def test_a_worker_needs_every_plane(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBKIT_BROKER_URL", "amqp://localhost:1/")
+    monkeypatch.setenv("JOBKIT_STORE_URL", "sqlite:///jobkit.db")
+    assert "JOBKIT_COORDINATOR_URL is not set" in _failed(shell, 2, "worker", "note")
+
+
 def test_a_database_that_is_none_is_said_to_be_none(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "jobkit.db").write_bytes(b"not a database, but long enough to be read as one\n" * 100)
     said = _failed(shell, 2, "jobs")

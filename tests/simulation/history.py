@@ -11,7 +11,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import Granted, LeaseRef
-from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped
+from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped, Superseded
 from jobkit.testing.virtual_time import Process, running_loop
 from simulation.network import Call
 
@@ -225,7 +225,7 @@ class History:
                     yield Renewal(now, lease, given["ttl"])
             case "coordinator", "release", True:
                 yield Release(now, given["lease"])
-            case "store", "open", Opened() | Early() | Gap() | Skipped() | Conflict():
+            case "store", "open", Opened() | Early() | Gap() | Skipped() | Superseded() | Conflict():
                 yield Mark(now, _resource(given), given["fence"])
             case "store", action, _ if action in _WRITES and _accepted(answer):
                 key = (action, given["envelope"].id, given["fence"])

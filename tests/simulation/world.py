@@ -47,6 +47,8 @@ from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
 ORDERED, LOOSE = "chapter", "photo"
+# The ordered jobs are of two types in one group: all that holds for a key holds over both.
+APPENDIX = "appendix"
 MAX_ATTEMPTS = 4
 # What loose jobs need in half of the runs: over all of them, and over those of each key.
 PAIR = Concurrency("pair", 2)
@@ -272,7 +274,7 @@ class World:
                         await self._publish(planes.broker, order)
                     else:
                         later = timedelta(seconds=order.later)
-                        await client.submit(order.type, order.work, id=order.id, after=later)
+                        await client.submit(_member(order), order.work, id=order.id, after=later)
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
@@ -282,6 +284,8 @@ class World:
         partition = Partition(order.type, partition_of(order.work.key, self.settings.partitions))
         await broker.declare(order.type, self.settings.partitions)
         body = order.work.model_dump_json().encode()
+        if order.type == ORDERED:
+            body = b'{"%b": %b}' % (_member(order).encode(), body)
         (answer,) = await broker.publish([(partition, Envelope(order.id, order.type, body))])
         if not isinstance(answer, Published):
             raise Unavailable("broker", answer.reason)
@@ -400,17 +404,24 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
         return Done(number=job.number)
 
+    groups = {ORDERED: ORDERED, APPENDIX: ORDERED, LOOSE: None}
     return [
         processor(
             type,
             key=lambda job: job.key,
-            ordered=type == ORDERED,
+            ordered=group is not None,
             timeout=timedelta(minutes=2),
             retry=_RETRY,
+            group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
         )(work)
-        for type in (ORDERED, LOOSE)
+        for type, group in groups.items()
     ]
+
+
+def _member(order: Order) -> str:
+    """Return which type of its group a job is of: every other ordered one is an appendix."""
+    return APPENDIX if order.type == ORDERED and order.work.number % 2 else order.type
 
 
 @asynccontextmanager

@@ -104,6 +104,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t"},
         "error",
     ),
+    "a superseded job": (
+        lambda telemetry: telemetry.superseded("t", "x", "k", 3),
+        "jobkit.superseded",
+        {"type": "t"},
+        "error",
+    ),
     "a failed attempt": (
         lambda telemetry: telemetry.attempt_failed("t", "x", 1, ValueError("no"), 2.0),
         "jobkit.attempts.failed",

@@ -12,7 +12,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, SILENT_KEPT, digest_of, keyless_digest_of
-from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
 OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 
@@ -76,6 +76,8 @@ def _answer(envelope: Envelope, row: Mapping[str, Any]) -> OpenAnswer | None:
             return Stale(row["number"])
         case "skipped":
             return Skipped(row["number"])
+        case "superseded":
+            return Superseded(row["number"])
         case "unknown":
             return None
         case _:

@@ -54,7 +54,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, key_of, letter_of
+from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, UNWANTED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -259,13 +259,15 @@ class PostgresStore:
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         row = await self._row(park.PARK, *park.park_arguments(envelope, reason))
+        if row["answer"] in UNWANTED:
+            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[row["answer"]])
         self._notifier.notify([job_topic(envelope.id)])
         return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
         row = await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        if row["answer"] == "conflict":
-            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        if row["answer"] in UNWANTED:
+            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[row["answer"]])
         return Receipt(envelope.id, row["answer"])
 
     async def shelved(

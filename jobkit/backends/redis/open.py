@@ -11,9 +11,9 @@ from jobkit.backends.redis.submit import check_name, facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports import rules
-from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
-OPEN = store_script("open", "outbox", "order", "ending", "end_early")
+OPEN = store_script("open", "outbox", "order", "foreign", "ending", "end_early")
 
 
 def key_of(envelope: Envelope) -> str:
@@ -52,6 +52,8 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
             return Gap(int(expected), bool(blocked))
         case [b"skipped", following]:
             return Skipped(int(following))
+        case [b"superseded", sequence]:
+            return Superseded(int(sequence))
         case [b"unknown"]:
             return None
         case _:

@@ -14,8 +14,8 @@ from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.rules import keyless_digest_of, without_sequence
 from jobkit.ports.store import Shelved
 
-PARK = store_script("park", "outbox", "order")
-SHELVE = store_script("shelve")
+PARK = store_script("park", "outbox", "order", "foreign")
+SHELVE = store_script("shelve", "foreign")
 SHELVED = store_script("shelved")
 SHELVED_KEYS = store_script("shelved_keys")
 

@@ -12,7 +12,7 @@ from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, digest_of, keyle
 
 _LETTERS = ("outbox", "order", "ending", "letters")
 ENVELOPE_OF_LETTER = store_script("letter_envelope", *_LETTERS)
-REQUEUE = store_script("requeue", *_LETTERS)
+REQUEUE = store_script("requeue", *_LETTERS, "foreign")
 PURGE = store_script("purge", *_LETTERS)
 REPUBLISH = store_script("republish", "outbox")
 RESUME = store_script("resume", "outbox", "order")

@@ -52,7 +52,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, COORDINATORS_KEPT, KEYS_PER_JOB, letter_of
+from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, UNWANTED, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -171,12 +171,15 @@ class RedisStore:
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
         arguments = park.park_arguments(envelope, reason)
-        return park.parked(envelope, await self._scripts.run(park.PARK, *arguments))
+        answer = await self._scripts.run(park.PARK, *arguments)
+        if (unwanted := UNWANTED.get(answer.decode())) is not None:
+            return await self.bury_message(envelope.body, envelope, reason=unwanted)
+        return park.parked(envelope, answer)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
         answer = await self._scripts.run(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        if answer == b"conflict":
-            return await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        if (unwanted := UNWANTED.get(answer.decode())) is not None:
+            return await self.bury_message(envelope.body, envelope, reason=unwanted)
         return Receipt(envelope.id, answer.decode())
 
     async def shelved(

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
+from jobkit.backends.sqlite.sequences import is_skipped, is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
 from jobkit.ports.rules import SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
-from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale, Superseded
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
@@ -73,6 +74,8 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
     if not same:
         return Conflict(envelope.id)
     sequence = envelope.sequence if job is None else job.sequence
+    if job is None and is_taken(transaction, envelope, committed):
+        return Superseded(sequence or 0)
     if sequence is not None and sequence != committed + 1:
         return _out_of_turn(transaction, envelope, key, sequence, committed, forgotten, job)
     if job is not None and job.retry_at is not None and job.retry_at > transaction.now:
@@ -131,7 +134,7 @@ def _out_of_turn(
     committed: int,
     forgotten: int,
     job: _KnownJob | None,
-) -> Gap | Skipped | Duplicate | Conflict:
+) -> Gap | Skipped | Duplicate | Superseded:
     if sequence > committed + 1:
         if job is None:
             insert_foreign(transaction, envelope, JobState.QUEUED)
@@ -144,7 +147,7 @@ def _out_of_turn(
         # It ended so long ago that retention forgot its id; the sequence still tells.
         return Duplicate(Receipt(envelope.id, "forgotten"))
     # The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
-    return Conflict(envelope.id)
+    return Superseded(sequence)
 
 
 def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> bool:
@@ -156,15 +159,6 @@ def is_blocked(transaction: Transaction, type: str, key: str, expected: int) -> 
         (type, key, expected),
     ).fetchone()
     return bool(blocked)
-
-
-def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> bool:
-    """Tell whether the sequence was given up."""
-    row = transaction.execute(
-        "SELECT last FROM skipped WHERE type = ? AND key = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-        (type, key, sequence),
-    ).fetchone()
-    return row is not None and sequence <= row[0]
 
 
 def refusal(transaction: Transaction, type: str, key: str, fence: Fence) -> Refused | None:

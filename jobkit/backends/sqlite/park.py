@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.sequences import is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import RELEASED, digest_of, key_of, keyless_digest_of, without_sequence
+from jobkit.ports.rules import (
+    CONFLICTING,
+    RELEASED,
+    SUPERSEDED,
+    digest_of,
+    key_of,
+    keyless_digest_of,
+    without_sequence,
+)
 from jobkit.ports.store import OutboxEntry, Shelved
 
 _LOOK = """
@@ -50,8 +59,11 @@ def _look(transaction: Transaction, envelope: Envelope) -> _Aside:
     return _Aside(*row)
 
 
-def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receipt:
-    """Set a job aside while the gap before it is open; where it has closed, put it into the outbox."""
+def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receipt | str:
+    """Set a job aside while the gap before it is open; where it has closed, put it into the outbox.
+
+    Or return why its message is to be dead-lettered.
+    """
     known = _look(transaction, envelope)
     if known.needs_no_message(envelope):
         return Receipt(envelope.id, "duplicate")
@@ -60,6 +72,8 @@ def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receip
         raise without_sequence(envelope)
     number = known.number
     if number is None:
+        if is_taken(transaction, envelope, known.committed):
+            return SUPERSEDED
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
     # Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
     transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
@@ -123,15 +137,17 @@ _SHELVE = """
 """
 
 
-def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | None:
-    """Keep a job in the in-flight table until it ends; None where its id is that of another job."""
+def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | str:
+    """Keep a job in the in-flight table until it ends; or return why its message is to be dead-lettered."""
     known = _look(transaction, envelope)
     if known.is_other(envelope):
-        return None
+        return CONFLICTING
     if known.needs_no_message(envelope):
         return Receipt(envelope.id, "duplicate")
     number = known.number
     if number is None:
+        if is_taken(transaction, envelope, known.committed):
+            return SUPERSEDED
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
     transaction.execute(_SHELVE, (number, partition.type, slot_of(envelope.key), partition.index, envelope.key))
     return Receipt(envelope.id, "shelved")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
-from jobkit.backends.sqlite.submit import insert_job
+from jobkit.backends.sqlite.sequences import is_taken
+from jobkit.backends.sqlite.submit import insert_foreign, next_sequence
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -32,7 +33,8 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         "SELECT number, digest, key, state, sequence FROM jobs WHERE id = ?", (envelope.id,)
     ).fetchone()
     if job is None:
-        outbox.add(transaction, insert_job(transaction, envelope, JobState.QUEUED))
+        own = _in_turn(transaction, envelope, is_known=False)
+        outbox.add(transaction, insert_foreign(transaction, own, JobState.QUEUED))
     elif not is_message_of(envelope, job[1], job[2]):
         return None
     else:
@@ -41,19 +43,32 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
             envelope = envelope.with_key(job[2])
         if job[3] == JobState.DEAD:
             # The job's own place among those of its key counts, whatever the message said.
-            own = envelope if job[4] is None else envelope.with_sequence(job[4])
-            _begin_anew(transaction, job[0], own)
+            own = envelope if job[4] is None else _in_turn(transaction, envelope.with_sequence(job[4]), is_known=True)
+            _begin_anew(transaction, job[0], own, None if job[4] is None else own.sequence)
     transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return envelope
 
 
-def _begin_anew(transaction: Transaction, job: int, envelope: Envelope) -> None:
+def _in_turn(transaction: Transaction, envelope: Envelope, *, is_known: bool) -> Envelope:
+    """Return the envelope with its key's next sequence where its own can never have its turn."""
+    if envelope.sequence is None or envelope.key is None:
+        return envelope
+    row = transaction.execute(
+        "SELECT committed FROM keys WHERE type = ? AND key = ?", (envelope.type, envelope.key)
+    ).fetchone()
+    committed = 0 if row is None else row[0]
+    if envelope.sequence > committed and (is_known or not is_taken(transaction, envelope, committed)):
+        return envelope
+    return envelope.with_sequence(next_sequence(transaction, envelope))
+
+
+def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence: int | None) -> None:
     transaction.execute(
-        "UPDATE jobs SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, "
-        "failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', started_at = NULL, "
-        "finished_at = NULL, ended = NULL, settled = NULL, due = NULL WHERE number = ?",
-        (job,),
+        "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
+        "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
+        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, due = NULL WHERE number = ?",
+        (sequence, job),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
     outbox.add(transaction, job)

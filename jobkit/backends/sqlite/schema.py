@@ -85,7 +85,7 @@ _STORE = [
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
         expires REAL)""",
     # None of them mentions what changes as a job is opened or progresses.
-    "CREATE INDEX jobs_open ON jobs (type, key) WHERE ended IS NULL",
+    "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
     "CREATE INDEX jobs_due ON jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_scheduled ON jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL",

@@ -43,7 +43,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import CONFLICTING, keepable_note, letter_of
+from jobkit.ports.rules import keepable_note, letter_of
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -123,11 +123,15 @@ class SqliteStore:
         return await self._plane.write(fail.bury_message, letter)
 
     async def park(self, envelope: Envelope, *, reason: str) -> Receipt:
-        return await self._plane.write(park.park, envelope, reason=reason)
+        answer = await self._plane.write(park.park, envelope, reason=reason)
+        return answer if isinstance(answer, Receipt) else await self._bury(envelope, answer)
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        receipt = await self._plane.write(park.shelve, envelope, partition)
-        return receipt or await self.bury_message(envelope.body, envelope, reason=CONFLICTING)
+        answer = await self._plane.write(park.shelve, envelope, partition)
+        return answer if isinstance(answer, Receipt) else await self._bury(envelope, answer)
+
+    async def _bury(self, envelope: Envelope, reason: str) -> Receipt:
+        return await self.bury_message(envelope.body, envelope, reason=reason)
 
     async def shelved(
         self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0

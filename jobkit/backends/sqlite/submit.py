@@ -93,7 +93,7 @@ def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState
 
     A sequence that somebody else gave out must not be given out again here.
     """
-    if envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
+    if envelope.key is not None and envelope.sequence is not None and envelope.sequence <= HIGHEST_GIVEN:
         transaction.execute(
             "INSERT INTO keys (type, key, token, submitted, touched) "
             "VALUES (?1, ?2, (SELECT floor FROM retention), ?3, ?4) "

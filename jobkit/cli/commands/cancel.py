@@ -49,7 +49,7 @@ def _cancel_named(session: CommandSession, ids: list[str], reason: str, *, yes: 
     from jobkit.ops.views import cancellation_view
 
     confirm(f"Cancel {ids[0] if len(ids) == 1 else _jobs(len(ids))} for good?", yes=yes)
-    answers = session.call(lambda planes: planes.inspection.cancel(ids, by=user_at_host(), reason=reason))
+    answers = session.ask(lambda plane: plane.inspection.cancel(ids, by=user_at_host(), reason=reason))
     if session.out.as_json:
         session.out.document([cancellation_view(answer) for answer in answers])
     else:
@@ -65,22 +65,22 @@ def _cancel_all(
     from jobkit.cli.session import confirm
     from jobkit.client import matching
     from jobkit.model.ids import user_at_host
-    from jobkit.ports.planes import Planes
+    from jobkit.ports.planes import StorePlane
 
-    async def count(planes: Planes) -> tuple[int, int]:
-        upto = await planes.store.horizon()
-        return upto, await matching.count(planes.inspection, type, key, states, upto=upto)
+    async def count(plane: StorePlane) -> tuple[int, int]:
+        upto = await plane.store.horizon()
+        return upto, await matching.count(plane.inspection, type, key, states, upto=upto)
 
     # However many there are, each page is one call of its own.
-    upto, found = session.call(count, limit=None)
+    upto, found = session.ask(count, limit=None)
     if found:
         confirm(f"Cancel {_jobs(found)} of {type if key is None else f'{type}/{key}'} for good?", yes=yes)
 
-    async def cancel(planes: Planes) -> int:
-        pages = matching.cancel(planes.inspection, type, key, states, upto=upto, by=user_at_host(), reason=reason)
+    async def cancel(plane: StorePlane) -> int:
+        pages = matching.cancel(plane.inspection, type, key, states, upto=upto, by=user_at_host(), reason=reason)
         return sum([cancelled async for cancelled in pages])
 
-    cancelled = session.call(cancel, limit=None) if found else 0
+    cancelled = session.ask(cancel, limit=None) if found else 0
     if session.out.as_json:
         session.out.document({"type": type, "key": key, "cancelled": cancelled})
     else:

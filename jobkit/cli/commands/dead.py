@@ -41,7 +41,7 @@ def list_(
     from jobkit.ops.views import dead_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.dead(type=type, limit=limit, after=after))
+    found = session.ask(lambda plane: plane.inspection.dead(type=type, limit=limit, after=after))
     if as_json:
         session.out.document([dead_view(letter) for letter in found])
         return
@@ -67,7 +67,7 @@ def show(
     from jobkit.ops.views import dead_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    letters = session.call(lambda planes: _named(planes.inspection, names))
+    letters = session.ask(lambda plane: _named(plane.inspection, names))
     if as_json:
         session.out.document([dead_view(letter) for letter in letters])
         return
@@ -92,8 +92,8 @@ def requeue(
     session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
 
-    chosen = session.call(lambda planes: _chosen(planes.inspection, names, type))
-    envelopes = session.for_each(chosen, lambda planes, number: planes.inspection.requeue_dead(number))
+    chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
+    envelopes = session.for_each(chosen, lambda inspection, number: inspection.requeue_dead(number))
     done = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is not None]
     refused = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is None]
     if as_json:
@@ -120,11 +120,11 @@ def purge(
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
-    chosen = session.call(lambda planes: _chosen(planes.inspection, names, type))
+    chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
     if chosen:
         confirm(f"Delete {_letters(len(chosen))} for good?", yes=yes)
 
-    existed = session.for_each(chosen, lambda planes, number: planes.inspection.purge_dead(number))
+    existed = session.for_each(chosen, lambda inspection, number: inspection.purge_dead(number))
     purged = [number for number, did in zip(chosen, existed, strict=True) if did]
     if as_json:
         session.out.document({"purged": purged})

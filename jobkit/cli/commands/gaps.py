@@ -26,7 +26,7 @@ def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = N
     from jobkit.ops.views import gap_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.call(lambda planes: planes.inspection.gaps())
+    found = session.ask(lambda plane: plane.inspection.gaps())
     if as_json:
         session.out.document([gap_view(gap) for gap in found])
         return
@@ -44,7 +44,7 @@ def resume(context: typer.Context, type: Type, key: Key, as_json: AsJson = False
     from jobkit.cli.session import CommandSession
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    resumed = session.call(lambda planes: _resume(planes.inspection, type, key))
+    resumed = session.ask(lambda plane: _resume(plane.inspection, type, key))
     if as_json:
         session.out.document({"type": type, "key": key, "resumed": resumed})
     else:
@@ -67,12 +67,12 @@ def skip(
     from jobkit.cli.session import CommandSession, confirm
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    gap = session.call(lambda planes: _standing_still(planes.inspection, type, key))
+    gap = session.ask(lambda plane: _standing_still(plane.inspection, type, key))
     if before <= gap.expected:
         raise ConfigurationError(f"--before {before} gives nothing up: {type}/{key} waits for sequence {gap.expected}")
     given_up = f"sequence {gap.expected}" if before == gap.expected + 1 else f"sequences {gap.expected} to {before - 1}"
     confirm(f"Give up {given_up} of {type}/{key} for good?", yes=yes)
-    resumed = session.call(lambda planes: _skip(planes.inspection, type, key, before))
+    resumed = session.ask(lambda plane: _skip(plane.inspection, type, key, before))
     if as_json:
         session.out.document({"type": type, "key": key, "before": before, "resumed": resumed})
     else:

@@ -12,9 +12,10 @@ from jobkit.ports.inspection import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobkit.cli.session import CommandSession
     from jobkit.model.pause import Pause
     from jobkit.ports.inspection import JobRecord
-    from jobkit.ports.planes import Planes
+    from jobkit.ports.planes import StorePlane
 
 
 def status(
@@ -26,21 +27,16 @@ def status(
     """Show one job: its state, progress, failed attempts and result."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
-    from jobkit.client import Client
+    from jobkit.client import found_job
     from jobkit.ops.views import holding_up, job_view
-    from jobkit.ops.waiting import waits_for
-    from jobkit.plugin.registry import Registry
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    # No plugin is needed to look at a job, so one that does not load is no obstacle.
-    async def ask(planes: Planes) -> tuple[JobRecord, str | None, Sequence[Pause]]:
-        client = Client(planes, Registry(()), session.settings, session.clock)
-        job = await client.status(id)
-        limit = None if job.state.ended else (await waits_for(planes.coordinator)).get(id)
-        return job, limit, await client.pauses()
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause]]:
+        return await found_job(plane.inspection, id), await plane.store.pauses()
 
-    job, limit, pauses = session.call(ask)
+    job, pauses = session.ask(ask)
+    limit = _awaited(session, [job]).get(id)
     pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
         session.out.document(job_view(job, limit, pause))
@@ -61,16 +57,15 @@ def jobs(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import JOB_HEADINGS, job_row
     from jobkit.ops.views import holding_up, job_view
-    from jobkit.ops.waiting import waits_for
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    async def ask(planes: Planes) -> tuple[Sequence[JobRecord], Mapping[str, str], Sequence[Pause]]:
-        found = await planes.inspection.jobs(type=type, key=key, state=state, limit=limit)
-        limits = {} if all(job.state.ended for job in found) else await waits_for(planes.coordinator)
-        return found, limits, await planes.store.pauses()
+    async def ask(plane: StorePlane) -> tuple[Sequence[JobRecord], Sequence[Pause]]:
+        found = await plane.inspection.jobs(type=type, key=key, state=state, limit=limit)
+        return found, await plane.store.pauses()
 
-    found, limits, pauses = session.call(ask)
+    found, pauses = session.ask(ask)
+    limits = _awaited(session, found)
     held = [(job, limits.get(job.id), holding_up(pauses, job, session.settings.partitions)) for job in found]
     if as_json:
         session.out.document([job_view(job, waits, pause) for job, waits, pause in held])
@@ -83,3 +78,18 @@ def jobs(
     session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
+
+
+def _awaited(session: CommandSession, jobs: Sequence[JobRecord]) -> Mapping[str, str]:
+    """Return the limit that each job waits for, as far as the coordinator tells: jobs are worth showing without."""
+    from jobkit.cli.exit_codes import NoAnswer
+    from jobkit.errors import ConfigurationError, Unavailable
+    from jobkit.ops.waiting import waits_for
+
+    if all(job.state.ended for job in jobs):
+        return {}
+    try:
+        return session.ask_coordinator(waits_for)
+    except (ConfigurationError, NoAnswer, Unavailable) as error:
+        session.out.note(f"whether jobs wait for a limit is not known: {error}")
+        return {}

@@ -61,9 +61,9 @@ def _wanted(session: CommandSession, types: Sequence[str], name: str | None) -> 
     from jobkit.errors import ConfigurationError
 
     registry = session.registry()
-    chosen = types or sorted(registry.processors)
+    chosen = types or registry.kept()
     wanted = {
-        type: [one for one in registry.get(type).projections if name in (None, one.name)]
+        type: [one for one in registry.projections_of(type) if name in (None, one.name)]
         for type in dict.fromkeys(chosen)
     }
     found = {type: projections for type, projections in wanted.items() if projections}

@@ -31,10 +31,10 @@ def republish(
     if type is not None:
         confirm(f"Publish all jobs of type {type} again that have yet to end?", yes=yes)
         name = type
-        done = session.call(lambda planes: republish_type(planes, name), limit=None)
+        done = session.ask(lambda plane: republish_type(plane, name), limit=None)
     else:
         wanted = ids or []
-        done = session.call(lambda planes: republish_jobs(planes.inspection, wanted))
+        done = session.ask(lambda plane: republish_jobs(plane.inspection, wanted))
     if as_json:
         session.out.document(asdict(done))
     else:

@@ -10,7 +10,7 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
-    from jobkit.ports.planes import Planes
+    from jobkit.ports.planes import StorePlane
 
 
 def state(
@@ -25,13 +25,13 @@ def state(
     from jobkit.errors import ConfigurationError
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    projections = session.registry().get(type).projections
+    projections = session.registry().projections_of(type)
 
-    async def read(planes: Planes) -> dict[str, Any] | None:
-        record = await planes.inspection.key(type, key)
+    async def read(plane: StorePlane) -> dict[str, Any] | None:
+        record = await plane.inspection.key(type, key)
         if record is None:
             return None
-        kept = {one.name: one.load(await planes.store.record(type, key, one.record)) for one in projections}
+        kept = {one.name: one.load(await plane.store.record(type, key, one.record)) for one in projections}
         return {
             "type": type,
             "key": key,
@@ -47,7 +47,7 @@ def state(
             },
         }
 
-    found = session.call(read)
+    found = session.ask(read)
     if found is None:
         raise ConfigurationError(f"the store knows nothing of the key {key!r} of job type {type!r}")
     if as_json:

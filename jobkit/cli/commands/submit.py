@@ -136,8 +136,10 @@ class _Job:
             submission = await self.submit(planes)
             workers = await planes.coordinator.members()
         _say_what_became_of(submission, out)
-        if not any(self._type in worker.types for worker in workers):
-            out.note(f"no live worker serves {self._type!r}; the job waits for one: jobkit worker {self._type}")
+        if not any(submission.type in worker.types for worker in workers):
+            out.note(
+                f"no live worker serves {submission.type!r}; the job waits for one: jobkit worker {submission.type}"
+            )
         with _progress(out) as tell:
             async for record in self._client(planes).watch(self._id, timeout):
                 tell(record)

@@ -60,9 +60,10 @@ def topology(
     from jobkit.cli.session import CommandSession
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    wanted = types or sorted(session.registry().processors)
+    registry = session.registry()
+    wanted = types or registry.kept()
     for type in wanted:
-        session.registry().get(type)
+        registry.kept_as(type)
     if partitions is not None:
         _change(session, wanted, partitions, yes=yes)
     found = session.call(lambda planes: _look(session, planes, wanted, apply=apply))

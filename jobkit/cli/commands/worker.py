@@ -61,7 +61,7 @@ def _named(registry: Registry, types: list[str]) -> list[str]:
             "there is nothing to serve: no processors are installed, and JOBKIT_PLUGINS names none; "
             "`jobkit new-plugin NAME` makes one to start from"
         )
-    return [registry.get(type).name for type in dict.fromkeys(types)]
+    return [registry.kept_as(type) for type in dict.fromkeys(types)]
 
 
 async def _serve(planes: Planes, registry: Registry, named: list[str], session: CommandSession) -> None:
@@ -75,7 +75,9 @@ async def _all(registry: Registry) -> list[str]:
     unconfigured = await registry.unconfigured()
     for type, reason in {**registry.broken, **unconfigured}.items():
         structlog.get_logger("jobkit").warning("job type not served", type=type, reason=reason)
-    served = sorted(registry.processors.keys() - unconfigured.keys())
+    # A group is served as a whole, or not at all.
+    without = {registry.processors[type].kept_as for type in unconfigured}
+    served = [type for type in registry.kept() if type not in without]
     if not served:
         raise ConfigurationError("\n".join(unconfigured.values()))
     return served

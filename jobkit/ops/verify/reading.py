@@ -16,7 +16,7 @@ from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.invariant import Invariant
 from jobkit.ops.verify.lost_jobs import check_outbox, check_queues
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
-from jobkit.ops.verify.rollback import check_rollback
+from jobkit.ops.verify.rollback import check_rollback, check_superseded
 from jobkit.ops.verify.violation import Violation
 from jobkit.ops.verify.whereabouts import Place
 from jobkit.ports.inspection import KeyRecord, ParkedKey
@@ -59,6 +59,7 @@ async def verify(
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
     findings += await _gaps(planes, standing_still)
     findings += await check_rollback(planes)
+    findings += await check_superseded(planes)
     findings += await check_outbox(planes)
     lost, seen, unread = await check_queues(planes, clock or SystemClock())
     return Verdict(

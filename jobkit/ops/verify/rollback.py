@@ -3,7 +3,9 @@
 Files tell. Each lies under the token of the attempt that wrote it, and a token is its key's mark before any work
 begins. So a file under a token above the mark was written by an attempt that the store has forgotten. What is told are
 the keys that have such files and jobs that have yet to end: those may have been done before. Of jobs that wrote no
-files, and of those that were accepted since, nothing is left to tell.
+files nothing is left to tell.
+
+So do messages: those of jobs that it has forgotten, and whose sequences it has given to others since, are dead letters.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from jobkit.ops.verify.violation import Violation
 from jobkit.ops.verify.whereabouts import NAMED, Place
 from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
+from jobkit.ports.rules import SUPERSEDED
+
+_PAGE = 500
 
 
 async def check_rollback(planes: Planes) -> list[Violation]:
@@ -27,6 +32,27 @@ async def check_rollback(planes: Planes) -> list[Violation]:
         if type is not None and key is not None:
             findings += await _compare(planes, type, key, token)
     return findings
+
+
+async def check_superseded(planes: Planes) -> list[Violation]:
+    """Find jobs that the store has forgotten and whose sequences it gave to others. Raises `Unavailable`."""
+    letters: dict[str, list[str]] = {}
+    after = 0
+    while page := await planes.inspection.dead(limit=_PAGE, after=after):
+        after = page[-1].number
+        for letter in page:
+            if letter.reason == SUPERSEDED:
+                letters.setdefault(f"{letter.type}/{letter.key}", []).append(str(letter.number))
+    return [
+        Violation(
+            Invariant.NOTHING_LOST,
+            where,
+            "the store has lost jobs that it had accepted, and has given their sequences to others since, which go on: "
+            f"dead letters {Place(len(numbers), numbers[:NAMED])}; `jobkit dead requeue` puts them behind the others, "
+            "`purge` gives them up",
+        )
+        for where, numbers in letters.items()
+    ]
 
 
 async def _highest_tokens(planes: Planes) -> AsyncIterator[tuple[str, int]]:

@@ -19,10 +19,20 @@ LANGUAGE sql AS $$
                      AND first <= in_sequence ORDER BY first DESC LIMIT 1), false)
 $$;
 
+-- Is a sequence that is to come another job's than one that is not known? Cancelled jobs have given theirs up.
+CREATE OR REPLACE FUNCTION jobkit.is_taken(in_type text, in_key text, in_sequence bigint) RETURNS boolean
+LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_sequence
+                   AND ended IS NULL)
+        OR EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_sequence
+                   AND ended IS NOT NULL AND result IS NULL AND ended_by IS NULL)
+        OR jobkit.is_skipped(in_type, in_key, in_sequence)
+$$;
+
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
 -- key's log has), 'duplicate', 'cancelled', 'expired', 'scheduled' (it is not due), 'forgotten' (a duplicate whose id is no longer
 -- known), 'gap' and 'skipped' (`number` is the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the
--- mark), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope is needed, and its digest
+-- mark), 'superseded' (`number` is the sequence), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope is needed, and its digest
 -- without a key. Of the starts whose end nobody reported `in_kept` are kept apart; `silent` is how many there are.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
@@ -130,7 +140,10 @@ BEGIN
 
         -- The turn.
         turn := CASE WHEN has_job THEN j.sequence ELSE r.sequence END;
-        IF turn > done + 1 THEN
+        IF NOT has_job AND turn > done AND turn <= in_highest AND jobkit.is_taken(r.type, r.key, turn) THEN
+            answer := 'superseded';
+            number := turn;
+        ELSIF turn > done + 1 THEN
             answer := 'gap';
             number := done + 1;
             blocked := jobkit.is_blocked(r.type, r.key, done + 1);
@@ -144,7 +157,8 @@ BEGIN
             ELSE
                 -- The sequence was committed by a job with another id: no order is left for this one, and a person
                 -- must decide.
-                answer := 'conflict';
+                answer := 'superseded';
+                number := turn;
             END IF;
         ELSIF has_job AND j.retry_at > jobkit.clock() THEN
             answer := 'early';

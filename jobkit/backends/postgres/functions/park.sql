@@ -2,7 +2,7 @@
 -- its lock.
 
 -- Set a job aside while the gap before it is open; where it has closed, put it into the outbox. Answers 'parked',
--- 'requeued', 'duplicate' (it has ended) or 'unordered'.
+-- 'requeued', 'duplicate' (it has ended), 'superseded' (it is not known, and its sequence is another's) or 'unordered'.
 CREATE OR REPLACE FUNCTION jobkit.park_job(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
     in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_reason text
@@ -23,6 +23,9 @@ BEGIN
         RETURN 'duplicate';
     ELSIF turn IS NULL THEN
         RETURN 'unordered';
+    ELSIF j.state IS NULL AND turn BETWEEN k.committed + 1 AND in_highest
+          AND jobkit.is_taken(in_type, in_key, turn) THEN
+        RETURN 'superseded';
     ELSIF j.state IS NULL THEN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
                                       in_submitted_at, in_envelope, in_highest);
@@ -72,8 +75,8 @@ BEGIN
     RETURN released;
 END $$;
 
--- Keep a job in the in-flight table until it ends. Answers 'shelved', 'duplicate' (it has ended) or 'conflict' (its id
--- is that of another job).
+-- Keep a job in the in-flight table until it ends. Answers 'shelved', 'duplicate' (it has ended), 'superseded' (it is not
+-- known, and its sequence is another's) or 'conflict' (its id is that of another job).
 CREATE OR REPLACE FUNCTION jobkit.shelve_job(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
     in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_keyless bytea,
@@ -82,15 +85,18 @@ CREATE OR REPLACE FUNCTION jobkit.shelve_job(
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     j record;
-    done bigint;
+    k record;
 BEGIN
     -- Locked, so that the job does not end, and empty the table, between the look and the entry.
     SELECT key, digest, ended, due INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
-        SELECT forgotten INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
-        IF in_sequence <= done THEN
+        SELECT committed, forgotten INTO k FROM jobkit.keys WHERE type = in_type AND key = in_key;
+        IF in_sequence <= k.forgotten THEN
             RETURN 'duplicate';
+        ELSIF in_sequence BETWEEN k.committed + 1 AND in_highest
+              AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
+            RETURN 'superseded';
         END IF;
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
                                       in_submitted_at, in_envelope, in_highest);

@@ -1,7 +1,13 @@
 -- The repairs that only a command may do: requeue, resume, skip.
 
+-- Return the next sequence of a key that has a row, which the caller has locked.
+CREATE OR REPLACE FUNCTION jobkit.next_sequence(in_type text, in_key text) RETURNS bigint LANGUAGE sql AS $$
+    UPDATE jobkit.keys SET submitted = submitted + 1, touched = jobkit.clock()
+    WHERE type = in_type AND key = in_key RETURNING submitted
+$$;
+
 -- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. Answers whether it could: false where there is no such letter, or its id is another job's.
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Answers whether it could: false where there is no such letter, or its id is another job's.
 CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
     in_number bigint, in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea,
     in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint,
@@ -10,25 +16,36 @@ CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     j record;
+    done bigint;
 BEGIN
     PERFORM FROM jobkit.keys k JOIN jobkit.jobs w USING (type, key) WHERE w.id = in_id FOR UPDATE OF k;
+    IF NOT FOUND AND in_key IS NOT NULL AND in_sequence IS NOT NULL THEN
+        PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
+    END IF;
     PERFORM FROM jobkit.dead WHERE number = in_number AND envelope IS NOT NULL FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    SELECT key, digest, state INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT key, digest, state, sequence INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, NULL, in_slot, in_digest, in_trace, in_schema,
-                                      in_submitted_at, in_envelope, 0);
-        UPDATE jobkit.jobs SET sequence = in_sequence WHERE id = in_id;
+        SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
+        IF in_sequence <= done OR in_sequence <= in_highest AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
+            in_sequence := jobkit.next_sequence(in_type, in_key);
+        END IF;
+        PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
+                                      in_submitted_at, in_envelope, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
         PERFORM jobkit.publish(in_id, NULL);
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
         RETURN false;
     ELSIF j.state = 'dead' THEN
         PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
+        SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = j.key;
+        IF j.sequence <= done THEN
+            j.sequence := jobkit.next_sequence(in_type, j.key);
+        END IF;
         UPDATE jobkit.jobs
-        SET state = 'queued', token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
+        SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
             finished_at = NULL, ended = NULL, settled = NULL, due = NULL, envelope = in_envelope
         WHERE id = in_id;

@@ -88,7 +88,7 @@ CREATE TABLE jobkit.jobs (
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
 CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
-CREATE INDEX jobs_open ON jobkit.jobs (type, key) WHERE ended IS NULL;
+CREATE INDEX jobs_open ON jobkit.jobs (type, key, sequence) WHERE ended IS NULL;
 CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL;
 CREATE INDEX jobs_due ON jobkit.jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL;
 CREATE INDEX jobs_scheduled ON jobkit.jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL;

@@ -16,3 +16,4 @@ from jobkit.testing.conformance.store.test_parking import *
 from jobkit.testing.conformance.store.test_scheduled import *
 from jobkit.testing.conformance.store.test_starts import *
 from jobkit.testing.conformance.store.test_submit import *
+from jobkit.testing.conformance.store.test_superseded import *

@@ -100,6 +100,8 @@ class Model:
     def requeue(self, place: int) -> None:
         id = self.letters.pop(place)
         sequence = self.jobs[id].sequence
+        if sequence is not None and sequence <= self.committed:
+            sequence = self.submitted = self.submitted + 1
         self.jobs[id] = ModelJob(sequence)
         self._publish(id)
 

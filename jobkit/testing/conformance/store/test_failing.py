@@ -9,7 +9,7 @@ import pytest
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Conflict, Duplicate, Opened, Refused, Skipped
+from jobkit.ports.store import Duplicate, Opened, Refused, Skipped
 from jobkit.testing.conformance.harness import FullStore, Harness, a_moment, soon
 from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
@@ -180,14 +180,6 @@ async def test_a_shelved_message_that_is_buried_is_in_flight_no_more_and_its_nam
     assert [shelved.envelope for shelved in await store.shelved(Partition("t", 0), limit=10)] == [job]
     await store.bury_message(job.body, job, reason="why")
     assert await store.shelved(Partition("t", 0), limit=10) == []
-
-
-async def test_a_job_whose_sequence_another_one_took_has_ended_once_its_message_is_buried(store: FullStore) -> None:
-    job = await submitted(store, "a")
-    await committed(store, envelope("usurper", sequence=1))
-    assert await store.open(job, fence()) == Conflict("a")
-    await store.bury_message(job.body, job, reason="conflict")
-    assert await state(store, "a") is JobState.DEAD
 
 
 async def test_a_job_whose_skipped_message_is_buried_has_ended(store: FullStore) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale
+from jobkit.ports.store import Conflict, Duplicate, Gap, Opened, Skipped, Stale, Superseded
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
 
@@ -177,9 +177,9 @@ async def test_a_sequence_of_a_foreign_publisher_is_not_given_out_again(store: F
     assert (await submitted(store, "own")).sequence == 3
 
 
-async def test_a_second_job_for_a_sequence_that_is_committed_is_a_conflict_not_dropped(store: FullStore) -> None:
+async def test_a_second_job_for_a_sequence_that_is_committed_is_superseded_not_dropped(store: FullStore) -> None:
     await committed(store, await submitted(store, "a"))
-    assert await store.open(envelope("other", sequence=1), fence()) == Conflict("other")
+    assert await store.open(envelope("other", sequence=1), fence()) == Superseded(1)
 
 
 async def test_a_skipped_sequence_is_told_with_the_one_that_is_next(store: FullStore) -> None:

@@ -3,7 +3,7 @@
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
 -- how many starts whose end nobody reported are told apart. Answers {'opened', opens, failures, log length, how many of
 -- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'}, {'scheduled'}, {'forgotten'}, {'stale', mark},
--- {'conflict'}, {'gap', expected, 1 or 0},
+-- {'conflict'}, {'superseded', sequence}, {'gap', expected, 1 or 0},
 -- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
 -- digest.
 
@@ -28,7 +28,7 @@ local function out_of_turn(a, name, key, job, sequence)
     return {'forgotten'}
   end
   -- The sequence was committed by a job with another id: no order is left for this one, and a person must decide.
-  return {'conflict'}
+  return {'superseded', sequence}
 end
 
 -- A start's end is reported by a failure, or in `told`; who comes back to a job has evidently lived. Those that nobody
@@ -113,6 +113,9 @@ local function run(a)
   local sequence = a[4] ~= '' and a[4] or nil
   if job then
     sequence = job.sequence
+  end
+  if not job and is_taken(key, sequence) then
+    return {'superseded', sequence}
   end
   if sequence and tonumber(sequence) ~= key.committed + 1 then
     return out_of_turn(a, name, key, job, sequence)

@@ -1,5 +1,6 @@
 -- Sets an ordered job aside until the gap before it closes; where it has closed, to the outbox.
--- Takes the facts, reason. Answers 'parked', 'requeued', 'duplicate' or 'unordered'.
+-- Takes the facts, reason. Answers 'parked', 'requeued', 'duplicate', 'unordered', or 'superseded' where it is not known and
+-- its sequence is another job's.
 local function run(a)
   local reason = a[FACTS + 1]
   local name, job = name_of(a[2], a[3]), load_job(a[1])
@@ -18,6 +19,9 @@ local function run(a)
   local key = load_key(name)
   if not job and tonumber(sequence) <= key.forgotten then
     return 'duplicate'
+  end
+  if not job and is_taken(key, sequence) then
+    return 'superseded'
   end
   job = job or insert_foreign(a, key, 'queued')
   if tonumber(sequence) <= key.committed + 1 then

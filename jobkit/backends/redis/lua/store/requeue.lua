@@ -1,14 +1,32 @@
 -- Puts a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. Takes its number, the facts, the digest without a key. Answers 1, or 0 where there is no such
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Takes its number, the facts, the digest without a key. Answers 1, or 0 where there is no such
 -- letter or its id is that of another job.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
     'progress', 'message', 'started_at', 'finished_at')
   block(job.type, job.key, job.sequence, -1)
+  if job.key and job.sequence then
+    local key = load_key(name_of(job.type, job.key))
+    if tonumber(job.sequence) <= key.committed then
+      job.sequence = next_sequence(key)
+      call('HSET', job_at(job.id), 'sequence', job.sequence)
+    end
+  end
   count_open(job, 1)
   move(job, 'queued')
   call('HSET', ENVELOPES, job.id, envelope)
   publish(job)
+end
+
+local function begin(a)
+  if a[3] == NONE then
+    return insert_job(a, 1, 'queued')
+  end
+  local key, sequence = load_key(name_of(a[2], a[3])), tonumber(a[4])
+  if sequence and (sequence <= key.committed or is_taken(key, sequence)) then
+    a[4] = next_sequence(key)
+  end
+  return insert_foreign(a, key, 'queued')
 end
 
 local function run(a)
@@ -22,7 +40,7 @@ local function run(a)
   end
   delete_letter(number)
   if not job then
-    publish(insert_job(a, 1, 'queued'))
+    publish(begin(a))
   elseif job.state == 'dead' then
     begin_anew(job, a[FACTS])
   end

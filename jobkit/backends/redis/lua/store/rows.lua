@@ -18,6 +18,7 @@
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   layouts             hash by type: how many partitions it has, and how far a change of that has come
+--   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   coordinators        zset by time: the identities of those that workers go by
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
@@ -31,6 +32,8 @@ local ENVELOPES = PREFIX .. 'envelopes'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
 local MICROSECONDS = math.floor(NOW * 1000000)
+-- Sequences above are a foreign publisher's only, and cannot be told from the next.
+local HIGHEST_GIVEN = 2 ^ 53 - 1
 
 local function name_of(type, key)
   return type .. '\0' .. key
@@ -137,18 +140,6 @@ local function insert_job(a, at, state)
   call('ZADD', JOBS, job.number, job.id)
   call('ZADD', state_at(state), job.number, job.id)
   count_open(job, 1)
-  return job
-end
-
--- Makes a job known that was not submitted here, or was forgotten in a failover. A sequence that somebody else gave out
--- is not given out again here, where it is among those that are.
-local HIGHEST_GIVEN = 2 ^ 53 - 1
-local function insert_foreign(a, key, state)
-  local job = insert_job(a, 1, state)
-  local sequence = tonumber(job.sequence or '0')
-  if sequence > key.submitted and sequence <= HIGHEST_GIVEN then
-    save_key(key, 'submitted', whole(sequence))
-  end
   return job
 end
 

@@ -1,5 +1,7 @@
 -- Keeps a job in the in-flight table until it ends. Takes the facts, the digest without a key, type and index of the
--- partition, and the slot of its key: where the type has a layout, that says which partition it is. Answers 'shelved', 'duplicate' where it has ended, or 'conflict' where its id is that of another job.
+-- partition, and the slot of its key: where the type has a layout, that says which partition it is. Answers 'shelved',
+-- 'duplicate' where it has ended, 'superseded' where it is not known and its sequence is another job's, or 'conflict' where
+-- its id is that of another job.
 local function run(a)
   local id, index = a[1], a[FACTS + 3]
   local layout = call('HGET', PREFIX .. 'layouts', a[FACTS + 2])
@@ -12,6 +14,9 @@ local function run(a)
     local key = load_key(name_of(a[2], a[3]))
     if a[4] ~= '' and tonumber(a[4]) <= key.forgotten then
       return 'duplicate'
+    end
+    if a[4] ~= '' and is_taken(key, a[4]) then
+      return 'superseded'
     end
     insert_foreign(a, key, 'queued')
   elseif job.digest ~= (job.key and a[5] or a[FACTS + 1]) then
