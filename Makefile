@@ -23,11 +23,12 @@ $(INSTALLED): pyproject.toml
 
 setup: $(INSTALLED) ## Install everything for development into .venv
 
-check: $(INSTALLED) ## Lint, format check, types, layering
+check: $(INSTALLED) ## Lint, format check, types, layering, and whether every test can be imported
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -qq --collect-only
 
 format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -8,11 +8,13 @@ from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.retry import RetryPolicy
+from jobkit.plugin.schedule import DeclaredSchedule, schedule
 from jobkit.projections.projection import Projection
 
 if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
+    from jobkit.client.schedules import ScheduleBook, ScheduleStatus
     from jobkit.ports.inspection import Cancellation
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Client",
     "Concurrency",
     "Context",
+    "DeclaredSchedule",
     "JobkitError",
     "Payload",
     "Processor",
@@ -29,16 +32,21 @@ __all__ = [
     "Result",
     "Retry",
     "RetryPolicy",
+    "ScheduleBook",
+    "ScheduleStatus",
     "Snooze",
     "Submission",
     "connect",
     "processor",
+    "schedule",
 ]
 
 # Only programs that submit need these, and they bring a backend and telemetry with them: a plugin does without.
 _ON_DEMAND = {
     "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
+    "ScheduleBook": "jobkit.client.schedules",
+    "ScheduleStatus": "jobkit.client.schedules",
     "Submission": "jobkit.client.client",
     "connect": "jobkit.client.connect",
 }

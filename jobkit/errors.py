@@ -46,6 +46,10 @@ class JobNotFound(JobkitError):
     """No job with this id is known to the store (never submitted, or forgotten after retention)."""
 
 
+class ScheduleNotFound(JobkitError):
+    """No schedule has this name."""
+
+
 class JobFailed(JobkitError):
     """The job that was waited for ended in the dead letters or was parked."""
 

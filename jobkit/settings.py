@@ -135,9 +135,9 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65_535,
-        description="On which port a worker answers `/live`, `/ready` and `/metrics`; 0 chooses one.",
+        description="On which port a worker or exporter answers `/live`, `/ready` and `/metrics`; 0 chooses one.",
     )
-    health_host: str = Field("127.0.0.1", description="On which address a worker answers them.")
+    health_host: str = Field("127.0.0.1", description="On which address it answers them.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("auto", description="`text` for people, `json` for machines, `auto`: text on a terminal.")
 

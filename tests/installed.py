@@ -30,11 +30,12 @@ FOLDERS: Mapping[str, tuple[str, ...]] = {
     "backends/redis": ("redis",),
     "backends/s3": ("s3",),
     "campaign": ("rabbitmq", "redis", "postgres"),
+    "cluster": ("rabbitmq",),
 }
 # Where tests wait for real processes, videos or thousands of schedules: no part of `make test-fast`.
 SLOW_FOLDERS = (
-    *("acceptance", "backends", "browser", "campaign", "cli", "demo", "examples", "image", "lab", "media", "newer"),
-    *("observability", "simulation", "transcode", "uploads"),
+    *("acceptance", "backends", "browser", "campaign", "cli", "cluster", "demo", "examples", "image", "lab", "media"),
+    *("newer", "observability", "simulation", "transcode", "uploads"),
 )
 _TESTS = Path(__file__).parent
 

@@ -33,16 +33,34 @@ Words such as *key* and *fence* are in the [glossary](glossary.md).
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
-        "from jobkit import processor, Payload, Result, RetryPolicy, Processor",
-        (jobkit.processor, jobkit.Payload, jobkit.Result, jobkit.RetryPolicy, jobkit.Processor),
+        "from jobkit import processor, schedule, Payload, Result, RetryPolicy, Processor, DeclaredSchedule",
+        (
+            jobkit.processor,
+            jobkit.schedule,
+            jobkit.Payload,
+            jobkit.Result,
+            jobkit.RetryPolicy,
+            jobkit.Processor,
+            jobkit.DeclaredSchedule,
+        ),
     ),
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
     ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission, Cancellation",
-        (jobkit.connect, jobkit.Client, jobkit.Submission, jobkit.Cancellation, JobRecord, JobState, Failure),
+        "from jobkit import connect, Client, Submission, Cancellation, ScheduleBook, ScheduleStatus",
+        (
+            jobkit.connect,
+            jobkit.Client,
+            jobkit.Submission,
+            jobkit.Cancellation,
+            jobkit.ScheduleBook,
+            jobkit.ScheduleStatus,
+            JobRecord,
+            JobState,
+            Failure,
+        ),
     ),
     (
         "Testing",

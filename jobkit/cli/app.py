@@ -21,6 +21,7 @@ from jobkit.cli.commands import (
     dead,
     doctor,
     drill,
+    exporter,
     gaps,
     health,
     jobs,
@@ -31,6 +32,7 @@ from jobkit.cli.commands import (
     pauses,
     rebuild,
     republish,
+    schedules,
     state,
     submit,
     sweep,
@@ -93,6 +95,7 @@ app.command("leases")(leases.leases)
 app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
+app.add_typer(schedules.app, name="schedules")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)
@@ -103,6 +106,7 @@ app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
 app.command("health")(health.health)
+app.command("exporter")(exporter.exporter)
 app.command("bench")(bench.bench)
 app.command("drill")(drill.drill)
 app.command("bench-worker", hidden=True)(bench_worker.bench_worker)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 
 from jobkit.cli.output import age, due_in, moment
+from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause
+from jobkit.model.timing import Timing
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
@@ -15,6 +17,7 @@ from jobkit.ports.store import Failure
 JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
 DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
+SCHEDULE_HEADINGS = ("NAME", "TYPE", "WHEN", "NEXT", "LAST", "OUTCOME", "FROM")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
 LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
 PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
@@ -26,6 +29,47 @@ def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pau
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
     state = state if pause is None else f"{state}, paused"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
+
+
+def schedule_row(status: ScheduleStatus, now: float) -> tuple[str, ...]:
+    """Return a schedule for a table."""
+    schedule, last = status.schedule, status.schedule.last
+    return (
+        schedule.name,
+        schedule.job.type,
+        _when(schedule.timing),
+        "paused" if schedule.pause is not None else "never" if schedule.due is None else due_in(schedule.due, now),
+        "-" if last is None else moment(last.tick, now),
+        status.last_outcome or "-",
+        "plugin" if schedule.declared else "command",
+    )
+
+
+def schedule_fields(status: ScheduleStatus, now: float) -> list[tuple[str, str]]:
+    """Return all that is worth reading of a schedule, by name."""
+    schedule, last, pause = status.schedule, status.schedule.last, status.schedule.pause
+    pairs = [
+        ("name", schedule.name),
+        ("type", schedule.job.type),
+        ("key", schedule.job.key or "-"),
+        ("payload", json.dumps(stored_json(schedule.job.body), ensure_ascii=False)),
+        ("when", _when(schedule.timing)),
+        ("jitter", f"{schedule.timing.jitter:g} s"),
+        ("missed", f"{schedule.missed.value} (grace {schedule.grace:g} s, bound {schedule.bound})"),
+        ("overlap", schedule.overlap.value),
+        ("from", "plugin" if schedule.declared else "command"),
+        ("next", "-" if schedule.due is None else due_in(schedule.due, now)),
+        ("last", "-" if last is None else moment(last.tick, now)),
+        ("last job", "-" if last is None or last.job is None else last.job),
+        ("outcome", status.last_outcome or "-"),
+    ]
+    if pause is not None:
+        pairs += [("paused", moment(pause.at, now)), ("paused by", pause.by), ("reason", pause.reason or "-")]
+    return pairs
+
+
+def _when(timing: Timing) -> str:
+    return f"every {timing.every:g} s" if timing.every is not None else f"{timing.cron} ({timing.zone})"
 
 
 def job_fields(

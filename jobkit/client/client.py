@@ -22,6 +22,7 @@ from opentelemetry.trace import Span
 from jobkit.client import matching
 from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
+from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
@@ -77,6 +78,11 @@ class Client:
             clock=self._clock,
             telemetry=self._telemetry,
         )
+
+    @property
+    def schedules(self) -> ScheduleBook:
+        """The schedules: jobs that are submitted by the calendar."""
+        return ScheduleBook(self._planes.inspection, self._registry, self._relay)
 
     def job(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause, pause_of
 from jobkit.ops.topology import TypeTopology
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
@@ -98,6 +99,33 @@ def dead_view(letter: DeadLetter) -> dict[str, Any]:
 def gap_view(gap: ParkedKey) -> dict[str, Any]:
     """Return a parked key for JSON."""
     return asdict(gap)
+
+
+def schedule_view(status: ScheduleStatus) -> dict[str, Any]:
+    """Return a schedule for JSON; `next_tick`, `due_at` and `last_tick` are Unix times."""
+    schedule, last = status.schedule, status.schedule.last
+    timing = schedule.timing
+    return {
+        "name": schedule.name,
+        "type": schedule.job.type,
+        "key": schedule.job.key,
+        "payload": stored_json(schedule.job.body),
+        "cron": timing.cron,
+        "zone": timing.zone,
+        "every": timing.every,
+        "jitter": timing.jitter,
+        "missed": schedule.missed.value,
+        "bound": schedule.bound,
+        "grace": schedule.grace,
+        "overlap": schedule.overlap.value,
+        "declared": schedule.declared,
+        "paused": None if schedule.pause is None else asdict(schedule.pause),
+        "next_tick": schedule.next_tick,
+        "due_at": schedule.due,
+        "last_tick": None if last is None else last.tick,
+        "last_job": None if last is None else last.job,
+        "last_outcome": status.last_outcome or None,
+    }
 
 
 def lease_view(lease: LeaseInfo) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,10 +22,12 @@ from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, checked_key
+from jobkit.plugin.schedule import DeclaredSchedule
 from jobkit.ports.store import NewJob
 from jobkit.projections.projection import Projection
 from jobkit.settings import settings_problems
@@ -33,7 +36,9 @@ ENTRY_POINT_GROUP = "jobkit.processors"
 
 
 class Registry:
-    """The processors of one process, by job type. Raises `ConfigurationError` where two claim one type.
+    """The processors of one process, by job type, and its schedules, by name.
+
+    Raises `ConfigurationError` where two claim one type or one name.
 
     `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
     `unnamed` are types that are there because their plugin is installed, and for no other reason.
@@ -46,6 +51,7 @@ class Registry:
         max_payload_bytes: int = 262_144,
         broken: Mapping[str, str] | None = None,
         unnamed: Collection[str] = (),
+        schedules: Iterable[DeclaredSchedule] = (),
     ) -> None:
         self.unnamed = frozenset(unnamed)
         self.processors: dict[str, AnyProcessor] = {}
@@ -60,6 +66,10 @@ class Registry:
                 )
         self._groups = Groups(self.processors.values())
         self._check_limits()
+        self._schedules: dict[str, DeclaredSchedule] = {}
+        for schedule in schedules:
+            if self._schedules.setdefault(schedule.name, schedule) is not schedule:
+                raise ConfigurationError(f"two schedules are called {schedule.name!r}: give one of them another name")
 
     def _check_limits(self) -> None:
         declared: dict[str, tuple[Concurrency | Rate, AnyProcessor]] = {}
@@ -137,6 +147,36 @@ class Registry:
         if types is None:
             return list(self.processors.values())
         return [one for type in types for one in self._groups.members(type) or [self.get(type)]]
+
+    def schedules(self, types: Collection[str], decided: float) -> Sequence[Schedule]:
+        """Return the schedules whose jobs are of one of `types`; their first ticks are those after `decided`.
+
+        Raises `ConfigurationError` where the job of one is not to be told, or not valid.
+        """
+        found = []
+        for declared in self._schedules.values():
+            try:
+                type = declared.type or self._type_of(declared.job)
+                if type in types:
+                    found.append(declared.starting(self.scheduled_job(type, declared.job), decided))
+            except (ValueError, PayloadInvalid) as error:
+                raise ConfigurationError(f"schedule {declared.name!r}: {error}") from error
+        return found
+
+    def _type_of(self, job: Payload) -> str:
+        """Return the one type that takes this payload. Raises `ValueError` where there is none, or more than one."""
+        types = sorted(name for name, one in self.processors.items() if one.payload is job.__class__)
+        if len(types) != 1:
+            takers = f"processors {', '.join(types)} take" if types else "no processor that is loaded takes"
+            raise ValueError(f"{takers} a {job.__class__.__name__}: say which by type=")
+        return types[0]
+
+    def scheduled_job(
+        self, type: str, payload: Payload | Mapping[str, Any] | bytes, *, key: str | None = None
+    ) -> ScheduledJob:
+        """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
+        job = self.new_job(type, payload, key=key)
+        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered)
 
     def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
         """Return the settings of the processors of `types` (default: all), validated from the environment.
@@ -281,7 +321,22 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
         for processor in _named(name):
             found[id(processor)] = processor
             unnamed.discard(processor.name)
-    return Registry(found.values(), max_payload_bytes=max_payload_bytes, broken=broken, unnamed=unnamed)
+    return Registry(
+        found.values(),
+        max_payload_bytes=max_payload_bytes,
+        broken=broken,
+        unnamed=unnamed,
+        schedules=_schedules_beside(found.values()),
+    )
+
+
+def _schedules_beside(processors: Iterable[AnyProcessor]) -> list[DeclaredSchedule]:
+    """Return the schedules that stand in the modules of the processors."""
+    modules = {processor.function.__module__ for processor in processors}
+    found: dict[int, DeclaredSchedule] = {}
+    for name in sorted(modules & sys.modules.keys()):
+        found |= {id(value): value for value in vars(sys.modules[name]).values() if isinstance(value, DeclaredSchedule)}
+    return list(found.values())
 
 
 def _named(name: str) -> list[AnyProcessor]:

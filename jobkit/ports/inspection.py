@@ -10,6 +10,7 @@ from typing import Protocol
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
 
 
@@ -151,8 +152,8 @@ class StoreCounts:
     keys: int
 
 
-class Inspection(Protocol):
-    """The other half of a store. Every method may raise `Unavailable`."""
+class Inspection(Schedules, Protocol):
+    """The other half of a store, its schedules included. Every method may raise `Unavailable`."""
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""
@@ -162,6 +163,10 @@ class Inspection(Protocol):
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
         """Return jobs, the latest submitted first."""
+        ...
+
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        """Return jobs that are due and that nobody has released yet, those first that were due first."""
         ...
 
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:

@@ -191,6 +191,22 @@ class Telemetry:
             first=list(jobs[:_LOST_NAMED]),
         )
 
+    def schedule_fired(self, schedule: str, type: str, ticks: int, late: float) -> None:
+        """Report ticks of a schedule whose jobs are accepted; the last of them was `late` by so many seconds."""
+        self._count(m.TICKS, type, "fired", by=ticks)
+        self._record(m.TICK_LATENESS, late, {"type": type})
+        self.log.debug("schedule fired", schedule=schedule, type=type, ticks=ticks, late=round(late, 3))
+
+    def ticks_missed(self, schedule: str, type: str, ticks: int) -> None:
+        """Report ticks of a schedule that passed while nobody was there to fire them, and do not fire."""
+        self._count(m.TICKS, type, "missed", by=ticks)
+        self.log.warning("schedule missed ticks", schedule=schedule, type=type, ticks=ticks)
+
+    def ticks_overlapped(self, schedule: str, type: str, ticks: int) -> None:
+        """Report ticks of a schedule that passed because its last job had yet to end."""
+        self._count(m.TICKS, type, "overlapped", by=ticks)
+        self.log.warning("schedule passed ticks over, its last job has yet to end", schedule=schedule, ticks=ticks)
+
     def gap(self, type: str, key: str, sequence: int | None, expected: int, event: str) -> None:
         """Report a job that is ahead of its key's sequence: `event` is held or parked."""
         self._count(m.GAPS, type, event)

@@ -116,6 +116,13 @@ REFUSALS = Metric(
     "Minutes in which a backend refused a worker that had started: a login, a certificate, a permission",
     {"plane": tuple(Plane)},
 )
+TICKS = Metric(
+    "jobkit.schedules.ticks",
+    Kind.COUNTER,
+    "{tick}",
+    "Ticks of schedules: fired, missed for want of anybody to fire them, or passed since the last job had yet to end",
+    {"type": TYPES, "outcome": ("fired", "missed", "overlapped")},
+)
 GAPS = Metric(
     "jobkit.gaps",
     Kind.COUNTER,
@@ -200,6 +207,13 @@ LAG = Metric(
     "From a job's submission to its commit, on the machines' wall clocks",
     _TYPE,
 )
+TICK_LATENESS = Metric(
+    "jobkit.schedules.lateness",
+    Kind.HISTOGRAM,
+    "s",
+    "From when a schedule's tick was due to when its job was accepted, by the store's clock",
+    _TYPE,
+)
 
 WAITING_AGE = Metric(
     "jobkit.waiting.age",
@@ -221,6 +235,19 @@ STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in t
 STORE_PARKED = Metric("jobkit.store.parked", Kind.GAUGE, "{job}", "Jobs parked behind a gap")
 STORE_DEAD = Metric("jobkit.store.dead_letters", Kind.GAUGE, "{letter}", "Dead letters")
 STORE_KEYS = Metric("jobkit.store.keys", Kind.GAUGE, "{key}", "Keys with a fence mark")
+QUEUE_DEPTH = Metric(
+    "jobkit.queue.depth",
+    Kind.GAUGE,
+    "{job}",
+    "Jobs that wait for a worker or are worked on, so that 0 means that none is needed; `jobkit exporter` measures it",
+    _TYPE,
+)
+QUEUE_RUNNING = Metric(
+    "jobkit.queue.running", Kind.GAUGE, "{job}", "Jobs that any worker holds a lease for, by the same", _TYPE
+)
+QUEUE_AGE = Metric(
+    "jobkit.queue.age", Kind.GAUGE, "s", "How long ago the oldest job that waits was submitted, by the same", _TYPE
+)
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
 )

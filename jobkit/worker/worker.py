@@ -36,10 +36,12 @@ from jobkit.worker.health import Page, serving_health
 from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
 from jobkit.worker.limit_report import report_waiting_forever
+from jobkit.worker.maintenance.declaring import Declarations
 from jobkit.worker.maintenance.pruning import prune_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
+from jobkit.worker.maintenance.ticking import Ticker
 from jobkit.worker.reach import Reach
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
@@ -152,6 +154,16 @@ class Worker:
         self._repartitioner = Repartitioner(
             planes, self._layouts, self._republisher.watch, clock=self._clock, telemetry=self._telemetry
         )
+        self._declarations = Declarations(
+            planes.inspection, registry, self._types, clock=self._clock, telemetry=self._telemetry
+        )
+        self._ticker = Ticker(
+            planes.inspection,
+            self._relay.publish,
+            leads=lambda: leads_first(self._leaderships.led),
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
         self._cancellations = Cancellations(planes.store, self._clock, self._telemetry)
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
@@ -241,6 +253,7 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
+        await self._declarations.declare()
         # Before anything is begun; later it is looked at again and again.
         await self._pauses.look()
         pipeline = Pipeline(
@@ -295,6 +308,8 @@ class Worker:
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_forever)
+            upkeep.start_soon(self._ticker.run)
+            upkeep.start_soon(self._declarations.run)
             upkeep.start_soon(self._report_waiting_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)

@@ -117,6 +117,18 @@ def test_dead_letters_and_gaps_are_worth_a_warning(shell: Shell, world: World) -
     assert {"jobkit dead list", "jobkit gaps list"} <= changes
 
 
+def test_a_job_that_is_due_and_that_nobody_releases_is_worth_a_warning(
+    shell: Shell, tmp_path: Path, world: World
+) -> None:
+    shell("submit", "note", "--payload", '{"about": "tea"}', "--id", "a", "--after", "3600")
+    assert not [check for check in _examined(shell, 0) if "was due" in check["what"]]
+    with closing(sqlite3.connect(tmp_path / "jobkit.db")) as database, database:
+        database.execute("UPDATE jobs SET due = due - 7200")
+    finding = _finding(shell, 0, "store", "warn")
+    assert "job a of note was due" in finding["what"]
+    assert "start a worker" in finding["change"]
+
+
 def test_a_job_from_the_future_tells_of_clocks_that_disagree(shell: Shell, world: World) -> None:
     job = world.registry.new_job("note", {"about": "tea"}, submitted_at=time.time() + 3600)
     world.ask(lambda planes: planes.store.submit([job]))

@@ -61,6 +61,13 @@ AGE_STORE = """
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:due', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:due', -seconds, id)
     end
+    for _, row in ipairs(redis.call('KEYS', '{jobkit}:schedule:*')) do
+        age(row, 'seen')
+    end
+    for _, name in ipairs(redis.call('ZRANGE', '{jobkit}:schedules_due', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:schedules_due', -seconds, name)
+        age('{jobkit}:schedule:' .. name, 'due')
+    end
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:expiring', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:expiring', -seconds, id)
     end

@@ -18,8 +18,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call")
+EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules")
+TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly")
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -103,6 +103,10 @@ def test_limits(folder: Path) -> None:
 
 def test_batch(folder: Path) -> None:
     assert _ran("batch", folder) == ["100 accepted", "0 accepted", "sum: 328350"]
+
+
+def test_schedules(folder: Path) -> None:
+    assert _ran("schedules", folder) == ['committed "the report of purchases"']
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:

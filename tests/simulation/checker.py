@@ -53,10 +53,10 @@ class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
     `cancelled` has the sequences of the jobs of which a person was told that they are, `keys` the type and key of each
-    that was ordered. `max_failures` bounds the failed attempts of a job. `forgetting`: what has ended may be unknown by
-    now. Of what is paused nothing begins `heard_within` so many seconds later, where that can be said. Of the types in
-    `at_once` no more jobs run at once than it says, of those in `begins` no more begin, for each key, within so many
-    seconds.
+    that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
+    a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
+    seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
+    `begins` no more begin, for each key, within so many seconds.
     """
 
     accepted: Sequence[str]
@@ -68,6 +68,7 @@ class Expectation:
     partitions: int = 1
     cancelled: Mapping[str, int | None] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    due: Mapping[str, float] = field(default_factory=dict)
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -114,6 +115,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *ended_everywhere(history.events),
         *backoff(history.events),
+        *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
         *cancelled_for_good(history.events, truth, expected),
         *run_at_once(history.events, expected.at_once),
@@ -360,6 +362,15 @@ def backoff(events: Sequence[Event]) -> Iterator[Violation]:
                 yield Violation(
                     "backoff", f"attempt {attempt} of job {job} began {due[job, attempt] - at:.3f} s early", at
                 )
+
+
+def not_before_due(events: Sequence[Event], expected: Expectation) -> Iterator[Violation]:
+    """No job that is to run later begins before, whichever clock is wrong."""
+    for event in events:
+        if isinstance(event, Step) and event.at < expected.due.get(event.job, 0.0) - _ROUNDING:
+            yield Violation(
+                "later", f"job {event.job} began {expected.due[event.job] - event.at:.3f} s early", event.at
+            )
 
 
 def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectation) -> Iterator[Violation]:

@@ -171,6 +171,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             heard_within=schedule.heard_within,
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
+            due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
             at_once={LOOSE: PAIR.count} if world.limited else {},
             begins={LOOSE: (BEGINS.count, BEGINS.per.total_seconds())} if world.limited else {},
         )

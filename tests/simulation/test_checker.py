@@ -21,6 +21,7 @@ from simulation.checker import (
     fencing,
     grants_increase,
     no_lease_no_work,
+    not_before_due,
     order,
     single_effect,
 )
@@ -206,6 +207,13 @@ def test_an_attempt_that_begins_before_it_is_due_is_found() -> None:
     assert list(backoff([step(0.5, 1), postponed, replace(step(9.0, 2), attempt=2)])) == []
     (found,) = backoff([postponed, replace(step(8.0, 2), attempt=2)])
     assert (found.invariant, found.at) == ("backoff", 8.0)
+
+
+def test_a_job_that_begins_before_it_is_to_run_is_found() -> None:
+    expected = Expectation(["j"], frozenset(), frozenset(), 3, due={"j": 2.0})
+    assert list(not_before_due([step(2.0, 1)], expected)) == []
+    (found,) = not_before_due([step(1.5, 1)], expected)
+    assert (found.invariant, found.at) == ("later", 1.5)
 
 
 @pytest.mark.parametrize(

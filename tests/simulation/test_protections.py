@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, turns
+from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, schedule, turns
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import Transaction
@@ -149,6 +149,11 @@ def cancelled_ids_forgotten(patch: Patch) -> None:
 def cancelled_turns_kept(patch: Patch) -> None:
     """A job that is cancelled does not give up its turn."""
     patch.setattr(turns, "give_up", lambda *_: 0)
+
+
+def due_three_seconds_early(patch: Patch) -> None:
+    """The store releases what is not due yet."""
+    patch.setattr(schedule, "_DUE", schedule._DUE.replace("j.due <= ?", "j.due - 3 <= ?"))
 
 
 # ---- the coordinator ---------------------------------------------------------------------------------------------
@@ -374,6 +379,7 @@ MUTATIONS = (
     Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
+    Mutation("due three seconds early", due_three_seconds_early, ("later",)),
     Mutation("gaps ignored", gaps_ignored, ("order",)),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),

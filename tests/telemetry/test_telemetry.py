@@ -158,6 +158,18 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "unconfirmed"},
         "warning",
     ),
+    "ticks that nobody fired": (
+        lambda telemetry: telemetry.ticks_missed("s", "t", 1),
+        "jobkit.schedules.ticks",
+        {"type": "t", "outcome": "missed"},
+        "warning",
+    ),
+    "ticks that would have overlapped": (
+        lambda telemetry: telemetry.ticks_overlapped("s", "t", 1),
+        "jobkit.schedules.ticks",
+        {"type": "t", "outcome": "overlapped"},
+        "warning",
+    ),
     "messages that were lost": (
         lambda telemetry: telemetry.messages_lost("t/0", "t", ["x"]),
         "jobkit.messages.lost",
@@ -192,7 +204,7 @@ def test_a_loud_event_is_a_metric_and_a_log_line(
 def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
     quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed", "paused", "resumed"}
-    quiet |= {"partitions_change", "partitions_in_force"}
+    quiet |= {"partitions_change", "partitions_in_force", "schedule_fired"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():

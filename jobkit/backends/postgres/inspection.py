@@ -25,6 +25,9 @@ _KEY = (
 )
 
 JOB = _JOB + "WHERE id = $1"
+OVERDUE = _JOB + (
+    "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
+)
 # What a waiter compares to see that a job ended or progressed.
 MOMENT = "SELECT state, progress, message, failed FROM jobkit.jobs WHERE id = $1"
 DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"

@@ -25,6 +25,7 @@ from jobkit.backends.postgres import (
     repair,
     retention,
     schedule,
+    schedules,
     submit,
     transactions,
 )
@@ -55,6 +56,7 @@ from jobkit.ports.inspection import (
 )
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, UNWANTED, key_of, letter_of
+from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -344,6 +346,9 @@ class PostgresStore:
         statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
         return [inspection.job(row) for row in await self._look(statement, *args)]
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
 
@@ -424,6 +429,34 @@ class PostgresStore:
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB
         return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
+
+    # ---- schedules -------------------------------------------------------------------------------------------------
+
+    async def wall_time(self) -> float:
+        return float((await self._look(schedules.WALL_TIME))[0]["now"])
+
+    async def schedules(self, *, after: str = "", limit: int = 1000) -> Sequence[KeptSchedule]:
+        return [schedules.kept(row) for row in await self._look(schedules.ALL, after, limit)]
+
+    async def schedule(self, name: str) -> KeptSchedule | None:
+        rows = await self._look(schedules.ONE, name)
+        return schedules.kept(rows[0]) if rows else None
+
+    async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
+        return schedules.due(await self._look(schedules.DUE, limit))
+
+    async def save_schedule(
+        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
+    ) -> Sequence[Accepted | Known | Conflict] | None:
+        submit.check(jobs)
+        return await self._sessions.run(schedules.saving(schedule, jobs))
+
+    async def remove_schedule(self, name: str, *, revision: int) -> bool:
+        return bool(await self._look(schedules.REMOVE, name, revision))
+
+    async def see_schedules(self, names: Sequence[str]) -> Sequence[str]:
+        found = {row["name"] for row in await self._look(schedules.SEE, list(map(fit, names)))} if names else set()
+        return [name for name in names if name in found]
 
 
 async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECONDS) -> PostgresStore:

@@ -14,6 +14,7 @@ from jobkit.ports.rules import load_headers
 
 JOB = store_script("job", "views")
 JOBS = store_script("jobs", "views")
+OVERDUE = store_script("overdue", "views")
 WATCH_JOB = store_script("watch_job")
 DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
 LETTER = store_script("letter", "outbox", "order", "ending", "letters", "views")

@@ -26,6 +26,7 @@ from jobkit.backends.redis import (
     repair,
     retention,
     schedule,
+    schedules,
     submit,
 )
 from jobkit.backends.redis import open as opening
@@ -53,6 +54,7 @@ from jobkit.ports.inspection import (
 )
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, UNWANTED, letter_of
+from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -272,6 +274,9 @@ class RedisStore:
             below = following.decode()
         return found
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         found: list[DeadLetter] = []
         above = str(after)
@@ -380,6 +385,43 @@ class RedisStore:
         keys = batch * KEYS_PER_JOB
         arguments = map(str, (older_than, keep_at_most, batch, keys))
         return int(await self._looks.run(retention.PRUNE, *arguments))
+
+    # ---- schedules -------------------------------------------------------------------------------------------------
+
+    async def wall_time(self) -> float:
+        return float(await self._scripts.run(schedules.WALL_TIME))
+
+    async def schedules(self, *, after: str = "", limit: int = 1000) -> Sequence[KeptSchedule]:
+        found: list[KeptSchedule] = []
+        while len(found) < limit:
+            page = min(limit - len(found), inspection.PAGE)
+            rows = await self._looks.run(schedules.ALL, spelled(found[-1].name if found else after), str(page))
+            found += map(schedules.kept, rows)
+            if len(rows) < page:
+                break
+        return found
+
+    async def schedule(self, name: str) -> KeptSchedule | None:
+        row = await self._scripts.run(schedules.ONE, spelled(name))
+        return None if row is None else schedules.kept(row)
+
+    async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
+        now, *rows = await self._scripts.run(schedules.DUE, str(min(limit, inspection.PAGE)))
+        return float(now), [schedules.kept(row) for row in rows]
+
+    async def save_schedule(
+        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
+    ) -> Sequence[Accepted | Known | Conflict] | None:
+        submit.check(jobs)
+        arguments = schedules.save_arguments(schedule, jobs)
+        return schedules.saved(jobs, await self._scripts.run(schedules.SAVE, *arguments))
+
+    async def remove_schedule(self, name: str, *, revision: int) -> bool:
+        return bool(await self._scripts.run(schedules.REMOVE, spelled(name), str(revision)))
+
+    async def see_schedules(self, names: Sequence[str]) -> Sequence[str]:
+        found = await self._scripts.run(schedules.SEE, *map(spelled, names)) if names else []
+        return [name.decode() for name in found]
 
 
 async def open_store(url: str, clock: Clock) -> RedisStore:

@@ -46,6 +46,15 @@ def jobs(
     return [_job(row) for row in rows]
 
 
+def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
+    """Return jobs that are due and scheduled still."""
+    rows = transaction.execute(
+        _JOB + "WHERE ended IS NULL AND due IS NOT NULL AND due <= ? ORDER BY due, number LIMIT ?",
+        (transaction.wall, limit),
+    )
+    return [_job(row) for row in rows]
+
+
 def dead(transaction: Transaction, *, type: str | None, limit: int, after: int) -> list[DeadLetter]:
     """Return dead letters above `after`."""
     rows = transaction.execute(

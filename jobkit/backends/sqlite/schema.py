@@ -131,6 +131,11 @@ _STORE = [
     "CREATE TABLE layouts (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL, layout TEXT NOT NULL) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+    # Times by the wall clock: when somebody is to look next, and when somebody wanted it last.
+    """CREATE TABLE schedules (
+        name TEXT PRIMARY KEY, type TEXT NOT NULL, definition BLOB NOT NULL, revision INTEGER NOT NULL, due REAL,
+        seen REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX schedules_due ON schedules (due, name) WHERE due IS NOT NULL",
     # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
     """CREATE TABLE pauses (
         type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,

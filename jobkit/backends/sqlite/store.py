@@ -22,6 +22,7 @@ from jobkit.backends.sqlite import (
     repair,
     retention,
     schedule,
+    schedules,
     submit,
 )
 from jobkit.backends.sqlite import open as opening
@@ -44,6 +45,7 @@ from jobkit.ports.inspection import (
 )
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import keepable_note, letter_of
+from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import (
     Accepted,
     Adrift,
@@ -196,6 +198,9 @@ class SqliteStore:
     ) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
 
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.overdue, limit=limit)
+
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
         return await self._plane.read(inspection.dead, type=type, limit=limit, after=after)
 
@@ -253,3 +258,28 @@ class SqliteStore:
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)
+
+    # ---- schedules -------------------------------------------------------------------------------------------------
+
+    async def wall_time(self) -> float:
+        return await self._plane.read(schedules.wall_time)
+
+    async def schedules(self, *, after: str = "", limit: int = 1000) -> Sequence[KeptSchedule]:
+        return await self._plane.read(schedules.schedules, after=after, limit=limit)
+
+    async def schedule(self, name: str) -> KeptSchedule | None:
+        return await self._plane.read(schedules.schedule, name)
+
+    async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
+        return await self._plane.read(schedules.due, limit=limit)
+
+    async def save_schedule(
+        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
+    ) -> Sequence[Accepted | Known | Conflict] | None:
+        return await self._plane.write(schedules.save, schedule, jobs)
+
+    async def remove_schedule(self, name: str, *, revision: int) -> bool:
+        return await self._plane.write(schedules.remove, name, revision=revision)
+
+    async def see_schedules(self, names: Sequence[str]) -> Sequence[str]:
+        return await self._plane.write(schedules.see, names) if names else []

@@ -26,6 +26,8 @@ _LOOK_SECONDS = 0.05
 _SEND_SECONDS = 1.0
 _ANNOUNCE_SECONDS = 5.0
 _ANSWER_SECONDS = 15.0
+# Within which a worker of the far region should lead something.
+_LEAD_SECONDS = 20.0
 REFUSED, ACCEPTED = "Refused", "Committed"
 
 
@@ -66,7 +68,9 @@ class FenceTrial:
 
     async def on_the_wire(self, worker: WorkerProcess) -> None:
         """Hold a commit on its way to the store past the end of its lease, until another worker has taken over."""
-        late = self._late[Lateness.WIRE]
+        late = self._late.get(Lateness.WIRE)
+        if late is None:
+            return
         store = worker.proxies["store"]
         await self._lease_nearly_over(late)
         store.hold("up")
@@ -83,8 +87,11 @@ class FenceTrial:
 
     async def paused(self, worker: WorkerProcess) -> None:
         """Have a worker stand still between its last look at its lease and its write; else stop it where it is."""
-        late = self._late[Lateness.PAUSE]
+        late = self._late.get(Lateness.PAUSE)
         shared = self.planes.coordinator if self.site.embedded else None
+        if late is None:
+            await pause(worker, shared, self.clock)
+            return
         if shared is None:
             await self._lease_nearly_over(late)
         late.wanted.touch()
@@ -95,7 +102,10 @@ class FenceTrial:
 
     async def resumed(self, worker: WorkerProcess) -> None:
         """Let the paused worker go on, and see what becomes of its write."""
-        late = self._late[Lateness.PAUSE]
+        late = self._late.get(Lateness.PAUSE)
+        if late is None:
+            worker.resume()
+            return
         moved = late.announced.exists() and await self._moved(late)
         late.released.touch()
         worker.resume()
@@ -111,17 +121,27 @@ class FenceTrial:
                 file.touch()
 
     async def _submit(self, client: Client, lateness: Lateness, worker: WorkerProcess) -> None:
-        prefix = f"leader/{TRANSCODE}/"
-        led = {
-            int(lease.resource.removeprefix(prefix))
-            for lease in await self.planes.coordinator.leases(prefix)
-            if lease.owner.split(":")[-2] == str(worker.process.pid)
-        }
+        """Submit a job that `worker` begins, as the one that leads its partition; none where it leads nothing."""
+        ends = self.clock.now() + _LEAD_SECONDS
+        while not (led := await self._led(worker)):
+            if self.clock.now() >= ends:
+                self.outcomes.append(LateWrite(lateness, f"its worker led nothing within {_LEAD_SECONDS:.0f} s"))
+                return
+            await self.clock.sleep(_LOOK_SECONDS)
         names = (LateCommit.name(lateness, number) for number in itertools.count(1))
         name = next(one for one in names if partition_of(one, self.settings.partitions) in led)
         self._late[lateness] = LateCommit(self.site.shared, name)
         self.names.append(name)
         await client.submit(TRANSCODE, Video(session=name, seconds=0))
+
+    async def _led(self, worker: WorkerProcess) -> set[int]:
+        """Return the partitions of the job's type that a worker leads."""
+        prefix = f"leader/{TRANSCODE}/"
+        return {
+            int(lease.resource.removeprefix(prefix))
+            for lease in await self.planes.coordinator.leases(prefix)
+            if lease.owner.split(":")[-2] == str(worker.process.pid)
+        }
 
     async def _lease_nearly_over(self, late: LateCommit) -> None:
         """Wait until the lease, which can no longer be renewed, is just long enough for the commit to be sent."""

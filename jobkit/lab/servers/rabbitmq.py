@@ -30,21 +30,34 @@ loopback_users = none
 _CALL_ATTEMPTS = 5
 
 
-class RabbitServer:
-    """The node: its life, and what its operator can do to it."""
+# A node that finds others joins them at its first start. Those that see less than half of them stand still.
+_CLUSTERED = """
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {first}
+cluster_formation.classic_config.nodes.2 = {node}
+cluster_formation.randomized_startup_delay_range.min = 0
+cluster_formation.randomized_startup_delay_range.max = 1
+cluster_partition_handling = pause_minority
+"""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+
+class RabbitServer:
+    """The node: its life, and what its operator can do to it. One that is started `beside` another joins it."""
+
+    def __init__(self, directory: Path, *, port: int | None = None, beside: RabbitServer | None = None) -> None:
         *_, epmd, self._erl_call = require("rabbitmq-server", "epmd", "erl_call")
         script = _SCRIPT if Path(_SCRIPT).exists() else require("rabbitmq-server")[0]
         self.port = port or free_port()
         self._node = f"jobkit-{os.getpid()}-{secrets.token_hex(3)}@localhost"
-        self._cookie = secrets.token_hex(16)
+        self._cookie: str = secrets.token_hex(16) if beside is None else beside._cookie
+        self._epmd_port: int
         self._numbers = itertools.count(1)
         self._data = directory / "data"
         self._starts = 0
-        epmd_port = free_port()
+        epmd_port = self._epmd_port = free_port() if beside is None else beside._epmd_port
         config = directory / "rabbitmq.conf"
-        config.write_text(_CONFIG.format(port=self.port))
+        clustered = "" if beside is None else _CLUSTERED.format(first=beside._node, node=self._node)
+        config.write_text(_CONFIG.format(port=self.port) + clustered)
         (directory / "enabled_plugins").write_text("[].\n")
         self._environment = {
             "HOME": str(directory),
@@ -67,6 +80,8 @@ class RabbitServer:
             log=log,
             environment=self._environment,
         )
+        if beside is not None:
+            self._epmd = beside._epmd
         self._server = ServerProcess([script], answers=self._greets, log=log, environment=self._environment)
 
     @property

@@ -22,6 +22,7 @@ from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce, new_owner
 from jobkit.model.layout import Layout
 from jobkit.model.plane import Plane
+from jobkit.ops.diagnosis.schedules import schedules
 from jobkit.ports.backend import Opening
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
@@ -38,6 +39,8 @@ _LIMIT_SECONDS = 10.0
 _PROBE_LEASE_SECONDS = 10.0
 # An accepted job that is not published after this long has no worker to publish it.
 _OUTBOX_PATIENCE_SECONDS = 60.0
+# A job that is due and not released after this long has no worker to release it.
+_DUE_PATIENCE_SECONDS = 30.0
 _WALL_TOLERANCE_SECONDS = 5.0
 _FOREVER_SECONDS = 1e12
 
@@ -74,6 +77,7 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
             await probed(Plane.COORDINATOR, _coordinator(coordinator))
         if store:
             await probed(Plane.STORE, _store(*store, clock, settings))
+            await probed(Plane.STORE, _schedules(store[1], coordinator))
         if store and coordinator:
             await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
         if blobs:
@@ -171,6 +175,10 @@ async def _store(store: Store, inspection: Inspection, clock: Clock, settings: S
         late = f"accepted jobs have waited for over {_OUTBOX_PATIENCE_SECONDS:g} s to be published"
         findings.append(Finding(Status.WARN, late, "start a worker, and look at its log"))
     findings += [_differing(type, layout, settings) for type, layout in _unlike(await store.layouts(), settings)]
+    for job in await inspection.overdue(limit=1):
+        if (seconds := clock.wall() - (job.due_at or 0)) > _DUE_PATIENCE_SECONDS:
+            overdue = f"job {job.id} of {job.type} was due {seconds:.0f} s ago, and nobody has released it"
+            findings.append(Finding(Status.WARN, overdue, "start a worker of any type, and look at its log"))
     latest = await inspection.jobs(limit=1)
     if latest and latest[0].submitted_at > clock.wall() + _WALL_TOLERANCE_SECONDS:
         ahead = f"job {latest[0].id} was submitted in the future: two machines disagree about the time"
@@ -193,6 +201,15 @@ def _differing(type: str, layout: Layout, settings: Settings) -> Finding:
         return Finding(Status.WARN, what, f"see that a worker serves it; `jobkit topology {type}` shows how far it is")
     setting = f"JOBKIT_PARTITIONS={settings.partitions} counts for new types only"
     return Finding(Status.OK, f"{type} has {layout.partitions} partitions; {setting}")
+
+
+async def _schedules(inspection: Inspection, coordinator: Coordinator | None) -> list[Finding]:
+    try:
+        members = None if coordinator is None else await coordinator.members()
+    except Unavailable:
+        # Its own probe says so.
+        members = None
+    return await schedules(inspection, None if members is None else {type for one in members for type in one.types})
 
 
 async def _blobs(blobs: Blobs) -> list[Finding]:

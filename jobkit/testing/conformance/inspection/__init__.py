@@ -5,3 +5,4 @@ from jobkit.testing.conformance.inspection.test_coordinators import *
 from jobkit.testing.conformance.inspection.test_inspection import *
 from jobkit.testing.conformance.inspection.test_pauses import *
 from jobkit.testing.conformance.inspection.test_retention import *
+from jobkit.testing.conformance.inspection.test_schedules import *

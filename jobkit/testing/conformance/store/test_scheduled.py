@@ -104,6 +104,21 @@ async def test_an_ordered_job_gets_its_sequence_when_it_is_due(
         await committed(store, job)
 
 
+async def test_what_is_due_and_not_released_is_told_of(store: FullStore, store_harness: Harness[FullStore]) -> None:
+    await scheduled(store, "b", store_harness.ttl, key="b")
+    await scheduled(store, "a", store_harness.ttl / 2, key="a")
+    await scheduled(store, "not yet")
+    assert await store.overdue() == []
+    await store_harness.elapse(store_harness.ttl * 1.2)
+    first, second = await store.overdue()
+    assert (first.id, second.id) == ("a", "b")
+    assert (first.state, second.type) == (JobState.SCHEDULED, "t")
+    assert first.due_at is not None
+    assert [job.id for job in await store.overdue(limit=1)] == ["a"]
+    await released(store)
+    assert await store.overdue() == []
+
+
 async def test_they_are_released_in_the_order_in_which_they_are_due(
     store: FullStore, store_harness: Harness[FullStore]
 ) -> None:

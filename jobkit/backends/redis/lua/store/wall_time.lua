@@ -1,0 +1,4 @@
+-- Answers the time.
+local function run()
+  return string.format('%.6f', NOW)
+end

@@ -1,0 +1,195 @@
+"""Schedules for people and programs: add, look, pause, resume, trigger, remove.
+
+Each change is one compare-and-set in the store, tried again where somebody else changed the schedule meanwhile: a tick
+that fires at the same moment is neither lost nor doubled by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from jobkit.client.relay import Relay
+from jobkit.errors import ConfigurationError, ScheduleNotFound
+from jobkit.model.envelope import Envelope
+from jobkit.model.ids import new_job_id, user_at_host
+from jobkit.model.schedule import Missed, Overlap, Pause, Schedule, ScheduledJob, load_schedule
+from jobkit.plugin.payload import Payload
+from jobkit.plugin.registry import Registry
+from jobkit.plugin.schedule import timing_of
+from jobkit.ports.inspection import Inspection, JobState
+from jobkit.ports.schedules import KeptSchedule
+from jobkit.ports.store import Accepted, NewJob, OutboxEntry
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleStatus:
+    """One schedule now. `last_state` is how far the job of its last tick has come; None where that is not known."""
+
+    schedule: Schedule
+    last_state: JobState | None
+
+    @property
+    def last_outcome(self) -> str:
+        """What came of the last tick, in a word; "" where there was none."""
+        last = self.schedule.last
+        if last is None:
+            return ""
+        return last.passed or (self.last_state.value if self.last_state is not None else "forgotten")
+
+
+class ScheduleBook:
+    """The schedules of a store."""
+
+    def __init__(self, inspection: Inspection, registry: Registry, relay: Relay | None = None) -> None:
+        self._inspection = inspection
+        self._registry = registry
+        self._relay = relay
+
+    async def list(self) -> Sequence[ScheduleStatus]:
+        """Return all schedules, in order of names. Raises `Unavailable`."""
+        found: list[ScheduleStatus] = []
+        while page := await self._inspection.schedules(after=found[-1].schedule.name if found else "", limit=_PAGE):
+            found += [await self._status(load_schedule(kept.definition)) for kept in page]
+            if len(page) < _PAGE:
+                break
+        return found
+
+    async def show(self, name: str) -> ScheduleStatus:
+        """Return one schedule. Raises `ScheduleNotFound` or `Unavailable`."""
+        return await self._status(load_schedule((await self._kept(name)).definition))
+
+    async def add(
+        self,
+        name: str,
+        type: str,
+        payload: Payload | Mapping[str, Any] | bytes,
+        *,
+        key: str | None = None,
+        cron: str | None = None,
+        every: timedelta | None = None,
+        zone: str = "UTC",
+        jitter: timedelta = timedelta(0),
+        missed: Literal["skip", "latest", "all"] = "latest",
+        bound: int = 100,
+        grace: timedelta = timedelta(minutes=1),
+        overlap: Literal["allow", "skip", "wait"] = "allow",
+    ) -> Schedule:
+        """Keep a schedule that no plugin declares; its first tick is the next. Arguments as of `jobkit.schedule`.
+
+        Raises `UnknownType`, `PayloadInvalid`, `ConfigurationError` where it cannot work or the name is taken, or
+        `Unavailable`.
+        """
+        job = self._registry.scheduled_job(type, payload, key=key)
+        decided = await self._inspection.wall_time()
+        try:
+            timing = timing_of(cron, every, zone, jitter)
+            schedule = Schedule(
+                name=name,
+                timing=timing,
+                job=job,
+                decided=decided,
+                missed=Missed(missed),
+                bound=bound,
+                grace=grace.total_seconds(),
+                overlap=Overlap(overlap),
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"schedule {name!r}: {error}") from error
+        if await self._inspection.save_schedule(kept_of(schedule, revision=0)) is None:
+            raise ConfigurationError(f"there is a schedule {name!r} already: remove it, or choose another name")
+        return schedule
+
+    async def pause(self, name: str, *, reason: str = "", by: str | None = None) -> Schedule:
+        """Stop a schedule until it is resumed; ticks meanwhile are missed. What runs goes on.
+
+        A declared one stays paused through restarts and changes of its declaration. Raises `ScheduleNotFound` or
+        `Unavailable`.
+        """
+        pause = Pause(user_at_host() if by is None else by, await self._inspection.wall_time(), reason)
+        return await self._change(name, lambda schedule: replace(schedule, pause=schedule.pause or pause))
+
+    async def resume(self, name: str) -> Schedule:
+        """Let a paused schedule go on with its next tick. Raises `ScheduleNotFound` or `Unavailable`."""
+        now = await self._inspection.wall_time()
+
+        def resumed(schedule: Schedule) -> Schedule:
+            return schedule if schedule.pause is None else replace(schedule, pause=None, decided=now)
+
+        return await self._change(name, resumed)
+
+    async def trigger(self, name: str) -> str:
+        """Submit a schedule's job now, paused or not, and return the job's id; its ticks stay as they are.
+
+        Where the answer is lost, asking again may trigger twice. Raises `ScheduleNotFound` or `Unavailable`.
+        """
+        id = f"{name}@{new_job_id()}"
+        now = await self._inspection.wall_time()
+        while True:
+            kept = await self._kept(name)
+            schedule = replace(load_schedule(kept.definition), last_job=id)
+            # Paused or waiting, it is looked at when it would have been.
+            changed = replace(kept, definition=schedule.dump())
+            answers = await self._inspection.save_schedule(changed, [job_of(schedule.job, id, now)])
+            if answers is not None:
+                break
+        if self._relay is not None:
+            await self._relay.publish(entries_of(answers))
+        return id
+
+    async def remove(self, name: str) -> None:
+        """Forget a schedule; its jobs stay.
+
+        Raises `ScheduleNotFound`, `ConfigurationError` where a plugin declares it, or `Unavailable`.
+        """
+        while True:
+            kept = await self._kept(name)
+            if load_schedule(kept.definition).declared:
+                raise ConfigurationError(
+                    f"schedule {name!r} is declared by a plugin, and would come back: take it out there, or pause it"
+                )
+            if await self._inspection.remove_schedule(name, revision=kept.revision):
+                return
+
+    async def _change(self, name: str, change: Callable[[Schedule], Schedule]) -> Schedule:
+        while True:
+            kept = await self._kept(name)
+            changed = change(load_schedule(kept.definition))
+            if await self._inspection.save_schedule(kept_of(changed, revision=kept.revision)) is not None:
+                return changed
+
+    async def _kept(self, name: str) -> KeptSchedule:
+        kept = await self._inspection.schedule(name)
+        if kept is None:
+            raise ScheduleNotFound(f"there is no schedule {name!r}; `jobkit schedules list` shows those there are")
+        return kept
+
+    async def _status(self, schedule: Schedule) -> ScheduleStatus:
+        record = None
+        if schedule.last is not None and schedule.last.job is not None:
+            record = await self._inspection.job(schedule.last.job)
+        return ScheduleStatus(schedule, None if record is None else record.state)
+
+
+def kept_of(schedule: Schedule, *, revision: int, due: float | None = None) -> KeptSchedule:
+    """Return a schedule as a store keeps it, to be looked at when it is `due`, or else at its next tick."""
+    when = schedule.due if due is None else due
+    return KeptSchedule(schedule.name, schedule.job.type, schedule.dump(), revision, when)
+
+
+def job_of(job: ScheduledJob, id: str, now: float) -> NewJob:
+    """Return the job that a schedule submits `now`, a Unix time, as `id`."""
+    return NewJob(Envelope(id=id, type=job.type, body=job.body, key=job.key, submitted_at=now), job.ordered)
+
+
+def entries_of(answers: Sequence[object]) -> Sequence[OutboxEntry]:
+    """Return the outbox entries of the jobs that were accepted."""
+    return [
+        OutboxEntry(answer.position, answer.envelope)
+        for answer in answers
+        if isinstance(answer, Accepted) and answer.position is not None
+    ]
