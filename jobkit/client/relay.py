@@ -35,7 +35,13 @@ _PREPARE_SECONDS = 4.0
 # A broker that could not be reached is asked again after at most this long.
 _MOST_PAUSE_SECONDS = 2.0
 
+# Where a partition is being opened after a change, so many pages of the outbox are looked through for older jobs. With
+# more in it the broker has been in trouble since, and order is left to sequences, as it always is then.
+_OPENING_PAGES = 4
+
 _MOVING = Deferred("the number of its type's partitions is being changed")
+# Unlike other deferred ones, such a job is not to be published before what is older.
+GATHERED = Deferred("the number of its type's partitions was changed, and older jobs are published first")
 
 
 class Relay:
@@ -78,11 +84,23 @@ class Relay:
         """Tell whether the broker is out of reach, and not to be asked again yet."""
         return self._way.waits(self._clock.now())
 
-    async def publish(self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS) -> Sequence[Answer]:
+    @property
+    def gathers(self) -> bool:
+        """Tell whether jobs of any type are left in the outbox, to be published in their turn."""
+        return any(layout.gathered for layout in self._layouts.known.values())
+
+    def in_turn(self, entry: OutboxEntry) -> bool:
+        """Tell whether an entry is left in the outbox, to be published after those before it."""
+        return self.partition(entry).index in self._layouts.of(entry.envelope.type).gathered
+
+    async def publish(
+        self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS, swept: bool = False
+    ) -> Sequence[Answer]:
         """Publish `entries` in order, and delete those that are in from the outbox; return an answer for each.
 
-        It takes a few seconds at most for each batch. What is in trouble already is deferred at once, and so is what
-        is of a type whose partitions are being changed.
+        `swept`: they were read from the outbox, and those before them are published. It takes a few seconds at most for
+        each batch. What is in trouble already is deferred at once, and so is what is of a type whose partitions are
+        being changed, and after a change, until they were swept, what is not.
         """
         types = {entry.envelope.type for entry in entries}
         if not self._layouts.fresh(types):
@@ -93,8 +111,12 @@ class Relay:
         for entry in entries:
             if entry.envelope.type in moving:
                 answers[entry.position] = _MOVING
+            elif not swept and self.in_turn(entry):
+                answers[entry.position] = GATHERED
             else:
                 waiting.setdefault(self.partition(entry), deque()).append(entry)
+        if not swept:
+            await self._put_older_first(waiting, answers)
         with anyio.move_on_after((_PREPARE_SECONDS + confirm) * (1 + len(entries) // BATCH)) as bound:
             await self._publish(waiting, answers, confirm)
         if bound.cancelled_caught:
@@ -108,6 +130,38 @@ class Relay:
         except Unavailable as error:
             # What goes to another partition than its key's is moved on from there.
             self._telemetry.connection_lost(error.plane, "reading the numbers of partitions", error)
+
+    async def _put_older_first(self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer]) -> None:
+        """Add what is older of the same keys where partitions are being opened; defer where the store does not say."""
+        opening = [one for one in waiting if one.index in self._layouts.of(one.type).opening]
+        if not opening:
+            return
+        entries = [entry for partition in opening for entry in waiting[partition]]
+        try:
+            older = await self._older(entries)
+        except Unavailable as error:
+            for partition in opening:
+                answers |= {entry.position: Deferred(str(error)) for entry in waiting.pop(partition)}
+            return
+        found = {entry.position: entry for entry in [*older, *entries]}
+        for partition in opening:
+            waiting[partition].clear()
+        for _, entry in sorted(found.items()):
+            waiting[self.partition(entry)].append(entry)
+
+    async def _older(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Return what is in the outbox of the keys of `entries`, up to the last of these."""
+        keys = {(entry.envelope.type, entry.envelope.key) for entry in entries}
+        last = max(entry.position for entry in entries)
+        found: list[OutboxEntry] = []
+        after = 0
+        for _ in range(_OPENING_PAGES):
+            page = await self._store.outbox(older_than=-1, limit=BATCH, after=after)
+            found += [one for one in page if one.position < last and (one.envelope.type, one.envelope.key) in keys]
+            if len(page) < BATCH:
+                break
+            after = page[-1].position
+        return found
 
     async def _publish(
         self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from jobkit.client.relay import BATCH, Relay
+from jobkit.client.relay import BATCH, GATHERED, Relay
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
@@ -31,6 +31,10 @@ _CONFIRM_SECONDS = 5.0
 _SHORT_PAGES = 2
 _PAUSE_FOR_PAGE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 60.0
+# After the number of partitions was changed, what gathers in the outbox is published so often. Each time it is read
+# again from where it was read to so many times before: an entry can become visible behind others.
+_GATHERED_SECONDS = 0.2
+_GATHERED_LOOKS = 10
 # So many rejected entries are remembered; others are tried again.
 _REJECTED_KEPT = 1_000
 
@@ -74,6 +78,7 @@ class Sweeper:
         self._catching_up: set[Partition] = set()
         self._rejected: dict[int, str] = {}
         self._seen = 0
+        self._gathered_to: deque[int] = deque([0], maxlen=_GATHERED_LOOKS)
         self._pass_at = float("-inf")
 
     def hand(self, entries: Sequence[OutboxEntry]) -> None:
@@ -85,6 +90,7 @@ class Sweeper:
     def begin_anew(self) -> None:
         """Look at the whole outbox next: what waits may belong to other partitions than before."""
         self._waiting.clear()
+        self._gathered_to = deque([0], maxlen=_GATHERED_LOOKS)
         self._pass_at = float("-inf")
 
     async def run(self) -> None:
@@ -100,18 +106,21 @@ class Sweeper:
             while self._handed:
                 batch = [self._handed.popleft() for _ in range(min(len(self._handed), BATCH))]
                 try:
-                    await self._publish(batch)
+                    await self._publish(batch, swept=False)
                 except Unavailable as error:
                     # What is not published stays in the outbox for the next sweep.
                     self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
 
     async def _publish_left(self, tasks: TaskGroup) -> None:
         while True:
-            await self._clock.sleep(self._grace)
+            gathers = self._relay.gathers
+            await self._clock.sleep(min(self._grace, _GATHERED_SECONDS) if gathers else self._grace)
             if self._relay.waits:
                 continue
             try:
                 await self._look(tasks)
+                if gathers:
+                    await self._publish_gathered()
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
 
@@ -132,10 +141,20 @@ class Sweeper:
             # Entries of a transaction that took long may be behind what was seen, so all are looked at, now and then.
             self._pass_at = now + min(pages * _PAUSE_FOR_PAGE_SECONDS, _MOST_PAUSE_SECONDS)
 
+    async def _publish_gathered(self) -> None:
+        """Publish what is left to sweepers, however new it is: nobody else does."""
+        after = self._gathered_to[0]
+        while page := await self._store.outbox(older_than=-1, limit=BATCH, after=after):
+            after = page[-1].position
+            await self._publish([entry for entry in page if self._relay.in_turn(entry)])
+            if self._relay.waits:
+                return
+        self._gathered_to.append(after)
+
     async def _page(self, after: int) -> Sequence[OutboxEntry]:
         return await self._store.outbox(older_than=self._grace, limit=BATCH, after=after)
 
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> None:
+    async def _publish(self, entries: Sequence[OutboxEntry], *, swept: bool = True) -> None:
         """Publish what is this process's to publish and in no trouble; note where the rest waits."""
         ready = []
         for entry in entries:
@@ -144,16 +163,19 @@ class Sweeper:
                 self._wait(partition, entry)
             else:
                 ready.append(entry)
-        await self._carry(ready)
+        await self._carry(ready, swept=swept)
 
-    async def _carry(self, entries: Sequence[OutboxEntry]) -> bool:
+    async def _carry(self, entries: Sequence[OutboxEntry], *, swept: bool = True) -> bool:
         """Publish entries, and bury those that no broker takes; tell whether none of the others waits on."""
         fresh = [entry for entry in entries if entry.position not in self._rejected]
-        answers = await self._relay.publish(fresh, confirm=_CONFIRM_SECONDS) if fresh else ()
+        answers = await self._relay.publish(fresh, confirm=_CONFIRM_SECONDS, swept=swept) if fresh else ()
         done = True
         for entry, answer in zip(fresh, answers, strict=True):
             if isinstance(answer, Rejected):
                 self._reject(entry, answer.reason)
+            elif answer is GATHERED:
+                # Found where it is, after what is older.
+                done = False
             elif not isinstance(answer, Published):
                 self._wait(self._relay.partition(entry), entry)
                 done = False

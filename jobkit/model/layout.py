@@ -1,8 +1,8 @@
 """How many partitions a job type has, and how far a change of that number has come.
 
-A change has three parts. First everything in the queues of before is moved to the in-flight table, each job to its new
-partition, while nothing is published. Then the new number is in force; queues beyond it are led on until they hold
-nothing. Last these are removed.
+A change has four parts. First everything in the queues of before is moved to the in-flight table, each job to its new
+partition, while nothing is published. Then the new number is in force, and what has gathered in the outbox is published
+before anything else is. Queues beyond the new number are led on until they hold nothing. Last these are removed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ class Layout:
 
     The first `led` are led by workers, and the first `made` exist. `unmoved` are those whose messages of before a
     change are still there. `version` grows with each change, and when all is moved.
+
+    Jobs of the partitions in `gathered` are left in the outbox, to whoever sweeps it. Then these are `opening`: who
+    publishes a job there publishes first what is older of its key. So at no moment does anybody leave a job behind
+    while others publish without a look.
     """
 
     version: int
@@ -25,6 +29,8 @@ class Layout:
     led: int
     made: int
     unmoved: frozenset[int] = frozenset()
+    gathered: frozenset[int] = frozenset()
+    opening: frozenset[int] = frozenset()
 
     @classmethod
     def first(cls, partitions: int) -> Layout:
@@ -39,7 +45,12 @@ class Layout:
     @property
     def settled(self) -> bool:
         """Tell whether no change is under way any more."""
-        return not self.unmoved and self.partitions == self.led == self.made
+        return not (self.unmoved or self.gathered or self.opening or self.surplus)
+
+    @property
+    def surplus(self) -> bool:
+        """Tell whether there are queues beyond the last partition."""
+        return self.made > self.partitions
 
     def partition(self, type: str, key: str | None) -> Partition:
         """Return the partition that a key of the type belongs to."""
@@ -53,7 +64,18 @@ class Layout:
     def moved(self, index: int) -> Layout:
         """Return the layout once all that was in that queue is moved."""
         unmoved = self.unmoved - {index}
-        return replace(self, version=self.version + (not unmoved), unmoved=unmoved)
+        if unmoved:
+            return replace(self, unmoved=unmoved)
+        gathered = frozenset(range(self.partitions))
+        return replace(self, version=self.version + 1, unmoved=unmoved, gathered=gathered)
+
+    def swept(self, index: int) -> Layout:
+        """Return the layout once what had gathered in the outbox for that partition is published."""
+        return replace(self, gathered=self.gathered - {index}, opening=self.opening | {index})
+
+    def opened(self, index: int) -> Layout:
+        """Return the layout once nobody has left anything in the outbox for that partition any more."""
+        return replace(self, opening=self.opening - {index})
 
     def retired(self) -> Layout:
         """Return the layout once the queues beyond the last partition hold nothing: nobody leads them any more."""
@@ -69,17 +91,12 @@ class Layout:
 
     def pack(self) -> str:
         """Return the layout as text, the number of partitions first."""
-        unmoved = ",".join(map(str, sorted(self.unmoved)))
-        return f"{self.partitions} {self.version} {self.led} {self.made} {unmoved}"
+        sets = (",".join(map(str, sorted(some))) for some in (self.unmoved, self.gathered, self.opening))
+        return " ".join((*map(str, (self.partitions, self.version, self.led, self.made)), *sets))
 
     @classmethod
     def unpack(cls, text: str) -> Layout:
         """Return the layout that `pack` made `text` of."""
-        partitions, version, led, made, unmoved = text.split(" ")
-        return cls(
-            int(version),
-            int(partitions),
-            int(led),
-            int(made),
-            frozenset(int(index) for index in unmoved.split(",") if index),
-        )
+        partitions, version, led, made, *sets = text.split(" ")
+        unmoved, gathered, opening = (frozenset(int(index) for index in some.split(",") if index) for some in sets)
+        return cls(int(version), int(partitions), int(led), int(made), unmoved, gathered, opening)

@@ -19,7 +19,7 @@ async def follow(
     clock: Clock,
     telemetry: Telemetry,
 ) -> None:
-    """Read the layouts again and again, and tell of each that is another one, until cancelled.
+    """Read the layouts again and again, and tell of each whose queues are other ones, until cancelled.
 
     What `on_change` cannot do it is asked for again at the next look.
     """
@@ -30,7 +30,7 @@ async def follow(
             await layouts.refresh()
             for type, layout in layouts.known.items():
                 before = seen.get(type, layout)
-                if before != layout:
+                if (before.version, before.led, before.made) != (layout.version, layout.led, layout.made):
                     if layout.version != before.version and layout.moving:
                         telemetry.partitions_change(type, layout.partitions)
                     await on_change(type, layout)

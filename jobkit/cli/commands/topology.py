@@ -145,7 +145,9 @@ def _progress(one: TypeTopology) -> str:
     layout = one.layout
     if layout.moving:
         return f", being changed: the jobs of {len(layout.unmoved)} queues are yet to be moved"
-    if not layout.settled:
+    if open_ := len(layout.gathered | layout.opening):
+        return f", changed: what waited in the outbox of {open_} partitions is published first"
+    if layout.surplus:
         return f", changed: {layout.made - layout.partitions} queues of before are yet to be removed"
     return ""
 

@@ -3,7 +3,9 @@
 The command only says so in the store. Every worker then hands its partitions of the type over and leads them anew. Each
 queue's leader waits until all publishers have heard of it and publish nothing, has all that is in the queue moved to
 the in-flight table, each job to its new partition, and says so. What has been moved is worked on meanwhile. With the
-last queue the new number is in force, and what was accepted meanwhile is published from the outbox.
+last queue the new number is in force. What was accepted meanwhile is published by those who sweep the outbox, and so is
+all else until a partition's leader finds nothing there that is older. Then its jobs are published by whoever accepts
+them, after what is older of their keys, until all publishers have heard of that, too.
 
 So a key's jobs keep their order: the in-flight table comes before what is in a queue, and nothing is in the new queue
 of a key before all of its old one is in that table. What comes later all the same, a retry that was kept back or the
@@ -14,7 +16,8 @@ Queues beyond the last partition are led on until they hold nothing. Then nobody
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 
@@ -25,6 +28,7 @@ from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.planes import Planes
+from jobkit.ports.store import OutboxEntry
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 from jobkit.worker.maintenance.barrier import caught_up
@@ -62,12 +66,12 @@ class Repartitioner:
         if led.layout.moving:
             if led.partition.index in led.layout.unmoved:
                 await self._move(led)
-        elif led.partition.index == 0:
-            async with anyio.create_task_group() as both:
-                both.start_soon(self._clean_up_forever, led)
-                await self._otherwise(led)
         elif led.partition.index < led.layout.partitions:
-            await self._otherwise(led)
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._open, led)
+                if led.partition.index == 0:
+                    beside.start_soon(self._clean_up_forever, led)
+                await self._otherwise(led)
 
     # ---- moving ----------------------------------------------------------------------------------------------------
 
@@ -99,13 +103,64 @@ class Repartitioner:
                 if right != led.partition:
                     await store.shelve(job.envelope, right)
 
+    # ---- what gathered in the outbox -------------------------------------------------------------------------------
+
+    async def _open(self, led: LedPartition) -> None:
+        """Have publishers go on with the partition, once what gathered in the outbox is published."""
+        type, version, index = led.partition.type, led.layout.version, led.partition.index
+        while (layout := self._layouts.of(type)).version == version:
+            since = self._clock.now()
+            if index in layout.gathered:
+                await self._insist(led, partial(self._swept, since=since))
+                await self._insist(led, self._begin_opening)
+            elif index in layout.opening:
+                # Only by then has every publisher heard that nothing is to be left there.
+                await self._clock.sleep(_HEARD_SECONDS)
+                await self._insist(led, partial(self._swept, since=since + FRESH_SECONDS))
+                await self._insist(led, self._end_opening)
+            else:
+                return
+
+    async def _insist(self, led: LedPartition, do: Callable[[LedPartition], Awaitable[bool]]) -> None:
+        while not await self._try(led, f"opening {led.partition} after a change", do):
+            await self._clock.sleep(_AGAIN_SECONDS)
+
+    async def _swept(self, led: LedPartition, since: float) -> bool:
+        """Wait until nothing of the partition that was accepted before `since`, by this clock, is in the outbox."""
+        after = 0
+        while page := await self._outbox(since, after):
+            left = [one for one in page if _is_of(led, one)]
+            after = left[0].position - 1 if left else page[-1].position
+            if left:
+                await self._clock.sleep(_AGAIN_SECONDS)
+        return True
+
+    async def _outbox(self, since: float, after: int) -> Sequence[OutboxEntry]:
+        return await self._planes.store.outbox(older_than=self._clock.now() - since, limit=_PAGE, after=after)
+
+    async def _begin_opening(self, led: LedPartition) -> bool:
+        version, index = led.layout.version, led.partition.index
+        await self._layouts.change(
+            led.partition.type,
+            lambda now: now.swept(index) if now.version == version and index in now.gathered else None,
+        )
+        return True
+
+    async def _end_opening(self, led: LedPartition) -> bool:
+        version, index = led.layout.version, led.partition.index
+        await self._layouts.change(
+            led.partition.type,
+            lambda now: now.opened(index) if now.version == version and index in now.opening else None,
+        )
+        return True
+
     # ---- queues beyond the last partition --------------------------------------------------------------------------
 
     async def _clean_up_forever(self, led: LedPartition) -> None:
         while True:
             await self._clock.sleep(_LOOK_SECONDS)
             layout = self._layouts.of(led.partition.type)
-            if layout.version == led.layout.version and not layout.settled:
+            if layout.version == led.layout.version and layout.surplus:
                 await self._try(led, f"removing queues of {led.partition.type}", self._clean_up)
 
     async def _clean_up(self, led: LedPartition) -> bool:
@@ -147,3 +202,7 @@ class Repartitioner:
             plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
             self._telemetry.connection_lost(plane, doing, error)
             return False
+
+
+def _is_of(led: LedPartition, entry: OutboxEntry) -> bool:
+    return led.layout.partition(entry.envelope.type, entry.envelope.key) == led.partition
