@@ -1,8 +1,8 @@
 """How many partitions a job type has, and how far a change of that number has come.
 
-A change has four parts. First everything in the queues of before is moved to the in-flight table, each job to its new
-partition, while nothing is published. Then the new number is in force, and what has gathered in the outbox is published
-before anything else is. Queues beyond the new number are led on until they hold nothing. Last these are removed.
+A change has parts. It is made known. Then everything in the queues of before is moved to the in-flight table, each job
+to its new partition, while nothing is published. Then the new number is in force, and what has gathered in the outbox
+is published before anything else is. Queues beyond the new number are led on until they hold nothing, and are removed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Layout:
     The first `led` are led by workers, and the first `made` exist. `unmoved` are those whose messages of before a
     change are still there. `version` grows with each change, and when all is moved.
 
-    Jobs of the partitions in `gathered` are left in the outbox, to whoever sweeps it. Then these are `opening`: who
-    publishes a job there publishes first what is older of its key. So at no moment does anybody leave a job behind
-    while others publish without a look.
+    Jobs of partitions in `gathered` are left in the outbox, to whoever sweeps it. Who publishes a job of an `opening`
+    one publishes first what is older of its key. So it is before nothing is published, and after it, since publishers
+    hear of a change one after another: while one leaves a job in the outbox, no other must publish without a look at
+    it. `next` is the number that is made known, and that nobody goes by yet.
     """
 
     version: int
@@ -31,6 +32,7 @@ class Layout:
     unmoved: frozenset[int] = frozenset()
     gathered: frozenset[int] = frozenset()
     opening: frozenset[int] = frozenset()
+    next: int | None = None
 
     @classmethod
     def first(cls, partitions: int) -> Layout:
@@ -45,7 +47,12 @@ class Layout:
     @property
     def settled(self) -> bool:
         """Tell whether no change is under way any more."""
-        return not (self.unmoved or self.gathered or self.opening or self.surplus)
+        return not (self.unmoved or self.gathered or self.opening or self.surplus) and self.next is None
+
+    @property
+    def wanted(self) -> int:
+        """The number of partitions that there are to be."""
+        return self.partitions if self.next is None else self.next
 
     @property
     def surplus(self) -> bool:
@@ -55,6 +62,12 @@ class Layout:
     def partition(self, type: str, key: str | None) -> Partition:
         """Return the partition that a key of the type belongs to."""
         return Partition(type, slot_of(key) % self.partitions)
+
+    def announced(self, partitions: int) -> Layout:
+        """Return the layout once another number is asked for; at once in force where nothing is published anyway."""
+        if self.moving:
+            return self.changed(partitions)
+        return replace(self, next=partitions, opening=frozenset(range(self.partitions)) - self.gathered)
 
     def changed(self, partitions: int) -> Layout:
         """Return the layout with another number, and everything yet to be moved."""
@@ -92,11 +105,11 @@ class Layout:
     def pack(self) -> str:
         """Return the layout as text, the number of partitions first."""
         sets = (",".join(map(str, sorted(some))) for some in (self.unmoved, self.gathered, self.opening))
-        return " ".join((*map(str, (self.partitions, self.version, self.led, self.made)), *sets))
+        return " ".join((*map(str, (self.partitions, self.version, self.led, self.made, self.next or 0)), *sets))
 
     @classmethod
     def unpack(cls, text: str) -> Layout:
         """Return the layout that `pack` made `text` of."""
-        partitions, version, led, made, *sets = text.split(" ")
+        partitions, version, led, made, next, *sets = text.split(" ")
         unmoved, gathered, opening = (frozenset(int(index) for index in some.split(",") if index) for some in sets)
-        return cls(int(version), int(partitions), int(led), int(made), unmoved, gathered, opening)
+        return cls(int(version), int(partitions), int(led), int(made), unmoved, gathered, opening, int(next) or None)

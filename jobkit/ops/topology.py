@@ -52,11 +52,11 @@ async def look(planes: Planes, layouts: Layouts, types: Sequence[str]) -> list[T
 async def unlike(layouts: Layouts, types: Sequence[str], partitions: int) -> dict[str, int]:
     """Return the number of partitions of those types that have another one, by type. Raises `Unavailable`."""
     await layouts.refresh()
-    numbers = {type: layouts.of(type).partitions for type in types}
+    numbers = {type: layouts.of(type).wanted for type in types}
     return {type: number for type, number in numbers.items() if number != partitions}
 
 
 async def repartition(layouts: Layouts, types: Sequence[str], partitions: int) -> None:
     """Have workers split types into so many partitions, those that have another number. Raises `Unavailable`."""
     for type in types:
-        await layouts.change(type, lambda now: None if now.partitions == partitions else now.changed(partitions))
+        await layouts.change(type, lambda now: None if now.wanted == partitions else now.announced(partitions))

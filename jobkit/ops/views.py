@@ -167,6 +167,7 @@ def type_topology_view(one: TypeTopology) -> dict[str, Any]:
     return {
         "type": one.type,
         "partitions": one.layout.partitions,
+        "wanted": one.layout.wanted,
         "version": one.layout.version,
         "moving": one.layout.moving,
         "settled": one.layout.settled,

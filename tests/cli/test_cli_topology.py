@@ -39,15 +39,31 @@ def test_another_number_is_written_down_for_workers_once_it_is_confirmed(shell: 
     done = shell("topology", "note", "--partitions", "3", "--yes")
     assert done.exit_code == 0, done.output
     assert "note: from 8 to 3 partitions" in done.stderr
-    assert "note: 3 partitions, being changed: the jobs of 8 queues are yet to be moved" in done.stdout
-    assert world.ask(lambda planes: planes.store.layouts()) == {"note": Layout.first(8).changed(3)}
+    assert "note: 8 partitions, about to be 3" in done.stdout
+    assert world.ask(lambda planes: planes.store.layouts()) == {"note": Layout.first(8).announced(3)}
     again = shell("topology", "note", "--partitions", "3", "--json")
     assert again.exit_code == 0
-    assert json.loads(again.stdout)["types"][0]["moving"]
+    (note,) = json.loads(again.stdout)["types"]
+    assert (note["partitions"], note["wanted"], note["moving"], note["settled"]) == (8, 3, False, False)
     assert "nothing to change" in again.stderr
+
+
+def test_how_far_a_change_has_come_is_told(shell: Shell, world: World) -> None:
+    shell("submit", "note", "--payload", '{"about": "tea"}')
+    before, moving = Layout.first(8), Layout.first(8).changed(3)
+    world.ask(lambda planes: planes.store.set_layout("note", before, moving))
+    assert (
+        "note: 3 partitions, being changed: the jobs of 8 queues are yet to be moved"
+        in shell("topology", "note").stdout
+    )
     # Accepted, and published once workers have carried it out.
     assert shell("submit", "note", "--payload", '{"about": "milk"}').exit_code == 0
     assert world.ask(lambda planes: planes.inspection.counts()).outbox == 1
+    in_force = moving
+    for index in range(8):
+        in_force = in_force.moved(index)
+    world.ask(lambda planes: planes.store.set_layout("note", moving, in_force))
+    assert "what waited in the outbox of 3 partitions is published first" in shell("topology", "note").stdout
 
 
 def test_numbers_out_of_bounds_and_unknown_types_are_usage_errors(shell: Shell) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from jobkit.client.layouts import Layouts
 from jobkit.client.pace import Pace
-from jobkit.client.relay import Relay, left
+from jobkit.client.relay import GATHERED, Relay, left
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Deferred, InDoubt, Published, Rejected
@@ -212,6 +212,43 @@ async def test_a_type_that_cannot_be_published_is_in_no_other_types_way() -> Non
         reasons = {answer.reason for answer in answers if isinstance(answer, Deferred)}
         assert reasons == {"the number of its type's partitions is being changed"}
         assert {entry.envelope.type for entry in await outbox(site)} == {"step"}
+
+
+@in_virtual_time
+async def test_after_a_change_jobs_are_published_in_the_turn_of_the_outbox_by_who_sweeps_it() -> None:
+    """order."""
+    async with open_site(step) as site:
+        entries = await accept(site, "step", 3)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), gathered=frozenset({0})))
+        publishing = relay(site)
+        assert await publishing.publish(entries[2:]) == [GATHERED]
+        assert len(await outbox(site)) == 3
+        assert left(await publishing.publish(entries, swept=True)) == 0
+        assert await delivered(site, ZERO) == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_what_is_older_of_a_key_is_published_first() -> None:
+    """order: another process had left it in the outbox."""
+    async with open_site(step) as site:
+        await accept(site, "step", 2, on="other")
+        entries = await accept(site, "step", 3)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        assert len(await relay(site).publish(entries[3:4])) == 1
+        assert [entry.envelope.sequence for entry in await outbox(site)] == [1, 2, 3]
+        assert await delivered(site, ZERO) == [1, 2]
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_nothing_is_published_while_the_store_is_silent() -> None:
+    """order, nothing-lost."""
+    async with open_site(step) as site:
+        entries = await accept(site, "step", 1)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        site.faults.once("store.outbox", lost_request)
+        (answer,) = await relay(site).publish(entries)
+        assert isinstance(answer, Deferred)
+        assert left(await relay(site).publish(entries)) == 0
 
 
 def test_a_pace_grows_while_all_is_well_and_pauses_longer_while_it_is_not() -> None:

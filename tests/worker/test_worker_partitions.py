@@ -22,7 +22,7 @@ KEYS = 7
 async def change(site: Site, partitions: int, type: str = "loose") -> None:
     """Ask for another number of partitions, as the command does."""
     layouts = Layouts(site.planes.store, site.settings.partitions, site.clock)
-    assert await layouts.change(type, lambda now: now.changed(partitions)) is not None
+    assert await layouts.change(type, lambda now: now.announced(partitions)) is not None
 
 
 async def layout(site: Site, type: str = "loose") -> Layout:

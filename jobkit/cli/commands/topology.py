@@ -143,6 +143,8 @@ def _show(session: CommandSession, found: _Found) -> None:
 
 def _progress(one: TypeTopology) -> str:
     layout = one.layout
+    if layout.next is not None:
+        return f", about to be {layout.next}"
     if layout.moving:
         return f", being changed: the jobs of {len(layout.unmoved)} queues are yet to be moved"
     if open_ := len(layout.gathered | layout.opening):

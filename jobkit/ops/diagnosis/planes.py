@@ -197,7 +197,7 @@ def _unlike(layouts: Mapping[str, Layout], settings: Settings) -> list[tuple[str
 
 def _differing(type: str, layout: Layout, settings: Settings) -> Finding:
     if not layout.settled:
-        what = f"the number of partitions of {type} is being changed to {layout.partitions}"
+        what = f"the number of partitions of {type} is being changed to {layout.wanted}"
         return Finding(Status.WARN, what, f"see that a worker serves it; `jobkit topology {type}` shows how far it is")
     setting = f"JOBKIT_PARTITIONS={settings.partitions} counts for new types only"
     return Finding(Status.OK, f"{type} has {layout.partitions} partitions; {setting}")

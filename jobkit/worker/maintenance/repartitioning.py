@@ -1,11 +1,12 @@
 """Carrying out another number of partitions, while everything runs.
 
-The command only says so in the store. Every worker then hands its partitions of the type over and leads them anew. Each
-queue's leader waits until all publishers have heard of it and publish nothing, has all that is in the queue moved to
-the in-flight table, each job to its new partition, and says so. What has been moved is worked on meanwhile. With the
-last queue the new number is in force. What was accepted meanwhile is published by those who sweep the outbox, and so is
-all else until a partition's leader finds nothing there that is older. Then its jobs are published by whoever accepts
-them, after what is older of their keys, until all publishers have heard of that, too.
+The command only says so in the store, and once all publishers have heard of it, the leader of the first partition
+begins. Every worker then hands its partitions of the type over and leads them anew. Each queue's leader waits until all
+publishers have heard of that, too, and publish nothing, has all that is in the queue moved to the in-flight table, each
+job to its new partition, and says so. What has been moved is worked on meanwhile. With the last queue the new number is
+in force. What was accepted meanwhile is published by those who sweep the outbox, and so is all else until a partition's
+leader finds nothing there that is older. Then its jobs are published by whoever accepts them, after what is older of
+their keys, until all publishers have heard of that.
 
 So a key's jobs keep their order: the in-flight table comes before what is in a queue, and nothing is in the new queue
 of a key before all of its old one is in that table. What comes later all the same, a retry that was kept back or the
@@ -70,7 +71,7 @@ class Repartitioner:
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._open, led)
                 if led.partition.index == 0:
-                    beside.start_soon(self._clean_up_forever, led)
+                    beside.start_soon(self._lead_changes, led)
                 await self._otherwise(led)
 
     # ---- moving ----------------------------------------------------------------------------------------------------
@@ -150,18 +151,33 @@ class Repartitioner:
         version, index = led.layout.version, led.partition.index
         await self._layouts.change(
             led.partition.type,
-            lambda now: now.opened(index) if now.version == version and index in now.opening else None,
+            lambda now: now.opened(index) if _opens(now, version, index) else None,
         )
         return True
 
     # ---- queues beyond the last partition --------------------------------------------------------------------------
 
-    async def _clean_up_forever(self, led: LedPartition) -> None:
+    async def _lead_changes(self, led: LedPartition) -> None:
         while True:
             await self._clock.sleep(_LOOK_SECONDS)
             layout = self._layouts.of(led.partition.type)
-            if layout.version == led.layout.version and layout.surplus:
+            if layout.version != led.layout.version:
+                continue
+            if layout.next is not None:
+                # By the end of this sleep all publishers have heard of it.
+                await self._clock.sleep(_HEARD_SECONDS)
+                await self._try(led, f"changing the number of partitions of {led.partition.type}", self._begin)
+            elif layout.surplus:
                 await self._try(led, f"removing queues of {led.partition.type}", self._clean_up)
+
+    async def _begin(self, led: LedPartition) -> bool:
+        version = led.layout.version
+
+        def begun(now: Layout) -> Layout | None:
+            return None if now.version != version or now.next is None else now.changed(now.next)
+
+        await self._layouts.change(led.partition.type, begun)
+        return True
 
     async def _clean_up(self, led: LedPartition) -> bool:
         layout = self._layouts.of(led.partition.type)
@@ -202,6 +218,10 @@ class Repartitioner:
             plane = error.plane if isinstance(error, Unavailable) else Plane.BROKER
             self._telemetry.connection_lost(plane, doing, error)
             return False
+
+
+def _opens(now: Layout, version: int, index: int) -> bool:
+    return now.version == version and index in now.opening and now.next is None
 
 
 def _is_of(led: LedPartition, entry: OutboxEntry) -> bool:

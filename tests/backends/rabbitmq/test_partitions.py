@@ -23,7 +23,7 @@ NUMBERS = (6, 2)
 async def change(opened: Workers, number: int) -> None:
     """Change the number as the command does, and wait until the queues of before are removed."""
     layouts = Layouts(opened.planes.store, 1, SystemClock())
-    await layouts.change(TYPE, lambda now: now.changed(number))
+    await layouts.change(TYPE, lambda now: now.announced(number))
 
     async def settled() -> bool:
         return (await opened.planes.store.layouts())[TYPE].settled
@@ -35,7 +35,7 @@ async def change(opened: Workers, number: int) -> None:
 
 async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) -> None:
     """single-effect, order, nothing-lost."""
-    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1", GAP_HOLD="3") as opened:
+    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1") as opened:
         for _ in range(2):
             opened.start(TYPE)
         ids: list[str] = []
@@ -46,7 +46,7 @@ async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) 
                 number = 1 + len(ids) // KEYS
                 jobs = [opened.client.job(TYPE, Step(on=f"key-{key}", number=number)) for key in range(KEYS)]
                 ids.extend(one.id for one in await opened.client.submit_many(jobs))
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(0.05)
 
         submitting = asyncio.create_task(submit())
         for number in NUMBERS:
