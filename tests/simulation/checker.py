@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.fence import Fence
+from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause, Scope, pause_of
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
@@ -25,6 +26,7 @@ from simulation.history import (
     Postponed,
     Release,
     Renewal,
+    Repartitioned,
     Resumed,
     Said,
     Step,
@@ -88,6 +90,7 @@ class Truth:
     logs: Mapping[str, Sequence[LoggedEntry]]
     counts: StoreCounts
     depths: Sequence[QueueDepth]
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
@@ -101,6 +104,7 @@ class Truth:
             },
             counts=await planes.inspection.counts(),
             depths=await planes.broker.depths(),
+            layouts=await planes.store.layouts(),
         )
 
 
@@ -117,6 +121,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *backoff(history.events),
         *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
+        *repartitioned(history.events, truth, expected),
         *cancelled_for_good(history.events, truth, expected),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
@@ -395,6 +400,7 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
     paused: dict[Scope, float] = {}
     heard: dict[tuple[str, Scope], float] = {}
     begun: set[tuple[str, str, int, Fence]] = set()
+    changed = {event.type for event in history.events if isinstance(event, Repartitioned)}
     both: list[Event] = sorted([*history.said, *history.events], key=lambda event: event.at)
     for event in both:
         match event:
@@ -409,6 +415,9 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                 begun.add((node, job, attempt, fence))
                 type, _, key = resource.partition("/")
                 for scope, since in paused.items():
+                    if scope.partition is not None and scope.type in changed:
+                        # Which keys are in it depends on what each worker has heard.
+                        continue
                     holds = pause_of([Pause(scope, "", "", since)], type, key, expected.partitions)
                     if holds is None or not first or resumed:
                         continue
@@ -416,6 +425,18 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                     late = expected.heard_within is not None and at > since + expected.heard_within
                     if late or (told >= since and at > told + _HEED_SECONDS):
                         yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
+
+
+def repartitioned(events: Sequence[Event], truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """Each type has as many partitions as were asked for last, and just as many queues."""
+    wanted = {event.type: event.partitions for event in events if isinstance(event, Repartitioned)}
+    queues = Counter(depth.partition.type for depth in truth.depths)
+    for type, layout in truth.layouts.items():
+        number = wanted.get(type, expected.partitions)
+        if not layout.settled or layout.partitions != number:
+            yield Violation("partitions", f"{type} is to have {number} partitions: {layout}")
+        if queues[type] != number:
+            yield Violation("partitions", f"{type} is to have {number} partitions, and has {queues[type]} queues")
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

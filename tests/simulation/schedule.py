@@ -60,6 +60,8 @@ STEPS = (
 )
 # And those of what is done about lost messages.
 LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
+# And those of another number of partitions.
+CHANGE_STEPS = ("store.layouts", "store.set_layout", "store.shelved", "broker.remove")
 WHEN: tuple[When, ...] = ("before", "during", "after")
 
 
@@ -90,6 +92,7 @@ class Schedule:
         ("wall clock", 1),
         ("restart", 1),
         ("pause work", 1),
+        ("change partitions", 1),
     )
     keys: int = 3
     jobs: int = 30
@@ -245,7 +248,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS + LOSS_STEPS),
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -253,7 +256,9 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS + LOSS_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5))
+                )
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
@@ -279,6 +284,8 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "change partitions":
+                await world.change_partitions(rng.choice((ORDERED, LOOSE)), rng.choice((1, 2, 3, 4, 6)))
             case "pause work":
                 await world.pause_work(self._draw_scope(), min(rng.uniform(3.0, 30.0), self._left))
 
@@ -366,5 +373,8 @@ async def _undone(world: World) -> str:
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
+    left += [
+        f"{type}: {layout}" for type, layout in (await world.backend.store.layouts()).items() if not layout.settled
+    ]
     left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
     return ", ".join(left)
