@@ -98,6 +98,10 @@ class Layout:
         """Return the layout once the queues that nobody leads are removed."""
         return replace(self, made=self.led)
 
+    def found(self, queues: int) -> Layout:
+        """Return the layout with so many queues that exist, and are led until they hold nothing, if it has fewer."""
+        return self if queues <= self.made else replace(self, led=queues, made=queues)
+
     def reopened(self) -> Layout:
         """Return the layout with all queues led that exist."""
         return replace(self, led=self.made)

@@ -373,8 +373,10 @@ async def _undone(world: World) -> str:
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
-    left += [
-        f"{type}: {layout}" for type, layout in (await world.backend.store.layouts()).items() if not layout.settled
-    ]
-    left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
+    layouts = await world.backend.store.layouts()
+    left += [f"{type}: {layout}" for type, layout in layouts.items() if not layout.settled]
+    made = {type: layout.made for type, layout in layouts.items()}
+    for depth in await world.backend.broker.depths():
+        if depth.ready or depth.partition.index >= made.get(depth.partition.type, 0):
+            left.append(f"messages or a queue: {depth}")
     return ", ".join(left)

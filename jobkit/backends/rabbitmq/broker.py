@@ -63,6 +63,9 @@ class RabbitBroker:
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def declare(self, type: str, partitions: int) -> None:
+        if self._declared.get(type, partitions) < partitions:
+            # Of a type that is there, only who has seen it change knows that `depths` has to hear of this.
+            await self.enlist(type, partitions)
         await self._ensure(type, partitions, self._publishing)
         self._declared[type] = partitions
 

@@ -79,7 +79,18 @@ class Republisher:
             self._telemetry.connection_lost(plane, doing, error)
 
     async def _restore(self, led: LedPartition) -> None:
-        await self._planes.broker.restore(led.partition.type, self._layouts.of(led.partition.type).made)
+        """Make queues that are missing, and lead those that are too many until they can be removed.
+
+        Who had stood still since before a change may have made them again.
+        """
+        type = led.partition.type
+        await self._planes.broker.restore(type, self._layouts.of(type).made)
+        there = [depth.partition.index for depth in await self._planes.broker.depths() if depth.partition.type == type]
+        if (queues := max(there, default=-1) + 1) > self._layouts.of(type).made:
+            version = led.layout.version
+            await self._layouts.change(
+                type, lambda now: now.found(queues) if now.version == version and now.made < queues else None
+            )
 
     async def _pause(self, led: LedPartition) -> None:
         """Wait for the next look: for a while, or until a consumer that was lost is open again."""
