@@ -50,6 +50,10 @@ class ScheduleNotFound(JobkitError):
     """No schedule has this name."""
 
 
+class ScheduleUnreadable(JobkitError, ValueError):
+    """A schedule in the store that this version of jobkit cannot read; it does not fire here."""
+
+
 class JobFailed(JobkitError):
     """The job that was waited for ended in the dead letters or was parked."""
 

@@ -30,8 +30,9 @@ from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.diagnosis import Finding
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes, StorePlane
-from jobkit.ports.store import Store, TransactionalStore
+from jobkit.ports.store import Store
 from jobkit.ports.topology import TopologyAdmin
+from jobkit.ports.transactions import TransactionalStore
 from jobkit.settings import Settings
 
 T = TypeVar("T")

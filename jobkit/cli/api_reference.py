@@ -15,7 +15,8 @@ import jobkit
 import jobkit.errors
 import jobkit.testing
 from jobkit.model.fence import Fence
-from jobkit.plugin.context import BlobWriter, JobInfo
+from jobkit.plugin.blob_writer import BlobWriter
+from jobkit.plugin.context import JobInfo
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry
 from jobkit.ports.store import Failure
 

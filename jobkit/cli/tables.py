@@ -33,7 +33,10 @@ def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pau
 
 def schedule_row(status: ScheduleStatus, now: float) -> tuple[str, ...]:
     """Return a schedule for a table."""
-    schedule, last = status.schedule, status.schedule.last
+    schedule = status.schedule
+    if schedule is None:
+        return (status.name, status.type, "-", "-", "-", "unreadable", "-")
+    last = schedule.last
     return (
         schedule.name,
         schedule.job.type,
@@ -47,7 +50,10 @@ def schedule_row(status: ScheduleStatus, now: float) -> tuple[str, ...]:
 
 def schedule_fields(status: ScheduleStatus, now: float) -> list[tuple[str, str]]:
     """Return all that is worth reading of a schedule, by name."""
-    schedule, last, pause = status.schedule, status.schedule.last, status.schedule.pause
+    schedule = status.schedule
+    if schedule is None:
+        return [("name", status.name), ("type", status.type), ("unreadable", str(status.unreadable))]
+    last, pause = schedule.last, schedule.pause
     pairs = [
         ("name", schedule.name),
         ("type", schedule.job.type),

@@ -32,7 +32,8 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry, TransactionalStore
+from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry
+from jobkit.ports.transactions import TransactionalStore
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span

@@ -12,31 +12,37 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from jobkit.client.relay import Relay
-from jobkit.errors import ConfigurationError, ScheduleNotFound
-from jobkit.model.envelope import Envelope
+from jobkit.client.schedule_row import job_of, kept_of, schedule_of
+from jobkit.errors import ConfigurationError, JobConflict, ScheduleNotFound, ScheduleUnreadable
 from jobkit.model.ids import new_job_id, user_at_host
-from jobkit.model.schedule import Missed, Overlap, Pause, Schedule, ScheduledJob, load_schedule
+from jobkit.model.schedule import Missed, Overlap, Pause, Schedule
 from jobkit.plugin.payload import Payload
-from jobkit.plugin.registry import Registry
+from jobkit.plugin.registry import Registry, checked_id
 from jobkit.plugin.schedule import timing_of
 from jobkit.ports.inspection import Inspection, JobState
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, NewJob, OutboxEntry
+from jobkit.ports.store import Accepted, Conflict, OutboxEntry
 
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleStatus:
-    """One schedule now. `last_state` is how far the job of its last tick has come; None where that is not known."""
+    """One schedule now. `last_state` is how far the job of its last tick has come; None where that is not known.
 
-    schedule: Schedule
-    last_state: JobState | None
+    `schedule` is None where this jobkit cannot read it, for the reason `unreadable`; such a one can only be removed.
+    """
+
+    name: str
+    type: str
+    schedule: Schedule | None
+    last_state: JobState | None = None
+    unreadable: str | None = None
 
     @property
     def last_outcome(self) -> str:
         """What came of the last tick, in a word; "" where there was none."""
-        last = self.schedule.last
+        last = None if self.schedule is None else self.schedule.last
         if last is None:
             return ""
         return last.passed or (self.last_state.value if self.last_state is not None else "forgotten")
@@ -53,15 +59,15 @@ class ScheduleBook:
     async def list(self) -> Sequence[ScheduleStatus]:
         """Return all schedules, in order of names. Raises `Unavailable`."""
         found: list[ScheduleStatus] = []
-        while page := await self._inspection.schedules(after=found[-1].schedule.name if found else "", limit=_PAGE):
-            found += [await self._status(load_schedule(kept.definition)) for kept in page]
+        while page := await self._inspection.schedules(after=found[-1].name if found else "", limit=_PAGE):
+            found += [await self._status(kept) for kept in page]
             if len(page) < _PAGE:
                 break
         return found
 
     async def show(self, name: str) -> ScheduleStatus:
         """Return one schedule. Raises `ScheduleNotFound` or `Unavailable`."""
-        return await self._status(load_schedule((await self._kept(name)).definition))
+        return await self._status(await self._kept(name))
 
     async def add(
         self,
@@ -107,14 +113,14 @@ class ScheduleBook:
     async def pause(self, name: str, *, reason: str = "", by: str | None = None) -> Schedule:
         """Stop a schedule until it is resumed; ticks meanwhile are missed. What runs goes on.
 
-        A declared one stays paused through restarts and changes of its declaration. Raises `ScheduleNotFound` or
-        `Unavailable`.
+        A declared one stays paused through restarts and changes of its declaration. Raises `ScheduleNotFound`,
+        `ScheduleUnreadable` or `Unavailable`.
         """
         pause = Pause(user_at_host() if by is None else by, await self._inspection.wall_time(), reason)
         return await self._change(name, lambda schedule: replace(schedule, pause=schedule.pause or pause))
 
     async def resume(self, name: str) -> Schedule:
-        """Let a paused schedule go on with its next tick. Raises `ScheduleNotFound` or `Unavailable`."""
+        """Let a paused schedule go on with its next tick. Raises as `pause` does."""
         now = await self._inspection.wall_time()
 
         def resumed(schedule: Schedule) -> Schedule:
@@ -122,33 +128,40 @@ class ScheduleBook:
 
         return await self._change(name, resumed)
 
-    async def trigger(self, name: str) -> str:
+    async def trigger(self, name: str, *, id: str | None = None) -> str:
         """Submit a schedule's job now, paused or not, and return the job's id; its ticks stay as they are.
 
-        Where the answer is lost, asking again may trigger twice. Raises `ScheduleNotFound` or `Unavailable`.
+        Where the answer is lost, asking again under the same `id` triggers once; without one it may trigger twice.
+        Raises `ScheduleNotFound`, `ScheduleUnreadable`, `JobConflict` where the id is another job's, `PayloadInvalid`
+        where it can name no job, or `Unavailable`.
         """
-        id = f"{name}@{new_job_id()}"
+        job_id = checked_id(id) if id is not None else f"{name}@{new_job_id()}"
         now = await self._inspection.wall_time()
         while True:
             kept = await self._kept(name)
-            schedule = replace(load_schedule(kept.definition), last_job=id)
+            schedule = schedule_of(kept)
+            # What was triggered before is not the last job any more, once a tick has made another.
+            if id is None or await self._inspection.job(id) is None:
+                schedule = replace(schedule, last_job=job_id)
             # Paused or waiting, it is looked at when it would have been.
             changed = replace(kept, definition=schedule.dump())
-            answers = await self._inspection.save_schedule(changed, [job_of(schedule.job, id, now)])
+            answers = await self._inspection.save_schedule(changed, [job_of(schedule.job, job_id, now)])
             if answers is not None:
                 break
+        if any(isinstance(answer, Conflict) for answer in answers):
+            raise JobConflict(f"job id {job_id!r} is another job's; nothing is triggered: use another id")
         if self._relay is not None:
             await self._relay.publish(entries_of(answers))
-        return id
+        return job_id
 
     async def remove(self, name: str) -> None:
-        """Forget a schedule; its jobs stay.
+        """Forget a schedule, also one that cannot be read; its jobs stay.
 
         Raises `ScheduleNotFound`, `ConfigurationError` where a plugin declares it, or `Unavailable`.
         """
         while True:
             kept = await self._kept(name)
-            if load_schedule(kept.definition).declared:
+            if _is_declared(kept):
                 raise ConfigurationError(
                     f"schedule {name!r} is declared by a plugin, and would come back: take it out there, or pause it"
                 )
@@ -158,7 +171,7 @@ class ScheduleBook:
     async def _change(self, name: str, change: Callable[[Schedule], Schedule]) -> Schedule:
         while True:
             kept = await self._kept(name)
-            changed = change(load_schedule(kept.definition))
+            changed = change(schedule_of(kept))
             if await self._inspection.save_schedule(kept_of(changed, revision=kept.revision)) is not None:
                 return changed
 
@@ -168,22 +181,23 @@ class ScheduleBook:
             raise ScheduleNotFound(f"there is no schedule {name!r}; `jobkit schedules list` shows those there are")
         return kept
 
-    async def _status(self, schedule: Schedule) -> ScheduleStatus:
+    async def _status(self, kept: KeptSchedule) -> ScheduleStatus:
+        try:
+            schedule = schedule_of(kept)
+        except ScheduleUnreadable as error:
+            return ScheduleStatus(kept.name, kept.type, None, unreadable=str(error))
         record = None
         if schedule.last is not None and schedule.last.job is not None:
             record = await self._inspection.job(schedule.last.job)
-        return ScheduleStatus(schedule, None if record is None else record.state)
+        return ScheduleStatus(kept.name, kept.type, schedule, None if record is None else record.state)
 
 
-def kept_of(schedule: Schedule, *, revision: int, due: float | None = None) -> KeptSchedule:
-    """Return a schedule as a store keeps it, to be looked at when it is `due`, or else at its next tick."""
-    when = schedule.due if due is None else due
-    return KeptSchedule(schedule.name, schedule.job.type, schedule.dump(), revision, when)
-
-
-def job_of(job: ScheduledJob, id: str, now: float) -> NewJob:
-    """Return the job that a schedule submits `now`, a Unix time, as `id`."""
-    return NewJob(Envelope(id=id, type=job.type, body=job.body, key=job.key, submitted_at=now), job.ordered)
+def _is_declared(kept: KeptSchedule) -> bool:
+    try:
+        return schedule_of(kept).declared
+    except ScheduleUnreadable:
+        # Nobody can tell; a plugin that declares it declares it again.
+        return False
 
 
 def entries_of(answers: Sequence[object]) -> Sequence[OutboxEntry]:

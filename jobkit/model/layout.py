@@ -63,6 +63,10 @@ class Layout:
         """Return the partition that a key of the type belongs to."""
         return Partition(type, slot_of(key) % self.partitions)
 
+    def fits(self, partition: Partition, key: str) -> bool:
+        """Return whether a key belongs to a partition of the type."""
+        return slot_of(key) % self.partitions == partition.index
+
     def announced(self, partitions: int) -> Layout:
         """Return the layout once another number is asked for; at once in force where nothing is published anyway."""
         if self.moving:

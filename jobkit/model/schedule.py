@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from jobkit.model.timing import Timing, tick_id
 
@@ -14,6 +14,10 @@ from jobkit.model.timing import Timing, tick_id
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # So many ticks are looked at in one decision: of those that were missed for long, the latest.
 LOOKED_AT = 1_000
+# No tick is decided after this Unix time, in the year 4969: later ones lie beyond what calendars can calculate.
+_LATEST_MOMENT = 94_670_856_000.0
+# What a newer jobkit adds would be lost by who reads past it.
+_whole = with_config(ConfigDict(extra="forbid"))
 # How soon a tick is looked at again that waits for the job before it, in seconds.
 _HELD_SECONDS = 1.0
 
@@ -34,6 +38,7 @@ class Overlap(StrEnum):
     WAIT = "wait"
 
 
+@_whole
 @dataclass(frozen=True, slots=True)
 class ScheduledJob:
     """What each tick submits. `body` is JSON."""
@@ -44,6 +49,7 @@ class ScheduledJob:
     ordered: bool
 
 
+@_whole
 @dataclass(frozen=True, slots=True)
 class LastTick:
     """The last tick that was decided: when it was, and its job; None where it did not fire, for the reason `passed`."""
@@ -52,7 +58,11 @@ class LastTick:
     job: str | None = None
     passed: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_moment("the last tick", self.tick)
 
+
+@_whole
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Who paused a schedule, when (Unix time), and why."""
@@ -61,7 +71,11 @@ class Pause:
     at: float
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        _check_moment("a pause", self.at)
 
+
+@_whole
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """A schedule and how far it has come. Ticks up to `decided` are done with.
@@ -93,6 +107,7 @@ class Schedule:
             raise ValueError(f"bound={self.bound}: at least 1 and at most {LOOKED_AT} missed ticks can fire")
         if self.grace < 0:
             raise ValueError(f"grace={self.grace:g} s is negative")
+        _check_moment("decided", self.decided)
 
     def dump(self) -> bytes:
         """Return it as JSON."""
@@ -119,12 +134,21 @@ class Schedule:
         return replace(self, decided=decided, pause=other.pause, last=other.last, last_job=other.last_job)
 
 
+def _check_moment(what: str, at: float) -> None:
+    if not 0 <= at <= _LATEST_MOMENT:
+        raise ValueError(f"{what}={at:g} is no Unix time of a calendar's")
+
+
 _SCHEDULE = TypeAdapter(Schedule)
 
 
 def load_schedule(definition: bytes) -> Schedule:
-    """Return the schedule that `dump` made `definition` from."""
-    return _SCHEDULE.validate_json(definition)
+    """Return the schedule that `dump` made `definition` from. Raises `ValueError`, which names what is wrong."""
+    try:
+        return _SCHEDULE.validate_json(definition)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc'])) or 'definition'}: {item['msg']}" for item in error.errors()]
+        raise ValueError("; ".join(problems)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,14 @@ from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+from pydantic import ConfigDict, with_config
+
+# A hundred years; no interval or jitter is longer, so that every tick has a date.
+_LONGEST_SECONDS = 100 * 366 * 86_400.0
 
 
+# What a newer jobkit adds would be lost by who reads past it.
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The ticks of a cron expression in a time zone, or of an interval of so many seconds, counted from 1970.
@@ -33,11 +39,11 @@ class Timing:
     def __post_init__(self) -> None:
         if (self.cron is None) == (self.every is None):
             raise ValueError("say either cron= or every=")
-        if self.every is not None and (self.every < 1 or self.every % 1):
-            raise ValueError(f"every={self.every:g} s: an interval is of whole seconds, 1 at least")
+        if self.every is not None and (not 1 <= self.every <= _LONGEST_SECONDS or self.every % 1):
+            raise ValueError(f"every={self.every:g} s: an interval is of whole seconds, from 1 to a hundred years")
         if self.every is not None and self.zone != "UTC":
             raise ValueError(f"zone={self.zone!r} goes with cron=: an interval knows no time zone")
-        if not 0 <= self.jitter < (math.inf if self.every is None else self.every):
+        if not 0 <= self.jitter < (_LONGEST_SECONDS if self.every is None else self.every):
             raise ValueError(f"jitter={self.jitter:g} s: it is not negative, and less than the interval")
         if self.cron is not None:
             try:

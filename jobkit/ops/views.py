@@ -101,10 +101,23 @@ def gap_view(gap: ParkedKey) -> dict[str, Any]:
     return asdict(gap)
 
 
+_OF_A_SCHEDULE = (
+    *("name", "type", "key", "payload", "cron", "zone", "every", "jitter", "missed", "bound", "grace", "overlap"),
+    *("declared", "paused", "next_tick", "due_at", "last_tick", "last_job", "last_outcome", "unreadable"),
+)
+
+
 def schedule_view(status: ScheduleStatus) -> dict[str, Any]:
     """Return a schedule for JSON; `next_tick`, `due_at` and `last_tick` are Unix times."""
-    schedule, last = status.schedule, status.schedule.last
-    timing = schedule.timing
+    schedule = status.schedule
+    if schedule is None:
+        return {
+            **dict.fromkeys(_OF_A_SCHEDULE),
+            "name": status.name,
+            "type": status.type,
+            "unreadable": status.unreadable,
+        }
+    last, timing = schedule.last, schedule.timing
     return {
         "name": schedule.name,
         "type": schedule.job.type,
@@ -125,6 +138,7 @@ def schedule_view(status: ScheduleStatus) -> dict[str, Any]:
         "last_tick": None if last is None else last.tick,
         "last_job": None if last is None else last.job,
         "last_outcome": status.last_outcome or None,
+        "unreadable": None,
     }
 
 

@@ -6,15 +6,13 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import anyio
 from opentelemetry import propagate
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
@@ -22,16 +20,18 @@ from structlog.typing import FilteringBoundLogger
 
 from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
 from jobkit.model import names
-from jobkit.model.blob import BlobRef, BlobSpace
+from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
+from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
-from jobkit.ports.store import Effects, LogEntry, NewJob, Participant, Store
+from jobkit.ports.store import Effects, LogEntry, NewJob, Store
+from jobkit.ports.transactions import Participant
 from jobkit.projections.projection import Projection
 from jobkit.projections.reader import ProjectionReader
 
@@ -41,8 +41,6 @@ J = TypeVar("J", bound=Participant)
 
 # Progress is for eyes: more often than this it costs store writes and shows nothing more.
 PROGRESS_INTERVAL_SECONDS = 0.25
-# A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
-FILES_AT_ONCE = 8
 # What one transaction carries in every store, within its time. More is for blobs, or for several jobs.
 MAX_EFFECTS_BYTES = 4 * MAX_BYTES
 MAX_EFFECTS = 100_000
@@ -299,103 +297,9 @@ class Context:
         )
 
 
-class BlobWriter:
-    """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
-
-    def __init__(
-        self,
-        blobs: Blobs,
-        space: BlobSpace,
-        workdir: Callable[[], Awaitable[Path]],
-        check_alive: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._blobs = blobs
-        self._space = space
-        self._workdir = workdir
-        self._check_alive = check_alive
-        # By what a name shares with those that a file system may take for the same: of files, and of their folders.
-        self._taken: dict[str, str] = {}
-        self._folders: dict[str, str] = {}
-        self.written: list[BlobRef] = []
-
-    @asynccontextmanager
-    async def create(self, name: str) -> AsyncIterator[Path]:
-        """Lend a path to write one file at; it becomes the blob `name` when the block ends without an error.
-
-        Raises `FileNotFoundError` where nothing was written there, `EffectInvalid` where no blob can have that name.
-        """
-        name = self._claim(name)
-        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
-        await path.parent.mkdir(parents=True, exist_ok=True)
-        yield Path(path)
-        self._check_alive()
-        self.written.append(await self._blobs.store(self._space, name, Path(path)))
-
-    @asynccontextmanager
-    async def directory(self, name: str) -> AsyncIterator[Path]:
-        """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error.
-
-        Raises `EffectInvalid` where no blob can have the name of one of them.
-        """
-        name = _blob_name(name)
-        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
-        await path.mkdir(parents=True, exist_ok=True)
-        yield Path(path)
-        self._check_alive()
-        files = [found async for found in path.rglob("*") if await found.is_file()]
-        named = [
-            (self._claim(f"{name}/{file.relative_to(path).as_posix()}"), Path(file)) for file in sorted(files, key=str)
-        ]
-        self.written += await self._store_all(named)
-
-    def _claim(self, name: str) -> str:
-        """Return `name` for a blob of this attempt. Raises `EffectInvalid` where it cannot name one."""
-        self._check_alive()
-        plain = _blob_name(name)
-        folded = names.folded(plain)
-        folders = list(accumulate(folded.split("/")[:-1], "{}/{}".format))
-        other = self._taken.get(folded, plain)
-        if other != plain:
-            raise EffectInvalid(
-                f"blob {plain!r} differs from {other!r} in case or in how its letters are encoded alone, which some "
-                "file systems take for the same name"
-            )
-        inside = self._folders.get(folded) or next(filter(None, map(self._taken.get, folders)), None)
-        if inside is not None:
-            raise EffectInvalid(f"of the blobs {plain!r} and {inside!r} one would be a file and a folder at once")
-        self._taken[folded] = plain
-        self._folders |= dict.fromkeys(folders, plain)
-        return plain
-
-    async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
-        """Store files side by side and return their blobs in the order given. Raises the first error."""
-        stored: dict[int, BlobRef] = {}
-        waiting = iter(enumerate(files))
-
-        async def store_some() -> None:
-            for place, (name, file) in waiting:
-                stored[place] = await self._blobs.store(self._space, name, file)
-
-        try:
-            async with anyio.create_task_group() as group:
-                for _ in range(min(FILES_AT_ONCE, len(files))):
-                    group.start_soon(store_some)
-        except ExceptionGroup as failed:
-            # What a processor's retry policy knows is the error, not that there were others beside it.
-            raise failed.exceptions[0] from failed
-        return [stored[place] for place in range(len(files))]
-
-
 def _checked(rule: names.NameRule, name: object) -> str:
     try:
         return rule.check(name)
-    except ValueError as error:
-        raise EffectInvalid(str(error)) from error
-
-
-def _blob_name(name: object) -> str:
-    try:
-        return names.blob_name(name)
     except ValueError as error:
         raise EffectInvalid(str(error)) from error
 

@@ -8,7 +8,8 @@ from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
-from jobkit.ports.store import Store, TransactionalStore
+from jobkit.ports.store import Store
+from jobkit.ports.transactions import TransactionalStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ A key's *mark* is the highest (token, nonce) that ever opened a job on it. A wri
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -18,9 +18,6 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
-
-if TYPE_CHECKING:
-    from jobkit.ports.inspection import Cancellation
 
 # ---- what is written -------------------------------------------------------------------------------------------
 
@@ -428,38 +425,4 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections."""
-        ...
-
-
-# ---- for stores that can: users' own statements and ours in one transaction --------------------------------------
-
-# Writes with the connection it is called with, whose kind the store's documentation tells.
-Participant = Callable[[Any], Awaitable[object]]
-
-
-@runtime_checkable
-class TransactionalStore(Protocol):
-    """What a store can besides, where it is a database in which users have tables of their own."""
-
-    async def commit_with(
-        self, envelope: Envelope, fence: Fence, effects: Effects, participants: Sequence[Participant]
-    ) -> Committed | Duplicate | Refused:
-        """Commit as `commit` does, with what the participants write in the same transaction.
-
-        They run one after another once the mark is verified, and only where the job is committed here and now; again
-        where the transaction was rolled back, never once it is committed. Raises `ParticipantFailed`, with nothing
-        written, where one of them raises or takes too long.
-        """
-        ...
-
-    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        """Accept jobs as `submit` does, in the transaction that a caller has open on a connection to this store.
-
-        Nothing of it is true before that transaction commits, and it may not be published before. Raises
-        `ConfigurationError` where there is no open transaction, or the connection leads elsewhere.
-        """
-        ...
-
-    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
-        """Cancel jobs as `Inspection.cancel` does, in a caller's transaction; as `submit_in` does it."""
         ...

@@ -18,7 +18,8 @@ from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, error_traceback
 from jobkit.plugin.context import Context, FollowUps, JobInfo
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Effects, Failure, Participant
+from jobkit.ports.store import Effects, Failure
+from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
 from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job

@@ -97,6 +97,12 @@ class Lane:
         for pending in list(self.waiting):
             self.drop(pending)
 
+    def stop(self) -> None:
+        """Begin nothing more: the lane ends with the attempt that runs, or at once."""
+        self.stopping = True
+        if not self.working:
+            self.scope.cancel()
+
     async def run(self) -> None:
         """Work until nothing waits, or until told to stop after the current job."""
         try:
@@ -139,7 +145,7 @@ class Lane:
     async def _take(self, pending: PendingDelivery) -> None:
         job = pending.job
         if isinstance(job, Malformed):
-            settled = await self._tools.pipeline.bury_message(job)
+            settled = await self._tools.pipeline.settlement.bury_message(job)
             await self._settle(pending, settled.receipt)
             return
         self.limits = job.limits
@@ -177,7 +183,7 @@ class Lane:
             self._tools.telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "held")
         left = pending.held_since + self._tools.bounds.hold - now
         if blocked or left <= 0 or len(self.waiting) > self._tools.bounds.limit:
-            settled = await self._tools.pipeline.park(job, expected)
+            settled = await self._tools.pipeline.settlement.park(job, expected)
             await self._settle(pending, settled.receipt)
             return
         self.working = False

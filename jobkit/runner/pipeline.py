@@ -1,7 +1,8 @@
 """The way of a job: decode -> lane -> claim -> open -> process -> commit -> ack -> release.
 
-`Pipeline.run` is the part from claim to commit, and tells the lane what to do then. What it promises: nothing
-runs and nothing is written without a live lease, and it returns a receipt only for what the store has settled.
+`Pipeline.run` is the part from claim to commit, and tells the lane what to do then; the writes at its end are in
+`settlement.py`. What it promises: nothing runs and nothing is written without a live lease, and it returns a receipt
+only for what the store has settled.
 It does not promise that a job that ran took effect: the store may refuse it, and then it is tried anew.
 """
 
@@ -14,16 +15,14 @@ from collections.abc import Callable
 from opentelemetry import trace
 
 from jobkit.client.sweeper import Sweeper
-from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Unavailable, WaitTimeout
+from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, WaitTimeout
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
-from jobkit.model.fence import Receipt
 from jobkit.model.safe_text import error_text
 from jobkit.ports.coordinator import Held, Limited
 from jobkit.ports.planes import Planes
 from jobkit.ports.rules import CONFLICTING, SUPERSEDED
 from jobkit.ports.store import (
-    Committed,
     Conflict,
     Duplicate,
     Early,
@@ -32,7 +31,6 @@ from jobkit.ports.store import (
     NotOpened,
     OpenAnswer,
     Opened,
-    Refused,
     Skipped,
     Stale,
     Superseded,
@@ -44,14 +42,13 @@ from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.limit_lines import LimitLines, Place
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, Suspect, TryAgain
+from jobkit.runner.settlement import Settlement
 from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.runner.tracing import job_span, note_claim, step_span
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.telemetry import Telemetry
 
-# Doubt about a backend is asked again after this, doubling up to the second figure.
-_DOUBT_SECONDS = (0.05, 2.0)
 # Before a job is buried as poison, so many starts that nobody reported the end of were its own alone.
 _ALONE_STARTS = 3
 
@@ -78,10 +75,8 @@ class Pipeline:
         self._coordinator = planes.coordinator
         self.limit_lines = LimitLines(planes.coordinator)
         self._store = planes.store
-        self._transactions = planes.transactions
         self._keeper = keeper
         self._attempts = attempts
-        self._sweeper = sweeper
         self._slots = slots
         self._cancellations = cancellations
         self._claim_wait = claim_wait
@@ -89,8 +84,9 @@ class Pipeline:
         self._clock = clock
         self._rng = rng
         self._telemetry = telemetry
-        self._invariants = InvariantMonitor(retention, clock, telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
+        invariants = InvariantMonitor(retention, clock, telemetry)
+        self.settlement = Settlement(planes, sweeper, invariants, self.split_brain, clock, telemetry)
         self.interruptions = Interruptions(planes.store, clock, telemetry)
 
     @property
@@ -205,7 +201,7 @@ class Pipeline:
                         if outcome is not None:
                             break
             except LeaseLost as error:
-                self._given_up(job, lease)
+                self.settlement.given_up(job, lease)
                 self._interrupted(job, lease, answer, str(error))
                 trace.get_current_span().add_event("lease lost", {"reason": str(error)})
                 return Outbid()
@@ -216,7 +212,7 @@ class Pipeline:
                 self._interrupted(job, lease, answer, error_text(error))
                 raise
             if watch is not None and watch.receipt is not None:
-                return self._ended(job, watch.receipt)
+                return self.settlement.ended(job, watch.receipt)
             assert outcome is not None  # noqa: S101  (nobody else closes the scope of a lease that lives)
             if isinstance(outcome, Outbid):
                 self._interrupted(job, lease, answer, "the store refused what was done under its lease")
@@ -233,7 +229,7 @@ class Pipeline:
         envelope = job.envelope
         match answer:
             case Duplicate(receipt):
-                return self._ended(job, receipt)
+                return self.settlement.ended(job, receipt)
             case Early(seconds):
                 return TryAgain(seconds, requeue=not job.processor.ordered)
             case Gap(expected, blocked):
@@ -244,18 +240,20 @@ class Pipeline:
                 return answer
             case Skipped(next_sequence):
                 detail = f"sequence {envelope.sequence} was given up by an operator; the key is at {next_sequence}"
-                return await self.bury_message(Malformed(envelope.body, envelope, "sequence skipped", detail))
+                return await self.settlement.bury_message(
+                    Malformed(envelope.body, envelope, "sequence skipped", detail)
+                )
             case Superseded(sequence):
                 self._telemetry.superseded(envelope.type, envelope.id, job.key, sequence)
                 detail = (
                     f"the store knew nothing of this job, and its sequence {sequence} is another one's: the store lost "
                     "what it had accepted, as in a failover, or two publishers number one key"
                 )
-                return await self.bury_message(Malformed(envelope.body, envelope, SUPERSEDED, detail))
+                return await self.settlement.bury_message(Malformed(envelope.body, envelope, SUPERSEDED, detail))
             case Conflict():
                 self._telemetry.conflict(envelope.type, envelope.id)
                 detail = f"job id {envelope.id} is known with another type, key or payload"
-                return await self.bury_message(Malformed(envelope.body, envelope, CONFLICTING, detail))
+                return await self.settlement.bury_message(Malformed(envelope.body, envelope, CONFLICTING, detail))
 
     async def _work(
         self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
@@ -266,10 +264,10 @@ class Pipeline:
         if failures >= job.processor.retry.max_attempts:
             # It was recorded, but the burial that was to follow did not happen.
             last = opened.failures[-1]
-            return await self._bury(job, lease, _exhausted(last, failures), last.traceback)
+            return await self.settlement.bury(job, lease, _exhausted(last, failures), last.traceback)
         if opened.silent >= self._max_opens:
             reason = f"poison: {opened.silent} of its starts ended with their workers"
-            return await self._bury(job, lease, reason, "")
+            return await self.settlement.bury(job, lease, reason, "")
         if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
             return Suspect()
         await self._begin(lease, slot, working)
@@ -280,7 +278,7 @@ class Pipeline:
         if isinstance(done, Snoozed):
             self._telemetry.snoozed(job.envelope.type, job.envelope.id, done.seconds)
             if not job.processor.ordered and job.sequence is None:
-                return await self._snooze(job, lease, done)
+                return await self.settlement.snooze(job, lease, done)
             if lease.limited:
                 self._interrupted(job, lease, opened, "it was put off")
                 return TryAgain(done.seconds)
@@ -288,23 +286,23 @@ class Pipeline:
             return None
         if isinstance(done, Processed):
             try:
-                return await self._commit(job, lease, done, started)
+                return await self.settlement.commit(job, lease, done, started)
             except JobConflict as error:
-                return await self._bury(job, lease, f"conflicting follow-up: {error}", "")
+                return await self.settlement.bury(job, lease, f"conflicting follow-up: {error}", "")
             except ParticipantFailed as failed:
                 done = self._attempts.failed(failed.error, lease.fence, failures + 1)
             except (ValueError, OverflowError) as error:
                 # No trouble of the store's, which would be `Unavailable`: it can never keep what the job wrote.
                 done = self._attempts.failed(error, lease.fence, failures + 1)
         delay = job.processor.retry.delay(done.error, failures + 1, self._rng)
-        recorded = await self._fail(job, lease, done, delay)
+        recorded = await self.settlement.fail(job, lease, done, delay)
         if not isinstance(recorded, int):
             return recorded
         failures = recorded
         took = self._clock.now() - started
         self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
         if delay is None:
-            return await self._bury(job, lease, _reason(done, failures), done.failure.traceback)
+            return await self.settlement.bury(job, lease, _reason(done, failures), done.failure.traceback)
         if not job.processor.ordered:
             return TryAgain(delay, requeue=True)
         if lease.limited:
@@ -328,112 +326,6 @@ class Pipeline:
         await slot.begin()
         lease.used = True
         working(True)
-
-    async def _commit(self, job: Job, lease: Lease, done: Processed, started: float) -> PipelineOutcome:
-        """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe."""
-        pause = _DOUBT_SECONDS[0]
-        while True:
-            lease.check()
-            try:
-                with self._telemetry.stage("commit"):
-                    answer = await self._write(job, lease, done)
-            except Unavailable as error:
-                self._telemetry.connection_lost(error.plane, f"committing job {job.envelope.id}", error)
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, _DOUBT_SECONDS[1])
-                continue
-            match answer:
-                case Committed(receipt, outbox):
-                    self._sweeper.hand(outbox)
-                    self._invariants.committed(job, lease)
-                    self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
-                    return Settled(receipt)
-                case Duplicate(receipt):
-                    return self._ended(job, receipt)
-                case Refused():
-                    return self._refused("commit", job, lease, answer)
-
-    async def _write(self, job: Job, lease: Lease, done: Processed) -> Committed | Duplicate | Refused:
-        if not done.participants:
-            return await self._store.commit(job.envelope, lease.fence, done.effects)
-        assert self._transactions is not None  # noqa: S101  (else the context would have taken none)
-        return await self._transactions.commit_with(job.envelope, lease.fence, done.effects, done.participants)
-
-    async def _fail(self, job: Job, lease: Lease, done: Failed, delay: float | None) -> int | Outbid | Settled:
-        lease.check()
-        with self._telemetry.stage("fail"):
-            answer = await self._store.fail(job.envelope, lease.fence, done.failure, retry_in=delay or 0.0)
-        return answer if isinstance(answer, int) else await self._refused_or_cancelled("fail", job, lease, answer)
-
-    async def _snooze(self, job: Job, lease: Lease, snoozed: Snoozed) -> Settled | Outbid:
-        lease.check()
-        with self._telemetry.stage("snooze"):
-            answer = await self._store.snooze(job.envelope, lease.fence, after=snoozed.seconds)
-        if isinstance(answer, Refused):
-            return await self._refused_or_cancelled("snooze", job, lease, answer)
-        return Settled(answer)
-
-    async def _refused_or_cancelled(self, doing: str, job: Job, lease: Lease, answer: Refused) -> Settled | Outbid:
-        for receipt in await self._store.cancelled([job.envelope.id]):
-            return self._ended(job, receipt)
-        return self._refused(doing, job, lease, answer)
-
-    async def _bury(self, job: Job, lease: Lease, reason: str, detail: str) -> PipelineOutcome:
-        lease.check()
-        with self._telemetry.stage("bury"):
-            answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
-        if isinstance(answer, Refused):
-            return self._refused("bury", job, lease, answer)
-        if answer.kind != "dead":
-            return self._ended(job, answer)
-        self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
-        return Settled(answer)
-
-    def _ended(self, job: Job, receipt: Receipt) -> Settled:
-        """Tell of a job that is found to have ended before."""
-        telemetry = self._telemetry
-        tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}.get(receipt.kind, telemetry.duplicate)
-        tell(job.envelope.type, job.envelope.id)
-        return Settled(receipt)
-
-    async def bury_message(self, malformed: Malformed) -> Settled:
-        """Dead-letter what is no job of its own. Raises `Unavailable`."""
-        receipt = await self._store.bury_message(
-            malformed.raw,
-            malformed.envelope,
-            reason=malformed.reason,
-            detail=malformed.detail,
-            heading=malformed.heading,
-        )
-        envelope = malformed.envelope
-        self._telemetry.dead_lettered(
-            envelope.type if envelope else "", envelope.id if envelope else None, malformed.reason
-        )
-        return Settled(receipt)
-
-    async def park(self, job: Job, expected: int) -> Settled:
-        """Set a job aside until the gap before it closes. Raises `Unavailable`."""
-        reason = f"waits for sequence {expected}"
-        receipt = await self._store.park(job.envelope, reason=reason)
-        self._telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "parked")
-        return Settled(receipt)
-
-    def _refused(self, doing: str, job: Job, lease: Lease, refused: Refused) -> Outbid:
-        self._telemetry.stale_write(doing, job.envelope.id, job.resource, lease.ref.token, refused.mark)
-        self.split_brain.refused(job, lease, refused.mark)
-        return Outbid()
-
-    def _given_up(self, job: Job, lease: Lease) -> None:
-        if lease.live:
-            # Not the coordinator has told, then, but the store: it did not take the job's progress.
-            self._telemetry.stale_write("progress", job.envelope.id, job.resource, lease.ref.token, None)
-            self.split_brain.refused(job, lease, None)
-        else:
-            self.split_brain.lost(job, lease)
-
-    def _lag(self, job: Job) -> float | None:
-        submitted = job.envelope.submitted_at
-        return self._clock.wall() - submitted if submitted > 0 else None
 
 
 def _reason(done: Failed, attempts: int) -> str:

@@ -277,6 +277,11 @@ class Telemetry:
         self._count(m.CONFLICTS, type)
         self.log.error("job id conflict, dead-lettered", job=job_id, type=type)
 
+    def tick_conflict(self, schedule: str, type: str, job_id: str) -> None:
+        """Report a tick of a schedule that makes no job, because its job's id is another job's."""
+        self._count(m.CONFLICTS, type)
+        self.log.error("tick does not fire, its id is another job's", schedule=schedule, job=job_id, type=type)
+
     def superseded(self, type: str, job_id: str, key: str, sequence: int) -> None:
         """Report a message whose job the store has lost, and whose sequence another job was given since."""
         self._count(m.SUPERSEDED, type)

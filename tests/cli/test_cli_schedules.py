@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jobkit.model.schedule import Pause, load_schedule
 from jobkit.ports.planes import Planes
+from jobkit.ports.schedules import KeptSchedule
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
@@ -80,3 +81,34 @@ def test_the_doctor_names_a_schedule_that_nobody_serves_and_one_that_was_forgott
         check for check in json.loads(shell("doctor", "--json").stdout)["checks"] if "schedule" in check["what"]
     ]
     assert "paused for 3 days, by ann" in found["what"]
+
+
+def test_a_schedule_that_cannot_be_read_is_named_hides_no_other_and_can_be_removed(shell: Shell, world: World) -> None:
+    shell("schedules", "add", "s", "note", "--payload", '{"about": "tea"}', "--every", "60")
+    newer = KeptSchedule("newer", "note", b'{"version": 9}', 0, 1.0)
+
+    async def keep(planes: Planes) -> None:
+        assert await planes.inspection.save_schedule(newer) == []
+
+    world.ask(keep)
+    unread, read = json.loads(shell("schedules", "list", "--json").stdout)
+    assert (unread["name"], unread["type"], unread["next_tick"]) == ("newer", "note", None)
+    assert "cannot be read" in unread["unreadable"]
+    assert (read["name"], read["unreadable"]) == ("s", None)
+    assert list(unread) == list(read)
+    assert "unreadable" in shell("schedules", "list").stdout
+    assert "cannot be read" in shell("schedules", "show", "newer").stdout
+    refused = shell("schedules", "pause", "newer")
+    assert (refused.exit_code, "'newer' cannot be read" in refused.stderr) == (1, True)
+    assert [check["change"] for check in _told_by_doctor(shell)] == [
+        "jobkit schedules remove newer, or upgrade", "start one: jobkit worker note",
+    ]  # fmt: skip
+    assert shell("schedules", "remove", "newer", "--yes").stderr == "schedule newer is removed\n"
+    assert [one["name"] for one in json.loads(shell("schedules", "list", "--json").stdout)] == ["s"]
+
+
+def test_a_trigger_is_asked_for_again_under_its_id(shell: Shell) -> None:
+    shell("schedules", "add", "s", "note", "--payload", '{"about": "tea"}', "--every", "3600")
+    for _ in range(2):
+        assert json.loads(shell("schedules", "trigger", "s", "--id", "mine", "--json").stdout)["id"] == "mine"
+    assert [job["id"] for job in json.loads(shell("jobs", "--json").stdout)] == ["mine"]

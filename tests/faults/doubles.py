@@ -23,7 +23,8 @@ from jobkit.ports.broker import Broker, Consumer, Delivery
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Store, TransactionalStore
+from jobkit.ports.store import Store
+from jobkit.ports.transactions import TransactionalStore
 
 
 @dataclass(frozen=True)

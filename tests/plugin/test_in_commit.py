@@ -18,19 +18,8 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
-from jobkit.ports.store import (
-    Accepted,
-    Committed,
-    Conflict,
-    Duplicate,
-    Effects,
-    Known,
-    NewJob,
-    Participant,
-    Refused,
-    Store,
-    TransactionalStore,
-)
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Refused, Store
+from jobkit.ports.transactions import Participant, TransactionalStore
 from jobkit.runner.outcome import Outbid
 from jobkit.testing import run_job
 from jobkit.testing.virtual_time import VirtualClock

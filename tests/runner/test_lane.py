@@ -76,6 +76,10 @@ class Bench:
         self.taken.append(job.envelope.id)
         return await self._answer(job)
 
+    @property
+    def settlement(self) -> Bench:
+        return self
+
     async def park(self, job: Job, expected: int) -> Settled:
         self.told.append(f"park {job.envelope.id} behind {expected}")
         return DONE

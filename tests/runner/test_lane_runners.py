@@ -14,7 +14,7 @@ async def test_a_task_that_is_done_with_one_key_takes_the_next() -> None:
             job = await site.client.submit("loose", Step(on=f"k{number}"))
             await site.ended(job.id)
         (led,) = site.workers[0].worker._leaderships.led
-        assert led._idle_runners == 1
+        assert led._in_hand._idle_runners == 1
 
 
 @in_virtual_time

@@ -295,7 +295,7 @@ def pauses_not_heard_of(patch: Patch) -> None:
 
 def pauses_not_heeded(patch: Patch) -> None:
     """A worker knows of pauses, and takes up paused work all the same."""
-    patch.setattr(LedPartition, "paused", False)
+    patch.setattr(Pauses, "hold", lambda *_: False)
     patch.setattr(Pauses, "keys", lambda *_: frozenset())
 
 

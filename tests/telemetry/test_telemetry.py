@@ -158,6 +158,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "unconfirmed"},
         "warning",
     ),
+    "a tick whose id is taken": (
+        lambda telemetry: telemetry.tick_conflict("s", "t", "s@1"),
+        "jobkit.conflicts",
+        {"type": "t"},
+        "error",
+    ),
     "ticks that nobody fired": (
         lambda telemetry: telemetry.ticks_missed("s", "t", 1),
         "jobkit.schedules.ticks",

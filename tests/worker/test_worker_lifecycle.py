@@ -126,8 +126,8 @@ async def test_a_drain_without_a_consumer_begins_no_job_more() -> None:
         await site.until(lambda: site.faults.calls["store.open"] == 1)
         # The second job waits behind the first without a delivery, as after an adoption.
         (led,) = worker.worker._leaderships.led
-        for pending in list(led._unsettled):
-            await led._shelve(pending)
+        for pending in list(led._in_hand):
+            await led._shelving.shelve(pending)
         site.faults.always("broker.*", lost_request)
         site.faults.close_consumers()
         await site.until(lambda: len(site.witness.lines("backend unavailable")) > 2)

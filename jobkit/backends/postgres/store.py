@@ -70,11 +70,11 @@ from jobkit.ports.store import (
     NewJob,
     OpenAnswer,
     OutboxEntry,
-    Participant,
     Refused,
     Shelved,
     Stale,
 )
+from jobkit.ports.transactions import Participant
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.pool import Connection

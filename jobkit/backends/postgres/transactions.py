@@ -18,7 +18,8 @@ from jobkit.backends.postgres.faults import explained, is_about_connection, is_o
 from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError, ParticipantFailed
 from jobkit.ports.inspection import Cancellation
-from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Participant, Refused
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Refused
+from jobkit.ports.transactions import Participant
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.pool import Connection

@@ -127,12 +127,20 @@ def resume(context: typer.Context, name: Name, as_json: AsJson = False, env_file
 
 
 @app.command()
-def trigger(context: typer.Context, name: Name, as_json: AsJson = False, env_file: EnvFile = None) -> None:
+def trigger(
+    context: typer.Context,
+    name: Name,
+    id: Annotated[
+        str | None, typer.Option("--id", help="The job's id; asked again under the same one, it triggers once.")
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
     """Submit a schedule's job now, beside its ticks."""
     from jobkit.cli.session import CommandSession
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    id = session.call(lambda planes: _client(session, planes).schedules.trigger(name))
+    id = session.call(lambda planes: _client(session, planes).schedules.trigger(name, id=id))
     if as_json:
         session.out.document({"name": name, "id": id})
     else:

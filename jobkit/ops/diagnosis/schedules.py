@@ -1,10 +1,11 @@
-"""Schedules that do nothing though somebody may count on them: paused and forgotten, or of a type nobody serves."""
+"""Schedules that do nothing though somebody may count on them: not to be read, long paused, or served by nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from jobkit.model.schedule import load_schedule
+from jobkit.client.schedule_row import schedule_of
+from jobkit.errors import ScheduleUnreadable
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Inspection
 
@@ -19,7 +20,11 @@ async def schedules(inspection: Inspection, served: Collection[str] | None) -> l
     after = ""
     while page := await inspection.schedules(after=after, limit=_PAGE):
         for kept in page:
-            pause = load_schedule(kept.definition).pause
+            try:
+                pause = schedule_of(kept).pause
+            except ScheduleUnreadable as error:
+                findings.append(Finding(Status.WARN, str(error), f"jobkit schedules remove {kept.name}, or upgrade"))
+                continue
             if pause is not None and now - pause.at > _FORGOTTEN_SECONDS:
                 what = f"schedule {kept.name} has been paused for {(now - pause.at) / 86_400:.0f} days, by {pause.by}"
                 findings.append(Finding(Status.WARN, what, f"jobkit schedules resume {kept.name}, or remove it"))

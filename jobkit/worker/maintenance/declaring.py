@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.client.schedules import kept_of
-from jobkit.errors import Unavailable
+from jobkit.client.schedule_row import kept_of, schedule_of
+from jobkit.errors import ScheduleUnreadable, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.schedule import Schedule, load_schedule
+from jobkit.model.schedule import Schedule
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance.unreadable import UnreadableSchedules
 
 # How often workers say which schedules they want, and for how long nobody must before one is forgotten.
 _EVERY_SECONDS = 60.0
@@ -34,6 +35,7 @@ class Declarations:
         self._types = types
         self._clock = clock
         self._telemetry = telemetry
+        self._unreadable = UnreadableSchedules(clock, telemetry)
 
     async def declare(self) -> None:
         """Have the store keep each as it is declared here.
@@ -60,7 +62,10 @@ class Declarations:
         kept = await self._inspection.schedule(schedule.name)
         if kept is None:
             return await self._inspection.save_schedule(kept_of(schedule, revision=0)) is not None
-        known = load_schedule(kept.definition)
+        known = self._read(kept)
+        if known is None:
+            # It is another version's to keep, or a person's to remove; then it is declared anew.
+            return True
         if not known.declared:
             self._telemetry.log.warning(
                 "a schedule is declared whose name is taken by one that was added: that one stays", schedule=kept.name
@@ -88,7 +93,17 @@ class Declarations:
             after = page[-1].name
 
     async def _forget(self, kept: KeptSchedule) -> None:
-        if load_schedule(kept.definition).declared and await self._inspection.remove_schedule(
-            kept.name, revision=kept.revision
+        known = self._read(kept)
+        if (
+            known is not None
+            and known.declared
+            and await self._inspection.remove_schedule(kept.name, revision=kept.revision)
         ):
             self._telemetry.log.info("schedule that nobody declares any more is forgotten", schedule=kept.name)
+
+    def _read(self, kept: KeptSchedule) -> Schedule | None:
+        try:
+            return schedule_of(kept)
+        except ScheduleUnreadable as error:
+            self._unreadable.met(kept.name, error)
+            return None

@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from jobkit.client.schedules import entries_of, job_of, kept_of
-from jobkit.errors import Unavailable
+from jobkit.client.schedule_row import job_of, kept_of, schedule_of
+from jobkit.client.schedules import entries_of
+from jobkit.errors import ScheduleUnreadable, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.schedule import Decision, Overlap, Schedule, decide, load_schedule
+from jobkit.model.schedule import Decision, Overlap, Schedule, decide
 from jobkit.model.timing import tick_id
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import Conflict, OutboxEntry
 from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance.unreadable import UnreadableSchedules
 
 # How often is looked; what is due fires after half of it, on average.
 _EVERY_SECONDS = 0.5
 _PAGE = 100
+# A schedule that this version cannot read is left to workers that can, and then put off for less than the usual grace:
+# it is looked at rarely, and hides nobody.
+_LEFT_TO_OTHERS_SECONDS = 5.0
+_PUT_OFF_SECONDS = 30.0
 
 Publish = Callable[[Sequence[OutboxEntry]], Awaitable[object]]
 
@@ -43,6 +49,7 @@ class Ticker:
         self._leads = leads
         self._clock = clock
         self._telemetry = telemetry
+        self._unreadable = UnreadableSchedules(clock, telemetry)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -57,17 +64,22 @@ class Ticker:
     async def _look(self) -> int:
         """Decide what is due now, once for each schedule; return how many there were."""
         now, due = await self._inspection.due_schedules(limit=_PAGE)
-        decided = 0
         for kept in due:
             try:
-                schedule = load_schedule(kept.definition)
-            except ValueError as error:
-                # Another version of jobkit wrote it, for its own workers to fire.
-                self._telemetry.crashed(f"reading schedule {kept.name}", error)
-                continue
-            await self._decide(kept, schedule, now)
-            decided += 1
-        return decided
+                await self._decide(kept, schedule_of(kept), now)
+            except ScheduleUnreadable as error:
+                self._unreadable.met(kept.name, error)
+                if len(due) == _PAGE or kept.due is None or now - kept.due >= _LEFT_TO_OTHERS_SECONDS:
+                    await self._put_off(kept, now)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  (a defect met by one schedule must not stop the others)
+                self._telemetry.crashed(f"firing schedule {kept.name}", error)
+                await self._put_off(kept, now)
+        return len(due)
+
+    async def _put_off(self, kept: KeptSchedule, now: float) -> None:
+        await self._inspection.save_schedule(replace(kept, due=now + _PUT_OFF_SECONDS))
 
     async def _decide(self, kept: KeptSchedule, schedule: Schedule, now: float) -> None:
         decision = decide(schedule, now, busy=await self._busy(schedule))
@@ -77,10 +89,10 @@ class Ticker:
         if answers is None:
             # Another leader, or a person, was first; what they left is looked at next time.
             return
-        self._report(kept, decision, now)
-        for answer in answers:
-            if isinstance(answer, Conflict):
-                self._telemetry.conflict(schedule.job.type, answer.id)
+        refused = [answer.id for answer in answers if isinstance(answer, Conflict)]
+        for id in refused:
+            self._telemetry.tick_conflict(kept.name, kept.type, id)
+        self._report(kept, decision, len(decision.fire) - len(refused), now)
         await self._publish(entries_of(answers))
 
     async def _busy(self, schedule: Schedule) -> bool:
@@ -89,12 +101,12 @@ class Ticker:
         record = await self._inspection.job(schedule.last_job)
         return record is not None and not record.state.ended
 
-    def _report(self, kept: KeptSchedule, decision: Decision, now: float) -> None:
+    def _report(self, kept: KeptSchedule, decision: Decision, fired: int, now: float) -> None:
         name, type = kept.name, kept.type
-        if decision.fire:
+        if fired:
             last = decision.fire[-1]
             late = now - decision.schedule.timing.due(tick_id(name, last), last)
-            self._telemetry.schedule_fired(name, type, len(decision.fire), late)
+            self._telemetry.schedule_fired(name, type, fired, late)
         if decision.missed:
             self._telemetry.ticks_missed(name, type, decision.missed)
         if decision.overlapped:

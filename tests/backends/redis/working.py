@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Committed, Duplicate, Effects, LogEntry, NewJob, Opened
 from jobkit.testing.conformance.values import envelope
+
+
+class Astray(Exception):
+    """The store has forgotten what it told: only one that lost its last moments does."""
 
 
 @dataclass
@@ -35,9 +40,9 @@ def effects_of(job: Envelope) -> Effects:
     )
 
 
-async def work(on: RedisStore, key: Key, rng: random.Random) -> None:
-    """Submit and commit jobs of a key until the server is gone."""
-    while True:
+async def work(on: RedisStore, key: Key, rng: random.Random, over: asyncio.Event | None = None) -> None:
+    """Submit and commit jobs of a key until the server is gone, which raises, or until it is over."""
+    while over is None or not over.is_set():
         job = envelope(f"{key.name}/{len(key.accepted)}/{rng.getrandbits(40)}", key=key.name)
         await on.submit([NewJob(job, ordered=True)])
         key.accepted.append(job.id)
@@ -49,7 +54,9 @@ async def work(on: RedisStore, key: Key, rng: random.Random) -> None:
 async def commit_one(on: RedisStore, key: Key, job: Envelope) -> None:
     key.token += 1
     under = Fence(key.token, f"n{key.token}", "me")
-    assert isinstance(await on.open(job, under), Opened | Duplicate)
+    answer = await on.open(job, under)
+    if not isinstance(answer, Opened | Duplicate):
+        raise Astray(answer)
     if isinstance(await on.commit(job, under, effects_of(job)), Committed):
         key.committed.append(job.id)
 
@@ -74,4 +81,6 @@ async def check(on: RedisStore, key: Key, *, lossless: bool = True) -> None:
     assert {id for id in published if id.startswith(f"after {key.name}/")} == after
     row = await on.key("t", key.name)
     assert row
-    assert (row.committed_sequence, row.log_length) == (len(done), len(log))
+    assert row.log_length == len(log)
+    # What was lost may have been given up.
+    assert row.committed_sequence == len(done) if lossless else row.committed_sequence >= len(done)

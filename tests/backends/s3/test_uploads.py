@@ -24,7 +24,7 @@ from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.s3 import S3Server, shared_server
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.fence import Fence
-from jobkit.plugin.context import FILES_AT_ONCE, BlobWriter
+from jobkit.plugin.blob_writer import FILES_AT_ONCE, BlobWriter
 from jobkit.testing.conformance.harness import PATIENCE_SECONDS
 
 SPACE = BlobSpace("t", "k", Fence(5, "n.1", "me"))

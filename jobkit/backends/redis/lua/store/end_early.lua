@@ -1,9 +1,9 @@
 -- Jobs that end without having run to an end, as 'cancelled' or 'expired'. One that has to have begun by some time is in
 -- EXPIRING until it begins.
 local function end_early(job, state, by, reason)
+  move(job, state, 'finished_at', MOMENT, 'ended_by', by, 'reason', reason)
   call('ZREM', DUE, job.id)
   call('ZREM', EXPIRING, job.id)
-  move(job, state, 'finished_at', MOMENT, 'ended_by', by, 'reason', reason)
   settle(job)
   count_open(job, -1)
   leave(job)

@@ -31,13 +31,15 @@ end
 
 -- Ends a job that has died. Where its turn was over, the next parked ones whose turn is over, too, come out.
 local function die(job)
-  if job.state == 'scheduled' then
+  local scheduled = job.state == 'scheduled'
+  -- First what a full server refuses: what only removes it would let through, and then all that follows.
+  move(job, 'dead', 'finished_at', MOMENT)
+  if scheduled then
     call('ZREM', DUE, job.id)
   end
   if job.opens == 0 then
     call('ZREM', EXPIRING, job.id)
   end
-  move(job, 'dead', 'finished_at', MOMENT)
   block(job.type, job.key, job.sequence, 1)
   count_open(job, -1)
   leave(job)

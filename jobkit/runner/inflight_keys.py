@@ -22,7 +22,7 @@ _KEYS_AT_ONCE = 200
 _TOLD_AT_MOST = 1_000
 
 
-class SetAside:
+class InflightKeys:
     """The keys, and how their jobs are taken from the table.
 
     `ordering` is held by whoever takes a key's jobs from the table, or puts one into it behind them.

@@ -1,0 +1,115 @@
+"""How a processor writes files: at a path that is lent to it, to become blobs of the job as that is given back.
+
+Nobody sees them before the job commits, and of an attempt that does not commit they are garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
+
+import anyio
+
+from jobkit.errors import EffectInvalid
+from jobkit.model import names
+from jobkit.model.blob import BlobRef, BlobSpace
+from jobkit.ports.blobs import Blobs
+
+# A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
+FILES_AT_ONCE = 8
+
+
+class BlobWriter:
+    """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        space: BlobSpace,
+        workdir: Callable[[], Awaitable[Path]],
+        check_alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._blobs = blobs
+        self._space = space
+        self._workdir = workdir
+        self._check_alive = check_alive
+        # By what a name shares with those that a file system may take for the same: of files, and of their folders.
+        self._taken: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+        self.written: list[BlobRef] = []
+
+    @asynccontextmanager
+    async def create(self, name: str) -> AsyncIterator[Path]:
+        """Lend a path to write one file at; it becomes the blob `name` when the block ends without an error.
+
+        Raises `FileNotFoundError` where nothing was written there, `EffectInvalid` where no blob can have that name.
+        """
+        name = self._claim(name)
+        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
+        await path.parent.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        self._check_alive()
+        self.written.append(await self._blobs.store(self._space, name, Path(path)))
+
+    @asynccontextmanager
+    async def directory(self, name: str) -> AsyncIterator[Path]:
+        """Lend a directory to fill; every file in it becomes a blob `name/...` when the block ends without an error.
+
+        Raises `EffectInvalid` where no blob can have the name of one of them.
+        """
+        name = _blob_name(name)
+        path = anyio.Path(await self._workdir() / "blobs" / PurePosixPath(name))
+        await path.mkdir(parents=True, exist_ok=True)
+        yield Path(path)
+        self._check_alive()
+        files = [found async for found in path.rglob("*") if await found.is_file()]
+        named = [
+            (self._claim(f"{name}/{file.relative_to(path).as_posix()}"), Path(file)) for file in sorted(files, key=str)
+        ]
+        self.written += await self._store_all(named)
+
+    def _claim(self, name: str) -> str:
+        """Return `name` for a blob of this attempt. Raises `EffectInvalid` where it cannot name one."""
+        self._check_alive()
+        plain = _blob_name(name)
+        folded = names.folded(plain)
+        folders = list(accumulate(folded.split("/")[:-1], "{}/{}".format))
+        other = self._taken.get(folded, plain)
+        if other != plain:
+            raise EffectInvalid(
+                f"blob {plain!r} differs from {other!r} in case or in how its letters are encoded alone, which some "
+                "file systems take for the same name"
+            )
+        inside = self._folders.get(folded) or next(filter(None, map(self._taken.get, folders)), None)
+        if inside is not None:
+            raise EffectInvalid(f"of the blobs {plain!r} and {inside!r} one would be a file and a folder at once")
+        self._taken[folded] = plain
+        self._folders |= dict.fromkeys(folders, plain)
+        return plain
+
+    async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
+        """Store files side by side and return their blobs in the order given. Raises the first error."""
+        stored: dict[int, BlobRef] = {}
+        waiting = iter(enumerate(files))
+
+        async def store_some() -> None:
+            for place, (name, file) in waiting:
+                stored[place] = await self._blobs.store(self._space, name, file)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(FILES_AT_ONCE, len(files))):
+                    group.start_soon(store_some)
+        except ExceptionGroup as failed:
+            # What a processor's retry policy knows is the error, not that there were others beside it.
+            raise failed.exceptions[0] from failed
+        return [stored[place] for place in range(len(files))]
+
+
+def _blob_name(name: object) -> str:
+    try:
+        return names.blob_name(name)
+    except ValueError as error:
+        raise EffectInvalid(str(error)) from error
