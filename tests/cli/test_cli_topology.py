@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from jobkit.model.layout import Layout
+from jobkit.model.pause import Scope
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
@@ -70,3 +71,19 @@ def test_numbers_out_of_bounds_and_unknown_types_are_usage_errors(shell: Shell) 
     assert shell("topology", "note", "--partitions", "0").exit_code == 2
     assert shell("topology", "note", "--partitions", "1025").exit_code == 2
     assert shell("topology", "nosuch", "--partitions", "2", "--yes").exit_code == 2
+
+
+def test_partitions_are_named_and_found_by_the_number_in_force(shell: Shell, world: World) -> None:
+    world.ask(lambda planes: planes.store.set_layout("note", None, Layout.first(2)))
+    beyond = shell("pause", "note", "--partition", "2")
+    assert beyond.exit_code == 2
+    assert "there are 2, counted from 0" in beyond.output
+    id = shell("submit", "note", "--payload", '{"about": "tea"}').stdout.strip()
+    job = json.loads(shell("status", id, "--json").stdout)
+    index = Layout.first(2).partition("note", job["key"]).index
+    assert shell("pause", "note", "--partition", str(index)).exit_code == 0
+    assert json.loads(shell("status", id, "--json").stdout)["paused"]
+    assert json.loads(shell("jobs", "--json").stdout)[0]["paused"]
+    # One that is gone since can be resumed.
+    world.ask(lambda planes: planes.inspection.pause(Scope("note", 5), by="me", reason=""))
+    assert shell("resume", "note", "--partition", "5").exit_code == 0

@@ -20,7 +20,7 @@ from jobkit.ops.verify import Action, Repair, Violation, carry_out, verify
 from jobkit.ports.blobs import StoredObject
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
-from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
 from jobkit.telemetry import Telemetry
@@ -88,6 +88,9 @@ class _Records:
 
     async def gaps(self) -> Sequence[ParkedKey]:
         return next(self._gaps)
+
+    async def dead(self, *, limit: int, after: int) -> Sequence[DeadLetter]:
+        return []
 
     async def counts(self) -> StoreCounts:
         return StoreCounts({}, 0, 0, 0, 0, 0)
