@@ -52,7 +52,7 @@ class Layouts:
         """Read all layouts, and make those of `types` that have none. Raises `Unavailable`."""
         asked_at = self._clock.now()
         known = await self._store.layouts()
-        if missing := [type for type in types if type not in known]:
+        if missing := sorted(type for type in types if type not in known):
             for type in missing:
                 # Whoever else makes it at the same time may be set to another number: what counts is what is there.
                 await self._store.set_layout(type, None, self._initial)

@@ -245,7 +245,7 @@ class Relay:
         """Declare what is new, and publish; a type that cannot be declared keeps no other from being published."""
         undeclared: dict[str, Deferred] = {}
         try:
-            for type in {partition.type for partition in routed}:
+            for type in dict.fromkeys(partition.type for partition in routed):
                 queues = self._layouts.of(type).made
                 if self._declared.get(type) == queues:
                     continue
