@@ -1,7 +1,7 @@
 -- Accepts a job from the arguments from `at` on: its facts, '1' where it is ordered, and of one that is to run later when
 -- that is or '', or in how many seconds or ''; and by when it has to have begun, likewise.
--- Answers {'accepted', sequence or '', position}, {'accepted', '', '', when it is due}, {'conflict'}, or {'known', sequence or '', when it was submitted,
--- trace, schema}. Whoever asks for an order has seen to it that there is a key.
+-- Answers {'accepted', sequence or '', position}, {'accepted', '', '', when it is due}, {'conflict'}, or {'known', sequence
+-- or '', when it was submitted, trace, schema}. Whoever asks for an order has seen to it that there is a key.
 local ACCEPTED = FACTS + 5
 
 local function due_of(a, at)
@@ -40,9 +40,7 @@ local function accept(a, at)
   end
   local given = nil
   if a[at + FACTS] == '1' then
-    local key = load_key(name_of(a[at + 1], a[at + 2]))
-    given = whole(key.submitted + 1)
-    save_key(key, 'submitted', given)
+    given = next_sequence(load_key(name_of(a[at + 1], a[at + 2])))
     a[at + 3] = given
   end
   local job = insert_job(a, at, 'queued')

@@ -56,10 +56,3 @@ local function insert_foreign(a, key, state)
   end
   return job
 end
-
--- Gives out the next sequence of a key.
-local function next_sequence(key)
-  key.submitted = key.submitted + 1
-  save_key(key, 'submitted', whole(key.submitted))
-  return whole(key.submitted)
-end

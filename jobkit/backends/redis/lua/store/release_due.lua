@@ -3,9 +3,7 @@
 local function release(id)
   local job = load_job(id)
   if call('HGET', job_at(id), 'ordered') == '1' then
-    local key = load_key(name_of(job.type, job.key))
-    job.sequence = whole(key.submitted + 1)
-    save_key(key, 'submitted', job.sequence)
+    job.sequence = next_sequence(load_key(name_of(job.type, job.key)))
     call('HSET', job_at(id), 'sequence', job.sequence)
   end
   call('ZREM', DUE, id)

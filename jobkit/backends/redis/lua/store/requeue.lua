@@ -1,6 +1,6 @@
 -- Puts a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Takes its number, the facts, the digest without a key. Answers 1, or 0 where there is no such
--- letter or its id is that of another job.
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Takes its number, the facts,
+-- the digest without a key. Answers 1, or 0 where there is no such letter or its id is that of another job.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
     'progress', 'message', 'started_at', 'finished_at')

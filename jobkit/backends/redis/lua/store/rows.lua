@@ -81,6 +81,13 @@ local function save_key(key, ...)
   call('HSET', key_at(key.name), 'touched', MOMENT, ...)
 end
 
+-- Gives out the next sequence of a key.
+local function next_sequence(key)
+  key.submitted = key.submitted + 1
+  save_key(key, 'submitted', whole(key.submitted))
+  return whole(key.submitted)
+end
+
 local function is_mark(key, token, nonce)
   return key.mark == token and key.nonce == nonce
 end
