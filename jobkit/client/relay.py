@@ -36,7 +36,7 @@ _PREPARE_SECONDS = 4.0
 _MOST_PAUSE_SECONDS = 2.0
 
 # Where a partition is being opened after a change, so many pages of the outbox are looked through for older jobs. With
-# more in it the broker has been in trouble since, and order is left to sequences, as it always is then.
+# more in it, what is new is left there, to those who publish it in its turn.
 _OPENING_PAGES = 4
 
 _MOVING = Deferred("the number of its type's partitions is being changed")
@@ -132,16 +132,19 @@ class Relay:
             self._telemetry.connection_lost(error.plane, "reading the numbers of partitions", error)
 
     async def _put_older_first(self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer]) -> None:
-        """Add what is older of the same keys where partitions are being opened; defer where the store does not say."""
+        """Add what is older of the same keys where partitions are being opened; defer where that cannot be known."""
         opening = [one for one in waiting if one.index in self._layouts.of(one.type).opening]
         if not opening:
             return
         entries = [entry for partition in opening for entry in waiting[partition]]
         try:
             older = await self._older(entries)
+            unknown = GATHERED
         except Unavailable as error:
+            older, unknown = None, Deferred(str(error))
+        if older is None:
             for partition in opening:
-                answers |= {entry.position: Deferred(str(error)) for entry in waiting.pop(partition)}
+                answers |= {entry.position: unknown for entry in waiting.pop(partition)}
             return
         found = {entry.position: entry for entry in [*older, *entries]}
         for partition in opening:
@@ -149,8 +152,8 @@ class Relay:
         for _, entry in sorted(found.items()):
             waiting[self.partition(entry)].append(entry)
 
-    async def _older(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Return what is in the outbox of the keys of `entries`, up to the last of these."""
+    async def _older(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry] | None:
+        """Return what is in the outbox of the keys of `entries`, up to the last of these; None if it holds too much."""
         keys = {(entry.envelope.type, entry.envelope.key) for entry in entries}
         last = max(entry.position for entry in entries)
         found: list[OutboxEntry] = []
@@ -158,10 +161,10 @@ class Relay:
         for _ in range(_OPENING_PAGES):
             page = await self._store.outbox(older_than=-1, limit=BATCH, after=after)
             found += [one for one in page if one.position < last and (one.envelope.type, one.envelope.key) in keys]
-            if len(page) < BATCH:
-                break
+            if len(page) < BATCH or page[-1].position >= last:
+                return found
             after = page[-1].position
-        return found
+        return None
 
     async def _publish(
         self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float

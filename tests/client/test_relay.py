@@ -251,6 +251,21 @@ async def test_where_a_partition_is_being_opened_nothing_is_published_while_the_
         assert left(await relay(site).publish(entries)) == 0
 
 
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_and_the_outbox_is_long_what_is_new_is_left_to_who_sweeps_it() -> None:
+    """order: what is older of its key may be behind all that is looked through."""
+    async with open_site(step) as site:
+        await accept(site, "step", 2_000, on="other")
+        entries = await accept(site, "step", 2)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        assert await relay(site).publish(entries[-1:]) == [GATHERED]
+        assert await waiting(site) == 2_002
+        await site.planes.store.published([entries[0].position, entries[1].position])
+        (answer,) = await relay(site).publish(entries[-1:])
+        assert isinstance(answer, Published)
+        assert await delivered(site, ZERO) == [1, 2]
+
+
 def test_a_pace_grows_while_all_is_well_and_pauses_longer_while_it_is_not() -> None:
     pace = Pace(random.Random(1))
     rooms = []

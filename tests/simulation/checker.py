@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from jobkit.model.fence import Fence
 from jobkit.model.layout import Layout
@@ -58,7 +59,8 @@ class Expectation:
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
-    `begins` no more begin, for each key, within so many seconds.
+    `begins` no more begin, for each key, within so many seconds. The jobs in `submitted` take effect in that order on
+    each key, whether they are numbered or not.
     """
 
     accepted: Sequence[str]
@@ -73,6 +75,7 @@ class Expectation:
     due: Mapping[str, float] = field(default_factory=dict)
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    submitted: Sequence[str] = ()
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -114,6 +117,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *single_effect(truth, expected),
         *fencing(history.events, truth),
         *order(truth, expected),
+        *order_of_submission(truth, expected.submitted),
         *no_lease_no_work(history.events),
         *grants_increase(history.events),
         *bounded(truth, expected),
@@ -184,6 +188,17 @@ def order(truth: Truth, expected: Expectation) -> Iterator[Violation]:
         wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in missing]
         if found != wanted:
             yield Violation("order", f"{key.type}/{key.key} took effect as {found}, should be {wanted}")
+
+
+def order_of_submission(truth: Truth, submitted: Sequence[str]) -> Iterator[Violation]:
+    """Where nothing fails, the jobs of a key take effect as they were submitted, numbered or not."""
+    place = {id: number for number, id in enumerate(submitted)}
+    for resource, log in truth.logs.items():
+        places = [place[entry.job_id] for entry in log if entry.job_id in place]
+        for before, after in pairwise(places):
+            if after < before:
+                detail = f"{submitted[after]} was submitted to {resource} before {submitted[before]}, and ran after it"
+                yield Violation("order", detail)
 
 
 @dataclass(slots=True)

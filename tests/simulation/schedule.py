@@ -73,6 +73,8 @@ class Schedule:
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
+    `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
+    the order in which they are submitted.
     """
 
     storm: float = 60.0
@@ -101,6 +103,7 @@ class Schedule:
     cancels: float = 0.15
     later: float = 0.15
     heard_within: float | None = None
+    plain: bool = False
 
 
 DEFAULT = Schedule()
@@ -144,6 +147,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         for name, value in changes.items():
             setattr(world, name, value)
         world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
+        world.limited = world.limited and not schedule.plain
         for machine in [*world.machines, world.client]:
             world.start(machine)
         others = [
@@ -172,6 +176,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             forgetting=schedule.retention is not None,
             cancelled=world.cancelled,
             heard_within=schedule.heard_within,
+            submitted=[order.id for order in world.orders] if schedule.plain else (),
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
             due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
@@ -189,6 +194,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
 
 def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
     """Draw what is submitted during the storm."""
+    if schedule.plain:
+        return sorted((_plain(rng, schedule, number) for number in range(schedule.jobs)), key=lambda order: order.after)
     drawn = []
     for number in range(schedule.jobs):
         type = rng.choice((ORDERED, ORDERED, LOOSE))
@@ -207,6 +214,11 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
         drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
+
+
+def _plain(rng: random.Random, schedule: Schedule, number: int) -> Order:
+    work = Work(key=f"k{rng.randrange(schedule.keys)}", number=number, steps=(rng.choice((0.0, 0.1)),))
+    return Order(rng.uniform(0, schedule.storm), rng.choice((ORDERED, LOOSE)), f"job-{number}", work)
 
 
 class Storm:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +275,15 @@ class World:
                 await node.clock.sleep(1.0)
 
     async def _submit(self, node: Node) -> None:
-        """Submit what is to be submitted, in its order, each as often as it takes to be sure."""
+        """Submit what is to be submitted, in its order, each as often as it takes to be sure.
+
+        Two clients do so in turn: what one has heard of the store, the other has not yet.
+        """
         registry, planes = Registry(processors(self, node)), remote_planes(node, self.backend)
-        client = Client(planes, registry, self.settings, clock=node.clock, telemetry=self._telemetry(node))
-        for order in self.orders:
+        clients = cycle(
+            Client(planes, registry, self.settings, clock=node.clock, telemetry=self._telemetry(node)) for _ in range(2)
+        )
+        for order, client in zip(self.orders, clients, strict=False):
             if order.id in self.confirmed:
                 continue
             left = self.started + order.after - running_loop().time()
