@@ -29,12 +29,18 @@ class Layouts:
         self._initial = Layout.first(initial)
         self._clock = clock
         self._known: Mapping[str, Layout] = {}
+        self._generation = 0
         self._read_at = float("-inf")
 
     @property
     def known(self) -> Mapping[str, Layout]:
         """The layouts as they were read last."""
         return self._known
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one as soon as it is known here that keys may belong to other partitions."""
+        return self._generation
 
     def of(self, type: str) -> Layout:
         """Return the layout of a type, as far as is known here."""
@@ -57,7 +63,17 @@ class Layouts:
                 # Whoever else makes it at the same time may be set to another number: what counts is what is there.
                 await self._store.set_layout(type, None, self._initial)
             known = await self._store.layouts()
-        self._known, self._read_at = known, asked_at
+        self._learn(known)
+        self._read_at = asked_at
+
+    def _learn(self, known: Mapping[str, Layout]) -> None:
+        before = {type: self.of(type) for type in known}
+        if any(
+            (now.version, now.partitions) != (before[type].version, before[type].partitions)
+            for type, now in known.items()
+        ):
+            self._generation += 1
+        self._known = known
 
     async def refresh_beside(self, types: Collection[str]) -> None:
         """Refresh while something else is asked of the store; what goes wrong is found by who needs it."""
@@ -78,7 +94,7 @@ class Layouts:
             after = how(before)
             if after is None or await self._store.set_layout(type, before, after):
                 if after is not None:
-                    self._known = {**self._known, type: after}
+                    self._learn({**self._known, type: after})
                 return after
             await asyncio.sleep(0)
         raise AssertionError(f"the layout of {type} never stays as it was read")

@@ -89,36 +89,44 @@ class Relay:
         """Tell whether jobs of any type are left in the outbox, to be published in their turn."""
         return any(layout.gathered for layout in self._layouts.known.values())
 
-    def in_turn(self, entry: OutboxEntry) -> bool:
-        """Tell whether an entry is left in the outbox, to be published after those before it."""
-        return self.partition(entry).index in self._layouts.of(entry.envelope.type).gathered
+    @property
+    def generation(self) -> int:
+        """A number that is another one as soon as entries may belong to other partitions."""
+        return self._layouts.generation
+
+    def gathered(self, partition: Partition) -> bool:
+        """Tell whether a partition's entries are left in the outbox, each to be published after those before it."""
+        return partition.index in self._layouts.of(partition.type).gathered
 
     async def publish(
-        self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS, swept: bool = False
+        self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS, swept: int | None = None
     ) -> Sequence[Answer]:
         """Publish `entries` in order, and delete those that are in from the outbox; return an answer for each.
 
-        `swept`: they were read from the outbox, and those before them are published. It takes a few seconds at most for
-        each batch. What is in trouble already is deferred at once, and so is what is of a type whose partitions are
-        being changed, and after a change, until they were swept, what is not.
+        `swept`: they were read from the outbox, and those of their partitions before them are published, by layouts of
+        this generation. It takes a few seconds at most for each batch. What is in trouble already is deferred at once,
+        and so is what is of a type whose partitions are being changed, and after a change, until they were swept, what
+        is not.
         """
         types = {entry.envelope.type for entry in entries}
         if not self._layouts.fresh(types):
             await self._look(types)
+        generation = self._layouts.generation
+        in_turn = swept == generation
         moving = {type for type in types if self._layouts.of(type).moving}
         waiting: dict[Partition, deque[OutboxEntry]] = {}
         answers: dict[int, Answer] = {}
         for entry in entries:
             if entry.envelope.type in moving:
                 answers[entry.position] = _MOVING
-            elif not swept and self.in_turn(entry):
+            elif not in_turn and self.gathered(self.partition(entry)):
                 answers[entry.position] = GATHERED
             else:
                 waiting.setdefault(self.partition(entry), deque()).append(entry)
-        if not swept:
+        if not in_turn:
             await self._put_older_first(waiting, answers)
         with anyio.move_on_after((_PREPARE_SECONDS + confirm) * (1 + len(entries) // BATCH)) as bound:
-            await self._publish(waiting, answers, confirm)
+            await self._publish(waiting, answers, confirm, generation)
         if bound.cancelled_caught:
             self._way.went_wrong(self._clock.now())
         late = InDoubt("the broker did not answer in time")
@@ -167,9 +175,12 @@ class Relay:
         return None
 
     async def _publish(
-        self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float
+        self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float, generation: int
     ) -> None:
         while waiting:
+            if self._layouts.generation != generation:
+                answers |= {entry.position: GATHERED for queue in waiting.values() for entry in queue}
+                return
             for partition, why in self._not_now(waiting).items():
                 answers |= {entry.position: why for entry in waiting.pop(partition)}
             well, probed = self._next(waiting)

@@ -80,18 +80,13 @@ class Sweeper:
         self._seen = 0
         self._gathered_to: deque[int] = deque([0], maxlen=_GATHERED_LOOKS)
         self._pass_at = float("-inf")
+        self._generation = relay.generation
 
     def hand(self, entries: Sequence[OutboxEntry]) -> None:
         """Take entries that a commit released, to be published soon; beyond a bound they wait for the next sweep."""
         if entries:
             self._handed.extend(entries)
             self._wake.set()
-
-    def begin_anew(self) -> None:
-        """Look at the whole outbox next: what waits may belong to other partitions than before."""
-        self._waiting.clear()
-        self._gathered_to = deque([0], maxlen=_GATHERED_LOOKS)
-        self._pass_at = float("-inf")
 
     async def run(self) -> None:
         """Publish what is handed over and what is left behind, until cancelled."""
@@ -106,7 +101,7 @@ class Sweeper:
             while self._handed:
                 batch = [self._handed.popleft() for _ in range(min(len(self._handed), BATCH))]
                 try:
-                    await self._publish(batch, swept=False)
+                    await self._publish(batch)
                 except Unavailable as error:
                     # What is not published stays in the outbox for the next sweep.
                     self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
@@ -117,12 +112,26 @@ class Sweeper:
             await self._clock.sleep(min(self._grace, _GATHERED_SECONDS) if gathers else self._grace)
             if self._relay.waits:
                 continue
+            if self._outdated:
+                self._begin_anew()
             try:
                 await self._look(tasks)
                 if gathers:
                     await self._publish_gathered()
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
+
+    @property
+    def _outdated(self) -> bool:
+        """Tell whether what is known of the outbox was found by layouts of before."""
+        return self._generation != self._relay.generation
+
+    def _begin_anew(self) -> None:
+        """Look at the whole outbox next: what waits may belong to other partitions than before."""
+        self._generation = self._relay.generation
+        self._waiting.clear()
+        self._gathered_to = deque([0], maxlen=_GATHERED_LOOKS)
+        self._pass_at = float("-inf")
 
     async def _look(self, tasks: TaskGroup) -> None:
         """Publish what is new in the outbox, or all that is in it, except where there is trouble."""
@@ -133,8 +142,8 @@ class Sweeper:
         pages = 0
         while page := await self._page(after):
             after, pages = page[-1].position, pages + 1
-            await self._publish(page)
-            if self._relay.waits:
+            await self._publish(page, swept=self._generation)
+            if self._relay.waits or self._outdated:
                 return
         self._seen = max(self._seen, after)
         if whole and pages > _SHORT_PAGES:
@@ -146,26 +155,31 @@ class Sweeper:
         after = self._gathered_to[0]
         while page := await self._store.outbox(older_than=-1, limit=BATCH, after=after):
             after = page[-1].position
-            await self._publish([entry for entry in page if self._relay.in_turn(entry)])
-            if self._relay.waits:
+            gathered = [entry for entry in page if self._relay.gathered(self._relay.partition(entry))]
+            await self._publish(gathered, swept=self._generation)
+            if self._relay.waits or self._outdated:
                 return
         self._gathered_to.append(after)
 
     async def _page(self, after: int) -> Sequence[OutboxEntry]:
         return await self._store.outbox(older_than=self._grace, limit=BATCH, after=after)
 
-    async def _publish(self, entries: Sequence[OutboxEntry], *, swept: bool = True) -> None:
-        """Publish what is this process's to publish and in no trouble; note where the rest waits."""
+    async def _publish(self, entries: Sequence[OutboxEntry], *, swept: int | None = None) -> None:
+        """Publish what is this process's to publish, in no trouble and behind nothing; note where the rest waits."""
         ready = []
         for entry in entries:
             partition = self._relay.partition(entry)
-            if partition in self._catching_up or self._relay.pace(partition).failures or not self._sweeps(partition):
+            if self._is_behind(partition) or self._relay.pace(partition).failures or not self._sweeps(partition):
                 self._wait(partition, entry)
             else:
                 ready.append(entry)
         await self._carry(ready, swept=swept)
 
-    async def _carry(self, entries: Sequence[OutboxEntry], *, swept: bool = True) -> bool:
+    def _is_behind(self, partition: Partition) -> bool:
+        """Tell whether earlier entries of a partition wait, as before it was this process's to sweep."""
+        return partition in self._waiting or partition in self._catching_up
+
+    async def _carry(self, entries: Sequence[OutboxEntry], *, swept: int | None) -> bool:
         """Publish entries, and bury those that no broker takes; tell whether none of the others waits on."""
         fresh = [entry for entry in entries if entry.position not in self._rejected]
         answers = await self._relay.publish(fresh, confirm=_CONFIRM_SECONDS, swept=swept) if fresh else ()
@@ -188,6 +202,10 @@ class Sweeper:
 
     def _wait(self, partition: Partition, entry: OutboxEntry) -> None:
         self._waiting[partition] = min(entry.position, self._waiting.get(partition, entry.position))
+
+    async def _page_of(self, partition: Partition, after: int) -> Sequence[OutboxEntry]:
+        grace = -1 if self._relay.gathered(partition) else self._grace
+        return await self._store.outbox(older_than=grace, limit=BATCH, after=after)
 
     # ---- what the broker never takes -----------------------------------------------------------------------------
 
@@ -214,11 +232,13 @@ class Sweeper:
 
     async def _catch_up(self, partition: Partition) -> None:
         """Publish what waits for one partition, in its order, until all is in or there is trouble again."""
-        after = self._waiting.pop(partition) - 1
+        after, generation = self._waiting.pop(partition) - 1, self._generation
         try:
-            while page := await self._page(after):
+            while page := await self._page_of(partition, after):
                 mine = [entry for entry in page if self._relay.partition(entry) == partition]
-                if mine and not await self._carry(mine):
+                if mine and not await self._carry(mine, swept=generation):
+                    return
+                if generation != self._relay.generation:
                     return
                 after = page[-1].position
         except Unavailable as error:

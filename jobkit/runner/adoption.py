@@ -18,6 +18,7 @@ from jobkit.ports.planes import Planes
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.inflight_keys import InflightKeys
 from jobkit.runner.limit_backlog import LimitBacklog
+from jobkit.runner.moving import move_shelved
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.rest import Rest
 from jobkit.runner.shelving import Shelving
@@ -123,6 +124,9 @@ class Adoption:
         if self._rest.paused:
             return
         surveyed = self.surveyed
+        if self._layout.moving and not surveyed.is_set():
+            # They come before what is in the queue in their new partitions, too.
+            await move_shelved(self._planes.store, self._layout, self._partition)
         found = [key for key in await self._inflight.all_keys() if self._layout.fits(self._partition, key)]
         self._backlog.retain(found)
         keys = [key for key in found if key not in self._in_hand.lanes and key not in self._backlog]

@@ -338,8 +338,6 @@ class Worker:
         if type in self._types:
             await self._planes.broker.declare(type, layout.made)
             self._leaderships.stir()
-        if not layout.moving:
-            self._sweeper.begin_anew()
 
     async def _moved(self) -> None:
         self._telemetry.log.info("distance to store and coordinator", latency=round(self._reach.latency, 3))

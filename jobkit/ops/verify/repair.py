@@ -55,7 +55,7 @@ async def _publish(planes: Planes, relay: Relay) -> str:
     reasons: dict[str, None] = {}
     while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE, after=after):
         after = left[-1].position
-        for answer in await relay.publish(left, swept=True):
+        for answer in await relay.publish(left, swept=relay.generation):
             if isinstance(answer, Published):
                 published += 1
             else:

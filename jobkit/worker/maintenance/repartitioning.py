@@ -31,6 +31,7 @@ from jobkit.model.plane import Plane
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
 from jobkit.runner.led_partition import LedPartition
+from jobkit.runner.moving import move_shelved
 from jobkit.telemetry import Telemetry
 from jobkit.worker.maintenance.barrier import caught_up
 
@@ -83,7 +84,8 @@ class Repartitioner:
             await self._clock.sleep(_AGAIN_SECONDS)
 
     async def _moved(self, led: LedPartition) -> bool:
-        await self._move_shelved(led)
+        # What was being shelved as the change began.
+        await move_shelved(self._planes.store, led.layout, led.partition)
         await caught_up(led, _BARRIER_SECONDS, self._clock)
         type, version, index = led.partition.type, led.layout.version, led.partition.index
         if index == 0:
@@ -93,16 +95,6 @@ class Repartitioner:
         if after is not None and not after.moving:
             self._telemetry.partitions_in_force(type, after.partitions)
         return True
-
-    async def _move_shelved(self, led: LedPartition) -> None:
-        """Move the in-flight jobs of keys that belong elsewhere; each keeps its place."""
-        store, after = self._planes.store, 0
-        while page := await store.shelved(led.partition, limit=_PAGE, after=after):
-            after = page[-1].position
-            for job in page:
-                right = led.layout.partition(led.partition.type, job.envelope.key)
-                if right != led.partition:
-                    await store.shelve(job.envelope, right)
 
     # ---- what gathered in the outbox -------------------------------------------------------------------------------
 
