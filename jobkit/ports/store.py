@@ -358,8 +358,9 @@ class Store(Protocol):
 
         Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
         job of its id, or that is superseded (see `open`), is dead-lettered instead. It goes to `partition`, unless the
-        store has a layout of the type, and so another one for its key; where it is in the table already, it keeps its
-        place. Idempotent.
+        store has a layout of the type, and so another one for its key. Where it is in the table already, it keeps its
+        place. As long as the one of its key before it is in another partition, it goes there, or stays where it is.
+        Idempotent.
         """
         ...
 

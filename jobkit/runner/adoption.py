@@ -124,10 +124,11 @@ class Adoption:
         if self._rest.paused:
             return
         surveyed = self.surveyed
-        if self._layout.moving and not surveyed.is_set():
-            # They come before what is in the queue in their new partitions, too.
+        known = await self._inflight.all_keys()
+        found = [key for key in known if self._layout.fits(self._partition, key)]
+        if len(found) < len(known):
+            # In their new partitions, too, they come before what is in the queue.
             await move_shelved(self._planes.store, self._layout, self._partition)
-        found = [key for key in await self._inflight.all_keys() if self._layout.fits(self._partition, key)]
         self._backlog.retain(found)
         keys = [key for key in found if key not in self._in_hand.lanes and key not in self._backlog]
         self._inflight.keys.update(keys)

@@ -13,15 +13,30 @@ from jobkit.runner.pending_delivery import PendingDelivery
 _PAGE = 200
 
 
-async def move_shelved(store: Store, layout: Layout, partition: Partition) -> None:
-    """Move in-flight jobs of a partition whose keys belong to others; each keeps its place. Raises `Unavailable`."""
-    after = 0
-    while page := await store.shelved(partition, limit=_PAGE, after=after):
-        after = page[-1].position
-        for job in page:
-            right = layout.partition(partition.type, job.envelope.key)
-            if right != partition:
+async def move_shelved(store: Store, layout: Layout, partition: Partition) -> bool:
+    """Move in-flight jobs of a partition whose keys belong to others, in order; tell whether none is left.
+
+    Each keeps its place, and stays as long as one of its key that is before it is in yet another partition. Raises
+    `Unavailable`.
+    """
+    misplaced = await _misplaced(store, layout, partition)
+    for key in misplaced:
+        right, after = layout.partition(partition.type, key), 0
+        while page := await store.shelved(partition, limit=_PAGE, key=key, after=after):
+            after = page[-1].position
+            for job in page:
                 await store.shelve(job.envelope, right)
+    return not misplaced or not await _misplaced(store, layout, partition)
+
+
+async def _misplaced(store: Store, layout: Layout, partition: Partition) -> list[str]:
+    """Return the keys that have jobs in flight in a partition and belong to another one."""
+    found: list[str] = []
+    after = ""
+    while page := await store.shelved_keys(partition, limit=_PAGE, after=after):
+        after = page[-1]
+        found += [key for key in page if not layout.fits(partition, key)]
+    return found
 
 
 async def move(store: Store, layout: Layout, type: str, deliveries: Sequence[PendingDelivery]) -> None:

@@ -130,11 +130,10 @@ def _release(transaction: Transaction, number: int, id: str, source: str | None)
     return outbox.add(transaction, number, source)
 
 
-_SHELVE = """
-    INSERT INTO inflight (job, type, number, key)
-    VALUES (?1, ?2, coalesce((SELECT ?3 % partitions FROM layouts WHERE type = ?2), ?4), ?5)
-    ON CONFLICT (job) DO UPDATE SET number = excluded.number WHERE number <> excluded.number
+_PREVIOUS = """
+    SELECT number FROM inflight WHERE type = ? AND key = ? AND position < ? ORDER BY position DESC LIMIT 1
 """
+_NO_POSITION = 2**63 - 1
 
 
 def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | str:
@@ -149,8 +148,25 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
         if is_taken(transaction, envelope, known.committed):
             return SUPERSEDED
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
-    transaction.execute(_SHELVE, (number, partition.type, slot_of(envelope.key), partition.index, envelope.key))
+    _place(transaction, number, partition, envelope.key)
     return Receipt(envelope.id, "shelved")
+
+
+def _place(transaction: Transaction, number: int, partition: Partition, key: str | None) -> None:
+    """Put a job where its key belongs; as long as those of its key before it are elsewhere, it is behind them there."""
+    layout = transaction.execute("SELECT partitions FROM layouts WHERE type = ?", (partition.type,)).fetchone()
+    right = partition.index if layout is None else slot_of(key) % layout[0]
+    there = transaction.execute("SELECT position, number FROM inflight WHERE job = ?", (number,)).fetchone()
+    position, index = there or (_NO_POSITION, None)
+    before = transaction.execute(_PREVIOUS, (partition.type, key, position)).fetchone()
+    previous = right if before is None else before[0]
+    if index is None:
+        transaction.execute(
+            "INSERT INTO inflight (job, type, number, key) VALUES (?, ?, ?, ?)",
+            (number, partition.type, previous, key),
+        )
+    elif index != right and previous == right:
+        transaction.execute("UPDATE inflight SET number = ? WHERE job = ?", (right, number))
 
 
 _KEYS = """

@@ -105,6 +105,7 @@ _STORE = [
         number INTEGER NOT NULL, key TEXT NOT NULL)""",
     "CREATE INDEX inflight_partition ON inflight (type, number)",
     "CREATE INDEX inflight_keys ON inflight (type, number, key)",
+    "CREATE INDEX inflight_of_key ON inflight (type, key)",
     """CREATE TABLE parked (
         type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, job INTEGER NOT NULL UNIQUE,
         reason TEXT NOT NULL, parked_at REAL NOT NULL,

@@ -84,9 +84,9 @@ class Repartitioner:
             await self._clock.sleep(_AGAIN_SECONDS)
 
     async def _moved(self, led: LedPartition) -> bool:
-        # What was being shelved as the change began.
-        await move_shelved(self._planes.store, led.layout, led.partition)
         await caught_up(led, _BARRIER_SECONDS, self._clock)
+        if not await move_shelved(self._planes.store, led.layout, led.partition):
+            return False
         type, version, index = led.partition.type, led.layout.version, led.partition.index
         if index == 0:
             # So that all who look at the queues know of the new ones.

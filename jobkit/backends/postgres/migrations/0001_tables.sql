@@ -117,6 +117,7 @@ CREATE TABLE jobkit.inflight (
 );
 CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
 CREATE INDEX inflight_keys ON jobkit.inflight (type, number, key, position);
+CREATE INDEX inflight_of_key ON jobkit.inflight (type, key, position);
 
 CREATE TABLE jobkit.parked (
     type text COLLATE "C" NOT NULL,

@@ -1,3 +1,11 @@
+local function put_in_flight(id, key, partition, position)
+  call('HSET', PREFIX .. 'shelved', id, partition)
+  call('ZADD', PREFIX .. 'shelved:' .. partition, position, id)
+  call('ZADD', PREFIX .. 'shelved:' .. partition .. '\0' .. key, position, id)
+  call('ZADD', PREFIX .. 'shelved keys:' .. partition, 0, key)
+  call('ZADD', shelved_of(partition, key), position, id)
+end
+
 -- Keeps a job in the in-flight table until it ends. Takes the facts, the digest without a key, type and index of the
 -- partition, and the slot of its key: where the type has a layout, that says which partition it is. Answers 'shelved',
 -- 'duplicate' where it has ended, 'superseded' where it is not known and its sequence is another job's, or 'conflict' where
@@ -24,16 +32,17 @@ local function run(a)
   elseif has_ended(job) or job.state == 'scheduled' then
     return 'duplicate'
   end
+  local of_key = shelved_of(partition, a[3])
   local there = call('HGET', PREFIX .. 'shelved', id)
-  if there ~= partition then
-    local position = there and call('ZSCORE', PREFIX .. 'shelved:' .. there, id) or next_position()
-    if there then
-      unshelve(id)
-    end
-    call('HSET', PREFIX .. 'shelved', id, partition)
-    call('ZADD', PREFIX .. 'shelved:' .. partition, position, id)
-    call('ZADD', PREFIX .. 'shelved:' .. partition .. '\0' .. a[3], position, id)
-    call('ZADD', PREFIX .. 'shelved keys:' .. partition, 0, a[3])
+  local position = there and call('ZSCORE', of_key, id) or next_position()
+  -- As long as those of its key before it are elsewhere, it is behind them there.
+  local before = call('ZREVRANGEBYSCORE', of_key, '(' .. position, '-inf', 'LIMIT', 0, 1)[1]
+  local previous = before and call('HGET', PREFIX .. 'shelved', before) or partition
+  if not there then
+    put_in_flight(id, a[3], previous, position)
+  elseif there ~= partition and previous == partition then
+    unshelve(id)
+    put_in_flight(id, a[3], partition, position)
   end
   return 'shelved'
 end
