@@ -37,6 +37,24 @@ def test_random_schedules_break_no_invariant(seed: int) -> None:
         pytest.fail(outcome.report(), pytrace=False)
 
 
+# Many jobs that do not fail, while workers come and go and lose their leases, and numbers of partitions change.
+CHANGING = Schedule(
+    plain=True,
+    jobs=300,
+    every=3.0,
+    troubles=(("change partitions", 2), ("restart", 2), ("slow coordinator", 2)),
+    cancels=0.0,
+)
+
+
+@pytest.mark.parametrize("seed", [2, 4, 11, 12])
+def test_jobs_run_in_the_order_of_their_submission_while_numbers_of_partitions_change(seed: int) -> None:
+    """order: of those without a sequence, too, and of those with one none has to wait for one that comes later."""
+    outcome = simulate(seed, CHANGING)
+    assert not outcome.broken, outcome.report()
+    assert [said for said in outcome.history.said if said.event.startswith("gap in sequence")] == []
+
+
 # A little of everything, so that each step of the way of a job is reached: retries, dead letters, follow-ups, and a
 # job that holds its delivery too long.
 _ORDERS = [

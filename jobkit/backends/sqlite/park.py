@@ -10,6 +10,7 @@ from jobkit.backends.sqlite.sequences import is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -153,9 +154,12 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
 
 
 def _place(transaction: Transaction, number: int, partition: Partition, key: str | None) -> None:
-    """Put a job where its key belongs; as long as those of its key before it are elsewhere, it is behind them there."""
-    layout = transaction.execute("SELECT partitions FROM layouts WHERE type = ?", (partition.type,)).fetchone()
-    right = partition.index if layout is None else slot_of(key) % layout[0]
+    """Put a job into a partition; as long as those of its key before it are elsewhere, it is behind them there."""
+    row = transaction.execute("SELECT layout FROM layouts WHERE type = ?", (partition.type,)).fetchone()
+    layout = None if row is None else Layout.unpack(row[0])
+    right = partition.index
+    if layout is not None and right >= layout.led:
+        right = slot_of(key) % layout.partitions
     there = transaction.execute("SELECT position, number FROM inflight WHERE job = ?", (number,)).fetchone()
     position, index = there or (_NO_POSITION, None)
     before = transaction.execute(_PREVIOUS, (partition.type, key, position)).fetchone()

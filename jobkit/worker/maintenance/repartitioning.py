@@ -17,7 +17,7 @@ Queues beyond the last partition are led on until they hold nothing. Then nobody
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import anyio
@@ -181,7 +181,7 @@ class Repartitioner:
         """Have nobody lead the queues any more where they hold nothing."""
         beyond = {Partition(type, index) for index in range(layout.partitions, layout.led)}
         depths = [depth for depth in await self._planes.broker.depths() if depth.partition in beyond]
-        if any(depth.ready for depth in depths):
+        if any(depth.ready for depth in depths) or await self._shelved_in(beyond):
             return False
         return await self._replace(type, layout, layout.retired())
 
@@ -191,11 +191,21 @@ class Repartitioner:
         leased = {lease.resource for lease in await self._planes.coordinator.leases(f"leader/{type}/")}
         if any(partition.resource in leased for partition in beyond):
             return False
+        # What a leader had put in flight there as it was told to leave, it may have put there too late to be seen.
+        if await self._shelved_in(beyond):
+            return await self._replace(type, layout, layout.reopened())
         for partition in beyond:
             if not await self._planes.broker.remove(partition):
                 return await self._replace(type, layout, layout.reopened())
         await self._planes.broker.restore(type, layout.led)
         return await self._replace(type, layout, layout.removed())
+
+    async def _shelved_in(self, partitions: Iterable[Partition]) -> bool:
+        """Tell whether any job is in flight in one of the partitions."""
+        for partition in sorted(partitions):
+            if await self._planes.store.shelved_keys(partition, limit=1):
+                return True
+        return False
 
     async def _replace(self, type: str, before: Layout, after: Layout) -> bool:
         return await self._layouts.change(type, lambda now: after if now == before else None) is not None

@@ -109,7 +109,9 @@ BEGIN
     ELSIF j.ended IS NOT NULL OR j.due IS NOT NULL THEN
         RETURN 'duplicate';
     END IF;
-    wanted := coalesce((SELECT in_slot % l.partitions FROM jobkit.layouts l WHERE l.type = in_place), in_number);
+    -- Where nobody leads that partition any more, it is the key's own.
+    wanted := coalesce((SELECT in_slot % l.partitions FROM jobkit.layouts l
+                        WHERE l.type = in_place AND in_number >= split_part(l.layout, ' ', 3)::integer), in_number);
     SELECT position, number INTO there FROM jobkit.inflight WHERE id = in_id;
     -- As long as those of its key before it are elsewhere, it is behind them there.
     previous := coalesce((SELECT i.number FROM jobkit.inflight i

@@ -40,7 +40,7 @@ async def test_of_many_who_change_it_at_once_one_does(store: FullStore) -> None:
     assert await store.layouts() == {"t": wanted[done.index(True)]}
 
 
-async def test_a_job_is_shelved_where_its_key_belongs_whoever_thinks_otherwise(store: FullStore) -> None:
+async def test_a_job_is_shelved_where_its_key_belongs_once_nobody_leads_what_was_named(store: FullStore) -> None:
     job = await submitted(store, "a")
     await store.set_layout("t", None, Layout.first(3))
     await store.shelve(job, Partition("t", 7))
@@ -48,6 +48,17 @@ async def test_a_job_is_shelved_where_its_key_belongs_whoever_thinks_otherwise(s
     assert await store.shelved(Partition("t", 7), limit=9) == []
     assert [one.envelope.id for one in await store.shelved(right, limit=9)] == ["a"]
     assert await store.shelved_keys(right, limit=9) == ["k"]
+
+
+async def test_a_job_is_shelved_where_one_leads_who_has_not_heard_of_a_change(store: FullStore) -> None:
+    """Its leader has its key's next one from there."""
+    job = await submitted(store, "a")
+    layout = Layout.first(8).changed(5)
+    await store.set_layout("t", None, layout)
+    stale = Partition("t", 7)
+    assert layout.partition("t", "k") != stale
+    await store.shelve(job, stale)
+    assert [one.envelope.id for one in await store.shelved(stale, limit=9)] == ["a"]
 
 
 async def test_in_flight_jobs_move_with_a_change_and_keep_their_order(store: FullStore) -> None:

@@ -7,14 +7,15 @@ local function put_in_flight(id, key, partition, position)
 end
 
 -- Keeps a job in the in-flight table until it ends. Takes the facts, the digest without a key, type and index of the
--- partition, and the slot of its key: where the type has a layout, that says which partition it is. Answers 'shelved',
+-- partition, and the slot of its key: where nobody leads that partition any more, it is the key's own. Answers 'shelved',
 -- 'duplicate' where it has ended, 'superseded' where it is not known and its sequence is another job's, or 'conflict' where
 -- its id is that of another job.
 local function run(a)
   local id, index = a[1], a[FACTS + 3]
   local layout = call('HGET', PREFIX .. 'layouts', a[FACTS + 2])
-  if layout then
-    index = whole(tonumber(a[FACTS + 4]) % tonumber(string.match(layout, '^%d+')))
+  local partitions, led = string.match(layout or '', '^(%d+) %d+ (%d+)')
+  if led and tonumber(index) >= tonumber(led) then
+    index = whole(tonumber(a[FACTS + 4]) % tonumber(partitions))
   end
   local partition = name_of(a[FACTS + 2], index)
   local job = load_job(id)
