@@ -266,6 +266,21 @@ async def test_where_a_partition_is_being_opened_and_the_outbox_is_long_what_is_
         assert await delivered(site, ZERO) == [1, 2]
 
 
+@in_virtual_time
+async def test_where_no_number_of_partitions_changes_publishing_asks_the_store_for_layouts_once_a_second() -> None:
+    """And never for what is older."""
+    async with open_site(step, partitions=1) as site:
+        entries = await accept(site, "step", 300)
+        publishing = relay(site)
+        for entry in entries:
+            await publishing.publish([entry])
+            await site.clock.sleep(0.01)
+        assert await waiting(site) == 0
+        # Two more for the type's first one, which is made.
+        assert site.faults.calls["store.layouts"] <= 3 + 2
+        assert site.faults.calls["store.outbox"] == 0
+
+
 def test_a_pace_grows_while_all_is_well_and_pauses_longer_while_it_is_not() -> None:
     pace = Pace(random.Random(1))
     rooms = []
