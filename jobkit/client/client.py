@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from opentelemetry import propagate
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
@@ -37,6 +36,7 @@ from jobkit.ports.transactions import TransactionalStore
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span
+from jobkit.telemetry.trace_context import current_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +155,13 @@ class Client:
         expires: datetime | timedelta | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
-        trace: dict[str, str] = {}
-        propagate.inject(trace)
         job = self._registry.new_job(
             type,
             payload,
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
-            trace=trace,
+            trace=current_trace(),
             at=at,
             after=after,
             expires=expires,

@@ -21,8 +21,8 @@ from jobkit.client.layouts import Layouts
 from jobkit.errors import ConfigurationError, ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Adrift
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 from jobkit.worker.maintenance.barrier import caught_up
