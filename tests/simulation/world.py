@@ -303,7 +303,9 @@ class World:
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
         # Whoever runs such a program sets the number there, too; what comes into another queue is moved on.
-        layout = (await self.backend.store.layouts()).get(order.type) or Layout.first(self.settings.partitions)
+        # Asked outside of the process that publishes: the store must not stand still with it.
+        layouts = await spawn_outside(self.backend.store.layouts())
+        layout = layouts.get(order.type) or Layout.first(self.settings.partitions)
         partition = layout.partition(order.type, order.work.key)
         await broker.declare(order.type, layout.made)
         body = order.work.model_dump_json().encode()
