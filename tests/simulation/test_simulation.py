@@ -48,10 +48,10 @@ CHANGING = Schedule(
 )
 
 
-@pytest.mark.parametrize("seed", [2, 4, 11, 12])
-def test_jobs_run_in_the_order_of_their_submission_while_numbers_of_partitions_change(seed: int) -> None:
+@pytest.mark.parametrize("which", [2, 4, 11, 12])
+def test_jobs_run_in_the_order_of_their_submission_while_numbers_of_partitions_change(which: int) -> None:
     """order: of those without a sequence, too, and of those with one none has to wait for one that comes later."""
-    outcome = simulate(seed, CHANGING)
+    outcome = simulate(which, CHANGING)
     assert not outcome.broken, outcome.report()
     assert [said for said in outcome.history.said if said.event.startswith("gap in sequence")] == []
 
