@@ -87,6 +87,7 @@ def job_fields(
         ("type", job.type),
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
+        *([] if job.unique is None else [("unique name", job.unique)]),
         ("state", job.state.value),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),

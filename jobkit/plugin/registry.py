@@ -23,6 +23,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.schedule import Schedule, ScheduledJob
+from jobkit.model.unique import Unique
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
@@ -235,6 +236,7 @@ class Registry:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
@@ -269,7 +271,7 @@ class Registry:
             submitted_at=submitted_at,
             trace=trace or {},
         )
-        return NewJob(envelope, processor.ordered, *when)
+        return NewJob(envelope, processor.ordered, *when, unique)
 
 
 def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:

@@ -32,6 +32,10 @@ class LimitLines:
         """Return a job's place, in no line yet; it leaves the one that it is in at the end of the block."""
         return Place(self, id, limits)
 
+    def __contains__(self, bucket: str) -> bool:
+        """Tell whether a job waits for a bucket."""
+        return bucket in self._lines
+
     def in_line(self, bucket: str) -> Sequence[str]:
         """Return the ids of the jobs that wait for a bucket, the first that came first."""
         return [place.id for place in self._lines.get(bucket, ())]
@@ -60,16 +64,17 @@ class LimitLines:
 
     # ---- for `Place` -------------------------------------------------------------------------------------------
 
-    def line(self, bucket: str) -> deque[Place]:
-        """Return the line of a bucket, which is empty where there is none."""
-        return self._lines.get(bucket) or deque()
+    def join(self, place: Place, limit: Limit) -> None:
+        """Put a job behind those that wait for a limit."""
+        place.limit = limit
+        place.first = anyio.Event()
+        self._lines.setdefault(limit.bucket, deque()).append(place)
 
-    def join(self, place: Place, bucket: str) -> None:
-        """Put a job behind those that wait for a bucket."""
-        self._lines.setdefault(bucket, deque()).append(place)
-
-    def leave(self, place: Place, bucket: str) -> None:
-        """Take a job out of a line; the next one is told where it was the first."""
+    def leave(self, place: Place) -> None:
+        """Take a job out of the line that it is in, if any; the next one is told where it was the first."""
+        if place.limit is None:
+            return
+        bucket, place.limit = place.limit.bucket, None
         line = self._lines[bucket]
         was_first = line[0] is place
         line.remove(place)
@@ -77,6 +82,10 @@ class LimitLines:
             del self._lines[bucket]
         elif was_first:
             line[0].first.set()
+
+    def is_first(self, place: Place) -> bool:
+        """Tell whether a job is the first of the line that it is in, or in none."""
+        return place.limit is None or self._lines[place.limit.bucket][0] is place
 
     async def room(self, limited: Limited) -> None:
         """Wait until a limit may have room."""
@@ -106,31 +115,23 @@ class Place:
     async def turn(self) -> None:
         """Return once this job may ask: nobody stands before it in the line that it is in, or would come to."""
         if self.limit is None:
-            for limit in self._limits:
-                if self._lines.line(limit.bucket):
-                    self._join(limit)
-                    break
-        if self.limit is not None and self._lines.line(self.limit.bucket)[0] is not self:
+            wanted = next((limit for limit in self._limits if limit.bucket in self._lines), None)
+            if wanted is not None:
+                self._lines.join(self, wanted)
+        if not self._lines.is_first(self):
             await self.first.wait()
 
     async def refused(self, limited: Limited) -> None:
         """Wait in the line of what refused the job until it may ask again."""
         if self.limit is None or self.limit.bucket != limited.limit.bucket:
             self.leave()
-            self._join(limited.limit)
-        if self._lines.line(limited.limit.bucket)[0] is self:
+            self._lines.join(self, limited.limit)
+        if self._lines.is_first(self):
             await self._lines.room(limited)
 
     def leave(self) -> None:
         """Leave the line, having been granted what is needed, or nothing any more."""
-        if self.limit is not None:
-            limit, self.limit = self.limit, None
-            self._lines.leave(self, limit.bucket)
-
-    def _join(self, limit: Limit) -> None:
-        self.limit = limit
-        self.first = anyio.Event()
-        self._lines.join(self, limit.bucket)
+        self._lines.leave(self)
 
 
 def _first_ids(line: deque[Place]) -> Iterator[str]:

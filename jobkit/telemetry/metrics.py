@@ -248,6 +248,12 @@ QUEUE_RUNNING = Metric(
 QUEUE_AGE = Metric(
     "jobkit.queue.age", Kind.GAUGE, "s", "How long ago the oldest job that waits was submitted, by the same", _TYPE
 )
+SCHEDULES_OVERDUE = Metric(
+    "jobkit.schedules.overdue",
+    Kind.GAUGE,
+    "s",
+    "How long ago the first schedule was due that nobody has fired, by the same",
+)
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
 )

@@ -6,6 +6,7 @@ costs two round trips and not one for each queue; of that aio-pika knows nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from aio_pika.abc import AbstractQueue
@@ -17,6 +18,9 @@ from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.topology import Queue, Topology, delay_queues, exchange, partition_queue
 from jobkit.errors import ConfigurationError, JobkitError
 from jobkit.model.partition import Partition
+
+# The server says where the limit is, and how many there may be.
+_LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
@@ -61,6 +65,11 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
 
 def refused(link: Link, error: ChannelClosed) -> JobkitError:
     """Return what a server's refusal means for the caller."""
+    if _LIMIT_REACHED.search(str(error)):
+        return ConfigurationError(
+            f"{link.server.shown}: {error}; have the limit raised (`rabbitmqctl set_vhost_limits`, `max-queues`), or "
+            "name a virtual host of jobkit's own: a job type has a queue for each partition, and some more"
+        )
     if isinstance(error, ChannelPreconditionFailed):
         return ConfigurationError(
             f"{link.server.shown}: {error}; it exists in another way than jobkit makes it: drain it, delete it, and "

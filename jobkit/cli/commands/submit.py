@@ -20,6 +20,7 @@ from jobkit.cli.options import AsJson, EnvFile
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
 from jobkit.model import due
 from jobkit.model.ids import new_job_id
+from jobkit.model.unique import OnConflict, While, told_unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,17 @@ def submit(
             help="Not at all, if it has not begun by then, or in so long.",
         ),
     ] = None,
+    unique: Annotated[
+        str | None,
+        typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
+    ] = None,
+    while_: Annotated[
+        While, typer.Option("--while", help="With --unique: whether the job holds the name until it begins, or ends.")
+    ] = "queued",
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it and has not begun."),
+    ] = "keep",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -74,19 +86,20 @@ def submit(
         raise ConfigurationError("--timeout goes with --wait")
     when = _read_time(at, after)
     expiry = _read_expiry(expires)
+    name = _read_unique(unique, while_, on_conflict)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     registry.get(type)
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, name)
     if not wait:
         with job.accounted_for():
-            submission = session.call(job.submit)
+            submission = session.call(job.submit, create=True)
         _announce(submission, session.out)
         return
     with job.accounted_for():
-        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None)
+        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None, create=True)
     _conclude(end, session.out)
 
 
@@ -103,6 +116,7 @@ class _Job:
         id: str,
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
+        unique: tuple[str | None, While, OnConflict],
     ) -> None:
         self._session = session
         self._registry = registry
@@ -112,6 +126,7 @@ class _Job:
         self._id = id
         self._at, self._after = when
         self._expires = expires
+        self._unique, self._while, self._on_conflict = unique
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
@@ -123,8 +138,13 @@ class _Job:
             at=self._at,
             after=self._after,
             expires=self._expires,
+            unique=self._unique,
+            while_=self._while,
+            on_conflict=self._on_conflict,
         )
         self._submitted = True
+        # Of a job that is kept, the one that was there.
+        self._id = submission.id
         return submission
 
     async def to_end(self, planes: Planes, timeout: float | None) -> JobRecord:
@@ -192,6 +212,15 @@ def _read_expiry(expires: str | None) -> datetime | timedelta | None:
     return expiry
 
 
+def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tuple[str | None, While, OnConflict]:
+    """Return the unique name as it was said. Raises `ConfigurationError` where it is none."""
+    try:
+        told_unique(name, while_, on_conflict)
+    except ValueError as error:
+        raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
+    return name, while_, on_conflict
+
+
 def _read_payload(argument: str, most: int) -> bytes:
     """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
     if argument == "-":
@@ -241,7 +270,13 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
     name = f"job {submission.id} ({submission.type}/{submission.key}{order})"
     if submission.known:
         out.note(f"{name} was submitted before; nothing was changed")
-    elif submission.due_at is not None:
+        return
+    if submission.kept:
+        out.note(f"{name} holds that unique name; it is kept, and nothing was submitted")
+        return
+    if submission.replaced is not None:
+        out.note(f"job {submission.replaced}, which had not begun, is replaced and cancelled")
+    if submission.due_at is not None:
         out.note(f"{name} is scheduled for {datetime.fromtimestamp(submission.due_at, UTC):%Y-%m-%d %H:%M:%SZ}")
     elif submission.published:
         out.note(f"{name} submitted")
