@@ -9,9 +9,14 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+=======
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+>>>>>>> main
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,9 +27,13 @@ from typing import Any, TypeVar, Unpack, overload
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
+<<<<<<< HEAD
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.published import PublishedTypes
 from jobkit.client.published import new_job as published_job
+=======
+from jobkit.client.layouts import Layouts
+>>>>>>> main
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, UnknownType
@@ -92,13 +101,14 @@ class Client:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
+        self._layouts = Layouts(planes.store, settings.partitions, self._clock)
         self._files = FileReader(planes.inspection, planes.blobs)
         self._jobs = JobWatch(planes.store, planes.inspection, self._clock)
         self._published = PublishedTypes(planes.inspection, self._clock)
         self._relay = Relay(
             planes.store,
             planes.broker,
-            partitions=settings.partitions,
+            layouts=self._layouts,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -241,7 +251,12 @@ class Client:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
             return _submissions(jobs, answers, published=())
-        answers = await self._planes.store.submit(jobs)
+        types = {job.envelope.type for job in jobs}
+        if self._layouts.fresh(types):
+            answers = await self._planes.store.submit(jobs)
+        else:
+            looking = self._layouts.refresh_beside(types)
+            answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
         return _submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     def _transactions(self, doing: str) -> TransactionalStore:
