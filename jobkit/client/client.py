@@ -9,14 +9,10 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-=======
-import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
->>>>>>> main
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,13 +23,10 @@ from typing import Any, TypeVar, Unpack, overload
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
-<<<<<<< HEAD
 from jobkit.client.job_watch import JobWatch, unknown_job
+from jobkit.client.layouts import Layouts
 from jobkit.client.published import PublishedTypes
 from jobkit.client.published import new_job as published_job
-=======
-from jobkit.client.layouts import Layouts
->>>>>>> main
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, UnknownType

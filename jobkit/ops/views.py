@@ -13,11 +13,8 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
-<<<<<<< HEAD
-from jobkit.plugin.type_definition import TypeDefinition
-=======
 from jobkit.ops.topology import TypeTopology
->>>>>>> main
+from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
