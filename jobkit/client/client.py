@@ -25,6 +25,7 @@ from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInv
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import PriorityName
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
@@ -92,10 +93,11 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
     ) -> NewJob:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id, at, after, expires)
+            return self._new_job(span, type, payload, key, id, at, after, expires, priority)
 
     async def submit(
         self,
@@ -107,24 +109,25 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
 
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
-        accepted, it never runs.
+        accepted, it never runs. Without a `priority` it has that of its type.
 
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
 
-        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, `JobConflict` where the id is
-        known with other contents, or `Unavailable` where the store does not answer: then submit again under the same id
-        to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in no transaction or
-        leads elsewhere.
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or the type does not know that
+        priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the store does not
+        answer: then submit again under the same id to be sure. With a connection also `NotTransactional`, or
+        `ConfigurationError` where it is in no transaction or leads elsewhere.
         """
         with self._creating("send", type) as span:
-            job = self._new_job(span, type, payload, key, id, at, after, expires)
+            job = self._new_job(span, type, payload, key, id, at, after, expires, priority)
             (submission,) = await self._submit([job], connection)
         return submission
 
@@ -150,6 +153,7 @@ class Client:
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         trace: dict[str, str] = {}
@@ -164,6 +168,7 @@ class Client:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")

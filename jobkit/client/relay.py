@@ -62,7 +62,8 @@ class Relay:
     def partition(self, entry: OutboxEntry) -> Partition:
         """Return the partition that an entry's message goes to."""
         # The store takes no job without a key.
-        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
+        envelope = entry.envelope
+        return Partition(envelope.type, partition_of(envelope.key or "", self._partitions), envelope.priority)
 
     def pace(self, partition: Partition) -> Pace:
         """Return the pace of a partition."""

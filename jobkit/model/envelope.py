@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from jobkit.model.names import KEY
+from jobkit.model.priority import Priority
 
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
@@ -58,6 +59,8 @@ class _Head(BaseModel):
     submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     trace: dict[str, str] = {}
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
+    # Told as text, which is all that JSON knows.
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Envelope:
 
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
-    context. `submitted_at` is Unix time in seconds, for people.
+    context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
+    changed while the job waits.
     """
 
     id: str
@@ -109,6 +113,7 @@ class Envelope:
     submitted_at: float = 0.0
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
+    priority: Priority = Priority.NORMAL
 
     def digest(self) -> str:
         """Return what makes two envelopes of one id the same job: a SHA-256 over type, key and payload."""
@@ -129,6 +134,8 @@ class Envelope:
             "trace": dict(self.trace),
             "schema": self.schema,
         }
+        if self.priority is not Priority.NORMAL:
+            head["priority"] = self.priority.value
         return json.dumps(head, separators=(",", ":")).encode() + b"\n" + self.body
 
     @classmethod
@@ -151,6 +158,7 @@ class Envelope:
             submitted_at=head.submitted_at,
             trace=head.trace,
             schema=head.schema_,
+            priority=head.priority,
         )
 
     def with_key(self, key: str) -> Envelope:
@@ -159,4 +167,10 @@ class Envelope:
 
     def with_sequence(self, sequence: int) -> Envelope:
         """Return this envelope with its place among those of its key. Each ordered job is given one, so it is quick."""
-        return Envelope(self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema)
+        return Envelope(
+            self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema, self.priority
+        )
+
+    def with_priority(self, priority: Priority) -> Envelope:
+        """Return this envelope as one of that priority."""
+        return self if self.priority is priority else replace(self, priority=priority)

@@ -26,6 +26,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
+from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.payload import Payload
@@ -76,6 +77,7 @@ class FollowUps(Protocol):
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
@@ -229,12 +231,14 @@ class Context:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone.
+        job's commit, it never runs. Without a `priority` it has that of its type. Raises `UnknownType`, `PayloadInvalid`,
+        or `ValueError` where a time says no zone, or the type does not know that priority.
         """
         self._check_alive()
         trace: dict[str, str] = {}
@@ -249,6 +253,7 @@ class Context:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
         )
         self._jobs.append(job)
         return job.envelope.id

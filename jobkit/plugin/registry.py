@@ -21,6 +21,7 @@ from jobkit.model import due
 from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
+from jobkit.model.priority import Priority
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
@@ -111,6 +112,17 @@ class Registry:
         """Return the processors of the jobs that are kept as `type`; none where none is loaded."""
         return [one for one in self.processors.values() if one.kept_as == type]
 
+    def check_priority(self, type: str, priority: str) -> Priority:
+        """Return the priority of that name, if jobs that are kept as `type` can have it.
+
+        Raises `ValueError`, or as `kept_as`.
+        """
+        return self._chosen([self.kept_as(type)])[0].priority_for(priority)
+
+    def knows_priorities(self, type: str) -> bool:
+        """Return whether jobs that are kept as `type` can have priorities."""
+        return any(one.priority is not None for one in self.members(type))
+
     def kept_as(self, type: str) -> str:
         """Return `type`, which is to be one of `kept`. Raises as `get`, and `UnknownType` for a type in a group."""
         if self._groups.members(type):
@@ -176,7 +188,7 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
-        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered)
+        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority)
 
     def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
         """Return the settings of the processors of `types` (default: all), validated from the environment.
@@ -235,13 +247,16 @@ class Registry:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: str | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
-        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
+        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does
+        not know its priority.
         """
         when = (*due.told(at, after), *due.told_expiry(expires))
         processor = self.get(type)
+        urgency = processor.priority_for(priority)
         if _is_own_main(payload, processor.payload):
             parsed = processor.parse(payload.model_dump_json().encode())
         elif isinstance(payload, Payload):
@@ -268,6 +283,7 @@ class Registry:
             key=processor.key_of(parsed) if key is None else checked_key(key),
             submitted_at=submitted_at,
             trace=trace or {},
+            priority=urgency,
         )
         return NewJob(envelope, processor.ordered, *when)
 

@@ -13,6 +13,7 @@ from types import TracebackType
 import anyio
 
 from jobkit.model.limit import Limit
+from jobkit.model.priority import Priority
 from jobkit.ports.coordinator import Coordinator, Limited, Waiting
 
 # The first of a line asks again after so many seconds at the latest, whatever it was told, or not told.
@@ -28,9 +29,9 @@ class LimitLines:
         self._coordinator = coordinator
         self._lines: dict[str, deque[Place]] = {}
 
-    def place(self, id: str, limits: Sequence[Limit]) -> Place:
+    def place(self, id: str, limits: Sequence[Limit], priority: Priority = Priority.NORMAL) -> Place:
         """Return a job's place, in no line yet; it leaves the one that it is in at the end of the block."""
-        return Place(self, id, limits)
+        return Place(self, id, limits, priority)
 
     def in_line(self, bucket: str) -> Sequence[str]:
         """Return the ids of the jobs that wait for a bucket, the first that came first."""
@@ -65,8 +66,12 @@ class LimitLines:
         return self._lines.get(bucket) or deque()
 
     def join(self, place: Place, bucket: str) -> None:
-        """Put a job behind those that wait for a bucket."""
-        self._lines.setdefault(bucket, deque()).append(place)
+        """Put a job behind those that wait for a bucket and are as urgent; who is first, and asks, stays so."""
+        line = self._lines.setdefault(bucket, deque())
+        at = len(line)
+        while at > 1 and line[at - 1].priority.rank > place.priority.rank:
+            at -= 1
+        line.insert(at, place)
 
     def leave(self, place: Place, bucket: str) -> None:
         """Take a job out of a line; the next one is told where it was the first."""
@@ -86,10 +91,11 @@ class LimitLines:
 class Place:
     """One job's place: in the line of the limit that refused it, if one did."""
 
-    __slots__ = ("_limits", "_lines", "first", "id", "limit")
+    __slots__ = ("_limits", "_lines", "first", "id", "limit", "priority")
 
-    def __init__(self, lines: LimitLines, id: str, limits: Sequence[Limit]) -> None:
+    def __init__(self, lines: LimitLines, id: str, limits: Sequence[Limit], priority: Priority) -> None:
         self.id = id
+        self.priority = priority
         self.limit: Limit | None = None
         self.first = anyio.Event()
         self._lines = lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Store
 from jobkit.runner.decode import Job, Malformed
@@ -37,6 +38,12 @@ class PendingDelivery:
         """The name of the lane it goes to: that of its key, or one of its own where it is no job that has one."""
         # No key has a control character in it.
         return self.job.key if isinstance(self.job, Job) else f"\0{id(self)}"
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent its job is, as far as it could be read."""
+        envelope = self.job.envelope
+        return Priority.NORMAL if envelope is None else envelope.priority
 
     @property
     def holds_delivery(self) -> bool:

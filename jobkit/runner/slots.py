@@ -12,11 +12,12 @@ admitted until it has left, so that a crash counts against nobody else.
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import anyio
 
 from jobkit.model.clock import Clock
+from jobkit.model.priority import Priority
+from jobkit.runner.turns import Turns
 
 # How much the latest job counts in the two averages.
 _WEIGHT = 0.1
@@ -34,7 +35,7 @@ class Slots:
         self._most_ahead = 7 * count if most_ahead is None else most_ahead
         self._running = anyio.Semaphore(count, fast_acquire=True)
         self._under_way = 0
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: Turns[anyio.Event] = Turns()
         # Held by whoever is under way alone, or is the next to be; `_empty` is set once nobody else is.
         self._alone = anyio.Semaphore(1, fast_acquire=True)
         self._empty: anyio.Event | None = None
@@ -54,19 +55,19 @@ class Slots:
         """Whether one more job would be admitted at once."""
         return not self._waiting and self._under_way < self.limit
 
-    def admitted(self, *, alone: bool = False) -> Slot:
+    def admitted(self, *, alone: bool = False, priority: Priority = Priority.NORMAL) -> Slot:
         """Return a job's place among those under way, or as the only one, to be held for a block."""
-        return Slot(self, alone=alone)
+        return Slot(self, alone=alone, priority=priority)
 
     # ---- for `Slot` --------------------------------------------------------------------------------------------
 
-    async def enter(self) -> None:
-        """Wait until one more job may be under way; first come, first served."""
+    async def enter(self, priority: Priority = Priority.NORMAL) -> None:
+        """Wait until one more job may be under way; the most urgent first, of those the first that came."""
         if self._under_way < self.limit and not self._waiting:
             self._under_way += 1
             return
         turn = anyio.Event()
-        self._waiting.append(turn)
+        self._waiting.add(turn, priority)
         try:
             await turn.wait()
         except BaseException:
@@ -74,7 +75,7 @@ class Slots:
                 # It was this one's turn already: pass it on.
                 self.leave()
             else:
-                self._waiting.remove(turn)
+                self._waiting.remove(turn, priority)
             raise
 
     async def enter_alone(self) -> None:
@@ -104,7 +105,7 @@ class Slots:
     def _admit(self) -> None:
         while self._waiting and self._under_way < self.limit:
             self._under_way += 1
-            self._waiting.popleft().set()
+            self._waiting.next().set()
 
     async def begin(self) -> None:
         """Wait until one more processor may run."""
@@ -135,10 +136,11 @@ class Slots:
 class Slot:
     """One job's way past the limits: admitted for a block, holding a slot from `begin` to `end`."""
 
-    __slots__ = ("_at_work", "_began", "_entered", "_slots", "_waited", "alone")
+    __slots__ = ("_at_work", "_began", "_entered", "_priority", "_slots", "_waited", "alone")
 
-    def __init__(self, slots: Slots, *, alone: bool) -> None:
+    def __init__(self, slots: Slots, *, alone: bool, priority: Priority) -> None:
         self.alone = alone
+        self._priority = priority
         self._slots = slots
         self._entered: float | None = None
         self._began: float | None = None
@@ -183,7 +185,7 @@ class Slot:
         self._leave()
 
     async def _enter(self) -> None:
-        await (self._slots.enter_alone() if self.alone else self._slots.enter())
+        await (self._slots.enter_alone() if self.alone else self._slots.enter(self._priority))
         self._entered = self._slots.now()
 
     def _leave(self) -> None:

@@ -22,12 +22,15 @@ class _Topology:
     def __init__(self, broker: RabbitBroker) -> None:
         self._broker = broker
 
-    async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
-        return await self._broker.look(type, partitions)
+    async def look(self, type: str, partitions: int, *, lanes: bool) -> Sequence[TopologyPart]:
+        return await self._broker.look(type, partitions, lanes=lanes)
 
-    async def complete(self, type: str, partitions: int) -> None:
+    async def complete(self, type: str, partitions: int, *, lanes: bool) -> None:
         await self._broker.declare(type, partitions)
-        await self._broker.enlist(type, partitions)
+        if lanes:
+            await self._broker.make_lanes(type, partitions)
+        else:
+            await self._broker.enlist(type, partitions)
 
     async def aclose(self) -> None:
         await self._broker.aclose()

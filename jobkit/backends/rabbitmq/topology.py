@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.partition import Partition
+from jobkit.model.priority import LANES, Priority
 
 # How many messages a partition's consumer is given before they are acked. The same for every consumer there ever is:
 # a queue puts what comes back behind what came back earlier, so a consumer that took fewer messages than the one
@@ -69,17 +70,19 @@ class Topology:
 TYPES = Queue("jobkit:types", {"x-queue-type": "classic"})
 
 
-def topology_of(type: str, partitions: int) -> Topology:
-    """Return what a job type with so many partitions needs."""
+def topology_of(type: str, partitions: int, *, lanes: bool = False) -> Topology:
+    """Return what a job type with so many partitions needs; with `lanes`, one whose jobs have priorities."""
     dead = dead_letter_queue(type)
     numbered = [Partition(type, number) for number in range(partitions)]
+    if lanes:
+        numbered += [partition.lane(priority) for partition in numbered for priority in LANES]
     return Topology(
         type=type,
         partitions=partitions,
         exchange=exchange(type),
         marker=Queue(marker_queue(type), {"x-queue-type": "quorum", "x-max-length": partitions}),
         queues=[Queue(dead, {"x-queue-type": "quorum"}), *(_partition_queue(one) for one in numbered)],
-        bindings=[Binding(exchange(type), str(one.index), partition_queue(one)) for one in numbered],
+        bindings=[Binding(exchange(type), _routing_key(one), partition_queue(one)) for one in numbered],
     )
 
 
@@ -109,8 +112,14 @@ def exchange(type: str) -> str:
 
 
 def partition_queue(partition: Partition) -> str:
-    """Return the name of a partition's queue."""
-    return f"jobkit.{partition.type}.{partition.index}"
+    """Return the name of a partition's queue, or of its lane's."""
+    name = f"jobkit.{partition.type}.{partition.index}"
+    return name if partition.priority is Priority.NORMAL else f"{name}:{partition.priority}"
+
+
+def _routing_key(partition: Partition) -> str:
+    number = str(partition.index)
+    return number if partition.priority is Priority.NORMAL else f"{number}.{partition.priority}"
 
 
 def marker_queue(type: str) -> str:

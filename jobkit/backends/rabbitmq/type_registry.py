@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -35,29 +36,39 @@ _ENTRY = "jobkit.type"
 _POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The number of partitions of each type, and which types have lanes."""
+
+    partitions: dict[str, int] = field(default_factory=dict)
+    with_lanes: set[str] = field(default_factory=set)
+
+
 class Directory:
-    """The types and their numbers of partitions."""
+    """The types, their numbers of partitions, and which have lanes."""
 
     def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
         self._link = link
         self._publisher = publisher
         self._clock = clock
 
-    async def read(self) -> Mapping[str, int]:
-        """Return each type's number of partitions. Raises `Unavailable` or `ConfigurationError`."""
+    async def read(self) -> Types:
+        """Return the types there are. Raises `Unavailable` or `ConfigurationError`."""
         async with self._reading() as types:
             return types
 
-    async def add(self, type: str, partitions: int) -> int:
-        """Add a type unless it is there, and return its number of partitions; errors as for `read`."""
+    async def add(self, type: str, partitions: int, *, lanes: bool = False) -> int:
+        """Add a type, or that it has lanes, unless it is there; return its number of partitions; errors as for `read`."""
         async with self._reading() as types:
-            if type not in types:
-                entry = {"type": type, "partitions": partitions}
+            if type not in types.partitions or (lanes and type not in types.with_lanes):
+                entry = {"type": type, "partitions": types.partitions.get(type, partitions)}
+                if lanes:
+                    entry["lanes"] = True
                 await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
-            return types.get(type, partitions)
+            return types.partitions.get(type, partitions)
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[dict[str, int]]:
+    async def _reading(self) -> AsyncIterator[Types]:
         """Read the directory and keep all others from it during the block."""
         deadline = self._clock.now() + RPC_SECONDS
         while True:
@@ -72,8 +83,8 @@ class Directory:
                 raise refused(self._link, error) from error
             await self._clock.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  (spreads, decides nothing)
 
-    async def _read(self, channel: Channel) -> dict[str, int]:
-        found: dict[str, int] = {}
+    async def _read(self, channel: Channel) -> Types:
+        found = Types()
         end = _message(_END, b"")
         ended = asyncio.Event()
         old_ends: list[AbstractIncomingMessage] = []
@@ -81,7 +92,10 @@ class Directory:
         async def on_message(message: AbstractIncomingMessage) -> None:
             if message.type == _ENTRY:
                 entry: dict[str, Any] = json.loads(message.body)
-                found[str(entry["type"])] = int(entry["partitions"])
+                type = str(entry["type"])
+                found.partitions[type] = int(entry["partitions"])
+                if entry.get("lanes"):
+                    found.with_lanes.add(type)
             else:
                 # Also the marks of readers that died.
                 old_ends.append(message)

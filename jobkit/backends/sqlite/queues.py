@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from jobkit.backends.sqlite.engine import Transaction
 from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import QueueDepth
+from jobkit.model.priority import Priority
+from jobkit.ports.broker import QueueDepth, whole_depths
 from jobkit.ports.notifier import queue_topic
 
 
@@ -55,11 +56,23 @@ def declare(transaction: Transaction, type: str, partitions: int) -> None:
 def queue_of(transaction: Transaction, partition: Partition) -> int:
     """Return the id of the partition's queue, which never changes. Raises `ConfigurationError`."""
     row = transaction.execute(
-        "SELECT id FROM queues WHERE type = ? AND number = ?", (partition.type, partition.index)
+        "SELECT id FROM queues WHERE type = ? AND number = ? AND priority = ?",
+        (partition.type, partition.index, partition.priority.value),
     ).fetchone()
     if row is None:
         raise ConfigurationError(f"there is no queue {partition}: declare the type, with enough partitions, first")
     return int(row[0])
+
+
+def made_queue_of(transaction: Transaction, partition: Partition) -> int:
+    """Return the id of the partition's queue; that of a lane is made with its first use. Raises `ConfigurationError`."""
+    if partition.priority is not Priority.NORMAL:
+        queue_of(transaction, partition.whole)
+        transaction.execute(
+            "INSERT INTO queues (type, number, priority) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (partition.type, partition.index, partition.priority.value),
+        )
+    return queue_of(transaction, partition)
 
 
 def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics: frozenset[str]) -> None:
@@ -70,7 +83,7 @@ def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics:
 
 def open_claim(transaction: Transaction, partition: Partition, owner: str) -> QueueClaim:
     """Make a new consumer the queue's only one."""
-    queue = queue_of(transaction, partition)
+    queue = made_queue_of(transaction, partition)
     # Only a consumer that left in order said how far it came.
     epoch, seen = transaction.execute(
         "UPDATE queues SET epoch = epoch + 1, seen = CASE WHEN consumer IS NULL THEN seen ELSE "
@@ -147,18 +160,18 @@ def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: f
 
 
 def depths(transaction: Transaction) -> list[QueueDepth]:
-    """Return the depth of every queue."""
+    """Return the depth of every partition, its lanes included."""
     rows = transaction.execute(
-        "SELECT type, number, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
+        "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
         "FROM queues ORDER BY type, number",
         (transaction.now,),
     )
-    return [
-        QueueDepth(Partition(type, number), ready + delayed, due_later, consumer)
-        for type, number, consumer, ready, delayed, due_later in rows
-    ]
+    return whole_depths(
+        QueueDepth(Partition(type, number, Priority(priority)), ready + delayed, due_later, consumer)
+        for type, number, priority, consumer, ready, delayed, due_later in rows
+    )
 
 
 def _check(transaction: Transaction, claim: QueueClaim) -> None:

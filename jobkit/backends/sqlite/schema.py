@@ -23,7 +23,7 @@ _BROKER = [
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (type, number))""",
+        priority TEXT NOT NULL DEFAULT 'normal', UNIQUE (type, number, priority))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
         position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",

@@ -6,7 +6,7 @@ there beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +37,7 @@ def topology(
     wanted = types or registry.kept()
     for type in wanted:
         registry.kept_as(type)
-    found = anyio.run(_look, session, wanted, apply)
+    found = anyio.run(_look, session, {type: registry.knows_priorities(type) for type in wanted}, apply)
     if as_json:
         from jobkit.ops.views import topology_part_view
 
@@ -53,7 +53,8 @@ def topology(
         raise typer.Exit(1)
 
 
-async def _look(session: CommandSession, types: Sequence[str], apply: bool) -> list[TopologyPart]:
+async def _look(session: CommandSession, types: Mapping[str, bool], apply: bool) -> list[TopologyPart]:
+    """Look at types, each with whether it has lanes."""
     from jobkit.cli.session import within
 
     topology = _topology(session)
@@ -61,10 +62,10 @@ async def _look(session: CommandSession, types: Sequence[str], apply: bool) -> l
     found: list[TopologyPart] = []
     with within():
         try:
-            for type in types:
+            for type, lanes in types.items():
                 if apply:
-                    await topology.complete(type, partitions)
-                found += await topology.look(type, partitions)
+                    await topology.complete(type, partitions, lanes=lanes)
+                found += await topology.look(type, partitions, lanes=lanes)
         finally:
             await topology.aclose()
     return found
