@@ -6,7 +6,7 @@ number waits, each process asks once for each release, and nobody waits behind a
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -15,6 +15,7 @@ import anyio
 from jobkit.model.limit import Limit
 from jobkit.model.priority import Priority
 from jobkit.ports.coordinator import Coordinator, Limited, Waiting
+from jobkit.runner.turns import Turns
 
 # The first of a line asks again after so many seconds at the latest, whatever it was told, or not told.
 _ASK_AGAIN_SECONDS = 10.0
@@ -27,20 +28,22 @@ class LimitLines:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
-        self._lines: dict[str, deque[Place]] = {}
+        self._lines: dict[str, _Line] = {}
 
     def place(self, id: str, limits: Sequence[Limit], priority: Priority = Priority.NORMAL) -> Place:
         """Return a job's place, in no line yet; it leaves the one that it is in at the end of the block."""
         return Place(self, id, limits, priority)
 
     def in_line(self, bucket: str) -> Sequence[str]:
-        """Return the ids of the jobs that wait for a bucket, the first that came first."""
-        return [place.id for place in self._lines.get(bucket, ())]
+        """Return the ids of the jobs that wait for a bucket, the most urgent first, of those the first that came."""
+        line = self._lines.get(bucket)
+        return [] if line is None else [place.id for place in line]
 
     @property
     def keyed(self) -> list[Limit]:
         """The limits that jobs wait for while others of the same type may need other buckets."""
-        return [line[0].limit for line in self._lines.values() if line[0].limit is not None and line[0].limit.keyed]
+        firsts = [line.first.limit for line in self._lines.values()]
+        return [limit for limit in firsts if limit is not None and limit.keyed]
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -61,27 +64,29 @@ class LimitLines:
 
     # ---- for `Place` -------------------------------------------------------------------------------------------
 
-    def line(self, bucket: str) -> deque[Place]:
-        """Return the line of a bucket, which is empty where there is none."""
-        return self._lines.get(bucket) or deque()
+    def first(self, bucket: str) -> Place | None:
+        """Return the job that asks for a bucket while others wait behind it, if any waits."""
+        line = self._lines.get(bucket)
+        return None if line is None else line.first
 
     def join(self, place: Place, bucket: str) -> None:
         """Put a job behind those that wait for a bucket and are as urgent; who is first, and asks, stays so."""
-        line = self._lines.setdefault(bucket, deque())
-        at = len(line)
-        while at > 1 and line[at - 1].priority.rank > place.priority.rank:
-            at -= 1
-        line.insert(at, place)
+        line = self._lines.get(bucket)
+        if line is None:
+            self._lines[bucket] = _Line(place)
+        else:
+            line.behind.add(place, place.priority)
 
     def leave(self, place: Place, bucket: str) -> None:
         """Take a job out of a line; the next one is told where it was the first."""
         line = self._lines[bucket]
-        was_first = line[0] is place
-        line.remove(place)
-        if not line:
+        if line.first is not place:
+            line.behind.remove(place, place.priority)
+        elif not line.behind:
             del self._lines[bucket]
-        elif was_first:
-            line[0].first.set()
+        else:
+            line.first = line.behind.next()
+            line.first.first.set()
 
     async def room(self, limited: Limited) -> None:
         """Wait until a limit may have room."""
@@ -113,10 +118,10 @@ class Place:
         """Return once this job may ask: nobody stands before it in the line that it is in, or would come to."""
         if self.limit is None:
             for limit in self._limits:
-                if self._lines.line(limit.bucket):
+                if self._lines.first(limit.bucket) is not None:
                     self._join(limit)
                     break
-        if self.limit is not None and self._lines.line(self.limit.bucket)[0] is not self:
+        if self.limit is not None and self._lines.first(self.limit.bucket) is not self:
             await self.first.wait()
 
     async def refused(self, limited: Limited) -> None:
@@ -124,7 +129,7 @@ class Place:
         if self.limit is None or self.limit.bucket != limited.limit.bucket:
             self.leave()
             self._join(limited.limit)
-        if self._lines.line(limited.limit.bucket)[0] is self:
+        if self._lines.first(limited.limit.bucket) is self:
             await self._lines.room(limited)
 
     def leave(self) -> None:
@@ -139,6 +144,23 @@ class Place:
         self._lines.join(self, limit.bucket)
 
 
-def _first_ids(line: deque[Place]) -> Iterator[str]:
+class _Line:
+    """Who asks for a bucket, and who waits behind."""
+
+    __slots__ = ("behind", "first")
+
+    def __init__(self, first: Place) -> None:
+        self.first = first
+        self.behind: Turns[Place] = Turns()
+
+    def __len__(self) -> int:
+        return 1 + len(self.behind)
+
+    def __iter__(self) -> Iterator[Place]:
+        yield self.first
+        yield from self.behind
+
+
+def _first_ids(line: _Line) -> Iterator[str]:
     for _, place in zip(range(_IDS_TOLD), line, strict=False):
         yield place.id

@@ -8,6 +8,7 @@ normal ones. Turns are counted, not the time that jobs take.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from jobkit.model.priority import Priority
@@ -33,6 +34,11 @@ class Turns(Generic[T]):
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield what waits, the most urgent first."""
+        for waiting in self._waiting.values():
+            yield from waiting
 
     def add(self, one: T, priority: Priority) -> None:
         """Have one more wait."""

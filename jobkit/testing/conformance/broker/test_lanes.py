@@ -22,7 +22,7 @@ async def queues(broker: Broker) -> None:
     await broker.declare("t", 2)
 
 
-async def publish(broker: Broker, *ids: str, lane: Partition = WHOLE) -> None:
+async def fill(broker: Broker, *ids: str, lane: Partition = WHOLE) -> None:
     messages = [(lane, envelope(id).with_priority(lane.priority)) for id in ids]
     answers = await broker.publish(messages)
     assert [type(answer) for answer in answers] == [Published] * len(ids)
@@ -41,19 +41,19 @@ async def test_lanes_are_made_by_whoever_publishes_first_and_each_keeps_its_own_
 
 async def test_lanes_are_made_by_whoever_consumes_first(broker: Broker) -> None:
     async with broker.consume(HIGH, "me") as consumer:
-        await publish(broker, "h", lane=HIGH)
+        await fill(broker, "h", lane=HIGH)
         (delivery,) = await soon(consumer.receive(10))
         await consumer.ack(delivery, PROOF)
 
 
 async def test_who_uses_no_lane_has_none(broker: Broker) -> None:
-    await publish(broker, "n")
+    await fill(broker, "n")
     assert [depth.lanes for depth in await broker.depths()] == [{}, {}]
 
 
 async def test_a_partition_is_as_deep_as_its_lanes_together_and_each_is_told(broker: Broker) -> None:
-    await publish(broker, "n1", "n2")
-    await publish(broker, "h", lane=HIGH)
+    await fill(broker, "n1", "n2")
+    await fill(broker, "h", lane=HIGH)
     first, second = await broker.depths()
     assert (first.partition, first.ready) == (WHOLE, 3)
     assert {lane: ready for lane, ready in first.lanes.items() if ready} == {Priority.HIGH: 1, Priority.NORMAL: 2}
@@ -63,7 +63,7 @@ async def test_a_partition_is_as_deep_as_its_lanes_together_and_each_is_told(bro
 
 
 async def test_what_a_lane_delays_comes_back_to_it(broker: Broker, broker_harness: BrokerHarness[Broker]) -> None:
-    await publish(broker, "h", lane=HIGH)
+    await fill(broker, "h", lane=HIGH)
     async with broker.consume(HIGH, "me") as consumer:
         (delivery,) = await received(consumer, 1)
         await consumer.delay(delivery, broker_harness.ttl)
@@ -75,7 +75,7 @@ async def test_what_a_lane_delays_comes_back_to_it(broker: Broker, broker_harnes
 
 
 async def test_a_barrier_goes_through_one_lane_alone(broker: Broker) -> None:
-    await publish(broker, "n")
+    await fill(broker, "n")
     async with broker.consume(HIGH, "me") as consumer, receiving(consumer):
         await soon(consumer.barrier())
 
