@@ -161,6 +161,11 @@ class Envelope:
             priority=head.priority,
         )
 
+    @staticmethod
+    def head(packed: bytes) -> bytes:
+        """Return the first line of a packed envelope, which is all of it but the payload."""
+        return packed.partition(b"\n")[0]
+
     def with_key(self, key: str) -> Envelope:
         """Return this envelope under `key`."""
         return replace(self, key=key)

@@ -10,8 +10,9 @@ from typing import Protocol
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.schedules import Schedules
-from jobkit.ports.store import Failure
+from jobkit.ports.store import Failure, OutboxEntry
 
 
 class JobState(StrEnum):
@@ -41,7 +42,7 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then.
+    is due, `expires_at` when one ends that has not begun by then. `priority` is told of those that have yet to end.
     """
 
     id: str
@@ -63,6 +64,7 @@ class JobRecord:
     reason: str | None = None
     due_at: float | None = None
     expires_at: float | None = None
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,21 @@ class Cancellation:
     cancelled: bool
     state: JobState | None
     result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityChange:
+    """What came of changing one job's priority. `changed`: it has the priority by this call, and is to be published.
+
+    Where nothing was changed, `state` says why: it runs, or it has ended; or `priority`, which it has now: that is the
+    one it was to get, or another where it has a place in the order of its key. Without a state, no such job is known.
+    """
+
+    id: str
+    changed: bool
+    state: JobState | None
+    priority: Priority | None = None
+    entry: OutboxEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +224,15 @@ class Inspection(Schedules, Protocol):
         On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
         stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
         cancelled.
+        """
+        ...
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        """Change the priority of jobs that wait, and have them published anew where they are due; one answer for each.
+
+        Their messages of another priority are good for nothing from now on: `Store.open` has them dropped. What runs,
+        has ended, or has a place in the order of its key is left as it is. Where the answer is lost, the next one says
+        that they have the priority.
         """
         ...
 

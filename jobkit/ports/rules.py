@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Failure, NewJob
 
@@ -97,6 +98,19 @@ def due_of(job: NewJob, now: float) -> float | None:
 def expiry_of(job: NewJob, now: float) -> float | None:
     """Return by when a job has to have begun that is to be accepted `now`, a Unix time; None where it has all time."""
     return now + job.expires_after if job.expires_after is not None else job.expires_at
+
+
+def priority_in(head: bytes | None) -> Priority | None:
+    """Return the priority in the first line of a packed envelope; None where the envelope is gone with its job."""
+    if head is None:
+        return None
+    # Nearly none says it, and it is asked of each job in a list.
+    return Envelope.unpack(head).priority if b'"priority"' in head else Priority.NORMAL
+
+
+def head_with_priority(head: bytes, priority: Priority) -> bytes:
+    """Return the first line of a packed envelope with another priority."""
+    return Envelope.head(Envelope.unpack(head).with_priority(priority).pack())
 
 
 def receipt_of_ended(id: str, state: str) -> Receipt:

@@ -91,7 +91,11 @@ class LedPartition:
         self._rest = Rest(partition, pauses)
         clock, telemetry, pipeline = tools.clock, tools.telemetry, tools.pipeline
         self._in_hand = in_hand = InHand(
-            tools, self._jobs, terms.prefetch * len(self._lanes), lane_ended=self._lane_ended, on_ack_unknown=self._on_ack_unknown
+            tools,
+            self._jobs,
+            terms.prefetch * len(self._lanes),
+            lane_ended=self._lane_ended,
+            on_ack_unknown=self._on_ack_unknown,
         )
         self._inflight = InflightKeys(partition, planes.store, registry, telemetry, max_payload=terms.max_payload)
         backlog = LimitBacklog(partition.type, registry, pipeline.limit_lines, terms.prefetch)

@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
-import anyio
-
 from jobkit.model.clock import Clock
 from jobkit.model.priority import Priority
 from jobkit.runner.decode import Malformed

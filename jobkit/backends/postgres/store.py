@@ -21,6 +21,7 @@ from jobkit.backends.postgres import (
     outbox,
     park,
     pauses,
+    priorities,
     repair,
     retention,
     schedule,
@@ -42,6 +43,7 @@ from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -50,6 +52,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
@@ -377,6 +380,22 @@ class PostgresStore:
 
     async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
         return await transactions.cancel_in(connection, ids, by, reason, name=self._sessions.name) if ids else []
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        wanted: dict[str, priorities.Wish] = {}
+        rows: dict[str, Any] = {}
+        left = list(dict.fromkeys(map(fit, ids)))
+        while left:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            seen = priorities.wishes(await self._look(priorities.LOOK, left), priority)
+            wanted |= {one.id: one for one in seen}
+            found = await self._look(priorities.REPRIORITIZE, *priorities.arguments(seen, priority))
+            rows |= {row["id"]: row for row in found}
+            left = [row["id"] for row in found if row["answer"] == "again"]
+        moved = [id for id, row in rows.items() if row["position"] is not None]
+        envelopes = await self._look(priorities.ENVELOPES, moved) if moved else []
+        packed = {row["id"]: row["envelope"] for row in envelopes}
+        return priorities.answers(ids, wanted, rows, packed, priority)
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500

@@ -194,7 +194,9 @@ class RabbitBroker:
         return whole_depths(await measure(self._consuming, partitions, {**elsewhere, **here}))
 
     async def dropped(self) -> Mapping[str, int]:
-        return await measure_dropped(self._consuming, sorted({**(await self._directory.read()).partitions, **self._declared}))
+        return await measure_dropped(
+            self._consuming, sorted({**(await self._directory.read()).partitions, **self._declared})
+        )
 
     async def aclose(self) -> None:
         for consumer in list(self._consumers.values()):

@@ -10,7 +10,7 @@ from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import load_headers
+from jobkit.ports.rules import load_headers, priority_in
 
 JOB = store_script("job", "views")
 JOBS = store_script("jobs", "views")
@@ -50,6 +50,7 @@ def job(row: Row) -> JobRecord:
         reason,
         due,
         expires,
+        head,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -73,6 +74,7 @@ def job(row: Row) -> JobRecord:
         reason=_text(reason),
         due_at=_number(due),
         expires_at=_number(expires),
+        priority=priority_in(head),
     )
 
 

@@ -9,11 +9,12 @@ from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import load_headers
+from jobkit.ports.rules import load_headers, priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires FROM jobs "
+    "started_at, finished_at, ended_by, reason, due, expires, "
+    "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number) FROM jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
@@ -136,9 +137,10 @@ def moment(transaction: Transaction, id: str) -> tuple[JobState, float, str, int
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:
-    id, type, key, sequence, state, owner, token, opens, failures, *rest = row
+    id, type, key, sequence, state, owner, token, opens, failures, *rest, head = row
     fence = (owner, token, opens)
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
+    record = (id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
+    return JobRecord(*record, priority=priority_in(head))
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

@@ -18,6 +18,7 @@ from jobkit.backends.sqlite import (
     outbox,
     park,
     pauses,
+    priorities,
     repair,
     retention,
     schedule,
@@ -31,6 +32,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.plane import Plane
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -39,6 +41,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
@@ -211,6 +214,9 @@ class SqliteStore:
     async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
         note = {"by": keepable_note(by), "reason": keepable_note(reason)}
         return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500

@@ -47,7 +47,7 @@ BEGIN
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
-            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, envelope = in_envelope
+            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, priority = NULL, envelope = in_envelope
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);

@@ -42,6 +42,7 @@ CREATE SEQUENCE jobkit.positions;
 -- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
 -- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
 -- One that has to have begun by `expires` has that until it begins; or for good, where it never did.
+-- `priority` is there where it was changed: messages of any other are no longer the job's.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
 -- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
 -- back.
@@ -81,6 +82,7 @@ CREATE TABLE jobkit.jobs (
     due double precision,
     ordered boolean,
     expires double precision,
+    priority text,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.

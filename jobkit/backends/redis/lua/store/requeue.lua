@@ -3,7 +3,7 @@
 -- the digest without a key. Answers 1, or 0 where there is no such letter or its id is that of another job.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
-    'progress', 'message', 'started_at', 'finished_at')
+    'progress', 'message', 'started_at', 'finished_at', 'priority')
   block(job.type, job.key, job.sequence, -1)
   if job.key and job.sequence then
     local key = load_key(name_of(job.type, job.key))
