@@ -237,8 +237,8 @@ class Context:
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Without a `priority` it has that of its type. Raises `UnknownType`, `PayloadInvalid`,
-        or `ValueError` where a time says no zone, or the type does not know that priority.
+        job's commit, it never runs. Without a `priority` it has that of its type. Raises `UnknownType`,
+        `PayloadInvalid`, or `ValueError` where a time says no zone, or the type does not know that priority.
         """
         self._check_alive()
         trace: dict[str, str] = {}

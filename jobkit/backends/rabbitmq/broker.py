@@ -194,9 +194,8 @@ class RabbitBroker:
         return whole_depths(await measure(self._consuming, partitions, {**elsewhere, **here}))
 
     async def dropped(self) -> Mapping[str, int]:
-        return await measure_dropped(
-            self._consuming, sorted({**(await self._directory.read()).partitions, **self._declared})
-        )
+        found = await self._directory.read()
+        return await measure_dropped(self._consuming, sorted({**found.partitions, **self._declared}))
 
     async def aclose(self) -> None:
         for consumer in list(self._consumers.values()):

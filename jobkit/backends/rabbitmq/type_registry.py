@@ -58,7 +58,10 @@ class Directory:
             return types
 
     async def add(self, type: str, partitions: int, *, lanes: bool = False) -> int:
-        """Add a type, or that it has lanes, unless it is there; return its number of partitions; errors as for `read`."""
+        """Add a type, or that it has lanes, unless that is there; return its number of partitions.
+
+        Errors as for `read`.
+        """
         async with self._reading() as types:
             if type not in types.partitions or (lanes and type not in types.with_lanes):
                 entry = {"type": type, "partitions": types.partitions.get(type, partitions)}

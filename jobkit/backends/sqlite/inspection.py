@@ -139,8 +139,8 @@ def moment(transaction: Transaction, id: str) -> tuple[JobState, float, str, int
 def _job(row: tuple[Any, ...]) -> JobRecord:
     id, type, key, sequence, state, owner, token, opens, failures, *rest, head = row
     fence = (owner, token, opens)
-    record = (id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
-    return JobRecord(*record, priority=priority_in(head))
+    history = load_failures(failures)
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *rest, priority_in(head))
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

@@ -65,7 +65,7 @@ def queue_of(transaction: Transaction, partition: Partition) -> int:
 
 
 def made_queue_of(transaction: Transaction, partition: Partition) -> int:
-    """Return the id of the partition's queue; that of a lane is made with its first use. Raises `ConfigurationError`."""
+    """Return the id of the partition's queue; a lane's is made with its first use. Raises `ConfigurationError`."""
     if partition.priority is not Priority.NORMAL:
         queue_of(transaction, partition.whole)
         transaction.execute(
