@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobkit.client.client import Client, Submission
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
-    from jobkit.ports.inspection import Cancellation
+    from jobkit.ports.inspection import Cancellation, PriorityChange
 
 __all__ = [
     "Cancellation",
@@ -25,6 +25,7 @@ __all__ = [
     "DeclaredSchedule",
     "JobkitError",
     "Payload",
+    "PriorityChange",
     "Processor",
     "Projection",
     "Rate",
@@ -45,6 +46,7 @@ __all__ = [
 _ON_DEMAND = {
     "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
+    "PriorityChange": "jobkit.ports.inspection",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
     "Submission": "jobkit.client.client",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jobkit.cli.output import age, due_in, moment
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause
+from jobkit.model.priority import Priority
 from jobkit.model.timing import Timing
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
@@ -88,6 +89,7 @@ def job_fields(
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         ("state", job.state.value),
+        *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),

@@ -25,11 +25,11 @@ from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInv
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
-from jobkit.model.priority import PriorityName
+from jobkit.model.priority import PriorityName, priority_of
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
+from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, Inspection, JobRecord, JobState, PriorityChange
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry
 from jobkit.ports.transactions import TransactionalStore
@@ -235,6 +235,41 @@ class Client:
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
         return sum([cancelled async for cancelled in cancelling])
+
+    async def reprioritize(self, id: str, priority: PriorityName) -> PriorityChange:
+        """Change the priority of a job that waits, be it due or scheduled; what runs or has ended stays as it is.
+
+        Once this says `changed`, the job is begun as one of that priority, and once only, whatever message of it comes
+        first. Raises `ValueError` where its type does not know that priority, `UnknownType`, or `Unavailable`.
+        """
+        (answer,) = await self.reprioritize_many([id], priority)
+        return answer
+
+    async def reprioritize_many(self, ids: Sequence[str], priority: PriorityName) -> Sequence[PriorityChange]:
+        """Change the priority of jobs as `reprioritize` does, in one transaction; one answer for each."""
+        wanted = priority_of(priority)
+        records = [await self._planes.inspection.job(id) for id in dict.fromkeys(ids)]
+        for type in sorted({record.type for record in records if record is not None and not record.state.ended}):
+            self._registry.check_priority(type, wanted)
+        return await self._publish_changed(await self._planes.inspection.reprioritize(ids, wanted))
+
+    async def reprioritize_all(self, type: str, priority: PriorityName, *, key: str | None = None) -> int:
+        """Change the priority of all jobs of a type, or of one of its keys, that wait; return how many.
+
+        It is done in pages, each of them one transaction. What is submitted after this has begun is left alone. Errors
+        as for `reprioritize`; a group's jobs are named by the group.
+        """
+        wanted = self._registry.check_priority(type, priority)
+        upto = await self._planes.store.horizon()
+        changed = 0
+        async for page in matching.pages(self._planes.inspection, type, key, WAITING, upto=upto):
+            answers = await self._publish_changed(await self._planes.inspection.reprioritize(page, wanted))
+            changed += sum(answer.changed for answer in answers)
+        return changed
+
+    async def _publish_changed(self, answers: Sequence[PriorityChange]) -> Sequence[PriorityChange]:
+        await self._publish([answer.entry for answer in answers if answer.entry is not None])
+        return answers
 
     async def pause(
         self,

@@ -35,6 +35,8 @@ class JobState(StrEnum):
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+# The states of jobs whose priority can be changed.
+WAITING = (JobState.SCHEDULED, JobState.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _job(row: tuple[Any, ...]) -> JobRecord:
     id, type, key, sequence, state, owner, token, opens, failures, *rest, head = row
     fence = (owner, token, opens)
     history = load_failures(failures)
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *rest, priority_in(head))
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, priority_in(head)])
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

@@ -20,6 +20,7 @@ from jobkit.cli.options import AsJson, EnvFile
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
 from jobkit.model import due
 from jobkit.model.ids import new_job_id
+from jobkit.model.priority import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,9 @@ def submit(
             help="Not at all, if it has not begun by then, or in so long.",
         ),
     ] = None,
+    priority: Annotated[
+        Priority | None, typer.Option("--priority", help="Begin it before those that are less urgent.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -76,10 +80,13 @@ def submit(
     expiry = _read_expiry(expires)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
-    registry.get(type)
+    try:
+        registry.get(type).priority_for(priority)
+    except ValueError as error:
+        raise ConfigurationError(f"--priority: {error}") from error
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit)
@@ -103,6 +110,7 @@ class _Job:
         id: str,
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
+        priority: Priority | None,
     ) -> None:
         self._session = session
         self._registry = registry
@@ -112,6 +120,7 @@ class _Job:
         self._id = id
         self._at, self._after = when
         self._expires = expires
+        self._priority = priority
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
@@ -123,6 +132,7 @@ class _Job:
             at=self._at,
             after=self._after,
             expires=self._expires,
+            priority=self._priority,
         )
         self._submitted = True
         return submission

@@ -7,11 +7,10 @@ import asyncio
 import pytest
 
 from jobkit.model.envelope import Envelope
-from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState, PriorityChange
-from jobkit.ports.store import Accepted, Committed, Duplicate, Effects, Known, NewJob, Opened
+from jobkit.ports.store import Accepted, Committed, Duplicate, Effects, Known, NewJob, OpenAnswer, Opened
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.store.test_cancel import published
 from jobkit.testing.conformance.values import NOTHING, buried, committed, envelope, failure, fence, opened, submitted
@@ -41,6 +40,11 @@ async def priority_of(store: FullStore, id: str) -> Priority | None:
     record = await store.job(id)
     assert record is not None
     return record.priority
+
+
+def kind(answer: OpenAnswer) -> str:
+    assert isinstance(answer, Duplicate), answer
+    return answer.receipt.kind
 
 
 # ---- kept ----------------------------------------------------------------------------------------------------------
@@ -124,22 +128,22 @@ async def test_a_job_that_waits_is_published_anew_with_another_priority(
 async def test_a_message_of_another_priority_is_dropped_and_the_job_runs_once(store: FullStore) -> None:
     old = await accepted(store, "a")
     await change(store, "a", LOW)
-    assert await store.open(old, fence()) == Duplicate(Receipt("a", "moved"))
+    assert kind(await store.open(old, fence())) == "moved"
     record = await store.job("a")
     assert record is not None
     assert (record.state, record.opens) == (JobState.QUEUED, 0)
     new = old.with_priority(LOW)
     under = await opened(store, new)
-    assert await store.open(old, fence()) == Duplicate(Receipt("a", "moved"))
+    assert kind(await store.open(old, fence())) == "moved"
     assert isinstance(await store.commit(new, under, NOTHING), Committed)
-    assert await store.open(new, fence()) == Duplicate(Receipt("a", "duplicate"))
+    assert kind(await store.open(new, fence())) == "duplicate"
 
 
 async def test_a_priority_may_be_changed_back_and_the_first_message_is_good_again(store: FullStore) -> None:
     job = await accepted(store, "a")
     await change(store, "a", HIGH)
     await change(store, "a", NORMAL)
-    assert await store.open(job.with_priority(HIGH), fence()) == Duplicate(Receipt("a", "moved"))
+    assert kind(await store.open(job.with_priority(HIGH), fence())) == "moved"
     assert isinstance(await store.open(job, fence()), Opened)
 
 
@@ -223,7 +227,7 @@ async def test_the_priority_of_an_id_that_is_named_twice_is_changed_once(store: 
 
 async def test_jobs_that_begin_while_their_priorities_are_changed_run_once(store: FullStore) -> None:
     jobs = [await accepted(store, f"job {number}") for number in range(20)]
-    changing = asyncio.create_task(store.reprioritize([job.id for job in jobs], HIGH))  # type: ignore[arg-type]
+    changing = asyncio.create_task(store.reprioritize([job.id for job in jobs], HIGH))
     under = [fence() for _ in jobs]
     opens = await asyncio.gather(*(store.open(job, mark) for job, mark in zip(jobs, under, strict=True)))
     changes = await changing
@@ -231,6 +235,6 @@ async def test_jobs_that_begin_while_their_priorities_are_changed_run_once(store
         if isinstance(answer, Opened):
             assert isinstance(await store.commit(job, mark, NOTHING), Committed)
         else:
-            assert answer == Duplicate(Receipt(job.id, "moved"))
+            assert kind(answer) == "moved"
             assert changed.changed
             await committed(store, job.with_priority(HIGH))
