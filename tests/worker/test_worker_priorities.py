@@ -14,6 +14,7 @@ from jobkit.model.priority import Priority, PriorityName
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobState
 from jobkit.runner.turns import LOW_SHARE, NORMAL_SHARE
+from tests.faults.doubles import Faults
 from tests.steps import Step, step
 from tests.virtual_site import AnyProcessor, Site, in_virtual_time, open_site
 
@@ -155,7 +156,7 @@ async def test_a_high_job_is_before_others_that_wait_for_its_limit() -> None:
 async def test_a_priority_survives_a_retry_a_snooze_a_schedule_and_a_dead_letter() -> None:
     errands = Errands()
     async with open_site(*errands.processors, partitions=1, prefetch=PREFETCH, concurrency="1") as site:
-        ids = await submit(site, many("n", 400))
+        await submit(site, many("n", 400))
         site.start("a")
         await site.until(lambda: len(errands.began) > 20)
         failing = await submit(site, ["failing"], "high", fails=1)
@@ -175,8 +176,6 @@ async def test_a_priority_survives_a_retry_a_snooze_a_schedule_and_a_dead_letter
         assert again is not None
         assert again.priority is Priority.HIGH
         assert len(errands.began) < 400
-        site.workers[0].worker.stop()
-        del ids
 
 
 @in_virtual_time
@@ -189,21 +188,17 @@ async def test_a_hand_over_a_pause_and_a_crash_lose_nothing_of_any_lane() -> Non
         first = site.start("a")
         await site.until(lambda: len(errands.began) > 10)
         await site.client.pause("errand")
-        await site.until(lambda: all(led.paused for led in first.worker._leaderships.led), 10)
         await site.clock.sleep(3)
         begun = len(errands.began)
         await site.clock.sleep(10)
         assert len(errands.began) == begun
         await site.client.resume("errand")
         await site.until(lambda: len(errands.began) > begun + 5)
-        site.start("b")
+        second = site.start("b", faults=Faults(site.clock))
         await first.drain()
-        second = site.workers[-1]
         await site.until(lambda: len(errands.began) > 50)
         await second.crash()
-        site.start("c", faults=None)
-        del second
-        site.faults.heal() if hasattr(site.faults, "heal") else None
+        site.start("c")
         await committed(site, ids)
         await site.at_rest()
 
