@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 from jobkit.model.fence import Fence
 from jobkit.model.pause import Pause, Scope, pause_of
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
 from jobkit.ports.planes import Planes
 from simulation.history import (
     Attempted,
+    Begun,
     Cancelled,
     Consuming,
     Event,
@@ -25,6 +27,7 @@ from simulation.history import (
     Postponed,
     Release,
     Renewal,
+    Reprioritized,
     Resumed,
     Said,
     Step,
@@ -118,6 +121,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *moved_for_good(history.events),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
     ]
@@ -388,6 +392,17 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
+    """What a person was told has another priority is begun with no message of the one before."""
+    told: dict[str, Priority] = {}
+    for event in events:
+        match event:
+            case Reprioritized(_, job, priority):
+                told[job] = priority
+            case Begun(at, job, priority) if told.get(job, priority) is not priority:
+                yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
 
 
 def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[Violation]:

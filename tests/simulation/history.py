@@ -10,6 +10,7 @@ from typing import Any
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped, Superseded
 from jobkit.testing.virtual_time import Process, running_loop
@@ -72,6 +73,22 @@ class Resumed(Event):
     """A person is about to resume it."""
 
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Reprioritized(Event):
+    """A person was told that a job has another priority now."""
+
+    job: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Begun(Event):
+    """The store opened a job that came with a message of this priority."""
+
+    job: str
+    priority: Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +244,8 @@ class History:
                 yield Release(now, given["lease"])
             case "store", "open", Opened() | Early() | Gap() | Skipped() | Superseded() | Conflict():
                 yield Mark(now, _resource(given), given["fence"])
+                if isinstance(answer, Opened):
+                    yield Begun(now, given["envelope"].id, given["envelope"].priority)
             case "store", action, _ if action in _WRITES and _accepted(answer):
                 key = (action, given["envelope"].id, given["fence"])
                 again = key in self._written and action == "commit"

@@ -69,7 +69,8 @@ class Schedule:
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
-    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. Of what
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. The
+    share `reprioritized` of those that have priorities is given another, at some time. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     """
 
@@ -97,6 +98,7 @@ class Schedule:
     retention: float | None = None
     cancels: float = 0.15
     later: float = 0.15
+    reprioritized: float = 0.3
     heard_within: float | None = None
 
 
@@ -147,6 +149,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
             spawn_outside(world.cancel_some(schedule.cancels), name="canceller"),
+            spawn_outside(world.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(world.forget_ended(schedule.retention), name="retention"))

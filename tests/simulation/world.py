@@ -34,6 +34,7 @@ from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -42,7 +43,7 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Cancelled, Forgot, History, Journal, Paused, Resumed, Step, Stray, Trouble
+from simulation.history import Cancelled, Forgot, History, Journal, Paused, Reprioritized, Resumed, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 
@@ -161,6 +162,8 @@ class World:
         # What a person was told is cancelled, with the sequence that it had.
         self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
+        # In half of the runs loose jobs have priorities.
+        self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
@@ -273,11 +276,16 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        later = timedelta(seconds=order.later)
-                        await client.submit(_member(order), order.work, id=order.id, after=later)
+                        later, priority = timedelta(seconds=order.later), self._priority(order)
+                        await client.submit(_member(order), order.work, id=order.id, after=later, priority=priority)
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
+
+    def _priority(self, order: Order) -> Priority | None:
+        if order.type != LOOSE or not self.prioritized:
+            return None
+        return random.Random(f"priority {self.seed} {order.id}").choice(list(Priority))
 
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
@@ -324,6 +332,21 @@ class World:
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
             self.history.add(Cancelled(running_loop().time(), id))
+
+    async def reprioritize_some(self, share: float) -> None:
+        """Do what a person does who wants some of the jobs sooner or later, whatever has become of them by then."""
+        rng = random.Random(f"prioritizer {self.seed}")
+        async with anyio.create_task_group() as changing:
+            for order in self.orders:
+                if self.prioritized and order.type == LOOSE and rng.random() < share:
+                    after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
+                    changing.start_soon(self._reprioritize, order.id, after, rng.choice(list(Priority)))
+
+    async def _reprioritize(self, id: str, after: float, priority: Priority) -> None:
+        await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
+        (answer,) = await self.backend.inspection.reprioritize([id], priority)
+        if answer.changed:
+            self.history.add(Reprioritized(running_loop().time(), id, priority))
 
     async def pause_work(self, scope: Scope, seconds: float) -> None:
         """Do what a person does who has some of the work rest for a while."""
@@ -414,6 +437,7 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             retry=_RETRY,
             group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
+            priority="normal" if type == LOOSE and world.prioritized else None,
         )(work)
         for type, group in groups.items()
     ]
