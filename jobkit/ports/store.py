@@ -15,8 +15,9 @@ from typing import Protocol
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
-from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
+from jobkit.ports.adrift import MessageLoss
+from jobkit.ports.in_flight import InFlight
 
 # ---- what is written -------------------------------------------------------------------------------------------
 
@@ -184,29 +185,6 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
-    """A job whose delivery was acked while it runs or waits; `envelope` is all that is needed to run it again."""
-
-    position: int
-    envelope: Envelope
-
-
-@dataclass(frozen=True, slots=True)
-class Adrift:
-    """A job that only a message can bring to a worker. `number` is its place in the order of acceptance.
-
-    `running`: it was opened, by `owner` at last; whether that one still works on it, its lease tells. `delayed`: its
-    last attempt failed, and the broker may rightly keep its message back for a while yet (`rules.kept_back`).
-    """
-
-    number: int
-    envelope: Envelope
-    running: bool
-    owner: str | None
-    delayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Superseded:
     """The job is not known here, and its sequence is another job's: the store has lost the one and accepted the other.
 
@@ -228,7 +206,7 @@ NotOpened = Early | Duplicate | Gap | Stale | Skipped | Superseded | Conflict
 OpenAnswer = Opened | NotOpened
 
 
-class Store(Protocol):
+class Store(InFlight, MessageLoss, Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
@@ -350,42 +328,6 @@ class Store(Protocol):
         """Set an ordered job aside until the gap before it closes; where it has closed meanwhile, to the outbox.
 
         One that has ended is left as it is; the message of one that is superseded (see `open`) is dead-lettered.
-        """
-        ...
-
-    async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        """Move a job from its delivery into the in-flight table, so that the delivery can be acked before it ends.
-
-        Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
-        job of its id, or that is superseded (see `open`), is dead-lettered instead. Idempotent.
-        """
-        ...
-
-    async def shelved(
-        self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
-    ) -> Sequence[Shelved]:
-        """Return jobs in the in-flight table behind the position `after`, oldest first; of one key, where it is given.
-
-        Those that run, those that wait behind them, and those whose worker is gone.
-        """
-        ...
-
-    async def shelved_keys(self, partition: Partition, *, limit: int, after: str = "") -> Sequence[str]:
-        """Return keys above `after`, in order, that have jobs in the in-flight table, however many each has."""
-        ...
-
-    async def horizon(self) -> int:
-        """Return the highest number of a job accepted so far, the upper bound that `adrift` is to be asked with."""
-        ...
-
-    async def adrift(
-        self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
-    ) -> tuple[Sequence[Adrift], int | None]:
-        """Return a page of the jobs that the store itself would bring to nobody, in order of acceptance.
-
-        That is, those of one of the type's `partitions` that have yet to end and are neither in the outbox nor in
-        flight nor parked nor scheduled, with a number above `after` and at most `upto`. About `limit` jobs of the type
-        are looked at, whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
         ...
 

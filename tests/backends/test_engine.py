@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from jobkit.backends.sqlite.connection import MEMORY
-from jobkit.backends.sqlite.engine import Engine, EnginePlane, Transaction, open_engine
+from jobkit.backends.sqlite.engine import Engine, EnginePlane, open_engine
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import Unavailable
 from jobkit.model.clock import SystemClock
 

@@ -17,7 +17,7 @@ import pytest
 from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, schedule, turns
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope

@@ -25,8 +25,9 @@ from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.backends.sqlite.connection import MEMORY
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
-from jobkit.backends.sqlite.engine import Engine, Transaction, open_engine
+from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.client import Client
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock

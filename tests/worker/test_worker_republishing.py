@@ -9,7 +9,7 @@ import pytest
 
 from jobkit import Context, Retry, RetryPolicy, processor
 from jobkit.backends.sqlite.broker import SqliteBroker
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.coordinator import Granted
 from tests.faults.doubles import Faults, after, hanging, lost_request
 from tests.steps import Step, loose, step

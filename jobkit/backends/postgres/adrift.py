@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobkit.backends.postgres.outbox import with_sequence
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Adrift
 
 HORIZON = "SELECT coalesce(max(number), 0) AS number FROM jobkit.jobs"
 # The last row of a page is told in any case.

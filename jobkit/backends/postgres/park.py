@@ -10,8 +10,8 @@ from jobkit.backends.postgres.submit import facts
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.ports.in_flight import Shelved
 from jobkit.ports.rules import key_of, keyless_digest_of, without_sequence
-from jobkit.ports.store import Shelved
 
 PARK = "SELECT jobkit.park_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS answer"
 SHELVE = "SELECT jobkit.shelve_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"

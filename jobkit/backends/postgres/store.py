@@ -1,4 +1,4 @@
-"""The store plane on PostgreSQL: both halves of it, `Store` and `Inspection`.
+"""The store plane on PostgreSQL: `Store`, with `Inspection` and `Schedules` from the files beside it.
 
 It decides nothing here: each method is one call of a function in the database, and so one transaction and one round
 trip. What is submitted, opened, committed and confirmed at the same time shares them.
@@ -21,11 +21,7 @@ from jobkit.backends.postgres import (
     outbox,
     park,
     pauses,
-    priorities,
-    repair,
-    retention,
     schedule,
-    schedules,
     submit,
     transactions,
 )
@@ -37,30 +33,21 @@ from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit, fit_all
+from jobkit.backends.postgres.store_inspection import PostgresInspection
+from jobkit.backends.postgres.store_schedules import PostgresSchedules
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.model.pause import Pause, Scope
-from jobkit.model.priority import Priority
-from jobkit.ports.inspection import (
-    Cancellation,
-    DeadLetter,
-    JobRecord,
-    JobState,
-    KeyRecord,
-    LoggedEntry,
-    ParkedKey,
-    PriorityChange,
-    StoreCounts,
-)
+from jobkit.model.pause import Pause
+from jobkit.ports.adrift import Adrift
+from jobkit.ports.in_flight import Shelved
+from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import COORDINATORS_KEPT, KEYS_PER_JOB, RELEASED, UNWANTED, key_of, letter_of
-from jobkit.ports.schedules import KeptSchedule
+from jobkit.ports.rules import COORDINATORS_KEPT, RELEASED, UNWANTED, key_of, letter_of
 from jobkit.ports.store import (
     Accepted,
-    Adrift,
     Committed,
     Conflict,
     Duplicate,
@@ -72,7 +59,6 @@ from jobkit.ports.store import (
     OpenAnswer,
     OutboxEntry,
     Refused,
-    Shelved,
     Stale,
 )
 from jobkit.ports.transactions import Participant
@@ -93,31 +79,16 @@ _LARGEST_SUBMIT = 500
 _LANES = 2
 
 
-class PostgresStore:
+class PostgresStore(PostgresInspection, PostgresSchedules):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
     def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
-        self._sessions = sessions
-        self._notifier = notifier
+        super().__init__(sessions, notifier)
         self._clock = clock
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
         self._endings = self._group(self._commit, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
-
-    @property
-    def round_trips(self) -> int:
-        """How many calls were sent to the server so far."""
-        return self._sessions.round_trips
-
-    def _explain(self, error: Exception) -> Exception:
-        return translated(error, self._sessions.name)
-
-    async def _row(self, statement: str, *args: object, aside: bool = False) -> Any:
-        return (await self._sessions.run(query(statement, *fit_all(args)), aside=aside))[0]
-
-    async def _look(self, statement: str, *args: object) -> list[Any]:
-        return await self._sessions.run(query(statement, *fit_all(args)), aside=True)
 
     # ---- groups ----------------------------------------------------------------------------------------------------
 
@@ -133,7 +104,7 @@ class PostgresStore:
         return Group(
             partial(ask, self._sessions.run_raw),
             wait=partial(ask, self._sessions.run_patiently),
-            explain=self._explain,
+            explain=lambda error: translated(error, self._sessions.name),
             apart=apart,
             lanes=lanes,
             largest=largest,
@@ -215,6 +186,9 @@ class PostgresStore:
 
     async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
         return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
+
+    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        return await transactions.cancel_in(connection, ids, by, reason, name=self._sessions.name) if ids else []
 
     async def amend(
         self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int
@@ -328,146 +302,6 @@ class PostgresStore:
             await group.aclose()
         await self._notifier.aclose()
         await self._sessions.aclose()
-
-    # ---- inspection ------------------------------------------------------------------------------------------------
-
-    async def job(self, id: str) -> JobRecord | None:
-        rows = await self._look(inspection.JOB, id)
-        return inspection.job(rows[0]) if rows else None
-
-    async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
-    ) -> Sequence[JobRecord]:
-        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
-        return [inspection.job(row) for row in await self._look(statement, *args)]
-
-    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
-        return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
-
-    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
-        return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
-
-    async def dead_letter(self, number: int) -> DeadLetter | None:
-        rows = await self._look(inspection.DEAD_LETTER, number)
-        return inspection.dead_letter(rows[0]) if rows else None
-
-    async def requeue_dead(self, number: int) -> Envelope | None:
-        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
-        envelope = repair.keyed(rows[0]) if rows else None
-        if envelope is None:
-            return None
-        row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
-        self._notifier.notify([job_topic(envelope.id)])
-        return envelope if row["done"] else None
-
-    async def purge_dead(self, number: int) -> bool:
-        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
-        if not rows:
-            return False
-        row = await self._row(repair.PURGE, *repair.purge_arguments(number, repair.keyed(rows[0])), aside=True)
-        return bool(row["done"])
-
-    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
-        rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
-        return [row["id"] for row in rows]
-
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
-        if not ids:
-            return []
-        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
-        self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
-        return answers
-
-    async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
-        return await transactions.cancel_in(connection, ids, by, reason, name=self._sessions.name) if ids else []
-
-    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
-        wanted: dict[str, priorities.Wish] = {}
-        rows: dict[str, Any] = {}
-        left = list(dict.fromkeys(map(fit, ids)))
-        while left:
-            # Those whose envelopes change in between, having found their keys, are looked at again.
-            seen = priorities.wishes(await self._look(priorities.LOOK, left), priority)
-            wanted |= {one.id: one for one in seen}
-            found = await self._look(priorities.REPRIORITIZE, *priorities.arguments(seen, priority))
-            rows |= {row["id"]: row for row in found}
-            left = [row["id"] for row in found if row["answer"] == "again"]
-        moved = [id for id, row in rows.items() if row["position"] is not None]
-        envelopes = await self._look(priorities.ENVELOPES, moved) if moved else []
-        packed = {row["id"]: row["envelope"] for row in envelopes}
-        return priorities.answers(ids, wanted, rows, packed, priority)
-
-    async def unfinished(
-        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
-    ) -> tuple[Sequence[str], int | None]:
-        statement, args = cancel.page_query(type, state, key, below, limit)
-        return cancel.page(await self._look(statement, *args), state, limit)
-
-    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
-        return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
-
-    async def resume(self, scope: Scope) -> Pause | None:
-        return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
-
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
-
-    async def resume_gap(self, type: str, key: str) -> int:
-        row = await self._row(repair.RESUME, type, key, RELEASED, aside=True)
-        return int(row["released"])
-
-    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        repair.check_skip(type, key, before)
-        row = await self._row(repair.SKIP, type, key, before, RELEASED, aside=True)
-        return repair.skipped(type, key, before, row)
-
-    async def key(self, type: str, key: str) -> KeyRecord | None:
-        rows = await self._look(inspection.KEY, type, key)
-        return inspection.key(rows[0]) if rows else None
-
-    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
-        return [inspection.key(row) for row in await self._look(inspection.KEYS, *after, limit)]
-
-    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
-        return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
-
-    async def coordinators(self, *, within: float) -> Sequence[str]:
-        return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
-
-    async def counts(self) -> StoreCounts:
-        return inspection.counts((await self._look(inspection.COUNTS))[0])
-
-    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        keys = batch * KEYS_PER_JOB
-        return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
-
-    # ---- schedules -------------------------------------------------------------------------------------------------
-
-    async def wall_time(self) -> float:
-        return float((await self._look(schedules.WALL_TIME))[0]["now"])
-
-    async def schedules(self, *, after: str = "", limit: int = 1000) -> Sequence[KeptSchedule]:
-        return [schedules.kept(row) for row in await self._look(schedules.ALL, after, limit)]
-
-    async def schedule(self, name: str) -> KeptSchedule | None:
-        rows = await self._look(schedules.ONE, name)
-        return schedules.kept(rows[0]) if rows else None
-
-    async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
-        return schedules.due(await self._look(schedules.DUE, limit))
-
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
-        submit.check(jobs)
-        return await self._sessions.run(schedules.saving(schedule, jobs))
-
-    async def remove_schedule(self, name: str, *, revision: int) -> bool:
-        return bool(await self._look(schedules.REMOVE, name, revision))
-
-    async def see_schedules(self, names: Sequence[str]) -> Sequence[str]:
-        found = {row["name"] for row in await self._look(schedules.SEE, list(map(fit, names)))} if names else set()
-        return [name for name in names if name in found]
 
 
 async def open_store(url: str, clock: Clock, *, call_seconds: float = CALL_SECONDS) -> PostgresStore:

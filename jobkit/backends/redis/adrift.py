@@ -8,8 +8,8 @@ from typing import Any
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.submit import store_script
 from jobkit.model.partition import Partition, partition_of
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Adrift
 
 HORIZON = store_script("horizon")
 ADRIFT = store_script("adrift", "outbox")

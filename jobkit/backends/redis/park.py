@@ -11,8 +11,8 @@ from jobkit.backends.redis.submit import facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.ports.in_flight import Shelved
 from jobkit.ports.rules import keyless_digest_of, without_sequence
-from jobkit.ports.store import Shelved
 
 PARK = store_script("park", "outbox", "order", "foreign")
 SHELVE = store_script("shelve", "foreign")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Adrift
 
 # Looks at the index alone, for the jobs of other partitions.
 _LOOKED_AT = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.open import set_mark
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Fence
 from jobkit.ports.store import Stale
 

@@ -40,7 +40,7 @@ class SqliteBroker:
     def __init__(self, engine: Engine) -> None:
         self._plane = engine.plane(Plane.BROKER)
         self._queues: dict[Partition, int] = {}
-        self._consumers: set[SqliteConsumer] = set()
+        self._consumers: dict[SqliteConsumer, None] = {}
 
     async def declare(self, type: str, partitions: int) -> None:
         await self._plane.write(queues.declare, type, partitions)
@@ -118,11 +118,11 @@ class SqliteBroker:
     async def consume(self, partition: Partition, owner: str) -> AsyncIterator[SqliteConsumer]:
         claim = await self._plane.write(queues.open_claim, partition, owner)
         consumer = SqliteConsumer(self._plane, claim)
-        self._consumers.add(consumer)
+        self._consumers[consumer] = None
         try:
             yield consumer
         finally:
-            self._consumers.discard(consumer)
+            self._consumers.pop(consumer, None)
             await consumer.leave()
 
     async def depths(self) -> Sequence[QueueDepth]:

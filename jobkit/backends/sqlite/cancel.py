@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite import ending, turns
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import EXPIRED_BY, EXPIRED_REASON

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 
 from jobkit.backends.sqlite import ending, outbox, park
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.submit import accept
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobkit.backends.sqlite import park
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.notifier import job_topic
 
 

@@ -17,16 +17,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 
+from jobkit.backends.sqlite.batch import Batch, BatchRunner, Call, Raised
 from jobkit.backends.sqlite.connection import MEMORY, open_connection
 from jobkit.backends.sqlite.faults import is_busy, locked, translated
 from jobkit.backends.sqlite.notifier import Notifier, notifier_directory
-from jobkit.backends.sqlite.store_clock import TICK_SECONDS, boot_id, note_time
+from jobkit.backends.sqlite.store_clock import boot_id
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
@@ -39,51 +40,6 @@ _LARGEST_BATCH = 256
 # How long to let another process's transaction be before trying again. Short, since theirs are; random, so that two
 # who wait do not meet again.
 _LOCK_RETRY_SECONDS = (0.0005, 0.003)
-
-
-class Transaction:
-    """What an operation sees: the database, and one moment.
-
-    `now` is store time in seconds; `wall` is Unix time, for people only.
-    """
-
-    __slots__ = ("execute", "executemany", "now", "topics", "wall")
-
-    def __init__(self, connection: sqlite3.Connection, now: float, wall: float) -> None:
-        self.execute: Callable[..., sqlite3.Cursor] = connection.execute
-        self.executemany: Callable[..., sqlite3.Cursor] = connection.executemany
-        self.now = now
-        self.wall = wall
-        self.topics: set[str] = set()
-
-    def notify(self, topic: str) -> None:
-        """Wake who waits for `topic`, once this transaction is durable."""
-        self.topics.add(topic)
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    operation: Callable[[Transaction], Any]
-    plane: Plane
-    writes: bool
-    future: asyncio.Future[Any]
-
-
-@dataclass(eq=False, slots=True)
-class _Batch:
-    calls: list[_Call]
-    isolated: bool = False
-    outcomes: list[Any] = field(default_factory=list)
-    topics: Iterable[str] = ()
-
-    @property
-    def writes(self) -> bool:
-        return any(call.writes for call in self.calls)
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    error: Exception
 
 
 class Engine:
@@ -104,16 +60,15 @@ class Engine:
         self.clock = clock
         self.notifier = notifier
         self._connection = connection
-        self._offset = offset
+        self._runner = BatchRunner(connection, clock, offset)
         self._lock_patience = lock_patience
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="jobkit-commit") if threaded else None
-        self._queue: deque[_Call] = deque()
+        self._queue: deque[Call] = deque()
         self._engaged = False
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._locked_since: float | None = None
-        self._ticked = float("-inf")
 
     def plane(self, name: Plane) -> EnginePlane:
         """Return the engine as the plane called `name` uses it."""
@@ -127,7 +82,7 @@ class Engine:
         if self._closed:
             raise Unavailable(plane, f"{self.path} is closed in this process")
         loop = asyncio.get_running_loop()
-        call = _Call(operation, plane, writes, loop.create_future())
+        call = Call(operation, plane, writes, loop.create_future())
         self._queue.append(call)
         if not self._engaged:
             self._engaged = True
@@ -164,20 +119,20 @@ class Engine:
             return
         self._try(batch)
 
-    def _next_batch(self) -> _Batch | None:
-        calls: list[_Call] = []
+    def _next_batch(self) -> Batch | None:
+        calls: list[Call] = []
         while self._queue and len(calls) < _LARGEST_BATCH:
             call = self._queue.popleft()
             if not call.future.done():
                 calls.append(call)
-        return _Batch(calls) if calls else None
+        return Batch(calls) if calls else None
 
-    def _try(self, batch: _Batch) -> None:
+    def _try(self, batch: Batch) -> None:
         changes = self._connection.total_changes
         try:
-            self._run(batch)
+            self._runner.run(batch)
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
-            self._roll_back()
+            self._runner.roll_back()
             if is_busy(error):
                 self._wait_for_lock(batch)
             else:
@@ -185,7 +140,7 @@ class Engine:
                 self._schedule_turn()
             return
         except BaseException:
-            self._roll_back()
+            self._runner.roll_back()
             for call in batch.calls:
                 call.future.cancel()
             self._schedule_turn()
@@ -200,7 +155,7 @@ class Engine:
             committing = loop.run_in_executor(self._committer, self._connection.commit)
             committing.add_done_callback(partial(self._committed, batch))
 
-    def _commit_here(self, batch: _Batch) -> None:
+    def _commit_here(self, batch: Batch) -> None:
         try:
             self._connection.commit()
         except sqlite3.Error as error:
@@ -209,7 +164,7 @@ class Engine:
             self._tell(batch)
         self._schedule_turn()
 
-    def _committed(self, batch: _Batch, committing: asyncio.Future[None]) -> None:
+    def _committed(self, batch: Batch, committing: asyncio.Future[None]) -> None:
         error = committing.exception()
         if error is None:
             self._tell(batch)
@@ -217,90 +172,17 @@ class Engine:
             self._not_committed(batch, error)
         self._schedule_turn()
 
-    def _not_committed(self, batch: _Batch, error: BaseException) -> None:
-        self._roll_back()
+    def _not_committed(self, batch: Batch, error: BaseException) -> None:
+        self._runner.roll_back()
         self._fail(batch.calls, error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     def _schedule_turn(self) -> None:
         # After the callers that were just told: what they ask for next belongs to the next batch.
         asyncio.get_running_loop().call_soon(self._turn)
 
-    # ---- running ---------------------------------------------------------------------------------------------------
-
-    def _run(self, batch: _Batch) -> None:
-        """Run the batch's operations in a transaction and leave it open."""
-        transaction = self._begin(batch.writes)
-        if not batch.isolated:
-            try:
-                batch.outcomes = [call.operation(transaction) for call in batch.calls]
-            except Exception as error:
-                if is_busy(error):
-                    raise
-                # Which of them were in order is found by running each within a savepoint of its own.
-                self._roll_back()
-                batch.isolated = True
-                transaction = self._begin(batch.writes)
-        if batch.isolated:
-            transaction = self._run_each(transaction, batch)
-        batch.topics = transaction.topics
-
-    def _run_each(self, transaction: Transaction, batch: _Batch) -> Transaction:
-        """Run each operation within a savepoint, and return the transaction in which those that succeed stand.
-
-        For some errors, a full disk among them, SQLite gives up the whole transaction. Then the others are run in a new
-        one without the operation that brought it about.
-        """
-        given_up: dict[int, Exception] = {}
-        while True:
-            batch.outcomes = []
-            for place, call in enumerate(batch.calls):
-                if place in given_up:
-                    batch.outcomes.append(_Raised(given_up[place]))
-                    continue
-                try:
-                    batch.outcomes.append(self._run_apart(transaction, call))
-                except Exception as error:
-                    if is_busy(error):
-                        raise
-                    given_up[place] = error
-                    break
-            else:
-                return transaction
-            self._roll_back()
-            transaction = self._begin(batch.writes)
-
-    def _begin(self, writes: bool) -> Transaction:
-        self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-        # Read under the write lock, so that time does not run backwards from one transaction to the next.
-        now = self.clock.now() + self._offset
-        if writes and now - self._ticked >= TICK_SECONDS:
-            note_time(self._connection, now)
-            self._ticked = now
-        return Transaction(self._connection, now, self.clock.wall())
-
-    def _run_apart(self, transaction: Transaction, call: _Call) -> Any:
-        topics = set(transaction.topics)
-        self._connection.execute("SAVEPOINT operation")
-        try:
-            outcome = call.operation(transaction)
-        except Exception as error:
-            if is_busy(error) or not self._connection.in_transaction:
-                # Nobody's operation stands.
-                raise
-            self._connection.execute("ROLLBACK TO operation")
-            transaction.topics = topics
-            outcome = _Raised(error)
-        self._connection.execute("RELEASE operation")
-        return outcome
-
-    def _roll_back(self) -> None:
-        self._ticked = float("-inf")
-        if self._connection.in_transaction:
-            self._connection.rollback()
-
     # ---- another process has the lock ------------------------------------------------------------------------------
 
-    def _wait_for_lock(self, batch: _Batch) -> None:
+    def _wait_for_lock(self, batch: Batch) -> None:
         now = self.clock.now()
         if self._locked_since is None:
             self._locked_since = now
@@ -316,17 +198,17 @@ class Engine:
         reads = [call for call in self._queue if not call.writes and not call.future.done()]
         if reads and len(reads) < len(self._queue):
             self._queue = deque(call for call in self._queue if call.writes)
-            reading = _Batch(reads[:_LARGEST_BATCH])
+            reading = Batch(reads[:_LARGEST_BATCH])
             self._queue.extend(reads[_LARGEST_BATCH:])
             self._try_reading(reading)
         asyncio.get_running_loop().call_later(random.uniform(*_LOCK_RETRY_SECONDS), self._turn)  # noqa: S311
 
-    def _try_reading(self, batch: _Batch) -> None:
+    def _try_reading(self, batch: Batch) -> None:
         try:
-            self._run(batch)
+            self._runner.run(batch)
             self._connection.commit()
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
-            self._roll_back()
+            self._runner.roll_back()
             if is_busy(error):
                 self._queue.extend(batch.calls)
             else:
@@ -336,15 +218,15 @@ class Engine:
 
     # ---- telling callers -------------------------------------------------------------------------------------------
 
-    def _tell(self, batch: _Batch) -> None:
+    def _tell(self, batch: Batch) -> None:
         for call, outcome in zip(batch.calls, batch.outcomes, strict=True):
-            if isinstance(outcome, _Raised):
+            if isinstance(outcome, Raised):
                 _set_error(call, translated(outcome.error, call.plane, self.path))
             elif not call.future.done():
                 call.future.set_result(outcome)
         self.notifier.notify(set(batch.topics))
 
-    def _fail(self, calls: Iterable[_Call], error: Exception) -> None:
+    def _fail(self, calls: Iterable[Call], error: Exception) -> None:
         for call in calls:
             _set_error(call, translated(error, call.plane, self.path))
 
@@ -354,7 +236,7 @@ class Engine:
         self._queue.clear()
 
 
-def _set_error(call: _Call, error: Exception) -> None:
+def _set_error(call: Call, error: Exception) -> None:
     # A caller that was cancelled has nobody left to tell.
     if not call.future.done():
         call.future.set_exception(error)

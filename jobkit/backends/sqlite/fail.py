@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jobkit.backends.sqlite import ending
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
 from jobkit.backends.sqlite.open import refusal
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState

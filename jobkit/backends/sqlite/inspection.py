@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.blob import BlobRef
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import load_headers, priority_in

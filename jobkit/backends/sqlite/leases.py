@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 
 from jobkit.backends.sqlite import limit_uses
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.limit import Limit
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, Member
 from jobkit.ports.notifier import lease_topic

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.limit import Limit
 from jobkit.ports.coordinator import LeaseRef, Limited, LimitInfo, Waiting
 from jobkit.ports.notifier import limit_topic

@@ -81,8 +81,9 @@ class Notifier(port.Notifier):
         self._clock = clock
         self._directory = directory
         self._rng = rng or random.Random()  # noqa: S311  (spreads pollers, no secret)
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._waiting_below: dict[str, set[asyncio.Event]] = {}
+        # Dictionaries, not sets: events hash by address, and who is woken first must not differ from run to run.
+        self._waiting: dict[str, dict[asyncio.Event, None]] = {}
+        self._waiting_below: dict[str, dict[asyncio.Event, None]] = {}
         self._socket: socket.socket | None = None
         self._own_path: str | None = None
         self._others: list[str] = []
@@ -94,12 +95,12 @@ class Notifier(port.Notifier):
 
     def add(self, topic: str, notified: asyncio.Event) -> None:
         """Set `notified` whenever `topic` is notified."""
-        self._waiters(topic).setdefault(topic, set()).add(notified)
+        self._waiters(topic).setdefault(topic, {})[notified] = None
 
     def discard(self, topic: str, notified: asyncio.Event) -> None:
         """Undo `add`."""
         waiters = self._waiters(topic)
-        waiters[topic].discard(notified)
+        waiters[topic].pop(notified, None)
         if not waiters[topic]:
             del waiters[topic]
 
@@ -124,7 +125,8 @@ class Notifier(port.Notifier):
         """Wake whoever waits for one of `topics`, here and in other processes."""
         if not topics:
             return
-        for topic in topics:
+        # Sorted, since they come as sets, and strings hash differently in each interpreter.
+        for topic in sorted(topics):
             self._wake(topic)
         if self._directory is not None:
             self._send(topics)
@@ -170,7 +172,7 @@ class Notifier(port.Notifier):
                 continue
         raise FileNotFoundError(errno.ENOENT, "the directory disappears again and again", str(self._directory))
 
-    def _waiters(self, topic: str) -> dict[str, set[asyncio.Event]]:
+    def _waiters(self, topic: str) -> dict[str, dict[asyncio.Event, None]]:
         return self._waiting_below if topic.endswith("/") else self._waiting
 
     def _wake(self, topic: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite import cancel
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.backends.sqlite.sequences import is_skipped, is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite import outbox
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.sequences import is_taken
 from jobkit.backends.sqlite.submit import insert_foreign
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import (
@@ -22,7 +23,7 @@ from jobkit.ports.rules import (
     keyless_digest_of,
     without_sequence,
 )
-from jobkit.ports.store import OutboxEntry, Shelved
+from jobkit.ports.store import OutboxEntry
 
 _LOOK = """
     SELECT j.number, j.digest, j.key, j.state, j.sequence, coalesce(k.committed, 0), coalesce(k.forgotten, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.pause import Pause, Scope, in_order
 from jobkit.ports.rules import PAUSES_AT_MOST, too_many_pauses
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
 from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority

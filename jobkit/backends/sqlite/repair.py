@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobkit.backends.sqlite import outbox, turns
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken
 from jobkit.backends.sqlite.submit import insert_foreign, next_sequence
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic

@@ -7,7 +7,7 @@ forgotten key accepts no token that it would have refused.
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.rules import KEYS_PER_JOB
 
 _IDLE_KEYS = """

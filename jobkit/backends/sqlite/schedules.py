@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite.engine import Transaction
 from jobkit.backends.sqlite.submit import submit
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 

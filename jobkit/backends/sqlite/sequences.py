@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.rules import HIGHEST_GIVEN, key_of
 

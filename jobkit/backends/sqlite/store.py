@@ -1,4 +1,4 @@
-"""The store plane on SQLite: both halves of it, `Store` and `Inspection`.
+"""The store plane on SQLite: `Store`, with `Inspection` and `Schedules` from the files beside it.
 
 It decides nothing here: each method hands one plain function of a transaction to the engine.
 """
@@ -18,38 +18,22 @@ from jobkit.backends.sqlite import (
     outbox,
     park,
     pauses,
-    priorities,
-    repair,
-    retention,
     schedule,
-    schedules,
     submit,
 )
 from jobkit.backends.sqlite import open as opening
-from jobkit.backends.sqlite.engine import Engine
+from jobkit.backends.sqlite.store_inspection import SqliteInspection
+from jobkit.backends.sqlite.store_schedules import SqliteSchedules
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.model.pause import Pause, Scope
-from jobkit.model.plane import Plane
-from jobkit.model.priority import Priority
-from jobkit.ports.inspection import (
-    Cancellation,
-    DeadLetter,
-    JobRecord,
-    JobState,
-    KeyRecord,
-    LoggedEntry,
-    ParkedKey,
-    PriorityChange,
-    StoreCounts,
-)
+from jobkit.model.pause import Pause
+from jobkit.ports.adrift import Adrift
+from jobkit.ports.in_flight import Shelved
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import keepable_note, letter_of
-from jobkit.ports.schedules import KeptSchedule
+from jobkit.ports.rules import letter_of
 from jobkit.ports.store import (
     Accepted,
-    Adrift,
     Committed,
     Conflict,
     Duplicate,
@@ -61,18 +45,12 @@ from jobkit.ports.store import (
     OpenAnswer,
     OutboxEntry,
     Refused,
-    Shelved,
     Stale,
 )
 
 
-class SqliteStore:
+class SqliteStore(SqliteInspection, SqliteSchedules):
     """A `Store`, and its `Inspection`, on the engine's database."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._plane = engine.plane(Plane.STORE)
-
-    # ---- the way of a job ------------------------------------------------------------------------------------------
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
         return await self._plane.write(submit.submit, jobs)
@@ -182,102 +160,3 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Do nothing: the engine belongs to whoever opened it."""
-
-    # ---- inspection ------------------------------------------------------------------------------------------------
-
-    async def job(self, id: str) -> JobRecord | None:
-        return await self._plane.read(inspection.job, id)
-
-    async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
-    ) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
-
-    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.overdue, limit=limit)
-
-    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
-        return await self._plane.read(inspection.dead, type=type, limit=limit, after=after)
-
-    async def dead_letter(self, number: int) -> DeadLetter | None:
-        return await self._plane.read(inspection.dead_letter, number)
-
-    async def requeue_dead(self, number: int) -> Envelope | None:
-        return await self._plane.write(repair.requeue_dead, number)
-
-    async def purge_dead(self, number: int) -> bool:
-        return await self._plane.write(repair.purge_dead, number)
-
-    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
-        return await self._plane.write(repair.republish, ids) if ids else []
-
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
-        note = {"by": keepable_note(by), "reason": keepable_note(reason)}
-        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
-
-    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
-        return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
-
-    async def unfinished(
-        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
-    ) -> tuple[Sequence[str], int | None]:
-        return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
-
-    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
-        by, reason = keepable_note(by), keepable_note(reason)
-        return await self._plane.write(pauses.pause, scope, by=by, reason=reason)
-
-    async def resume(self, scope: Scope) -> Pause | None:
-        return await self._plane.write(pauses.resume, scope)
-
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return await self._plane.read(inspection.gaps)
-
-    async def resume_gap(self, type: str, key: str) -> int:
-        return await self._plane.write(park.resume, type, key)
-
-    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
-        return await self._plane.write(repair.skip_gap, type, key, before=before)
-
-    async def key(self, type: str, key: str) -> KeyRecord | None:
-        return await self._plane.read(inspection.key_record, type, key)
-
-    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
-        return await self._plane.read(inspection.keys, after=after, limit=limit)
-
-    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
-        return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
-
-    async def coordinators(self, *, within: float) -> Sequence[str]:
-        return await self._plane.read(coordinators.noted, within=within)
-
-    async def counts(self) -> StoreCounts:
-        return await self._plane.read(inspection.counts)
-
-    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
-        return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)
-
-    # ---- schedules -------------------------------------------------------------------------------------------------
-
-    async def wall_time(self) -> float:
-        return await self._plane.read(schedules.wall_time)
-
-    async def schedules(self, *, after: str = "", limit: int = 1000) -> Sequence[KeptSchedule]:
-        return await self._plane.read(schedules.schedules, after=after, limit=limit)
-
-    async def schedule(self, name: str) -> KeptSchedule | None:
-        return await self._plane.read(schedules.schedule, name)
-
-    async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
-        return await self._plane.read(schedules.due, limit=limit)
-
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
-        return await self._plane.write(schedules.save, schedule, jobs)
-
-    async def remove_schedule(self, name: str, *, revision: int) -> bool:
-        return await self._plane.write(schedules.remove, name, revision=revision)
-
-    async def see_schedules(self, names: Sequence[str]) -> Sequence[str]:
-        return await self._plane.write(schedules.see, names) if names else []

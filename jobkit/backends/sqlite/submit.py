@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobkit.backends.sqlite import outbox
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from jobkit.backends.sqlite import park
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 
 
 def give_up(transaction: Transaction, type: str, key: str, first: int, last: int) -> int:

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.partition import Partition
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Adrift
 
 # So many ids of one place are named; the others are counted.
 NAMED = 20

@@ -6,6 +6,7 @@ import itertools
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.inspection import Cancellation
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, NewJob, Opened
 from jobkit.testing.conformance.harness import FullStore
 
@@ -69,3 +70,18 @@ async def buried(store: FullStore, job: Envelope, reason: str = "hopeless") -> i
     answer = await store.bury(job, await opened(store, job), reason=reason)
     assert isinstance(answer, Receipt), answer
     return (await store.dead(limit=1_000))[-1].number
+
+
+async def cancel(store: FullStore, *ids: str) -> list[Cancellation]:
+    """Cancel jobs in the name of "ann", who does not want them."""
+    return list(await store.cancel(ids, by="ann", reason="not wanted"))
+
+
+async def outbox_ids(store: FullStore) -> list[str]:
+    """Return the ids of what is in the outbox, in order."""
+    return [entry.envelope.id for entry in await store.outbox(older_than=-1, limit=1_000)]
+
+
+async def published(store: FullStore) -> None:
+    """Take everything out of the outbox, as a relay does."""
+    await store.published([entry.position for entry in await store.outbox(older_than=-1, limit=10_000)])

@@ -20,8 +20,8 @@ import anyio
 from jobkit.errors import ConfigurationError, ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
+from jobkit.ports.adrift import Adrift
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Adrift
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 

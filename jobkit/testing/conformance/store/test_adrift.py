@@ -7,7 +7,8 @@ import pytest
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.ports import rules
-from jobkit.ports.store import Adrift, Gap
+from jobkit.ports.adrift import Adrift
+from jobkit.ports.store import Gap
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import buried, committed, failure, fence, opened, submitted, unordered
 

@@ -1,0 +1,137 @@
+"""`Inspection` on PostgreSQL: the store for people and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, priorities, repair, retention
+from jobkit.backends.postgres.calls import Calls
+from jobkit.backends.postgres.sanitize import fit
+from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.inspection import (
+    Cancellation,
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    PriorityChange,
+    StoreCounts,
+)
+from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import KEYS_PER_JOB, RELEASED
+
+
+class PostgresInspection(Calls):
+    """`Inspection` in one database; a part of the `PostgresStore`."""
+
+    async def job(self, id: str) -> JobRecord | None:
+        rows = await self._look(inspection.JOB, id)
+        return inspection.job(rows[0]) if rows else None
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
+        return [inspection.job(row) for row in await self._look(statement, *args)]
+
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        rows = await self._look(inspection.DEAD_LETTER, number)
+        return inspection.dead_letter(rows[0]) if rows else None
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
+        envelope = repair.keyed(rows[0]) if rows else None
+        if envelope is None:
+            return None
+        row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
+        self._notifier.notify([job_topic(envelope.id)])
+        return envelope if row["done"] else None
+
+    async def purge_dead(self, number: int) -> bool:
+        rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
+        if not rows:
+            return False
+        row = await self._row(repair.PURGE, *repair.purge_arguments(number, repair.keyed(rows[0])), aside=True)
+        return bool(row["done"])
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
+        return [row["id"] for row in rows]
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        if not ids:
+            return []
+        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
+        self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
+        return answers
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        wanted: dict[str, priorities.Wish] = {}
+        rows: dict[str, Any] = {}
+        left = list(dict.fromkeys(map(fit, ids)))
+        while left:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            seen = priorities.wishes(await self._look(priorities.LOOK, left), priority)
+            wanted |= {one.id: one for one in seen}
+            found = await self._look(priorities.REPRIORITIZE, *priorities.arguments(seen, priority))
+            rows |= {row["id"]: row for row in found}
+            left = [row["id"] for row in found if row["answer"] == "again"]
+        moved = [id for id, row in rows.items() if row["position"] is not None]
+        envelopes = await self._look(priorities.ENVELOPES, moved) if moved else []
+        packed = {row["id"]: row["envelope"] for row in envelopes}
+        return priorities.answers(ids, wanted, rows, packed, priority)
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        statement, args = cancel.page_query(type, state, key, below, limit)
+        return cancel.page(await self._look(statement, *args), state, limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        row = await self._row(repair.RESUME, type, key, RELEASED, aside=True)
+        return int(row["released"])
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        repair.check_skip(type, key, before)
+        row = await self._row(repair.SKIP, type, key, before, RELEASED, aside=True)
+        return repair.skipped(type, key, before, row)
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        rows = await self._look(inspection.KEY, type, key)
+        return inspection.key(rows[0]) if rows else None
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        return [inspection.key(row) for row in await self._look(inspection.KEYS, *after, limit)]
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
+
+    async def counts(self) -> StoreCounts:
+        return inspection.counts((await self._look(inspection.COUNTS))[0])
+
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        keys = batch * KEYS_PER_JOB
+        return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])

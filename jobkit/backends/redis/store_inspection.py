@@ -1,0 +1,174 @@
+"""`Inspection` on Redis: the store for people and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.redis import cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
+from jobkit.backends.redis.calls import Calls
+from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.inspection import (
+    Cancellation,
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    PriorityChange,
+    StoreCounts,
+)
+from jobkit.ports.rules import KEYS_PER_JOB
+
+
+class RedisInspection(Calls):
+    """`Inspection` in one database; a part of the `RedisStore`."""
+
+    async def job(self, id: str) -> JobRecord | None:
+        row = await self._scripts.run(inspection.JOB, id)
+        return None if row is None else inspection.job(row)
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        filters = (submit.NONE if type is None else type, submit.NONE if key is None else key, state or "")
+        found: list[JobRecord] = []
+        below = "+inf"
+        while below and len(found) < limit:
+            wanted = (str(inspection.PAGE), str(limit - len(found)))
+            following, *rows = await self._looks.run(inspection.JOBS, *filters, below, *wanted)
+            found += map(inspection.job, rows)
+            below = following.decode()
+        return found
+
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        found: list[DeadLetter] = []
+        above = str(after)
+        while above and len(found) < limit:
+            wanted = submit.NONE if type is None else type
+            following, *rows = await self._looks.run(inspection.DEAD, wanted, above, str(inspection.PAGE))
+            found += map(inspection.dead_letter, rows)
+            above = following.decode()
+        return found[:limit]
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        row = await self._looks.run(inspection.LETTER, str(number))
+        return None if row is None else inspection.dead_letter(row)
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
+        envelope = None if row is None else repair.keyed(row)
+        if envelope is None:
+            return None
+        done = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
+        return envelope if done else None
+
+    async def purge_dead(self, number: int) -> bool:
+        row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
+        if row is None:
+            return False
+        arguments = repair.purge_arguments(number, repair.keyed(row))
+        return bool(await self._scripts.run(repair.PURGE, *arguments))
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        found: list[str] = []
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), inspection.PAGE):
+            page = await self._scripts.run(repair.REPUBLISH, *wanted[start : start + inspection.PAGE])
+            found += (id.decode() for id in page)
+        return found
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        found: list[Cancellation] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            page = ids[start : start + inspection.PAGE]
+            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
+        return found
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        found: list[PriorityChange] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            found += await self._reprioritize(ids[start : start + inspection.PAGE], priority)
+        return found
+
+    async def _reprioritize(self, ids: Sequence[str], priority: Priority) -> list[PriorityChange]:
+        found: dict[int, PriorityChange] = {}
+        while left := [place for place in range(len(ids)) if place not in found]:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            wanted = [ids[place] for place in left]
+            heads = await self._looks.run(priorities.HEADS, *wanted)
+            rows = await self._looks.run(priorities.REPRIORITIZE, *priorities.arguments(wanted, heads, priority))
+            for place, head, row in zip(left, heads, rows, strict=True):
+                if (answer := priorities.answer(ids[place], head, row, priority)) is not None:
+                    found[place] = answer
+        return [found[place] for place in range(len(ids))]
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        wanted = (type, submit.NONE if key is None else key, state, "+inf" if below is None else str(below), str(limit))
+        following, *ids = await self._looks.run(cancel.UNFINISHED, *wanted)
+        return [id.decode() for id in ids], int(following) if following else None
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        return pauses.paused(scope, await self._scripts.run(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return pauses.resumed(scope, await self._scripts.run(pauses.RESUME, pauses.name(scope)))
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        found: list[ParkedKey] = []
+        after = b""
+        while page := await self._looks.run(inspection.GAPS, after, str(inspection.PAGE)):
+            found += map(inspection.gap, page)
+            after = page[-1][0]
+        return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key))
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        return int(await self._scripts.run(repair.RESUME, type, key))
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        repair.check_skip(type, key, before)
+        return repair.skipped(type, key, before, await self._scripts.run(repair.SKIP, type, key, str(before)))
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        row = await self._scripts.run(inspection.KEY, type, key)
+        return None if row is None else inspection.key(row)
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        found: list[KeyRecord] = []
+        while len(found) < limit:
+            wanted = str(min(limit - len(found), inspection.PAGE))
+            page = await self._looks.run(inspection.KEYS, *after, wanted)
+            if not page:
+                break
+            found += map(inspection.key, page)
+            after = (found[-1].type, found[-1].key)
+        return found
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        found: list[LoggedEntry] = []
+        while len(found) < limit:
+            first, wanted = after + len(found), min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(inspection.LOG, type, key, str(first), str(wanted))
+            found += [inspection.entry(position, row) for position, row in enumerate(page, start=first + 1)]
+            if len(page) < wanted:
+                break
+        return found
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        found = await self._looks.run(coordinators.NOTED, repr(within))
+        return sorted(identity.decode() for identity in found)
+
+    async def counts(self) -> StoreCounts:
+        return inspection.counts(await self._scripts.run(inspection.COUNTS))
+
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        keys = batch * KEYS_PER_JOB
+        arguments = map(str, (older_than, keep_at_most, batch, keys))
+        return int(await self._looks.run(retention.PRUNE, *arguments))

@@ -1,0 +1,99 @@
+"""`Inspection` on SQLite: the store for people and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, priorities, repair, retention
+from jobkit.backends.sqlite.calls import Calls
+from jobkit.model.envelope import Envelope
+from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.inspection import (
+    Cancellation,
+    DeadLetter,
+    JobRecord,
+    JobState,
+    KeyRecord,
+    LoggedEntry,
+    ParkedKey,
+    PriorityChange,
+    StoreCounts,
+)
+from jobkit.ports.rules import keepable_note
+
+
+class SqliteInspection(Calls):
+    """`Inspection` on the engine's database; a part of the `SqliteStore`."""
+
+    async def job(self, id: str) -> JobRecord | None:
+        return await self._plane.read(inspection.job, id)
+
+    async def jobs(
+        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
+
+    async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.overdue, limit=limit)
+
+    async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        return await self._plane.read(inspection.dead, type=type, limit=limit, after=after)
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        return await self._plane.read(inspection.dead_letter, number)
+
+    async def requeue_dead(self, number: int) -> Envelope | None:
+        return await self._plane.write(repair.requeue_dead, number)
+
+    async def purge_dead(self, number: int) -> bool:
+        return await self._plane.write(repair.purge_dead, number)
+
+    async def republish(self, ids: Sequence[str]) -> Sequence[str]:
+        return await self._plane.write(repair.republish, ids) if ids else []
+
+    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+        note = {"by": keepable_note(by), "reason": keepable_note(reason)}
+        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
+
+    async def unfinished(
+        self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
+    ) -> tuple[Sequence[str], int | None]:
+        return await self._plane.read(cancel.unfinished, type, state, key=key, below=below, limit=limit)
+
+    async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
+        by, reason = keepable_note(by), keepable_note(reason)
+        return await self._plane.write(pauses.pause, scope, by=by, reason=reason)
+
+    async def resume(self, scope: Scope) -> Pause | None:
+        return await self._plane.write(pauses.resume, scope)
+
+    async def gaps(self) -> Sequence[ParkedKey]:
+        return await self._plane.read(inspection.gaps)
+
+    async def resume_gap(self, type: str, key: str) -> int:
+        return await self._plane.write(park.resume, type, key)
+
+    async def skip_gap(self, type: str, key: str, *, before: int) -> int:
+        return await self._plane.write(repair.skip_gap, type, key, before=before)
+
+    async def key(self, type: str, key: str) -> KeyRecord | None:
+        return await self._plane.read(inspection.key_record, type, key)
+
+    async def keys(self, *, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[KeyRecord]:
+        return await self._plane.read(inspection.keys, after=after, limit=limit)
+
+    async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
+        return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
+
+    async def coordinators(self, *, within: float) -> Sequence[str]:
+        return await self._plane.read(coordinators.noted, within=within)
+
+    async def counts(self) -> StoreCounts:
+        return await self._plane.read(inspection.counts)
+
+    async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
+        return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)
