@@ -221,17 +221,16 @@ class RabbitBroker:
     ) -> Sequence[publisher.Outcome]:
         """Make queues that were there once, and lanes, and publish what found none. What cannot be made refuses."""
         try:
-            for partition in sorted(missing):
-                if partition.type in self._declared:
-                    await self._make_missing(partition, self._publishing)
+            for type in sorted({partition.type for partition in missing} & self._declared.keys()):
+                await self._make_missing([one for one in missing if one.type == type], self._publishing)
             return await self._publisher.publish(messages, timeout=timeout)
         except (Unavailable, ConfigurationError) as error:
             return [publisher.Outcome(publisher.Answer.REFUSED, str(error), error)] * len(messages)
 
-    async def _make_missing(self, partition: Partition, link: Link) -> None:
-        """Make the queues of a type one of which is missing: loudly, but for lanes that may never have been there."""
-        type = partition.type
-        if partition.priority is not Priority.NORMAL and type not in self._with_lanes:
+    async def _make_missing(self, missing: Sequence[Partition], link: Link) -> None:
+        """Make the queues of a type some of which are missing: loudly, but for lanes that may never have been there."""
+        type = missing[0].type
+        if type not in self._with_lanes and all(one.priority is not Priority.NORMAL for one in missing):
             await self.make_lanes(type, self._declared[type])
             return
         _log.error(
@@ -296,7 +295,7 @@ class RabbitBroker:
         except ChannelNotFoundEntity as error:
             if partition.index >= self._declared.get(partition.type, 0):
                 raise ConfigurationError(_missing(partition)) from error
-            await self._make_missing(partition, self._consuming)
+            await self._make_missing([partition], self._consuming)
             return None
         except ChannelClosed as error:
             raise refused(self._consuming, error) from error

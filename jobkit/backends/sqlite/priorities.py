@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobkit.backends.sqlite import outbox
-from jobkit.backends.sqlite.engine import Transaction
+from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState, PriorityChange

@@ -12,8 +12,17 @@ from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState, PriorityChange
 from jobkit.ports.store import Accepted, Committed, Duplicate, Effects, Known, NewJob, OpenAnswer, Opened
 from jobkit.testing.conformance.harness import FullStore, Harness
-from jobkit.testing.conformance.store.test_cancel import published
-from jobkit.testing.conformance.values import NOTHING, buried, committed, envelope, failure, fence, opened, submitted
+from jobkit.testing.conformance.values import (
+    NOTHING,
+    buried,
+    committed,
+    envelope,
+    failure,
+    fence,
+    opened,
+    published,
+    submitted,
+)
 
 HERE = Partition("t", 0)
 HIGH, NORMAL, LOW = Priority
