@@ -35,7 +35,7 @@ DASHBOARD = REPOSITORY / "configs/grafana/jobkit.json"
 
 # Prometheus makes the first itself; of cases of split brain there is nothing to show before there is one.
 NOT_SHOWN = {"up", "jobkit_split_brain_time_seconds"}
-_OF_THE_EXPORTER = {"jobkit_queue_depth", "jobkit_queue_running", "jobkit_queue_age_seconds"}
+_OF_THE_EXPORTER = {"jobkit_queue_depth", "jobkit_queue_running", "jobkit_queue_age_seconds", "jobkit_queue_priorities"}
 
 
 @processor("step", key=lambda job: job.on)
