@@ -29,6 +29,7 @@ def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pau
     """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
     state = state if pause is None else f"{state}, paused"
+    state = state if job.priority in (None, Priority.NORMAL) else f"{state}, {job.priority}"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 

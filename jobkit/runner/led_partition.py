@@ -12,7 +12,7 @@ leases do not depend on it: what is delivered again meanwhile waits in its lane 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +140,11 @@ class LedPartition:
     def in_hand(self) -> frozenset[str]:
         """The ids of the jobs that have come and are not settled, as far as they could be read."""
         return self._in_hand.ids
+
+    @property
+    def priorities(self) -> Collection[Priority]:
+        """The priorities of the jobs that are consumed here: only the normal one where the type knows none."""
+        return [lane.priority for lane in self._lanes]
 
     async def caught_up(self) -> frozenset[str]:
         """Wait until all that is in the queue now has come, and return what is in hand then.

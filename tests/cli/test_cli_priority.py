@@ -25,6 +25,7 @@ def test_a_job_is_submitted_with_a_priority_and_shown_with_it(shell: Shell, worl
     submit(shell, "b")
     assert priorities(world) == {"a": Priority.HIGH, "b": Priority.NORMAL}
     assert "high" in shell("status", "a").stdout
+    assert "queued, high" in shell("jobs").stdout
     assert "priority" not in shell("status", "b").stdout
     assert [job["priority"] for job in json.loads(shell("jobs", "--json").stdout)] == ["normal", "high"]
     (depth, *_) = [one for one in world.ask(lambda planes: planes.broker.depths()) if one.lanes]
