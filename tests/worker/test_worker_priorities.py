@@ -292,3 +292,22 @@ async def test_a_type_without_priorities_has_no_lanes_and_no_more_consumers() ->
         await site.at_rest()
         assert [depth.lanes for depth in await site.planes.broker.depths()] == [{}] * 4
         assert site.faults.calls["broker.consume"] == 4
+
+
+@in_virtual_time
+async def test_urgent_jobs_of_a_type_that_is_served_without_priorities_are_not_published_again_and_again() -> None:
+    errands = Errands()
+    async with open_site(*errands.processors, partitions=1, republish_seconds=5.0) as site:
+        await submit(site, ["h"], "high")
+
+        @processor("errand", key=lambda job: job.name)
+        async def errand(job: Errand, ctx: Context) -> None: ...
+
+        site.registry = Registry([errand])
+        old = site.start("old")
+        await site.clock.sleep(60)
+        assert [depth.ready for depth in await site.planes.broker.depths()] == [1]
+        await old.drain()
+        site.registry = Registry(errands.processors)
+        site.start("new")
+        await site.until(lambda: "h" in errands.began, 30)
