@@ -25,7 +25,7 @@ def slot_of(key: str | None) -> int:
 class Partition:
     """One of a job type's queues; led by at most one worker at a time.
 
-    Of a type that knows priorities it has a lane for each: brokers keep those apart, and whoever leads the partition
+    Of a type that knows priorities it has a band for each: brokers keep those apart, and whoever leads the partition
     has all of them.
     """
 
@@ -40,11 +40,11 @@ class Partition:
 
     @property
     def whole(self) -> Partition:
-        """The partition that this is a lane of, or itself."""
-        return self.lane(Priority.NORMAL)
+        """The partition that this is a band of, or itself."""
+        return self.band(Priority.NORMAL)
 
-    def lane(self, priority: Priority) -> Partition:
-        """Return the lane of the partition's jobs of that priority; the normal one is the partition itself."""
+    def band(self, priority: Priority) -> Partition:
+        """Return the band of the partition's jobs of that priority; the normal one is the partition itself."""
         return self if self.priority is priority else Partition(self.type, self.index, priority)
 
     def __str__(self) -> str:

@@ -22,8 +22,8 @@ class Priority(StrEnum):
 _RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 # What programs say.
 PriorityName = Priority | Literal["high", "normal", "low"]
-# The priorities whose jobs wait in lanes of their own, beside the queue that every partition has.
-LANES = (Priority.HIGH, Priority.LOW)
+# The priorities whose jobs wait in bands of their own, beside the queue that every partition has.
+BANDS = (Priority.HIGH, Priority.LOW)
 
 
 def priority_of(text: object) -> Priority:

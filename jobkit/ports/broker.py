@@ -41,14 +41,14 @@ class QueueDepth:
     """How much waits in one partition: `ready` counts all messages not yet acked, `delayed` those of them due later.
 
     A broker's own messages, such as those of `Consumer.barrier`, are not counted as far as they are known. Where the
-    partition has lanes they are part of it, and `lanes` says how many of `ready` are in each, the normal one included.
+    partition has bands they are part of it, and `bands` says how many of `ready` are in each, the normal one included.
     """
 
     partition: Partition
     ready: int
     delayed: int
     consumer: str | None
-    lanes: Mapping[Priority, int] = field(default_factory=dict)
+    bands: Mapping[Priority, int] = field(default_factory=dict)
 
 
 def whole_depths(queues: Iterable[QueueDepth]) -> list[QueueDepth]:
@@ -141,8 +141,8 @@ class Consumer(Protocol):
 class Broker(Protocol):
     """A place where messages wait. Every method may raise `Unavailable`.
 
-    A partition's lanes are queues of their own, which are made for a declared type once something is published to one
-    of them, or consumes it: who uses no priorities has none. A message has the priority of the lane that it is in.
+    A partition's bands are queues of their own, which are made for a declared type once something is published to one
+    of them, or consumes it: who uses no priorities has none. A message has the priority of the band that it is in.
     """
 
     async def declare(self, type: str, partitions: int) -> None:

@@ -3,7 +3,7 @@
 Jobs that keep others waiting in a full prefetch are moved to the in-flight table (`prefetch.py`, `shelving.py`), so
 that other keys are reached, and so are those of a key that is paused; what is in that table is adopted (`adoption.py`).
 While all of the partition is paused, nothing is consumed and nothing is adopted, but it is led on. Where its jobs have
-priorities, each of its lanes is consumed with a prefetch of its own, so that an urgent job waits behind no other.
+priorities, each of its bands is consumed with a prefetch of its own, so that an urgent job waits behind no other.
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
@@ -80,8 +80,8 @@ class LedPartition:
         self._tools = tools
         self._terms = terms
         self._upkeep = upkeep
-        with_lanes = registry.knows_priorities(partition.type)
-        self._lanes = [partition.lane(priority) for priority in Priority] if with_lanes else [partition]
+        with_bands = registry.knows_priorities(partition.type)
+        self._bands = [partition.band(priority) for priority in Priority] if with_bands else [partition]
         self._consumers: list[Consumer] = []
         self._opened = False
         self._reopened = anyio.Event()
@@ -93,7 +93,7 @@ class LedPartition:
         self._in_hand = in_hand = InHand(
             tools,
             self._jobs,
-            terms.prefetch * len(self._lanes),
+            terms.prefetch * len(self._bands),
             lane_ended=self._lane_ended,
             on_ack_unknown=self._on_ack_unknown,
         )
@@ -111,9 +111,9 @@ class LedPartition:
                 self._shelving,
                 pipeline,
                 clock,
-                priority=lane.priority if with_lanes else None,
+                priority=band.priority if with_bands else None,
             )
-            for lane in self._lanes
+            for band in self._bands
         ]
 
     @property
@@ -144,7 +144,7 @@ class LedPartition:
     @property
     def priorities(self) -> Collection[Priority]:
         """The priorities of the jobs that are consumed here: only the normal one where the type knows none."""
-        return [lane.priority for lane in self._lanes]
+        return [band.priority for band in self._bands]
 
     async def caught_up(self) -> frozenset[str]:
         """Wait until all that is in the queue now has come, and return what is in hand then.
@@ -245,10 +245,10 @@ class LedPartition:
     # ---- consuming ---------------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:
-        """Hold a consumer of each lane until one is lost (raises) or the partition is drained (returns)."""
+        """Hold a consumer of each band until one is lost (raises) or the partition is drained (returns)."""
         async with AsyncExitStack() as opened:
             self._consumers = [
-                await opened.enter_async_context(self._broker.consume(lane, self._keeper.owner)) for lane in self._lanes
+                await opened.enter_async_context(self._broker.consume(band, self._keeper.owner)) for band in self._bands
             ]
             if self._opened:
                 self._reopened.set()
@@ -270,10 +270,10 @@ class LedPartition:
                 self._in_hand.drop_deliveries()
 
     async def _receive_all(self) -> None:
-        """Receive from each lane, until one of the consumers is lost."""
-        lanes = list(zip(self._consumers, self._prefetches, strict=True))
-        if len(lanes) == 1:
-            await self._receive_forever(*lanes[0])
+        """Receive from each band, until one of the consumers is lost."""
+        bands = list(zip(self._consumers, self._prefetches, strict=True))
+        if len(bands) == 1:
+            await self._receive_forever(*bands[0])
         lost: list[ConsumerClosed | Unavailable] = []
         async with anyio.create_task_group() as receiving:
 
@@ -284,7 +284,7 @@ class LedPartition:
                     lost.append(error)
                     receiving.cancel_scope.cancel()
 
-            for consumer, prefetch in lanes:
+            for consumer, prefetch in bands:
                 receiving.start_soon(receive, consumer, prefetch)
         raise lost[0]
 

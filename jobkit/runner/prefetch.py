@@ -23,7 +23,7 @@ _CROWDED_SECONDS = 0.1
 
 
 class Prefetch:
-    """`count` deliveries may be in hand at once; of the jobs of one `priority`, where the partition has lanes."""
+    """`count` deliveries may be in hand at once; of the jobs of one `priority`, where the partition has bands."""
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ class QueueGauges:
         now = self._clock.wall()
         found: _Readings = {}
         for one in depths:
-            for priority, ready in one.lanes.items():
+            for priority, ready in one.bands.items():
                 if one.partition.type in types:
                     name = (m.QUEUE_PRIORITIES, (one.partition.type, priority.value))
                     found[name] = found.get(name, 0) + ready

@@ -28,8 +28,8 @@ def test_a_job_is_submitted_with_a_priority_and_shown_with_it(shell: Shell, worl
     assert "queued, high" in shell("jobs").stdout
     assert "priority" not in shell("status", "b").stdout
     assert [job["priority"] for job in json.loads(shell("jobs", "--json").stdout)] == ["normal", "high"]
-    (depth, *_) = [one for one in world.ask(lambda planes: planes.broker.depths()) if one.lanes]
-    assert depth.lanes[Priority.HIGH] == 1
+    (depth, *_) = [one for one in world.ask(lambda planes: planes.broker.depths()) if one.bands]
+    assert depth.bands[Priority.HIGH] == 1
 
 
 def test_a_priority_is_changed_by_id_and_what_becomes_of_it_is_told(shell: Shell, world: World) -> None:

@@ -179,7 +179,7 @@ async def test_a_priority_survives_a_retry_a_snooze_a_schedule_and_a_dead_letter
 
 
 @in_virtual_time
-async def test_a_hand_over_a_pause_and_a_crash_lose_nothing_of_any_lane() -> None:
+async def test_a_hand_over_a_pause_and_a_crash_lose_nothing_of_any_band() -> None:
     errands = Errands()
     async with open_site(*errands.processors, prefetch=PREFETCH, concurrency="2", lease_ttl=6.0) as site:
         ids: list[str] = []
@@ -204,7 +204,7 @@ async def test_a_hand_over_a_pause_and_a_crash_lose_nothing_of_any_lane() -> Non
 
 
 @in_virtual_time
-async def test_messages_lost_from_a_lane_are_published_again() -> None:
+async def test_messages_lost_from_a_band_are_published_again() -> None:
     errands = Errands()
     async with open_site(*errands.processors, partitions=1, prefetch=PREFETCH) as site:
         ids = await submit(site, many("h", 3), "high") + await submit(site, many("l", 3), "low")
@@ -283,14 +283,14 @@ def test_a_declaration_that_cannot_work_is_refused() -> None:
 
 
 @in_virtual_time
-async def test_a_type_without_priorities_has_no_lanes_and_no_more_consumers() -> None:
+async def test_a_type_without_priorities_has_no_bands_and_no_more_consumers() -> None:
     errands = Errands()
     async with open_site(errands.processors[1], partitions=4) as site:
         site.start("a")
         await site.until(lambda: site.faults.calls["broker.consume"] == 4)
         await site.client.submit("plain", Errand(name="p"))
         await site.at_rest()
-        assert [depth.lanes for depth in await site.planes.broker.depths()] == [{}] * 4
+        assert [depth.bands for depth in await site.planes.broker.depths()] == [{}] * 4
         assert site.faults.calls["broker.consume"] == 4
 
 

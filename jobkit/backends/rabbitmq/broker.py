@@ -32,7 +32,7 @@ from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
-from jobkit.model.priority import LANES, Priority
+from jobkit.model.priority import BANDS, Priority
 from jobkit.ports.broker import (
     CONFIRM_SECONDS,
     Answer,
@@ -68,8 +68,8 @@ class RabbitBroker:
         self._directory = Directory(self._publishing, self._publisher, clock)
         self._clock = clock
         self._declared: dict[str, int] = {}
-        # Those types whose lanes are known to be there.
-        self._with_lanes: set[str] = set()
+        # Those types whose bands are known to be there.
+        self._with_bands: set[str] = set()
         self._checked: dict[str, Connected] = {}
         self._consumers: dict[Partition, RabbitConsumer] = {}
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -84,7 +84,7 @@ class RabbitBroker:
 
     async def _ensure(self, type: str, partitions: int, link: Link) -> None:
         """Make what is missing of a type; one that is new to the server is made known to `depths` first."""
-        wanted = topology_of(type, partitions, lanes=type in self._with_lanes)
+        wanted = topology_of(type, partitions, bands=type in self._with_bands)
         if not await make(link, wanted, only_again=True):
             await self.enlist(type, partitions)
             await make(link, wanted)
@@ -94,20 +94,20 @@ class RabbitBroker:
 
         Raises `ConfigurationError` where it knows of another number of partitions, or `Unavailable`.
         """
-        there = await self._directory.add(type, partitions, lanes=type in self._with_lanes)
+        there = await self._directory.add(type, partitions, bands=type in self._with_bands)
         if there != partitions:
             raise other_count(type, there, partitions)
 
-    async def look(self, type: str, partitions: int, *, lanes: bool = False) -> Sequence[TopologyPart]:
+    async def look(self, type: str, partitions: int, *, bands: bool = False) -> Sequence[TopologyPart]:
         """Return what a type with so many partitions needs on the server, and what of it exists.
 
         Raises `Unavailable` or `ConfigurationError`.
         """
-        return await look(self._publishing, topology_of(type, partitions, lanes=lanes))
+        return await look(self._publishing, topology_of(type, partitions, bands=bands))
 
-    async def make_lanes(self, type: str, partitions: int) -> None:
-        """Make the lanes of a declared type, known to `depths` first. Raises as `restore`."""
-        self._with_lanes.add(type)
+    async def make_bands(self, type: str, partitions: int) -> None:
+        """Make the bands of a declared type, known to `depths` first. Raises as `restore`."""
+        self._with_bands.add(type)
         await self.restore(type, partitions)
 
     @property
@@ -165,8 +165,8 @@ class RabbitBroker:
         )
         self._publisher.silences.pop(queue, None)
         type = partition.type
-        lanes = partition.priority is not Priority.NORMAL or type in self._with_lanes
-        await make(self._publishing, topology_of(type, self._declared[type], lanes=lanes))
+        bands = partition.priority is not Priority.NORMAL or type in self._with_bands
+        await make(self._publishing, topology_of(type, self._declared[type], bands=bands))
         return True
 
     @asynccontextmanager
@@ -183,8 +183,8 @@ class RabbitBroker:
         found = await self._directory.read()
         types = {**found.partitions, **self._declared}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
-        with_lanes = found.with_lanes | self._with_lanes
-        partitions += [one.lane(priority) for one in partitions if one.type in with_lanes for priority in LANES]
+        with_bands = found.with_bands | self._with_bands
+        partitions += [one.band(priority) for one in partitions if one.type in with_bands for priority in BANDS]
         here = {
             partition: Holder(consumer.owner, consumer.unsettled, consumer.markers)
             for partition, consumer in self._consumers.items()
@@ -219,7 +219,7 @@ class RabbitBroker:
     async def _publish_again(
         self, messages: Sequence[Message], missing: Set[Partition], timeout: float
     ) -> Sequence[publisher.Outcome]:
-        """Make queues that were there once, and lanes, and publish what found none. What cannot be made refuses."""
+        """Make queues that were there once, and bands, and publish what found none. What cannot be made refuses."""
         try:
             for type in sorted({partition.type for partition in missing} & self._declared.keys()):
                 await self._make_missing([one for one in missing if one.type == type], self._publishing)
@@ -228,10 +228,10 @@ class RabbitBroker:
             return [publisher.Outcome(publisher.Answer.REFUSED, str(error), error)] * len(messages)
 
     async def _make_missing(self, missing: Sequence[Partition], link: Link) -> None:
-        """Make the queues of a type some of which are missing: loudly, but for lanes that may never have been there."""
+        """Make the queues of a type some of which are missing: loudly, but for bands that may never have been there."""
         type = missing[0].type
-        if type not in self._with_lanes and all(one.priority is not Priority.NORMAL for one in missing):
-            await self.make_lanes(type, self._declared[type])
+        if type not in self._with_bands and all(one.priority is not Priority.NORMAL for one in missing):
+            await self.make_bands(type, self._declared[type])
             return
         _log.error(
             "a queue that was there is gone, and what was in it is lost; it is made again",
@@ -258,7 +258,7 @@ class RabbitBroker:
                 if consumer is not None:
                     self._consumers[partition] = consumer
                     if partition.priority is not Priority.NORMAL:
-                        self._with_lanes.add(partition.type)
+                        self._with_bands.add(partition.type)
                     return consumer
 
     async def _check(self, type: str) -> None:

@@ -62,7 +62,7 @@ async def diagnose(
         if probed.status is Status.OK:
             types = await Directory(link, publisher, clock).read()
             for type, partitions in sorted(types.partitions.items()):
-                topology = topology_of(type, partitions, lanes=type in types.with_lanes)
+                topology = topology_of(type, partitions, bands=type in types.with_bands)
                 findings.append(await _queues(topology, link, asking, clock))
         return findings
     finally:

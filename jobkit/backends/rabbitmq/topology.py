@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.partition import Partition
-from jobkit.model.priority import LANES, Priority
+from jobkit.model.priority import BANDS, Priority
 
 # How many messages a partition's consumer is given before they are acked. The same for every consumer there ever is:
 # a queue puts what comes back behind what came back earlier, so a consumer that took fewer messages than the one
@@ -70,12 +70,12 @@ class Topology:
 TYPES = Queue("jobkit:types", {"x-queue-type": "classic"})
 
 
-def topology_of(type: str, partitions: int, *, lanes: bool = False) -> Topology:
-    """Return what a job type with so many partitions needs; with `lanes`, one whose jobs have priorities."""
+def topology_of(type: str, partitions: int, *, bands: bool = False) -> Topology:
+    """Return what a job type with so many partitions needs; with `bands`, one whose jobs have priorities."""
     dead = dead_letter_queue(type)
     numbered = [Partition(type, number) for number in range(partitions)]
-    if lanes:
-        numbered += [partition.lane(priority) for partition in numbered for priority in LANES]
+    if bands:
+        numbered += [partition.band(priority) for partition in numbered for priority in BANDS]
     return Topology(
         type=type,
         partitions=partitions,
@@ -112,7 +112,7 @@ def exchange(type: str) -> str:
 
 
 def partition_queue(partition: Partition) -> str:
-    """Return the name of a partition's queue, or of its lane's."""
+    """Return the name of a partition's queue, or of its band's."""
     name = f"jobkit.{partition.type}.{partition.index}"
     return name if partition.priority is Priority.NORMAL else f"{name}:{partition.priority}"
 

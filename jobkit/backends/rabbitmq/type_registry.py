@@ -38,14 +38,14 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """The number of partitions of each type, and which types have lanes."""
+    """The number of partitions of each type, and which types have bands."""
 
     partitions: dict[str, int] = field(default_factory=dict)
-    with_lanes: set[str] = field(default_factory=set)
+    with_bands: set[str] = field(default_factory=set)
 
 
 class Directory:
-    """The types, their numbers of partitions, and which have lanes."""
+    """The types, their numbers of partitions, and which have bands."""
 
     def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
         self._link = link
@@ -57,16 +57,16 @@ class Directory:
         async with self._reading() as types:
             return types
 
-    async def add(self, type: str, partitions: int, *, lanes: bool = False) -> int:
-        """Add a type, or that it has lanes, unless that is there; return its number of partitions.
+    async def add(self, type: str, partitions: int, *, bands: bool = False) -> int:
+        """Add a type, or that it has bands, unless that is there; return its number of partitions.
 
         Errors as for `read`.
         """
         async with self._reading() as types:
-            if type not in types.partitions or (lanes and type not in types.with_lanes):
+            if type not in types.partitions or (bands and type not in types.with_bands):
                 entry = {"type": type, "partitions": types.partitions.get(type, partitions)}
-                if lanes:
-                    entry["lanes"] = True
+                if bands:
+                    entry["bands"] = True
                 await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
             return types.partitions.get(type, partitions)
 
@@ -97,8 +97,8 @@ class Directory:
                 entry: dict[str, Any] = json.loads(message.body)
                 type = str(entry["type"])
                 found.partitions[type] = int(entry["partitions"])
-                if entry.get("lanes"):
-                    found.with_lanes.add(type)
+                if entry.get("bands"):
+                    found.with_bands.add(type)
             else:
                 # Also the marks of readers that died.
                 old_ends.append(message)

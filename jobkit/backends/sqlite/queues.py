@@ -65,7 +65,7 @@ def queue_of(transaction: Transaction, partition: Partition) -> int:
 
 
 def made_queue_of(transaction: Transaction, partition: Partition) -> int:
-    """Return the id of the partition's queue; a lane's is made with its first use. Raises `ConfigurationError`."""
+    """Return the id of the partition's queue; a band's is made with its first use. Raises `ConfigurationError`."""
     if partition.priority is not Priority.NORMAL:
         queue_of(transaction, partition.whole)
         transaction.execute(
@@ -160,7 +160,7 @@ def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: f
 
 
 def depths(transaction: Transaction) -> list[QueueDepth]:
-    """Return the depth of every partition, its lanes included."""
+    """Return the depth of every partition, its bands included."""
     rows = transaction.execute(
         "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "

@@ -54,7 +54,7 @@ def topology(
 
 
 async def _look(session: CommandSession, types: Mapping[str, bool], apply: bool) -> list[TopologyPart]:
-    """Look at types, each with whether it has lanes."""
+    """Look at types, each with whether it has bands."""
     from jobkit.cli.session import within
 
     topology = _topology(session)
@@ -62,10 +62,10 @@ async def _look(session: CommandSession, types: Mapping[str, bool], apply: bool)
     found: list[TopologyPart] = []
     with within():
         try:
-            for type, lanes in types.items():
+            for type, bands in types.items():
                 if apply:
-                    await topology.complete(type, partitions, lanes=lanes)
-                found += await topology.look(type, partitions, lanes=lanes)
+                    await topology.complete(type, partitions, bands=bands)
+                found += await topology.look(type, partitions, bands=bands)
         finally:
             await topology.aclose()
     return found

@@ -16,7 +16,7 @@ import aio_pika
 from jobkit.backends.rabbitmq.topology import partition_queue, topology_of
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
-from jobkit.model.priority import LANES, Priority
+from jobkit.model.priority import BANDS, Priority
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import JobRecord, JobState
 from tests.acceptance.plugin import Step
@@ -103,23 +103,23 @@ async def test_urgent_jobs_begin_at_once_under_a_backlog_and_low_ones_have_their
         assert await committed(opened) < BACKLOG // 2
 
 
-async def test_lanes_are_seen_from_everywhere_and_made_again_when_they_are_gone(site: Site) -> None:
-    lane = WHOLE.lane(Priority.HIGH)
-    message = [(lane, Envelope("h", TYPE, b"{}", key="k").with_priority(Priority.HIGH))]
+async def test_bands_are_seen_from_everywhere_and_made_again_when_they_are_gone(site: Site) -> None:
+    band = WHOLE.band(Priority.HIGH)
+    message = [(band, Envelope("h", TYPE, b"{}", key="k").with_priority(Priority.HIGH))]
     async with site.broker() as broker, site.broker() as other:
         await broker.declare(TYPE, 2)
         assert [type(answer) for answer in await broker.publish(message)] == [Published]
-        assert [depth.lanes.get(Priority.HIGH) for depth in await other.depths()] == [1, 0]
-        assert {part.state for part in await other.look(TYPE, 2, lanes=True)} == {"there"}
-        await delete(site, partition_queue(lane))
+        assert [depth.bands.get(Priority.HIGH) for depth in await other.depths()] == [1, 0]
+        assert {part.state for part in await other.look(TYPE, 2, bands=True)} == {"there"}
+        await delete(site, partition_queue(band))
         assert [type(answer) for answer in await broker.publish(message)] == [Published]
-        await delete(site, partition_queue(lane))
+        await delete(site, partition_queue(band))
         await broker.restore(TYPE, 2)
-        assert [depth.lanes.get(Priority.HIGH) for depth in await other.depths()] == [0, 0]
+        assert [depth.bands.get(Priority.HIGH) for depth in await other.depths()] == [0, 0]
 
 
 def test_a_type_without_priorities_has_the_queues_that_it_always_had() -> None:
-    plain, with_lanes = topology_of("t", 2), topology_of("t", 2, lanes=True)
+    plain, with_bands = topology_of("t", 2), topology_of("t", 2, bands=True)
     assert [queue.name for queue in plain.queues] == ["jobkit.t:dead", "jobkit.t.0", "jobkit.t.1"]
-    assert len(with_lanes.queues) == len(plain.queues) + 2 * len(LANES)
-    assert ("0.high", "jobkit.t.0:high") in [(one.key, one.queue) for one in with_lanes.bindings]
+    assert len(with_bands.queues) == len(plain.queues) + 2 * len(BANDS)
+    assert ("0.high", "jobkit.t.0:high") in [(one.key, one.queue) for one in with_bands.bindings]
