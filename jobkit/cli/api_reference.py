@@ -50,12 +50,13 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission, Cancellation, ScheduleBook, ScheduleStatus",
+        "from jobkit import connect, Client, Submission, Cancellation, PriorityChange, ScheduleBook, ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,
             jobkit.Submission,
             jobkit.Cancellation,
+            jobkit.PriorityChange,
             jobkit.ScheduleBook,
             jobkit.ScheduleStatus,
             JobRecord,
