@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from opentelemetry import propagate
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
@@ -36,6 +35,7 @@ from jobkit.ports.transactions import TransactionalStore
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span
+from jobkit.telemetry.trace_context import current_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +156,13 @@ class Client:
         priority: str | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
-        trace: dict[str, str] = {}
-        propagate.inject(trace)
         job = self._registry.new_job(
             type,
             payload,
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
-            trace=trace,
+            trace=current_trace(),
             at=at,
             after=after,
             expires=expires,

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from opentelemetry import propagate
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
@@ -35,6 +34,7 @@ from jobkit.ports.store import Effects, LogEntry, NewJob, Store
 from jobkit.ports.transactions import Participant
 from jobkit.projections.projection import Projection
 from jobkit.projections.reader import ProjectionReader
+from jobkit.telemetry.trace_context import current_trace
 
 S = TypeVar("S", bound=BaseSettings)
 M = TypeVar("M", bound=BaseModel)
@@ -241,15 +241,13 @@ class Context:
         `PayloadInvalid`, or `ValueError` where a time says no zone, or the type does not know that priority.
         """
         self._check_alive()
-        trace: dict[str, str] = {}
-        propagate.inject(trace)
         job = self._follow_ups.new_job(
             type,
             payload,
             key=key,
             id=id,
             submitted_at=self.clock.wall(),
-            trace=trace,
+            trace=current_trace(),
             at=at,
             after=after,
             expires=expires,

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from jobkit.errors import Unavailable
 
+# Dates in records and logs are to be believed. Whatever expires goes by one clock only.
+_CLOCK_TOLERANCE_SECONDS = 5.0
+
 
 class Status(StrEnum):
     """How bad a finding is: not at all, a risk that somebody should know of, or too bad to be relied on.
@@ -35,6 +38,16 @@ class Finding:
     what: str
     change: str = ""
     part: str = ""
+
+
+def clock_finding(told: float, asked: float, answered: float) -> Finding:
+    """Return what is so of a backend's wall clock that was asked, and answered, at these times by this machine's."""
+    # However long the answer took.
+    ahead = told - min(max(told, asked), answered)
+    if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
+        return Finding(Status.OK, "its clock agrees with this machine's")
+    what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    return Finding(Status.WARN, what, "have both clocks kept by NTP")
 
 
 def failure(error: BaseException) -> Finding:

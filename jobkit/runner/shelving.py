@@ -103,22 +103,18 @@ class Shelving:
         try:
             # To its end, however often it has to be tried: what comes of the key meanwhile goes behind, resumed or not.
             async with self._inflight.ordering:
-                while not await self._moved_aside(key):
+                while not await self._shelve_all(key, drop=True):
                     await self._clock.sleep(_TRY_AGAIN_SECONDS)
         finally:
             self._in_hand.moving.discard(key)
 
-    async def _moved_aside(self, key: str) -> bool:
-        for pending in self._in_hand.of(key):
-            if not await self.shelve(pending):
-                return False
-            self._in_hand.drop(pending)
-        return True
-
-    async def _shelve_all(self, key: str) -> bool:
+    async def _shelve_all(self, key: str, *, drop: bool = False) -> bool:
+        """Shelve the key's jobs in hand in order, and drop each where asked; return whether that was all of them."""
         # What comes of the key meanwhile goes behind.
         self._inflight.keys.add(key)
         for pending in self._in_hand.of(key):
             if not await self.shelve(pending):
                 return False
+            if drop:
+                self._in_hand.drop(pending)
         return True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from opentelemetry.context import Context
-from opentelemetry.propagate import extract
 from opentelemetry.trace import Span
 
 from jobkit.leases import Lease
@@ -13,14 +11,14 @@ from jobkit.ports.coordinator import Held, Limited
 from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import UNRECORDED, Current, message_span
+from jobkit.telemetry.trace_context import carried_context
 
 
 def job_span(telemetry: Telemetry, job: Job, lease: Lease) -> AbstractContextManager[Span]:
     """Return a consumer span for what is done with the job under one lease."""
     if not telemetry.traced:
         # Of use are its ids alone, which log lines and follow-up jobs carry.
-        trace = job.envelope.trace
-        return Current(telemetry.tracer.start_span("process", context=extract(trace) if trace else Context()))
+        return Current(telemetry.tracer.start_span("process", context=carried_context(job.envelope.trace)))
     attributes: dict[str, str | int] = {"jobkit.token": lease.ref.token}
     if job.sequence is not None:
         attributes["jobkit.sequence"] = job.sequence

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
-from opentelemetry import propagate
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     Link,
@@ -31,6 +30,7 @@ from opentelemetry.trace import (
 from jobkit.model.envelope import Envelope
 from jobkit.telemetry.metrics import SYSTEM
 from jobkit.telemetry.null_tracing import NullTracerProvider
+from jobkit.telemetry.trace_context import carried_context
 
 # In place of a span that nobody would see.
 UNRECORDED: AbstractContextManager[None] = nullcontext()
@@ -66,10 +66,9 @@ def creation_context(envelope: Envelope) -> Context:
 
     One that brought none gets it from its id, so that whatever is done about it, in any process, is one trace still.
     """
-    if envelope.trace:
-        context = propagate.extract(envelope.trace)
-        if get_current_span(context).get_span_context().is_valid:
-            return context
+    context = carried_context(envelope.trace)
+    if get_current_span(context).get_span_context().is_valid:
+        return context
     digest = hashlib.sha256(envelope.id.encode()).digest()
     trace_id, span_id = int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
     creator = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))

@@ -1,7 +1,8 @@
 """How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
 
 Each of the two is asked something cheap twice a second: the store, what is paused. Of the last few answers the quickest
-counts, so that a busy moment is not taken for a long way; a question that is not answered counts as far as it has got.
+counts, so that neither a busy moment nor a connection made anew is taken for a long way; a question that is not
+answered counts as one more answer every few seconds.
 It is slow to believe that a way has become short again, so that links that come and go do not move partitions with
 them.
 """
@@ -25,6 +26,9 @@ _LOOK_SECONDS = 0.5
 # So many looks, all of them far, have a worker called far; so many, all of them near, have it called near again.
 _LOOKS_TO_RISE = 3
 _LOOKS_TO_FALL = 30
+# How long a question waits until it counts as an answer, and as another one each time that it has waited as long again:
+# longer than making a connection takes, which is several round trips.
+_UNANSWERED_SECONDS = 2.0
 # Only a change by this factor is told.
 _STEP = 2.0
 # What somebody counts as who does not even answer, or refuses at once.
@@ -86,20 +90,24 @@ class _Way:
     @property
     def shortest(self) -> float:
         """The quickest of the last few."""
-        latest = list(self._took)[-_LOOKS_TO_RISE:]
+        waits = self._waits
+        latest = [*self._took, *[waits] * int(waits / _UNANSWERED_SECONDS)][-_LOOKS_TO_RISE:]
         return min(latest) if len(latest) == _LOOKS_TO_RISE else 0.0
 
     @property
     def longest(self) -> float:
         """The slowest of all that are remembered."""
-        return max(self._took, default=0.0)
+        return max(self._waits, *self._took, 0.0)
+
+    @property
+    def _waits(self) -> float:
+        """For how long the question that is asked now has had no answer."""
+        return 0.0 if self._asked_at is None else self._clock.now() - self._asked_at
 
     def look(self, asking: TaskGroup) -> None:
-        """Take note of a question that has no answer yet, or ask the next one."""
+        """Ask, unless the last question has no answer yet."""
         if self._asked_at is None:
             asking.start_soon(self._measure)
-        else:
-            self._took.append(self._clock.now() - self._asked_at)
 
     async def _measure(self) -> None:
         self._asked_at = self._clock.now()

@@ -71,11 +71,11 @@ async def test_a_killed_workers_job_is_taken_over_with_a_higher_token(tmp_path: 
         async def begun() -> bool:
             return (await site.client.status(submitted.id)).progress > 0
 
-        await until(begun, within=20, what="the first worker begins")
+        await until(begun, within=60, what="the first worker begins")
         before = await site.client.status(submitted.id)
         first.kill()
         site.start("test.slow")
-        async for record in site.client.watch(submitted.id, timeout=30):
+        async for record in site.client.watch(submitted.id, timeout=90):
             after = record
         assert after.state is JobState.COMMITTED
         assert before.token is not None

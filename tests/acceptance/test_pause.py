@@ -48,11 +48,11 @@ async def test_a_paused_workers_write_is_refused_and_the_other_result_stands(tmp
         async def begun() -> bool:
             return (await site.client.status(submitted.id)).progress > 0
 
-        await until(begun, within=20, what="the first worker begins")
+        await until(begun, within=60, what="the first worker begins")
         before = await site.client.status(submitted.id)
         await _pause(site, paused)
         other = site.start("test.slow")
-        async for record in site.client.watch(submitted.id, timeout=30):
+        async for record in site.client.watch(submitted.id, timeout=90):
             after = record
         assert after.state is JobState.COMMITTED
 
@@ -61,7 +61,7 @@ async def test_a_paused_workers_write_is_refused_and_the_other_result_stands(tmp
         async def given_up() -> bool:
             return paused.said("lease lost") or paused.said("attempt interrupted")
 
-        await until(given_up, within=20, what="the paused worker notices")
+        await until(given_up, within=60, what="the paused worker notices")
         assert str(other.pid) in (after.owner or "")
         assert await site.client.status(submitted.id) == after
         (entry,) = await site.planes.inspection.log("test.slow", "one")

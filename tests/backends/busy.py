@@ -33,7 +33,8 @@ def job(key: str, number: int) -> NewJob:
     return NewJob(envelope(f"{key}-{number}", key=key), ordered=True)
 
 
-async def work(path: str, name: str, working: Callable[[], None]) -> None:
+async def work(path: str, name: str, progress: Callable[[], object]) -> None:
+    """Work for ever, and call `progress` when it begins and after each job."""
     async with open_engine(path, SystemClock()) as engine:
         store, broker, coordinator = SqliteStore(engine), SqliteBroker(engine), SqliteCoordinator(engine)
 
@@ -63,27 +64,29 @@ async def work(path: str, name: str, working: Callable[[], None]) -> None:
 
         await broker.declare("t", 1)
         await store.submit([job(f"k{number}", 1) for number in range(KEYS)])
-        working()
+        progress()
         async with broker.consume(QUEUE, name) as consumer:
             while True:
                 await publish()
                 for delivery in await consumer.receive(100):
                     assert delivery.envelope
                     await consumer.ack(delivery, await do(delivery.envelope))
+                    progress()
 
 
 def kill_at_random(path: str, name: str, rng: random.Random) -> None:
-    """Start one process, forked because that is fast, and kill it some time after it has begun to work."""
-    begun, begin = os.pipe()
+    """Start one process, forked because that is fast, and kill it some time after it has begun, or done some jobs."""
+    heard, said = os.pipe()
     child = os.fork()
     if child == 0:
-        asyncio.run(work(path, name, lambda: os.close(begin)))
-    os.close(begin)
-    os.read(begun, 1)
-    os.close(begun)
-    time.sleep(rng.uniform(0.0, 0.15))  # not a wait for anything: chance says where it is hit
+        asyncio.run(work(path, name, lambda: os.write(said, b".")))
+    os.close(said)
+    for _ in range(rng.choice((1, 1, 2, 5, 20))):
+        os.read(heard, 1)
+    time.sleep(rng.uniform(0.0, 0.1))  # not a wait for anything: chance says where it is hit
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
+    os.close(heard)
     assert os.WIFSIGNALED(status), f"{name} ended by itself"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -32,7 +33,9 @@ def test_dead_letters_are_listed(shell: Shell, dead: list[int]) -> None:
     assert result.exit_code == 0
     heading, *rows = result.stdout.splitlines()
     assert heading.split() == ["NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON"]
-    assert rows[0].split() == [str(dead[0]), "note", "0s", "1", "tea", "too", "many", "attempts"]
+    number, type, age, *rest = rows[0].split()
+    assert (number, type, rest) == (str(dead[0]), "note", ["1", "tea", "too", "many", "attempts"])
+    assert re.fullmatch(r"\d+s", age)
     assert rows[1].split()[1] == "-"
     assert _numbers(shell) == dead
     assert _numbers(shell, "--type", "note") == dead[:1]
@@ -46,7 +49,7 @@ def test_no_dead_letters_are_said_on_stderr(shell: Shell) -> None:
 
 def test_a_dead_letter_is_shown_whole_by_number_or_id(shell: Shell, dead: list[int]) -> None:
     by_number, by_id = shell("dead", "show", str(dead[0])).stdout, shell("dead", "show", "t-1").stdout
-    assert by_number == by_id
+    assert re.sub(r"\d+s ago", "", by_number) == re.sub(r"\d+s ago", "", by_id)
     assert "too many attempts" in by_number
     assert '{"about":"tea","text":"","seconds":0.0}' in by_number
     assert by_number.count('File "kettle.py", line 1') == 1
@@ -137,7 +140,9 @@ def gap(world: World) -> None:
 @pytest.mark.usefixtures("gap")
 def test_gaps_are_listed(shell: Shell) -> None:
     _, row = shell("gaps", "list").stdout.splitlines()
-    assert row.split()[:6] == ["chapter", "book", "1", "2", "2", "0s"]
+    *what, age = row.split()[:6]
+    assert what == ["chapter", "book", "1", "2", "2"]
+    assert re.fullmatch(r"\d+s", age)
     (listed,) = json.loads(shell("gaps", "list", "--json").stdout)
     assert listed.pop("since") > 0
     assert listed.pop("reason")

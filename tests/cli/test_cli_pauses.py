@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -14,7 +15,7 @@ def test_what_is_paused_is_listed_until_it_is_resumed(shell: Shell) -> None:
     assert shell("pauses").stderr == "nothing is paused\n"
     result = shell("pause", "note", "--reason", "no milk")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "paused: note, 0s ago" in result.stderr
+    assert re.search(r"paused: note, \d+s ago", result.stderr)
     assert "no milk" in result.stderr
     shell("pause", "note", "--key", "tea")
     shell("pause", "note", "--partition", "3", "--json")

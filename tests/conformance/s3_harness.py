@@ -30,7 +30,7 @@ async def s3_blobs(name: str, directory: Path) -> AsyncIterator[Harness[Blobs]]:
 
     @asynccontextmanager
     async def process() -> AsyncIterator[S3Blobs]:
-        async with opened_blobs(url) as blobs:
+        async with opened_blobs(url, scratch=directory / "scratch") as blobs:
             yield blobs
 
     async def elapse(seconds: float) -> None:

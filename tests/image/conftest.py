@@ -36,7 +36,14 @@ def image() -> Iterator[Image]:
     # Not one of pytest's directories: those are kept for a while, and this one has gigabytes.
     directory = Path(tempfile.mkdtemp(prefix="jobkit-image-"))
     try:
-        yield Image(directory)
+        try:
+            built = Image(directory)
+        except AssertionError as error:
+            # What a build fetches may be out of reach where only a slice is run, beside everything else.
+            if os.environ["IMAGE_TEST"] == "slice":
+                pytest.skip(f"it cannot be built here: {error}")
+            raise
+        yield built
     finally:
         shutil.rmtree(directory)
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import pytest
 import structlog
 
+from jobkit import Reject
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
@@ -249,3 +251,12 @@ def script(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
+
+
+async def rejected(desk: Desk, source: Path) -> str:
+    """Run the plugin over a file that it cannot take; return why, having seen that it left nothing behind."""
+    with pytest.raises(Reject) as caught:
+        await desk.run(desk.place(source))
+    assert desk.outputs() == []
+    assert desk.left_behind() == []
+    return str(caught.value)

@@ -43,7 +43,7 @@ async def _ffmpeg_problems(settings: TranscodeSettings) -> list[str]:
         return [missing_ffmpeg(settings.ffmpeg)]
     code, said = await _ask([str(binary), "-hide_banner", "-v", "error", "-encoders"], settings)
     if code != 0:
-        return [f"{binary} does not run: {said[-300:]}"]
+        return [f"{binary} does not run: {_reason(code, said)}"]
     names = {words[1] for words in map(str.split, said.splitlines()) if len(words) > 1}
     return [f"{binary} has no encoder {name}" for name in _ENCODERS if name not in names]
 
@@ -53,7 +53,12 @@ async def _pyav_problems(settings: TranscodeSettings) -> list[str]:
     code, said = await _ask(probe_command(["[]"]), settings)
     if code == 0:
         return []
-    return [f"PyAV does not work, install jobkit's 'transcode' extra: {said[-300:]}"]
+    return [f"PyAV does not work, install jobkit's 'transcode' extra: {_reason(code, said)}"]
+
+
+def _reason(code: int, said: str) -> str:
+    """Return why a command failed: its last words, which with a traceback are the error itself."""
+    return said.splitlines()[-1][-300:] if said else f"it ended with code {code} and said nothing"
 
 
 async def _ask(command: Sequence[str], settings: TranscodeSettings) -> tuple[int, str]:

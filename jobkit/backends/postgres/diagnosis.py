@@ -18,13 +18,12 @@ from jobkit.backends.postgres.migrations import check_migrated, check_server
 from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Status
+from jobkit.ports.diagnosis import Finding, Status, clock_finding
 
 _LIMIT_SECONDS = 8.0
 _HOST_SECONDS = 2.0
 # What a process takes, the notifier's connection included.
 _CONNECTIONS = WORK_CONNECTIONS + ASIDE_CONNECTIONS + 1
-_CLOCK_TOLERANCE_SECONDS = 5.0
 
 _SERVER = """
     SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
@@ -82,7 +81,7 @@ async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> 
         return [version]
     asked = clock.wall()
     told = await connection.fetchrow(_SERVER)
-    between = (asked + clock.wall()) / 2
+    answered = clock.wall()
     return [
         version,
         _role(told),
@@ -92,7 +91,7 @@ async def _examined(connection: Any, address: PostgresAddress, clock: Clock) -> 
         *_standbys(told),
         _autovacuum(told),
         _connections(told),
-        _clock(told, between),
+        clock_finding(told["clock"], asked, answered),
         *await _tables(connection, address, may_create=told["may_create"]),
         *await _hosts(address),
     ]
@@ -202,14 +201,6 @@ def _connections(told: Mapping[str, Any]) -> Finding:
     if free >= _CONNECTIONS:
         return Finding(Status.OK, f"{what}, enough for {free // _CONNECTIONS} more workers")
     return Finding(Status.WARN, f"{what}, a worker takes up to {_CONNECTIONS}", f"raise {name}, or run fewer workers")
-
-
-def _clock(told: Mapping[str, Any], own: float) -> Finding:
-    ahead = told["clock"] - own
-    if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
-        return Finding(Status.OK, "its clock agrees with this machine's")
-    what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
-    return Finding(Status.WARN, what, "have both clocks kept by NTP")
 
 
 async def _tables(connection: Any, address: PostgresAddress, *, may_create: bool) -> list[Finding]:

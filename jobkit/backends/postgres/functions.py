@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 
 from jobkit.backends.postgres.address import PostgresAddress
+from jobkit.backends.versions import release
 from jobkit.distribution import installed_version
 from jobkit.errors import ConfigurationError
 
@@ -135,17 +136,12 @@ async def _recorded(connection: Any) -> RecordedFunctions:
 
 def _refuse_newer(recorded: RecordedFunctions, address: PostgresAddress) -> None:
     own = installed_version()
-    if _release(recorded.version) > _release(own) > ():
+    # Of a version that is unknown nothing is newer.
+    if release(recorded.version) > release(own) > ():
         raise ConfigurationError(
             f"{address.name} has the functions of a newer jobkit ({recorded.version}, this one is {own}): "
             "upgrade jobkit here"
         )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers that `version` begins with; none where it is unknown, and then nothing is newer than it."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def _name(signature: str) -> str:

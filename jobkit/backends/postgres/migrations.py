@@ -23,11 +23,12 @@ from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained
 from jobkit.backends.postgres.pool import CONNECT_SECONDS
+from jobkit.backends.versions import too_old
 from jobkit.errors import ConfigurationError
 
 # "jobkit" in ASCII: the number of the lock that whoever migrates holds.
 _LOCK = 0x6A6F626B6974
-_OLDEST_SERVER = 14
+OLDEST_VERSION = "14"
 _LIMIT_SECONDS = 120.0
 
 _BOOK = """
@@ -109,10 +110,10 @@ async def check_migrated(connection: Any, address: PostgresAddress) -> None:
 
 def check_server(connection: Any, address: PostgresAddress) -> None:
     """Raise `ConfigurationError` where the server cannot be used at all."""
-    version = connection.get_server_version().major
-    if version < _OLDEST_SERVER:
-        raise ConfigurationError(f"{address.name} runs PostgreSQL {version}; jobkit needs {_OLDEST_SERVER} or later")
-    encoding = connection.get_settings().server_encoding
+    told = connection.get_settings()
+    if (old := too_old("PostgreSQL", told.server_version, OLDEST_VERSION)) is not None:
+        raise ConfigurationError(f"{address.name}: {old}")
+    encoding = told.server_encoding
     if encoding != "UTF8":
         raise ConfigurationError(
             f"{address.name} keeps text as {encoding}: create the database with ENCODING 'UTF8' TEMPLATE template0"

@@ -33,6 +33,7 @@ from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.rabbitmq.address import Endpoint, Server
 from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
 from jobkit.backends.rabbitmq.wire import Delivered, delivered
+from jobkit.backends.versions import too_old
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
@@ -311,10 +312,9 @@ class Link:
             raise self._refusal(error) from error
         connected = Connected(pika, sockets)
         version = str(pika.underlay.server_properties.get("version", ""))
-        if _version(version) < _version(OLDEST_VERSION):
+        if (old := too_old("RabbitMQ", version, OLDEST_VERSION)) is not None:
             _discard((endpoint, connected))
-            shown = self.server.shown
-            raise ConfigurationError(f"{shown} is RabbitMQ {version}; jobkit needs {OLDEST_VERSION} or later")
+            raise ConfigurationError(f"{self.server.shown}: {old}")
         return endpoint, connected
 
     def _refused_by_all(
@@ -393,9 +393,3 @@ def _said(error: BaseException) -> str:
     if isinstance(error, ChannelClosed) and not _is_refusal(error):
         return "the channel was closed"
     return str(error) or error.__class__.__name__
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """Return a version as numbers; one that cannot be read is taken to be new enough."""
-    numbers = text.split(".")[:2]
-    return tuple(int(number) for number in numbers) if all(number.isdecimal() for number in numbers) else (99,)

@@ -18,6 +18,7 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.faults import translated
 from jobkit.backends.redis.scripts import REPLY_SECONDS, Scripts
 from jobkit.backends.redis.submit import store_script
+from jobkit.backends.versions import too_old
 from jobkit.errors import ConfigurationError
 from jobkit.model.plane import Plane
 from jobkit.ports.diagnosis import Finding, Status
@@ -25,7 +26,7 @@ from jobkit.ports.diagnosis import Finding, Status
 _log = structlog.get_logger("jobkit.redis")
 
 _REPLICAS, _LAG = "min-replicas-to-write", "min-replicas-max-lag"
-_OLDEST_VERSION = (6, 2)
+OLDEST_VERSION = "6.2"
 _LAYOUT = 1
 _CHECK = store_script("check")
 
@@ -103,10 +104,9 @@ def _untold() -> Finding:
 
 def _version(told: Mapping[str, str]) -> Finding:
     version = told["redis_version"]
-    what = f"Redis {version}"
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_VERSION:
-        return Finding(Status.FAIL, f"{what} is too old", "upgrade to 6.2 or newer")
-    return Finding(Status.OK, what)
+    if (old := too_old("Redis", version, OLDEST_VERSION)) is not None:
+        return Finding(Status.FAIL, old, "upgrade the server")
+    return Finding(Status.OK, f"Redis {version}")
 
 
 def _slots(told: Mapping[str, str]) -> Finding:

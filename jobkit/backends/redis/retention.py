@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from jobkit.backends.redis.submit import store_script
 
-PRUNE = store_script("prune", "outbox", "order")
+PRUNE = store_script("retention", "outbox", "order")

@@ -40,24 +40,26 @@ _LONGEST_KEY_BYTES = 1024
 
 
 @asynccontextmanager
-async def opened_blobs(url: str) -> AsyncIterator[S3Blobs]:
+async def opened_blobs(url: str, *, scratch: Path | None = None) -> AsyncIterator[S3Blobs]:
     """Lend the blobs at `url` for the block. Raises as `open_blobs` does."""
-    blobs = await open_blobs(url)
+    blobs = await open_blobs(url, scratch=scratch)
     try:
         yield blobs
     finally:
         await blobs.aclose()
 
 
-async def open_blobs(url: str) -> S3Blobs:
+async def open_blobs(url: str, *, scratch: Path | None = None) -> S3Blobs:
     """Return the blobs at `url`, having seen that its bucket can be listed.
 
+    Files on their way lie in `scratch`, which the processes of a machine share; by default where temporary files do.
     Raises `ConfigurationError` where it cannot be, or `Unavailable`.
     """
     address = parse_address(url)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_client(address))
-        blobs = S3Blobs(address, client, stack.pop_all())
+        base = scratch or Path(tempfile.gettempdir()) / f"jobkit-scratch-{os.geteuid()}"
+        blobs = S3Blobs(address, client, base, stack.pop_all())
         try:
             await blobs.start()
         except BaseException:
@@ -67,16 +69,16 @@ async def open_blobs(url: str) -> S3Blobs:
 
 
 class S3Blobs:
-    """`Blobs` in a bucket, under a prefix. `stack` holds what is to be closed with it."""
+    """`Blobs` in a bucket, under a prefix, by way of a directory. `stack` holds what is to be closed with them."""
 
-    def __init__(self, address: S3Address, client: S3Client, stack: AsyncExitStack) -> None:
+    def __init__(self, address: S3Address, client: S3Client, scratch: Path, stack: AsyncExitStack) -> None:
         self._client = client
         self._bucket = address.bucket
         self._prefix = address.prefix
         self._name = address.name
         self._stack = stack
         self._uploads = Uploader(client, address.bucket, address.name)
-        self._scratch_base = Path(tempfile.gettempdir()) / f"jobkit-scratch-{os.geteuid()}"
+        self._scratch_base = scratch
         self._scratch = Scratch(self._scratch_base)
 
     async def start(self) -> None:

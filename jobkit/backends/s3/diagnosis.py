@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,11 @@ from jobkit.backends.s3.address import S3Address, parse_address
 from jobkit.backends.s3.client import answered, open_client
 from jobkit.backends.s3.faults import code_of, is_taken, is_unconditional, status_of, translated
 from jobkit.model.clock import Clock
-from jobkit.ports.diagnosis import Finding, Status
+from jobkit.ports.diagnosis import Finding, Status, clock_finding
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
-# A service refuses what is signed with a clock that is off by a quarter of an hour.
-_SKEW_RISK_SECONDS = 60.0
 _PROBE = b"jobkit doctor\n"
 
 
@@ -32,10 +31,11 @@ async def diagnose(url: str, clock: Clock) -> list[Finding]:
     address = parse_address(url)
     async with open_client(address) as client:
         with translated(address.name):
+            asked = clock.wall()
             listed = await answered(client.list_objects_v2(Bucket=address.bucket, Prefix=address.prefix, MaxKeys=1))
             findings = [
                 Finding(Status.OK, f"bucket {address.bucket} answers and can be listed"),
-                _clock(listed["ResponseMetadata"]["HTTPHeaders"], clock),
+                _clock(listed["ResponseMetadata"]["HTTPHeaders"], asked, clock.wall()),
             ]
             return [*findings, *await _permissions(client, address), *await _settings(client, address)]
 
@@ -104,14 +104,14 @@ def _conditions(conditional: bool) -> Finding:
     return Finding(Status.WARN, what, "use a newer version of the server, if there is one; no other job is in danger")
 
 
-def _clock(headers: Mapping[str, str], clock: Clock) -> Finding:
+def _clock(headers: Mapping[str, str], asked: float, answered: float) -> Finding:
     if "date" not in headers:
         return Finding(Status.OK, "it does not tell its time")
-    ahead = clock.wall() - parsedate_to_datetime(headers["date"]).timestamp()
-    what = f"the clock here is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
-    if abs(ahead) > _SKEW_RISK_SECONDS:
-        return Finding(Status.WARN, f"{what}; from 900 s on it refuses everything", "have it kept by NTP")
-    return Finding(Status.OK, what)
+    found = clock_finding(parsedate_to_datetime(headers["date"]).timestamp(), asked, answered)
+    if found.status is Status.OK:
+        return found
+    # It refuses what is signed with a clock that is off by a quarter of an hour.
+    return replace(found, what=f"{found.what}; from 900 s on it refuses everything")
 
 
 async def _settings(client: S3Client, address: S3Address) -> list[Finding]:

@@ -16,13 +16,14 @@ from urllib.parse import unquote
 from jobkit.backends.sqlite.faults import is_busy, locked, translated
 from jobkit.backends.sqlite.schema import ensure_schema
 from jobkit.backends.sqlite.store_clock import offset_of_boot
+from jobkit.backends.versions import too_old
 from jobkit.errors import ConfigurationError
 from jobkit.model.plane import Plane
 
 MEMORY = ":memory:"
 
 # RETURNING came with 3.35; a transaction's statements are kept prepared.
-_OLDEST_SQLITE = (3, 35)
+OLDEST_VERSION = "3.35"
 _CACHED_STATEMENTS = 256
 _PAGE_CACHE_KIB = 16_384
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
@@ -56,8 +57,8 @@ def open_connection(
     Blocks for up to `patience` seconds while another process is in the way. Raises `ConfigurationError`, or
     `Unavailable` in the name of `plane`.
     """
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: jobkit needs 3.35 or later")
+    if (old := too_old("SQLite", sqlite3.sqlite_version, OLDEST_VERSION)) is not None:
+        raise ConfigurationError(old)
     if path != MEMORY:
         _check_place(Path(path))
     connection = None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from jobkit.backends.sqlite import outbox, turns
 from jobkit.backends.sqlite.fail import is_message_of
-from jobkit.backends.sqlite.sequences import is_taken
-from jobkit.backends.sqlite.submit import insert_foreign, next_sequence
+from jobkit.backends.sqlite.sequences import is_taken, next_sequence
+from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState

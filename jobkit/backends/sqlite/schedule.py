@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.open import refusal
-from jobkit.backends.sqlite.submit import next_sequence
+from jobkit.backends.sqlite.sequences import next_sequence
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
-from jobkit.ports.rules import HIGHEST_GIVEN, key_of
+from jobkit.ports.rules import HIGHEST_GIVEN, key_of, without_order
 
 
 def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bool:
@@ -27,3 +27,15 @@ def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> 
         (type, key, sequence),
     ).fetchone()
     return row is not None and sequence <= row[0]
+
+
+def next_sequence(transaction: Transaction, envelope: Envelope) -> int:
+    """Give out the next sequence of the envelope's key. Raises `ValueError` where it carries none."""
+    if envelope.key is None:
+        raise without_order(envelope)
+    (sequence,) = transaction.execute(
+        "INSERT INTO keys (type, key, token, submitted, touched) VALUES (?, ?, (SELECT floor FROM retention), 1, ?) "
+        "ON CONFLICT DO UPDATE SET submitted = submitted + 1, touched = excluded.touched RETURNING submitted",
+        (envelope.type, envelope.key, transaction.now),
+    ).fetchone()
+    return int(sequence)

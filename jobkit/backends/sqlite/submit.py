@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite.sequences import next_sequence
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
@@ -101,15 +102,3 @@ def insert_foreign(transaction: Transaction, envelope: Envelope, state: JobState
             (envelope.type, envelope.key, envelope.sequence, transaction.now),
         )
     return insert_job(transaction, envelope, state)
-
-
-def next_sequence(transaction: Transaction, envelope: Envelope) -> int:
-    """Give out the next sequence of the envelope's key. Raises `ValueError` where it carries none."""
-    if envelope.key is None:
-        raise without_order(envelope)
-    (sequence,) = transaction.execute(
-        "INSERT INTO keys (type, key, token, submitted, touched) VALUES (?, ?, (SELECT floor FROM retention), 1, ?) "
-        "ON CONFLICT DO UPDATE SET submitted = submitted + 1, touched = excluded.touched RETURNING submitted",
-        (envelope.type, envelope.key, transaction.now),
-    ).fetchone()
-    return int(sequence)

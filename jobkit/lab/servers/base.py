@@ -7,10 +7,12 @@ SIGKILL, the group is killed. Nothing here is asynchronous; where a loop must go
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_BYTES = 4000
+_PORTS = range(20_000, 32_000)
 
 
 class ServerMissing(JobkitError):
@@ -39,10 +42,40 @@ def require(*programs: str, beside: Iterable[Path] = ()) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that was free a moment ago."""
+    """Return a port of the loopback address for a server of this process, also when it is started again later.
+
+    It lies below those that systems give to whoever connects, which could take it while the server is down. No other
+    process is given it while this one lives.
+    """
+    ports = list(_PORTS)
+    random.shuffle(ports)
+    for port in ports:
+        if _is_free(port) and _reserve(port):
+            return port
+    raise RuntimeError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    """Take a name that goes with the port and ends with this process, if no other has it; only Linux has such names."""
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0jobkit-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()
+    return True
 
 
 def accepts(port: int) -> bool:

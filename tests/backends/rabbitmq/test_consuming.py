@@ -195,7 +195,7 @@ async def test_a_silent_consumer_keeps_its_place_only_until_its_heartbeats_are_m
             proxy.hold()
             started = asyncio.get_running_loop().time()
             async with other.consume(FIRST, "new") as new:
-                assert asyncio.get_running_loop().time() - started < 5
+                assert asyncio.get_running_loop().time() - started < 30
                 assert ids(await received(new, 2)) == ["a", "b"]
                 proxy.heal()
                 await ended(old)
@@ -316,10 +316,14 @@ async def test_acks_out_of_order_and_faster_than_the_socket_reach_the_server_eac
                         # A hundred are on their way one by one, and then the first lets one ack do for all.
                         await asyncio.sleep(0)
                 seen += 1 + len(behind)
-            # Time for the last to be sent: had one been sent twice, the server would have closed the channel by then,
-            # and given back what was on it.
-            await asyncio.sleep(0.5)
-            assert (await onlooker.depths())[0] == QueueDepth(FIRST, 0, 0, "me")
+
+            # Had one been sent twice, the server would close the channel, and give back what was on it.
+            async def done() -> bool:
+                return (await onlooker.depths())[0] == QueueDepth(FIRST, 0, 0, "me")
+
+            await until(done)
+            await asyncio.sleep(0.2)
+            assert await done()
 
 
 async def test_delayed_messages_survive_a_crash_of_the_server(site: Site) -> None:
@@ -431,7 +435,7 @@ async def test_a_consumer_whose_opening_is_cancelled_keeps_nothing_from_the_othe
                 await opening
             proxy.heal()
             await publish(other, "a", partition=SECOND)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert ids(await received(consumer, 1)) == ["a"]
 
 

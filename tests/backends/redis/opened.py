@@ -44,7 +44,7 @@ async def coordinator(url: str) -> AsyncIterator[RedisCoordinator]:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Return once `condition` holds, which nothing tells of, so that it must be looked at again and again."""
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(60.0):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

@@ -66,8 +66,8 @@ async def test_a_lease_ends_by_the_servers_clock(server: RedisServer) -> None:
         lease = await granted(on, "t/k", "n1", ttl=0.3)
         assert isinstance(await on.claim("t/k", owner="you", nonce="n2", ttl=1.0), Held)
         started = time.monotonic()
-        await on.wait_change("t/k", 10.0)
-        assert time.monotonic() - started < 5.0
+        await on.wait_change("t/k", 120.0)
+        assert time.monotonic() - started < 60.0
         assert (await granted(on, "t/k", "n2")).token > lease.token
         assert await on.renew([lease], ttl=1.0) == frozenset()
 

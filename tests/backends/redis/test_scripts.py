@@ -100,7 +100,8 @@ async def test_a_server_that_falls_silent_is_unavailable_within_the_bound_and_co
         answers = await asyncio.gather(*(asked.run(ECHO, f"{n}") for n in range(20)), return_exceptions=True)
         assert all(isinstance(answer, Unavailable) for answer in answers)
         assert "does not answer in time" in str(answers[0])
-        assert REPLY_SECONDS <= time.monotonic() - started < REPLY_SECONDS + 2
+        # Not one after the other.
+        assert REPLY_SECONDS <= time.monotonic() - started < 4 * REPLY_SECONDS
         proxy.heal()
         # What is answered to the connection of before is nobody's.
         assert await asked.run(ECHO, "z") == b"z"
@@ -204,7 +205,7 @@ async def test_closing_ends_even_while_the_connection_is_breaking(server: RedisS
             proxy.cut()
             for _ in range(number // 4):
                 await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await asked.aclose()
                 await asyncio.wait([waiting])
             assert waiting.exception() is None or isinstance(waiting.exception(), Unavailable)

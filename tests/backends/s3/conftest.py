@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,8 @@ async def place() -> str:
 
 
 @pytest.fixture
-async def blobs(place: str) -> AsyncIterator[S3Blobs]:
-    async with opened_blobs(place) as opened:
+async def blobs(place: str, tmp_path: Path) -> AsyncIterator[S3Blobs]:
+    async with opened_blobs(place, scratch=tmp_path / "scratch") as opened:
         yield opened
 
 

@@ -83,3 +83,14 @@ def test_a_program_that_ends_at_its_start_is_reported_with_its_log(tmp_path: Pat
     )
     with pytest.raises(RuntimeError, match="no such option"):
         process.start()
+
+
+def test_a_port_is_given_to_no_other_process_and_to_nobody_who_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.shuffle", lambda _: None)
+    program = (
+        "import random; random.shuffle = lambda _: None; from jobkit.lab.servers.base import *; print(free_port())"
+    )
+    ours = free_port()
+    theirs = int(subprocess.check_output([sys.executable, "-c", program], text=True, timeout=60))
+    assert ours != theirs
+    assert max(ours, theirs) < 32_768

@@ -68,7 +68,8 @@ async def test_a_delay_adds_to_each_way_and_does_not_limit_the_throughput() -> N
             writer.write(b"%02d" % number)
             await asyncio.sleep(0.001)
         assert await reader.readexactly(100) == b"".join(b"%02d" % number for number in range(50))
-        assert 0.2 <= asyncio.get_running_loop().time() - started < 1.0
+        # One after the other they would take five seconds.
+        assert 0.2 <= asyncio.get_running_loop().time() - started < 4.0
 
 
 async def test_what_is_held_passes_once_it_is_healed() -> None:

@@ -12,23 +12,6 @@ LANGUAGE sql AS $$
                    AND ended IS NOT NULL AND result IS NULL AND ended_by IS NULL)
 $$;
 
--- Was the sequence given up?
-CREATE OR REPLACE FUNCTION jobkit.is_skipped(in_type text, in_key text, in_sequence bigint) RETURNS boolean
-LANGUAGE sql AS $$
-    SELECT coalesce((SELECT last >= in_sequence FROM jobkit.skipped WHERE type = in_type AND key = in_key
-                     AND first <= in_sequence ORDER BY first DESC LIMIT 1), false)
-$$;
-
--- Is a sequence that is to come another job's than one that is not known? Cancelled jobs have given theirs up.
-CREATE OR REPLACE FUNCTION jobkit.is_taken(in_type text, in_key text, in_sequence bigint) RETURNS boolean
-LANGUAGE sql AS $$
-    SELECT EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_sequence
-                   AND ended IS NULL)
-        OR EXISTS (SELECT FROM jobkit.jobs WHERE type = in_type AND key = in_key AND sequence = in_sequence
-                   AND ended IS NOT NULL AND result IS NULL AND ended_by IS NULL)
-        OR jobkit.is_skipped(in_type, in_key, in_sequence)
-$$;
-
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
 -- key's log has), 'duplicate', 'cancelled', 'expired', 'scheduled' (it is not due), 'moved' (its priority is another one), 'forgotten' (a duplicate whose id is no longer
 -- known), 'gap' and 'skipped' (`number` is the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the

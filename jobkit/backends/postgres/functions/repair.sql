@@ -1,11 +1,5 @@
 -- The repairs that only a command may do: requeue, resume, skip.
 
--- Return the next sequence of a key that has a row, which the caller has locked.
-CREATE OR REPLACE FUNCTION jobkit.next_sequence(in_type text, in_key text) RETURNS bigint LANGUAGE sql AS $$
-    UPDATE jobkit.keys SET submitted = submitted + 1, touched = jobkit.clock()
-    WHERE type = in_type AND key = in_key RETURNING submitted
-$$;
-
 -- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
 -- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Answers whether it could: false where there is no such letter, or its id is another job's.
 CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
