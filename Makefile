@@ -83,5 +83,8 @@ benchmarks: $(INSTALLED) install-servers ## Compare with Celery, Dramatiq, Taski
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,benchmarks]'
 	$(BIN)/python -m benchmarks
 
+bench-steering: $(INSTALLED) install-servers ## Measure cancelling, releasing and waiting on each store (STORES="redis postgres": only those)
+	$(BIN)/python -m benchmarks.steering $(STORES)
+
 clean: ## Remove what the commands above made
 	rm -rf .newer $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo-out tests/browser/node_modules

@@ -1,11 +1,11 @@
-"""Files: what a job writes becomes visible with its commit, as a whole, or never.
+"""Files: what a job writes becomes visible with its commit, as a whole, or never; then anybody can read it.
 
 Run it:
 
     export JOBKIT_PLUGINS=files
     jobkit worker report &
     python files.py
-    find jobkit-blobs
+    jobkit files list report ann
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ async def report(job: Report, ctx: Context) -> Reported:
     """Write a table, and a folder with a page for each month."""
     async with ctx.blobs.create("report.csv") as path:  # private until the job commits
         await anyio.to_thread.run_sync(write_csv, path, job.months)
-    await ctx.progress(0.5, "the table is written")
     async with ctx.blobs.directory("pages") as folder:  # every file in it becomes a blob "pages/..."
         for month in job.months:
             await anyio.Path(folder / f"{month}.txt").write_text(f"{job.account} in {month}\n")
@@ -52,12 +51,14 @@ async def report(job: Report, ctx: Context) -> Reported:
 
 
 async def main() -> None:
-    """Submit one job and print the names of its files."""
+    """Submit a job, wait for its end, print what it committed, and read a file of it."""
     async with connect() as client:
         submission = await client.submit("report", Report(account="ann", months=["2026-01", "2026-02"]))
-        async for job in client.watch(submission.id, timeout=60):
-            print(f"{job.state} {job.progress:.0%} {job.message}".rstrip())
-        print(*Reported.model_validate_json(job.result or b"").files, sep="\n")
+        _ = [job async for job in client.watch(submission.id, timeout=60)]
+        for file in await client.files("report", "ann"):
+            print(f"{file.name} {file.size} bytes")
+        async with client.open("report", "ann", "pages/2026-02.txt") as page:
+            print((await page.read()).decode().strip())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ class ConfigurationError(JobkitError):
     """A setting, plugin or argument is wrong; the message names what to change."""
 
 
+class NotThereYet(ConfigurationError):
+    """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
+
+
 class PartitionsDiffer(ConfigurationError):
     """A job type was declared with another number of partitions than this process is set to."""
 
@@ -44,6 +48,17 @@ class NotTransactional(ConfigurationError):
 
 class JobConflict(JobkitError):
     """The same job id was submitted before with another type, key or payload."""
+
+
+class UniqueNameTaken(JobkitError):
+    """A dead letter cannot be tried again, because another job, `holder`, holds its unique name."""
+
+    def __init__(self, number: int, name: str, holder: str) -> None:
+        super().__init__(
+            f"dead letter {number} cannot be tried again while job {holder} holds its unique name {shown(name)}: "
+            f"wait for that one, or cancel it"
+        )
+        self.holder = holder
 
 
 class JobNotFound(JobkitError):
@@ -83,6 +98,14 @@ class ConsumerClosed(JobkitError):
 
 class EffectInvalid(JobkitError, ValueError):
     """A result, record, log entry or file that no store would give back as the job meant it; the message names it."""
+
+
+class FileMissing(JobkitError):
+    """A key has no committed file of that name."""
+
+
+class FileReplaced(JobkitError):
+    """The bytes of a file are gone or others: a later commit replaced them. Read the key's files again."""
 
 
 class AttemptOver(JobkitError):

@@ -131,6 +131,12 @@ class Settings(BaseSettings):
         description="How often whoever leads a partition looks for jobs whose messages the broker lost, and publishes "
         "them again.",
     )
+    files_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="What links to files are signed with, at least 16 characters; every server that gives out the same "
+        "files needs the same. Without it each process makes one of its own, and its links end with it.",
+    )
     health_port: int | None = Field(
         None,
         ge=0,

@@ -20,7 +20,7 @@ from jobkit.backends.redis import backend as redis
 from jobkit.backends.s3 import backend as s3
 from jobkit.backends.sqlite import backend as sqlite
 from jobkit.distribution import install_hint
-from jobkit.errors import ConfigurationError
+from jobkit.errors import ConfigurationError, NotThereYet
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.plane import Plane
 from jobkit.ports.backend import Backend, Open, Opening, Place
@@ -95,15 +95,15 @@ def unset_planes(settings: Settings, planes: Sequence[Plane] = _SHARED_PLANES) -
 
 
 @asynccontextmanager
-async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Planes]:
-    """Open the backends that the settings name, until the block ends.
+async def open_planes(settings: Settings, clock: Clock | None = None, *, create: bool = True) -> AsyncIterator[Planes]:
+    """Open the backends that the settings name, until the block ends; `create` is what `Opening` has it be.
 
     Raises `ConfigurationError` naming the variable that is wrong or was forgotten, or `Unavailable`.
     """
     if problems := unset_planes(settings):
         raise ConfigurationError("\n".join(problems))
     async with AsyncExitStack() as stack:
-        opening = Opening(clock or SystemClock(), stack)
+        opening = Opening(clock or SystemClock(), stack, create)
         blobs = await open_blobs(settings, opening)
         store, inspection = await open_store(settings, opening)
         coordinator = await open_coordinator(settings, opening)
@@ -114,7 +114,7 @@ async def open_planes(settings: Settings, clock: Clock | None = None) -> AsyncIt
 
 @asynccontextmanager
 async def open_store_plane(settings: Settings, clock: Clock | None = None) -> AsyncIterator[StorePlane]:
-    """Open the store that the settings name, and no other plane, until the block ends.
+    """Open the store that the settings name, and no other plane, until the block ends. Nothing is made.
 
     Raises `ConfigurationError` naming the variable that is wrong, or the store's where that was forgotten beside
     servers; or `Unavailable`.
@@ -122,7 +122,7 @@ async def open_store_plane(settings: Settings, clock: Clock | None = None) -> As
     if problems := unset_planes(settings, (Plane.STORE,)):
         raise ConfigurationError("\n".join(problems))
     async with AsyncExitStack() as stack:
-        store, inspection = await open_store(settings, Opening(clock or SystemClock(), stack))
+        store, inspection = await open_store(settings, Opening(clock or SystemClock(), stack, create=False))
         yield StorePlane(store, inspection)
 
 
@@ -241,4 +241,5 @@ def _naming(plane: Plane) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        raise ConfigurationError(f"{plane.variable}: {error}") from error
+        named = NotThereYet if isinstance(error, NotThereYet) else ConfigurationError
+        raise named(f"{plane.variable}: {error}") from error

@@ -13,6 +13,7 @@ from typing import Any
 
 import jobkit
 import jobkit.errors
+import jobkit.files
 import jobkit.testing
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
@@ -48,6 +49,18 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
     ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
+    (
+        "Files that were committed",
+        "from jobkit.files import FileSet, CommittedFile, OpenFile, FilesApplication, FileLinks, everyone",
+        (
+            jobkit.files.FileSet,
+            jobkit.files.CommittedFile,
+            jobkit.files.OpenFile,
+            jobkit.files.FilesApplication,
+            jobkit.files.FileLinks,
+            jobkit.files.everyone,
+        ),
+    ),
     (
         "Submitting and watching",
         "from jobkit import connect, Client, Submission, Cancellation, PriorityChange, ScheduleBook, ScheduleStatus",

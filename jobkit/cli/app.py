@@ -22,6 +22,7 @@ from jobkit.cli.commands import (
     doctor,
     drill,
     exporter,
+    files,
     gaps,
     health,
     jobs,
@@ -48,6 +49,13 @@ from jobkit.cli.options import EnvFile, Globals
 class _Jobkit(TyperGroup):
     """The outermost command, within which every error is explained."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for argument in args:
+            # A file may have any name that the system allows.
+            if not argument.startswith("@") and not _is_utf8(argument):
+                raise typer.BadParameter(f"this is not UTF-8 text: {argument!a}")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         # What the callback below was told is only known once it has run, within the block.
         with explained(debug=bool(ctx.params.get("debug"))):
@@ -62,6 +70,14 @@ app = typer.Typer(
     help="Jobs that must happen once and in order.",
     epilog="Exit codes: 0 done, 1 the job or check failed, 2 usage or settings, 3 a backend is out of reach.",
 )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,6 +114,7 @@ app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(files.app, name="files")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)

@@ -58,7 +58,7 @@ def explained(*, debug: bool) -> Iterator[None]:
             raise  # typer's own: it has the exit code, or the usage line to show
         told = most_telling(error)
         if debug or os.environ.get("JOBKIT_LOG_LEVEL", "").lower() == "debug":
-            traceback.print_exception(error)
+            _say_traceback(error)
         say(message_of(told))
         raise typer.Exit(exit_code_of(told)) from error
 
@@ -102,6 +102,14 @@ def say(message: str) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True, color=color)
     # What a server, a job or a file said may be in it, and is not to drive the terminal.
     typer.echo("\n       ".join(plain(line) for line in message.split("\n")), err=True)
+
+
+def _say_traceback(error: BaseException) -> None:
+    """Write a traceback to stderr; what is quoted in it is not to drive the terminal either."""
+    from jobkit.cli.output import plain
+
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    typer.echo("\n".join(plain(line) for line in lines), err=True)
 
 
 def _first_leaf(error: BaseException) -> BaseException:

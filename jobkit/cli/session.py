@@ -18,7 +18,7 @@ import typer
 from jobkit.backends.registry import open_coordinator, open_planes, open_store_plane, unset_planes
 from jobkit.cli.exit_codes import Declined, NoAnswer
 from jobkit.cli.options import globals_of
-from jobkit.cli.output import Output
+from jobkit.cli.output import Output, plain
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.plane import Plane
@@ -71,15 +71,22 @@ class CommandSession:
         """Return the processors there are. Raises `ConfigurationError` where a plugin does not load."""
         return load_plugins(self.settings.plugins, max_payload_bytes=self.settings.max_payload_bytes)
 
-    def call(self, ask: Callable[[Planes], Awaitable[T]], *, limit: float | None = LIMIT_SECONDS) -> T:
+    def call(
+        self,
+        ask: Callable[[Planes], Awaitable[T]],
+        *,
+        limit: float | None = LIMIT_SECONDS,
+        create: bool = False,
+    ) -> T:
         """Open the planes, return what `ask` returns of them, and close them again.
 
+        Only where `create` says so an embedded database is made that is not there yet.
         Raises `NoAnswer` after `limit` seconds, and what opening and asking raise.
         """
 
         async def opened() -> T:
             with within(limit):
-                async with open_planes(self.settings, self.clock) as planes:
+                async with open_planes(self.settings, self.clock, create=create) as planes:
                     return await ask(planes)
 
         return anyio.run(opened)
@@ -141,5 +148,5 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not os.isatty(0):
         raise ConfigurationError(f"{question}\nThere is no terminal to ask on; say --yes to do it.")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm("\n".join(plain(line) for line in question.split("\n")), err=True):
         raise Declined("not confirmed; nothing was changed")

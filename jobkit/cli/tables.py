@@ -89,6 +89,7 @@ def job_fields(
         ("type", job.type),
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
+        *([] if job.unique is None else [("unique name", job.unique)]),
         ("state", job.state.value),
         *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if pause is None else [("paused", pause_text(pause, now))]),

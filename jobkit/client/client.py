@@ -10,27 +10,31 @@ worker's relay afterwards; where it is rolled back, the job never was.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.trace import Span
 
 from jobkit.client import matching
 from jobkit.client.relay import Relay
-from jobkit.client.schedules import ScheduleBook
+from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
+from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import PriorityName, priority_of
+from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
+from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, Inspection, JobRecord, JobState, PriorityChange
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry
+from jobkit.ports.store import Accepted, Conflict, Kept, NewJob, OutboxEntry, SubmitAnswer
 from jobkit.ports.transactions import TransactionalStore
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
@@ -43,7 +47,9 @@ class Submission:
     """A job that is accepted. `known`: it was before, and this call changed nothing.
 
     `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
-    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds.
+    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds. `kept`: another
+    job held the unique name, nothing was accepted, and this is that job. `replaced` is the job that held it and had not
+    begun, and is cancelled now.
     """
 
     id: str
@@ -53,6 +59,8 @@ class Submission:
     known: bool
     published: bool
     due_at: float | None = None
+    kept: bool = False
+    replaced: str | None = None
 
 
 class Client:
@@ -70,6 +78,7 @@ class Client:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
+        self._files = FileReader(planes.inspection, planes.blobs)
         self._relay = Relay(
             planes.store,
             planes.broker,
@@ -94,10 +103,14 @@ class Client:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        unique: str | None = None,
+        while_: While = "queued",
+        on_conflict: OnConflict = "keep",
     ) -> NewJob:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
+        name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id, at, after, expires, priority)
+            return self._new_job(span, type, payload, key, id, at, after, expires, priority, name)
 
     async def submit(
         self,
@@ -110,6 +123,9 @@ class Client:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        unique: str | None = None,
+        while_: While = "queued",
+        on_conflict: OnConflict = "keep",
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
@@ -118,16 +134,23 @@ class Client:
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
         accepted, it never runs. Without a `priority` it has that of its type.
 
-        With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
-        there: accepted when that commits. Until then other submitters on the key of an ordered job wait.
+        Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
+        does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
+        `on_conflict` says what becomes of the one that does: "keep" it, or "replace" it by this one if it has not
+        begun. The submission tells what has: it is that of the job that is kept, where one is.
 
-        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or the type does not know that
-        priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the store does not
-        answer: then submit again under the same id to be sure. With a connection also `NotTransactional`, or
-        `ConfigurationError` where it is in no transaction or leads elsewhere.
+        With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
+        there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same
+        unique name, wait.
+
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, a name is none or the type does
+        not know that priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the
+        store does not answer: then submit again under the same id to be sure. With a connection also
+        `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
         """
+        name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:
-            job = self._new_job(span, type, payload, key, id, at, after, expires, priority)
+            job = self._new_job(span, type, payload, key, id, at, after, expires, priority, name)
             (submission,) = await self._submit([job], connection)
         return submission
 
@@ -154,6 +177,7 @@ class Client:
         after: timedelta | None,
         expires: datetime | timedelta | None,
         priority: str | None,
+        unique: Unique | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         job = self._registry.new_job(
@@ -167,6 +191,7 @@ class Client:
             after=after,
             expires=expires,
             priority=priority,
+            unique=unique,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
@@ -175,14 +200,10 @@ class Client:
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
-            return _submissions(await self._transactions("submitting").submit_in(connection, jobs), published=())
+            answers = await self._transactions("submitting").submit_in(connection, jobs)
+            return _submissions(jobs, answers, published=())
         answers = await self._planes.store.submit(jobs)
-        accepted = [
-            OutboxEntry(answer.position, answer.envelope)
-            for answer in answers
-            if isinstance(answer, Accepted) and answer.position is not None
-        ]
-        return _submissions(answers, published=await self._publish(accepted))
+        return _submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     def _transactions(self, doing: str) -> TransactionalStore:
         if self._planes.transactions is None:
@@ -294,6 +315,37 @@ class Client:
         """Return all that is paused: by whom, since when, and why."""
         return await self._planes.store.pauses()
 
+    @property
+    def blobs(self) -> Blobs:
+        """Where the files' bytes lie."""
+        return self._planes.blobs
+
+    async def files(self, type: str, key: str) -> FileSet:
+        """Return the files that were committed last for a key: none where none ever were.
+
+        Raises `Unavailable`, and `UnknownType` for one type of a group: files are kept by the group's name.
+        """
+        self._registry.refuse_member(type)
+        return await self._files.files(type, key)
+
+    def open(
+        self, type: str, key: str, name: str, *, start: int = 0, stop: int | None = None
+    ) -> AbstractAsyncContextManager[OpenFile]:
+        """Open a committed file for a block: its bytes from `start` up to but without `stop`, in chunks.
+
+        Raises `FileMissing` where there is none of that name, `ValueError` for a range that is none, `UnknownType` as
+        `files` does, or `Unavailable`.
+        """
+        self._registry.refuse_member(type)
+        return self._files.open(type, key, name, start=start, stop=stop)
+
+    async def download(self, type: str, key: str, name: str, to: Path) -> CommittedFile:
+        """Write a committed file to the path `to`, where it is whole or what was there before; return what it is.
+
+        Raises as `open` does, `OSError` where it cannot be written, or `FileReplaced` where it was replaced meanwhile.
+        """
+        return await (await self.files(type, key)).download(name, to)
+
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
         return await found_job(self._planes.inspection, id)
@@ -326,25 +378,38 @@ async def found_job(inspection: Inspection, id: str) -> JobRecord:
     return record
 
 
-def _submissions(answers: Sequence[Accepted | Known | Conflict], *, published: Collection[str]) -> Sequence[Submission]:
+def _submissions(
+    jobs: Sequence[NewJob], answers: Sequence[SubmitAnswer], *, published: Collection[str]
+) -> Sequence[Submission]:
     """Return what a submitter is told of the store's answers. Raises `JobConflict`."""
-    submissions = []
-    for answer in answers:
-        if isinstance(answer, Conflict):
-            raise JobConflict(
-                f"job id {answer.id!r} is known with another type, key or payload; "
-                "use another id, or leave it out to have one made"
-            )
-        envelope = answer.envelope
-        submissions.append(
-            Submission(
-                id=envelope.id,
-                type=envelope.type,
-                key=envelope.key or "",
-                sequence=envelope.sequence,
-                known=not isinstance(answer, Accepted),
-                published=envelope.id in published or not isinstance(answer, Accepted),
-                due_at=answer.due if isinstance(answer, Accepted) else None,
-            )
+    return [_submission(job, answer, published) for job, answer in zip(jobs, answers, strict=True)]
+
+
+def _submission(job: NewJob, answer: SubmitAnswer, published: Collection[str]) -> Submission:
+    if isinstance(answer, Conflict):
+        raise JobConflict(
+            f"job id {answer.id!r} is known with another type, key or payload; "
+            "use another id, or leave it out to have one made"
         )
-    return submissions
+    if isinstance(answer, Kept):
+        return Submission(
+            id=answer.id,
+            type=job.envelope.type,
+            key=answer.key or "",
+            sequence=answer.sequence,
+            known=False,
+            published=True,
+            due_at=answer.due,
+            kept=True,
+        )
+    envelope, accepted = answer.envelope, isinstance(answer, Accepted)
+    return Submission(
+        id=envelope.id,
+        type=envelope.type,
+        key=envelope.key or "",
+        sequence=envelope.sequence,
+        known=not accepted,
+        published=envelope.id in published or not accepted,
+        due_at=answer.due if isinstance(answer, Accepted) else None,
+        replaced=answer.replaced if isinstance(answer, Accepted) else None,
+    )

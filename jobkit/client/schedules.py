@@ -21,7 +21,7 @@ from jobkit.plugin.registry import Registry, checked_id
 from jobkit.plugin.schedule import timing_of
 from jobkit.ports.inspection import Inspection, JobState
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, OutboxEntry
+from jobkit.ports.store import Accepted, Conflict, OutboxEntry, SubmitAnswer, replaced
 
 _PAGE = 500
 
@@ -60,14 +60,15 @@ class ScheduleBook:
         """Return all schedules, in order of names. Raises `Unavailable`."""
         found: list[ScheduleStatus] = []
         while page := await self._inspection.schedules(after=found[-1].name if found else "", limit=_PAGE):
-            found += [await self._status(kept) for kept in page]
+            found += await self._statuses(page)
             if len(page) < _PAGE:
                 break
         return found
 
     async def show(self, name: str) -> ScheduleStatus:
         """Return one schedule. Raises `ScheduleNotFound` or `Unavailable`."""
-        return await self._status(await self._kept(name))
+        (status,) = await self._statuses([await self._kept(name)])
+        return status
 
     async def add(
         self,
@@ -181,15 +182,24 @@ class ScheduleBook:
             raise ScheduleNotFound(f"there is no schedule {name!r}; `jobkit schedules list` shows those there are")
         return kept
 
-    async def _status(self, kept: KeptSchedule) -> ScheduleStatus:
-        try:
-            schedule = schedule_of(kept)
-        except ScheduleUnreadable as error:
-            return ScheduleStatus(kept.name, kept.type, None, unreadable=str(error))
-        record = None
-        if schedule.last is not None and schedule.last.job is not None:
-            record = await self._inspection.job(schedule.last.job)
-        return ScheduleStatus(kept.name, kept.type, schedule, None if record is None else record.state)
+    async def _statuses(self, page: Sequence[KeptSchedule]) -> Sequence[ScheduleStatus]:
+        """Return what there is to say of schedules; of all their last jobs the store is asked at once."""
+        statuses = [_status(kept) for kept in page]
+        jobs = [job for status in statuses if (job := _last_job(status)) is not None]
+        states = await self._inspection.states(jobs) if jobs else {}
+        return [replace(status, last_state=states.get(_last_job(status) or "")) for status in statuses]
+
+
+def _status(kept: KeptSchedule) -> ScheduleStatus:
+    try:
+        return ScheduleStatus(kept.name, kept.type, schedule_of(kept))
+    except ScheduleUnreadable as error:
+        return ScheduleStatus(kept.name, kept.type, None, unreadable=str(error))
+
+
+def _last_job(status: ScheduleStatus) -> str | None:
+    last = None if status.schedule is None else status.schedule.last
+    return None if last is None else last.job
 
 
 def _is_declared(kept: KeptSchedule) -> bool:
@@ -200,10 +210,11 @@ def _is_declared(kept: KeptSchedule) -> bool:
         return False
 
 
-def entries_of(answers: Sequence[object]) -> Sequence[OutboxEntry]:
-    """Return the outbox entries of the jobs that were accepted."""
+def entries_of(answers: Sequence[SubmitAnswer]) -> Sequence[OutboxEntry]:
+    """Return the outbox entries of the jobs that were accepted, and not replaced by one of the others."""
+    gone = replaced(answers)
     return [
         OutboxEntry(answer.position, answer.envelope)
         for answer in answers
-        if isinstance(answer, Accepted) and answer.position is not None
+        if isinstance(answer, Accepted) and answer.position is not None and answer.envelope.id not in gone
     ]

@@ -99,6 +99,17 @@ def location_of(space: BlobSpace, name: str) -> str:
     return f"{keyed(space.type, space.key)}/{attempt}/{_named(blob_name(name))}"
 
 
+def location_beside(type: str, key: str, attempt: str, name: str) -> str:
+    """Return where the object `name` lies beside others of a key, whose locations have `attempt` as their third part.
+
+    Raises `ValueError` where no blob can have that name, or `attempt` is no such part.
+    """
+    location = f"{keyed(type, key)}/{attempt}/{_named(blob_name(name))}"
+    if place_of(location) is None:
+        raise ValueError(f"{attempt!r} is no part of a location")
+    return location
+
+
 def _named(name: str) -> str:
     """Return a blob's name as the end of a location. Names that differ in case alone an attempt has only one of."""
     parts = [_escaped(part) for part in name.split("/")]

@@ -43,6 +43,8 @@ def _without_nul(text: str) -> str:
     return text
 
 
+_HEAD = json.JSONEncoder(separators=(",", ":"))
+
 _Text = Annotated[str, AfterValidator(_without_nul)]
 _Key = Annotated[str, AfterValidator(bounded_key)]
 
@@ -114,6 +116,8 @@ class Envelope:
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     priority: Priority = Priority.NORMAL
+    # Made once: a submitted job is packed for the store and for the broker.
+    _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     def digest(self) -> str:
         """Return what makes two envelopes of one id the same job: a SHA-256 over type, key and payload."""
@@ -125,6 +129,8 @@ class Envelope:
 
     def pack(self) -> bytes:
         """Return the envelope as bytes; `unpack` is its inverse."""
+        if self._packed is not None:
+            return self._packed
         head = {
             "id": self.id,
             "type": self.type,
@@ -136,7 +142,9 @@ class Envelope:
         }
         if self.priority is not Priority.NORMAL:
             head["priority"] = self.priority.value
-        return json.dumps(head, separators=(",", ":")).encode() + b"\n" + self.body
+        packed = _HEAD.encode(head).encode() + b"\n" + self.body
+        object.__setattr__(self, "_packed", packed)
+        return packed
 
     @classmethod
     def unpack(cls, packed: bytes) -> Envelope:

@@ -40,6 +40,8 @@ class NameRule:
 # Together with a type of 200 characters it has to fit into an index entry of every store.
 KEY = NameRule("a key", 512)
 JOB_ID = NameRule("a job id", 200)
+# In the same index entries as a key.
+UNIQUE = NameRule("a unique name", KEY.limit)
 RECORD = NameRule("the name of a record", 200)
 KIND = NameRule("the kind of a log entry", 200)
 # "projection:" before it makes it the name of a record.

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import lru_cache
+from types import NoneType
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
@@ -45,11 +46,15 @@ class Codec(Generic[T]):
     def __init__(self, type: Any) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(type)
         self._untyped = type is Any or type is object
+        self._nothing = type is None or type is NoneType
 
     def dump(self, value: T, where: str) -> bytes:
         """Return `value` as JSON. Raises `NotReadBack` naming the field, `where` being the value itself."""
         if self._untyped:
             return dump_untyped(value, where)
+        if self._nothing and value is None:
+            # What most jobs return, and the one value that there is nothing to read back of.
+            return b"null"
         try:
             raw = self._adapter.dump_json(value, round_trip=True, by_alias=True, warnings="none")
         except Exception as error:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobkit.client.schedules import ScheduleStatus
+from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
@@ -46,12 +47,18 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "paused": None if pause is None else pause_view(pause),
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
+        "unique": job.unique,
     }
 
 
 def pause_view(pause: Pause) -> dict[str, Any]:
     """Return a pause for JSON."""
     return {**asdict(pause.scope), "by": pause.by, "reason": pause.reason, "since": pause.since}
+
+
+def file_view(file: CommittedFile) -> dict[str, Any]:
+    """Return a committed file for JSON; where its bytes lie is no part of it."""
+    return {name: value for name, value in asdict(file).items() if name != "location"}
 
 
 def holding_up(pauses: Sequence[Pause], job: JobRecord, partitions: int) -> Pause | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
@@ -30,11 +31,13 @@ class BlobWriter:
         space: BlobSpace,
         workdir: Callable[[], Awaitable[Path]],
         check_alive: Callable[[], None] = lambda: None,
+        job_id: str = "",
     ) -> None:
         self._blobs = blobs
         self._space = space
         self._workdir = workdir
         self._check_alive = check_alive
+        self._job_id = job_id
         # By what a name shares with those that a file system may take for the same: of files, and of their folders.
         self._taken: dict[str, str] = {}
         self._folders: dict[str, str] = {}
@@ -51,7 +54,7 @@ class BlobWriter:
         await path.parent.mkdir(parents=True, exist_ok=True)
         yield Path(path)
         self._check_alive()
-        self.written.append(await self._blobs.store(self._space, name, Path(path)))
+        self.written.append(await self._store(name, Path(path)))
 
     @asynccontextmanager
     async def directory(self, name: str) -> AsyncIterator[Path]:
@@ -69,6 +72,9 @@ class BlobWriter:
             (self._claim(f"{name}/{file.relative_to(path).as_posix()}"), Path(file)) for file in sorted(files, key=str)
         ]
         self.written += await self._store_all(named)
+
+    async def _store(self, name: str, file: Path) -> BlobRef:
+        return replace(await self._blobs.store(self._space, name, file), job_id=self._job_id)
 
     def _claim(self, name: str) -> str:
         """Return `name` for a blob of this attempt. Raises `EffectInvalid` where it cannot name one."""
@@ -96,7 +102,7 @@ class BlobWriter:
 
         async def store_some() -> None:
             for place, (name, file) in waiting:
-                stored[place] = await self._blobs.store(self._space, name, file)
+                stored[place] = await self._store(name, file)
 
         try:
             async with anyio.create_task_group() as group:

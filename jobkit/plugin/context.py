@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
+from jobkit.files.file_set import FileReader, FileSet
 from jobkit.model import names
 from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import attempt_space
@@ -27,6 +28,7 @@ from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
+from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
@@ -78,6 +80,7 @@ class FollowUps(Protocol):
         after: timedelta | None,
         expires: datetime | timedelta | None,
         priority: str | None,
+        unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
@@ -105,6 +108,7 @@ class Context:
         log: FilteringBoundLogger,
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
+        file_reader: FileReader,
         projection_reader: ProjectionReader,
         resources: AsyncExitStack,
         transactional: bool = False,
@@ -120,6 +124,7 @@ class Context:
         self._raw_blobs = blobs
         self._settings = settings
         self._follow_ups = follow_ups
+        self._file_reader = file_reader
         self._resources = resources
         self._on_unavailable = on_unavailable or self._warn
         self._workdir: Path | None = None
@@ -148,7 +153,7 @@ class Context:
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""
         if self._writer is None:
-            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive)
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive, self.job.id)
         return self._writer
 
     def _space(self) -> BlobSpace:
@@ -214,6 +219,15 @@ class Context:
         assert isinstance(read, model)  # noqa: S101  (narrows the type; the codec is the model's)
         return read
 
+    async def files(self, type: str | None = None, key: str | None = None) -> FileSet:
+        """Return the files that are committed for a key, this job's own unless another is named: none where none are.
+
+        What is read of the set is of one commit, however often the files are replaced meanwhile; where replaced bytes
+        have been swept away, reading them raises `FileReplaced`, and another attempt sees the newer ones. Raises
+        `Unavailable`.
+        """
+        return await self._file_reader.files(type or self.job.type, self.job.key if key is None else key)
+
     async def state(self, projection: Projection[M]) -> M:
         """Return what the key's log adds up to, with all that is staged. The processor must have declared it.
 
@@ -232,13 +246,18 @@ class Context:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        unique: str | None = None,
+        while_: While = "queued",
+        on_conflict: OnConflict = "keep",
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Without a `priority` it has that of its type. Raises `UnknownType`,
-        `PayloadInvalid`, or `ValueError` where a time says no zone, or the type does not know that priority.
+        job's commit, it never runs. Without a `priority` it has that of its type. Under a `unique` name it is submitted
+        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
+        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
+        know that priority.
         """
         self._check_alive()
         job = self._follow_ups.new_job(
@@ -252,6 +271,7 @@ class Context:
             after=after,
             expires=expires,
             priority=priority,
+            unique=told_unique(unique, while_, on_conflict),
         )
         self._jobs.append(job)
         return job.envelope.id

@@ -24,6 +24,7 @@ from jobkit.model.ids import new_job_id
 from jobkit.model.priority import Priority
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.schedule import Schedule, ScheduledJob
+from jobkit.model.unique import Unique
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
@@ -248,6 +249,7 @@ class Registry:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: str | None = None,
+        unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
@@ -285,7 +287,7 @@ class Registry:
             trace=trace or {},
             priority=urgency,
         )
-        return NewJob(envelope, processor.ordered, *when)
+        return NewJob(envelope, processor.ordered, *when, unique)
 
 
 def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:

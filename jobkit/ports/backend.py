@@ -27,10 +27,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What opening a plane may use: the process's clock, and what is open already. All of it ends with `stack`."""
+    """What opening a plane may use: the process's clock, and what is open already. All of it ends with `stack`.
+
+    Where it is not to `create` anything, a backend that makes its tables when it is first used raises
+    `ConfigurationError` instead: who only looks leaves no empty database behind.
+    """
 
     clock: Clock
     stack: AsyncExitStack
+    create: bool = True
     _shared: dict[str, object] = field(default_factory=dict)
 
     async def shared(self, place: str, connect: Callable[[], AbstractAsyncContextManager[T]]) -> T:

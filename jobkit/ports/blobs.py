@@ -50,8 +50,22 @@ class Blobs(Protocol):
         """Lend an empty private directory, on a disk from which `store` need not copy; it is emptied at the end."""
         ...
 
-    def read(self, location: str) -> AsyncIterator[bytes]:
-        """Yield the object's bytes in chunks. Raises `FileNotFoundError`."""
+    def read(self, location: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the object's bytes from `start` up to but without `stop`, in chunks; None: to its end.
+
+        Beyond its end there are none. Raises `FileNotFoundError`.
+        """
+        ...
+
+    async def size(self, location: str) -> int:
+        """Return the object's size in bytes. Raises `FileNotFoundError`."""
+        ...
+
+    async def link(self, location: str, *, seconds: float, media_type: str) -> str | None:
+        """Return a URL from which anybody can read the object for so long; None where the backend can make none.
+
+        Raises `ValueError` for a time that the backend does not take.
+        """
         ...
 
     def objects(self) -> AsyncIterator[StoredObject]:

@@ -33,6 +33,9 @@ class JobState(StrEnum):
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 
+# Of so many jobs at most the states are asked for at once.
+STATES_AT_ONCE = 1000
+
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
 # The states of jobs whose priority can be changed.
@@ -44,7 +47,8 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then. `priority` is told of those that have yet to end.
+    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
+    `priority` is told of those that have yet to end.
     """
 
     id: str
@@ -66,6 +70,7 @@ class JobRecord:
     reason: str | None = None
     due_at: float | None = None
     expires_at: float | None = None
+    unique: str | None = None
     priority: Priority | None = None
 
 
@@ -178,6 +183,10 @@ class Inspection(Schedules, Protocol):
         """Return one job, or None where its id is not known."""
         ...
 
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        """Return how far jobs have come, by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
+        ...
+
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
@@ -200,8 +209,10 @@ class Inspection(Schedules, Protocol):
         """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
 
         A message that was no job of the store's becomes one. Where the turn of its sequence is over, or the sequence is
-        another job's, it gets its key's next one. None where there is no such letter, or none that could run: what
-        cannot be read, or what conflicts with the job of its id.
+        another job's, it gets its key's next one. A job holds its unique name again. None where there is no such
+        letter, or none that could run: what cannot be read, or what conflicts with the job of its id.
+
+        Raises `UniqueNameTaken` where another job holds that name; then nothing is written.
         """
         ...
 

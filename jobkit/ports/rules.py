@@ -32,8 +32,10 @@ HIGHEST_GIVEN = (1 << 53) - 1
 NOTE_CHARACTERS = 500
 # So much may be paused at a time: each worker reads all of it twice a second.
 PAUSES_AT_MOST = 1_000
-# What is kept of a job that expired, where others say who ended it, and why.
-EXPIRED_BY, EXPIRED_REASON = "jobkit", "it had not begun in time"
+# Who ends a job that nobody has cancelled, where others say who did.
+ENDED_BY_JOBKIT = "jobkit"
+# Why one ends that expired.
+EXPIRED_REASON = "it had not begun in time"
 # Why a message is dead-lettered whose id is another job's.
 CONFLICTING = "conflicting id"
 # Why a message is dead-lettered whose sequence is another job's.
@@ -98,6 +100,11 @@ def due_of(job: NewJob, now: float) -> float | None:
 def expiry_of(job: NewJob, now: float) -> float | None:
     """Return by when a job has to have begun that is to be accepted `now`, a Unix time; None where it has all time."""
     return now + job.expires_after if job.expires_after is not None else job.expires_at
+
+
+def replaced_reason(id: str) -> str:
+    """Return what is kept of a job that was cancelled because job `id` took its place and its unique name."""
+    return f"replaced by {id}"
 
 
 def priority_in(head: bytes | None) -> Priority | None:

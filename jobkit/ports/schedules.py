@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,7 @@ class Schedules(Protocol):
         """
         ...
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         """Keep a schedule's next state and accept `jobs`, as by `Store.submit`: all of it, or nothing.
 
         None, with nothing written, where what is kept has another revision than `schedule`, or is gone.

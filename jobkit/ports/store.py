@@ -16,6 +16,7 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.pause import Pause
+from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
 from jobkit.ports.in_flight import InFlight
 
@@ -28,7 +29,7 @@ class NewJob:
 
     One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
     store's wall clock. It gets its sequence then. One that is good only for so long says by when it has to have
-    begun, in the same two ways.
+    begun, in the same two ways. Of those of its type with the same `unique` name only one at a time holds it.
     """
 
     envelope: Envelope
@@ -37,6 +38,7 @@ class NewJob:
     after: float | None = None
     expires_at: float | None = None
     expires_after: float | None = None
+    unique: Unique | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,14 @@ class Failure:
 class Accepted:
     """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry.
 
-    One that is scheduled has neither until it is due, at the Unix time `due` on the store's clock.
+    One that is scheduled has neither until it is due, at the Unix time `due` on the store's clock. In the same
+    transaction the job `replaced`, which held its unique name and had not begun, was cancelled.
     """
 
     envelope: Envelope
     position: int | None
     due: float | None = None
+    replaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,31 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Another job, `id`, holds the unique name and is left as it is; nothing was written.
+
+    Of that one, `key` may yet have to be derived, `sequence` is its place in an order, and `due` when it is scheduled.
+    """
+
+    id: str
+    key: str | None
+    sequence: int | None
+    due: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Conflict:
     """The id is known with another type, key or payload."""
 
     id: str
+
+
+SubmitAnswer = Accepted | Known | Kept | Conflict
+
+
+def replaced(answers: Sequence[SubmitAnswer]) -> set[str]:
+    """Return the ids of the jobs that others took the place of."""
+    return {answer.replaced for answer in answers if isinstance(answer, Accepted) and answer.replaced is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +240,13 @@ class Store(InFlight, MessageLoss, Protocol):
     `Inspection.requeue_dead`.
     """
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        """Accept jobs in this order: give out sequences and fill the outbox. One answer for each job."""
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
+        """Accept jobs in this order: give out sequences and fill the outbox. One answer for each job.
+
+        Where the unique name of one is held by a job that has neither begun nor expired, that one is cancelled if the
+        new one is to `replace` it, as by `Inspection.cancel`; else the new one is not accepted. A job holds its name
+        from when it is accepted until it begins for the first time, or until it has ended: no call frees it.
+        """
         ...
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:

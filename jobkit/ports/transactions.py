@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import Cancellation
-from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Refused
+from jobkit.ports.store import Committed, Duplicate, Effects, NewJob, Refused, SubmitAnswer
 
 # Writes with the connection it is called with, whose kind the store's documentation tells.
 Participant = Callable[[Any], Awaitable[object]]
@@ -32,7 +32,7 @@ class TransactionalStore(Protocol):
         """
         ...
 
-    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         """Accept jobs as `Store.submit` does, in the transaction that a caller has open on a connection to this store.
 
         Nothing of it is true before that transaction commits, and it may not be published before. Raises

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import LeaseLost, Snooze, Unavailable
+from jobkit.files.file_set import FileReader
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
@@ -71,6 +72,7 @@ class Attempts:
         self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
+        self._file_reader = FileReader(planes.inspection, planes.blobs)
         self._transactional = planes.transactions is not None if transactional is None else transactional
 
     async def run(
@@ -129,6 +131,7 @@ class Attempts:
             log=self._telemetry.log,
             settings=self._settings,
             follow_ups=self._follow_ups,
+            file_reader=self._file_reader,
             projection_reader=self._projection_reader(job, log_length),
             resources=resources,
             transactional=self._transactional,

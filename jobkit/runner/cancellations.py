@@ -14,8 +14,9 @@ from jobkit.model.fence import Receipt
 from jobkit.ports.store import Store
 from jobkit.telemetry import Telemetry
 
-# Together no more than a second: a job is asked for at the first look at which it has been here for so long.
-_EVERY_SECONDS = 0.9
+# Together half a second: the rest of the second is for the answer, and for what has to be ended.
+_EVERY_SECONDS = 0.4
+# A job is asked for at the first look at which it has been here for so long.
 _YOUNG_SECONDS = 0.1
 
 

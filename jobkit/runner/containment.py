@@ -14,7 +14,6 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -61,7 +60,7 @@ async def contained(
     caller is cancelled so is the coroutine, and the caller goes on as cancelled once it has stopped or is given up.
     """
     cell = _Cell(work)
-    task = asyncio.create_task(cell.run(), context=copy_context())
+    task = asyncio.create_task(cell.run())
     try:
         if await _done_within(task, limit):
             return task.result()

@@ -34,6 +34,10 @@ class LimitLines:
         """Return a job's place, in no line yet; it leaves the one that it is in at the end of the block."""
         return Place(self, id, limits, priority)
 
+    def __contains__(self, bucket: str) -> bool:
+        """Tell whether a job waits for a bucket."""
+        return bucket in self._lines
+
     def in_line(self, bucket: str) -> Sequence[str]:
         """Return the ids of the jobs that wait for a bucket, the most urgent first, of those the first that came."""
         line = self._lines.get(bucket)
@@ -64,21 +68,21 @@ class LimitLines:
 
     # ---- for `Place` -------------------------------------------------------------------------------------------
 
-    def first(self, bucket: str) -> Place | None:
-        """Return the job that asks for a bucket while others wait behind it, if any waits."""
-        line = self._lines.get(bucket)
-        return None if line is None else line.first
-
-    def join(self, place: Place, bucket: str) -> None:
-        """Put a job behind those that wait for a bucket and are as urgent; who is first, and asks, stays so."""
-        line = self._lines.get(bucket)
+    def join(self, place: Place, limit: Limit) -> None:
+        """Put a job behind those that wait for a limit and are as urgent; who is first, and asks, stays so."""
+        place.limit = limit
+        place.first = anyio.Event()
+        line = self._lines.get(limit.bucket)
         if line is None:
-            self._lines[bucket] = _Line(place)
+            self._lines[limit.bucket] = _Line(place)
         else:
             line.behind.add(place, place.priority)
 
-    def leave(self, place: Place, bucket: str) -> None:
-        """Take a job out of a line; the next one is told where it was the first."""
+    def leave(self, place: Place) -> None:
+        """Take a job out of the line that it is in, if any; the next one is told where it was the first."""
+        if place.limit is None:
+            return
+        bucket, place.limit = place.limit.bucket, None
         line = self._lines[bucket]
         if line.first is not place:
             line.behind.remove(place, place.priority)
@@ -87,6 +91,10 @@ class LimitLines:
         else:
             line.first = line.behind.next()
             line.first.first.set()
+
+    def is_first(self, place: Place) -> bool:
+        """Tell whether a job is the first of the line that it is in, or in none."""
+        return place.limit is None or self._lines[place.limit.bucket].first is place
 
     async def room(self, limited: Limited) -> None:
         """Wait until a limit may have room."""
@@ -117,31 +125,23 @@ class Place:
     async def turn(self) -> None:
         """Return once this job may ask: nobody stands before it in the line that it is in, or would come to."""
         if self.limit is None:
-            for limit in self._limits:
-                if self._lines.first(limit.bucket) is not None:
-                    self._join(limit)
-                    break
-        if self.limit is not None and self._lines.first(self.limit.bucket) is not self:
+            wanted = next((limit for limit in self._limits if limit.bucket in self._lines), None)
+            if wanted is not None:
+                self._lines.join(self, wanted)
+        if not self._lines.is_first(self):
             await self.first.wait()
 
     async def refused(self, limited: Limited) -> None:
         """Wait in the line of what refused the job until it may ask again."""
         if self.limit is None or self.limit.bucket != limited.limit.bucket:
             self.leave()
-            self._join(limited.limit)
-        if self._lines.first(limited.limit.bucket) is self:
+            self._lines.join(self, limited.limit)
+        if self._lines.is_first(self):
             await self._lines.room(limited)
 
     def leave(self) -> None:
         """Leave the line, having been granted what is needed, or nothing any more."""
-        if self.limit is not None:
-            limit, self.limit = self.limit, None
-            self._lines.leave(self, limit.bucket)
-
-    def _join(self, limit: Limit) -> None:
-        self.limit = limit
-        self.first = anyio.Event()
-        self._lines.join(self, limit.bucket)
+        self._lines.leave(self)
 
 
 class _Line:

@@ -17,7 +17,7 @@ class PendingDelivery:
     the in-flight table, or shelved) owes the broker nothing: the store takes it out of the table as it ends.
     """
 
-    __slots__ = ("_consumer", "_delivery", "arrived", "held_since", "job")
+    __slots__ = ("_consumer", "_delivery", "arrived", "held_since", "job", "lane")
 
     def __init__(
         self,
@@ -28,16 +28,13 @@ class PendingDelivery:
         delivery: Delivery | None = None,
     ) -> None:
         self.job = job
+        # The lane it goes to: that of its key, or one of its own where it is no job that has one. No key has a control
+        # character in it.
+        self.lane = job.key if isinstance(job, Job) else f"\0{id(self)}"
         self.arrived = arrived
         self.held_since: float | None = None
         self._consumer = consumer
         self._delivery = delivery
-
-    @property
-    def lane(self) -> str:
-        """The name of the lane it goes to: that of its key, or one of its own where it is no job that has one."""
-        # No key has a control character in it.
-        return self.job.key if isinstance(self.job, Job) else f"\0{id(self)}"
 
     @property
     def priority(self) -> Priority:

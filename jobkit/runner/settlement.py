@@ -64,12 +64,16 @@ class Settlement:
                 case Committed(receipt, outbox):
                     self._sweeper.hand(outbox)
                     self._invariants.committed(job, lease)
-                    self._telemetry.committed(job.envelope.type, self._clock.now() - started, self._lag(job))
+                    self._committed(job, started)
                     return Settled(receipt)
                 case Duplicate(receipt):
                     return self.ended(job, receipt)
                 case Refused():
                     return self._refused("commit", job, lease, answer)
+
+    def _committed(self, job: Job, started: float) -> None:
+        envelope, seconds = job.envelope, self._clock.now() - started
+        self._telemetry.committed(envelope.type, envelope.id, job.key, seconds, self._lag(job))
 
     async def _write(self, job: Job, lease: Lease, done: Processed) -> Committed | Duplicate | Refused:
         if not done.participants:

@@ -11,7 +11,9 @@ admitted until it has left, so that a crash counts against nobody else.
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import suppress
 
 import anyio
 
@@ -35,7 +37,7 @@ class Slots:
         self._most_ahead = 7 * count if most_ahead is None else most_ahead
         self._running = anyio.Semaphore(count, fast_acquire=True)
         self._under_way = 0
-        self._waiting: Turns[anyio.Event] = Turns()
+        self._waiting: Turns[asyncio.Future[None]] = Turns()
         # Held by whoever is under way alone, or is the next to be; `_empty` is set once nobody else is.
         self._alone = anyio.Semaphore(1, fast_acquire=True)
         self._empty: anyio.Event | None = None
@@ -66,16 +68,18 @@ class Slots:
         if self._under_way < self.limit and not self._waiting:
             self._under_way += 1
             return
-        turn = anyio.Event()
+        # Not an event, which takes several times as long to make: when queues are full most jobs wait here.
+        turn = asyncio.get_running_loop().create_future()
         self._waiting.add(turn, priority)
         try:
-            await turn.wait()
+            await turn
         except BaseException:
-            if turn.is_set():
+            if turn.done() and not turn.cancelled():
                 # It was this one's turn already: pass it on.
                 self.leave()
             else:
-                self._waiting.remove(turn, priority)
+                with suppress(ValueError):
+                    self._waiting.remove(turn, priority)
             raise
 
     async def enter_alone(self) -> None:
@@ -104,8 +108,10 @@ class Slots:
 
     def _admit(self) -> None:
         while self._waiting and self._under_way < self.limit:
-            self._under_way += 1
-            self._waiting.next().set()
+            turn = self._waiting.next()
+            if not turn.done():
+                self._under_way += 1
+                turn.set_result(None)
 
     async def begin(self) -> None:
         """Wait until one more processor may run."""

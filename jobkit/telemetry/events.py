@@ -72,12 +72,13 @@ class Telemetry:
 
     # ---- ordinary ----------------------------------------------------------------------------------------------
 
-    def committed(self, type: str, seconds: float, lag: float | None = None) -> None:
-        """Count a job whose last attempt took `seconds`, its commit included, `lag` seconds after its submission."""
+    def committed(self, type: str, job_id: str, key: str, seconds: float, lag: float | None = None) -> None:
+        """Report a job whose last attempt took `seconds`, its commit included, `lag` seconds after its submission."""
         self._count(m.JOBS, type, "committed")
         self._record(m.PROCESS_DURATION, seconds, {"messaging.destination.name": type})
         if lag is not None:
             self._record(m.LAG, lag, {"type": type})
+        self.log.info("job committed", job=job_id, type=type, key=key, seconds=round(seconds, 3))
 
     def received(self, type: str, messages: int) -> None:
         """Count messages that came from the broker."""

@@ -25,6 +25,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from jobkit.settings import Settings
 from jobkit.telemetry.log_context import merge_log_context
+from jobkit.telemetry.secrets import REVEALING, without_secrets
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
@@ -64,7 +65,7 @@ def configure_logging(settings: Settings, *, at_least: str = "debug", stream: Te
         logger_factory=lambda *_names: writer,
         cache_logger_on_first_use=True,
     )
-    foreign = [*_CONTEXT, structlog.stdlib.add_log_level, _logger_name, *shared]
+    foreign = [*_CONTEXT, structlog.stdlib.add_log_level, _logger_name, *shared, _foreign_text]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=foreign, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
     )
@@ -132,6 +133,8 @@ def _configure_standard_library(level: int, formatter: logging.Formatter, writer
         # Uvicorn brings handlers of its own, which would say each line twice and in another format.
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    for name in REVEALING:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
 
@@ -183,6 +186,15 @@ def _logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
+def _foreign_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Write a traceback out, and take secrets out of all that a library said."""
+    event = structlog.processors.format_exc_info(logger, method, event)
+    for field, value in event.items():
+        if isinstance(value, str):
+            event[field] = without_secrets(value)
+    return event
+
+
 def _short_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Cut the time to milliseconds: `2026-05-06T07:08:09.123Z`."""
     event["timestamp"] = f"{event['timestamp'][:23]}Z"
@@ -208,15 +220,21 @@ def _bounded_traceback(stream: TextIO, error: ExcInfo) -> None:
     """Write a traceback, cut like any other text."""
     whole = io.StringIO()
     structlog.dev.plain_traceback(whole, error)
-    stream.write(_cut(whole.getvalue()))
+    stream.write(_written_out(_cut(whole.getvalue()), "\n"))
 
 
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keep each field on its line: a key or an error from outside may hold line breaks and terminal commands."""
     for field, value in event.items():
-        if isinstance(value, str) and field not in ("exception", "stack") and not value.isprintable():
-            event[field] = "".join(part if part.isprintable() else f"\\u{ord(part):04x}" for part in value.rstrip())
+        if isinstance(value, str) and not value.isprintable():
+            event[field] = _written_out(value, "\n" if field in ("exception", "stack") else "")
     return event
+
+
+def _written_out(text: str, kept: str) -> str:
+    """Return `text` with what does not print written out, but for the characters `kept`."""
+    shown = (part if part.isprintable() or part in kept else f"\\u{ord(part):04x}" for part in text.rstrip())
+    return "".join(shown)
 
 
 def _head_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

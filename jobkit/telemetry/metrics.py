@@ -255,6 +255,12 @@ QUEUE_PRIORITIES = Metric(
     "Of the jobs in the queues of a type with priorities, how many have each; by the same",
     {"type": TYPES, "priority": ("high", "normal", "low")},
 )
+SCHEDULES_OVERDUE = Metric(
+    "jobkit.schedules.overdue",
+    Kind.GAUGE,
+    "s",
+    "How long ago the first schedule was due that nobody has fired, by the same",
+)
 LEASES_HELD = Metric(
     "jobkit.leases.held", Kind.GAUGE, "{lease}", "Leases that this worker holds", {"kind": ("job", "leader")}
 )

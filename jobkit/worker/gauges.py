@@ -17,6 +17,7 @@ from jobkit.runner.pauses import Pauses
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry import metrics as m
 from jobkit.worker.leadership import leads_first
+from jobkit.worker.pause_gauges import pause_readings
 
 # This worker is looked at so often, the store every fifth time.
 _EVERY_SECONDS = 2.0
@@ -86,6 +87,7 @@ class Gauges:
     def _here(self) -> _Readings:
         """Return what this worker knows of itself."""
         found: _Readings = {(m.COORDINATOR_SILENCE, ()): max(0.0, self._clock.now() - self._keeper.last_answer)}
+        found |= pause_readings(self._pauses.known, self._types, self._clock.wall())
         found[m.LATENCY, ()] = self._latency()
         found |= {(m.LIMITS_WAITING, (name,)): number for name, number in self._waiting().items()}
         held = list(self._keeper.resources)
@@ -99,9 +101,6 @@ class Gauges:
             found[m.PARTITIONS, (type,)] = self._partitions
             found[m.PARTITIONS_LED, (type,)] = len(ours)
             found[m.PARTITIONS_PAUSED, (type,)] = sum(led.paused for led in ours)
-            since = [pause.since for pause in self._pauses.known if pause.scope.type == type]
-            found[m.PAUSES, (type,)] = len(since)
-            found[m.PAUSE_AGE, (type,)] = max(0.0, self._clock.wall() - min(since)) if since else 0.0
             found[m.CONSUMERS, (type,)] = sum(led.consuming for led in ours)
             found[m.RUNNING, (type,)] = sum(led.running for led in there)
             found[m.WAITING_AGE, (type,)] = max((led.longest_wait() for led in ours), default=0.0)

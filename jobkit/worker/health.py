@@ -8,20 +8,17 @@ that is led has its consumer; a worker that drains is live, but not ready.
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
-import anyio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from jobkit.errors import ConfigurationError
 from jobkit.telemetry import Telemetry
+from jobkit.worker.serving import serving
 
 Check = Callable[[], dict[str, bool]]
 
@@ -32,18 +29,6 @@ class Page(Protocol):
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the page in a format that `accept`, an HTTP header, allows, and its content type."""
         ...
-
-
-# How long requests under way may hold up the end, in seconds.
-_GOOD_BYE_SECONDS = 1
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals alone: the worker decides what they mean."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _application(live: Check, ready: Check, page: Page | None) -> Starlette:
@@ -64,7 +49,7 @@ def _application(live: Check, ready: Check, page: Page | None) -> Starlette:
     return Starlette(routes=[Route("/live", answer(live)), Route("/ready", answer(ready)), Route("/metrics", metrics)])
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def serving_health(
     host: str, port: int, live: Check, ready: Check, telemetry: Telemetry, page: Page | None = None
 ) -> AsyncIterator[int]:
@@ -72,35 +57,6 @@ async def serving_health(
 
     Raises `ConfigurationError` where the port is taken.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"JOBKIT_HEALTH_PORT={port}: cannot listen on {host}: {error.strerror}; choose another port, or 0 for any"
-        ) from error
-    config = uvicorn.Config(
-        _application(live, ready, page),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=_GOOD_BYE_SECONDS,
-    )
-    server = _Server(config)
-    bound: int = listener.getsockname()[1]
-    with listener:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_serve, server, listener)
-            telemetry.log.info("health endpoint", host=host, port=bound)
-            try:
-                yield bound
-            finally:
-                server.should_exit = True
-
-
-async def _serve(server: _Server, listener: socket.socket) -> None:
-    # Cancelled in the middle it would leave its sockets open; told to exit, it ends by itself in bounded time.
-    with anyio.CancelScope(shield=True):
-        await server.serve([listener])
+    async with serving(_application(live, ready, page), host, port, named=f"JOBKIT_HEALTH_PORT={port}") as bound:
+        telemetry.log.info("health endpoint", host=host, port=bound)
+        yield bound

@@ -28,8 +28,9 @@ from jobkit.worker.reach import NEAR_SECONDS
 _LOOK_SECONDS = 1.0
 # And at most this often, however many changes it is told of.
 _SETTLE_SECONDS = 0.05
-# Who finds itself farther away says so, and acts after this: the same may have befallen the others.
-_COMPARE_SECONDS = 2.5
+# Who finds itself farther away says so, and acts after this and a trip there, which counts for no more than this: the
+# same may have befallen the others, who notice within two of their looks at how far they are.
+_COMPARE_SECONDS = 1.0
 # Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
 _ALIKE = 2.5
 
@@ -101,7 +102,7 @@ class Leaderships:
         self._waiting = anyio.CancelScope()
         self._ended = False
         self.latency = NEAR_SECONDS
-        self._compares_until = float("-inf")
+        self._compares_until: float | None = None
         # Something changed since the last look, and no wait is to keep that waiting.
         self._stirred = False
 
@@ -110,6 +111,7 @@ class Leaderships:
         with self._looking:
             while True:
                 try:
+                    await self._compare()
                     # Looked at before the members: who leaves says so before it releases, so either it is no longer
                     # counted below, or what it is going to release is seen here and the wait ends when that happens.
                     seen = await self._coordinator.leases("leader/")
@@ -122,13 +124,28 @@ class Leaderships:
     async def moved(self, latency: float) -> None:
         """Tell the others of another latency of this worker's, in seconds, and soon balance by it."""
         self.latency = latency
-        self._compares_until = self._clock.now() + _COMPARE_SECONDS
+        if self._compares_until is None:
+            self._compares_until = self._clock.now() + _COMPARE_SECONDS + min(latency, _COMPARE_SECONDS)
         self._stirred = True
         self._waiting.cancel()
         try:
             await self._heartbeat()
         except Unavailable as error:
             self._telemetry.connection_lost(error.plane, "telling of a latency", error)
+
+    async def _compare(self) -> None:
+        """Where this worker has moved, hear what the others say by now, and hand over at once what is theirs to lead.
+
+        This comes before the look for free partitions: to who is far away that is a round trip more, for which the jobs
+        of all that it hands over would wait.
+        """
+        if self._compares_until is None:
+            return
+        await self._clock.sleep(max(0.0, self._compares_until - self._clock.now()))
+        members = await self._heartbeat()
+        self._compares_until = None
+        for type in self._types:
+            self._hand_over_surplus(type, members)
 
     def end(self) -> None:
         """Take no more partitions."""
@@ -158,20 +175,25 @@ class Leaderships:
     async def _balance(self, held: Collection[str], running: TaskGroup) -> bool:
         """Heartbeat, release surplus partitions and claim missing ones; return whether that was all there is to do."""
         members = await self._heartbeat()
-        if self._clock.now() < self._compares_until:
+        if self._compares_until is not None:
             return False
         satisfied = True
         for type in self._types:
-            share = fair_share(self._owner, members, type, self._partitions)
-            leading = [led for led in self._leading() if led.partition.type == type]
-            keeping = [led for led in leading if not led.draining]
-            # Idle ones first: handing them over disturbs nobody.
-            for led in sorted(keeping, key=lambda led: led.busy)[: max(0, len(keeping) - share)]:
-                self._telemetry.handed_over(str(led.partition), "another worker's share")
-                led.drain()
-            if len(leading) < share:
-                satisfied &= await self._take(type, share - len(leading), held, running)
+            missing = self._hand_over_surplus(type, members)
+            if missing > 0:
+                satisfied &= await self._take(type, missing, held, running)
         return satisfied
+
+    def _hand_over_surplus(self, type: str, members: Sequence[Member]) -> int:
+        """Hand over what is more than this worker's share of a type; return how many it leads too few."""
+        share = fair_share(self._owner, members, type, self._partitions)
+        leading = [led for led in self._leading() if led.partition.type == type]
+        keeping = [led for led in leading if not led.draining]
+        # Idle ones first: handing them over disturbs nobody.
+        for led in sorted(keeping, key=lambda led: led.busy)[: max(0, len(keeping) - share)]:
+            self._telemetry.handed_over(str(led.partition), "another worker's share")
+            led.drain()
+        return share - len(leading)
 
     async def _heartbeat(self) -> Sequence[Member]:
         me = Member(self._owner, self._types, self.latency)
@@ -221,8 +243,7 @@ class Leaderships:
         # With jitter, or workers that started together would all look in the same instant for ever.
         jitter = 0.8 + 0.2 * self._rng.random()
         # Who has its share listens, too: what a leaving worker hands over is to be taken at once.
-        comparing = self._compares_until - self._clock.now()
-        patience = self._keeper.terms.renew_every if satisfied else comparing if comparing > 0 else _LOOK_SECONDS
+        patience = self._keeper.terms.renew_every if satisfied else _LOOK_SECONDS
         await self._clock.sleep(_SETTLE_SECONDS)
         stirred, self._stirred = self._stirred, False
         if stirred:

@@ -1,5 +1,7 @@
 """How much there is to do, by job type, as the planes tell it: for whoever decides how many workers there should be.
 
+And what only a live worker would tell: what is paused, and schedules that nobody fires.
+
 It needs no worker that lives. What a queue holds is counted by the broker, who works by the coordinator, and what is
 on its way to a queue by the store; none of it costs more where more waits.
 """
@@ -7,7 +9,7 @@ on its way to a queue by the store; none of it costs more where more waits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
@@ -16,6 +18,7 @@ from jobkit.ports.broker import QueueDepth
 from jobkit.ports.planes import Planes
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry import metrics as m
+from jobkit.worker.pause_gauges import pause_readings
 
 EVERY_SECONDS = 5.0
 # A job that was accepted this long ago and is not in its queue will not come there by itself.
@@ -77,7 +80,8 @@ class QueueGauges:
             found[m.QUEUE_DEPTH, (type,)] = depth[type]
             found[m.QUEUE_RUNNING, (type,)] = held[type]
             found[m.QUEUE_AGE, (type,)] = max(0.0, now - since[type]) if type in since else 0.0
-        return found
+        found[m.SCHEDULES_OVERDUE, ()] = await self._schedules_overdue()
+        return found | await self._paused(types)
 
     async def _oldest(self, type: str, depth: int) -> float | None:
         """Return since when the oldest job has waited that is in a queue."""
@@ -101,6 +105,17 @@ class QueueGauges:
     async def _overdue(self) -> list[tuple[str, float]]:
         jobs = await self._planes.inspection.overdue(limit=_COUNTED)
         return [(job.type, job.due_at) for job in jobs if job.due_at is not None]
+
+    async def _schedules_overdue(self) -> float:
+        """Return for how many seconds the first schedule that is due has been so."""
+        now, due = await self._planes.inspection.due_schedules(limit=1)
+        return max((now - one.due for one in due if one.due is not None), default=0.0)
+
+    async def _paused(self, types: Collection[str]) -> _Readings:
+        pauses = await self._planes.store.pauses()
+        # What has never been submitted has no queue, and may be paused all the same.
+        others = set() if self._types else {pause.scope.type for pause in pauses}
+        return pause_readings(pauses, {*types, *others}, self._clock.wall())
 
     async def _in_flight(self, depths: Sequence[QueueDepth]) -> Counter[str]:
         """Count the keys that have jobs in flight, of which no more than one each can run."""

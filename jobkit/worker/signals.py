@@ -21,8 +21,9 @@ from jobkit.settings import Settings
 from jobkit.telemetry.exporting import MetricsPage, exporting
 from jobkit.worker.worker import Worker
 
-# So many more objects are made than went, at most, before the youngest of them are looked through.
-_COLLECT_AFTER = 20_000
+# So many more objects are made than went, at most, before the youngest of them are looked through. What is under way
+# with a full prefetch comes and goes by tens of thousands, none of it garbage.
+_COLLECT_AFTER = 50_000
 
 
 async def serve(planes: Planes, registry: Registry, types: Sequence[str], settings: Settings, clock: Clock) -> int:

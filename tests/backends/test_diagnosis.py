@@ -10,12 +10,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from jobkit.backends import registry
 from jobkit.backends.local_files.diagnosis import diagnose as examine_directory
 from jobkit.backends.sqlite.diagnosis import diagnose as examine_sqlite
-from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.errors import ConfigurationError, NotThereYet, Unavailable
 from jobkit.model.clock import SystemClock
 from jobkit.model.plane import Plane
 from jobkit.ops.diagnosis import places
@@ -71,7 +72,7 @@ async def test_what_cannot_be_looked_at_hides_no_other_and_raises_nothing(tmp_pa
     assert set(found) == {("coordinator",), ("store",), ("blobs",)}
     assert isinstance(found["coordinator",], ConfigurationError)
     assert isinstance(found["store",], ConfigurationError)
-    assert found["blobs",] is None
+    assert isinstance(found["blobs",], NotThereYet)
 
 
 async def test_a_backend_that_never_answers_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +123,16 @@ async def test_a_directory_without_hard_links_is_broken(tmp_path: Path, monkeypa
 
 
 async def test_looking_at_a_directory_leaves_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
     findings = await examine_directory(f"file:{tmp_path}/blobs")
     assert {finding.status for finding in findings} == {Status.OK}
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(NotThereYet, match="the first submit or worker makes it"):
+        anyio.run(examine_directory, f"file:{tmp_path}/blobs")
+    assert list(tmp_path.iterdir()) == []
 
 
 PLANES = ("broker_url", "coordinator_url", "store_url")

@@ -149,9 +149,9 @@ async def test_a_directory_that_went_away_is_told(tmp_path: Path) -> None:
     blobs = LocalFileBlobs(tmp_path / "blobs")
     await blobs.start()
     (tmp_path / "blobs").rmdir()
-    with pytest.raises(ConfigurationError, match="still mounted"):
+    with pytest.raises(ConfigurationError, match="is its disk mounted"):
         await objects(blobs)
-    with pytest.raises(ConfigurationError, match="still mounted"):
+    with pytest.raises(ConfigurationError, match="is its disk mounted"):
         async with blobs.scratch(SPACE):
             pass
 

@@ -11,6 +11,7 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from jobkit.cli.app import app
+from jobkit.ports.planes import Planes
 from tests.cli.world import PLUGIN, World
 
 
@@ -51,4 +52,10 @@ def shell() -> Shell:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+    made = World(tmp_path)
+    made.ask(_nothing)
+    return made
+
+
+async def _nothing(_: Planes) -> None:
+    """Open the planes, which makes the database."""

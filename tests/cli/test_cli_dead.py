@@ -7,9 +7,13 @@ import re
 
 import pytest
 
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
+from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World
+
+pytestmark = pytest.mark.usefixtures("world")
 
 
 @pytest.fixture
@@ -196,3 +200,21 @@ def test_resuming_after_a_requeue_brings_the_key_up_to_date(shell: Shell, world:
     assert result.stderr == "2 jobs of chapter/book will be tried again\n"
     world.worked_off("chapter")
     assert {job.state.value for job in world.ask(lambda planes: planes.inspection.jobs())} == {"committed"}
+
+
+def test_a_letter_is_not_requeued_while_another_job_holds_its_name(shell: Shell, world: World) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}', "--unique", "note:tea", "--id")
+    shell(*note, "a")
+
+    async def bury(planes: Planes) -> None:
+        upto = await planes.store.horizon()
+        (job,), _ = await planes.store.adrift(Partition("note", 0), 1, after=0, upto=upto, limit=9)
+        await planes.store.bury_message(job.envelope.body, job.envelope, reason="invalid")
+
+    world.ask(bury)
+    shell(*note, "b")
+    result = shell("dead", "requeue", "a")
+    assert result.exit_code == 1
+    assert "not requeued, since job b holds its unique name: 1" in result.stderr
+    shell("cancel", "b", "--yes")
+    assert shell("dead", "requeue", "a").exit_code == 0

@@ -39,7 +39,30 @@ def _finding(shell: Shell, code: int, part: str, status: str) -> dict[str, Any]:
     return found[0]
 
 
-def test_all_is_well_with_a_fresh_installation(shell: Shell) -> None:
+def test_in_a_folder_without_jobs_it_says_so_and_makes_nothing(shell: Shell, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    warned = [check for check in _examined(shell, 0) if check["status"] == "warn"]
+    assert [(check["part"], check["change"]) for check in warned] == [
+        ("sqlite", "see JOBKIT_BROKER_URL and JOBKIT_COORDINATOR_URL and JOBKIT_STORE_URL"),
+        ("directory", "see JOBKIT_BLOBS_URL"),
+    ]
+    assert f"there is no database {tmp_path / 'jobkit.db'}" in warned[0]["what"]
+    assert f"there is no directory {tmp_path / 'jobkit-blobs'}" in warned[1]["what"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_takes_no_hard_links_is_told_before_the_directory_is_made(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert "takes no hard links" in _finding(shell, 1, "directory", "fail")["what"]
+
+
+@pytest.mark.usefixtures("world")
+def test_all_is_well_with_an_installation_in_use(shell: Shell) -> None:
     checks = _examined(shell, 0)
     assert {check["status"] for check in checks} == {"ok"}
     parts = {check["part"] for check in checks}
@@ -53,6 +76,7 @@ def test_all_is_well_with_a_fresh_installation(shell: Shell) -> None:
     assert "GiB free" in whole
 
 
+@pytest.mark.usefixtures("world")
 def test_the_report_for_people_has_a_line_for_each_check(shell: Shell) -> None:
     lines = shell("doctor").stdout.splitlines()
     assert all(line.startswith("ok    ") for line in lines)
@@ -140,6 +164,7 @@ def test_a_database_from_the_future_tells_of_a_clock_set_back(shell: Shell, tmp_
     assert "was written in the future" in findings[0]["what"]
 
 
+@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(("free", "status", "code"), [(500 << 20, "warn", 0), (1 << 20, "fail", 1)])
 def test_a_full_disk_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch, free: int, status: str, code: int) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(1 << 40, 0, free))
@@ -156,6 +181,7 @@ def test_a_backend_out_of_reach_has_its_own_code(shell: Shell, tmp_path: Path, m
     assert "locked by another process" in finding["what"]
 
 
+@pytest.mark.usefixtures("world")
 def test_one_plane_out_of_reach_does_not_hide_the_others(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("coordinator", "nobody answers")
@@ -166,6 +192,7 @@ def test_one_plane_out_of_reach_does_not_hide_the_others(shell: Shell, monkeypat
     assert (checks["broker"], checks["store"], checks["blobs"]) == ("ok", "ok", "ok")
 
 
+@pytest.mark.usefixtures("world")
 def test_a_coordinator_that_forgets_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def prune(*_: object, **__: object) -> frozenset[object]:
         return frozenset()
@@ -174,6 +201,7 @@ def test_a_coordinator_that_forgets_is_found(shell: Shell, monkeypatch: pytest.M
     assert _finding(shell, 1, "coordinator", "fail")["what"] == "it lost a lease at once"
 
 
+@pytest.mark.usefixtures("world")
 def test_blobs_that_change_are_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def garbled(*_: object) -> Any:
         yield b"something else"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -55,10 +56,46 @@ def test_a_url_without_a_backend_names_its_variable(shell: Shell, monkeypatch: p
     assert "hunter2" not in said
 
 
+@pytest.mark.usefixtures("world")
 def test_what_a_message_quotes_does_not_drive_the_terminal(shell: Shell) -> None:
     said = _failed(shell, 1, "status", "a\x1b[2Jb\x07")
     assert "\x1b" not in said
     assert "\x07" not in said
+
+
+@pytest.mark.usefixtures("world")
+def test_a_traceback_does_not_drive_the_terminal_either(shell: Shell) -> None:
+    said = shell("--debug", "status", "a\x1b[2Jb").stderr
+    assert "Traceback" in said
+    assert "\x1b" not in said
+
+
+def test_an_argument_that_is_no_text_is_a_wrong_use(shell: Shell) -> None:
+    result = shell("status", os.fsdecode(b"tea-\xff"))
+    assert result.exit_code == 2
+    assert "this is not UTF-8 text" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, ("dead", "show", "9" * 30)),
+        (1, ("dead", "requeue", "9" * 19)),
+        (2, ("dead", "list", "--after", "9" * 30)),
+        (2, ("gaps", "skip", "note", "tea", "--before", "9" * 30)),
+        (2, ("jobs", "--limit", "9" * 30)),
+        (2, ("submit", "note", "--payload", '{"about": "tea"}', "--after", "1e300")),
+        (2, ("pause", "note", "--partition", "9" * 30)),
+    ],
+    ids=lambda words: words if isinstance(words, int) else " ".join(words)[:40],
+)
+def test_a_number_that_no_store_can_hold_is_no_fault_of_jobkits(
+    shell: Shell, code: int, words: tuple[str, ...]
+) -> None:
+    result = shell(*words)
+    assert result.exit_code == code, result.output
+    assert "fault of jobkit's" not in result.stderr
 
 
 READS_THE_STORE = [
@@ -72,6 +109,7 @@ READS_THE_STORE = [
 ]
 
 
+@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize("words", READS_THE_STORE, ids=" ".join)
 def test_what_the_store_alone_knows_needs_no_other_plane(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
@@ -96,6 +134,16 @@ def test_a_worker_needs_every_plane(shell: Shell, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("JOBKIT_BROKER_URL", "amqp://localhost:1/")
     monkeypatch.setenv("JOBKIT_STORE_URL", "sqlite:///jobkit.db")
     assert "JOBKIT_COORDINATOR_URL is not set" in _failed(shell, 2, "worker", "note")
+
+
+@pytest.mark.parametrize("words", [*READS_THE_STORE, ("status", "a"), ("leases",), ("verify",)], ids=" ".join)
+def test_who_only_looks_leaves_no_empty_database_in_a_wrong_folder(
+    shell: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    said = _failed(shell, 2, *words)
+    assert f"JOBKIT_STORE_URL: there is no database {tmp_path / 'jobkit.db'}" in said
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_database_that_is_none_is_said_to_be_none(shell: Shell, tmp_path: Path) -> None:
@@ -129,6 +177,7 @@ def test_a_submission_without_an_answer_says_how_to_be_sure(shell: Shell) -> Non
     assert "it is unknown whether the job was accepted; to be sure, submit it again with --id tea-1" in said
 
 
+@pytest.mark.usefixtures("world")
 def test_no_call_outlives_its_limit() -> None:
     session = CommandSession(Settings(), SystemClock(), Output(as_json=False))
 
@@ -185,6 +234,7 @@ def test_the_same_id_with_another_payload_is_a_conflict(shell: Shell) -> None:
     assert "'tea-1' is known with another type, key or payload" in said
 
 
+@pytest.mark.usefixtures("world")
 def test_an_unknown_job_is_said_to_be_unknown(shell: Shell) -> None:
     assert "no job 'lost'" in _failed(shell, 1, "status", "lost")
 
@@ -209,6 +259,7 @@ def test_a_worker_on_a_machine_that_a_plugin_finds_unfit_does_not_start(
     assert "note: the pen is missing" in _failed(shell, 2, "worker", "note")
 
 
+@pytest.mark.usefixtures("world")
 def test_debug_adds_the_traceback(shell: Shell) -> None:
     result = shell("--debug", "status", "lost")
     assert result.exit_code == 1

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
+pytestmark = pytest.mark.usefixtures("world")
+
 
 def test_what_is_paused_is_listed_until_it_is_resumed(shell: Shell) -> None:
     assert shell("pauses").stderr == "nothing is paused\n"

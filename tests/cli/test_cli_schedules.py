@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from jobkit.model.schedule import Pause, load_schedule
 from jobkit.ports.planes import Planes
 from jobkit.ports.schedules import KeptSchedule
 from tests.cli.conftest import Shell
 from tests.cli.world import World
+
+pytestmark = pytest.mark.usefixtures("world")
 
 
 def test_a_schedule_is_added_shown_and_listed(shell: Shell) -> None:

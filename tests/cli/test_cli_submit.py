@@ -49,6 +49,8 @@ def test_json_tells_all_of_a_submission(shell: Shell) -> None:
         "known": False,
         "published": True,
         "due_at": None,
+        "kept": False,
+        "replaced": None,
     }
     assert json.loads(first.stdout) == expected
     assert json.loads(again.stdout) == {**expected, "known": True}
@@ -181,5 +183,52 @@ def test_a_job_that_has_not_begun_in_time_expires(shell: Shell, world: World) ->
 )
 def test_an_expiry_that_is_not_clear_is_refused(shell: Shell, expires: str, told: str) -> None:
     result = shell("submit", "note", "--payload", "{}", f"--expires={expires}")
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_a_unique_name_is_held_by_one_job_at_a_time(shell: Shell) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}', "--unique", "note:tea")
+    assert shell(*note, "--id", "a").exit_code == 0
+    kept = shell(*note, "--id", "b")
+    assert (kept.exit_code, kept.stdout) == (0, "a\n")
+    assert "job a (note/tea) holds that unique name; it is kept" in kept.stderr
+    replacing = shell(
+        *note, "--id", "c", "--while", "unfinished", "--on-conflict", "replace", "--after", "60", "--json"
+    )
+    assert (json.loads(replacing.stdout)["id"], json.loads(replacing.stdout)["replaced"]) == ("c", "a")
+    assert "job a, which had not begun, is replaced and cancelled" in replacing.stderr
+    assert "is scheduled for" in replacing.stderr
+    told = json.loads(shell(*note, "--json").stdout)
+    assert (told["id"], told["kept"], told["known"]) == ("c", True, False)
+    listed = {job["id"]: (job["state"], job["unique"]) for job in json.loads(shell("jobs", "--json").stdout)}
+    assert listed == {"a": ("cancelled", "note:tea"), "c": ("scheduled", "note:tea")}
+    assert "replaced by c" in shell("status", "a").stdout
+    table = shell("jobs").stdout
+    assert "UNIQUE" in table
+    assert "note:tea" in table
+
+
+def test_waiting_for_a_job_that_is_kept_is_waiting_for_the_one_that_was_there(shell: Shell, world: World) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}', "--unique", "note:tea", "--while", "unfinished")
+    shell(*note, "--id", "a")
+    waited = shell(*note, "--id", "b", "--wait", "--timeout", "0.1")
+    assert waited.exit_code == 1
+    assert "the job goes on: jobkit status a" in waited.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--unique", ""), "1 to 512 bytes"),
+        (("--unique", "x" * 513), "1 to 512 bytes"),
+        (("--unique", "a\nb"), "control characters"),
+        (("--while", "unfinished"), "go with"),
+        (("--unique", "a", "--while", "running"), "running"),
+        (("--unique", "a", "--on-conflict", "drop"), "drop"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(shell: Shell, words: tuple[str, ...], told: str) -> None:
+    result = shell("submit", "note", "--payload", "{}", *words)
     assert result.exit_code == 2
     assert told in result.stderr

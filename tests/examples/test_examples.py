@@ -18,8 +18,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly")
+EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
+TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -75,6 +75,10 @@ def test_account(folder: Path) -> None:
     ]
 
 
+def test_debounce(folder: Path) -> None:
+    assert _ran("debounce", folder) == ["summed up to change 9, 9 earlier requests were replaced"] * 2
+
+
 def test_retries(folder: Path) -> None:
     assert _ran("retries", folder) == [
         'committed "fetched in attempt 3"',
@@ -86,8 +90,8 @@ def test_retries(folder: Path) -> None:
 
 
 def test_files(folder: Path) -> None:
-    names = ["report.csv", "pages/2026-01.txt", "pages/2026-02.txt"]
-    assert _ran("files", folder)[-3:] == names
+    said = _ran("files", folder)[-4:]
+    assert said == ["report.csv 25 bytes", "pages/2026-01.txt 15 bytes", "pages/2026-02.txt 15 bytes", "ann in 2026-02"]
     committed = list((folder / "jobkit-blobs" / "report" / "ann").iterdir())
     assert len(committed) == 1
     assert (committed[0] / "pages" / "2026-02.txt").read_text() == "ann in 2026-02\n"

@@ -112,3 +112,11 @@ def test_parts_cannot_be_shifted_into_each_other() -> None:
 def test_a_derived_key_is_put_on_a_copy() -> None:
     envelope = Envelope("x", "t", b"")
     assert (envelope.with_key("k").key, envelope.key) == ("k", None)
+
+
+def test_a_copy_that_was_changed_is_packed_anew() -> None:
+    envelope = Envelope("x", "t", b"body", key="k")
+    packed = envelope.pack()
+    assert envelope.pack() == packed
+    changed = envelope.with_key("other"), envelope.with_sequence(7), dataclasses.replace(envelope, body=b"other")
+    assert [Envelope.unpack(copy.pack()) for copy in changed] == list(changed)

@@ -18,7 +18,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
-from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Refused, Store
+from jobkit.ports.store import Committed, Duplicate, Effects, NewJob, Refused, Store, SubmitAnswer
 from jobkit.ports.transactions import Participant, TransactionalStore
 from jobkit.runner.outcome import Outbid
 from jobkit.testing import run_job
@@ -51,7 +51,7 @@ class Lending:
             self.table = connection
         return answer
 
-    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         self.submitted.append(connection)
         return await self._store.submit(jobs)
 

@@ -17,6 +17,7 @@ from simulation.history import (
     Attempted,
     Begun,
     Cancelled,
+    Claimed,
     Consuming,
     Event,
     Forgot,
@@ -34,6 +35,7 @@ from simulation.history import (
     Stray,
     Write,
 )
+from simulation.timetable import Ticks
 
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
 _DRIFT = 0.02
@@ -59,7 +61,7 @@ class Expectation:
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
-    `begins` no more begin, for each key, within so many seconds.
+    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules.
     """
 
     accepted: Sequence[str]
@@ -74,6 +76,7 @@ class Expectation:
     due: Mapping[str, float] = field(default_factory=dict)
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    ticks: Sequence[Ticks] = ()
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -122,8 +125,10 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *paused_begins_nothing(history, expected),
         *cancelled_for_good(history.events, truth, expected),
         *moved_for_good(history.events),
+        *one_of_a_name(history.events),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
+        *ticks_fire_once(truth, expected.ticks),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -405,6 +410,40 @@ def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
                 yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
 
 
+def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:
+    """One job at a time holds a unique name; none is turned away but for it, and what it replaced never begins."""
+    holders: dict[tuple[str, str], tuple[str, bool]] = {}
+    begun: set[str] = set()
+    replaced: set[str] = set()
+
+    def free(job: str, *, only_while_queued: bool) -> None:
+        for name, (holder, while_queued) in list(holders.items()):
+            if holder == job and (while_queued or not only_while_queued):
+                del holders[name]
+
+    for event in events:
+        match event:
+            case Claimed(at, job, name, _, str() as kept):
+                if holders.get(name, ("",))[0] != kept:
+                    yield Violation(
+                        "unique", f"{job} was turned away for {kept}, but {name} had {holders.get(name)}", at
+                    )
+            case Claimed(at, job, name, while_, None, instead):
+                if name in holders and holders[name][0] != instead:
+                    yield Violation("unique", f"{job} was accepted as {name}, which {holders[name]} held", at)
+                if instead in begun:
+                    yield Violation("unique", f"{job} replaced {instead}, which had begun", at)
+                replaced |= {instead} if instead is not None else set()
+                holders[name] = (job, while_ == "queued")
+            case Mark(at, _, _, str() as job):
+                if job in replaced:
+                    yield Violation("unique", f"{job} began, although it was replaced", at)
+                begun.add(job)
+                free(job, only_while_queued=True)
+            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
+                free(job, only_while_queued=False)
+
+
 def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[Violation]:
     """No attempt begins in what is paused: not on a worker that has heard of it, and soon not on any."""
     paused: dict[Scope, float] = {}
@@ -431,6 +470,21 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                     late = expected.heard_within is not None and at > since + expected.heard_within
                     if late or (told >= since and at > told + _HEED_SECONDS):
                         yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
+
+
+def ticks_fire_once(truth: Truth, schedules: Sequence[Ticks]) -> Iterator[Violation]:
+    """No tick fires twice, whatever its jobs are called, and none of a paused schedule; each fires that has to."""
+    effects = [entry.job_id for log in truth.logs.values() for entry in log]
+    for ticks in schedules:
+        # The id of a tick's job ends with the zone.
+        fired = Counter(id[: id.index("Z") + 1] for id in effects if id.startswith(f"{ticks.name}@"))
+        for id, times in fired.items():
+            if times > 1:
+                yield Violation("ticks", f"tick {id} fired {times} times")
+            if id not in ticks.at:
+                yield Violation("paused", f"tick {id} fired while its schedule was paused")
+        for id in sorted(ticks.at.keys() - fired.keys()) if ticks.each else ():
+            yield Violation("ticks", f"tick {id} never fired")
 
 
 def by_invariant(found: Sequence[Violation]) -> dict[str, list[Violation]]:

@@ -11,8 +11,21 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
 from jobkit.model.priority import Priority
+from jobkit.model.unique import While
 from jobkit.ports.coordinator import Granted, LeaseRef
-from jobkit.ports.store import Committed, Conflict, Early, Gap, Opened, Skipped, Superseded
+from jobkit.ports.store import (
+    Accepted,
+    Committed,
+    Conflict,
+    Early,
+    Gap,
+    Kept,
+    Known,
+    NewJob,
+    Opened,
+    Skipped,
+    Superseded,
+)
 from jobkit.testing.virtual_time import Process, running_loop
 from simulation.network import Call
 
@@ -62,6 +75,20 @@ class Cancelled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed(Event):
+    """A job of a type asked for a unique name.
+
+    It was not accepted where another one was `kept`; else it holds the name now, as the one that it `replaced` did.
+    """
+
+    job: str
+    name: tuple[str, str]
+    while_: While
+    kept: str | None
+    replaced: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Paused(Event):
     """A person was told that something is paused."""
 
@@ -101,10 +128,11 @@ class Stray(Event):
 
 @dataclass(frozen=True, slots=True)
 class Mark(Event):
-    """The store made a fence the mark of a key, or found it to be that."""
+    """The store made a fence the mark of a key, or found it to be that; `began` is the job that was opened under it."""
 
     resource: str
     fence: Fence
+    began: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +271,14 @@ class History:
             case "coordinator", "release", True:
                 yield Release(now, given["lease"])
             case "store", "open", Opened() | Early() | Gap() | Skipped() | Superseded() | Conflict():
-                yield Mark(now, _resource(given), given["fence"])
+                began = given["envelope"].id if isinstance(answer, Opened) else None
+                yield Mark(now, _resource(given), given["fence"], began)
                 if isinstance(answer, Opened):
                     yield Begun(now, given["envelope"].id, given["envelope"].priority)
+            case "store", "submit", [*answers]:
+                for job, answered in zip(given["jobs"], answers, strict=True):
+                    if job.unique is not None and not isinstance(answered, Known | Conflict):
+                        yield _claimed(now, job, answered)
             case "store", action, _ if action in _WRITES and _accepted(answer):
                 key = (action, given["envelope"].id, given["fence"])
                 again = key in self._written and action == "commit"
@@ -253,6 +286,12 @@ class History:
                 if action == "fail":
                     yield Postponed(now, key[1], given["failure"].attempt + 1, now + given["retry_in"])
                 yield Write(now, action, _resource(given), given["envelope"].id, given["fence"], again)
+
+
+def _claimed(now: float, job: NewJob, answer: Accepted | Kept) -> Claimed:
+    kept, replaced = (answer.id, None) if isinstance(answer, Kept) else (None, answer.replaced)
+    assert job.unique is not None
+    return Claimed(now, job.envelope.id, (job.envelope.type, job.unique.name), job.unique.while_, kept, replaced)
 
 
 def _resource(given: Any) -> str:

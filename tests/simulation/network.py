@@ -38,10 +38,14 @@ _IDEMPOTENT = frozenset(
         "store.commit",
         "store.fail",
         "store.shelve",
+        "inspection.save_schedule",
     }
 )
 # Calls that wait for something to happen; they have no reply to lose, but end when the connection does.
 _WAITING = frozenset({"consumer.receive", "consumer.barrier", "coordinator.wait_change", "store.wait_finished"})
+
+# What lies on the way to another plane's server.
+_CARRIERS = {"consumer": "broker", "inspection": "store"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,7 @@ class Seam:
         self, plane: str, method: str, function: Callable[..., Awaitable[T]], /, *args: object, **kwargs: object
     ) -> T:
         """Send a request and wait for its reply. Raises `Unavailable`, or what `function` raises."""
-        step, carrier_plane = f"{plane}.{method}", "broker" if plane == "consumer" else plane
+        step, carrier_plane = f"{plane}.{method}", _CARRIERS.get(plane, plane)
         network = self.node.network
         if network.closed:
             raise Unavailable(carrier_plane, "the simulation is over")

@@ -64,9 +64,9 @@ class _RemoteBlobs(_Remote):
     def scratch(self, space: BlobSpace) -> AbstractAsyncContextManager[Path]:
         return self._backend.scratch(space)
 
-    async def read(self, location: str) -> AsyncIterator[bytes]:
+    async def read(self, location: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         async def collected(location: str) -> list[bytes]:
-            return [chunk async for chunk in self._backend.read(location)]
+            return [chunk async for chunk in self._backend.read(location, start=start, stop=stop)]
 
         for chunk in await self._seam.call("blobs", "read", collected, location):
             yield chunk

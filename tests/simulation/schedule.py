@@ -7,16 +7,19 @@ get everything done. All of it is drawn from the seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import anyio
 
 from jobkit.model.pause import Scope
+from jobkit.model.unique import Unique, While
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
 from simulation.checker import Expectation, Truth, Violation, violations
-from simulation.history import History, tell
+from simulation.history import Claimed, History, tell
 from simulation.network import CALM, PLANES, Weather, When
+from simulation.timetable import Ticks
 from simulation.world import (
     BEGINS,
     LOOSE,
@@ -60,6 +63,17 @@ STEPS = (
 )
 # And those of what is done about lost messages.
 LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
+# And those of firing what is due.
+TICK_STEPS = ("inspection.due_schedules", "inspection.save_schedule")
+# What may take effect long after it was sent.
+LATE_WRITES = (
+    "store.open",
+    "store.commit",
+    "store.commit",
+    "store.fail",
+    "coordinator.release",
+    "inspection.save_schedule",
+)
 WHEN: tuple[When, ...] = ("before", "during", "after")
 
 
@@ -69,9 +83,11 @@ class Schedule:
 
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
-    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted. The
-    share `reprioritized` of those that have priorities is given another, at some time. Of what
+    says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
+    share `unique` has one of a few unique names. The share `reprioritized` of those that have priorities is given
+    another, at some time. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
+    The share `ticking` of the seeds has schedules.
     """
 
     storm: float = 60.0
@@ -91,6 +107,7 @@ class Schedule:
         ("wall clock", 1),
         ("restart", 1),
         ("pause work", 1),
+        ("pause a schedule", 1),
     )
     keys: int = 3
     jobs: int = 30
@@ -99,7 +116,9 @@ class Schedule:
     cancels: float = 0.15
     later: float = 0.15
     reprioritized: float = 0.3
+    unique: float = 0.2
     heard_within: float | None = None
+    ticking: float = 0.5
 
 
 DEFAULT = Schedule()
@@ -142,9 +161,13 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
     async with open_world(seed) as world:
         for name, value in changes.items():
             setattr(world, name, value)
-        world.orders = world.orders or orders(random.Random(f"orders {seed}"), schedule)
+        if not world.orders:
+            drawn = orders(random.Random(f"orders {seed}"), schedule)
+            world.orders = with_names(drawn, random.Random(f"names {seed}"), schedule.unique)
         for machine in [*world.machines, world.client]:
             world.start(machine)
+        if random.Random(f"timetable {seed}").random() < schedule.ticking:
+            await world.open_timetable()
         others = [
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
@@ -158,14 +181,19 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         for other in others:
             other.cancel()
         world.history.close()
+        accepted = await _accepted(world)
         follow_ups = [
             f"{order.id}.{number}"
-            for order in world.orders
+            for order in accepted
             if order.id not in world.cancelled
             for number in range(order.work.follow)
         ]
+        ticks = world.timetable.ticks() if world.timetable is not None else []
+        due = {order.id: world.started + order.after + order.later for order in world.orders if not order.foreign}
+        for one in ticks:
+            due |= {id: world.loop_time(at) for id, at in one.at.items()}
         expected = Expectation(
-            accepted=[order.id for order in world.orders] + follow_ups,
+            accepted=[order.id for order in accepted] + follow_ups + await _fired(world, ticks),
             dead=frozenset(order.id for order in world.orders if order.work.rejected),
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
@@ -174,7 +202,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             heard_within=schedule.heard_within,
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
-            due={order.id: world.started + order.after + order.later for order in world.orders if not order.foreign},
+            due=due,
+            ticks=ticks,
             at_once={LOOSE: PAIR.count} if world.limited else {},
             begins={LOOSE: (BEGINS.count, BEGINS.per.total_seconds())} if world.limited else {},
         )
@@ -185,6 +214,12 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         default = schedule == DEFAULT and not changes
         replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
+
+
+async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
+    """Return the ids of the jobs that have come of ticks, of all that were to fire."""
+    ids = [id for one in ticks for id in one.at]
+    return [id for id in ids if await world.backend.inspection.job(id) is not None]
 
 
 def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
@@ -207,6 +242,31 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
         drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
+
+
+def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share has unique names; only such as are sure to be accepted, and none that die."""
+    return [
+        replace(order, unique=_draw_name(rng))
+        if rng.random() < share and not (order.foreign or order.work.rejected)
+        else order
+        for order in drawn
+    ]
+
+
+def _draw_name(rng: random.Random) -> Unique:
+    while_: While = rng.choice(("queued", "queued", "unfinished"))
+    return Unique(f"u{rng.randrange(2)}", while_, replace=rng.random() < 0.6)
+
+
+async def _accepted(world: World) -> list[Order]:
+    """Return the orders that were accepted; of those that were replaced since, note that they are cancelled."""
+    claims = [event for event in world.history.events if isinstance(event, Claimed)]
+    for id in [claim.replaced for claim in claims if claim.replaced is not None]:
+        job = await world.backend.inspection.job(id)
+        world.cancelled.setdefault(id, job.sequence if job else None)
+    holding = {claim.job for claim in claims if claim.kept is None}
+    return [order for order in world.orders if order.unique is None or order.id in holding]
 
 
 class Storm:
@@ -248,7 +308,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS + LOSS_STEPS),
+                    rng.choice(STEPS + LOSS_STEPS + TICK_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -256,11 +316,11 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS + LOSS_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(rng.choice(STEPS + LOSS_STEPS + TICK_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
-                step = rng.choice(("store.open", "store.commit", "store.commit", "store.fail", "coordinator.release"))
+                step = rng.choice(LATE_WRITES)
                 node.trap(step, "during", skip=rng.choice((0, 1, 3)), pause=rng.choice((None, delay)), delay=delay)
             case "cut":
                 await self._cut(machine, rng.choice(PLANES), rng.uniform(0.5, 20.0))
@@ -282,6 +342,9 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "pause a schedule" if world.timetable is not None:
+                name = rng.choice([plan.name for plan in world.timetable.plans])
+                await world.timetable.pause(name, min(rng.uniform(3.0, 30.0), self._left))
             case "pause work":
                 await world.pause_work(self._draw_scope(), min(rng.uniform(3.0, 30.0), self._left))
 
@@ -344,8 +407,9 @@ async def _heal(world: World) -> list[Violation]:
         if not machine.up:
             world.start(machine)
     bound = PROGRESS_MARGIN + sum(order.work.longest for order in world.orders)
-    deadline = running_loop().time() + bound
-    while left := await _undone(world):
+    healed = running_loop().time()
+    deadline = healed + bound
+    while left := await _undone(world, healed):
         if world.spins:
             return [Violation("bounded", f"{len(world.history.events)} events: somebody spins")]
         if running_loop().time() >= deadline:
@@ -363,9 +427,11 @@ async def _heal(world: World) -> list[Violation]:
     return []
 
 
-async def _undone(world: World) -> str:
-    """Return what is left to do, in words, or an empty string."""
-    left = [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
+async def _undone(world: World, healed: float) -> str:
+    """Return what is left to do, in words, or an empty string. What has ticked until it `healed` ticks no more."""
+    behind = await world.timetable.finish(world.wall_time(healed)) if world.timetable is not None else []
+    left = [f"schedule {name} is behind" for name in behind]
+    left += [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)

@@ -9,6 +9,7 @@ import pytest
 
 from jobkit.model.fence import Fence
 from jobkit.model.partition import Partition
+from jobkit.model.unique import While
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
@@ -22,12 +23,15 @@ from simulation.checker import (
     grants_increase,
     no_lease_no_work,
     not_before_due,
+    one_of_a_name,
     order,
     single_effect,
+    ticks_fire_once,
 )
 from simulation.history import (
     Attempted,
     Cancelled,
+    Claimed,
     Consuming,
     Event,
     Forgot,
@@ -39,6 +43,7 @@ from simulation.history import (
     Step,
     Write,
 )
+from simulation.timetable import Ticks
 
 KEY = "t/k"
 
@@ -232,3 +237,55 @@ def test_what_is_cancelled_has_no_effect(
     expected = Expectation(["j"], frozenset(), frozenset({"t"}), 3, cancelled={"j": 1}, keys={"j": ("t", "k")})
     found = cancelled_for_good(events, truth([job("j", JobState.CANCELLED), *known], log), expected)
     assert {violation.invariant for violation in found} == broken
+
+
+TICK, LATER = "s@2025-06-15T15:06:40Z", "s@2025-06-15T15:06:46Z"
+
+
+@pytest.mark.parametrize(
+    ("effects", "each", "broken"),
+    [
+        ((TICK, LATER), True, set()),
+        ((TICK,), False, set()),
+        ((TICK,), True, {"ticks"}),
+        ((TICK, f"{TICK}.7", LATER), True, {"ticks"}),
+        ((TICK, LATER, "s@2025-06-15T15:06:52Z"), False, {"paused"}),
+    ],
+)
+def test_each_tick_fires_once_and_none_while_paused(effects: Sequence[str], each: bool, broken: set[str]) -> None:
+    found = truth([], [entry(id, None, 1) for id in effects])
+    ticks = Ticks("s", {TICK: 0.0, LATER: 6.0}, each=each)
+    assert {violation.invariant for violation in ticks_fire_once(found, [ticks])} == broken
+
+
+def claim(
+    at: float, job: str, *, kept: str | None = None, replaced: str | None = None, while_: While = "queued"
+) -> Claimed:
+    return Claimed(at, job, ("t", "name"), while_, kept, replaced)
+
+
+def began(at: float, job: str) -> Mark:
+    return Mark(at, KEY, fence(1), job)
+
+
+@pytest.mark.parametrize(
+    ("events", "broken"),
+    [
+        ([claim(1, "a"), claim(2, "b")], True),
+        ([claim(1, "a"), claim(2, "b", kept="a")], False),
+        ([claim(1, "a"), claim(2, "b", replaced="a")], False),
+        ([claim(1, "a"), claim(2, "b", kept="c")], True),
+        ([claim(2, "b", kept="c")], True),
+        ([claim(1, "a"), began(2, "a"), claim(3, "b")], False),
+        ([claim(1, "a"), began(2, "a"), claim(3, "b", kept="a")], True),
+        ([claim(1, "a", while_="unfinished"), began(2, "a"), claim(3, "b")], True),
+        ([claim(1, "a", while_="unfinished"), began(2, "a"), claim(3, "b", kept="a")], False),
+        ([claim(1, "a", while_="unfinished"), began(2, "a"), claim(3, "b", replaced="a")], True),
+        ([claim(1, "j", while_="unfinished"), write(2, 1), claim(3, "b")], False),
+        ([claim(1, "a"), Cancelled(2, "a"), claim(3, "b")], False),
+        ([claim(1, "a"), claim(2, "b", replaced="a"), began(3, "a")], True),
+        ([claim(1, "a"), claim(2, "b", replaced="a"), began(3, "b")], False),
+    ],
+)
+def test_one_job_at_a_time_holds_a_unique_name(events: list[Event], broken: bool) -> None:
+    assert bool(list(one_of_a_name(events))) == broken

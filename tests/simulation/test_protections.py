@@ -6,6 +6,7 @@ with the protection in place breaks nothing.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,19 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit.backends.sqlite import commit, ending, fail, leases, limit_uses, schedule, turns
+from jobkit.backends.sqlite import (
+    cancel,
+    commit,
+    ending,
+    fail,
+    leases,
+    limit_uses,
+    schedule,
+    schedules,
+    schema,
+    turns,
+    unique,
+)
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.transaction import Transaction
@@ -24,6 +37,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
+from jobkit.model.schedule import Missed
 from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
@@ -33,11 +47,14 @@ from jobkit.runner.led_partition import LedPartition
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.testing.virtual_time import VirtualClock
+from jobkit.worker.maintenance import ticking
 from jobkit.worker.maintenance.republishing import Republisher
 from simulation.schedule import DEFAULT, Schedule, simulate
 
 # Within so many seeds a schedule is found that needs the protection.
 MOST_SEEDS = 60
+# More than it takes without both.
+SEEDS_WITH_ONE_WALL = 5
 
 Patch = pytest.MonkeyPatch
 
@@ -167,6 +184,26 @@ def due_three_seconds_early(patch: Patch) -> None:
     patch.setattr(schedule, "_DUE", schedule._DUE.replace("j.due <= ?", "j.due - 3 <= ?"))
 
 
+def revisions_not_compared(patch: Patch) -> None:
+    """A schedule's next state is written whoever has changed it meanwhile, a person or another leader."""
+    patch.setattr(schedules, "_UPDATE", schedules._UPDATE.replace("revision = ?", "? > 0"))
+
+
+def names_held_by_many(patch: Patch) -> None:
+    """Nobody looks whether a unique name is held, and no index refuses it."""
+    patch.setattr(unique, "holder_of", lambda *_: None)
+    patch.setattr(schema, "_STORE", [line for line in schema._STORE if "jobs_unique" not in line])
+
+
+def replaced_jobs_go_on(patch: Patch) -> None:
+    """A job that is replaced gives up its name, and nothing else."""
+
+    def make_way(transaction: Transaction, id: str, successor: str) -> None:
+        transaction.execute("UPDATE jobs SET unique_name = NULL WHERE id = ?", (id,))
+
+    patch.setattr(cancel, "make_way", make_way)
+
+
 # ---- the coordinator ---------------------------------------------------------------------------------------------
 
 
@@ -290,6 +327,34 @@ def nothing_published_again(patch: Patch) -> None:
     patch.setattr(Republisher, "watch", watch)
 
 
+def ticks_without_ids(patch: Patch) -> None:
+    """Each leader gives the job of a tick an id of its own."""
+    numbers = itertools.count()
+    tick_id = ticking.tick_id
+    patch.setattr(ticking, "tick_id", lambda name, tick: f"{tick_id(name, tick)}.{next(numbers)}")
+
+
+def revisions_and_tick_ids_missing(patch: Patch) -> None:
+    """Neither wall stands between two leaders and a second job."""
+    revisions_not_compared(patch)
+    ticks_without_ids(patch)
+
+
+def due_by_the_workers_clock(patch: Patch) -> None:
+    """A leader decides by the wall clock of its own machine which ticks are due."""
+
+    async def look(self: ticking.Ticker) -> int:
+        now, _ = await self._inspection.due_schedules(limit=1)
+        for kept in await self._inspection.schedules():
+            found = ticking.schedule_of(kept)
+            # Of the other schedule an hour's ticks would fire, which takes long and shows no more.
+            by = self._clock.wall() if found.missed is Missed.LATEST else now
+            await self._decide(kept, found, by)
+        return 0
+
+    patch.setattr(ticking.Ticker, "_look", look)
+
+
 def pauses_not_heard_of(patch: Patch) -> None:
     """A worker looks for pauses as it starts, and no more."""
     looking = Pauses.look
@@ -383,6 +448,13 @@ REPRIORITIZING = Schedule(jobs=60, every=10.0, storm=30.0, reprioritized=0.9)
 
 # Much that is paused, on a network that is well.
 PAUSING = Schedule(troubles=(("pause work", 3), ("restart", 1)), every=2.0, heard_within=3.0)
+# Leaders that stop at a tick, and go on when others have taken over; people who pause the schedule meanwhile.
+TICKING = Schedule(
+    troubles=(("pause a schedule", 3), ("late write", 2), ("crash at a step", 1), ("bad weather", 1)),
+    every=2.0,
+    jobs=10,
+    ticking=1.0,
+)
 # Jobs of many keys, many of which outlive a lease.
 CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("restart", 1)))
 
@@ -395,6 +467,11 @@ MUTATIONS = (
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
     Mutation("messages of another priority", messages_of_another_priority_good, ("priority",), REPRIORITIZING),
     Mutation("due three seconds early", due_three_seconds_early, ("later",)),
+    Mutation("revisions not compared", revisions_not_compared, ("paused",), TICKING),
+    Mutation("neither revisions nor tick ids", revisions_and_tick_ids_missing, ("ticks",), TICKING),
+    Mutation("due by the worker's clock", due_by_the_workers_clock, ("later",), TICKING),
+    Mutation("names held by many", names_held_by_many, ("unique",)),
+    Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",)),
     Mutation("gaps ignored", gaps_ignored, ("order",)),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),
@@ -427,3 +504,12 @@ def test_without_a_protection_some_schedule_breaks_an_invariant(mutation: Mutati
             assert not sound.broken, sound.report()
             return
     pytest.fail(f"{MOST_SEEDS} schedules without this protection ({mutation.name}) broke none of {mutation.breaks}")
+
+
+@pytest.mark.parametrize("remove", [revisions_not_compared, ticks_without_ids], ids=lambda remove: remove.__name__)
+def test_a_tick_fires_once_where_one_of_its_two_walls_is_left(remove: Callable[[Patch], None]) -> None:
+    for seed in range(SEEDS_WITH_ONE_WALL):
+        with pytest.MonkeyPatch.context() as patch:
+            remove(patch)
+            outcome = simulate(seed, TICKING)
+        assert "ticks" not in outcome.broken, outcome.report()

@@ -15,7 +15,7 @@ import pytest
 from jobkit.testing.virtual_time import running_loop
 from simulation.history import Trouble
 from simulation.network import Node, When
-from simulation.schedule import LOSS_STEPS, STEPS, WHEN, Schedule, simulate
+from simulation.schedule import LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule, simulate
 from simulation.turns import digest_of_turns
 from simulation.world import LOOSE, ORDERED, Order, Work
 
@@ -52,7 +52,8 @@ _ORDERS = [
 ]
 # What happens to each worker as it first comes to a step: one dies there, two stop for longer than a lease lives.
 _STOPS = {"w1.1": None, "w2.1": 20.0, "w3.1": 7.0}
-_POINTS = [(step, when) for step in STEPS + LOSS_STEPS for when in WHEN if (step, when) != ("processor.step", "during")]
+_ALL_STEPS = STEPS + LOSS_STEPS + TICK_STEPS
+_POINTS = [(step, when) for step in _ALL_STEPS for when in WHEN if (step, when) != ("processor.step", "during")]
 
 
 @pytest.mark.parametrize(("step", "when"), _POINTS)
@@ -62,7 +63,7 @@ def test_processes_may_stop_at_each_step_of_the_way_of_a_job(step: str, when: Wh
             node.trap(step, when, pause=_STOPS[node.name])
 
     troubles = (("lose messages", 1.0),) if step in LOSS_STEPS else ()
-    schedule = Schedule(storm=12.0, every=1.0, troubles=troubles)
+    schedule = Schedule(storm=12.0, every=1.0, troubles=troubles, ticking=step in TICK_STEPS)
     outcome = simulate(1, schedule, orders=list(_ORDERS), on_start=lay_trap)
     stopped = [
         event.node

@@ -36,6 +36,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import Scope
 from jobkit.model.priority import Priority
+from jobkit.model.unique import Unique
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -47,6 +48,7 @@ from jobkit.worker.worker import Worker
 from simulation.history import Cancelled, Forgot, History, Journal, Paused, Reprioritized, Resumed, Step, Stray, Trouble
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
+from simulation.timetable import Plan, Timetable
 
 ORDERED, LOOSE = "chapter", "photo"
 # The ordered jobs are of two types in one group: all that holds for a key holds over both.
@@ -56,6 +58,9 @@ MAX_ATTEMPTS = 4
 PAIR = Concurrency("pair", 2)
 BEGINS = Rate("begins", 4, per=timedelta(seconds=8), key=lambda job: job.key)
 _RETRY = RetryPolicy(max_attempts=MAX_ATTEMPTS, initial=timedelta(seconds=0.5), maximum=timedelta(seconds=4))
+
+# By so much the wall clock of one worker is wrong, in seconds.
+WRONG_BY = 3600.0
 
 # A run has about a thousand.
 _MOST_EVENTS = 6_000
@@ -117,7 +122,7 @@ class Order:
     """What is to be submitted, and when (seconds from the start).
 
     `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
-    publisher that knows nothing of the store.
+    publisher that knows nothing of the store. Under its `unique` name it may replace another one.
     """
 
     after: float
@@ -126,6 +131,7 @@ class Order:
     work: Work
     foreign: bool = False
     later: float = 0.0
+    unique: Unique | None = None
 
 
 @dataclass
@@ -151,8 +157,9 @@ class World:
     `clock_of` lets a test give workers another clock than they should have, `on_start` lets it lay traps.
     """
 
-    def __init__(self, seed: int, backend: Planes, coordinator: Engine, broker: Engine) -> None:
+    def __init__(self, seed: int, backend: Planes, coordinator: Engine, broker: Engine, clock: VirtualClock) -> None:
         self.seed = seed
+        self._clock = clock
         self.rng = random.Random(f"world {seed}")
         self.history = History()
         self.network = Network(self.history)
@@ -169,6 +176,7 @@ class World:
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
         self.healed = False
+        self.timetable: Timetable | None = None
         self.clock_of: Callable[[VirtualClock], Clock] = lambda clock: clock
         self._coordinator = coordinator.plane("coordinator")
         self._broker = broker.plane("broker")
@@ -180,12 +188,22 @@ class World:
         # No two machines agree on the time, nor on how fast it goes.
         rng = random.Random(f"machine {self.seed} {name}")
         clock = VirtualClock(rate=rng.uniform(0.996, 1.004), offset=rng.uniform(0, 100_000))
+        if name == "w1":
+            clock.jump_wall(rng.choice((-WRONG_BY, WRONG_BY)))
         return Machine(name, clock, life)
 
     @property
     def spins(self) -> bool:
         """Tell whether much more happens than could with any sense."""
         return len(self.history.events) > _MOST_EVENTS
+
+    def wall_time(self, at: float) -> float:
+        """Return what the servers' clock says at a moment of the loop's time."""
+        return at + self._clock.wall() - running_loop().time()
+
+    def loop_time(self, wall: float) -> float:
+        """Return the moment of the loop's time at which the servers' clock says that."""
+        return wall - self._clock.wall() + running_loop().time()
 
     # ---- machines ----------------------------------------------------------------------------------------------
 
@@ -235,6 +253,17 @@ class World:
             if await self.backend.inspection.job(order.id) is None:
                 await self._publish(self.backend.broker, order)
 
+    async def open_timetable(self) -> None:
+        """Have two schedules tick: of one each tick counts, the other has one job at a time."""
+        assert self.client.node is not None
+        registry = Registry(processors(self, self.client.node))
+        plans = [
+            Plan("each", ORDERED, Work(key="each", number=0), every=6, each=True),
+            Plan("one", LOOSE, Work(key="one", number=0, steps=(0.5,)), every=9, each=False),
+        ]
+        self.timetable = Timetable(self.backend.inspection, registry, plans)
+        await self.timetable.add()
+
     # ---- what runs on them -------------------------------------------------------------------------------------
 
     async def _work(self, node: Node) -> None:
@@ -270,15 +299,17 @@ class World:
         for order in self.orders:
             if order.id in self.confirmed:
                 continue
-            left = self.started + order.after - running_loop().time()
-            await node.clock.sleep(max(0.0, left))
+            # By the true time: a fast clock would submit early, and what is to run later would be due early.
+            await anyio.sleep(max(0.0, self.started + order.after - running_loop().time()))
             while order.id not in self.confirmed:
                 try:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
                         later, priority = timedelta(seconds=order.later), self._priority(order)
-                        await client.submit(_member(order), order.work, id=order.id, after=later, priority=priority)
+                        await client.submit(
+                            _member(order), order.work, id=order.id, after=later, priority=priority, **_named(order)
+                        )
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
@@ -330,9 +361,9 @@ class World:
         await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
         (answer,) = await self.backend.inspection.cancel([id], by="operator", reason="not wanted")
         if answer.state is JobState.CANCELLED:
+            self.history.add(Cancelled(running_loop().time(), id))
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
-            self.history.add(Cancelled(running_loop().time(), id))
 
     async def reprioritize_some(self, share: float) -> None:
         """Do what a person does who wants some of the jobs sooner or later, whatever has become of them by then."""
@@ -444,6 +475,13 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
     ]
 
 
+def _named(order: Order) -> dict[str, Any]:
+    unique = order.unique
+    if unique is None:
+        return {}
+    return {"unique": unique.name, "while_": unique.while_, "on_conflict": "replace" if unique.replace else "keep"}
+
+
 def _member(order: Order) -> str:
     """Return which type of its group a job is of: every other ordered one is an appendix."""
     return APPENDIX if order.type == ORDERED and order.work.number % 2 else order.type
@@ -461,7 +499,7 @@ async def open_world(seed: int) -> AsyncIterator[World]:
         # Files need threads, which virtual time has none of: no job of the simulation writes any.
         blobs = LocalFileBlobs(Path("never-made"))
         backend = Planes(SqliteBroker(broker), SqliteCoordinator(coordinator), store, store, blobs)
-        world = World(seed, backend, coordinator, broker)
+        world = World(seed, backend, coordinator, broker, clock)
         try:
             yield world
         finally:

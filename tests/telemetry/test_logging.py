@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from jobkit.settings import Settings
 from jobkit.telemetry.log_context import log_context
 from jobkit.telemetry.logging import configure_logging
+from jobkit.telemetry.secrets import without_secrets
 
 
 class Terminal(io.StringIO):
@@ -272,3 +274,68 @@ def test_a_message_of_megabytes_makes_no_line_of_megabytes(format: str) -> None:
         structlog.get_logger().exception("failed")
     assert len(stream.getvalue()) < 100_000
     assert stream.getvalue().count("characters ...]") == 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "connecting to amqp://jobkit:hunter2@localhost:5672/vhost",
+        "postgresql://jobkit:hun%2Fter2-hunter2@db/jobs refused",
+        "{'headers': {'Authorization': 'AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=hunter2'}}",
+        "headers={'X-Amz-Security-Token': b'hunter2', 'Host': b's3'}",
+        "x-amz-security-token:hunter2",
+        "Authorization: Bearer hunter2",
+        "GET /b?X-Amz-Signature=hunter2&X-Amz-Date=1",
+        """{"SecretAccessKey": "hunter2", "SessionToken": "hunter2"}""",
+        "password=hunter2 host=db",
+        r"ChannelFrame(payload=b'PLAIN\x00\x00\x00\x0f\x00jobkit\x00hunter2')",
+    ],
+)
+def test_what_a_library_says_holds_no_secret(said: str) -> None:
+    stream = io.StringIO()
+    _configured(stream, log_level="debug")
+    logging.getLogger("somebody").debug("%s", said)
+    try:
+        raise RuntimeError(said)
+    except RuntimeError:
+        logging.getLogger("somebody").exception("it failed")
+    assert len(_events(stream)) == 2
+    assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "said", ["12 tokens left", "GET http://host:80/a", "no password given", "key: tea, state: queued", r"\x00\x00"]
+)
+def test_what_holds_no_secret_is_left_as_it_is(said: str) -> None:
+    assert without_secrets(said) == said
+
+
+def test_signed_requests_are_not_logged_at_all() -> None:
+    stream = io.StringIO()
+    _configured(stream, log_level="debug")
+    logging.getLogger("botocore.auth").debug("StringToSign: anything")
+    logging.getLogger("botocore.credentials").info("Found credentials in environment variables.")
+    (event,) = _events(stream)
+    assert event["level"] == "info"
+
+
+def test_an_error_does_not_drive_the_terminal_by_its_traceback() -> None:
+    stream = Terminal()
+    _configured(stream)
+    for log in (structlog.get_logger("jobkit").error, logging.getLogger("somebody").error):
+        try:
+            raise ValueError("\x1b[2Jgone\x07")
+        except ValueError:
+            log("it failed", exc_info=True)
+    said = stream.getvalue()
+    assert said.count("u001b[2Jgone") == 2
+    assert "\x1b[2J" not in said
+    assert "\x07" not in said
+    assert said.count("Traceback (most recent call last):\n") == 2
+
+
+def test_a_long_text_is_looked_through_at_once() -> None:
+    began = time.process_time()
+    for piece in ("a", "token ", "a://b", r"\x00a", "password='", "x-"):
+        without_secrets(piece * (200_000 // len(piece)))
+    assert time.process_time() - began < 20.0

@@ -220,12 +220,15 @@ def test_no_loud_event_is_missing_here() -> None:
 
 def test_a_commit_is_counted_with_its_duration() -> None:
     witness = Witness()
-    witness.telemetry.committed("t", 2.5, 4.0)
+    witness.telemetry.committed("t", "a", "k", 2.5, 4.0)
     assert witness.count("jobkit.jobs", {"type": "t", "outcome": "committed"}) == 1
     (took,) = witness.points("messaging.process.duration")
     assert (took.count, took.sum) == (1, 2.5)
     (lag,) = witness.points("jobkit.event.lag")
     assert (lag.count, lag.sum) == (1, 4.0)
+    (line,) = witness.log
+    assert (line["event"], line["log_level"]) == ("job committed", "info")
+    assert (line["job"], line["type"], line["key"], line["seconds"]) == ("a", "t", "k", 2.5)
 
 
 def test_a_failed_attempt_is_measured_with_its_error() -> None:
@@ -301,6 +304,6 @@ def test_a_leadership_is_counted_for_the_alert_on_elections() -> None:
 
 def test_without_any_provider_nothing_fails() -> None:
     telemetry = Telemetry()
-    telemetry.committed("t", 1.0)
+    telemetry.committed("t", "a", "k", 1.0)
     with telemetry.tracer.start_as_current_span("x"):
         telemetry.claimed("granted")

@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from jobkit import Reject
+from jobkit.files import FileReader
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
@@ -138,6 +139,7 @@ class Desk:
             log=structlog.get_logger(),
             settings={TranscodeSettings: TranscodeSettings(**self.settings)},
             follow_ups=cast(FollowUps, None),
+            file_reader=FileReader(cast(Inspection, None), cast(Blobs, FolderBlobs(self.blobs))),
             projection_reader=ProjectionReader(
                 cast(Store, self.store), cast(Inspection, None), "transcode", "v1", 0, ()
             ),

@@ -100,3 +100,26 @@ async def test_a_number_that_cannot_be_measured_is_not_shown() -> None:
         assert not gauges.current
         site.faults.heal()
         assert (await looked(site))["depth", "step"] == 0
+
+
+@in_virtual_time
+async def test_what_is_paused_and_a_schedule_that_nobody_fires_are_told_while_no_worker_lives() -> None:
+    async with open_site(step) as site, measured(site):
+        await site.client.pause("step", reason="the disk is full")
+        await site.client.schedules.add("minutely", "step", Step(), every=timedelta(minutes=1))
+        await site.clock.sleep(300)
+        await looked(site)
+        (pauses,) = site.witness.points("jobkit.pauses")
+        (age,) = site.witness.points("jobkit.pause.age")
+        (overdue,) = site.witness.points("jobkit.schedules.overdue")
+        assert (dict(pauses.attributes), pauses.value) == ({"type": "step"}, 1)
+        assert 300 <= age.value <= 312
+        assert 200 <= overdue.value <= 312
+        site.start()
+        await site.clock.sleep(30)
+        (overdue,) = site.witness.points("jobkit.schedules.overdue")
+        assert overdue.value < 1
+        await site.client.resume("step")
+        await looked(site)
+        (pauses,) = site.witness.points("jobkit.pauses")
+        assert pauses.value == 0

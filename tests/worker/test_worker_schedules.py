@@ -12,6 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from jobkit import Context, Payload, processor, schedule
+from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import ConfigurationError, ScheduleNotFound
 from jobkit.model.schedule import load_schedule
 from jobkit.plugin.registry import Registry
@@ -19,7 +20,7 @@ from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.store import OutboxEntry
 from jobkit.worker.maintenance.declaring import FORGOTTEN_SECONDS
 from jobkit.worker.maintenance.ticking import Ticker
-from tests.faults.doubles import Faults, lost_reply
+from tests.faults.doubles import Faults, faulty_planes, lost_reply
 from tests.virtual_site import Site, in_virtual_time, open_site
 
 # A look each half second.
@@ -238,3 +239,17 @@ def test_a_schedule_whose_type_is_not_to_be_told_says_so() -> None:
         Registry([report], schedules=[minutely, replace(minutely, bound=5)])
     with pytest.raises(ConfigurationError, match="no cron expression"):
         schedule("s", cron="whenever", job=Report())
+
+
+@in_virtual_time
+async def test_to_list_schedules_the_store_is_asked_once_for_all_their_jobs() -> None:
+    async with open_site(report) as site:
+        site.start()
+        for number in range(30):
+            await add(site, f"s{number}", 10)
+        await site.clock.sleep(25)
+        asked = Faults(site.clock)
+        inspection = faulty_planes(site.planes, asked).inspection
+        found = await ScheduleBook(inspection, site.registry).list()
+        assert [status.last_outcome for status in found] == ["committed"] * 30
+        assert asked.calls == {"store.schedules": 1, "store.states": 1}

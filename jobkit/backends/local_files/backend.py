@@ -10,9 +10,12 @@ from jobkit.ports.blobs import Blobs
 from jobkit.ports.diagnosis import Finding
 
 
-async def _open_blobs(url: str, _opening: Opening) -> Blobs:
-    blobs = LocalFileBlobs(local_root(url))
-    await blobs.start()
+async def _open_blobs(url: str, opening: Opening) -> Blobs:
+    root = local_root(url)
+    blobs = LocalFileBlobs(root)
+    # Many a command never looks at a file: one that does is told by the first look that there is no directory.
+    if opening.create or root.exists():
+        await blobs.start()
     return blobs
 
 

@@ -64,13 +64,20 @@ class LocalFileBlobs:
     def scratch(self, space: BlobSpace) -> AbstractAsyncContextManager[Path]:  # noqa: ARG002  (one disk serves all)
         return lent(self._lend)
 
-    async def read(self, location: str) -> AsyncIterator[bytes]:
+    async def read(self, location: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         file = await to_thread.run_sync(self._open, location)
         try:
-            while chunk := await to_thread.run_sync(self._read, file):
+            file.seek(start)
+            while chunk := await to_thread.run_sync(self._read, file, stop):
                 yield chunk
         finally:
             file.close()
+
+    async def size(self, location: str) -> int:
+        return await to_thread.run_sync(self._size, location)
+
+    async def link(self, location: str, *, seconds: float, media_type: str) -> str | None:  # noqa: ARG002
+        return None
 
     async def objects(self) -> AsyncIterator[StoredObject]:
         waiting = [self._root]
@@ -175,9 +182,13 @@ class LocalFileBlobs:
         with self._translated():
             return os.fdopen(os.open(self._path(location), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
-    def _read(self, file: BinaryIO) -> bytes:
+    def _read(self, file: BinaryIO, stop: int | None) -> bytes:
         with self._translated():
-            return file.read(_CHUNK_BYTES)
+            return file.read(_CHUNK_BYTES if stop is None else max(0, min(_CHUNK_BYTES, stop - file.tell())))
+
+    def _size(self, location: str) -> int:
+        with self._open(location) as file:
+            return os.fstat(file.fileno()).st_size
 
     def _list(self, directory: Path) -> tuple[list[tuple[Path, int]], list[Path]]:
         files, directories = [], []
@@ -223,7 +234,10 @@ class LocalFileBlobs:
         except FileNotFoundError as error:
             if self._root.is_dir():
                 raise
-            raise ConfigurationError(f"the directory {self._root} is gone; is its disk still mounted?") from error
+            raise ConfigurationError(
+                f"the directory {self._root.absolute()} is not there: is its disk mounted, and is it the one that "
+                "JOBKIT_BLOBS_URL is to name?"
+            ) from error
         except OSError as error:
             raise self._meaning(error) from error
 

@@ -108,8 +108,10 @@ def _meaning(error: Exception, name: str) -> Exception | None:
         return ConfigurationError(f"{name}: the URL, or a file that it names, cannot be used by the driver")
     if isinstance(error, TimeoutError):
         return Unavailable(Plane.STORE, f"{name} does not answer in time")
-    if is_about_connection(error):
+    if isinstance(error, OSError):
         return Unavailable(Plane.STORE, f"{name} cannot be reached: {error}")
+    if is_about_connection(error):
+        return Unavailable(Plane.STORE, f"{name}: the connection was lost ({error})")
     return None
 
 

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    "due AS due_at, expires AS expires_at, "
+    'due AS due_at, expires AS expires_at, unique_name AS "unique", '
     "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
@@ -26,6 +26,7 @@ _KEY = (
 )
 
 JOB = _JOB + "WHERE id = $1"
+STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = _JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
 )

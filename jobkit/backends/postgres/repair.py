@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobkit.backends.postgres.submit import facts
+from jobkit.errors import UniqueNameTaken
 from jobkit.model.envelope import Envelope
-from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, digest_of, keyless_digest_of, nothing_to_skip
+from jobkit.ports.rules import (
+    HIGHEST_GIVEN,
+    RELEASED,
+    beyond_sequences,
+    digest_of,
+    keyless_digest_of,
+    nothing_to_skip,
+)
 
 ENVELOPE_OF_LETTER = """
     SELECT d.envelope, j.key FROM jobkit.dead d LEFT JOIN jobkit.jobs j ON j.id = d.id WHERE d.number = $1
 """
-REQUEUE = "SELECT jobkit.requeue_dead($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS done"
+REQUEUE = "SELECT * FROM jobkit.requeue_dead($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 PURGE = "SELECT jobkit.purge_dead($1, $2, $3, $4) AS done"
 REPUBLISH = "SELECT id FROM jobkit.republish($1)"
 RESUME = "SELECT jobkit.resume_gap($1, $2, $3) AS released"
@@ -29,7 +37,14 @@ def keyed(row: Mapping[str, Any]) -> Envelope | None:
 
 def requeue_arguments(number: int, envelope: Envelope) -> tuple[Any, ...]:
     """Return the arguments of `REQUEUE`."""
-    return (number, *facts(envelope), keyless_digest_of(envelope))
+    return (number, *facts(envelope), keyless_digest_of(envelope), RELEASED)
+
+
+def is_requeued(number: int, row: Mapping[str, Any]) -> bool:
+    """Tell whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
+    if row["holder"] is not None:
+        raise UniqueNameTaken(number, row["name"], row["holder"])
+    return bool(row["requeued"])
 
 
 def purge_arguments(number: int, envelope: Envelope | None) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.backends.postgres import submit
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.pool import Connection
@@ -40,15 +40,16 @@ def due(rows: Sequence[Mapping[str, Any]]) -> tuple[float, list[KeptSchedule]]:
 
 def saving(
     schedule: KeptSchedule, jobs: Sequence[NewJob]
-) -> Callable[[Connection], Awaitable[list[Accepted | Known | Conflict] | None]]:
+) -> Callable[[Connection], Awaitable[list[SubmitAnswer] | None]]:
     """Return what keeps a schedule's next state and accepts the jobs, in one transaction on a connection."""
 
-    async def save(connection: Connection) -> list[Accepted | Known | Conflict] | None:
+    async def save(connection: Connection) -> list[SubmitAnswer] | None:
         async with connection.transaction():
             state = (schedule.name, schedule.type, schedule.definition, schedule.revision, schedule.due)
             if not await connection.fetchval(_SAVE, *state):
                 return None
-            rows: list[Any] = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs)) if jobs else []
+            statement, arguments = submit.statement(jobs)
+            rows: list[Any] = await connection.fetch(statement, *arguments) if jobs else []
             return submit.answers(jobs, rows)
 
     return save

@@ -47,19 +47,18 @@ from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, RELEASED, UNWANTED, key_of, letter_of
 from jobkit.ports.store import (
-    Accepted,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Stale,
+    SubmitAnswer,
+    replaced,
 )
 from jobkit.ports.transactions import Participant
 
@@ -86,6 +85,8 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
         super().__init__(sessions, notifier)
         self._clock = clock
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
+        # Those with unique names, which others may have locked, hold up none without.
+        self._named_submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
         self._endings = self._group(self._commit, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
@@ -111,10 +112,13 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
             size=size,
         )
 
-    async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[Accepted | Known | Conflict]]:
+    async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[SubmitAnswer]]:
         jobs = [job for call in calls for job in call]
-        rows = await run(query(submit.SUBMIT, *submit.arguments(jobs)))
-        answers = iter(submit.answers(jobs, rows))
+        statement, arguments = submit.statement(jobs)
+        rows = await run(query(statement, *arguments))
+        found = submit.answers(jobs, rows)
+        self._notifier.notify([job_topic(id) for id in sorted(replaced(found))])
+        answers = iter(found)
         return [[next(answers) for _ in call] for call in calls]
 
     async def _confirm(self, run: _Run, calls: Sequence[Sequence[int]]) -> list[None]:
@@ -136,9 +140,11 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
 
     # ---- the way of a job ------------------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         submit.check(jobs)
-        return await self._submits.ask(jobs) if jobs else []
+        if not jobs:
+            return []
+        return await (self._named_submits if submit.is_named(jobs) else self._submits).ask(jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         rows = await self._sessions.run(query(outbox.OLDEST, older_than, limit, after))
@@ -184,7 +190,7 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
         self._notify_committed([ending])
         return answer
 
-    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         return await transactions.submit_in(connection, jobs, name=self._sessions.name) if jobs else []
 
     async def cancel_in(self, connection: Any, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
@@ -298,7 +304,7 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
                     return
 
     async def aclose(self) -> None:
-        for group in (self._submits, self._confirmations, self._openings, self._endings):
+        for group in (self._submits, self._named_submits, self._confirmations, self._openings, self._endings):
             await group.aclose()
         await self._notifier.aclose()
         await self._sessions.aclose()

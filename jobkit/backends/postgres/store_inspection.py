@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, priorities, repair, retention
@@ -33,6 +33,9 @@ class PostgresInspection(Calls):
         rows = await self._look(inspection.JOB, id)
         return inspection.job(rows[0]) if rows else None
 
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}
+
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
@@ -56,7 +59,7 @@ class PostgresInspection(Calls):
             return None
         row = await self._row(repair.REQUEUE, *repair.requeue_arguments(number, envelope), aside=True)
         self._notifier.notify([job_topic(envelope.id)])
-        return envelope if row["done"] else None
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)

@@ -8,7 +8,7 @@ from jobkit.backends.postgres import schedules, submit
 from jobkit.backends.postgres.calls import Calls
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 
 class PostgresSchedules(Calls):
@@ -27,9 +27,7 @@ class PostgresSchedules(Calls):
     async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
         return schedules.due(await self._look(schedules.DUE, limit))
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         submit.check(jobs)
         return await self._sessions.run(schedules.saving(schedule, jobs))
 

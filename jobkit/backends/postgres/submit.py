@@ -9,10 +9,14 @@ from typing import Any
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
-from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, without_order
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, without_order
+from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
-SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+_SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+_SUBMIT_NAMED = (
+    "SELECT * FROM jobkit.submit_named_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
+    "$17, $18, $19) ORDER BY place"
+)
 
 
 def check(jobs: Sequence[NewJob]) -> None:
@@ -28,7 +32,7 @@ def dump_trace(trace: Mapping[str, str]) -> str | None:
 
 
 def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
-    """Return what `submit_jobs` and `commit_jobs` are told of new jobs, column by column."""
+    """Return what `submit_jobs` and `commit_jobs` are told of new jobs, column by column, but for their names."""
     envelopes = [job.envelope for job in jobs]
     return (
         [envelope.id for envelope in envelopes],
@@ -54,6 +58,21 @@ def _expiries(jobs: Sequence[NewJob]) -> tuple[list[float | None], list[float | 
     return [job.expires_at for job in jobs], [job.expires_after for job in jobs]
 
 
+def names(jobs: Sequence[NewJob]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the unique names of jobs, while what they hold them, and whether they replace who does.
+
+    Nothing where none of them has one.
+    """
+    if all(job.unique is None for job in jobs):
+        return [], [], []
+    found = [job.unique for job in jobs]
+    return (
+        [unique and unique.name for unique in found],
+        [unique and unique.while_ for unique in found],
+        [unique and unique.replace for unique in found],
+    )
+
+
 def facts(envelope: Envelope) -> tuple[Any, ...]:
     """Return what functions are told of one job that may be new to them, the last sequence given out here included."""
     return (
@@ -71,23 +90,32 @@ def facts(envelope: Envelope) -> tuple[Any, ...]:
     )
 
 
-def arguments(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
-    """Return the arguments of `SUBMIT`."""
-    return (*columns(jobs), [None] * len(jobs))
+def is_named(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs has a unique name."""
+    return any(job.unique is not None for job in jobs)
 
 
-def answers(jobs: Sequence[NewJob], rows: Sequence[Mapping[str, Any]]) -> list[Accepted | Known | Conflict]:
-    """Return what the rows of `SUBMIT` say of the jobs, in their order."""
+def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that accepts jobs, and its arguments."""
+    given = (*columns(jobs), [None] * len(jobs))
+    return (_SUBMIT_NAMED, (*given, *names(jobs), RELEASED)) if is_named(jobs) else (_SUBMIT, given)
+
+
+def answers(jobs: Sequence[NewJob], rows: Sequence[Mapping[str, Any]]) -> list[SubmitAnswer]:
+    """Return what the rows of `statement` say of the jobs, in their order."""
     return [_answer(job, row) for job, row in zip(jobs, rows, strict=True)]
 
 
-def _answer(job: NewJob, row: Mapping[str, Any]) -> Accepted | Known | Conflict:
+def _answer(job: NewJob, row: Mapping[str, Any]) -> SubmitAnswer:
     envelope = job.envelope
     match row["answer"]:
         case "accepted":
             if row["sequence"] is not None:
                 envelope = envelope.with_sequence(row["sequence"])
-            return Accepted(envelope, row["position"], row["due"])
+            replaced = None if job.unique is None else row["other"]
+            return Accepted(envelope, row["position"], row["due"], replaced)
+        case "kept":
+            return Kept(row["other"], row["key"], row["sequence"], row["due"])
         case "known":
             trace = row["trace"]
             return Known(

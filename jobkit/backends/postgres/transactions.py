@@ -18,7 +18,7 @@ from jobkit.backends.postgres.faults import explained, is_about_connection, is_o
 from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError, ParticipantFailed
 from jobkit.ports.inspection import Cancellation
-from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Known, NewJob, Refused
+from jobkit.ports.store import Committed, Duplicate, NewJob, Refused, SubmitAnswer
 from jobkit.ports.transactions import Participant
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _is_the_servers(error: Exception) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (is_about_connection(error) or is_overtaken(error))
 
 
-async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> list[Accepted | Known | Conflict]:
+async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> list[SubmitAnswer]:
     """Accept jobs in the transaction that a caller has open on an asyncpg connection to the same database.
 
     Nothing of it is true, or may be published, before that transaction commits. Raises `ConfigurationError` where
@@ -101,8 +101,9 @@ async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> li
     """
     _check_open(connection)
     submit.check(jobs)
+    statement, arguments = submit.statement(jobs)
     with explained(name):
-        rows = await connection.fetch(submit.SUBMIT, *submit.arguments(jobs))
+        rows = await connection.fetch(statement, *arguments)
     return submit.answers(jobs, rows)
 
 

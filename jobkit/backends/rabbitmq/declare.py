@@ -19,6 +19,8 @@ from jobkit.backends.rabbitmq.topology import Queue, Topology
 from jobkit.errors import ConfigurationError, JobkitError, PartitionsDiffer
 
 _OTHER_COUNT = re.compile(r"'x-max-length' .*received '(\d+)' but current is '(\d+)'", re.DOTALL)
+# The server says where the limit is, and how many there may be.
+_LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
@@ -78,6 +80,11 @@ def other_count(type: str, there: int, wanted: int) -> PartitionsDiffer:
 
 def refused(link: Link, error: ChannelClosed) -> JobkitError:
     """Return what a server's refusal means for the caller."""
+    if _LIMIT_REACHED.search(str(error)):
+        return ConfigurationError(
+            f"{link.server.shown}: {error}; have the limit raised (`rabbitmqctl set_vhost_limits`, `max-queues`), or "
+            "name a virtual host of jobkit's own: a job type has a queue for each partition, and some more"
+        )
     if isinstance(error, ChannelPreconditionFailed):
         return ConfigurationError(
             f"{link.server.shown}: {error}; it exists in another way than jobkit makes it: drain it, delete it, and "

@@ -15,7 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
-COMMIT = submit.store_script("commit", "outbox", "accept", "order", "ending")
+COMMIT = submit.accepting_script("commit", "order", "ending")
 
 
 def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argument]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
@@ -36,6 +37,13 @@ class _Abrupt(Connection):
         if self._writer is not None:
             self._writer.transport.abort()
         await super().disconnect(*arguments, **options)
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        # In 3.12 and much of 3.13 a write to a lost connection leaves its descriptor in the loop, and the next one that
+        # gets its number is never told that it has connected (gh-136234).
+        if self._writer is not None and self._writer.transport.is_closing():
+            raise exceptions.ConnectionError("the connection is lost")
+        await super().send_packed_command(*arguments, **options)
 
 
 class _Encrypted(_Abrupt, SSLConnection):

@@ -13,6 +13,7 @@ from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, 
 from jobkit.ports.rules import load_headers, priority_in
 
 JOB = store_script("job", "views")
+STATES = store_script("states")
 JOBS = store_script("jobs", "views")
 OVERDUE = store_script("overdue", "views")
 WATCH_JOB = store_script("watch_job")
@@ -49,6 +50,7 @@ def job(row: Row) -> JobRecord:
         by,
         reason,
         due,
+        unique,
         expires,
         head,
         id,
@@ -74,6 +76,7 @@ def job(row: Row) -> JobRecord:
         reason=_text(reason),
         due_at=_number(due),
         expires_at=_number(expires),
+        unique=_text(unique),
         priority=priority_in(head),
     )
 

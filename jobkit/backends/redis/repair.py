@@ -7,12 +7,13 @@ from typing import Any
 
 from jobkit.backends.redis.scripts import Argument
 from jobkit.backends.redis.submit import check_name, facts, store_script
+from jobkit.errors import UniqueNameTaken
 from jobkit.model.envelope import Envelope
 from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, digest_of, keyless_digest_of, nothing_to_skip
 
 _LETTERS = ("outbox", "order", "ending", "letters")
 ENVELOPE_OF_LETTER = store_script("letter_envelope", *_LETTERS)
-REQUEUE = store_script("requeue", *_LETTERS, "foreign")
+REQUEUE = store_script("requeue", *_LETTERS, "end_early", "unique", "foreign")
 PURGE = store_script("purge", *_LETTERS)
 REPUBLISH = store_script("republish", "outbox")
 RESUME = store_script("resume", "outbox", "order")
@@ -31,6 +32,15 @@ def keyed(row: Sequence[Any]) -> Envelope | None:
 def requeue_arguments(number: int, envelope: Envelope) -> Sequence[Argument]:
     """Return the arguments of `REQUEUE`."""
     return (str(number), *facts(envelope), keyless_digest_of(envelope))
+
+
+def is_requeued(number: int, row: Sequence[Any]) -> bool:
+    """Tell whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
+    match row:
+        case [b"taken", name, holder]:
+            raise UniqueNameTaken(number, name.decode(), holder.decode())
+        case _:
+            return bool(row[0])
 
 
 def purge_arguments(number: int, envelope: Envelope | None) -> Sequence[Argument]:

@@ -7,15 +7,15 @@ from typing import Any
 
 from jobkit.backends.redis import submit
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import store_script
+from jobkit.backends.redis.submit import accepting_script, store_script
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 WALL_TIME = store_script("wall_time")
 ALL = store_script("schedules", "schedule_rows")
 ONE = store_script("schedule", "schedule_rows")
 DUE = store_script("schedules_due", "schedule_rows")
-SAVE = store_script("save_schedule", "outbox", "accept", "schedule_rows")
+SAVE = accepting_script("save_schedule", "schedule_rows")
 REMOVE = store_script("remove_schedule", "schedule_rows")
 SEE = store_script("see_schedules", "schedule_rows")
 
@@ -35,7 +35,7 @@ def save_arguments(schedule: KeptSchedule, jobs: Sequence[NewJob]) -> tuple[Argu
     return (*state, *submit.arguments(jobs))
 
 
-def saved(jobs: Sequence[NewJob], row: Sequence[Any]) -> list[Accepted | Known | Conflict] | None:
+def saved(jobs: Sequence[NewJob], row: Sequence[Any]) -> list[SubmitAnswer] | None:
     """Return what `SAVE` answers."""
     word, *answers = row
     return list(submit.answers(jobs, answers)) if word == b"saved" else None

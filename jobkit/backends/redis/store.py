@@ -44,19 +44,17 @@ from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import COORDINATORS_KEPT, UNWANTED, letter_of
 from jobkit.ports.store import (
-    Accepted,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Stale,
+    SubmitAnswer,
 )
 
 
@@ -68,11 +66,11 @@ class RedisStore(RedisInspection, RedisSchedules):
         self._clock = clock
         self._listener = Listener(connector)
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         submit.check(jobs)
         if not jobs:
             return []
-        return submit.answers(jobs, await self._scripts.run(submit.SUBMIT, *submit.arguments(jobs)))
+        return submit.answers(jobs, await self._scripts.run(submit.SUBMIT.of(jobs), *submit.arguments(jobs)))
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         found: list[OutboxEntry] = []
@@ -106,7 +104,7 @@ class RedisStore(RedisInspection, RedisSchedules):
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Committed | Duplicate | Refused:
         arguments = commit.arguments(envelope, fence, effects)
-        return commit.answer(envelope, await self._scripts.run(commit.COMMIT, *arguments))
+        return commit.answer(envelope, await self._scripts.run(commit.COMMIT.of(effects.follow_ups), *arguments))
 
     async def amend(
         self, type: str, key: str, fence: Fence, records: Mapping[str, bytes], *, log_length: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobkit.backends.redis import cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
 from jobkit.backends.redis.calls import Calls
@@ -29,6 +29,10 @@ class RedisInspection(Calls):
     async def job(self, id: str) -> JobRecord | None:
         row = await self._scripts.run(inspection.JOB, id)
         return None if row is None else inspection.job(row)
+
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        found: list[bytes | None] = await self._scripts.run(inspection.STATES, *ids) if ids else []
+        return {id: JobState(state.decode()) for id, state in zip(ids, found, strict=True) if state is not None}
 
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
@@ -65,8 +69,8 @@ class RedisInspection(Calls):
         envelope = None if row is None else repair.keyed(row)
         if envelope is None:
             return None
-        done = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
-        return envelope if done else None
+        row = await self._scripts.run(repair.REQUEUE, *repair.requeue_arguments(number, envelope))
+        return envelope if repair.is_requeued(number, row) else None
 
     async def purge_dead(self, number: int) -> bool:
         row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))

@@ -8,7 +8,7 @@ from jobkit.backends.redis import inspection, schedules, submit
 from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.scripts import spelled
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 
 class RedisSchedules(Calls):
@@ -35,12 +35,10 @@ class RedisSchedules(Calls):
         now, *rows = await self._scripts.run(schedules.DUE, str(min(limit, inspection.PAGE)))
         return float(now), [schedules.kept(row) for row in rows]
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         submit.check(jobs)
         arguments = schedules.save_arguments(schedule, jobs)
-        return schedules.saved(jobs, await self._scripts.run(schedules.SAVE, *arguments))
+        return schedules.saved(jobs, await self._scripts.run(schedules.SAVE.of(jobs), *arguments))
 
     async def remove_schedule(self, name: str, *, revision: int) -> bool:
         return bool(await self._scripts.run(schedules.REMOVE, spelled(name), str(revision)))

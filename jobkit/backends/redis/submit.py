@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument, Script, load_script
 from jobkit.model.envelope import Envelope
+from jobkit.model.unique import Unique
 from jobkit.ports.rules import digest_of, without_order
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 # Stands for no key: no key holds a NUL.
 NONE = "\0"
@@ -22,7 +23,28 @@ def store_script(name: str, *parts: str) -> Script:
     return load_script(*(f"store/{part}" for part in ("rows", *parts, name)))
 
 
-SUBMIT = store_script("submit", "outbox", "accept")
+@dataclass(frozen=True, slots=True)
+class AcceptingScript:
+    """A script that accepts jobs: `plain`, and with all that unique names need, for which no job without one pays."""
+
+    plain: Script
+    named: Script
+
+    def of(self, jobs: Sequence[NewJob]) -> Script:
+        """Return the one that takes what `arguments` returns for these jobs."""
+        return self.named if is_named(jobs) else self.plain
+
+
+def accepting_script(name: str, *parts: str) -> AcceptingScript:
+    """Return the script of the store that is built on `accept` and these parts."""
+    named = ("outbox", "accept", "order", "ending", "end_early", "unique", "accept_named")
+    return AcceptingScript(
+        store_script(name, "outbox", "accept", *parts),
+        store_script(name, *named, *(part for part in parts if part not in named)),
+    )
+
+
+SUBMIT = accepting_script("submit")
 
 
 def check_name(type: str, key: str) -> None:
@@ -73,23 +95,47 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
 def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
+    named = is_named(jobs)
     for job in jobs:
         due = ("" if when is None else repr(when) for when in (job.at, job.after, job.expires_at, job.expires_after))
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
+        if named:
+            found.append(_dump_unique(job.unique))
     return found
 
 
-def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[Accepted | Known | Conflict]:
+def _dump_unique(unique: Unique | None) -> str:
+    return "" if unique is None else f"{unique.while_} {'replace' if unique.replace else 'keep'} {unique.name}"
+
+
+def is_named(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs has a unique name."""
+    return any(job.unique is not None for job in jobs)
+
+
+def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[SubmitAnswer]:
     """Return what the answer of `SUBMIT` says of the jobs, in their order."""
     return [_answer(job.envelope, row) for job, row in zip(jobs, rows, strict=True)]
 
 
-def _answer(envelope: Envelope, row: Sequence[bytes]) -> Accepted | Known | Conflict:
+def _answer(envelope: Envelope, row: Sequence[bytes]) -> SubmitAnswer:
     match row:
-        case [b"accepted", _, _, due]:
-            return Accepted(envelope, None, float(due))
         case [b"accepted", sequence, position]:
             return Accepted(envelope.with_sequence(int(sequence)) if sequence else envelope, int(position))
+        case [b"accepted", sequence, position, due, *replaced]:
+            return Accepted(
+                envelope.with_sequence(int(sequence)) if sequence else envelope,
+                int(position) if position else None,
+                float(due) if due else None,
+                replaced[0].decode() if replaced else None,
+            )
+        case [b"kept", id, key, sequence, due]:
+            return Kept(
+                id.decode(),
+                None if key == NONE.encode() else key.decode(),
+                int(sequence) if sequence else None,
+                float(due) if due else None,
+            )
         case [b"known", sequence, submitted_at, trace, schema]:
             return Known(
                 replace(

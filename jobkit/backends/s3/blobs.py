@@ -37,6 +37,8 @@ _CHUNK_BYTES = 1024 * 1024
 # What a service takes in one request.
 _DELETED_AT_ONCE = 1000
 _LONGEST_KEY_BYTES = 1024
+# What signature version 4 allows.
+_LONGEST_LINK_SECONDS = 7 * 24 * 3600
 
 
 @asynccontextmanager
@@ -100,14 +102,22 @@ class S3Blobs:
     def scratch(self, space: BlobSpace) -> AbstractAsyncContextManager[Path]:  # noqa: ARG002  (one disk serves all)
         return lent(self._lend)
 
-    async def read(self, location: str) -> AsyncIterator[bytes]:
-        key = self._key(location)
+    async def read(self, location: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        if stop is not None and stop <= start:
+            # A range of HTTP has one byte at least. Whether there is an object is said all the same.
+            await self.size(location)
+            return
+        part = {} if (start, stop) == (0, None) else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
         with translated(self._name):
             try:
-                answer = await answered(self._client.get_object(Bucket=self._bucket, Key=key))
+                answer = await answered(
+                    self._client.get_object(Bucket=self._bucket, Key=self._key(location), **part)  # type: ignore[arg-type]
+                )
             except ClientError as error:
+                if code_of(error) == "InvalidRange":
+                    return
                 if is_missing(error):
-                    raise FileNotFoundError(f"{self._name}: there is no object {location}") from error
+                    raise self._no_object(location) from error
                 raise
         async with answer["Body"] as body:
             while True:
@@ -116,6 +126,29 @@ class S3Blobs:
                 if not chunk:
                     return
                 yield chunk
+
+    async def size(self, location: str) -> int:
+        with translated(self._name):
+            try:
+                found = await answered(self._client.head_object(Bucket=self._bucket, Key=self._key(location)))
+            except ClientError as error:
+                if is_missing(error):
+                    raise self._no_object(location) from error
+                raise
+        return found["ContentLength"]
+
+    async def link(self, location: str, *, seconds: float, media_type: str) -> str | None:
+        if not 1 <= seconds <= _LONGEST_LINK_SECONDS:
+            raise ValueError(f"a link to S3 lasts 1 second to 7 days, not {seconds:g} s")
+        with translated(self._name):
+            return await self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": self._key(location), "ResponseContentType": media_type},
+                ExpiresIn=int(seconds),
+            )
+
+    def _no_object(self, location: str) -> FileNotFoundError:
+        return FileNotFoundError(f"{self._name}: there is no object {location}")
 
     async def objects(self) -> AsyncIterator[StoredObject]:
         after: dict[str, str] = {}

@@ -37,6 +37,8 @@ SLOWEST_BYTES_PER_SECOND = 64 * 1024
 async def open_client(address: S3Address) -> AsyncIterator[S3Client]:
     """Lend a client for the block. It has asked nothing of anybody yet. Raises `ConfigurationError`."""
     config = AioConfig(
+        # Of links, too, which the client signs the older way in some regions.
+        signature_version="s3v4",
         connect_timeout=CONNECT_SECONDS,
         read_timeout=SILENCE_SECONDS,
         max_pool_connections=CONNECTIONS,

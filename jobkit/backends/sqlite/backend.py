@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from jobkit.backends.sqlite.broker import SqliteBroker
-from jobkit.backends.sqlite.connection import database_path, path_identity
+from jobkit.backends.sqlite.connection import check_is_there, database_path, path_identity
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.diagnosis import diagnose
 from jobkit.backends.sqlite.engine import Engine, open_engine
@@ -24,6 +24,8 @@ _SCHEMES = ("sqlite", "memory")
 
 async def _engine(url: str, opening: Opening, plane: Plane) -> Engine:
     path = database_path(url)
+    if not opening.create:
+        check_is_there(path)
     return await opening.shared(path_identity(path), partial(open_engine, path, opening.clock, plane=plane))
 
 

@@ -22,10 +22,16 @@ from jobkit.model.plane import Plane
 class Call:
     """One operation that was asked for, and where its outcome goes."""
 
-    operation: Callable[[Transaction], Any]
+    operation: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     plane: Plane
     writes: bool
     future: asyncio.Future[Any]
+
+    def run(self, transaction: Transaction) -> Any:
+        """Run it, and return its outcome."""
+        return self.operation(transaction, *self.args, **self.kwargs)
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +73,7 @@ class BatchRunner:
         transaction = self._begin(batch.writes)
         if not batch.isolated:
             try:
-                batch.outcomes = [call.operation(transaction) for call in batch.calls]
+                batch.outcomes = [call.run(transaction) for call in batch.calls]
             except Exception as error:
                 if is_busy(error):
                     raise
@@ -123,7 +129,7 @@ class BatchRunner:
         topics = set(transaction.topics)
         self._connection.execute("SAVEPOINT operation")
         try:
-            outcome = call.operation(transaction)
+            outcome = call.run(transaction)
         except Exception as error:
             if is_busy(error) or not self._connection.in_transaction:
                 # Nobody's operation stands.

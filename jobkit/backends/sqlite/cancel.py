@@ -9,7 +9,7 @@ from jobkit.backends.sqlite import ending, turns
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
-from jobkit.ports.rules import EXPIRED_BY, EXPIRED_REASON
+from jobkit.ports.rules import ENDED_BY_JOBKIT, EXPIRED_REASON, replaced_reason
 from jobkit.ports.store import Expired
 
 
@@ -29,10 +29,7 @@ def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str
     """End jobs that have yet to end; one answer for each."""
     known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
     going = {id: job for id, job in known.items() if not job.state.ended}
-    transaction.executemany(
-        "UPDATE jobs SET expires = NULL WHERE number = ?", [(job.number,) for job in going.values()]
-    )
-    _end(transaction, list(going.values()), JobState.CANCELLED, by, reason)
+    _cancel(transaction, list(going.values()), by, reason)
     answers = []
     for id in ids:
         job = known.get(id)
@@ -46,10 +43,21 @@ def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str
     return answers
 
 
+def make_way(transaction: Transaction, id: str, successor: str) -> None:
+    """Cancel a job that has yet to end, because another one takes its place."""
+    job = _look(transaction, id)
+    _cancel(transaction, [job] if job else [], ENDED_BY_JOBKIT, replaced_reason(successor))
+
+
+def _cancel(transaction: Transaction, jobs: Sequence[_Known], by: str, reason: str) -> None:
+    transaction.executemany("UPDATE jobs SET expires = NULL WHERE number = ?", [(job.number,) for job in jobs])
+    _end(transaction, jobs, JobState.CANCELLED, by, reason)
+
+
 def expire(transaction: Transaction, ids: Sequence[str]) -> list[Expired]:
     """End jobs that were to have begun by now and have not."""
     jobs = [job for id in ids if (job := _look(transaction, id)) is not None]
-    _end(transaction, jobs, JobState.EXPIRED, EXPIRED_BY, EXPIRED_REASON)
+    _end(transaction, jobs, JobState.EXPIRED, ENDED_BY_JOBKIT, EXPIRED_REASON)
     return [Expired(job.id, job.type) for job in jobs]
 
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 
 from jobkit.backends.sqlite import ending, outbox, park
-from jobkit.backends.sqlite.submit import accept
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.backends.sqlite.unique import accept
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
@@ -18,7 +18,10 @@ from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects
 _LOOK = """
     SELECT coalesce(k.token, (SELECT floor FROM retention)), k.nonce, coalesce(k.committed, 0),
            coalesce(k.log_length, 0),
-           j.state, j.token, j.nonce, j.sequence, j.number, j.entry,
+           j.state, j.token, j.nonce, j.sequence, j.number,
+           (SELECT position FROM outbox WHERE position = j.entry),
+           EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
+           OR EXISTS (SELECT 1 FROM parked p WHERE p.type = ?1 AND p.key = ?2),
            (SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = j.sequence + 1)
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ?1 AND k.key = ?2 LEFT JOIN jobs j ON j.id = ?3
 """
@@ -33,7 +36,7 @@ def commit_job(
     """
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
-    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry, given_up = row
+    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry, aside, given_up = row
     opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
@@ -45,7 +48,8 @@ def commit_job(
         # Under the mark a job that was opened stays the next one, unless an operator skipped its sequence meanwhile.
         return Refused(mark)
     _write(transaction, envelope, fence, effects, sequence, log_length)
-    ending.leave(transaction, envelope.id, number, entry)
+    # What is deleted is looked for first: a job that went its way is in none of these tables any more.
+    ending.leave(transaction, envelope.id, number, entry, aside=bool(aside))
     if sequence is not None:
         # What was given up behind it is passed over.
         committed = sequence if given_up is None else given_up
@@ -54,7 +58,7 @@ def commit_job(
         (committed, log_length + len(effects.entries), transaction.now, envelope.type, key),
     )
     released: list[OutboxEntry] = []
-    if sequence is not None:
+    if aside and sequence is not None:
         released += park.release_next(transaction, envelope.type, key, committed + 1, source=envelope.id)
     released += _follow_ups(transaction, envelope, effects)
     return Committed(Receipt(envelope.id, "committed"), released)
@@ -105,13 +109,16 @@ def _write(
 
 
 def _follow_ups(transaction: Transaction, envelope: Envelope, effects: Effects) -> list[OutboxEntry]:
-    released = []
+    released: dict[str | None, OutboxEntry] = {}
     for job in effects.follow_ups:
         answer = accept(transaction, job, source=envelope.id)
         if isinstance(answer, Conflict):
             raise JobConflict(
                 f"job {envelope.id} cannot commit: its follow-up {answer.id} is known with another type, key or payload"
             )
-        if isinstance(answer, Accepted) and answer.position is not None:
-            released.append(OutboxEntry(answer.position, answer.envelope))
-    return released
+        if isinstance(answer, Accepted):
+            # One that follows from this job, too, and has the same unique name.
+            released.pop(answer.replaced, None)
+            if answer.position is not None:
+                released[answer.envelope.id] = OutboxEntry(answer.position, answer.envelope)
+    return list(released.values())

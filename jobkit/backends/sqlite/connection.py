@@ -17,7 +17,7 @@ from jobkit.backends.sqlite.faults import is_busy, locked, translated
 from jobkit.backends.sqlite.schema import ensure_schema
 from jobkit.backends.sqlite.store_clock import offset_of_boot
 from jobkit.backends.versions import too_old
-from jobkit.errors import ConfigurationError
+from jobkit.errors import ConfigurationError, NotThereYet
 from jobkit.model.plane import Plane
 
 MEMORY = ":memory:"
@@ -60,7 +60,7 @@ def open_connection(
     if (old := too_old("SQLite", sqlite3.sqlite_version, OLDEST_VERSION)) is not None:
         raise ConfigurationError(old)
     if path != MEMORY:
-        _check_place(Path(path))
+        check_place(Path(path))
     connection = None
     try:
         connection = sqlite3.connect(
@@ -80,7 +80,18 @@ def open_connection(
     return connection, offset
 
 
-def _check_place(path: Path) -> None:
+def check_is_there(path: str) -> None:
+    """Raise `NotThereYet` where no database has been made yet, though it could be."""
+    file = Path(path)
+    if path != MEMORY and file.parent.is_dir() and not file.exists():
+        raise NotThereYet(
+            f"there is no database {file.absolute()}; the first submit or worker makes it. Look from the folder that "
+            "those run in, or name the file by its absolute path"
+        )
+
+
+def check_place(path: Path) -> None:
+    """Raise `ConfigurationError` where there can be no database."""
     directory = path.parent
     if not directory.is_dir():
         raise ConfigurationError(f"{path}: the directory {directory} does not exist: create it or choose another path")

@@ -1,7 +1,4 @@
-"""What must be so of a database file for jobkit to rely on it, and what is: its disk, its journal, its dates.
-
-A file that is not there yet is made, empty, as by whatever would use it first.
-"""
+"""What must be so of a database file for jobkit to rely on it, and what is: its disk, its journal, its dates."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from jobkit.backends.disk_space import room
-from jobkit.backends.sqlite.connection import MEMORY, database_path
-from jobkit.backends.sqlite.engine import open_engine
+from jobkit.backends.sqlite.connection import MEMORY, check_is_there, check_place, database_path
 from jobkit.backends.sqlite.faults import is_busy, locked
 from jobkit.model.byte_size import byte_size
 from jobkit.model.clock import Clock
@@ -28,17 +24,16 @@ _LOCK_SECONDS = 5.0
 async def diagnose(url: str, clock: Clock) -> list[Finding]:
     """Return what there is to say of the database file that `url` names.
 
-    Raises `ConfigurationError` or `Unavailable`.
+    Raises `NotThereYet`, `ConfigurationError` or `Unavailable`.
     """
     path = database_path(url)
     if path == MEMORY:
         what = "it lives in memory: no other process sees it, and it is forgotten with this one"
         return [Finding(Status.WARN, what, "name a file: sqlite:///jobkit.db")]
     file = Path(path)
+    check_place(file)
+    check_is_there(path)
     dated = _dated(file, clock)
-    if not await to_thread.run_sync(file.exists):
-        async with open_engine(path, clock):
-            pass
     return [await to_thread.run_sync(_file, path), *dated, room(file.parent)]
 
 

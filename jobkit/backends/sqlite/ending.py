@@ -7,11 +7,14 @@ from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.notifier import job_topic
 
 
-def leave(transaction: Transaction, id: str, number: int, entry: int | None) -> None:
-    """Take a job that has just ended out of all that would bring it to a worker, and wake who waits for it."""
+def leave(transaction: Transaction, id: str, number: int, entry: int | None, *, aside: bool = True) -> None:
+    """Take a job that has just ended out of all that would bring it to a worker, and wake who waits for it.
+
+    `entry` is its entry in the outbox, if there may be one; `aside`: it may be in the in-flight table, or parked.
+    """
     if entry is not None:
         transaction.execute("DELETE FROM outbox WHERE position = ?", (entry,))
-    for table in ("envelopes", "inflight", "parked"):
+    for table in ("envelopes", "inflight", "parked") if aside else ("envelopes",):
         transaction.execute(f"DELETE FROM {table} WHERE job = ?", (number,))  # noqa: S608  (names from above)
     transaction.notify(job_topic(id))
 

@@ -14,11 +14,11 @@ import asyncio
 import random
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 
@@ -74,7 +74,15 @@ class Engine:
         """Return the engine as the plane called `name` uses it."""
         return EnginePlane(self, name)
 
-    async def call(self, plane: Plane, writes: bool, operation: Callable[[Transaction], T]) -> T:
+    async def call(
+        self,
+        plane: Plane,
+        writes: bool,
+        operation: Callable[Concatenate[Transaction, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         """Run `operation` in the next transaction and return what it returned, once that is durable.
 
         A caller that is cancelled leaves it open whether the operation happens.
@@ -82,7 +90,7 @@ class Engine:
         if self._closed:
             raise Unavailable(plane, f"{self.path} is closed in this process")
         loop = asyncio.get_running_loop()
-        call = Call(operation, plane, writes, loop.create_future())
+        call = Call(operation, args, kwargs, plane, writes, loop.create_future())
         self._queue.append(call)
         if not self._engaged:
             self._engaged = True
@@ -251,17 +259,17 @@ class EnginePlane:
         self.notifier = engine.notifier
         self._name = name
 
-    async def write(
+    def write(
         self, operation: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Run `operation(transaction, *args, **kwargs)` in a durable write transaction and return what it returned."""
-        return await self.engine.call(self._name, True, lambda transaction: operation(transaction, *args, **kwargs))
+        return self.engine.call(self._name, True, operation, *args, **kwargs)
 
-    async def read(
+    def read(
         self, operation: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Run `operation(transaction, *args, **kwargs)`, which must not write, and return what it returned."""
-        return await self.engine.call(self._name, False, lambda transaction: operation(transaction, *args, **kwargs))
+        return self.engine.call(self._name, False, operation, *args, **kwargs)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from jobkit.backends.sqlite.history import load_failures
@@ -13,9 +14,10 @@ from jobkit.ports.rules import load_headers, priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires, "
+    "started_at, finished_at, ended_by, reason, due, expires, unique_name, "
     "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number) FROM jobs "
 )
+_STATES = "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
 
@@ -23,6 +25,12 @@ def job(transaction: Transaction, id: str) -> JobRecord | None:
     """Return one job."""
     row = transaction.execute(_JOB + "WHERE id = ?", (id,)).fetchone()
     return None if row is None else _job(row)
+
+
+def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
+    """Return how far jobs have come."""
+    rows = transaction.execute(_STATES, (json.dumps(list(ids)),))
+    return {id: JobState(state) for id, state in rows}
 
 
 def jobs(

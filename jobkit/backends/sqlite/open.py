@@ -6,7 +6,7 @@ who holds a fence that is not lower than the mark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.history import load_failures
@@ -24,13 +24,12 @@ from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Open
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
            coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
-           j.failures, j.owner, j.retry_at, j.told, j.silent, j.expires, j.priority
+           j.failures, j.owner, j.retry_at, j.told, j.silent, j.expires, j.unique_while, j.priority
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownJob:
+class _KnownJob(NamedTuple):
     digest: bytes
     number: int
     key: str | None
@@ -45,6 +44,7 @@ class _KnownJob:
     told: str | None
     silent: str
     expires: float | None
+    unique_while: str | None
     priority: str | None
 
     def is_same(self, envelope: Envelope) -> bool:
@@ -119,6 +119,8 @@ def _start(
         return Opened(1, (), log_length)
     if job.expires is not None:
         transaction.execute("UPDATE jobs SET expires = NULL WHERE number = ?", (job.number,))
+    if job.unique_while == "queued":
+        transaction.execute("UPDATE jobs SET unique_while = 'begun' WHERE number = ?", (job.number,))
     return Opened(job.opens + 1, load_failures(job.failures), log_length, silent.count(" "))
 
 

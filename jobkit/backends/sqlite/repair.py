@@ -9,6 +9,8 @@ from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken, next_sequence
 from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.backends.sqlite.unique import holder_of
+from jobkit.errors import UniqueNameTaken
 from jobkit.model.envelope import Envelope
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -30,7 +32,7 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         return None
     envelope = Envelope.unpack(row[0])
     job = transaction.execute(
-        "SELECT number, digest, key, state, sequence FROM jobs WHERE id = ?", (envelope.id,)
+        "SELECT number, digest, key, state, sequence, unique_name FROM jobs WHERE id = ?", (envelope.id,)
     ).fetchone()
     if job is None:
         own = _in_turn(transaction, envelope, is_known=False)
@@ -42,6 +44,8 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
             # A foreign publisher's message; the job has found its key since.
             envelope = envelope.with_key(job[2])
         if job[3] == JobState.DEAD:
+            if job[5] is not None and (holder := holder_of(transaction, envelope.type, job[5])) is not None:
+                raise UniqueNameTaken(number, job[5], holder.id)
             # The job's own place among those of its key counts, whatever the message said.
             own = envelope if job[4] is None else _in_turn(transaction, envelope.with_sequence(job[4]), is_known=True)
             _begin_anew(transaction, job[0], own, None if job[4] is None else own.sequence)
@@ -67,8 +71,8 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
     transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
-        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, due = NULL, priority = NULL "
-        "WHERE number = ?",
+        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, due = NULL, priority = NULL, "
+        "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
         (sequence, job),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))

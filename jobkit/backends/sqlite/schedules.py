@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite.submit import submit
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.backends.sqlite.unique import submit_all
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 _COLUMNS = "name, type, definition, revision, due, seen"
 _ALL = f"SELECT {_COLUMNS} FROM schedules WHERE name > ? ORDER BY name LIMIT ?"  # noqa: S608  (names from above)
@@ -41,9 +41,7 @@ def due(transaction: Transaction, *, limit: int) -> tuple[float, list[KeptSchedu
     return now, [KeptSchedule(*row) for row in transaction.execute(_DUE, (now, limit)).fetchall()]
 
 
-def save(
-    transaction: Transaction, kept: KeptSchedule, jobs: Sequence[NewJob]
-) -> list[Accepted | Known | Conflict] | None:
+def save(transaction: Transaction, kept: KeptSchedule, jobs: Sequence[NewJob]) -> list[SubmitAnswer] | None:
     """Keep a schedule's next state and accept the jobs, if nobody has changed it meanwhile."""
     if kept.revision:
         saved = transaction.execute(_UPDATE, (kept.type, kept.definition, kept.due, kept.name, kept.revision)).rowcount
@@ -51,7 +49,7 @@ def save(
         saved = transaction.execute(
             _INSERT, (kept.name, kept.type, kept.definition, kept.due, transaction.wall)
         ).rowcount
-    return submit(transaction, jobs) if saved else None
+    return submit_all(transaction, jobs) if saved else None
 
 
 def remove(transaction: Transaction, name: str, *, revision: int) -> bool:

@@ -73,7 +73,8 @@ _STORE = [
     # `priority` is there where it was changed: messages of any other are no longer the job's.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
-    # `delayed_until` the broker may keep its message back.
+    # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
+    # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -83,7 +84,7 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, priority TEXT)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -94,6 +95,9 @@ _STORE = [
     "CREATE INDEX jobs_expiring ON jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL",
     "CREATE INDEX jobs_expired ON jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL",
     "CREATE INDEX jobs_settled ON jobs (settled) WHERE settled IS NOT NULL",
+    # But this one, for jobs that have a name.
+    "CREATE UNIQUE INDEX jobs_unique ON jobs (type, unique_name) "
+    "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
     # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.

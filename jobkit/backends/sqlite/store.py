@@ -19,7 +19,7 @@ from jobkit.backends.sqlite import (
     park,
     pauses,
     schedule,
-    submit,
+    unique,
 )
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.store_inspection import SqliteInspection
@@ -33,27 +33,25 @@ from jobkit.ports.in_flight import Shelved
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import letter_of
 from jobkit.ports.store import (
-    Accepted,
     Committed,
-    Conflict,
     Duplicate,
     Effects,
     Expired,
     Failure,
-    Known,
     NewJob,
     OpenAnswer,
     OutboxEntry,
     Refused,
     Stale,
+    SubmitAnswer,
 )
 
 
 class SqliteStore(SqliteInspection, SqliteSchedules):
     """A `Store`, and its `Inspection`, on the engine's database."""
 
-    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Known | Conflict]:
-        return await self._plane.write(submit.submit, jobs)
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
+        return await self._plane.write(unique.submit_all, jobs)
 
     async def outbox(self, *, older_than: float, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         return await self._plane.read(outbox.entries, older_than=older_than, limit=limit, after=after)

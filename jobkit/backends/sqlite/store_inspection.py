@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, priorities, repair, retention
 from jobkit.backends.sqlite.calls import Calls
@@ -28,6 +28,9 @@ class SqliteInspection(Calls):
 
     async def job(self, id: str) -> JobRecord | None:
         return await self._plane.read(inspection.job, id)
+
+    async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        return await self._plane.read(inspection.states, ids)
 
     async def jobs(
         self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jobkit.backends.sqlite import schedules
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Accepted, Conflict, Known, NewJob
+from jobkit.ports.store import NewJob, SubmitAnswer
 
 
 class SqliteSchedules(Calls):
@@ -25,9 +25,7 @@ class SqliteSchedules(Calls):
     async def due_schedules(self, *, limit: int) -> tuple[float, Sequence[KeptSchedule]]:
         return await self._plane.read(schedules.due, limit=limit)
 
-    async def save_schedule(
-        self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()
-    ) -> Sequence[Accepted | Known | Conflict] | None:
+    async def save_schedule(self, schedule: KeptSchedule, jobs: Sequence[NewJob] = ()) -> Sequence[SubmitAnswer] | None:
         return await self._plane.write(schedules.save, schedule, jobs)
 
     async def remove_schedule(self, name: str, *, revision: int) -> bool:

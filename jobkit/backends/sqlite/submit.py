@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 
 from jobkit.backends.sqlite import outbox
@@ -16,13 +15,8 @@ from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, with
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
-def submit(transaction: Transaction, jobs: Sequence[NewJob]) -> list[Accepted | Known | Conflict]:
-    """Accept jobs in order; one answer for each."""
-    return [accept(transaction, job) for job in jobs]
-
-
-def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> Accepted | Known | Conflict:
-    """Accept one job; `source` is the job whose commit it follows from."""
+def accept(transaction: Transaction, job: NewJob, source: str | None) -> Accepted | Known | Conflict:
+    """Accept one job that takes no unique name here; `source` is the job whose commit it follows from."""
     envelope = job.envelope
     row = transaction.execute(
         "SELECT digest, sequence, submitted_at, trace, schema FROM jobs WHERE id = ?", (envelope.id,)

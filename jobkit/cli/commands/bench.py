@@ -86,7 +86,7 @@ def _run(session: CommandSession, plan: BenchPlan, environment: dict[str, str]) 
             planes, client, settings, session.clock, environment, ceilings=ceilings, tell=session.out.note
         ).run(plan)
 
-    return session.call(measure, limit=None)
+    return session.call(measure, limit=None, create=True)
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ Letters are named by number, or by the id of their job. Digits alone are always 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError, JobkitError, UniqueNameTaken
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show dead letters, try them again, or delete them.")
 
 _PAGE = 500
+# More digits than any letter's number has are nobody's, and no store could look for them.
+_LETTER_NUMBER = re.compile(r"[0-9]{1,18}")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NUMBER|ID]...", help="Which dead letters.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters, or all of --type.")]
@@ -31,7 +34,7 @@ def list_(
     context: typer.Context,
     type: Annotated[str | None, typer.Option("--type", help="Only those of this job type.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show at most.")] = 100,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only those with a higher number.")] = 0,
+    after: Annotated[int, typer.Option("--after", min=0, max=10**18, help="Only those with a higher number.")] = 0,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -93,16 +96,30 @@ def requeue(
     _checked_choice(names, all_, type)
 
     chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
-    envelopes = session.for_each(chosen, lambda inspection, number: inspection.requeue_dead(number))
-    done = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is not None]
-    refused = [number for number, envelope in zip(chosen, envelopes, strict=True) if envelope is None]
+    refusals = session.for_each(chosen, _requeue)
+    done = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is None]
+    refused = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is not None]
     if as_json:
         session.out.document({"requeued": done, "refused": refused})
     else:
         session.out.note(f"{_letters(len(done))} will be tried again")
     if refused:
-        numbers = ", ".join(map(str, refused))
-        raise JobkitError(f"not requeued, since no job that could run can be made of it: {numbers}")
+        raise JobkitError("\n".join(_refused(dict(zip(chosen, refusals, strict=True)))))
+
+
+async def _requeue(inspection: Inspection, number: int) -> str | None:
+    """Try one dead letter again; return why it cannot be."""
+    try:
+        return None if await inspection.requeue_dead(number) is not None else "no job that could run can be made of it"
+    except UniqueNameTaken as error:
+        return f"job {error.holder} holds its unique name"
+
+
+def _refused(refusals: Mapping[int, str | None]) -> Iterator[str]:
+    """Yield a line for each reason why letters cannot be tried again, with their numbers."""
+    for reason in dict.fromkeys(refusal for refusal in refusals.values() if refusal is not None):
+        numbers = ", ".join(str(number) for number, refusal in refusals.items() if refusal == reason)
+        yield f"not requeued, since {reason}: {numbers}"
 
 
 @app.command()
@@ -160,7 +177,7 @@ async def _named(inspection: Inspection, names: list[str]) -> list[DeadLetter]:
     """Return the letters that `names` name. Raises `JobkitError` where one names none."""
     found: list[DeadLetter] = []
     for name in names:
-        if name.isdecimal() and name.isascii():
+        if _LETTER_NUMBER.fullmatch(name):
             letter = await inspection.dead_letter(int(name))
             letters = [] if letter is None else [letter]
         else:

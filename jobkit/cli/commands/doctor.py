@@ -67,7 +67,7 @@ def _report(findings: Sequence[Finding], out: Output) -> None:
         status = "fail" if finding.status == "unreachable" else finding.status.value
         lines = [plain(line) for line in finding.what.splitlines()]
         if finding.change:
-            lines.append(f"-> {finding.change}")
+            lines.append(f"-> {plain(finding.change)}")
         line = Text(f"{status:<6}", style=_STYLES[finding.status])
         line.append(f"{finding.part:<13}" + f"\n{'':<19}".join(lines), style="none")
         console.print(line, soft_wrap=True)

@@ -8,6 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.model.envelope import MAX_SEQUENCE
 
 if TYPE_CHECKING:
     from jobkit.ports.inspection import Inspection, ParkedKey
@@ -57,7 +58,10 @@ def skip(
     type: Type,
     key: Key,
     before: Annotated[
-        int, typer.Option("--before", min=1, help="Give up what is missing before this sequence; go on with it.")
+        int,
+        typer.Option(
+            "--before", min=1, max=MAX_SEQUENCE, help="Give up what is missing before this sequence; go on with it."
+        ),
     ],
     yes: Yes = False,
     as_json: AsJson = False,

@@ -74,8 +74,12 @@ def jobs(
         session.out.note("no jobs" if (type, state, key) == (None, None, None) else "no such jobs")
         return
     now = session.clock.wall()
+    headings: tuple[str, ...] = JOB_HEADINGS
     rows = [job_row(job, now, waits, pause) for job, waits, pause in held]
-    session.out.table(JOB_HEADINGS, rows, whole="ID", right="DONE AGE")
+    if any(job.unique is not None for job in found):
+        headings = (*headings, "UNIQUE")
+        rows = [(*row, job.unique or "-") for row, job in zip(rows, found, strict=True)]
+    session.out.table(headings, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")
 

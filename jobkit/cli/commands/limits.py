@@ -24,7 +24,10 @@ def limits(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """List the limits in use: how much of each is taken, by which jobs, and how many wait for it."""
+    """List the limits in use: how much of each is taken, by which jobs, and how many in workers' hands wait for it.
+
+    Those behind them in the queues, or set aside in the store, are not counted.
+    """
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import LIMIT_HEADINGS, limit_row
     from jobkit.ops.views import limit_view

@@ -96,7 +96,7 @@ def add(
             overlap=overlap.value,
         )
 
-    session.call(added)
+    session.call(added, create=True)
     _show(session, name)
 
 

@@ -21,6 +21,7 @@ from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeou
 from jobkit.model import due
 from jobkit.model.ids import new_job_id
 from jobkit.model.priority import Priority
+from jobkit.model.unique import OnConflict, While, told_unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,17 @@ def submit(
     priority: Annotated[
         Priority | None, typer.Option("--priority", help="Begin it before those that are less urgent.")
     ] = None,
+    unique: Annotated[
+        str | None,
+        typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
+    ] = None,
+    while_: Annotated[
+        While, typer.Option("--while", help="With --unique: whether the job holds the name until it begins, or ends.")
+    ] = "queued",
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it and has not begun."),
+    ] = "keep",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -78,6 +90,7 @@ def submit(
         raise ConfigurationError("--timeout goes with --wait")
     when = _read_time(at, after)
     expiry = _read_expiry(expires)
+    name = _read_unique(unique, while_, on_conflict)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     try:
@@ -86,14 +99,14 @@ def submit(
         raise ConfigurationError(f"--priority: {error}") from error
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority, name)
     if not wait:
         with job.accounted_for():
-            submission = session.call(job.submit)
+            submission = session.call(job.submit, create=True)
         _announce(submission, session.out)
         return
     with job.accounted_for():
-        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None)
+        end = session.call(lambda planes: job.to_end(planes, timeout), limit=None, create=True)
     _conclude(end, session.out)
 
 
@@ -111,6 +124,7 @@ class _Job:
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
         priority: Priority | None,
+        unique: tuple[str | None, While, OnConflict],
     ) -> None:
         self._session = session
         self._registry = registry
@@ -121,6 +135,7 @@ class _Job:
         self._at, self._after = when
         self._expires = expires
         self._priority = priority
+        self._unique, self._while, self._on_conflict = unique
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
@@ -133,8 +148,13 @@ class _Job:
             after=self._after,
             expires=self._expires,
             priority=self._priority,
+            unique=self._unique,
+            while_=self._while,
+            on_conflict=self._on_conflict,
         )
         self._submitted = True
+        # Of a job that is kept, the one that was there.
+        self._id = submission.id
         return submission
 
     async def to_end(self, planes: Planes, timeout: float | None) -> JobRecord:
@@ -202,6 +222,15 @@ def _read_expiry(expires: str | None) -> datetime | timedelta | None:
     return expiry
 
 
+def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tuple[str | None, While, OnConflict]:
+    """Return the unique name as it was said. Raises `ConfigurationError` where it is none."""
+    try:
+        told_unique(name, while_, on_conflict)
+    except ValueError as error:
+        raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
+    return name, while_, on_conflict
+
+
 def _read_payload(argument: str, most: int) -> bytes:
     """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
     if argument == "-":
@@ -251,7 +280,13 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
     name = f"job {submission.id} ({submission.type}/{submission.key}{order})"
     if submission.known:
         out.note(f"{name} was submitted before; nothing was changed")
-    elif submission.due_at is not None:
+        return
+    if submission.kept:
+        out.note(f"{name} holds that unique name; it is kept, and nothing was submitted")
+        return
+    if submission.replaced is not None:
+        out.note(f"job {submission.replaced}, which had not begun, is replaced and cancelled")
+    if submission.due_at is not None:
         out.note(f"{name} is scheduled for {datetime.fromtimestamp(submission.due_at, UTC):%Y-%m-%d %H:%M:%SZ}")
     elif submission.published:
         out.note(f"{name} submitted")

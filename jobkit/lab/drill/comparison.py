@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jobkit.lab.drill.fence_trial import LateWrite
 from jobkit.lab.drill.run import DrillReport
+from jobkit.lab.drill.ticks import TickCount
 
 # The incident's own figures: elections in a minute, share of claims that failed, seconds of lag.
 _ELECTIONS = 47
@@ -41,6 +42,7 @@ def comparison(report: DrillReport) -> list[Line]:
         Line("events lost", "not known", str(judged.events_lost), judged.events_lost == 0),
         Line("sessions corrupted", "23", str(judged.corrupted_sessions), judged.corrupted_sessions == 0),
         Line("videos transcoded twice", "847", str(judged.transcoded_twice), judged.transcoded_twice == 0),
+        Line("ticks of a schedule, each fired once", "no schedules", _ticks(judged.ticks), judged.ticks.once),
         Line("writes under a lost lease", "all taken", _late_writes(report.late_writes), report.fence_tried),
     ]
 
@@ -58,6 +60,12 @@ def verdict(report: DrillReport) -> str:
     if not worse:
         return "every invariant held, every figure is better than the incident's"
     return f"every invariant held, but look at: {', '.join(worse)}"
+
+
+def _ticks(counted: TickCount) -> str:
+    if counted.once:
+        return f"{counted.ticks} of {counted.ticks}"
+    return f"of {counted.ticks}, {len(counted.twice)} again and {len(counted.never)} never"
 
 
 def _late_writes(late: Sequence[LateWrite]) -> str:

@@ -18,6 +18,7 @@ from jobkit.lab.drill.fence_trial import FenceTrial, LateWrite
 from jobkit.lab.drill.protections import Protection
 from jobkit.lab.drill.sampling import Sample, Watch
 from jobkit.lab.drill.script import Phase, Script, script_for
+from jobkit.lab.drill.ticks import Ticks
 from jobkit.lab.drill.traffic import Traffic
 from jobkit.lab.drill.trouble import Scene, perform
 from jobkit.lab.drill.verdict import DrillViolation, Judgement, judge
@@ -145,6 +146,8 @@ async def _drill(
     outage = script.seconds_of(Phase.PARTITIONED, Phase.PAUSED)
     await traffic.begin_lectures(client, led, settings.partitions, outage + _LECTURE_MARGIN_SECONDS)
     await trial.begin(client)
+    ticks = Ticks()
+    await ticks.begin(client)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run)
         tasks.start_soon(_show_forever, watch, clock, tell)
@@ -154,10 +157,11 @@ async def _drill(
             traffic.stopping = True
             trial.release()
         tell("no more events: the backlog drains")
+        await ticks.end(planes, clock)
         drained = await _drained(planes, clock)
         tasks.cancel_scope.cancel()
     tell("reading what was committed")
-    judgement = await judge(planes, site, traffic.sessions, [*traffic.lectures, *trial.names])
+    judgement = await judge(planes, site, traffic.sessions, [*traffic.lectures, *trial.names], ticks)
     _check_alive(site)
     return DrillReport(
         plan,

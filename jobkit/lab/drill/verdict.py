@@ -6,12 +6,13 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from jobkit.lab.drill.environment import Site, WorkerProcess
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, session
+from jobkit.lab.drill.ticks import TickCount, Ticks
 from jobkit.model.invariant import Invariant
 from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
@@ -35,7 +36,7 @@ class DrillViolation:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of the traffic. Counts are of events, transcodes and sessions, as the incident's are."""
+    """What came of the traffic. Counts are of events, transcodes and sessions, as the incident's are, and of ticks."""
 
     events: int
     duplicate_events: int
@@ -47,6 +48,7 @@ class Judgement:
     transcoded_twice: int
     dead_letters: int
     violations: Sequence[DrillViolation]
+    ticks: TickCount = field(default_factory=TickCount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,16 @@ class _Session:
     twice: list[DrillViolation]
 
 
-async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectures: Sequence[str] = ()) -> Judgement:
+async def judge(
+    planes: Planes,
+    site: Site,
+    submitted: Mapping[str, int],
+    lectures: Sequence[str] = (),
+    ticks: Ticks | None = None,
+) -> Judgement:
     """Read everything; `submitted` are the chunks of each session whose events were all submitted.
 
-    `lectures` are videos that belong to no session.
+    `lectures` are videos that belong to no session, `ticks` those of the schedule.
 
     Raises `Unavailable`.
     """
@@ -86,6 +94,8 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectur
     ]
     violations += _two_at_once(site)
     violations += _two_leaders(site)
+    counted = await ticks.count(planes) if ticks is not None else TickCount()
+    violations += _not_once(counted)
     return Judgement(
         events=sum(chunks + 2 for chunks in submitted.values()),
         duplicate_events=sum(len(one.duplicates) for one in sessions),
@@ -97,7 +107,15 @@ async def judge(planes: Planes, site: Site, submitted: Mapping[str, int], lectur
         transcoded_twice=sum(bool(one.twice) for one in sessions) + sum(len(made) > 1 for made in alone.values()),
         dead_letters=len(dead),
         violations=violations,
+        ticks=counted,
     )
+
+
+def _not_once(counted: TickCount) -> Iterator[DrillViolation]:
+    for id in counted.twice:
+        yield DrillViolation(Invariant.SINGLE_EFFECT, id, "the tick fired again, or was not to")
+    for id in counted.never:
+        yield DrillViolation(Invariant.NOTHING_LOST, id, "the tick never fired")
 
 
 async def _session(planes: Planes, name: str, chunks: int) -> _Session:

@@ -25,4 +25,5 @@ async def diagnose(settings: Settings, clock: Clock, load: Callable[[], Registry
     places = await diagnose_places(settings, clock)
     findings += [finding for place in places for finding in place.summary()]
     in_trouble = frozenset(plane for place in places if place.in_trouble for plane in place.planes)
-    return findings + await probe_planes(settings, clock, in_trouble)
+    absent = frozenset(plane for place in places if place.absent for plane in place.planes)
+    return findings + await probe_planes(settings, clock, in_trouble, absent)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from jobkit.backends.registry import diagnose_place, places_of
-from jobkit.errors import JobkitError, Unavailable
+from jobkit.errors import JobkitError, NotThereYet, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
 from jobkit.ports.backend import Backend, Place
@@ -32,14 +32,22 @@ class PlaceDiagnosis:
     error: JobkitError | None = None
 
     @property
+    def absent(self) -> bool:
+        """Whether nothing is here yet, so that there is nothing to ask."""
+        return isinstance(self.error, NotThereYet)
+
+    @property
     def in_trouble(self) -> bool:
         """Whether the planes here are known not to work, so that the same need not be said of each of them again."""
         return self.error is not None or any(finding.status is Status.FAIL for finding in self.findings)
 
     def summary(self) -> list[Finding]:
         """Return all that is fine as one finding, and each thing that is not as one of its own."""
+        if self.absent:
+            # As with a new installation: nothing need be wrong.
+            return [self._of(Finding(Status.WARN, str(self.error)), self._remedy())]
         if self.error is not None:
-            return [self._of(failure(self.error), self._remedy(self.error))]
+            return [self._of(failure(self.error), self._remedy())]
         fine = ", ".join(finding.what for finding in self.findings if finding.status is Status.OK)
         bad = [self._of(finding, finding.change) for finding in self.findings if finding.status is not Status.OK]
         return [self._of(Finding(Status.OK, fine), ""), *bad] if fine else bad
@@ -47,9 +55,9 @@ class PlaceDiagnosis:
     def _of(self, finding: Finding, change: str) -> Finding:
         return Finding(finding.status, f"{', '.join(self.planes)}: {finding.what}", change, self.kind)
 
-    def _remedy(self, error: JobkitError) -> str:
+    def _remedy(self) -> str:
         variables = " and ".join(plane.variable for plane in self.planes)
-        if isinstance(error, Unavailable):
+        if isinstance(self.error, Unavailable):
             return f"see that it runs, and that {variables} names it"
         return f"see {variables}"
 

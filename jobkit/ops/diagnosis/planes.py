@@ -7,7 +7,7 @@ not hide the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TypeVar
@@ -42,17 +42,23 @@ _OUTBOX_PATIENCE_SECONDS = 60.0
 _DUE_PATIENCE_SECONDS = 30.0
 _WALL_TOLERANCE_SECONDS = 5.0
 _FOREVER_SECONDS = 1e12
+# Of limits that jobs wait for, those with most.
+_LIMITS_SHOWN = 5
 
 
-async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[Plane]) -> list[Finding]:
+async def probe_planes(
+    settings: Settings, clock: Clock, in_trouble: Collection[Plane], absent: Collection[Plane]
+) -> list[Finding]:
     """Open each plane, ask it something and have it write something.
 
-    That one of `in_trouble` does not open is known, and not said again.
+    That one of `in_trouble` does not open is known, and not said again. What is `absent` has nothing to be asked.
     """
     findings: list[Finding] = []
 
-    async def opened(plane: Plane, opening: Awaitable[T]) -> T | None:
-        found = await _answer(plane, opening)
+    async def opened(plane: Plane, open: Callable[[Settings, Opening], Awaitable[T]]) -> T | None:
+        if plane in absent:
+            return None
+        found = await _answer(plane, open(settings, opening))
         if not isinstance(found, Finding):
             return found
         if plane not in in_trouble:
@@ -65,11 +71,11 @@ async def probe_planes(settings: Settings, clock: Clock, in_trouble: Collection[
         findings.extend(replace(finding, part=finding.part or plane.value) for finding in several)
 
     async with AsyncExitStack() as stack:
-        opening = Opening(clock, stack)
-        blobs = await opened(Plane.BLOBS, open_blobs(settings, opening))
-        store = await opened(Plane.STORE, open_store(settings, opening))
-        coordinator = await opened(Plane.COORDINATOR, open_coordinator(settings, opening))
-        broker = await opened(Plane.BROKER, open_broker(settings, opening))
+        opening = Opening(clock, stack, create=False)
+        blobs = await opened(Plane.BLOBS, open_blobs)
+        store = await opened(Plane.STORE, open_store)
+        coordinator = await opened(Plane.COORDINATOR, open_coordinator)
+        broker = await opened(Plane.BROKER, open_broker)
         if broker:
             await probed(Plane.BROKER, _broker(broker, coordinator, settings))
         if coordinator:
@@ -140,14 +146,24 @@ async def _coordinator(coordinator: Coordinator) -> list[Finding]:
     freed = await coordinator.release(lease)
     if not (kept and freed):
         return [Finding(Status.FAIL, "it lost a lease at once", "look for what makes it forget: memory, eviction")]
-    findings = [Finding(Status.OK, f"grants, renews and releases leases; {workers}")]
+    return [Finding(Status.OK, f"grants, renews and releases leases; {workers}"), *await _limits(coordinator)]
+
+
+async def _limits(coordinator: Coordinator) -> list[Finding]:
+    """Tell which limits keep jobs waiting that workers have in hand, and how far each of them is used up."""
     waiting: Counter[str] = Counter()
     for one in await coordinator.waiting():
-        waiting[one.bucket.partition("/")[0]] += one.number
-    if waiting:
-        shown = ", ".join(f"{name} ({number})" for name, number in sorted(waiting.items()))
-        findings.append(Finding(Status.OK, f"{sum(waiting.values())} jobs wait for limits: {shown}; see jobkit limits"))
-    return findings
+        waiting[one.bucket] += one.number
+    if not waiting:
+        return []
+    full = {info.limit.bucket: info for info in await coordinator.limits() if info.used >= info.limit.count}
+    shown = [
+        f"{bucket} ({number} jobs" + (f", all {full[bucket].used} of it are used)" if bucket in full else ")")
+        for bucket, number in waiting.most_common(_LIMITS_SHOWN)
+    ]
+    more = f" and {len(waiting) - _LIMITS_SHOWN} more" if len(waiting) > _LIMITS_SHOWN else ""
+    total, named = sum(waiting.values()), ", ".join(shown)
+    return [Finding(Status.OK, f"{total} jobs in workers' hands wait for limits: {named}{more}; see jobkit limits")]
 
 
 async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:

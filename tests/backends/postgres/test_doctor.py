@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from jobkit.backends.registry import open_planes
 from jobkit.lab.servers.base import free_port
+from jobkit.settings import Settings
 from tests.backends.children import ROOT, environment
 from tests.lab.servers.postgres import TestServer
 
@@ -91,6 +93,11 @@ async def test_a_url_that_leads_nowhere_is_said_once_and_hides_no_other_plane(
         "database": server.url("nowhere"),
         "port": server.url(own_database, port=free_port()),
     }[wrong]
+    # Who only looks makes none of the other planes.
+    database = f"sqlite:///{tmp_path}/jobkit.db"
+    planes = {f"{plane}_url": database for plane in ("broker", "coordinator", "store")}
+    async with open_planes(Settings(**planes, blobs_url=f"file:{tmp_path}/blobs")):
+        pass
     told = await run(tmp_path, url, "doctor", "--json")
     (finding,) = told.store()
     assert (told.code, finding["status"]) == (code, "unreachable" if code == 3 else "fail")

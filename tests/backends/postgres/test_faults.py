@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from jobkit.backends.postgres import faults
+from jobkit.backends.postgres.address import parse_address
+from jobkit.backends.postgres.pool import ConnectionPool, query
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.proxy import Proxy
@@ -69,6 +71,15 @@ async def test_a_server_that_takes_no_writes_is_unavailable_until_it_does(
             await store.open(job, fence())
         await server.execute(f"ALTER DATABASE {own_database} RESET default_transaction_read_only")
         assert isinstance(await store.open(job, fence()), Opened)
+
+
+async def test_a_connection_lost_within_a_call_is_told_as_one(server: TestServer, own_database: str) -> None:
+    pool = await ConnectionPool(parse_address(server.url(own_database))).open()
+    with pytest.raises(Unavailable, match=r"the connection was lost|it was told to stop") as told:
+        await pool.run(query("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert "Connection." not in str(told.value)
+    assert await pool.run(query("SELECT 1"))
+    await pool.aclose()
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ async def test_a_queue_made_in_another_way_is_refused_by_name(site: Site) -> Non
             await broker.declare("t", 2)
 
 
+async def test_a_limit_of_queues_is_told_as_one_and_nobody_is_sent_to_delete_any(site: Site) -> None:
+    limits = f'rabbit_vhost_limit:parse_set(<<"{site.vhost}">>, <<"{{\\"max-queues\\": 3}}">>, <<"tests">>)'
+    site.server.call(limits)
+    async with site.broker() as broker:
+        with pytest.raises(ConfigurationError, match="have the limit raised") as told:
+            await broker.declare("t", 8)
+    assert "delete" not in str(told.value)
+
+
 async def test_a_user_without_permission_is_told_what_is_needed(site: Site) -> None:
     vhost = site.vhost
     site.server.call('rabbit_auth_backend_internal:add_user(<<"reader">>, <<"reader">>, <<"tests">>)')

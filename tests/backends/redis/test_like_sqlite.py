@@ -57,7 +57,7 @@ def comparable(value: Any) -> Any:
     if isinstance(value, Exception):
         return (type(value).__name__, str(value))
     if is_dataclass(value):
-        told = {field.name: comparable(getattr(value, field.name)) for field in fields(value)}
+        told = {field.name: comparable(getattr(value, field.name)) for field in fields(value) if field.compare}
         return (type(value).__name__, {name: told[name] for name in told if name not in UNLIKE})
     if isinstance(value, dict):
         return {name: comparable(item) for name, item in value.items()}

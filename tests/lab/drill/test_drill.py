@@ -34,6 +34,9 @@ def test_nothing_breaks_with_all_protections(tmp_path: Path) -> None:
     assert code == 0, (said, document.get("judgement"))
     assert document["holds"], said
     assert document["judgement"]["events"] > 100, said
+    ticks = document["judgement"]["ticks"]
+    assert ticks["ticks"] > 10, said
+    assert (ticks["twice"], ticks["never"]) == ([], []), said
     # Whether it comes to that is the machine's to say; what came late is refused.
     (late,) = document["late_writes"]
     assert late["refused"] or not late["tried"], said

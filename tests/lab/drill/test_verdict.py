@@ -13,6 +13,7 @@ import pytest
 from jobkit.backends.registry import memory_planes
 from jobkit.lab.drill.environment import Site, WorkerProcess
 from jobkit.lab.drill.plugin import TRANSCODE, UPLOAD, Event, session
+from jobkit.lab.drill.ticks import SCHEDULE, TickCount, Ticks
 from jobkit.lab.drill.verdict import DrillViolation, judge
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
@@ -158,3 +159,15 @@ async def test_a_lecture_is_transcoded_once(planes: Planes, site: Site) -> None:
     assert await lecture("s") == []
     await _write(planes, TRANSCODE, "u", Effects(entries=[made]))
     assert await lecture("s") == ["transcoded again, by somebody"]
+
+
+async def test_ticks_that_fired_again_never_or_after_the_schedule_was_gone_are_found(planes: Planes) -> None:
+    made = LogEntry("transcoded", b"{}")
+    fired = [(f"{SCHEDULE}@1970-01-01T00:00:0{second}Z", count) for second, count in ((1, 1), (2, 2), (9, 1))]
+    for token, (id, count) in enumerate(fired, start=1):
+        envelope, fence = Envelope(id=id, type=TRANSCODE, body=b"{}", key=SCHEDULE), Fence(token, f"n{token}", "me")
+        assert isinstance(await planes.store.open(envelope, fence), Opened)
+        assert isinstance(await planes.store.commit(envelope, fence, Effects(entries=[made] * count)), Committed)
+    counted = await Ticks(since=0.0, until=3.0).count(planes)
+    assert counted == TickCount(3, (fired[1][0], fired[2][0]), (f"{SCHEDULE}@1970-01-01T00:00:03Z",))
+    assert not counted.once

@@ -12,7 +12,7 @@ from rich.text import Text
 from workers.transcode.demo.clips import CLIPS, LONG
 
 # The long job's worker is killed when the job has come this far; beyond the second share it may end too soon.
-KILL_BETWEEN = (0.2, 0.8)
+KILL_BETWEEN = (0.05, 0.8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
 -- the same fence), 'duplicate', 'cancelled', 'expired', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
+-- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty.
+--
 -- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
 CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     in_ids text[], in_types text[], in_keys text[], in_tokens bigint[], in_nonces text[], in_results bytea[],
@@ -15,7 +17,7 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
     follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
     follow_afters double precision[], follow_expire_ats double precision[], follow_expire_afters double precision[],
-    in_most integer
+    follow_names text[], follow_whiles text[], follow_replacing boolean[], in_most integer
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -46,13 +48,20 @@ DECLARE
     committed integer := 0;
     conflict text;
 BEGIN
+    IF cardinality(follow_names) > 0 THEN
+        PERFORM jobkit.lock_names(follow_types, follow_names);
+    END IF;
     IF cardinality(follow_of) > 0 THEN
-        -- Follow-ups may have keys of their own; together with the jobs' they are locked in the one order.
+        -- Follow-ups may have keys of their own, and so may those that they replace; together with the jobs' they are
+        -- locked in the one order.
         FOR r IN
             SELECT g.type COLLATE "C" AS type, g.key COLLATE "C" AS key FROM unnest(in_types, in_keys) AS g (type, key)
             UNION
             SELECT f.type COLLATE "C", f.key COLLATE "C"
             FROM unnest(follow_types, follow_keys, follow_ordered) AS f (type, key, ordered) WHERE f.ordered
+            UNION
+            SELECT h.type, h.key FROM jobkit.holders_of(follow_types, follow_names) h
+            WHERE cardinality(follow_names) > 0 AND h.key IS NOT NULL
             ORDER BY 1, 2
         LOOP
             PERFORM FROM jobkit.keys WHERE type = r.type AND key = r.key FOR UPDATE;
@@ -164,23 +173,34 @@ BEGIN
                array_agg(g.envelope ORDER BY g.n) AS envelopes, array_agg(g.at ORDER BY g.n) AS ats,
                array_agg(g.after ORDER BY g.n) AS afters,
                array_agg(g.expire_at ORDER BY g.n) AS expire_ats, array_agg(g.expire_after ORDER BY g.n) AS expire_afters,
-               array_agg(in_ids[g.of] ORDER BY g.n) AS sources
+               array_agg(in_ids[g.of] ORDER BY g.n) AS sources, array_agg(g.name ORDER BY g.n) AS names,
+               array_agg(g.while ORDER BY g.n) AS whiles, array_agg(g.replacing ORDER BY g.n) AS replacing
         INTO r
         FROM unnest(
             follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
             follow_traces, follow_schemas, follow_submitted_at, follow_envelopes, follow_ats, follow_afters,
-            follow_expire_ats, follow_expire_afters
+            follow_expire_ats, follow_expire_afters, follow_names, follow_whiles, follow_replacing
         ) WITH ORDINALITY AS g (
             of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, at, after,
-            expire_at, expire_after, n
+            expire_at, expire_after, name, while, replacing, n
         )
         WHERE written[g.of];
-        SELECT r.ids[s.place] INTO conflict
-        FROM jobkit.submit_jobs(
-            coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
-            r.envelopes, r.ats, r.afters, r.expire_ats, r.expire_afters, r.sources
-        ) s
-        WHERE s.answer = 'conflict';
+        IF cardinality(follow_names) > 0 THEN
+            SELECT r.ids[s.place] INTO conflict
+            FROM jobkit.submit_named_jobs(
+                coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
+                r.envelopes, r.ats, r.afters, r.expire_ats, r.expire_afters, r.sources, r.names, r.whiles, r.replacing,
+                in_most
+            ) s
+            WHERE s.answer = 'conflict';
+        ELSE
+            SELECT r.ids[s.place] INTO conflict
+            FROM jobkit.submit_jobs(
+                coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
+                r.envelopes, r.ats, r.afters, r.expire_ats, r.expire_afters, r.sources
+            ) s
+            WHERE s.answer = 'conflict';
+        END IF;
         IF conflict IS NOT NULL THEN
             RAISE EXCEPTION '%', conflict USING ERRCODE = 'JK001';
         END IF;

@@ -1,6 +1,6 @@
 -- Keys: their locks and their marks.
 --
--- Locks are taken in one order everywhere: rows of `keys` by (type, key), then new rows of `jobs` by id.
+-- Locks are taken in one order everywhere: unique names, then rows of `keys` by (type, key), then new rows of `jobs` by id.
 
 -- Lock a key that is to be changed, making it where it is missing; tell whether it was made. A new key refuses what
 -- the forgotten ones would have refused.

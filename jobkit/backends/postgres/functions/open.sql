@@ -171,7 +171,7 @@ BEGIN
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,
                     started_at = coalesce(started_at, jobkit.clock()), retry_at = NULL, told = NULL, silent = j.silent_starts,
-                    expires = NULL
+                    expires = NULL, unique_while = CASE unique_while WHEN 'queued' THEN 'begun' ELSE unique_while END
                 WHERE id = r.id AND ended IS NULL;
                 IF NOT FOUND THEN
                     -- Cancelled since it was looked at: a key that has no row has no lock either.

@@ -1,24 +1,30 @@
 -- The repairs that only a command may do: requeue, resume, skip.
 
 -- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Answers whether it could: false where there is no such letter, or its id is another job's.
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Answers
+-- whether it could: false where there is no such letter, or its id is another job's; or where `holder` holds the unique name
+-- that the job had.
 CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
     in_number bigint, in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea,
     in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint,
-    in_keyless bytea
-) RETURNS boolean LANGUAGE plpgsql
+    in_keyless bytea, in_most integer, OUT requeued boolean, OUT holder text, OUT name text
+) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     j record;
+    h record;
     done bigint;
 BEGIN
+    requeued := false;
+    SELECT unique_name INTO name FROM jobkit.jobs WHERE id = in_id;
+    PERFORM jobkit.lock_names(ARRAY[in_type], ARRAY[name]);
     PERFORM FROM jobkit.keys k JOIN jobkit.jobs w USING (type, key) WHERE w.id = in_id FOR UPDATE OF k;
     IF NOT FOUND AND in_key IS NOT NULL AND in_sequence IS NOT NULL THEN
         PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
     END IF;
     PERFORM FROM jobkit.dead WHERE number = in_number AND envelope IS NOT NULL FOR UPDATE;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN;
     END IF;
     SELECT key, digest, state, sequence INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -31,8 +37,17 @@ BEGIN
         PERFORM jobkit.tally(in_queued => 1);
         PERFORM jobkit.publish(in_id, NULL);
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
-        RETURN false;
+        RETURN;
     ELSIF j.state = 'dead' THEN
+        IF name IS NOT NULL THEN
+            SELECT id, expires INTO h FROM jobkit.holders_of(ARRAY[in_type], ARRAY[name]);
+            IF h.expires <= jobkit.clock() THEN
+                PERFORM jobkit.expire_jobs(ARRAY[h.id], in_most);
+            ELSIF h.id IS NOT NULL THEN
+                holder := h.id;
+                RETURN;
+            END IF;
+        END IF;
         PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = j.key;
         IF j.sequence <= done THEN
@@ -41,13 +56,14 @@ BEGIN
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
-            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, priority = NULL, envelope = in_envelope
+            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, priority = NULL, envelope = in_envelope,
+            unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
     END IF;
     DELETE FROM jobkit.dead WHERE number = in_number;
-    RETURN true;
+    requeued := true;
 END $$;
 
 -- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.

@@ -45,7 +45,8 @@ CREATE SEQUENCE jobkit.positions;
 -- `priority` is there where it was changed: messages of any other are no longer the job's.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
 -- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
--- back.
+-- back. One that was accepted under a `unique_name` holds it until it has ended where `unique_while` is 'unfinished', and until
+-- it is 'begun' where that was 'queued'.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -83,10 +84,14 @@ CREATE TABLE jobkit.jobs (
     ordered boolean,
     expires double precision,
     priority text,
+    unique_name text COLLATE "C",
+    unique_while text,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
 CREATE UNIQUE INDEX jobs_number ON jobkit.jobs (number);
+CREATE UNIQUE INDEX jobs_unique ON jobkit.jobs (type, unique_name)
+    WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun';
 CREATE INDEX jobs_open ON jobkit.jobs (type, key, sequence) WHERE ended IS NULL;
 CREATE INDEX jobs_of_type ON jobkit.jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL;
 CREATE INDEX jobs_due ON jobkit.jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL;

@@ -9,7 +9,9 @@ import os
 import unicodedata
 from pathlib import Path
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import Place, place_of
@@ -50,6 +52,10 @@ async def content(blobs: Blobs, location: str) -> bytes:
     return b"".join([chunk async for chunk in blobs.read(location)])
 
 
+async def part(blobs: Blobs, location: str, start: int, stop: int | None) -> bytes:
+    return b"".join([chunk async for chunk in blobs.read(location, start=start, stop=stop)])
+
+
 async def locations(blobs: Blobs) -> list[str]:
     return sorted([stored.location async for stored in blobs.objects()])
 
@@ -60,6 +66,50 @@ async def test_an_object_reads_back_as_it_was_stored(blobs: Blobs, size: int) ->
     ref = await stored(blobs, "hls/0.ts", data)
     assert (ref.name, ref.size, ref.sha256) == ("hls/0.ts", size, hashlib.sha256(data).hexdigest())
     assert await content(blobs, ref.location) == data
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, None), (0, 1), (3, 7), (6, None), (2_500_000, 2_500_001), (2_999_999, None), (5, 5), (5, 9_000_000)],
+)
+async def test_a_part_of_an_object_is_that_part(blobs: Blobs, start: int, stop: int | None) -> None:
+    data = bytes(range(250)) * 12_000
+    ref = await stored(blobs, "film.mp4", data)
+    assert await part(blobs, ref.location, start, stop) == data[start:stop]
+    assert await blobs.size(ref.location) == len(data)
+
+
+@pytest.mark.parametrize("size", [0, 5])
+async def test_beyond_its_end_an_object_has_no_bytes(blobs: Blobs, size: int) -> None:
+    ref = await stored(blobs, "a", b"x" * size)
+    for start, stop in ((size, None), (size, size + 1), (size + 10, None), (size + 10, size + 20)):
+        assert await part(blobs, ref.location, start, stop) == b""
+
+
+async def test_what_is_not_there_is_said_however_it_is_asked_for(blobs: Blobs) -> None:
+    there = await stored(blobs, "a")
+    gone = there.location.removesuffix("a") + "b"
+    for start, stop in ((0, None), (2, 4), (3, 3)):
+        with pytest.raises(FileNotFoundError):
+            await part(blobs, gone, start, stop)
+    with pytest.raises(FileNotFoundError):
+        await blobs.size(gone)
+
+
+async def test_a_link_gives_the_object_to_whoever_has_it(blobs: Blobs) -> None:
+    ref = await stored(blobs, "a b/é.m3u8", b"#EXTM3U")
+    link = await blobs.link(ref.location, seconds=60, media_type="application/vnd.apple.mpegurl")
+    if link is None:
+        return
+    # No client of the backend's, and no login.
+    async with aiohttp.ClientSession() as session, session.get(URL(link, encoded=True)) as answer:
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "application/vnd.apple.mpegurl"
+        assert await answer.read() == b"#EXTM3U"
+    async with aiohttp.ClientSession() as session, session.get(URL(link[:-3] + "000", encoded=True)) as answer:
+        assert answer.status == 403
+    with pytest.raises(ValueError, match="link"):
+        await blobs.link(ref.location, seconds=0, media_type="text/plain")
 
 
 async def test_an_object_outlives_its_process(blobs_harness: Harness[Blobs]) -> None:

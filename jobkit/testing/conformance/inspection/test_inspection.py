@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobkit.ports.inspection import JobState
+from jobkit.ports.inspection import STATES_AT_ONCE, JobState
 from jobkit.ports.store import Effects, LogEntry, Opened, Refused
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, submitted, unordered
@@ -31,6 +31,19 @@ async def test_an_unknown_job_is_none(store: FullStore) -> None:
     assert await store.job("nosuch") is None
     assert await store.key("t", "nosuch") is None
     assert await store.dead_letter(1) is None
+
+
+async def test_the_states_of_many_jobs_are_told_at_once(store: FullStore) -> None:
+    for id in ("a", "b", "c", "d"):
+        await unordered(store, id, key=id)
+    await committed(store, envelope("a", key="a"))
+    await opened(store, envelope("b", key="b"))
+    await buried(store, envelope("c", key="c"))
+    found = await store.states(["d", "nosuch", "c", "b", "a"])
+    expected = {"a": JobState.COMMITTED, "b": JobState.RUNNING, "c": JobState.DEAD, "d": JobState.QUEUED}
+    assert found == expected
+    assert await store.states([]) == {}
+    assert await store.states(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))]) == {"a": JobState.COMMITTED}
 
 
 async def test_jobs_are_listed_latest_first_and_filtered(store: FullStore) -> None:

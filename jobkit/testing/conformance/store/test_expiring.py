@@ -11,7 +11,7 @@ import pytest
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import EXPIRED_BY, EXPIRED_REASON
+from jobkit.ports.rules import ENDED_BY_JOBKIT, EXPIRED_REASON
 from jobkit.ports.store import Accepted, Duplicate, Effects, Expired, Gap, Known, NewJob, Opened
 from jobkit.testing.conformance.harness import FullStore, Harness, a_moment, soon
 from jobkit.testing.conformance.values import committed, envelope, failure, fence, opened, submitted, unordered
@@ -39,7 +39,7 @@ async def over(store: FullStore, store_harness: Harness[FullStore], id: str, *, 
 async def ended_as_expired(store: FullStore, id: str) -> None:
     record = await store.job(id)
     assert record
-    assert (record.state, record.ended_by, record.reason) == (JobState.EXPIRED, EXPIRED_BY, EXPIRED_REASON)
+    assert (record.state, record.ended_by, record.reason) == (JobState.EXPIRED, ENDED_BY_JOBKIT, EXPIRED_REASON)
     assert record.finished_at is not None
     assert await store.outbox(older_than=-1, limit=10) == []
     assert (await store.adrift(HERE, 1, after=0, upto=await store.horizon(), limit=10))[0] == []

@@ -77,8 +77,10 @@ local function run(a)
   if job.sequence then
     release_next(name, key.committed + 1, answer)
   end
+  local replaced = false
   for at = follow_ups, #a, ACCEPTED do
     local answered = accept(a, at)
+    replaced = replaced or answered[5]
     if answered[1] == 'accepted' and answered[3] ~= '' then
       answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS - 1]}
     end
@@ -86,5 +88,6 @@ local function run(a)
   if #answer > 1 then
     call('HSET', job_at(id), 'released', answer[2][1] .. ' ' .. answer[#answer][1])
   end
-  return answer
+  -- What was replaced may follow from this job, too, and is no longer to be published then.
+  return replaced and again(id) or answer
 end

@@ -1,6 +1,7 @@
 -- Puts a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
 -- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Takes its number, the facts,
--- the digest without a key. Answers 1, or 0 where there is no such letter or its id is that of another job.
+-- the digest without a key. Answers {1}, {0} where there is no such letter or its id is that of another job, or {'taken', the
+-- unique name that the job had, the id of who holds it}.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
     'progress', 'message', 'started_at', 'finished_at', 'priority')
@@ -32,18 +33,26 @@ end
 local function run(a)
   local number = table.remove(a, 1)
   if call('HEXISTS', letter_at(number), 'envelope') == 0 then
-    return 0
+    return {0}
   end
   local job = load_job(a[1])
   if job and job.digest ~= (job.key and a[5] or a[FACTS + 1]) then
-    return 0
+    return {0}
+  end
+  local unique = job and job.state == 'dead' and call('HGET', job_at(job.id), 'unique')
+  local holder = unique and holder_of(job.type, unique)
+  if holder then
+    return {'taken', unique, holder.id}
   end
   delete_letter(number)
   if not job then
     publish(begin(a))
   elseif job.state == 'dead' then
     begin_anew(job, a[FACTS])
+    if unique then
+      call('HSET', UNIQUE, name_of(job.type, unique), job.id)
+    end
   end
   notify('job/' .. a[1])
-  return 1
+  return {1}
 end

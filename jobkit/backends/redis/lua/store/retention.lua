@@ -11,13 +11,16 @@ local function is_held(job)
       and tonumber(job.sequence) > load_key(name_of(job.type, job.key)).committed)
 end
 
-local function forget_job(job)
+local function forget_job(job, unique)
   local id = job.id
   -- First, because it is done even where memory is full, and so is then all that follows.
   call('DEL', job_at(id))
   call('ZREM', JOBS, id)
   if job.state ~= 'committed' then
     call('ZREM', state_at(job.state), id)
+  end
+  if unique and call('HGET', UNIQUE, name_of(job.type, unique)) == id then
+    call('HDEL', UNIQUE, name_of(job.type, unique))
   end
   if job.state == 'dead' then
     call('HINCRBY', STORE, 'purged', -1)
@@ -35,7 +38,7 @@ local function forget_jobs(before, keep, batch)
   local gone = 0
   local passed, kept = 0, {}
   for place, id in ipairs(call('LRANGE', ENDED, 0, batch - 1)) do
-    local times = call('HMGET', job_at(id), 'settled', 'finished_at')
+    local times = call('HMGET', job_at(id), 'settled', 'finished_at', 'unique')
     if place > surplus and tonumber(times[1] or times[2]) >= before then
       break
     end
@@ -43,7 +46,7 @@ local function forget_jobs(before, keep, batch)
     if is_held(job) then
       kept[#kept + 1] = job
     else
-      forget_job(job)
+      forget_job(job, times[3])
       gone = gone + 1
     end
     passed = place

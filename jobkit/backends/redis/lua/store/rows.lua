@@ -9,6 +9,7 @@
 --   ended               list: ids of jobs that nobody has to act on, the first to come to that first
 --   due                 zset by the time: ids of jobs that are scheduled
 --   expiring            zset by the time: ids of jobs that have to have begun by then, and have not
+--   unique              hash by "TYPE\0NAME": the id of the job that took this unique name last, until that is forgotten
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
@@ -28,6 +29,7 @@ local ENDED = PREFIX .. 'ended'
 local DUE = PREFIX .. 'due'
 local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
+local UNIQUE = PREFIX .. 'unique'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
 local MICROSECONDS = math.floor(NOW * 1000000)
