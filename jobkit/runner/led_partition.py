@@ -21,6 +21,7 @@ import anyio
 
 from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
 from jobkit.leases import Keeper, Lease
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.model.priority import Priority
@@ -28,11 +29,12 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
 from jobkit.runner.adoption import Adoption
-from jobkit.runner.decode import decode
+from jobkit.runner.decode import Job, decode
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.inflight_keys import InflightKeys
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.limit_backlog import LimitBacklog
+from jobkit.runner.moving import move
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.prefetch import Prefetch
@@ -67,15 +69,18 @@ class LedPartition:
         registry: Registry,
         tools: LaneTools,
         terms: PartitionTerms,
+        layout: Layout,
         pauses: Pauses,
         upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
+        # As it was when this began: who leads under another version begins anew.
+        self.layout = layout
         self.consuming = False
         self.released = anyio.Event()
         self._leadership = leadership
         self._keeper = keeper
-        self._broker = planes.broker
+        self._planes = planes
         self._registry = registry
         self._tools = tools
         self._terms = terms
@@ -101,7 +106,7 @@ class LedPartition:
         backlog = LimitBacklog(partition.type, registry, pipeline.limit_lines, terms.prefetch)
         self._shelving = Shelving(partition, planes.store, in_hand, self._inflight, backlog, clock, telemetry)
         self._adoption = Adoption(
-            partition, planes, in_hand, self._inflight, backlog, self._shelving, self._rest, clock, telemetry
+            partition, layout, planes, in_hand, self._inflight, backlog, self._shelving, self._rest, clock, telemetry
         )
         self._prefetches = [
             Prefetch(
@@ -246,10 +251,9 @@ class LedPartition:
 
     async def _consume(self) -> None:
         """Hold a consumer of each band until one is lost (raises) or the partition is drained (returns)."""
+        consume, owner = self._planes.broker.consume, self._keeper.owner
         async with AsyncExitStack() as opened:
-            self._consumers = [
-                await opened.enter_async_context(self._broker.consume(band, self._keeper.owner)) for band in self._bands
-            ]
+            self._consumers = [await opened.enter_async_context(consume(band, owner)) for band in self._bands]
             if self._opened:
                 self._reopened.set()
             self._opened = True
@@ -298,6 +302,7 @@ class LedPartition:
                 prefetch.all_came()
             self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
+            elsewhere: list[PendingDelivery] = []
             for delivery in deliveries:
                 job = decode(
                     delivery.raw,
@@ -308,10 +313,14 @@ class LedPartition:
                     heading=delivery.heading,
                 )
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
-                if (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending):
+                if isinstance(job, Job) and (self.layout.moving or not self.layout.fits(self.partition, job.key)):
+                    elsewhere.append(pending)
+                elif (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending):
                     await self._adoption.put_behind(pending)
                 else:
                     self._in_hand.put(pending)
+            if elsewhere:
+                await move(self._planes.store, self.layout, self.partition.type, elsewhere)
 
     def _goes_aside(self, pending: PendingDelivery) -> bool:
         """Return whether a delivery goes to the in-flight table: its key is paused, or has jobs there that come first.

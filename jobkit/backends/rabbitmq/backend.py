@@ -29,8 +29,7 @@ class _Topology:
         await self._broker.declare(type, partitions)
         if bands:
             await self._broker.make_bands(type, partitions)
-        else:
-            await self._broker.enlist(type, partitions)
+        await self._broker.enlist(type, partitions)
 
     async def aclose(self) -> None:
         await self._broker.aclose()

@@ -18,7 +18,7 @@ from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
-from jobkit.backends.rabbitmq.declare import make, other_count, refused
+from jobkit.backends.rabbitmq.declare import make, refused, remove
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.depths import measure, measure_dropped
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
@@ -75,12 +75,19 @@ class RabbitBroker:
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def declare(self, type: str, partitions: int) -> None:
+        if self._declared.get(type, partitions) < partitions:
+            # Of a type that is there, only who has seen it change knows that `depths` has to hear of this.
+            await self.enlist(type, partitions)
         await self._ensure(type, partitions, self._publishing)
         self._declared[type] = partitions
 
     async def restore(self, type: str, partitions: int) -> None:
         await self._ensure(type, partitions, self._publishing)
         await self.enlist(type, partitions)
+
+    async def remove(self, partition: Partition) -> bool:
+        bands = partition.type in self._with_bands | (await self._directory.read()).with_bands
+        return await remove(self._publishing, partition, bands=bands)
 
     async def _ensure(self, type: str, partitions: int, link: Link) -> None:
         """Make what is missing of a type; one that is new to the server is made known to `depths` first."""
@@ -90,13 +97,11 @@ class RabbitBroker:
             await make(link, wanted)
 
     async def enlist(self, type: str, partitions: int) -> None:
-        """Have `depths` know of a type, where it does not: declaring does so when it makes the type.
+        """Have `depths` know how many queues a type has: declaring does so when it makes the type.
 
-        Raises `ConfigurationError` where it knows of another number of partitions, or `Unavailable`.
+        Raises `ConfigurationError` or `Unavailable`.
         """
-        there = await self._directory.add(type, partitions, bands=type in self._with_bands)
-        if there != partitions:
-            raise other_count(type, there, partitions)
+        await self._directory.enter(type, partitions, bands=type in self._with_bands)
 
     async def look(self, type: str, partitions: int, *, bands: bool = False) -> Sequence[TopologyPart]:
         """Return what a type with so many partitions needs on the server, and what of it exists.
@@ -108,7 +113,8 @@ class RabbitBroker:
     async def make_bands(self, type: str, partitions: int) -> None:
         """Make the bands of a declared type, known to `depths` first. Raises as `restore`."""
         self._with_bands.add(type)
-        await self.restore(type, partitions)
+        await self._directory.enter_bands(type, partitions)
+        await self._ensure(type, partitions, self._publishing)
 
     @property
     def max_body_bytes(self) -> int:
@@ -181,7 +187,8 @@ class RabbitBroker:
 
     async def depths(self) -> Sequence[QueueDepth]:
         found = await self._directory.read()
-        types = {**found.partitions, **self._declared}
+        # The directory hears of another number before a process that only submits does.
+        types = {**self._declared, **found.partitions}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
         with_bands = found.with_bands | self._with_bands
         partitions += [one.band(priority) for one in partitions if one.type in with_bands for priority in BANDS]
@@ -262,10 +269,7 @@ class RabbitBroker:
                     return consumer
 
     async def _check(self, type: str) -> None:
-        """See, once for each connection, that a type is still as it was declared here.
-
-        Raises `ConfigurationError` where the number of partitions was changed.
-        """
+        """See, once for each connection, that a type is still as it was declared here."""
         connected = await self._consuming.connect()
         if type in self._declared and self._checked.get(type) is not connected:
             await self._ensure(type, self._declared[type], self._consuming)

@@ -1,7 +1,7 @@
 """Making what topology.py describes, as often as one likes: what is there is checked, what is not is made.
 
-It does not take anything away. Requests are sent without waiting for each other's answer, so that a slow network costs
-two round trips and not one for each queue; of that aio-pika knows nothing, and it is aiormq that sends these.
+Only `remove` takes anything away. Requests are sent without waiting for each other's answer, so that a slow network
+costs two round trips and not one for each queue; of that aio-pika knows nothing, and it is aiormq that sends these.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
-from jobkit.backends.rabbitmq.topology import Queue, Topology
-from jobkit.errors import ConfigurationError, JobkitError, PartitionsDiffer
+from jobkit.backends.rabbitmq.topology import Queue, Topology, binding, delay_queues, partition_queue
+from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 
-_OTHER_COUNT = re.compile(r"'x-max-length' .*received '(\d+)' but current is '(\d+)'", re.DOTALL)
 # The server says where the limit is, and how many there may be.
 _LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 
@@ -26,8 +27,7 @@ _LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
     """Make what a job type needs; with `only_again` do nothing and return False where the type is new here.
 
-    Raises `ConfigurationError` where it exists with another number of partitions or in another way, or the server
-    does not allow it, and `Unavailable`.
+    Raises `ConfigurationError` where it exists in another way, or the server does not allow it, and `Unavailable`.
     """
     try:
         async with link.channel() as channel:
@@ -49,11 +49,6 @@ async def make(link: Link, topology: Topology, *, only_again: bool = False) -> b
         if not only_again:
             raise refused(link, error) from error
         return False
-    except ChannelPreconditionFailed as error:
-        found = _OTHER_COUNT.search(str(error))
-        if found is None:
-            raise refused(link, error) from error
-        raise other_count(topology.type, int(found[2]), topology.partitions) from error
     except ChannelClosed as error:
         raise refused(link, error) from error
     return True
@@ -67,15 +62,6 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
             await _settle(channel, queues[-1])
     except ChannelClosed as error:
         raise refused(link, error) from error
-
-
-def other_count(type: str, there: int, wanted: int) -> PartitionsDiffer:
-    """Return the error of a type that was declared with another number of partitions."""
-    return PartitionsDiffer(
-        f"job type {type!r} has {there} partitions, not {wanted}: set JOBKIT_PARTITIONS={there}; changing the number "
-        "would change the queue of its keys, so it needs every queue of the type drained first (docs/rabbitmq.md "
-        "says how)"
-    )
 
 
 def refused(link: Link, error: ChannelClosed) -> JobkitError:
@@ -96,6 +82,36 @@ def refused(link: Link, error: ChannelClosed) -> JobkitError:
             "'jobkit', and to write to the default exchange"
         )
     return link.unavailable(str(error), "declaring")
+
+
+async def remove(link: Link, partition: Partition, *, bands: bool) -> bool:
+    """Take a partition's queues away, those of its `bands` too, unless something is in one; tell whether they are gone.
+
+    Errors as for `make`. Quorum queues cannot be deleted only if they are empty, so it is looked before; what comes in
+    between is published again by whoever leads the partition that its job belongs to.
+    """
+    parts = [partition.band(priority) for priority in Priority] if bands else [partition]
+    delays = [queue.name for part in parts for queue in delay_queues(part)]
+    queues = [partition_queue(part) for part in parts]
+    try:
+        async with link.channel() as channel:
+            for part in parts:
+                one = binding(part)
+                await channel.call(channel.raw.queue_unbind(one.queue, one.exchange, one.key), "unbinding")
+            for name in (*queues, *delays):
+                try:
+                    async with link.channel() as looking:
+                        found = await looking.call(looking.pika.get_queue(name), f"looking at {name}")
+                except ChannelNotFoundEntity:
+                    continue
+                if found.declaration_result.message_count:
+                    return False
+            for name in (*delays, *queues):
+                # It is no error that there is none.
+                await channel.call(channel.pika.queue_delete(name), f"deleting {name}")
+    except ChannelClosed as error:
+        raise refused(link, error) from error
+    return True
 
 
 async def declare_queue(channel: Channel, queue: Queue) -> AbstractQueue:

@@ -53,8 +53,8 @@ class Binding:
 class Topology:
     """What one job type needs: a durable direct exchange, queues, and bindings between the two.
 
-    `marker` is an empty queue whose arguments hold the number of partitions, so that the server itself refuses another.
-    It is a quorum queue like the others, because nothing that is consumed may depend on a single node.
+    `marker` is an empty queue that tells whether the server knows the type. It is a quorum queue like the others,
+    because nothing that is consumed may depend on a single node.
     """
 
     type: str
@@ -80,10 +80,17 @@ def topology_of(type: str, partitions: int, *, bands: bool = False) -> Topology:
         type=type,
         partitions=partitions,
         exchange=exchange(type),
-        marker=Queue(marker_queue(type), {"x-queue-type": "quorum", "x-max-length": partitions}),
+        marker=Queue(marker_queue(type), {"x-queue-type": "quorum"}),
         queues=[Queue(dead, {"x-queue-type": "quorum"}), *(_partition_queue(one) for one in numbered)],
-        bindings=[Binding(exchange(type), _routing_key(one), partition_queue(one)) for one in numbered],
+        bindings=[binding(one) for one in numbered],
     )
+
+
+def binding(partition: Partition) -> Binding:
+    """Return what has messages published for a partition, or its band, come into its queue."""
+    number = str(partition.index)
+    key = number if partition.priority is Priority.NORMAL else f"{number}.{partition.priority}"
+    return Binding(exchange(partition.type), key, partition_queue(partition))
 
 
 def delay_queues(partition: Partition) -> list[Queue]:
@@ -117,13 +124,8 @@ def partition_queue(partition: Partition) -> str:
     return name if partition.priority is Priority.NORMAL else f"{name}:{partition.priority}"
 
 
-def _routing_key(partition: Partition) -> str:
-    number = str(partition.index)
-    return number if partition.priority is Priority.NORMAL else f"{number}.{partition.priority}"
-
-
 def marker_queue(type: str) -> str:
-    """Return the name of the queue that stays empty and knows how many partitions the type has."""
+    """Return the name of the queue that stays empty, and is there where the server knows the type."""
     return f"jobkit.{type}:partitions"
 
 

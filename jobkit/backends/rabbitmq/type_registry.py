@@ -1,7 +1,7 @@
 """The directory of job types: AMQP cannot list queues, so a queue holds one message for each type there is.
 
-It is for people and dashboards, and `jobkit topology --apply` puts back what somebody purged. What is true of a type
-that exists, its marker queue knows.
+It is for people and dashboards, and `jobkit topology --apply` puts back what somebody purged. How many partitions are
+in force, the store knows.
 
 Who reads is the queue's only consumer meanwhile, takes everything out, and gives it back by leaving. A message of the
 reader's own, published after it came, tells it where the end is.
@@ -45,7 +45,7 @@ class Types:
 
 
 class Directory:
-    """The types, their numbers of partitions, and which have bands."""
+    """The types, how many queues each of them has, and which have bands."""
 
     def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
         self._link = link
@@ -57,18 +57,24 @@ class Directory:
         async with self._reading() as types:
             return types
 
-    async def add(self, type: str, partitions: int, *, bands: bool = False) -> int:
-        """Add a type, or that it has bands, unless that is there; return its number of partitions.
+    async def enter(self, type: str, partitions: int, *, bands: bool) -> None:
+        """Enter a type, another number of its partitions, or that it has bands; errors as for `read`.
 
-        Errors as for `read`.
+        The latest entry of a type counts, and those before it are taken away by who reads them.
         """
         async with self._reading() as types:
-            if type not in types.partitions or (bands and type not in types.with_bands):
-                entry = {"type": type, "partitions": types.partitions.get(type, partitions)}
-                if bands:
-                    entry["bands"] = True
-                await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
-            return types.partitions.get(type, partitions)
+            await self._enter(types, type, partitions, bands=bands or type in types.with_bands)
+
+    async def enter_bands(self, type: str, partitions: int) -> None:
+        """Enter that a type has bands; one that is new has so many partitions. Errors as for `read`."""
+        async with self._reading() as types:
+            await self._enter(types, type, types.partitions.get(type, partitions), bands=True)
+
+    async def _enter(self, types: Types, type: str, partitions: int, *, bands: bool) -> None:
+        if types.partitions.get(type) == partitions and bands == (type in types.with_bands):
+            return
+        entry = {"type": type, "partitions": partitions, **({"bands": True} if bands else {})}
+        await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Types]:
@@ -90,7 +96,8 @@ class Directory:
         found = Types()
         end = _message(_END, b"")
         ended = asyncio.Event()
-        old_ends: list[AbstractIncomingMessage] = []
+        entries: dict[str, AbstractIncomingMessage] = {}
+        outdated: list[AbstractIncomingMessage] = []
 
         async def on_message(message: AbstractIncomingMessage) -> None:
             if message.type == _ENTRY:
@@ -99,9 +106,12 @@ class Directory:
                 found.partitions[type] = int(entry["partitions"])
                 if entry.get("bands"):
                     found.with_bands.add(type)
+                if type in entries:
+                    outdated.append(entries[type])
+                entries[type] = message
             else:
                 # Also the marks of readers that died.
-                old_ends.append(message)
+                outdated.append(message)
             if message.message_id == end.properties.message_id:
                 ended.set()
 
@@ -109,7 +119,7 @@ class Directory:
         await channel.call(queue.consume(on_message, exclusive=True), f"reading {TYPES.name}")
         await self._publisher.deliver([end])
         await channel.call(ended.wait(), f"reading {TYPES.name}")
-        for message in old_ends:
+        for message in outdated:
             await channel.call(message.ack(), f"reading {TYPES.name}")
         return found
 

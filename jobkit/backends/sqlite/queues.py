@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite.transaction import Transaction
-from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
+from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
 from jobkit.ports.broker import QueueDepth, whole_depths
@@ -39,18 +39,33 @@ class Message:
 
 
 def declare(transaction: Transaction, type: str, partitions: int) -> None:
-    """Make the queues of `type`, or check how many there are."""
-    row = transaction.execute("SELECT partitions FROM types WHERE type = ?", (type,)).fetchone()
-    if row is None:
-        transaction.execute("INSERT INTO types (type, partitions) VALUES (?, ?)", (type, partitions))
+    """Make those of the first queues of `type` that are not there."""
+    (there,) = transaction.execute(
+        "SELECT count(*) FROM queues WHERE type = ? AND number < ? AND priority = 'normal' AND NOT removed",
+        (type, partitions),
+    ).fetchone()
+    if there < partitions:
+        transaction.execute("UPDATE queues SET removed = 0 WHERE type = ? AND number < ?", (type, partitions))
         transaction.executemany(
-            "INSERT INTO queues (type, number) VALUES (?, ?)", [(type, number) for number in range(partitions)]
+            "INSERT INTO queues (type, number) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(type, number) for number in range(partitions)],
         )
-    elif row[0] != partitions:
-        raise PartitionsDiffer(
-            f"job type {type!r} has {row[0]} partitions, not {partitions}: set JOBKIT_PARTITIONS={row[0]}; changing "
-            "the number would change the queue of its keys, so it needs every queue of the type drained first"
-        )
+
+
+def remove(transaction: Transaction, partition: Partition) -> bool:
+    """Show a partition's queues no more, if all of them are empty; tell whether they are not shown.
+
+    Their rows stay: a publisher that has not heard of it still puts messages there, and they come when they are led
+    again.
+    """
+    name = (partition.type, partition.index)
+    transaction.execute(
+        "UPDATE queues SET removed = 1 WHERE type = ?1 AND number = ?2 AND NOT EXISTS "
+        "(SELECT 1 FROM messages WHERE queue IN (SELECT id FROM queues WHERE type = ?1 AND number = ?2))",
+        name,
+    )
+    left = transaction.execute("SELECT 1 FROM queues WHERE type = ? AND number = ? AND NOT removed", name)
+    return left.fetchone() is None
 
 
 def queue_of(transaction: Transaction, partition: Partition) -> int:
@@ -67,10 +82,10 @@ def queue_of(transaction: Transaction, partition: Partition) -> int:
 def made_queue_of(transaction: Transaction, partition: Partition) -> int:
     """Return the id of the partition's queue; a band's is made with its first use. Raises `ConfigurationError`."""
     if partition.priority is not Priority.NORMAL:
-        queue_of(transaction, partition.whole)
         transaction.execute(
-            "INSERT INTO queues (type, number, priority) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (partition.type, partition.index, partition.priority.value),
+            "INSERT INTO queues (type, number, priority, removed) SELECT type, number, ?, removed FROM queues "
+            "WHERE type = ? AND number = ? AND priority = 'normal' ON CONFLICT DO NOTHING",
+            (partition.priority.value, partition.type, partition.index),
         )
     return queue_of(transaction, partition)
 
@@ -165,7 +180,7 @@ def depths(transaction: Transaction) -> list[QueueDepth]:
         "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
-        "FROM queues ORDER BY type, number",
+        "FROM queues WHERE NOT removed ORDER BY type, number",
         (transaction.now,),
     )
     return whole_depths(

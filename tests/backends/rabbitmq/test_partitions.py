@@ -1,0 +1,64 @@
+"""Real worker processes on a real server, and the number of partitions is changed while jobs are submitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from jobkit.client.layouts import Layouts
+from jobkit.model.clock import SystemClock
+from jobkit.ops.verify import verify
+from jobkit.ports.inspection import JobState
+from tests.acceptance.plugin import Step
+from tests.acceptance.site import Site as Workers
+from tests.acceptance.site import open_site, until
+from tests.backends.rabbitmq.conftest import Site
+
+KEYS = 10
+TYPE = "test.step"
+NUMBERS = (6, 2)
+
+
+async def change(opened: Workers, number: int) -> None:
+    """Change the number as the command does, and wait until the queues of before are removed."""
+    layouts = Layouts(opened.planes.store, 1, SystemClock())
+    await layouts.change(TYPE, lambda now: now.announced(number))
+
+    async def settled() -> bool:
+        return (await opened.planes.store.layouts())[TYPE].settled
+
+    await until(settled, within=90, what=f"{number} partitions are in force")
+    depths = await opened.planes.broker.depths()
+    assert Counter(depth.partition.type for depth in depths)[TYPE] == number
+
+
+async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) -> None:
+    """single-effect, order, nothing-lost."""
+    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1") as opened:
+        for _ in range(2):
+            opened.start(TYPE)
+        ids: list[str] = []
+        changed = asyncio.Event()
+
+        async def submit() -> None:
+            while not changed.is_set():
+                number = 1 + len(ids) // KEYS
+                jobs = [opened.client.job(TYPE, Step(on=f"key-{key}", number=number)) for key in range(KEYS)]
+                ids.extend(one.id for one in await opened.client.submit_many(jobs))
+                await asyncio.sleep(0.05)
+
+        submitting = asyncio.create_task(submit())
+        for number in NUMBERS:
+            await change(opened, number)
+        changed.set()
+        await submitting
+
+        async def done() -> bool:
+            return (await opened.planes.inspection.counts()).jobs[JobState.COMMITTED] == len(ids)
+
+        await until(done, within=90, what="all jobs are committed")
+        for key in range(KEYS):
+            entries = await opened.planes.inspection.log(TYPE, f"key-{key}", limit=10_000)
+            assert [entry.sequence for entry in entries] == list(range(1, len(ids) // KEYS + 1))
+        assert list((await verify(opened.planes, {})).findings) == []
