@@ -87,3 +87,32 @@ async def test_there_are_no_bands_of_what_was_never_declared(broker: Broker) -> 
     with pytest.raises(ConfigurationError, match="nosuch/0"):
         async with broker.consume(band, "me"):
             pass
+
+
+async def test_a_partition_is_removed_with_its_bands_once_all_are_empty_and_they_can_be_made_again(
+    broker: Broker,
+) -> None:
+    second = Partition("t", 1)
+    high = second.band(Priority.HIGH)
+    await fill(broker, "h1", band=high)
+    assert not await broker.remove(second)
+    assert [depth.ready for depth in await broker.depths()] == [0, 1]
+    async with broker.consume(high, "me") as consumer:
+        await fill(broker, "h2", band=high)
+        first, last = await received(consumer, 2)
+        await consumer.ack(first, PROOF)
+        # What is due later is in it, too.
+        await consumer.delay(last, 600)
+    assert not await broker.remove(second)
+    await broker.declare("t", 4)
+    third = Partition("t", 3)
+    await fill(broker, "h3", band=third.band(Priority.HIGH))
+    async with broker.consume(third.band(Priority.HIGH), "me") as consumer:
+        (delivery,) = await received(consumer, 1)
+        await consumer.ack(delivery, PROOF)
+    assert await broker.remove(third)
+    await broker.declare("t", 3)
+    assert [depth.partition.index for depth in await broker.depths()] == [0, 1, 2]
+    await broker.declare("t", 4)
+    await fill(broker, "h4", band=third.band(Priority.HIGH))
+    assert [depth.ready for depth in await broker.depths()] == [0, 1, 0, 1]
