@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from jobkit.client.layouts import Layouts
 from jobkit.model.clock import SystemClock
@@ -17,7 +21,7 @@ from tests.backends.rabbitmq.conftest import Site
 
 KEYS = 10
 TYPE = "test.step"
-NUMBERS = (6, 2)
+campaign = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
 
 
 async def change(opened: Workers, number: int) -> None:
@@ -33,9 +37,11 @@ async def change(opened: Workers, number: int) -> None:
     assert Counter(depth.partition.type for depth in depths)[TYPE] == number
 
 
-async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", [(6, 2), pytest.param((1, 6, 2), marks=campaign)])
+async def test_changes_while_jobs_are_submitted(numbers: Sequence[int], site: Site, tmp_path: Path) -> None:
     """single-effect, order, nothing-lost."""
-    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS="1") as opened:
+    first, *others = numbers
+    async with open_site(tmp_path, BROKER_URL=site.url(heartbeat=1), PARTITIONS=str(first)) as opened:
         for _ in range(2):
             opened.start(TYPE)
         ids: list[str] = []
@@ -49,7 +55,7 @@ async def test_up_and_down_while_jobs_are_submitted(site: Site, tmp_path: Path) 
                 await asyncio.sleep(0.05)
 
         submitting = asyncio.create_task(submit())
-        for number in NUMBERS:
+        for number in others:
             await change(opened, number)
         changed.set()
         await submitting
