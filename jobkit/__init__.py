@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobkit.client.sync import SyncClient
     from jobkit.handles import Handle, Progress, SyncHandle
     from jobkit.plugin.type_definition import TypeDefinition
-    from jobkit.ports.inspection import Cancellation
+    from jobkit.ports.inspection import Cancellation, PriorityChange
 
 __all__ = [
     "Cancellation",
@@ -29,6 +29,7 @@ __all__ = [
     "Handle",
     "JobkitError",
     "Payload",
+    "PriorityChange",
     "Processor",
     "Progress",
     "Projection",
@@ -55,6 +56,7 @@ _ON_DEMAND = {
     "Client": "jobkit.client.client",
     "Handle": "jobkit.handles",
     "Progress": "jobkit.handles",
+    "PriorityChange": "jobkit.ports.inspection",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
     "Submission": "jobkit.client.client",

@@ -64,7 +64,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Submitting and watching",
         "from jobkit import connect, Client, SyncClient, Submission, Handle, SyncHandle, Progress, Cancellation, "
-        "TypeDefinition, ScheduleBook, ScheduleStatus",
+        "PriorityChange, TypeDefinition, ScheduleBook, ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,
@@ -75,6 +75,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.Progress,
             jobkit.Cancellation,
             jobkit.TypeDefinition,
+            jobkit.PriorityChange,
             jobkit.ScheduleBook,
             jobkit.ScheduleStatus,
             JobRecord,

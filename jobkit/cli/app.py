@@ -31,6 +31,7 @@ from jobkit.cli.commands import (
     migrate,
     new_plugin,
     pauses,
+    priority,
     rebuild,
     republish,
     schedules,
@@ -105,6 +106,7 @@ app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
 app.command("cancel")(cancel.cancel)
+app.command("priority")(priority.priority)
 app.command("pause")(pauses.pause)
 app.command("resume")(pauses.resume)
 app.command("pauses")(pauses.pauses)

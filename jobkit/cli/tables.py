@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jobkit.cli.output import age, due_in, moment
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause
+from jobkit.model.priority import Priority
 from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
 from jobkit.plugin.type_definition import Schema, TypeDefinition
@@ -30,6 +31,7 @@ def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pau
     """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
     state = state if pause is None else f"{state}, paused"
+    state = state if job.priority in (None, Priority.NORMAL) else f"{state}, {job.priority}"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
 
 
@@ -130,6 +132,7 @@ def job_fields(
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         *([] if job.unique is None else [("unique name", job.unique)]),
         ("state", job.state.value),
+        *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),

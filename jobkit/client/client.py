@@ -35,6 +35,7 @@ from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import PriorityName, priority_of
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
@@ -43,7 +44,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
+from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, Inspection, JobRecord, JobState, PriorityChange
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Kept, NewJob, OutboxEntry, SubmitAnswer
 from jobkit.ports.transactions import TransactionalStore
@@ -121,6 +122,7 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -128,7 +130,7 @@ class Client:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            return self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, name)
+            return self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, priority, name)
 
     async def submit(
         self,
@@ -140,6 +142,7 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -149,7 +152,7 @@ class Client:
 
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
-        accepted, it never runs.
+        accepted, it never runs. Without a `priority` it has that of its type.
 
         Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
@@ -163,16 +166,16 @@ class Client:
         A type whose code is not here is checked against what its workers have published. Without a key its job gets
         one from the worker; one of an ordered type needs it.
 
-        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or a name is none, `JobConflict`
-        where the id is known with other contents, or `Unavailable` where the store does not answer: then submit again
-        under the same id to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in
-        no transaction or leads elsewhere.
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, a name is none or the type does
+        not know that priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the
+        store does not answer: then submit again under the same id to be sure. With a connection also
+        `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
         """
         name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:
             known = type in self._registry.processors
             make = self._with_code(type, payload) if known else await self._without_code(type, payload)
-            job = self._new_job(span, make, key, id, at, after, expires, name)
+            job = self._new_job(span, make, key, id, at, after, expires, priority, name)
             (submission,) = await self._submit([job], connection)
         return submission
 
@@ -182,7 +185,8 @@ class Client:
         times = (options.get("at"), options.get("after"), options.get("expires"))
         with self._creating("send", processor.name) as span:
             make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
-            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, name)
+            priority = options.get("priority")
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, priority, name)
             (submission,) = await self._submit([job], options.get("connection"))
         return Handle(self, submission.id, processor.result_type)
 
@@ -222,6 +226,7 @@ class Client:
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
@@ -233,6 +238,7 @@ class Client:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
             unique=unique,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
@@ -301,6 +307,41 @@ class Client:
         by = user_at_host() if by is None else by
         cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
         return sum([cancelled async for cancelled in cancelling])
+
+    async def reprioritize(self, id: str, priority: PriorityName) -> PriorityChange:
+        """Change the priority of a job that waits, be it due or scheduled; what runs or has ended stays as it is.
+
+        Once this says `changed`, the job is begun as one of that priority, and once only, whatever message of it comes
+        first. Raises `ValueError` where its type does not know that priority, `UnknownType`, or `Unavailable`.
+        """
+        (answer,) = await self.reprioritize_many([id], priority)
+        return answer
+
+    async def reprioritize_many(self, ids: Sequence[str], priority: PriorityName) -> Sequence[PriorityChange]:
+        """Change the priority of jobs as `reprioritize` does, in one transaction; one answer for each."""
+        wanted = priority_of(priority)
+        records = [await self._planes.inspection.job(id) for id in dict.fromkeys(ids)]
+        for type in sorted({record.type for record in records if record is not None and not record.state.ended}):
+            self._registry.check_priority(type, wanted)
+        return await self._publish_changed(await self._planes.inspection.reprioritize(ids, wanted))
+
+    async def reprioritize_all(self, type: str, priority: PriorityName, *, key: str | None = None) -> int:
+        """Change the priority of all jobs of a type, or of one of its keys, that wait; return how many.
+
+        It is done in pages, each of them one transaction. What is submitted after this has begun is left alone. Errors
+        as for `reprioritize`; a group's jobs are named by the group.
+        """
+        wanted = self._registry.check_priority(type, priority)
+        upto = await self._planes.store.horizon()
+        changed = 0
+        async for page in matching.pages(self._planes.inspection, type, key, WAITING, upto=upto):
+            answers = await self._publish_changed(await self._planes.inspection.reprioritize(page, wanted))
+            changed += sum(answer.changed for answer in answers)
+        return changed
+
+    async def _publish_changed(self, answers: Sequence[PriorityChange]) -> Sequence[PriorityChange]:
+        await self._publish([answer.entry for answer in answers if answer.entry is not None])
+        return answers
 
     async def pause(
         self,

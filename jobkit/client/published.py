@@ -14,6 +14,7 @@ from jobkit.model import due
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
+from jobkit.model.priority import chosen_priority
 from jobkit.model.read_back import dump_untyped
 from jobkit.model.unique import Unique
 from jobkit.plugin.groups import in_group
@@ -78,13 +79,15 @@ def new_job(
     at: datetime | None = None,
     after: timedelta | None = None,
     expires: datetime | timedelta | None = None,
+    priority: str | None = None,
     unique: Unique | None = None,
 ) -> NewJob:
     """Return a job of a published type. Without a key, the worker that has the code makes it.
 
-    Raises `PayloadInvalid`, also where an ordered type has no key, or `ValueError` for a time.
+    Raises `PayloadInvalid`, also where an ordered type has no key, or `ValueError` for a time or a priority.
     """
     when = (*due.told(at, after), *due.told_expiry(expires))
+    urgency = chosen_priority(type.name, priority, type.priority)
     if type.ordered and key is None:
         raise PayloadInvalid(
             f"job type {type.name!r} is ordered, and only its code makes a key of a payload: say which by key="
@@ -99,6 +102,7 @@ def new_job(
         key=None if key is None else checked_key(key),
         submitted_at=submitted_at,
         trace=trace or {},
+        priority=urgency,
     )
     return NewJob(envelope, type.ordered, *when, unique)
 

@@ -70,7 +70,8 @@ class Relay:
 
     def partition(self, entry: OutboxEntry) -> Partition:
         """Return the partition that an entry's message goes to."""
-        return self._layouts.partition(entry.envelope.type, entry.envelope.key)
+        envelope = entry.envelope
+        return self._layouts.partition(envelope.type, envelope.key).band(envelope.priority)
 
     def pace(self, partition: Partition) -> Pace:
         """Return the pace of a partition."""

@@ -17,7 +17,7 @@ from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
-from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
+from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey, PriorityChange
 from jobkit.ports.topology import TopologyPart
 
 
@@ -32,6 +32,7 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "key": job.key,
         "sequence": job.sequence,
         "state": job.state.value,
+        "priority": None if job.priority is None else job.priority.value,
         "progress": job.progress,
         "message": job.message,
         "owner": job.owner,
@@ -75,6 +76,16 @@ def cancellation_view(answer: Cancellation) -> dict[str, Any]:
         "cancelled": answer.cancelled,
         "state": None if answer.state is None else answer.state.value,
         "result": None if answer.result is None else stored_json(answer.result),
+    }
+
+
+def priority_view(answer: PriorityChange) -> dict[str, Any]:
+    """Return what came of changing a job's priority, for JSON."""
+    return {
+        "id": answer.id,
+        "changed": answer.changed,
+        "state": None if answer.state is None else answer.state.value,
+        "priority": None if answer.priority is None else answer.priority.value,
     }
 
 

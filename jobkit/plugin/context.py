@@ -26,6 +26,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
+from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.blob_writer import BlobWriter
@@ -78,6 +79,7 @@ class FollowUps(Protocol):
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
@@ -243,6 +245,7 @@ class Context:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -251,9 +254,10 @@ class Context:
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Under a `unique` name it is submitted as by `Client.submit`, once this job commits:
-        where another one is kept, no job has the id. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a
-        time says no zone or a name is none.
+        job's commit, it never runs. Without a `priority` it has that of its type. Under a `unique` name it is submitted
+        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
+        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
+        know that priority.
         """
         self._check_alive()
         job = self._follow_ups.new_job(
@@ -266,6 +270,7 @@ class Context:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
             unique=told_unique(unique, while_, on_conflict),
         )
         self._jobs.append(job)

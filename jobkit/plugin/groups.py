@@ -79,6 +79,8 @@ def _check_agreement(group: str, members: Sequence[AnyProcessor]) -> None:
         those = f"group {group!r}: {first.name!r} and {other.name!r}"
         if other.ordered != first.ordered:
             raise ConfigurationError(f"{those} have one order for each key: both are `ordered`, or neither is")
+        if (other.priority is None) != (first.priority is None):
+            raise ConfigurationError(f"{those} share their queues: declare a priority for both, or for neither")
         if set(map(id, other.projections)) != set(map(id, first.projections)):
             raise ConfigurationError(f"{those} write one log for each key: declare the same projections for both")
 

@@ -31,13 +31,16 @@ def new_job(
     at: datetime | None = None,
     after: timedelta | None = None,
     expires: datetime | timedelta | None = None,
+    priority: str | None = None,
     unique: Unique | None = None,
 ) -> NewJob:
     """Return the job of a processor that `payload` asks for.
 
-    Raises `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
+    Raises `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does not know its
+    priority.
     """
     when = (*due.told(at, after), *due.told_expiry(expires))
+    urgency = processor.priority_for(priority)
     parsed = _parsed(processor, payload)
     processor.limits_of(parsed)
     body = enclosed(processor, processor.dump(parsed))
@@ -49,6 +52,7 @@ def new_job(
         key=processor.key_of(parsed) if key is None else checked_key(key),
         submitted_at=submitted_at,
         trace=trace or {},
+        priority=urgency,
     )
     return NewJob(envelope, processor.ordered, *when, unique)
 

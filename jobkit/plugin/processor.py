@@ -19,6 +19,7 @@ from jobkit.handles.sync_handle import SyncHandle
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
 from jobkit.model.limit import Limit
+from jobkit.model.priority import Priority, PriorityName, chosen_priority, priority_of
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.unique import OnConflict, While
@@ -46,6 +47,7 @@ class SubmitOptions(TypedDict, total=False):
     at: datetime | None
     after: timedelta | None
     expires: datetime | timedelta | None
+    priority: PriorityName | None
     unique: str | None
     while_: While
     on_conflict: OnConflict
@@ -75,7 +77,8 @@ class Processor(Generic[P, R]):
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
-    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
+    of jobs that say none; without one the type knows no priorities.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Processor(Generic[P, R]):
     projections: tuple[Projection[Any], ...]
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
+    priority: Priority | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -177,6 +181,18 @@ class Processor(Generic[P, R]):
                 f"{shown(error, ERROR_CHARACTERS)}"
             ) from error
 
+    def priority_for(self, asked: str | None) -> Priority:
+        """Return the priority of a job that is submitted with this one, or with none.
+
+        Raises `ValueError` where it is none, or the type knows no priorities.
+        """
+        if self.ordered and asked is not None and priority_of(asked) is not Priority.NORMAL:
+            raise ValueError(
+                f"job type {self.name!r} is ordered: its jobs know no priority, since one that overtook others would "
+                "break its key's order"
+            )
+        return chosen_priority(self.name, asked, self.priority)
+
     def dump_result(self, result: R) -> bytes:
         """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
@@ -209,11 +225,15 @@ def processor(
     projections: Sequence[Projection[Any]] = (),
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
+    priority: PriorityName | None = None,
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
     order, and write one log.
+
+    With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
+    begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -222,6 +242,7 @@ def processor(
     shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
     problems += limiting.problems_of(limits)
+    problems += _priority_problems(priority, ordered)
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -244,6 +265,7 @@ def processor(
             projections=tuple(projections),
             group=shared,
             limits=tuple(limits),
+            priority=None if priority is None else Priority(priority),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
         )
@@ -286,6 +308,18 @@ def _argument_problems(
     elif len({projection.name for projection in projections}) < len(projections):
         found.append("two of its projections have one name")
     return found
+
+
+def _priority_problems(priority: object, ordered: object) -> list[str]:
+    if priority is None:
+        return []
+    if ordered is True:
+        return ["an ordered type has no priority: a job that overtook others would break its key's order"]
+    try:
+        priority_of(priority)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _result_codec(type: str, result: Any) -> Codec[Any]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.model.priority import Priority
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
@@ -109,6 +110,17 @@ class Registry:
         """Return the processors of the jobs that are kept as `type`; none where none is loaded."""
         return [one for one in self.processors.values() if one.kept_as == type]
 
+    def check_priority(self, type: str, priority: str) -> Priority:
+        """Return the priority of that name, if jobs that are kept as `type` can have it.
+
+        Raises `ValueError`, or as `kept_as`.
+        """
+        return self._chosen([self.kept_as(type)])[0].priority_for(priority)
+
+    def knows_priorities(self, type: str) -> bool:
+        """Return whether jobs that are kept as `type` can have priorities."""
+        return any(one.priority is not None for one in self.members(type))
+
     def kept_as(self, type: str) -> str:
         """Return `type`, which is to be one of `kept`. Raises as `get`, and `UnknownType` for a type in a group."""
         if self._groups.members(type):
@@ -174,7 +186,7 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
-        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered)
+        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority)
 
     def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
         """Return the settings of the processors of `types` (default: all), validated from the environment.
@@ -233,11 +245,13 @@ class Registry:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: str | None = None,
         unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
-        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
+        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does
+        not know its priority.
         """
         return new_job(
             self.get(type),
@@ -250,6 +264,7 @@ class Registry:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
             unique=unique,
         )
 

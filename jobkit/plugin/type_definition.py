@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from jobkit.errors import TypeUnreadable
+from jobkit.model.priority import Priority
 from jobkit.model.safe_text import shown, storable
 from jobkit.plugin.groups import AnyProcessor
 from jobkit.ports.types import PublishedType
@@ -29,7 +30,8 @@ Schema = Mapping[str, Any]
 class TypeDefinition:
     """One job type: JSON Schemas of its payload and its result. Where it is in a `group`, jobs are kept under that.
 
-    An `ordered` one needs a key from a submitter without its code. `published_at` is when a worker said so last, in
+    An `ordered` one needs a key from a submitter without its code. `priority` is that of jobs that say none; without one
+    the type knows no priorities. `published_at` is when a worker said so last, in
     Unix seconds.
     """
 
@@ -39,6 +41,7 @@ class TypeDefinition:
     description: str
     payload: Schema
     result: Schema
+    priority: Priority | None = None
     published_at: float = 0.0
 
     @property
@@ -57,6 +60,7 @@ def definition_of(processor: AnyProcessor) -> TypeDefinition:
         description=storable(description)[:_DESCRIPTION_CHARACTERS],
         payload=_schema(processor.payload, "validation"),
         result=_schema(processor.result, "serialization"),
+        priority=processor.priority,
     )
 
 
@@ -72,7 +76,9 @@ def definition_in(type: PublishedType) -> TypeDefinition:
         fields = json.loads(type.definition)
         if fields.pop("format") != _FORMAT:
             raise ValueError("its format is another")
-        return replace(TypeDefinition(**fields), published_at=type.published_at)
+        priority = fields.pop("priority", None)
+        read = TypeDefinition(**fields, priority=None if priority is None else Priority(priority))
+        return replace(read, published_at=type.published_at)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TypeUnreadable(
             f"job type {type.name!r} was published by another version of jobkit: {shown(error)}"

@@ -10,8 +10,9 @@ from typing import Protocol
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.schedules import Schedules
-from jobkit.ports.store import Failure
+from jobkit.ports.store import Failure, OutboxEntry
 from jobkit.ports.types import Types
 
 
@@ -38,6 +39,8 @@ STATES_AT_ONCE = 1000
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+# The states of jobs whose priority can be changed.
+WAITING = (JobState.SCHEDULED, JobState.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class JobRecord:
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why; a dead one has a `reason`, too.
     `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
-    that it was accepted with.
+    that it was accepted with. `priority` is told of those that have yet to end.
     """
 
     id: str
@@ -69,6 +72,7 @@ class JobRecord:
     due_at: float | None = None
     expires_at: float | None = None
     unique: str | None = None
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,21 @@ class Cancellation:
     cancelled: bool
     state: JobState | None
     result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityChange:
+    """What came of changing one job's priority. `changed`: it has the priority by this call, and is to be published.
+
+    Where nothing was changed, `state` says why: it runs, or it has ended; or `priority`, which it has now: that is the
+    one it was to get, or another where it has a place in the order of its key. Without a state, no such job is known.
+    """
+
+    id: str
+    changed: bool
+    state: JobState | None
+    priority: Priority | None = None
+    entry: OutboxEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +242,15 @@ class Inspection(Schedules, Types, Protocol):
         On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
         stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
         cancelled.
+        """
+        ...
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        """Change the priority of jobs that wait, and have them published anew where they are due; one answer for each.
+
+        Their messages of another priority are good for nothing from now on: `Store.open` has them dropped. What runs,
+        has ended, or has a place in the order of its key is left as it is. Where the answer is lost, the next one says
+        that they have the priority.
         """
         ...
 

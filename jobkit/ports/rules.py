@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Failure, NewJob
 
@@ -102,6 +103,19 @@ def expiry_of(job: NewJob, now: float) -> float | None:
 def replaced_reason(id: str) -> str:
     """Return what is kept of a job that was cancelled because job `id` took its place and its unique name."""
     return f"replaced by {id}"
+
+
+def priority_in(head: bytes | None) -> Priority | None:
+    """Return the priority in the first line of a packed envelope; None where the envelope is gone with its job."""
+    if head is None:
+        return None
+    # Nearly none says it, and it is asked of each job in a list.
+    return Envelope.unpack(head).priority if b'"priority"' in head else Priority.NORMAL
+
+
+def head_with_priority(head: bytes, priority: Priority) -> bytes:
+    """Return the first line of a packed envelope with another priority."""
+    return Envelope.head(Envelope.unpack(head).with_priority(priority).pack())
 
 
 def receipt_of_ended(id: str, state: str) -> Receipt:

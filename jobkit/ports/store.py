@@ -152,7 +152,8 @@ class Early:
 class Duplicate:
     """The job has ended already; the receipt allows the ack. Its kind is "cancelled" or "expired" where it ended so.
 
-    Or it is "scheduled", not due yet: it will have a message of its own then.
+    Or it is "scheduled", not due yet: it will have a message of its own then. Or it was "moved": its priority is
+    another one by now, and so is its message.
     """
 
     receipt: Receipt

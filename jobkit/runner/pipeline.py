@@ -105,7 +105,7 @@ class Pipeline:
         if not job.limits:
             return await self._run(job, working, key, None)
         # Each job is granted its limits with its lease, so none is kept for the next.
-        with self.limit_lines.place(job.envelope.id, job.limits) as place:
+        with self.limit_lines.place(job.envelope.id, job.limits, job.envelope.priority) as place:
             return await self._run(job, working, None, place)
 
     async def _run(
@@ -118,7 +118,7 @@ class Pipeline:
             working(False)
             if place is not None:
                 await place.turn()
-            async with self._slots.admitted(job.envelope.type, alone=alone) as slot:
+            async with self._slots.admitted(job.envelope.type, alone=alone, priority=job.envelope.priority) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):

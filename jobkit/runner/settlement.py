@@ -120,8 +120,9 @@ class Settlement:
     def ended(self, job: Job, receipt: Receipt) -> Settled:
         """Tell of a job that is found to have ended before."""
         telemetry = self._telemetry
-        tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}.get(receipt.kind, telemetry.duplicate)
-        tell(job.envelope.type, job.envelope.id)
+        if receipt.kind != "moved":
+            tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}
+            tell.get(receipt.kind, telemetry.duplicate)(job.envelope.type, job.envelope.id)
         return Settled(receipt)
 
     async def bury_message(self, malformed: Malformed) -> Settled:

@@ -248,6 +248,13 @@ QUEUE_RUNNING = Metric(
 QUEUE_AGE = Metric(
     "jobkit.queue.age", Kind.GAUGE, "s", "How long ago the oldest job that waits was submitted, by the same", _TYPE
 )
+QUEUE_PRIORITIES = Metric(
+    "jobkit.queue.priorities",
+    Kind.GAUGE,
+    "{job}",
+    "Of the jobs in the queues of a type with priorities, how many have each; by the same",
+    {"type": TYPES, "priority": ("high", "normal", "low")},
+)
 SCHEDULES_OVERDUE = Metric(
     "jobkit.schedules.overdue",
     Kind.GAUGE,

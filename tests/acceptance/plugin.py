@@ -32,3 +32,9 @@ async def slow(job: Step, ctx: Context) -> str:
         await ctx.progress(number / rounds)
     ctx.append("slow", {"owner": ctx.fence.owner})
     return ctx.fence.owner
+
+
+@processor("test.urgent", key=lambda job: f"{job.on}-{job.number}", priority="normal")
+async def urgent(job: Step, ctx: Context) -> None:
+    """Take a while; some jobs are more urgent than others."""
+    await ctx.clock.sleep(job.seconds)

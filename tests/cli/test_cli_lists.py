@@ -90,6 +90,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "key": "tea",
         "sequence": None,
         "state": "committed",
+        "priority": None,
         "progress": 1.0,
         "message": "",
         "owner": "host:1:test",

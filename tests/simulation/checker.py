@@ -10,12 +10,14 @@ from itertools import pairwise
 from jobkit.model.fence import Fence
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause, Scope, pause_of
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
 from jobkit.ports.planes import Planes
 from simulation.history import (
     Attempted,
+    Begun,
     Cancelled,
     Claimed,
     Consuming,
@@ -29,6 +31,7 @@ from simulation.history import (
     Release,
     Renewal,
     Repartitioned,
+    Reprioritized,
     Resumed,
     Said,
     Step,
@@ -130,6 +133,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *paused_begins_nothing(history, expected),
         *repartitioned(history.events, truth, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *moved_for_good(history.events),
         *one_of_a_name(history.events),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
@@ -413,6 +417,17 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
+    """What a person was told has another priority is begun with no message of the one before."""
+    told: dict[str, Priority] = {}
+    for event in events:
+        match event:
+            case Reprioritized(_, job, priority):
+                told[job] = priority
+            case Begun(at, job, priority) if told.get(job, priority) is not priority:
+                yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
 
 
 def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:

@@ -10,6 +10,7 @@ from typing import Any
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.model.unique import While
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import (
@@ -107,6 +108,22 @@ class Repartitioned(Event):
 
     type: str
     partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reprioritized(Event):
+    """A person was told that a job has another priority now."""
+
+    job: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Begun(Event):
+    """The store opened a job that came with a message of this priority."""
+
+    job: str
+    priority: Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +281,8 @@ class History:
             case "store", "open", Opened() | Early() | Gap() | Skipped() | Superseded() | Conflict():
                 began = given["envelope"].id if isinstance(answer, Opened) else None
                 yield Mark(now, _resource(given), given["fence"], began)
+                if isinstance(answer, Opened):
+                    yield Begun(now, given["envelope"].id, given["envelope"].priority)
             case "store", "submit", [*answers]:
                 for job, answered in zip(given["jobs"], answers, strict=True):
                     if job.unique is not None and not isinstance(answered, Known | Conflict):

@@ -86,7 +86,8 @@ class Schedule:
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
-    share `unique` has one of a few unique names. Of what
+    share `unique` has one of a few unique names. The share `reprioritized` of those that have priorities is given
+    another, at some time. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
@@ -119,6 +120,7 @@ class Schedule:
     retention: float | None = None
     cancels: float = 0.15
     later: float = 0.15
+    reprioritized: float = 0.3
     unique: float = 0.2
     heard_within: float | None = None
     plain: bool = False
@@ -177,6 +179,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
             spawn_outside(world.cancel_some(schedule.cancels), name="canceller"),
+            spawn_outside(world.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(world.forget_ended(schedule.retention), name="retention"))

@@ -169,6 +169,17 @@ def cancelled_turns_kept(patch: Patch) -> None:
     patch.setattr(turns, "give_up", lambda *_: 0)
 
 
+def messages_of_another_priority_good(patch: Patch) -> None:
+    """Whatever message of a job comes first begins it, though its priority was changed since."""
+    asking = opening.open_job
+
+    def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Any:
+        transaction.execute("UPDATE jobs SET priority = NULL WHERE id = ?", (envelope.id,))
+        return asking(transaction, envelope, fence)
+
+    patch.setattr(opening, "open_job", open_job)
+
+
 def due_three_seconds_early(patch: Patch) -> None:
     """The store releases what is not due yet."""
     patch.setattr(schedule, "_DUE", schedule._DUE.replace("j.due <= ?", "j.due - 3 <= ?"))
@@ -447,6 +458,9 @@ FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 # Much that is cancelled, and much of it while it runs.
 CANCELLING = Schedule(cancels=0.5, long_jobs=0.5)
 
+# Many loose jobs, many of which are given another priority while they wait.
+REPRIORITIZING = Schedule(jobs=60, every=10.0, storm=30.0, reprioritized=0.9)
+
 # Much that is paused, on a network that is well.
 PAUSING = Schedule(troubles=(("pause work", 3), ("restart", 1)), every=2.0, heard_within=3.0)
 # Leaders that stop at a tick, and go on when others have taken over; people who pause the schedule meanwhile.
@@ -469,6 +483,7 @@ MUTATIONS = (
     Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
+    Mutation("messages of another priority", messages_of_another_priority_good, ("priority",), REPRIORITIZING),
     Mutation("due three seconds early", due_three_seconds_early, ("later",)),
     Mutation("revisions not compared", revisions_not_compared, ("paused",), TICKING),
     Mutation("neither revisions nor tick ids", revisions_and_tick_ids_missing, ("ticks",), TICKING),

@@ -38,6 +38,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.model.unique import Unique
 from jobkit.ops.topology import repartition
 from jobkit.plugin.registry import Registry
@@ -55,6 +56,7 @@ from simulation.history import (
     Journal,
     Paused,
     Repartitioned,
+    Reprioritized,
     Resumed,
     Step,
     Stray,
@@ -184,6 +186,8 @@ class World:
         # What a person was told is cancelled, with the sequence that it had.
         self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
+        # In half of the runs loose jobs have priorities.
+        self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
@@ -323,11 +327,18 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        later = timedelta(seconds=order.later)
-                        await client.submit(_member(order), order.work, id=order.id, after=later, **_named(order))
+                        later, priority = timedelta(seconds=order.later), self._priority(order)
+                        await client.submit(
+                            _member(order), order.work, id=order.id, after=later, priority=priority, **_named(order)
+                        )
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
+
+    def _priority(self, order: Order) -> Priority | None:
+        if order.type != LOOSE or not self.prioritized:
+            return None
+        return random.Random(f"priority {self.seed} {order.id}").choice(list(Priority))
 
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
@@ -378,6 +389,21 @@ class World:
             self.history.add(Cancelled(running_loop().time(), id))
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
+
+    async def reprioritize_some(self, share: float) -> None:
+        """Do what a person does who wants some of the jobs sooner or later, whatever has become of them by then."""
+        rng = random.Random(f"prioritizer {self.seed}")
+        async with anyio.create_task_group() as changing:
+            for order in self.orders:
+                if self.prioritized and order.type == LOOSE and rng.random() < share:
+                    after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
+                    changing.start_soon(self._reprioritize, order.id, after, rng.choice(list(Priority)))
+
+    async def _reprioritize(self, id: str, after: float, priority: Priority) -> None:
+        await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
+        (answer,) = await self.backend.inspection.reprioritize([id], priority)
+        if answer.changed:
+            self.history.add(Reprioritized(running_loop().time(), id, priority))
 
     async def pause_work(self, scope: Scope, seconds: float) -> None:
         """Do what a person does who has some of the work rest for a while."""
@@ -475,6 +501,7 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             retry=_RETRY,
             group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
+            priority="normal" if type == LOOSE and world.prioritized else None,
         )(work)
         for type, group in groups.items()
     ]

@@ -10,13 +10,15 @@ from jobkit.backends.postgres.history import load_failures
 from jobkit.model.blob import BlobRef
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
 Row = Mapping[str, Any]
 
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    'due AS due_at, expires AS expires_at, unique_name AS "unique" FROM jobkit.jobs '
+    'due AS due_at, expires AS expires_at, unique_name AS "unique", '
+    "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -89,7 +91,12 @@ _BY_STATE = {
 
 def job(row: Row) -> JobRecord:
     """Return the job in a row."""
-    return JobRecord(**{**row, "state": JobState(row["state"]), "failures": load_failures(row["failures"])})
+    read = {
+        "state": JobState(row["state"]),
+        "failures": load_failures(row["failures"]),
+        "priority": priority_in(row["priority"]),
+    }
+    return JobRecord(**{**row, **read})
 
 
 def dead_letter(row: Row) -> DeadLetter:

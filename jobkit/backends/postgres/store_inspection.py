@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, repair, retention
+from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, priorities, repair, retention
 from jobkit.backends.postgres.calls import Calls
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -17,6 +19,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
@@ -77,6 +80,22 @@ class PostgresInspection(Calls):
         answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
         self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
         return answers
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        wanted: dict[str, priorities.Wish] = {}
+        rows: dict[str, Any] = {}
+        left = list(dict.fromkeys(map(fit, ids)))
+        while left:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            seen = priorities.wishes(await self._look(priorities.LOOK, left), priority)
+            wanted |= {one.id: one for one in seen}
+            found = await self._look(priorities.REPRIORITIZE, *priorities.arguments(seen, priority))
+            rows |= {row["id"]: row for row in found}
+            left = [row["id"] for row in found if row["answer"] == "again"]
+        moved = [id for id, row in rows.items() if row["position"] is not None]
+        envelopes = await self._look(priorities.ENVELOPES, moved) if moved else []
+        packed = {row["id"]: row["envelope"] for row in envelopes}
+        return priorities.answers(ids, wanted, rows, packed, priority)
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500

@@ -11,6 +11,7 @@ from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
 RECORDS = store_script("records", "views")
 STATES = store_script("states")
@@ -52,6 +53,7 @@ def job(row: Row) -> JobRecord:
         due,
         unique,
         expires,
+        head,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -76,6 +78,7 @@ def job(row: Row) -> JobRecord:
         due_at=_number(due),
         expires_at=_number(expires),
         unique=_text(unique),
+        priority=priority_in(head),
     )
 
 

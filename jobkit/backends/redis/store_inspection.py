@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import cancel, coordinators, inspection, pauses, repair, retention, submit
+from jobkit.backends.redis import cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
 from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -17,6 +18,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.rules import KEYS_PER_JOB
@@ -95,6 +97,24 @@ class RedisInspection(Calls):
             page = ids[start : start + inspection.PAGE]
             found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
         return found
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        found: list[PriorityChange] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            found += await self._reprioritize(ids[start : start + inspection.PAGE], priority)
+        return found
+
+    async def _reprioritize(self, ids: Sequence[str], priority: Priority) -> list[PriorityChange]:
+        found: dict[int, PriorityChange] = {}
+        while left := [place for place in range(len(ids)) if place not in found]:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            wanted = [ids[place] for place in left]
+            heads = await self._looks.run(priorities.HEADS, *wanted)
+            rows = await self._looks.run(priorities.REPRIORITIZE, *priorities.arguments(wanted, heads, priority))
+            for place, head, row in zip(left, heads, rows, strict=True):
+                if (answer := priorities.answer(ids[place], head, row, priority)) is not None:
+                    found[place] = answer
+        return [found[place] for place in range(len(ids))]
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500

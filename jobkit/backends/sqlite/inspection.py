@@ -11,10 +11,12 @@ from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.blob import BlobRef
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires, unique_name FROM jobs "
+    "started_at, finished_at, ended_by, reason, due, expires, unique_name, "
+    "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number) FROM jobs "
 )
 _OF_THESE = "WHERE id IN (SELECT value FROM json_each(?))"
 _STATES = f"SELECT id, state FROM jobs {_OF_THESE}"  # noqa: S608  (names from above)
@@ -146,9 +148,10 @@ def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[Job
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:
-    id, type, key, sequence, state, owner, token, opens, failures, *rest = row
+    id, type, key, sequence, state, owner, token, opens, failures, *rest, head = row
     fence = (owner, token, opens)
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
+    history = load_failures(failures)
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, priority_in(head)])
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

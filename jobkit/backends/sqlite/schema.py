@@ -23,8 +23,8 @@ _BROKER = [
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
-        removed INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (type, number))""",
+        removed INTEGER NOT NULL DEFAULT 0, priority TEXT NOT NULL DEFAULT 'normal',
+        UNIQUE (type, number, priority))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
         position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",
@@ -71,6 +71,7 @@ _STORE = [
     # and so are `ended_by` and `reason`, which a job has that was ended without having run to an end. A job that is
     # scheduled has a `due`, by the wall clock, and is to have a sequence then where it is `ordered`. One that has to
     # have begun by `expires`, by the wall clock, has that until it begins; or for good, where it never did.
+    # `priority` is there where it was changed: messages of any other are no longer the job's.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
@@ -84,7 +85,7 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, unique_name TEXT, unique_while TEXT)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",

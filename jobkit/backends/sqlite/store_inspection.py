@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, repair, retention
+from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, priorities, repair, retention
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -16,6 +17,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.rules import keepable_note
@@ -59,6 +61,9 @@ class SqliteInspection(Calls):
     async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
         note = {"by": keepable_note(by), "reason": keepable_note(reason)}
         return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500

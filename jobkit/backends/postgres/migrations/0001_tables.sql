@@ -45,6 +45,7 @@ CREATE SEQUENCE jobkit.positions;
 -- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
 -- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
 -- One that has to have begun by `expires` has that until it begins; or for good, where it never did.
+-- `priority` is there where it was changed: messages of any other are no longer the job's.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
 -- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
 -- back. One that was accepted under a `unique_name` holds it until it has ended where `unique_while` is 'unfinished', and until
@@ -85,6 +86,7 @@ CREATE TABLE jobkit.jobs (
     due double precision,
     ordered boolean,
     expires double precision,
+    priority text,
     unique_name text COLLATE "C",
     unique_while text,
     envelope bytea

@@ -14,6 +14,7 @@ from jobkit.testing.conformance.store.test_letters import *
 from jobkit.testing.conformance.store.test_model import *
 from jobkit.testing.conformance.store.test_open import *
 from jobkit.testing.conformance.store.test_parking import *
+from jobkit.testing.conformance.store.test_priorities import *
 from jobkit.testing.conformance.store.test_scheduled import *
 from jobkit.testing.conformance.store.test_starts import *
 from jobkit.testing.conformance.store.test_submit import *

@@ -105,13 +105,14 @@ end
 -- Returns a job, or nil. What it has not got is nil or false.
 local function load_job(id)
   local row = call('HMGET', job_at(id), 'state', 'number', 'sequence', 'token', 'nonce', 'opens', 'digest', 'type', 'key',
-    'failures')
+    'failures', 'priority')
   if not row[1] then
     return nil
   end
   return {
     id = id, state = row[1], number = row[2], sequence = row[3] or nil, token = row[4], nonce = row[5],
     opens = tonumber(row[6] or '0'), digest = row[7], type = row[8], key = row[9] or nil, failures = row[10] or '',
+    priority = row[11],
   }
 end
 

@@ -3,6 +3,8 @@ local function job_row(id)
   local row = call('HMGET', job_at(id), 'type', 'key', 'sequence', 'state', 'owner', 'token', 'opens', 'failures',
     'progress', 'message', 'result', 'submitted_at', 'started_at', 'finished_at', 'ended_by', 'reason', 'due', 'unique')
   row[#row + 1] = call('ZSCORE', EXPIRING, id)
+  local packed = call('HGET', ENVELOPES, id)
+  row[#row + 1] = packed and packed:match('^[^\n]*')
   row[#row + 1] = id
   return row
 end
