@@ -30,9 +30,8 @@ Schema = Mapping[str, Any]
 class TypeDefinition:
     """One job type: JSON Schemas of its payload and its result. Where it is in a `group`, jobs are kept under that.
 
-    An `ordered` one needs a key from a submitter without its code. `priority` is that of jobs that say none; without one
-    the type knows no priorities. `published_at` is when a worker said so last, in
-    Unix seconds.
+    An `ordered` one needs a key from a submitter without its code. `priority` is that of jobs that say none; without
+    one the type knows no priorities. `published_at` is when a worker said so last, in Unix seconds.
     """
 
     name: str

@@ -71,8 +71,8 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
     transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
-        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, "
-        "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
+        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
+        "priority = NULL, unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
         (sequence, job),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
