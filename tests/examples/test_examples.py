@@ -107,6 +107,10 @@ def test_typed(folder: Path) -> None:
     ]
 
 
+def test_script(folder: Path) -> None:
+    assert _run("script.py", folder, _environment(("typed",))) == ["annann bobbob eveeve"]
+
+
 def test_debounce(folder: Path) -> None:
     assert _ran("debounce", folder) == ["summed up to change 9, 9 earlier requests were replaced"] * 2
 
