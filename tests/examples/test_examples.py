@@ -18,8 +18,31 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count",
+    "account",
+    "retries",
+    "files",
+    "follow_ups",
+    "batch",
+    "limits",
+    "schedules",
+    "debounce",
+    "steps",
+)
+TYPES = (
+    "word-count",
+    "deposit",
+    "fetch",
+    "report",
+    "order",
+    "receipt",
+    "square",
+    "call",
+    "nightly",
+    "summary",
+    "album",
+)
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -72,6 +95,13 @@ def test_account(folder: Path) -> None:
         '1 {"cents":100,"deposits":1}',
         '2 {"cents":120,"deposits":2}',
         '3 {"cents":123,"deposits":3}',
+    ]
+
+
+def test_steps(folder: Path) -> None:
+    assert _ran("steps", folder) == [
+        '"1 of 10 photos by the last attempt, a cover of 14 letters"',
+        "*** Summer ***",
     ]
 
 

@@ -51,6 +51,8 @@ STEPS = (
     "store.open",
     "processor.step",
     "store.progress",
+    "store.save_checkpoint",
+    "store.checkpoints",
     "store.fail",
     "store.bury",
     "store.shelve",
@@ -71,6 +73,7 @@ LATE_WRITES = (
     "store.commit",
     "store.commit",
     "store.fail",
+    "store.save_checkpoint",
     "coordinator.release",
     "inspection.save_schedule",
 )
@@ -86,7 +89,7 @@ class Schedule:
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
     share `unique` has one of a few unique names. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
-    The share `ticking` of the seeds has schedules.
+    The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
     """
 
     storm: float = 60.0
@@ -117,6 +120,7 @@ class Schedule:
     unique: float = 0.2
     heard_within: float | None = None
     ticking: float = 0.5
+    keeping: float = 0.3
 
 
 DEFAULT = Schedule()
@@ -161,6 +165,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             setattr(world, name, value)
         if not world.orders:
             drawn = orders(random.Random(f"orders {seed}"), schedule)
+            drawn = keeping(drawn, random.Random(f"keeping {seed}"), schedule.keeping)
             world.orders = with_names(drawn, random.Random(f"names {seed}"), schedule.unique)
         for machine in [*world.machines, world.client]:
             world.start(machine)
@@ -239,6 +244,14 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
         drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
+
+
+def keeping(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share keeps what it has done."""
+    return [
+        replace(order, work=order.work.model_copy(update={"keeps": True})) if rng.random() < share else order
+        for order in drawn
+    ]
 
 
 def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:

@@ -22,6 +22,7 @@ from jobkit.backends.sqlite import (
     unique,
 )
 from jobkit.backends.sqlite import open as opening
+from jobkit.backends.sqlite.store_checkpoints import SqliteCheckpoints
 from jobkit.backends.sqlite.store_inspection import SqliteInspection
 from jobkit.backends.sqlite.store_schedules import SqliteSchedules
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -47,7 +48,7 @@ from jobkit.ports.store import (
 )
 
 
-class SqliteStore(SqliteInspection, SqliteSchedules):
+class SqliteStore(SqliteInspection, SqliteSchedules, SqliteCheckpoints):
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:

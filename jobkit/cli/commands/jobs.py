@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from jobkit.cli.session import CommandSession
     from jobkit.model.pause import Pause
+    from jobkit.ports.checkpoints import Checkpoint
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import StorePlane
 
@@ -28,20 +29,21 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
-    from jobkit.ops.views import holding_up, job_view
+    from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause]]:
-        return await found_job(plane.inspection, id), await plane.store.pauses()
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Sequence[Checkpoint]]:
+        job = await found_job(plane.inspection, id)
+        return job, await plane.store.pauses(), await plane.store.checkpoints(id)
 
-    job, pauses = session.ask(ask)
+    job, pauses, kept = session.ask(ask)
     limit = _awaited(session, [job]).get(id)
     pause = holding_up(pauses, job, session.settings.partitions)
     if as_json:
-        session.out.document(job_view(job, limit, pause))
+        session.out.document({**job_view(job, limit, pause), **checkpoints_view(kept)})
     else:
-        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause, kept))
 
 
 def jobs(
