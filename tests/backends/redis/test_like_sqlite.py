@@ -192,6 +192,9 @@ class History:
         async def commit(store: FullStore) -> object:
             return None if await is_another(store, job) else await store.commit(job, fence, effects)
 
+        async def save(store: FullStore) -> object:
+            return None if await is_another(store, job) else await store.save_checkpoint(job, fence, checkpoint)
+
         async def do(store: FullStore) -> object:
             return [await store.open(job, fence), await commit(store)]
 
@@ -210,7 +213,7 @@ class History:
             "park": (10, park),
             "shelve": (6, lambda store: store.shelve(job, Partition("t", number % 2))),
             "progress": (4, lambda store: store.progress(job, fence, fraction=number / 100, message="m")),
-            "save": (12, lambda store: store.save_checkpoint(job, fence, checkpoint)),
+            "save": (12, save),
             "requeue": (6, requeue),
             "purge": (2, purge),
             "resume": (2, lambda store: store.resume_gap(type, key)),
