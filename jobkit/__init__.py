@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
-from jobkit.plugin.context import Context
+from jobkit.plugin.context import Context, JobInfo
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.retry import RetryPolicy
@@ -23,7 +24,9 @@ __all__ = [
     "Concurrency",
     "Context",
     "DeclaredSchedule",
+    "JobInfo",
     "JobkitError",
+    "Notification",
     "Payload",
     "Processor",
     "Projection",

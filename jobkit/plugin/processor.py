@@ -22,6 +22,7 @@ from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.notification import Notify
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
@@ -43,6 +44,7 @@ class Processor(Generic[P, R]):
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
+    `notify` says of each job that takes effect who is told, in the same commit.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Processor(Generic[P, R]):
     projections: tuple[Projection[Any], ...]
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
+    notify: tuple[Notify, ...]
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -152,11 +155,14 @@ def processor(
     projections: Sequence[Projection[Any]] = (),
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
+    notify: Sequence[Notify] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
-    order, and write one log.
+    order, and write one log. Each function in `notify` is called with the payload, the result and the `JobInfo` of a
+    job that is about to commit, and may return a `Notification`: that job is submitted if, and only if, this one
+    commits.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -165,6 +171,8 @@ def processor(
     shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
     problems += limiting.problems_of(limits)
+    if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
+        problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -186,6 +194,7 @@ def processor(
             projections=tuple(projections),
             group=shared,
             limits=tuple(limits),
+            notify=tuple(notify),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
         )
