@@ -17,7 +17,6 @@ import pytest
 
 from jobkit.backends.sqlite import (
     cancel,
-    checkpoints,
     commit,
     ending,
     fail,
@@ -40,7 +39,7 @@ from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
 from jobkit.model.schedule import Missed
 from jobkit.plugin.checkpoints import KeptWork
-from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
@@ -164,24 +163,6 @@ def cancelled_ids_forgotten(patch: Patch) -> None:
         return verified(transaction, envelope, fence, effects)
 
     patch.setattr(commit, "commit_job", commit_job)
-
-
-def stale_holders_keep(patch: Patch) -> None:
-    """A checkpoint is taken from whoever sends it, as long as the job has not ended."""
-
-    def save(transaction: Transaction, envelope: Envelope, fence: Fence, new: Checkpoint) -> SaveAnswer:
-        row = transaction.execute("SELECT token, nonce FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
-        current = fence if row is None or row[0] is None else Fence(row[0], row[1], fence.owner)
-        return checked(transaction, envelope, current, new)
-
-    checked = checkpoints.save
-    patch.setattr(checkpoints, "save", save)
-    patch.setattr(checkpoints, "refusal", lambda *_: None)
-
-
-def versions_not_compared(patch: Patch) -> None:
-    """A request that was under way for long overwrites what is newer."""
-    patch.setattr(checkpoints, "_SAVE", checkpoints._SAVE.replace("WHERE checkpoints.version < excluded.version", ""))
 
 
 def failures_cost_what_is_kept(patch: Patch) -> None:
@@ -495,9 +476,18 @@ TICKING = Schedule(
 # Jobs of many keys, many of which outlive a lease.
 CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("restart", 1)))
 
-# Many jobs that keep what they have done, many that fail, and requests that arrive late.
-KEEPING = Schedule(keeping=1.0, long_jobs=0.5)
-LATE_SAVES = Schedule(troubles=(("late write", 1), ("bad weather", 2)), every=1.0, long_jobs=0.7, keeping=1.0)
+# Jobs that keep what they have done, and workers that stop.
+KEEPING = Schedule(
+    storm=20.0,
+    jobs=8,
+    keys=2,
+    keeping=1.0,
+    long_jobs=0.5,
+    unique=0.0,
+    ticking=0.0,
+    troubles=(("pause at a step", 1), ("crash", 1)),
+    every=2.0,
+)
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -505,8 +495,6 @@ MUTATIONS = (
     Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES),
     Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
-    Mutation("stale holders keep", stale_holders_keep, ("fencing",), LATE_SAVES),
-    Mutation("versions not compared", versions_not_compared, ("kept",), LATE_SAVES),
     Mutation("failures cost what is kept", failures_cost_what_is_kept, ("kept",), KEEPING),
     Mutation("kept work stays behind", kept_work_stays_behind, ("bounded",), KEEPING),
     Mutation("nothing looked for", nothing_looked_for, ("kept",), KEEPING),
