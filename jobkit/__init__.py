@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
-from jobkit.plugin.context import Context
+from jobkit.plugin.context import Context, JobInfo
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.retry import RetryPolicy
@@ -27,7 +28,9 @@ __all__ = [
     "Context",
     "DeclaredSchedule",
     "Handle",
+    "JobInfo",
     "JobkitError",
+    "Notification",
     "Payload",
     "PriorityChange",
     "Processor",

@@ -131,6 +131,10 @@ class EffectInvalid(JobkitError, ValueError):
     """A result, record, log entry or file that no store would give back as the job meant it; the message names it."""
 
 
+class CheckpointInvalid(JobkitError):
+    """What an earlier attempt kept does not validate as what the code is now; the message names the field."""
+
+
 class FileMissing(JobkitError):
     """A key has no committed file of that name."""
 

@@ -12,6 +12,7 @@ from jobkit.model.priority import Priority
 from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
 from jobkit.plugin.type_definition import Schema, TypeDefinition
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
@@ -122,7 +123,11 @@ def _when(timing: Timing) -> str:
 
 
 def job_fields(
-    job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None
+    job: JobRecord,
+    now: float,
+    waits_for: str | None = None,
+    pause: Pause | None = None,
+    kept: Sequence[Checkpoint] = (),
 ) -> list[tuple[str, str]]:
     """Return all that is worth reading of one job, by name."""
     pairs = [
@@ -144,6 +149,7 @@ def job_fields(
         ("worker", job.owner or "-"),
         ("token", "-" if job.token is None else str(job.token)),
         ("starts", str(job.opens)),
+        *_kept_fields(kept, now),
     ]
     pairs += failure_fields(job.failures, now)
     if job.result is not None:
@@ -157,6 +163,13 @@ def job_fields(
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def _kept_fields(kept: Sequence[Checkpoint], now: float) -> list[tuple[str, str]]:
+    """Return what a job keeps of its work, by name."""
+    pairs = [("checkpoint", f"{moment(one.at, now)}, {len(one.value)} bytes") for one in kept if one.step == CHECKPOINT]
+    steps = [one.step for one in kept if one.step != CHECKPOINT]
+    return pairs + ([("steps done", ", ".join(steps))] if steps else [])
 
 
 def pause_row(pause: Pause, now: float) -> tuple[str, ...]:

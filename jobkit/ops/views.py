@@ -15,6 +15,7 @@ from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
 from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey, PriorityChange
@@ -50,6 +51,19 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
+    }
+
+
+def checkpoints_view(kept: Sequence[Checkpoint]) -> dict[str, Any]:
+    """Return what a job keeps of its work, for JSON: when its checkpoint was kept, and which steps are done."""
+    checkpoint = next((one for one in kept if one.step == CHECKPOINT), None)
+    return {
+        "checkpoint": None if checkpoint is None else {"at": checkpoint.at, "bytes": len(checkpoint.value)},
+        "steps": [
+            {"name": one.step, "at": one.at, "files": [blob.name for blob in one.blobs]}
+            for one in kept
+            if one.step != CHECKPOINT
+        ],
     }
 
 

@@ -6,12 +6,12 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
@@ -29,7 +29,8 @@ from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
-from jobkit.plugin.blob_writer import BlobWriter
+from jobkit.plugin.blob_writer import BlobWriter, step_files
+from jobkit.plugin.checkpoints import KeptWork
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.store import Effects, LogEntry, NewJob, Store
@@ -41,6 +42,8 @@ from jobkit.telemetry.trace_context import current_trace
 S = TypeVar("S", bound=BaseSettings)
 M = TypeVar("M", bound=BaseModel)
 J = TypeVar("J", bound=Participant)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Progress is for eyes: more often than this it costs store writes and shows nothing more.
 PROGRESS_INTERVAL_SECONDS = 0.25
@@ -129,6 +132,7 @@ class Context:
         self._on_unavailable = on_unavailable or self._warn
         self._workdir: Path | None = None
         self._writer: BlobWriter | None = None
+        self._kept: KeptWork | None = None
         self._records: dict[str, bytes] = {}
         self._entries: list[LogEntry] = []
         self._jobs: list[NewJob] = []
@@ -147,6 +151,14 @@ class Context:
             raise AttemptOver(
                 f"attempt {self.job.attempt} at job {self.job.id} is over, so nothing more can be written in it: "
                 "await all that writes before the processor returns"
+            )
+
+    def _check_staging(self, call: str) -> None:
+        self._check_alive()
+        if step_files.get():
+            raise EffectInvalid(
+                f"{call} stages what the job commits, and an attempt that finds this step done would go without: "
+                "stage it outside of the step, from what the step returns"
             )
 
     @property
@@ -189,12 +201,53 @@ class Context:
     def _warn(self, plane: Plane, doing: str, error: Exception) -> None:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
+    async def checkpoint(self, state: BaseModel) -> None:
+        """Keep `state` for a later attempt at this job, in the place of what was kept before, until the job has ended.
+
+        Returns once it is durable, which takes a call to the store. Raises `EffectInvalid` where the state would not
+        read back as it is or is larger than 1 MiB, `LeaseLost` where somebody else has taken the job over, or
+        `Unavailable`.
+        """
+        await self._work.checkpoint(state)
+
+    async def resume(self, model: type[M]) -> M | None:
+        """Return the state that was kept last with `checkpoint`, in this attempt or an earlier one; else None.
+
+        Raises `CheckpointInvalid` where it does not validate, or `Unavailable`.
+        """
+        return await self._work.resume(model)
+
+    async def step(self, name: str, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Await `function(*args)` and keep what it returns; where an earlier attempt has done the step, return that.
+
+        The files written in it are kept with it, and committed with the job. What is staged for the commit is not, so
+        staging within a step is refused. `name` is the step's own within the job. What is kept is read by the type that
+        the function says it returns. Raises `EffectInvalid` where that does not read back equal or is larger than
+        1 MiB, for more than 1,000 steps, and for a name that is there twice; `CheckpointInvalid` where what is kept
+        does not validate; `LeaseLost`, or `Unavailable`.
+        """
+        return await self._work.step(name, function, *args)
+
+    @property
+    def _work(self) -> KeptWork:
+        if self._kept is None:
+            self._kept = KeptWork(
+                self._store,
+                self._envelope,
+                self.fence,
+                self.clock,
+                blobs=lambda: self.blobs,
+                check_alive=self._check_alive,
+                on_unavailable=self._on_unavailable,
+            )
+        return self._kept
+
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
         """Stage an entry for the key's append-only log; the processor's projections move with it.
 
         Raises `EffectInvalid` where the data would not read back as it is.
         """
-        self._check_alive()
+        self._check_staging("ctx.append")
         name = _checked(names.KIND, kind)
         self._entries.append(LogEntry(name, _json(data, f"log entry {name!r}")))
 
@@ -203,7 +256,7 @@ class Context:
 
         Raises `EffectInvalid` where the value would not read back as it is.
         """
-        self._check_alive()
+        self._check_staging("ctx.record")
         plain = _checked(names.RECORD, name)
         self._records[plain] = _json(value, f"record {plain!r}")
 
@@ -259,7 +312,7 @@ class Context:
         `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
         know that priority.
         """
-        self._check_alive()
+        self._check_staging("ctx.submit")
         job = self._follow_ups.new_job(
             type,
             payload,
@@ -286,7 +339,7 @@ class Context:
         write to that connection; once the job is committed it never runs again. Raises `NotTransactional` where the
         store shares no transactions.
         """
-        self._check_alive()
+        self._check_staging("ctx.in_commit")
         if not self._transactional:
             raise NotTransactional("ctx.in_commit", "; in a test: run_job(..., connection=...)")
         self._participants.append(participant)

@@ -26,6 +26,7 @@ from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.notification import Notify
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
@@ -78,7 +79,8 @@ class Processor(Generic[P, R]):
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
-    of jobs that say none; without one the type knows no priorities.
+    of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
+    told, in the same commit.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Processor(Generic[P, R]):
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
     priority: Priority | None
+    notify: tuple[Notify, ...]
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -226,11 +229,14 @@ def processor(
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
     priority: PriorityName | None = None,
+    notify: Sequence[Notify] = (),
 ) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
-    order, and write one log.
+    order, and write one log. Each function in `notify` is called with the payload, the result and the `JobInfo` of a
+    job that is about to commit, and may return a `Notification`: that job is submitted if, and only if, this one
+    commits.
 
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
@@ -243,6 +249,8 @@ def processor(
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
     problems += limiting.problems_of(limits)
     problems += _priority_problems(priority, ordered)
+    if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
+        problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -266,6 +274,7 @@ def processor(
             group=shared,
             limits=tuple(limits),
             priority=None if priority is None else Priority(priority),
+            notify=tuple(notify),
             _payloads=Codec(payload),
             _results=_result_codec(name, result),
         )

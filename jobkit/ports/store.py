@@ -20,6 +20,7 @@ from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
 from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
+from jobkit.ports.checkpoints import Checkpoints
 from jobkit.ports.in_flight import InFlight
 
 # ---- what is written -------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ NotOpened = Early | Duplicate | Gap | Stale | Skipped | Superseded | Conflict
 OpenAnswer = Opened | NotOpened
 
 
-class Store(InFlight, MessageLoss, Protocol):
+class Store(InFlight, MessageLoss, Checkpoints, Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever

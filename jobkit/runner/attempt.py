@@ -178,6 +178,9 @@ class Attempts:
 async def _effects(job: Job, ctx: Context) -> Effects:
     """Run the processor, and return what it did, proven to read back."""
     result = await job.processor.function(job.payload, ctx)
+    for notify in job.processor.notify:
+        if (told := notify(job.payload, result, ctx.job)) is not None:
+            ctx.submit(told.type, told.payload, key=told.key)
     ctx.end()
     return await ctx.effects(job.processor.dump_result(result))
 

@@ -9,7 +9,9 @@ import time
 import pytest
 
 from jobkit.cli.app import app
+from jobkit.model.blob import BlobRef
 from jobkit.model.limit import Limit
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import Member, Waiting
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
@@ -102,6 +104,8 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "reason": None,
         "due_at": None,
         "paused": None,
+        "checkpoint": None,
+        "steps": [],
         "expires_at": None,
         "waits_for": None,
         "unique": None,
@@ -116,6 +120,18 @@ def test_what_came_from_outside_cannot_drive_the_terminal(shell: Shell, world: W
         assert "\\u202enice" in shown
     assert "\x1b" not in shown
     assert "\\x1b[2J\\nnice" in shown
+
+
+def test_status_tells_of_the_checkpoint_and_of_the_steps_that_are_done(shell: Shell, world: World) -> None:
+    job = world.accepted("note", {"about": "tea"}, id="t-1")
+    world.kept(job, Checkpoint("", 1, b'{"n":1}'), Checkpoint("cut", 1, b"1", (BlobRef("a.mp4", "x", 1, "ab"),)))
+    fields = dict(re.findall(r"^(checkpoint|steps done) +(.*)$", shell("status", "t-1").stdout, flags=re.MULTILINE))
+    assert re.match(r"\d+s ago .*, 7 bytes", fields["checkpoint"])
+    assert fields["steps done"] == "cut"
+    shown = json.loads(shell("status", "t-1", "--json").stdout)
+    (step,) = shown["steps"]
+    assert (step["name"], step["files"], shown["checkpoint"]["bytes"]) == ("cut", ["a.mp4"], 7)
+    assert abs(step["at"] - shown["checkpoint"]["at"]) < 60
 
 
 def test_status_needs_no_plugin_that_loads(shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

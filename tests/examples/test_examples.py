@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ EMBEDDED = (
     "schedules",
     "debounce",
     "typed",
+    "steps",
 )
 TYPES = (
     "word-count",
@@ -42,6 +44,7 @@ TYPES = (
     "nightly",
     "summary",
     "stretch",
+    "album",
 )
 
 
@@ -109,6 +112,22 @@ def test_typed(folder: Path) -> None:
 
 def test_script(folder: Path) -> None:
     assert _run("script.py", folder, _environment(("typed",))) == ["annann bobbob eveeve"]
+
+
+def test_steps(folder: Path) -> None:
+    assert _ran("steps", folder) == [
+        '"1 of 10 photos by the last attempt, a cover of 14 letters"',
+        "*** Summer ***",
+    ]
+
+
+def test_webhooks(tmp_path: Path) -> None:
+    told = re.findall(r"(JOBKIT_WEBHOOK_\w+)=('.*'|\S+)", (EXAMPLES / "webhooks.py").read_text())
+    settings = {name: value.strip("'") for name, value in told}
+    assert len(settings) == 3
+    environment = _environment(("webhooks", "workers.webhook"), **settings)
+    with _process(["jobkit", "worker", "resize", "webhook"], tmp_path, environment):
+        assert _run("webhooks.py", tmp_path, environment) == ["photo.resized {'width': 640} v1,"]
 
 
 def test_debounce(folder: Path) -> None:
@@ -221,6 +240,6 @@ def test_every_example_is_tested_and_listed() -> None:
     index = (EXAMPLES / "README.md").read_text()
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
     assert [name for name in programs if f"[{name}]({name})" not in index] == []
-    assert {*EMBEDDED, "web", "own_tables", "test_word_count"} == {Path(name).stem for name in programs}
+    assert {*EMBEDDED, "web", "webhooks", "own_tables", "test_word_count"} == {Path(name).stem for name in programs}
     too_long = [name for name in programs if not 20 <= len((EXAMPLES / name).read_text().splitlines()) <= 65]
     assert too_long == []

@@ -12,6 +12,7 @@ from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause, Scope, pause_of
 from jobkit.model.priority import Priority
 from jobkit.ports.broker import QueueDepth
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
 from jobkit.ports.planes import Planes
@@ -38,6 +39,7 @@ from simulation.history import (
     Stray,
     Write,
 )
+from simulation.kept_work import what_is_kept
 from simulation.timetable import Ticks
 
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
@@ -100,6 +102,7 @@ class Truth:
     counts: StoreCounts
     depths: Sequence[QueueDepth]
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    kept: Mapping[str, Sequence[Checkpoint]] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
@@ -114,6 +117,7 @@ class Truth:
             counts=await planes.inspection.counts(),
             depths=await planes.broker.depths(),
             layouts=await planes.store.layouts(),
+            kept={id: await planes.store.checkpoints(id) for id in accepted},
         )
 
 
@@ -138,6 +142,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
+        *(Violation("kept", detail, at) for detail, at in what_is_kept(history.events)),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -367,6 +372,10 @@ def bounded(truth: Truth, expected: Expectation) -> Iterator[Violation]:
     for depth in truth.depths:
         if depth.ready or depth.delayed:
             yield Violation("bounded", f"messages are left in {depth}")
+    for id, kept in truth.kept.items():
+        job = truth.jobs[id]
+        if kept and job is not None and job.state is not JobState.DEAD:
+            yield Violation("bounded", f"of job {id}, which is {job.state}, {kept} is kept")
     for id, job in truth.jobs.items():
         if job is not None and len(job.failures) > expected.max_failures:
             yield Violation("bounded", f"job {id} failed {len(job.failures)} times")

@@ -12,6 +12,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
 from jobkit.model.priority import Priority
 from jobkit.model.unique import While
+from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import (
     Accepted,
@@ -145,13 +146,43 @@ class Mark(Event):
 
 @dataclass(frozen=True, slots=True)
 class Write(Event):
-    """The store accepted a write; `action` is commit, fail, bury or progress. `again`: it had accepted it before."""
+    """The store accepted a write; `action` is its method. `again`: it had accepted it before."""
 
     action: str
     resource: str
     job: str
     fence: Fence
     again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Event):
+    """The store kept what a job has come to."""
+
+    job: str
+    step: str
+    version: int
+    value: bytes
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled(Event):
+    """A processor was given what is kept, or what it has just come to."""
+
+    job: str
+    step: str
+    value: bytes | None
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class RanStep(Event):
+    """A processor began a step."""
+
+    job: str
+    step: str
+    fence: Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +245,7 @@ class Said(Event):
     fields: str
 
 
-_WRITES = frozenset({"commit", "fail", "bury", "progress"})
+_WRITES = frozenset({"commit", "fail", "bury", "progress", "save_checkpoint"})
 
 
 @dataclass
@@ -254,7 +285,7 @@ class History:
 
     def sent(self, call: Call) -> None:
         given = call.arguments
-        if call.plane == "store" and call.method in {"open", "commit", "fail", "bury"}:
+        if call.plane == "store" and call.method in {"open", "commit", "fail", "bury", "save_checkpoint"}:
             envelope = given["envelope"]
             resource = f"{envelope.type}/{envelope.key}"
             self.add(Attempted(call.sent_at, call.node, call.method, resource, envelope.id, given["fence"]))
@@ -293,6 +324,9 @@ class History:
                 self._written.add(key)
                 if action == "fail":
                     yield Postponed(now, key[1], given["failure"].attempt + 1, now + given["retry_in"])
+                if action == "save_checkpoint":
+                    saved: Checkpoint = given["checkpoint"]
+                    yield Saved(now, key[1], saved.step, saved.version, saved.value, given["fence"])
                 yield Write(now, action, _resource(given), given["envelope"].id, given["fence"], again)
 
 
@@ -309,6 +343,8 @@ def _resource(given: Any) -> str:
 def _accepted(answer: object) -> bool:
     """Tell whether a write's answer means that something was written."""
     match answer:
+        case SaveAnswer():
+            return answer is SaveAnswer.SAVED
         case bool() | int():
             return answer is not False
         case Committed():

@@ -51,6 +51,8 @@ STEPS = (
     "store.open",
     "processor.step",
     "store.progress",
+    "store.save_checkpoint",
+    "store.checkpoints",
     "store.fail",
     "store.bury",
     "store.shelve",
@@ -73,6 +75,7 @@ LATE_WRITES = (
     "store.commit",
     "store.commit",
     "store.fail",
+    "store.save_checkpoint",
     "coordinator.release",
     "inspection.save_schedule",
 )
@@ -91,7 +94,7 @@ class Schedule:
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
-    The share `ticking` of the seeds has schedules.
+    The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
     """
 
     storm: float = 60.0
@@ -125,6 +128,7 @@ class Schedule:
     heard_within: float | None = None
     plain: bool = False
     ticking: float = 0.5
+    keeping: float = 0.3
 
 
 DEFAULT = Schedule()
@@ -169,6 +173,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             setattr(world, name, value)
         if not world.orders:
             drawn = orders(random.Random(f"orders {seed}"), schedule)
+            drawn = keeping(drawn, random.Random(f"keeping {seed}"), 0.0 if schedule.plain else schedule.keeping)
             world.orders = with_names(drawn, random.Random(f"names {seed}"), 0.0 if schedule.plain else schedule.unique)
         world.limited = world.limited and not schedule.plain
         for machine in [*world.machines, world.client]:
@@ -257,6 +262,14 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
 def _plain(rng: random.Random, schedule: Schedule, number: int) -> Order:
     work = Work(key=f"k{rng.randrange(schedule.keys)}", number=number, steps=(rng.choice((0.0, 0.1)),))
     return Order(rng.uniform(0, schedule.storm), rng.choice((ORDERED, LOOSE)), f"job-{number}", work)
+
+
+def keeping(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share keeps what it has done."""
+    return [
+        replace(order, work=order.work.model_copy(update={"keeps": True})) if rng.random() < share else order
+        for order in drawn
+    ]
 
 
 def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:

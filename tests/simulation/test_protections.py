@@ -39,6 +39,8 @@ from jobkit.model.ids import new_nonce
 from jobkit.model.layout import Layout
 from jobkit.model.limit import Limit
 from jobkit.model.schedule import Missed
+from jobkit.plugin.checkpoints import KeptWork
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
@@ -162,6 +164,36 @@ def cancelled_ids_forgotten(patch: Patch) -> None:
         return verified(transaction, envelope, fence, effects)
 
     patch.setattr(commit, "commit_job", commit_job)
+
+
+def failures_cost_what_is_kept(patch: Patch) -> None:
+    """What a job keeps goes with its first failed attempt."""
+    keeping = fail.fail
+
+    def forgetful(
+        transaction: Transaction, envelope: Envelope, fence: Fence, failure: Failure, *, retry_in: float
+    ) -> int | Refused:
+        transaction.execute(
+            "DELETE FROM checkpoints WHERE job = (SELECT number FROM jobs WHERE id = ?)", (envelope.id,)
+        )
+        return keeping(transaction, envelope, fence, failure, retry_in=retry_in)
+
+    patch.setattr(fail, "fail", forgetful)
+
+
+def kept_work_stays_behind(patch: Patch) -> None:
+    """What a job keeps does not go with its end."""
+    patch.setattr(ending, "drop_checkpoints", lambda *_: None)
+
+
+def nothing_looked_for(patch: Patch) -> None:
+    """An attempt takes it that nothing is kept."""
+
+    async def kept(self: KeptWork, *, again: bool = False) -> dict[str, Checkpoint]:
+        self._found = self._found or {}
+        return self._found
+
+    patch.setattr(KeptWork, "_kept", kept)
 
 
 def cancelled_turns_kept(patch: Patch) -> None:
@@ -475,6 +507,18 @@ CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("res
 
 # Much that is submitted while numbers of partitions change, and nothing else that would put it out of order.
 CHANGING = Schedule(plain=True, jobs=300, troubles=(("change partitions", 1),), every=12.0, cancels=0.0)
+# Jobs that keep what they have done, and workers that stop.
+KEEPING = Schedule(
+    storm=20.0,
+    jobs=8,
+    keys=2,
+    keeping=1.0,
+    long_jobs=0.5,
+    unique=0.0,
+    ticking=0.0,
+    troubles=(("pause at a step", 1), ("crash", 1)),
+    every=2.0,
+)
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -482,6 +526,9 @@ MUTATIONS = (
     Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES),
     Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",)),
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING),
+    Mutation("failures cost what is kept", failures_cost_what_is_kept, ("kept",), KEEPING),
+    Mutation("kept work stays behind", kept_work_stays_behind, ("bounded",), KEEPING),
+    Mutation("nothing looked for", nothing_looked_for, ("kept",), KEEPING),
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
     Mutation("messages of another priority", messages_of_another_priority_good, ("priority",), REPRIORITIZING),
     Mutation("due three seconds early", due_three_seconds_early, ("later",)),

@@ -62,6 +62,7 @@ from simulation.history import (
     Stray,
     Trouble,
 )
+from simulation.kept_work import STEP_SECONDS, Keeping
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 from simulation.timetable import Plan, Timetable
@@ -112,7 +113,10 @@ def settings_of(seed: int) -> Settings:
 
 
 class Work(Payload):
-    """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits."""
+    """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits.
+
+    One that `keeps` what it has done goes on from there.
+    """
 
     key: str
     number: int
@@ -120,13 +124,19 @@ class Work(Payload):
     fails: int = 0
     rejected: bool = False
     follow: int = 0
+    keeps: bool = False
 
     @property
     def longest(self) -> float:
         """The most seconds it may take where nothing goes wrong: all attempts, the waits between them, follow-ups."""
         waits = 4.0 * self.fails
         # A job that a person has to look after waits for that.
-        return (sum(self.steps) + 1.0) * (self.fails + 1) + waits + self.follow + 20.0 * self.rejected
+        return (
+            (sum(self.steps) + STEP_SECONDS * self.keeps + 1.0) * (self.fails + 1)
+            + waits
+            + self.follow
+            + 20.0 * self.rejected
+        )
 
 
 class Done(Result):
@@ -178,6 +188,7 @@ class World:
         self._clock = clock
         self.rng = random.Random(f"world {seed}")
         self.history = History()
+        self.keeping = Keeping(self.history)
         self.network = Network(self.history)
         self.backend = backend
         self.workers: dict[str, Worker] = {}
@@ -471,7 +482,8 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
 
     async def work(job: Work, ctx: Context) -> Done:
         world.step(node, job, ctx)
-        for number, seconds in enumerate(job.steps):
+        done = await world.keeping.resume(ctx) if job.keeps else 0
+        for number, seconds in list(enumerate(job.steps))[done:]:
             if node.reach("processor.step", "before"):
                 await anyio.lowlevel.checkpoint()
             await ctx.clock.sleep(seconds)
@@ -479,6 +491,8 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
                 await anyio.lowlevel.checkpoint()
             world.step(node, job, ctx)
             await ctx.progress((number + 1) / len(job.steps))
+            if job.keeps:
+                await world.keeping.reach(ctx, number + 1)
         if job.rejected:
             raise Reject("planned")
         if ctx.job.attempt <= job.fails:

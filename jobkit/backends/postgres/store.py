@@ -34,6 +34,7 @@ from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit, fit_all
+from jobkit.backends.postgres.store_checkpoints import PostgresCheckpoints
 from jobkit.backends.postgres.store_inspection import PostgresInspection
 from jobkit.backends.postgres.store_schedules import PostgresSchedules
 from jobkit.backends.postgres.store_types import PostgresTypes
@@ -82,7 +83,7 @@ _LARGEST_SUBMIT = 500
 _LANES = 2
 
 
-class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes):
+class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, PostgresCheckpoints):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
     def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:

@@ -32,6 +32,7 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.diagnosis import check_store
 from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import spelled
+from jobkit.backends.redis.store_checkpoints import RedisCheckpoints
 from jobkit.backends.redis.store_inspection import RedisInspection
 from jobkit.backends.redis.store_schedules import RedisSchedules
 from jobkit.backends.redis.store_types import RedisTypes
@@ -62,7 +63,7 @@ from jobkit.ports.store import (
 )
 
 
-class RedisStore(RedisInspection, RedisSchedules, RedisTypes):
+class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`, inside a running event loop."""
 
     def __init__(self, connector: Connector, clock: Clock) -> None:

@@ -23,6 +23,7 @@ class _Known:
     entry: int | None
     state: JobState
     result: bytes | None
+    saved: int | None
 
 
 def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
@@ -79,17 +80,19 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
     )
     for job in jobs:
         ending.leave(transaction, job.id, job.number, job.entry)
+        if job.saved:
+            ending.drop_checkpoints(transaction, job.number)
     turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:
     row = transaction.execute(
-        "SELECT number, type, key, sequence, entry, state, result FROM jobs WHERE id = ?", (id,)
+        "SELECT number, type, key, sequence, entry, state, result, saved FROM jobs WHERE id = ?", (id,)
     ).fetchone()
     if row is None:
         return None
-    number, type, key, sequence, entry, state, result = row
-    return _Known(id, number, type, key, sequence, entry, JobState(state), result)
+    number, type, key, sequence, entry, state, result, saved = row
+    return _Known(id, number, type, key, sequence, entry, JobState(state), result, saved)
 
 
 def cancelled(transaction: Transaction, ids: Sequence[str]) -> list[Receipt]:

@@ -19,6 +19,11 @@ def leave(transaction: Transaction, id: str, number: int, entry: int | None, *, 
     transaction.notify(job_topic(id))
 
 
+def drop_checkpoints(transaction: Transaction, number: int) -> None:
+    """Drop what a job keeps of its work."""
+    transaction.execute("DELETE FROM checkpoints WHERE job = ?", (number,))
+
+
 def die(transaction: Transaction, id: str, reason: str) -> None:
     """End a job as dead. Where its turn was over, the next parked ones whose turn is over, too, come out."""
     number, type, key, sequence, entry = transaction.execute(

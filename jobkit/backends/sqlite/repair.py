@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import outbox, turns
+from jobkit.backends.sqlite import ending, outbox, turns
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken, next_sequence
 from jobkit.backends.sqlite.submit import insert_foreign
@@ -72,7 +72,8 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
         "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
-        "priority = NULL, unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
+        "priority = NULL, "
+        "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
         (sequence, job),
     )
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
@@ -85,10 +86,13 @@ def purge_dead(transaction: Transaction, number: int) -> bool:
     if row is not None and row[0] is not None:
         envelope = Envelope.unpack(row[0])
         job = transaction.execute(
-            "SELECT number, digest, key FROM jobs WHERE id = ? AND state = 'dead' AND settled IS NULL", (envelope.id,)
+            "SELECT number, digest, key, saved FROM jobs WHERE id = ? AND state = 'dead' AND settled IS NULL",
+            (envelope.id,),
         ).fetchone()
         if job is not None and is_message_of(envelope, job[1], job[2]):
             transaction.execute("UPDATE jobs SET settled = ? WHERE number = ?", (transaction.now, job[0]))
+            if job[3]:
+                ending.drop_checkpoints(transaction, job[0])
     return row is not None
 
 

@@ -1,8 +1,8 @@
 """Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 
-Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet to
-end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
-forgotten key accepts no token that it would have refused.
+Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no files of steps, no
+job that has yet to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys
+without a row, so a forgotten key accepts no token that it would have refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ _IDLE_KEYS = """
            k.touched <= ? AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
            AND NOT EXISTS (SELECT 1 FROM records r WHERE r.type = k.type AND r.key = k.key)
            AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.type = k.type AND m.key = k.key)
+           AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.type = k.type AND c.key = k.key AND c.blobs <> '')
            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.type = k.type AND j.key = k.key
                            AND j.ended IS NULL)
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?

@@ -75,7 +75,8 @@ _STORE = [
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
-    # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'.
+    # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
+    # where something is in `checkpoints`.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -85,7 +86,7 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -135,6 +136,13 @@ _STORE = [
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
     # `layout` as `Layout.pack` makes it.
     "CREATE TABLE layouts (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL, layout TEXT NOT NULL) WITHOUT ROWID",
+    # What jobs keep of their work, until they end or their letters are purged. `step` is empty for a checkpoint; `at`
+    # is for people. `blobs` is empty where there are none.
+    """CREATE TABLE checkpoints (
+        number INTEGER PRIMARY KEY, job INTEGER NOT NULL, step TEXT NOT NULL, version INTEGER NOT NULL,
+        type TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, blobs TEXT NOT NULL, at REAL NOT NULL,
+        UNIQUE (job, step))""",
+    "CREATE INDEX checkpoints_files ON checkpoints (type, key, number) WHERE blobs <> ''",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
     # Times by the wall clock: when somebody is to look next, and when somebody wanted it last.

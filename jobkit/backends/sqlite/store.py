@@ -23,6 +23,7 @@ from jobkit.backends.sqlite import (
     unique,
 )
 from jobkit.backends.sqlite import open as opening
+from jobkit.backends.sqlite.store_checkpoints import SqliteCheckpoints
 from jobkit.backends.sqlite.store_inspection import SqliteInspection
 from jobkit.backends.sqlite.store_schedules import SqliteSchedules
 from jobkit.backends.sqlite.store_types import SqliteTypes
@@ -50,7 +51,7 @@ from jobkit.ports.store import (
 )
 
 
-class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes):
+class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes, SqliteCheckpoints):
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:

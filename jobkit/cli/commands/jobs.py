@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
     from jobkit.client.layouts import Layouts
     from jobkit.model.pause import Pause
+    from jobkit.ports.checkpoints import Checkpoint
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import StorePlane
 
@@ -29,20 +30,22 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
-    from jobkit.ops.views import holding_up, job_view
+    from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts]:
-        return await found_job(plane.inspection, id), await plane.store.pauses(), await session.layouts(plane.store)
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts, Sequence[Checkpoint]]:
+        job = await found_job(plane.inspection, id)
+        layouts = await session.layouts(plane.store)
+        return job, await plane.store.pauses(), layouts, await plane.store.checkpoints(id)
 
-    job, pauses, layouts = session.ask(ask)
+    job, pauses, layouts, kept = session.ask(ask)
     limit = _awaited(session, [job]).get(id)
     pause = holding_up(pauses, job, layouts.of(job.type).partitions)
     if as_json:
-        session.out.document(job_view(job, limit, pause))
+        session.out.document({**job_view(job, limit, pause), **checkpoints_view(kept)})
     else:
-        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause, kept))
 
 
 def jobs(

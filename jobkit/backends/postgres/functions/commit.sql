@@ -77,7 +77,7 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j
+        SELECT state, sequence, entry, saved, token = r.token AND nonce = r.nonce AS opened INTO j
         FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
@@ -111,6 +111,9 @@ BEGIN
             DELETE FROM jobkit.inflight WHERE id = r.id;
             IF j.sequence IS NOT NULL THEN
                 DELETE FROM jobkit.parked WHERE id = r.id;
+            END IF;
+            IF j.saved THEN
+                DELETE FROM jobkit.checkpoints WHERE id = r.id;
             END IF;
             entries := entries || j.entry;
             UPDATE jobkit.keys

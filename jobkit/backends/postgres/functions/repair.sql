@@ -70,6 +70,8 @@ END $$;
 CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea)
 RETURNS boolean LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    was_saved boolean;
 BEGIN
     DELETE FROM jobkit.dead WHERE number = in_number;
     IF NOT FOUND THEN
@@ -77,9 +79,13 @@ BEGIN
     END IF;
     UPDATE jobkit.jobs SET settled = jobkit.clock()
     WHERE id = in_id AND state = 'dead' AND settled IS NULL
-      AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END;
+      AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END
+    RETURNING saved INTO was_saved;
     IF FOUND THEN
         PERFORM jobkit.tally(in_purged => 1);
+        IF was_saved THEN
+            DELETE FROM jobkit.checkpoints WHERE id = in_id;
+        END IF;
     END IF;
     RETURN true;
 END $$;

@@ -1,7 +1,7 @@
 -- Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 --
--- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet
--- to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
+-- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no files of steps, no job that
+-- has yet to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
 -- forgotten key accepts no token that it would have refused. What somebody else has locked is left for the next time,
 -- so forgetting waits for nobody; and one does it at a time.
 
@@ -100,6 +100,7 @@ BEGIN
         WHERE k.touched <= before AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
           AND NOT EXISTS (SELECT FROM jobkit.records r WHERE r.type = k.type AND r.key = k.key)
           AND NOT EXISTS (SELECT FROM jobkit.manifests m WHERE m.type = k.type AND m.key = k.key)
+          AND NOT EXISTS (SELECT FROM jobkit.checkpoints c WHERE c.type = k.type AND c.key = k.key AND c.blobs <> '')
           AND NOT EXISTS (SELECT FROM jobkit.jobs j WHERE j.type = k.type AND j.key = k.key AND j.ended IS NULL)
         FOR UPDATE OF k SKIP LOCKED
     ), leaving AS (

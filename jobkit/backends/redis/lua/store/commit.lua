@@ -39,6 +39,7 @@ local function write(a, name, key, job, records, entries)
   move(job, 'committed', 'result', a[6], 'progress', '1.0', 'finished_at', MOMENT)
   call('RPUSH', ENDED, job.id)
   leave(job)
+  drop_checkpoints(job)
 end
 
 -- The answer was lost and is asked for again: what the commit released and nobody has confirmed yet.

@@ -65,6 +65,7 @@ local function is_idle(row, name, before)
     end
   end
   return tonumber(row[1]) <= before and not row[6] and call('EXISTS', PREFIX .. 'records:' .. name) == 0
+    and call('EXISTS', PREFIX .. 'step files:' .. name) == 0
 end
 
 -- Looks at some keys, from where the last look ended; each key's turn comes round.

@@ -23,6 +23,8 @@
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   coordinators        zset by time: the identities of those that workers go by
+--   checkpoints:ID      hash by step, empty for a checkpoint: what the job keeps of its work, where it is `saved`
+--   step files:TYPE\0KEY   hash by "ID\0STEP": the files of those that have any
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
@@ -105,7 +107,7 @@ end
 -- Returns a job, or nil. What it has not got is nil or false.
 local function load_job(id)
   local row = call('HMGET', job_at(id), 'state', 'number', 'sequence', 'token', 'nonce', 'opens', 'digest', 'type', 'key',
-    'failures', 'priority')
+    'failures', 'priority', 'saved')
   if not row[1] then
     return nil
   end
@@ -113,6 +115,7 @@ local function load_job(id)
     id = id, state = row[1], number = row[2], sequence = row[3] or nil, token = row[4], nonce = row[5],
     opens = tonumber(row[6] or '0'), digest = row[7], type = row[8], key = row[9] or nil, failures = row[10] or '',
     priority = row[11],
+    saved = row[12],
   }
 end
 
