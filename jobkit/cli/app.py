@@ -39,6 +39,8 @@ from jobkit.cli.commands import (
     sweep,
     topology,
     verify,
+    web,
+    why,
     worker,
 )
 from jobkit.cli.exit_codes import explained
@@ -103,6 +105,7 @@ app.command("worker")(worker.worker)
 app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
+app.command("why")(why.why)
 app.command("cancel")(cancel.cancel)
 app.command("pause")(pauses.pause)
 app.command("resume")(pauses.resume)
@@ -122,6 +125,7 @@ app.command("rebuild")(rebuild.rebuild)
 app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("web")(web.web)
 app.command("health")(health.health)
 app.command("exporter")(exporter.exporter)
 app.command("bench")(bench.bench)

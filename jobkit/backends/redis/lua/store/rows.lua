@@ -20,6 +20,7 @@
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
+--   audit               hash by number: what people have done; `store` counts them in `actions`
 --   coordinators        zset by time: the identities of those that workers go by
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
