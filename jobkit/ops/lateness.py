@@ -137,7 +137,7 @@ def _ended(job: JobRecord) -> Reason:
         case JobState.COMMITTED:
             return Reason(Cause.ENDED, "It is not late: it is done, and its result is kept.")
         case JobState.DEAD:
-            failed = f" after {len(job.failures)} failed attempts" if job.failures else ""
+            failed = f" after {_attempts(job.failures[-1].attempt)}" if job.failures else ""
             last = f": {job.failures[-1].error}" if job.failures else ""
             return Reason(
                 Cause.ENDED,
@@ -201,8 +201,8 @@ async def _waits(planes: Planes, job: JobRecord, seen: _Seen, partitions: int) -
         *_failed_before(job),
     ]
     if not any(reason.blocks for reason in found):
-        found += [*_leaderless(partition, seen), *await _earlier(planes, job, seen), _in_line(partition, seen)]
-    return found
+        found += [*_leaderless(partition, seen), *await _earlier(planes, job, seen)]
+    return found or [_in_line(partition, seen)]
 
 
 def _paused(job: JobRecord, seen: _Seen, partitions: int) -> list[Reason]:
@@ -270,11 +270,11 @@ async def _limit(planes: Planes, job: JobRecord, seen: _Seen) -> list[Reason]:
         if not ours and one.owner != leader:
             continue
         info = await _limit_info(planes, one.bucket)
-        used = "is used up" if info is None else f"allows {_allowed(info)}, and {info.used} are in use"
+        used = "is used up" if info is None else f"allows {_allowed(info)}, and {_in_use(info.used)}"
         holders = f" by {', '.join(info.holders[:5])}" if info is not None and info.holders else ""
         text = f"The limit {one.bucket!r} {used}{holders}."
         if ours:
-            text = f"{text} This job waits for it, with {one.number - 1} others." if one.number > 1 else text
+            text = f"{text} This job waits for it, with {_others(one.number - 1)}." if one.number > 1 else text
         else:
             text = f"{text} {one.number} jobs wait for it at the worker that this job waits for, too."
         change = (
@@ -293,6 +293,18 @@ async def _limit_info(planes: Planes, bucket: str) -> LimitInfo | None:
     return next((info for info in found if info.limit.bucket == bucket), None)
 
 
+def _attempts(count: int) -> str:
+    return "a failed attempt" if count == 1 else f"{count} failed attempts"
+
+
+def _in_use(count: int) -> str:
+    return "1 is in use" if count == 1 else f"{count} are in use"
+
+
+def _others(count: int) -> str:
+    return "one other" if count == 1 else f"{count} others"
+
+
 def _allowed(info: LimitInfo) -> str:
     limit = info.limit
     return f"{limit.count} at once" if limit.per is None else f"{limit.count} in {limit.per:g} s"
@@ -302,7 +314,7 @@ def _nobody(job: JobRecord, seen: _Seen) -> list[Reason]:
     if seen.members is None or any(job.type in member.types for member in seen.members):
         return []
     alive = len(seen.members)
-    others = "No worker is alive" if not alive else f"Of the {alive} workers that are alive, none serves"
+    others = "No worker is alive" if not alive else "No worker that is alive serves"
     text = f"{others}{'' if alive else ', so nobody serves'} the type {job.type!r}."
     return [Reason(Cause.NO_WORKER, text, "Start one.", f"jobkit worker {job.type}", blocks=True)]
 
@@ -355,14 +367,15 @@ async def _earlier(planes: Planes, job: JobRecord, seen: _Seen) -> list[Reason]:
         text = f"Jobs of the key {job.key!r} run one after another, and {running[0].id} runs now on {running[0].owner}."
         return [Reason(Cause.EARLIER_JOBS, text)]
     if job.sequence is not None and seen.key is not None and (n := job.sequence - seen.key.committed_sequence - 1) > 0:
-        return [Reason(Cause.EARLIER_JOBS, f"{n} earlier jobs of the key {job.key!r} come first.")]
+        first = "An earlier job" if n == 1 else f"{n} earlier jobs"
+        return [Reason(Cause.EARLIER_JOBS, f"{first} of the key {job.key!r} will be done first.")]
     return []
 
 
 def _in_line(partition: Partition, seen: _Seen) -> Reason:
     depth = seen.depth(partition)
     leader = f", which {seen.leader[0].owner} works off" if seen.leader else ""
-    waiting = f"{depth.ready} jobs are in its queue or in its worker's hands" if depth is not None else "It is in line"
+    waiting = "it is in line" if depth is None else f"jobs in its queue and in its worker's hands: {depth.ready}"
     text = f"Nothing is wrong with it: {waiting} (partition {partition}{leader})."
     return Reason(Cause.IN_LINE, text, "More workers, or a higher JOBKIT_CONCURRENCY, get through the queue sooner.")
 

@@ -27,7 +27,7 @@ from jobkit.settings import Settings
 from jobkit.web import live
 from jobkit.web.access import COOKIE, SESSION_SECONDS, Access, User
 from jobkit.web.actions import ACTIONS, Done, Refused
-from jobkit.web.history import History
+from jobkit.web.history import EVERY_SECONDS, History
 from jobkit.web.looks import Looks
 from jobkit.web.page import Backstage, MakePage, NotFound, Page, View
 from jobkit.web.pages import PLACES
@@ -37,7 +37,7 @@ from jobkit.web.rendering import environment
 _SAID = "jobkit_said"
 # An edited payload may be as large as any; all else is small.
 _MOST_FORM_BYTES = 9_000_000
-_STATIC = {"jobkit.css": "text/css", "jobkit.js": "text/javascript"}
+_STATIC = {"jobkit.css": "text/css", "jobkit.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 _NOT_LET_IN = "You are not let in: this dashboard is for people on its own machine, or for those whom its proxy names."
 _FOREIGN = "This change did not come from a page of this dashboard, or the page was too old. Go back and try again."
@@ -55,8 +55,7 @@ class WebApplication:
         clock = clock or SystemClock()
         self._access = Access(settings, clock)
         self._settings = settings
-        self.history = History(clock)
-        self._backstage = Backstage(planes, registry, settings, clock, Looks(clock), self.history)
+        self._backstage = Backstage(planes, registry, settings, clock, Looks(clock), History(clock))
         self._templates = environment()
         self._static = {name: files("jobkit.web").joinpath("static", name).read_bytes() for name in _STATIC}
         self._version = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
@@ -71,6 +70,15 @@ class WebApplication:
             Mount("/files", app=blobs),
         ]
         self._router = Router(routes, default=self._missing)
+
+    async def sample(self) -> None:
+        """Keep the last hour in numbers, until cancelled. Without it they are kept while somebody looks."""
+        while True:
+            try:
+                self._backstage.history.note(await self._backstage.planes.inspection.counts())
+            except Unavailable as error:
+                structlog.get_logger("jobkit.web").warning("no counts for the charts", error=str(error))
+            await self._backstage.clock.sleep(EVERY_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

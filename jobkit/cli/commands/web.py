@@ -69,5 +69,8 @@ async def show(planes: Planes, session: CommandSession) -> None:
         async with serving(application, settings.web_host, settings.web_port, named="JOBKIT_WEB_PORT") as bound:
             host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
             session.out.note(f"dashboard at http://{host}:{bound}/; Ctrl-C ends it")
-            async for _ in signals:
-                break
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(application.sample)
+                async for _ in signals:
+                    break
+                tasks.cancel_scope.cancel()

@@ -152,7 +152,7 @@ def _attention(seen: _Seen) -> list[Attention]:
         text = f"{len(seen.gaps):,} keys stand still behind a missing job; {jobs:,} jobs wait behind it."
         found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
     if seen.counts.dead:
-        found.append(Attention("jobkit_dead_letters", f"{seen.counts.dead:,} jobs were given up.", "/dead"))
+        found.append(Attention("jobkit_dead_letters", "A job was given up." if seen.counts.dead == 1 else f"{seen.counts.dead:,} jobs were given up.", "/dead"))
     for pause in seen.pauses:
         text = f"{pause.scope} is paused by {pause.by}" + (f": {pause.reason}" if pause.reason else ".")
         found.append(Attention("jobkit_pause", text, "/steering#pauses", grave=False))
