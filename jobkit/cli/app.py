@@ -19,6 +19,7 @@ from jobkit.cli.commands import (
     cancel,
     config,
     dead,
+    dev,
     doctor,
     drill,
     exporter,
@@ -125,6 +126,7 @@ app.command("rebuild")(rebuild.rebuild)
 app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("dev")(dev.dev)
 app.command("web")(web.web)
 app.command("health")(health.health)
 app.command("exporter")(exporter.exporter)

@@ -151,8 +151,9 @@ def _attention(seen: _Seen) -> list[Attention]:
         jobs = sum(gap.parked for gap in seen.gaps)
         text = f"{len(seen.gaps):,} keys stand still behind a missing job; {jobs:,} jobs wait behind it."
         found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
-    if seen.counts.dead:
-        found.append(Attention("jobkit_dead_letters", "A job was given up." if seen.counts.dead == 1 else f"{seen.counts.dead:,} jobs were given up.", "/dead"))
+    if dead := seen.counts.dead:
+        text = "A job was given up." if dead == 1 else f"{dead:,} jobs were given up."
+        found.append(Attention("jobkit_dead_letters", text, "/dead"))
     for pause in seen.pauses:
         text = f"{pause.scope} is paused by {pause.by}" + (f": {pause.reason}" if pause.reason else ".")
         found.append(Attention("jobkit_pause", text, "/steering#pauses", grave=False))
