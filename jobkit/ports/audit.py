@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# So many of the latest things that people have changed by hand are remembered.
+ACTIONS_KEPT = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -23,10 +26,15 @@ class Action:
 
 
 class Audit(Protocol):
-    """Who did what. The latest `rules.ACTIONS_KEPT` are kept. Both methods may raise `Unavailable`."""
+    """Who did what. Both methods may raise `Unavailable`."""
 
-    async def note_action(self, *, by: str, what: str, subject: str, detail: str = "") -> Action:
-        """Note an action, and return it; where the answer is lost and it is noted again, it is there twice."""
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        """Note an action, and return it; so many of the latest are kept, this one included, and all others forgotten.
+
+        Where the answer is lost and it is noted again, it is there twice.
+        """
         ...
 
     async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:

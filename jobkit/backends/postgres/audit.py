@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobkit.ports.audit import Action
-from jobkit.ports.rules import ACTIONS_KEPT, keepable_note
+from jobkit.ports.rules import keepable_note
 
 NOTE = "SELECT * FROM jobkit.note_action($1, $2, $3, $4, $5)"
 ACTIONS = (
@@ -15,9 +15,9 @@ ACTIONS = (
 )
 
 
-def note_arguments(*said: str) -> tuple[object, ...]:
+def note_arguments(keep: int, *said: str) -> tuple[object, ...]:
     """Return what the function is told."""
-    return (*map(keepable_note, said), ACTIONS_KEPT)
+    return (*map(keepable_note, said), keep)
 
 
 def below_arguments(below: int | None, limit: int) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
-from jobkit.ports.audit import Action
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -128,8 +128,11 @@ class PostgresInspection(Calls):
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])
 
-    async def note_action(self, *, by: str, what: str, subject: str, detail: str = "") -> Action:
-        return audit.action(await self._row(audit.NOTE, *audit.note_arguments(by, what, subject, detail), aside=True))
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._row(audit.NOTE, *arguments, aside=True))
 
     async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
         return [audit.action(row) for row in await self._look(audit.ACTIONS, *audit.below_arguments(below, limit))]

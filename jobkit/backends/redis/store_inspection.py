@@ -9,7 +9,7 @@ from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
-from jobkit.ports.audit import Action
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -168,8 +168,11 @@ class RedisInspection(Calls):
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))
 
-    async def note_action(self, *, by: str, what: str, subject: str, detail: str = "") -> Action:
-        return audit.action(await self._scripts.run(audit.NOTE, *audit.note_arguments(by, what, subject, detail)))
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._scripts.run(audit.NOTE, *arguments))
 
     async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
         found: list[Action] = []

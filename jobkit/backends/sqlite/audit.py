@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.audit import Action
-from jobkit.ports.rules import ACTIONS_KEPT
 
 
-def note_action(transaction: Transaction, *, by: str, what: str, subject: str, detail: str) -> Action:
+def note_action(transaction: Transaction, *, by: str, what: str, subject: str, detail: str, keep: int) -> Action:
     """Note an action, and forget those that are too many."""
     said = (transaction.wall, by, what, subject, detail)
     number = transaction.execute(
         "INSERT INTO audit (at, by_whom, what, subject, detail) VALUES (?, ?, ?, ?, ?)", said
     ).lastrowid
     assert number is not None  # noqa: S101  (narrows the type; an INSERT always has one)
-    transaction.execute("DELETE FROM audit WHERE number <= ?", (number - ACTIONS_KEPT,))
+    transaction.execute("DELETE FROM audit WHERE number <= ?", (number - keep,))
     return Action(number, *said)
 
 

@@ -8,7 +8,7 @@ from jobkit.backends.sqlite import audit, cancel, coordinators, inspection, park
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
-from jobkit.ports.audit import Action
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -103,9 +103,11 @@ class SqliteInspection(Calls):
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)
 
-    async def note_action(self, *, by: str, what: str, subject: str, detail: str = "") -> Action:
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
         by, what, subject, detail = map(keepable_note, (by, what, subject, detail))
-        return await self._plane.write(audit.note_action, by=by, what=what, subject=subject, detail=detail)
+        return await self._plane.write(audit.note_action, by=by, what=what, subject=subject, detail=detail, keep=keep)
 
     async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
         return await self._plane.read(audit.actions, below=below, limit=limit)

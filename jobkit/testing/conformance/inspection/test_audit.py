@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from jobkit.ports.audit import Action
 from jobkit.ports.rules import NOTE_CHARACTERS
 from jobkit.testing.conformance.harness import FullStore, Harness
@@ -32,10 +30,8 @@ async def test_actions_are_listed_in_pages(store: FullStore) -> None:
     assert list(await store.actions(below=made[4].number)) == []
 
 
-async def test_only_the_latest_are_kept(store: FullStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    for vendor in ("sqlite", "postgres", "redis"):
-        monkeypatch.setattr(f"jobkit.backends.{vendor}.audit.ACTIONS_KEPT", 3, raising=False)
-    made = [await noted(store, f"action {number}") for number in range(5)]
+async def test_only_the_latest_are_kept(store: FullStore) -> None:
+    made = [await store.note_action(by="ann", what=f"action {number}", subject="job x", keep=3) for number in range(5)]
     assert list(await store.actions(limit=10)) == [made[4], made[3], made[2]]
 
 
