@@ -219,7 +219,7 @@ class WebApplication:
 
     async def _sign_in(self, request: Request) -> Response:
         if not self._access.signs_in:
-            return RedirectResponse(f"{_root(request)}/", 303)
+            return protected(RedirectResponse(f"{_root(request)}/", 303))
         wrong = False
         if request.method == "POST":
             form = await _form(request)

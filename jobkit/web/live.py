@@ -12,14 +12,16 @@ from jobkit.model.clock import Clock
 EVERY_SECONDS = 2.0
 # Something is sent at least so often, so that a reader who went away is noticed.
 _ALIVE_SECONDS = 20.0
+# A stream ends after so long, and the browser asks for it anew: whoever may look no longer is found out then.
+_STREAM_SECONDS = 300.0
 
 
 async def fragments(look: Callable[[], Awaitable[str]], clock: Clock) -> AsyncIterator[bytes]:
     """Yield what `look` returns as events, whenever it is not what it was, until the reader goes away."""
     shown = ""
-    silent_since = clock.now()
+    began = silent_since = clock.now()
     yield b"retry: 2000\n\n"
-    while True:
+    while clock.now() - began < _STREAM_SECONDS:
         html = await look()
         mark = hashlib.sha256(html.encode()).hexdigest()
         if mark != shown:

@@ -171,7 +171,7 @@ async def test_a_running_job_whose_worker_is_gone_is_taken_over() -> None:
 async def test_what_is_not_due_is_not_late_and_what_has_ended_says_how() -> None:
     async with memory_planes() as planes:
         await live_worker(planes)
-        await accepted(planes, "later", after=7200)
+        await accepted(planes, "later", after=7300)
         (reason,) = await reasons(planes, "later")
         assert (reason.cause, reason.text) == (Cause.DUE_LATER, "It is not due yet: it is to begin in 2 hours.")
         job = await accepted(planes, "a")
