@@ -9,6 +9,7 @@ from urllib.parse import quote
 from jobkit.client import matching
 from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import ConfigurationError, JobkitError, PayloadInvalid, UniqueNameTaken, UnknownType
+from jobkit.model.ids import new_job_id
 from jobkit.model.pause import Scope
 from jobkit.ops.grouping import letters_of
 from jobkit.ports.inspection import UNFINISHED, DeadLetter, JobState
@@ -52,6 +53,8 @@ class Action:
     carry_out: Callable[[View], Awaitable[Done]]
 
 
+# So much of a dead job's id is in that of the one that stands in for it.
+_OLD_ID_CHARACTERS = 150
 _WHY = (("reason", "Why? Everybody who looks is told.", ""),)
 
 
@@ -277,16 +280,17 @@ async def _propose_edit(view: View) -> Proposal:
 
 async def _edit(view: View) -> Done:
     letter = await _letter(view)
+    registry, body = view.backstage.registry, (view.said("payload") or "").encode()
+    # What it is called tells what it stands in for.
+    id = f"{(letter.id or f'letter {letter.number}')[:_OLD_ID_CHARACTERS]}@{new_job_id()}"
     try:
-        new = view.backstage.registry.new_job(
-            letter.type or "", (view.said("payload") or "").encode(), submitted_at=view.now
-        )
+        processor, own = registry.addressed(letter.type or "", body)
+        new = registry.new_job(processor.name, own, id=id, submitted_at=view.now)
         (answer,) = await view.planes.store.submit([new])
     except (UnknownType, PayloadInvalid, ConfigurationError, ValueError) as error:
         raise Refused(f"It was not submitted: {error}") from error
     if isinstance(answer, Conflict):
         raise Refused("It was not submitted: its id is another job's.")
-    id = new.envelope.id
     detail = f"submitted edited as job {id}, in place of job {letter.id}"
     return Done(f"dead letter {letter.number}", detail, f"Job {id} is submitted in its place.", _job_path(id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from jobkit.model.pause import Scope
 from jobkit.ports.inspection import JobState
@@ -86,10 +87,11 @@ async def test_dead_letters_are_tried_again_edited_and_deleted(site: Site, reade
     edited = await reader.confirmed(
         "requeue-edited", {"payload": '{"about": "k2", "text": "new"}'}, number=str(numbers[2])
     )
-    new = edited.headers["location"].removeprefix("/jobs/")
+    new = unquote(edited.headers["location"].removeprefix("/jobs/"))
     envelope = await site.planes.inspection.envelope(new)
     assert envelope is not None
     assert b'"new"' in envelope.body
+    assert new.startswith(f"{third}@")
     assert (await site.planes.inspection.actions())[
         0
     ].detail == f"submitted edited as job {new}, in place of job {third}"
