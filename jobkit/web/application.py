@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import JobkitError, Unavailable
 from jobkit.files import FileReader, FilesApplication
 from jobkit.model.clock import Clock, SystemClock
@@ -55,7 +56,8 @@ class WebApplication:
         clock = clock or SystemClock()
         self._access = Access(settings, clock)
         self._settings = settings
-        self._backstage = Backstage(planes, registry, settings, clock, Looks(clock), History(clock))
+        layouts = Layouts(planes.store, settings.partitions, clock)
+        self._backstage = Backstage(planes, registry, settings, clock, Looks(clock), History(clock), layouts)
         self._templates = environment()
         self._static = {name: files("jobkit.web").joinpath("static", name).read_bytes() for name in _STATIC}
         self._version = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]

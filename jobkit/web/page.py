@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import JobkitError
 from jobkit.model.clock import Clock
 from jobkit.plugin.registry import Registry
@@ -30,6 +31,7 @@ class Backstage:
     clock: Clock
     looks: Looks
     history: History
+    layouts: Layouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,13 @@ class View:
     def now(self) -> float:
         """The wall clock's time, in Unix seconds."""
         return self.backstage.clock.wall()
+
+    async def partitions(self, type: str) -> int:
+        """Return how many partitions a type has now. Raises `Unavailable`."""
+        layouts = self.backstage.layouts
+        if not layouts.fresh(()):
+            await layouts.refresh()
+        return layouts.of(type).partitions
 
     def said(self, name: str) -> str | None:
         """Return what the query says under a name; None for nothing."""

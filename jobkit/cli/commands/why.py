@@ -32,7 +32,8 @@ def why(
 
     async def ask(planes: Planes) -> tuple[JobRecord, Sequence[Reason]]:
         job = await found_job(planes.inspection, id)
-        found = await why_late(planes, job, partitions=session.settings.partitions, clock=session.clock)
+        layouts = await session.layouts(planes.store)
+        found = await why_late(planes, job, partitions=layouts.of(job.type).partitions, clock=session.clock)
         return job, found
 
     job, reasons = session.call(ask)

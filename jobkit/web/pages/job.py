@@ -32,6 +32,7 @@ class _Seen:
     reasons: Sequence[Reason]
     envelope: Envelope | None
     files: Sequence[CommittedFile]
+    partitions: int
 
 
 async def make(view: View) -> Page:
@@ -39,7 +40,6 @@ async def make(view: View) -> Page:
     id = view.path["id"]
     seen = await view.backstage.looks.look(("job", id), lambda: _look(view, id))
     job, envelope = seen.job, seen.envelope
-    partitions = view.backstage.settings.partitions
     return Page(
         "job.html",
         f"Job {job.id}",
@@ -51,7 +51,7 @@ async def make(view: View) -> Page:
             "trace": None if envelope is None else envelope.trace.get("traceparent"),
             "files": seen.files,
             "pictures": _PICTURES,
-            "partition": partition_of(job.key, partitions),
+            "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
         },
     )
@@ -62,10 +62,10 @@ async def _look(view: View, id: str) -> _Seen:
     job = await planes.inspection.job(id)
     if job is None:
         raise NotFound(f"There is no job {id}: it was never submitted here, or was forgotten after its retention.")
-    partitions, clock = view.backstage.settings.partitions, view.backstage.clock
-    reasons = await why_late(planes, job, partitions=partitions, clock=clock)
+    partitions = await view.partitions(job.type)
+    reasons = await why_late(planes, job, partitions=partitions, clock=view.backstage.clock)
     envelope = None if job.state.ended else await planes.inspection.envelope(id)
-    return _Seen(job, reasons, envelope, await _files(view, job))
+    return _Seen(job, reasons, envelope, await _files(view, job), partitions)
 
 
 async def _files(view: View, job: JobRecord) -> Sequence[CommittedFile]:

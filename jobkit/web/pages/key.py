@@ -24,7 +24,7 @@ async def make(view: View) -> Page:
 
 
 async def _made(view: View, type: str, key: str, after: int | None, kind: str | None) -> Page:
-    planes, partitions = view.planes, view.backstage.settings.partitions
+    planes, partitions = view.planes, await view.partitions(type)
     record = await planes.inspection.key(type, key)
     jobs = await planes.inspection.jobs(type=type, key=key, limit=_JOBS)
     if record is None and not jobs:
