@@ -23,6 +23,8 @@ from jobkit.settings import Settings
 COOKIE = "jobkit_session"
 SESSION_SECONDS = 12 * 3600
 _NAME_CHARACTERS = 100
+# What proxies say of those for whom they ask.
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -79,6 +81,11 @@ class Access:
             return User(user_at_host(), Role.OPERATOR) if _is_local(request) else None
         return self._of_proxy(request) or self._of_cookie(request) or self._of_header(request)
 
+    def is_encrypted(self, request: Request) -> bool:
+        """Tell whether the browser came by TLS, to us or to a proxy of ours."""
+        by_proxy = _peer(request) in self._proxies and request.headers.get("x-forwarded-proto") == "https"
+        return by_proxy or request.url.scheme == "https"
+
     def signed_in(self, name: str, token: str) -> tuple[User, str] | None:
         """Return who a token lets in, and the cookie that remembers it."""
         role = self._role_of(token)
@@ -99,8 +106,7 @@ class Access:
 
     def _of_proxy(self, request: Request) -> User | None:
         name = None if self._header is None else request.headers.get(self._header)
-        peer = request.client.host if request.client else ""
-        if not name or peer not in self._proxies:
+        if not name or _peer(request) not in self._proxies:
             return None
         operates = "*" in self._operators or name in self._operators
         return User(name[:_NAME_CHARACTERS], Role.OPERATOR if operates else Role.VIEWER)
@@ -145,8 +151,13 @@ def is_loopback(host: str) -> bool:
 
 def _is_local(request: Request) -> bool:
     # Another site's name may be made to point here: so it counts by which name this was asked for, too.
-    peer = request.client.host if request.client else ""
-    return is_loopback(peer) and request.url.hostname in _HERE
+    # A proxy on this machine speaks for others.
+    forwarded = any(name in request.headers for name in _FORWARDED)
+    return is_loopback(_peer(request)) and request.url.hostname in _HERE and not forwarded
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _named(name: str, role: Role) -> str:

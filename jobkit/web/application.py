@@ -97,7 +97,7 @@ class WebApplication:
             page = await make(view)
             response = HTMLResponse(self._html(request, user, page))
             response.headers["vary"] = "accept"
-            response.delete_cookie(_SAID, path=_root(request))
+            response.delete_cookie(_SAID, path=_root(request) or "/")
             return response
 
         return self._guarded(answer)
@@ -207,7 +207,7 @@ class WebApplication:
         await self._noted(user, action.name, done)
         response = RedirectResponse(f"{_root(request)}{done.go_to}", 303)
         response.set_cookie(
-            _SAID, live.flash(done.said), max_age=60, path=_root(request), httponly=True, samesite="strict"
+            _SAID, live.flash(done.said), max_age=60, path=_root(request) or "/", httponly=True, samesite="strict"
         )
         return response
 
@@ -233,10 +233,10 @@ class WebApplication:
                     COOKIE,
                     found[1],
                     max_age=SESSION_SECONDS,
-                    path=_root(request),
+                    path=_root(request) or "/",
                     httponly=True,
                     samesite="strict",
-                    secure=request.url.scheme == "https",
+                    secure=self._access.is_encrypted(request),
                 )
                 return protected(response)
             wrong = True
@@ -248,7 +248,7 @@ class WebApplication:
         form = await _form(request)
         response = RedirectResponse(f"{_root(request)}/sign-in", 303)
         if is_same_origin(request) and self._access.is_form_token(user, form.get("form_token", "")):
-            response.delete_cookie(COOKIE, path=_root(request))
+            response.delete_cookie(COOKIE, path=_root(request) or "/")
         return response
 
     async def _send_static(self, request: Request) -> Response:
@@ -262,7 +262,7 @@ class WebApplication:
 
 
 def _root(request: Request) -> str:
-    return quote(request.scope.get("root_path", "").rstrip("/")) or ""
+    return quote(request.scope.get("root_path", "").rstrip("/"))
 
 
 def _is_ours(path: str) -> bool:

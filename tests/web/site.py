@@ -59,6 +59,7 @@ class Reader:
 
     application: ASGIApp
     root: str = ""
+    mounted: str = ""
     peer: str = "127.0.0.1"
     host: str = "localhost:8090"
     headers: dict[str, str] = field(default_factory=dict)
@@ -114,6 +115,7 @@ class Reader:
         for name, value in pairs:
             if name == "set-cookie":
                 kept, _, rest = value.partition(";")
+                assert f"Path={self.root or self.mounted or '/'};" in f"{rest};", value
                 cookie, _, content = kept.partition("=")
                 self.cookies.pop(cookie, None)
                 if "Max-Age=0" not in rest:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+import anyio
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from jobkit.worker.serving import serving
 from tests.web.site import Reader, Site, fields_of
 
 OPERATOR, VIEWER = "operator-token-1", "viewer-token-123"
@@ -17,6 +21,37 @@ async def test_on_this_machine_nobody_signs_in_and_from_others_nobody_is_let_in(
     page = await reader.get("/")
     assert page.status == 403
     assert "queued" not in page.words
+
+
+@pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-real-ip", "via"])
+async def test_whom_a_proxy_on_this_machine_speaks_for_is_not_let_in(reader: Reader, header: str) -> None:
+    reader.headers[header] = "10.0.0.9"
+    assert (await reader.get("/")).status == 403
+
+
+async def test_a_proxy_is_taken_for_itself_whomever_it_speaks_for() -> None:
+    """What a proxy says of its client is no reason to disbelieve the proxy, nor to believe anybody else."""
+    seen: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["client"][0])
+        await PlainTextResponse("here")(scope, receive, send)
+
+    async with (
+        serving(application, "127.0.0.1", 0, named="port") as port,
+        await anyio.connect_tcp("127.0.0.1", port) as line,
+    ):
+        await line.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.0.0.9\r\nconnection: close\r\n\r\n")
+        assert b"200" in await line.receive()
+    assert seen == ["127.0.0.1"]
+
+
+async def test_the_cookie_is_for_encrypted_lines_where_the_line_is(site: Site) -> None:
+    for headers, secure in (({}, False), ({"x-forwarded-proto": "https"}, True)):
+        reader = site.reader(web_token=OPERATOR)
+        reader.headers.update(headers)
+        signed = await reader.post("/sign-in", {"token": OPERATOR})
+        assert ("secure" in signed.headers["set-cookie"].lower()) is secure
 
 
 async def test_a_name_of_another_site_that_points_here_is_not_let_in(reader: Reader) -> None:
