@@ -144,10 +144,33 @@ class Settings(BaseSettings):
         description="On which port a worker or exporter answers `/live`, `/ready` and `/metrics`; 0 chooses one.",
     )
     health_host: str = Field("127.0.0.1", description="On which address it answers them.")
+    web_host: str = Field("127.0.0.1", description="On which address `jobkit web` shows the dashboard.")
+    web_port: int = Field(8090, ge=0, le=65_535, description="On which port it does; 0 chooses one.")
+    web_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="With what operators sign in to the dashboard, at least 16 characters. Without it, and without "
+        "`JOBKIT_WEB_USER_HEADER`, it answers on a loopback address only, and whoever is there may do everything.",
+    )
+    web_viewer_token: SecretStr | None = Field(
+        None, min_length=16, description="With what people sign in who may look, and change nothing."
+    )
+    web_user_header: str | None = Field(
+        None, description="In which header a proxy before the dashboard says who the user is: `X-Forwarded-User`."
+    )
+    web_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1", "::1"),
+        description="From which addresses that header is believed, separated by commas; from no others.",
+    )
+    web_operators: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Which users that a proxy names are operators, separated by commas, `*` for all; others may look.",
+    )
+    web_read_only: bool = Field(False, description="Have the dashboard change nothing, whoever asks.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("auto", description="`text` for people, `json` for machines, `auto`: text on a terminal.")
 
-    @field_validator("plugins", mode="before")
+    @field_validator("plugins", "web_proxies", "web_operators", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -19,6 +19,7 @@ from jobkit.cli.commands import (
     cancel,
     config,
     dead,
+    dev,
     doctor,
     drill,
     exporter,
@@ -41,6 +42,8 @@ from jobkit.cli.commands import (
     topology,
     types,
     verify,
+    web,
+    why,
     worker,
 )
 from jobkit.cli.exit_codes import explained
@@ -105,6 +108,7 @@ app.command("worker")(worker.worker)
 app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
+app.command("why")(why.why)
 app.command("cancel")(cancel.cancel)
 app.command("priority")(priority.priority)
 app.command("pause")(pauses.pause)
@@ -126,6 +130,8 @@ app.command("rebuild")(rebuild.rebuild)
 app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("dev")(dev.dev)
+app.command("web")(web.web)
 app.command("health")(health.health)
 app.command("exporter")(exporter.exporter)
 app.command("bench")(bench.bench)

@@ -13,8 +13,10 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
+from jobkit.ops.lateness import Reason
 from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
+from jobkit.ports.audit import Action
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
@@ -81,6 +83,16 @@ def holding_up(pauses: Sequence[Pause], job: JobRecord, partitions: int) -> Paus
     """Return the pause that keeps a job from being begun, if it has yet to be; one that runs goes on."""
     waits = not job.state.ended and job.state is not JobState.RUNNING
     return pause_of(pauses, job.type, job.key, partitions) if waits else None
+
+
+def reason_view(reason: Reason) -> dict[str, Any]:
+    """Return why a job is late, for JSON."""
+    return asdict(reason)
+
+
+def action_view(action: Action) -> dict[str, Any]:
+    """Return what a person has done, for JSON."""
+    return asdict(action)
 
 
 def cancellation_view(answer: Cancellation) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure, OutboxEntry
 from jobkit.ports.types import Types
@@ -177,8 +178,8 @@ class StoreCounts:
     keys: int
 
 
-class Inspection(Schedules, Types, Protocol):
-    """The other half of a store, its schedules and types included. Every method may raise `Unavailable`."""
+class Inspection(Schedules, Types, Audit, Protocol):
+    """The other half of a store, with its schedules, types and audit log. Every method may raise `Unavailable`."""
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""
@@ -192,10 +193,23 @@ class Inspection(Schedules, Types, Protocol):
         """Return how far jobs have come, by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
         ...
 
+    async def envelope(self, id: str) -> Envelope | None:
+        """Return the envelope of a job that has yet to end; None where it has, or its id is not known."""
+        ...
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        """Return jobs, the latest submitted first."""
+        """Return jobs, the latest submitted first: of those before the job of the id `before`, where it is given.
+
+        None where that job is not known.
+        """
         ...
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:

@@ -27,6 +27,7 @@ _KEY = (
 )
 
 RECORDS = _JOB + "WHERE id = ANY ($1::text[])"
+ENVELOPE = "SELECT envelope, sequence FROM jobkit.jobs WHERE id = $1 AND envelope IS NOT NULL"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = _JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
@@ -63,7 +64,7 @@ COUNTS = """
 
 
 def jobs_query(
-    *, type: str | None, key: str | None, state: JobState | None, limit: int
+    *, type: str | None, key: str | None, state: JobState | None, limit: int, before: str | None
 ) -> tuple[str, tuple[object, ...]]:
     """Return the query for jobs that match, the latest first, and its arguments."""
     conditions, values = ["true"], []
@@ -74,6 +75,9 @@ def jobs_query(
     if state is not None:
         # Says what the indexes of jobs that have not ended, or did so badly, need to hear before they are used.
         conditions.append(_BY_STATE[state])
+    if before is not None:
+        values.append(before)
+        conditions.append(f"number < (SELECT number FROM jobkit.jobs WHERE id = ${len(values)})")  # noqa: S608
     return _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, priorities, repair, retention
+from jobkit.backends.postgres import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention
 from jobkit.backends.postgres.calls import Calls
+from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -38,10 +40,20 @@ class PostgresInspection(Calls):
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}
 
+    async def envelope(self, id: str) -> Envelope | None:
+        rows = await self._look(inspection.ENVELOPE, id)
+        return with_sequence(rows[0]["envelope"], rows[0]["sequence"]) if rows else None
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
+        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit, before=before)
         return [inspection.job(row) for row in await self._look(statement, *args)]
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
@@ -136,6 +148,15 @@ class PostgresInspection(Calls):
 
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])
+
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._row(audit.NOTE, *arguments, aside=True))
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        return [audit.action(row) for row in await self._look(audit.ACTIONS, *audit.below_arguments(below, limit))]
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB

@@ -14,6 +14,8 @@ from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, 
 from jobkit.ports.rules import priority_in
 
 RECORDS = store_script("records", "views")
+ENVELOPE = store_script("envelope")
+NUMBER = store_script("number")
 STATES = store_script("states")
 JOBS = store_script("jobs", "views")
 OVERDUE = store_script("overdue", "views")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
+from jobkit.backends.redis import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
 from jobkit.backends.redis.calls import Calls
+from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -38,18 +40,32 @@ class RedisInspection(Calls):
         found: list[bytes | None] = await self._scripts.run(inspection.STATES, *ids) if ids else []
         return {id: JobState(state.decode()) for id, state in zip(ids, found, strict=True) if state is not None}
 
+    async def envelope(self, id: str) -> Envelope | None:
+        row = await self._scripts.run(inspection.ENVELOPE, id)
+        return None if row is None else with_sequence(*row)
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
         filters = (submit.NONE if type is None else type, submit.NONE if key is None else key, state or "")
         found: list[JobRecord] = []
-        below = "+inf"
+        below = "+inf" if before is None else await self._number(before)
         while below and len(found) < limit:
             wanted = (str(inspection.PAGE), str(limit - len(found)))
             following, *rows = await self._looks.run(inspection.JOBS, *filters, below, *wanted)
             found += map(inspection.job, rows)
             below = following.decode()
         return found
+
+    async def _number(self, id: str) -> str:
+        """Return the number of a job; "" where it is not known."""
+        return str((await self._scripts.run(inspection.NUMBER, id) or b"").decode())
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
@@ -175,6 +191,23 @@ class RedisInspection(Calls):
 
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))
+
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._scripts.run(audit.NOTE, *arguments))
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        found: list[Action] = []
+        while len(found) < limit:
+            wanted = min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(audit.ACTIONS, "" if below is None else str(below), str(wanted))
+            found += map(audit.action, page)
+            if len(page) < wanted:
+                break
+            below = found[-1].number
+        return found
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB

@@ -9,6 +9,7 @@ from typing import Any
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.blob import BlobRef
+from jobkit.model.envelope import Envelope
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
@@ -30,6 +31,14 @@ def records(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobRecord
     return {row[0]: _job(row) for row in rows}
 
 
+def envelope(transaction: Transaction, id: str) -> Envelope | None:
+    """Return the envelope of a job that has yet to end."""
+    row = transaction.execute(
+        "SELECT envelope FROM envelopes WHERE job = (SELECT number FROM jobs WHERE id = ?)", (id,)
+    ).fetchone()
+    return None if row is None else Envelope.unpack(row[0])
+
+
 def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
     """Return how far jobs have come."""
     rows = transaction.execute(_STATES, (json.dumps(list(ids)),))
@@ -37,7 +46,13 @@ def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
 
 
 def jobs(
-    transaction: Transaction, *, type: str | None, key: str | None, state: JobState | None, limit: int
+    transaction: Transaction,
+    *,
+    type: str | None,
+    key: str | None,
+    state: JobState | None,
+    limit: int,
+    before: str | None,
 ) -> list[JobRecord]:
     """Return jobs that match, the latest first."""
     conditions, values = ["1"], []
@@ -52,6 +67,9 @@ def jobs(
         conditions.append("ended_by IS NOT NULL AND expires IS NULL")
     elif state is JobState.EXPIRED:
         conditions.append("ended IS NOT NULL AND expires IS NOT NULL")
+    if before is not None:
+        conditions.append("number < (SELECT number FROM jobs WHERE id = ?)")
+        values.append(before)
     rows = transaction.execute(
         _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
     )

@@ -157,6 +157,10 @@ _STORE = [
     """CREATE TABLE pauses (
         type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,
         since REAL NOT NULL, PRIMARY KEY (type, number, key)) WITHOUT ROWID""",
+    # What people have changed by hand, the latest of it; `at` is wall time.
+    """CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, by_whom TEXT NOT NULL, what TEXT NOT NULL,
+        subject TEXT NOT NULL, detail TEXT NOT NULL)""",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

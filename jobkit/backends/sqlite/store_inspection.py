@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, priorities, repair, retention
+from jobkit.backends.sqlite import audit, cancel, coordinators, inspection, park, pauses, priorities, repair, retention
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -35,10 +36,19 @@ class SqliteInspection(Calls):
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return await self._plane.read(inspection.states, ids)
 
+    async def envelope(self, id: str) -> Envelope | None:
+        return await self._plane.read(inspection.envelope, id)
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
+        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit, before=before)
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.overdue, limit=limit)
@@ -100,6 +110,15 @@ class SqliteInspection(Calls):
 
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)
+
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        by, what, subject, detail = map(keepable_note, (by, what, subject, detail))
+        return await self._plane.write(audit.note_action, by=by, what=what, subject=subject, detail=detail, keep=keep)
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        return await self._plane.read(audit.actions, below=below, limit=limit)
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)

@@ -71,6 +71,23 @@ async def test_jobs_are_listed_latest_first_and_filtered(store: FullStore) -> No
     assert await listed(state=JobState.DEAD) == "c"
     assert await listed(state=JobState.QUEUED, type="t") == "b"
     assert await listed(state=JobState.PARKED) == ""
+    assert await listed(before="d") == "cba"
+    assert await listed(before="c", limit=1) == "b"
+    assert await listed(before="d", type="t") == "ba"
+    assert await listed(before="d", state=JobState.QUEUED) == "b"
+    assert await listed(before="a") == ""
+    assert await listed(before="nosuch") == ""
+
+
+async def test_the_envelope_of_a_job_is_there_until_it_has_ended(store: FullStore) -> None:
+    job = await submitted(store, "a", body=b'{"n": 1}')
+    assert await store.envelope("a") == job
+    assert (await store.envelope("a") or job).body == b'{"n": 1}'
+    await unordered(store, "b", key="other")
+    assert await store.envelope("b") == envelope("b", key="other")
+    await committed(store, job)
+    assert await store.envelope("a") is None
+    assert await store.envelope("nosuch") is None
 
 
 async def test_counts_follow_every_change(store: FullStore) -> None:

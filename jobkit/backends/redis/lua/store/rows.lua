@@ -22,6 +22,7 @@
 --   layouts             hash by type: how many partitions it has, and how far a change of that has come
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
+--   audit               hash by number: what people have done; `store` counts them in `actions`
 --   coordinators        zset by time: the identities of those that workers go by
 --   checkpoints:ID      hash by step, empty for a checkpoint: what the job keeps of its work, where it is `saved`
 --   step files:TYPE\0KEY   hash by "ID\0STEP": the files of those that have any
