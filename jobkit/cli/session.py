@@ -22,7 +22,8 @@ from jobkit.cli.output import Output, plain
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.plane import Plane
-from jobkit.plugin.registry import Registry, load_plugins
+from jobkit.plugin.loading import load_plugins
+from jobkit.plugin.registry import Registry
 from jobkit.ports.backend import Opening
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection

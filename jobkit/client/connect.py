@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
-from jobkit.plugin.registry import load_plugins
+from jobkit.plugin.loading import load_plugins
 from jobkit.settings import Settings, load_settings
 
 

@@ -1,16 +1,11 @@
-"""Finding processors: installed ones through entry points, others by the names in `JOBKIT_PLUGINS`."""
+"""The processors of a process, by job type: what they are asked for, and the jobs that are made for them."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
-import sys
-import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
@@ -21,19 +16,17 @@ from jobkit.model import due
 from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
-from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.safe_text import shown
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
-from jobkit.plugin.processor import Processor, checked_key
+from jobkit.plugin.processor import checked_key
 from jobkit.plugin.schedule import DeclaredSchedule
 from jobkit.ports.store import NewJob
 from jobkit.projections.projection import Projection
 from jobkit.settings import settings_problems
-
-ENTRY_POINT_GROUP = "jobkit.processors"
 
 
 class Registry:
@@ -296,94 +289,6 @@ def checked_id(id: str) -> str:
     if not plain.isprintable():
         raise PayloadInvalid(f"a job id must be of printable characters, not {shown(id)}")
     return plain
-
-
-def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
-    """Return the registry of all installed processors and those in `names` (`module` or `module:attribute`).
-
-    Raises `ConfigurationError` naming the one of `names` that does not load, with its cause.
-    """
-    found: dict[int, AnyProcessor] = {}
-    broken: dict[str, str] = {}
-    unnamed: set[str] = set()
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            loaded = entry.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
-            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {_import_problem(error)}"
-            continue
-        if isinstance(loaded, Processor):
-            found[id(loaded)] = loaded
-            unnamed.add(loaded.name)
-        else:
-            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
-    for name in names:
-        for processor in _named(name):
-            found[id(processor)] = processor
-            unnamed.discard(processor.name)
-    return Registry(
-        found.values(),
-        max_payload_bytes=max_payload_bytes,
-        broken=broken,
-        unnamed=unnamed,
-        schedules=_schedules_beside(found.values()),
-    )
-
-
-def _schedules_beside(processors: Iterable[AnyProcessor]) -> list[DeclaredSchedule]:
-    """Return the schedules that stand in the modules of the processors."""
-    modules = {processor.function.__module__ for processor in processors}
-    found: dict[int, DeclaredSchedule] = {}
-    for name in sorted(modules & sys.modules.keys()):
-        found |= {id(value): value for value in vars(sys.modules[name]).values() if isinstance(value, DeclaredSchedule)}
-    return list(found.values())
-
-
-def _named(name: str) -> list[AnyProcessor]:
-    """Return what one part of `JOBKIT_PLUGINS` names."""
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise ConfigurationError(
-            f"JOBKIT_PLUGINS: {module_name!r} does not import: {_import_problem(error)}"
-        ) from error
-    if attribute:
-        processor = getattr(module, attribute, None)
-        if not isinstance(processor, Processor):
-            raise ConfigurationError(f"JOBKIT_PLUGINS: {name!r} is not a processor")
-        return [processor]
-    processors = [value for value in vars(module).values() if isinstance(value, Processor)]
-    if not processors:
-        raise ConfigurationError(f"JOBKIT_PLUGINS: module {module_name!r} has no processors")
-    return processors
-
-
-def _import_problem(error: BaseException) -> str:
-    """Say what an import raised, and in which line of which file."""
-    where = _place_of(error)
-    what = str(error) if isinstance(error, ConfigurationError) else shown(error, ERROR_CHARACTERS)
-    if isinstance(error, SystemExit):
-        what = f"it calls sys.exit({shown(error.code)}) as it is imported; a plugin must do nothing but declare"
-    return f"{what} (in {where})" if where else what
-
-
-def _place_of(error: BaseException) -> str | None:
-    """Return the file and line that raised, or None where the module was not even found."""
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{error.filename}, line {error.lineno}"
-    if isinstance(error, ConfigurationError):
-        # It is told by the declaration, whose line is the nearest that is not jobkit's.
-        own = str(Path(__file__).parent)
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(own)]
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    frames = [frame for frame in frames if "importlib" not in frame.filename]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
 
 
 def _origin(processor: AnyProcessor) -> str:
