@@ -7,6 +7,7 @@ from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
+from jobkit.plugin.resource import Resource, resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.schedule import DeclaredSchedule, schedule
 from jobkit.projections.projection import Projection
@@ -29,6 +30,7 @@ __all__ = [
     "Projection",
     "Rate",
     "Reject",
+    "Resource",
     "Result",
     "Retry",
     "RetryPolicy",
@@ -38,6 +40,7 @@ __all__ = [
     "Submission",
     "connect",
     "processor",
+    "resource",
     "schedule",
 ]
 

@@ -28,6 +28,10 @@ class PartitionsDiffer(ConfigurationError):
     """A job type was declared with another number of partitions than this process is set to."""
 
 
+class ResourceFailed(JobkitError):
+    """What a worker opens for its jobs did not open, or ended while it was in use; the message names the resource."""
+
+
 class UnknownType(ConfigurationError):
     """No plugin that is loaded here handles this job type."""
 

@@ -35,14 +35,17 @@ Words such as *key* and *fence* are in the [glossary](glossary.md).
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
-        "from jobkit import processor, schedule, Payload, Result, RetryPolicy, Processor, DeclaredSchedule",
+        "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource, "
+        "DeclaredSchedule",
         (
             jobkit.processor,
+            jobkit.resource,
             jobkit.schedule,
             jobkit.Payload,
             jobkit.Result,
             jobkit.RetryPolicy,
             jobkit.Processor,
+            jobkit.Resource,
             jobkit.DeclaredSchedule,
         ),
     ),

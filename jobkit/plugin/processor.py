@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, TypeVar
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
@@ -23,7 +22,9 @@ from jobkit.plugin import limits as limiting
 from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
+from jobkit.plugin.signature import signature_of
 from jobkit.projections.projection import Projection
 
 P = TypeVar("P", bound=Payload)
@@ -42,11 +43,12 @@ class Processor(Generic[P, R]):
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
-    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `resources` are
+    what the function is given besides, by parameter.
     """
 
     name: str
-    function: Callable[[P, Context], Awaitable[R]]
+    function: Callable[Concatenate[P, Context, ...], Awaitable[R]]
     payload: type[P]
     key: Callable[[P], str]
     ordered: bool
@@ -57,6 +59,7 @@ class Processor(Generic[P, R]):
     projections: tuple[Projection[Any], ...]
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
+    resources: Mapping[str, Resource]
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -65,9 +68,9 @@ class Processor(Generic[P, R]):
         """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
         return self.group or self.name
 
-    async def __call__(self, job: P, ctx: Context) -> R:
+    async def __call__(self, job: P, ctx: Context, **resources: Any) -> R:
         """Run the coroutine itself, as a test of it would."""
-        return await self.function(job, ctx)
+        return await self.function(job, ctx, **resources)
 
     def parse(self, body: bytes) -> P:
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
@@ -152,8 +155,10 @@ def processor(
     projections: Sequence[Projection[Any]] = (),
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
-) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
+) -> Callable[[Callable[Concatenate[P, Context, ...], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
+
+    Further parameters are resources, such as `db: Annotated[Pool, pool]`, which the worker has opened.
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
     order, and write one log.
@@ -168,15 +173,15 @@ def processor(
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
-    def declare(function: Callable[[P, Context], Awaitable[R]]) -> Processor[P, R]:
-        payload, result = _signature(name, function)
-        problems = unreadable_fields(payload) + unreadable_fields(result)
+    def declare(function: Callable[Concatenate[P, Context, ...], Awaitable[R]]) -> Processor[P, R]:
+        signature = signature_of(name, function)
+        problems = unreadable_fields(signature.payload) + unreadable_fields(signature.result)
         if problems:
             raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
         return Processor(
             name=name,
             function=function,
-            payload=payload,
+            payload=signature.payload,
             key=key,
             ordered=ordered,
             timeout=timeout,
@@ -186,8 +191,9 @@ def processor(
             projections=tuple(projections),
             group=shared,
             limits=tuple(limits),
-            _payloads=Codec(payload),
-            _results=_result_codec(name, result),
+            resources=signature.resources,
+            _payloads=Codec(signature.payload),
+            _results=_result_codec(name, signature.result),
         )
 
     return declare
@@ -238,30 +244,6 @@ def _result_codec(type: str, result: Any) -> Codec[Any]:
             f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
             "return a jobkit.Result, a value of plain types, or None"
         ) from error
-
-
-def _signature(type: str, function: Callable[..., Any]) -> tuple[Any, Any]:
-    """Return the payload class and the result annotation of a processor function."""
-    if not inspect.iscoroutinefunction(function):
-        raise ConfigurationError(f"processor of job type {type!r} must be an 'async def' function")
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ConfigurationError(
-            f"processor of job type {type!r}: an annotation cannot be resolved: {error}"
-        ) from error
-    parameters = list(inspect.signature(function).parameters)
-    payload = hints.get(parameters[0]) if len(parameters) == 2 else None
-    if not (inspect.isclass(payload) and issubclass(payload, Payload)):
-        raise ConfigurationError(
-            f"processor of job type {type!r} must take (job: SomePayload, ctx: Context), "
-            "where SomePayload is a subclass of jobkit.Payload"
-        )
-    if "return" not in hints:
-        raise ConfigurationError(
-            f"processor of job type {type!r} must say what it returns: '-> SomeResult', or '-> None'"
-        )
-    return payload, hints["return"]
 
 
 def _sentences(error: ValidationError) -> str:

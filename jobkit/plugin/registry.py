@@ -23,6 +23,7 @@ from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import checked_key
+from jobkit.plugin.resource import Resource, in_order
 from jobkit.plugin.schedule import DeclaredSchedule
 from jobkit.ports.store import NewJob
 from jobkit.projections.projection import Projection
@@ -172,16 +173,27 @@ class Registry:
         job = self.new_job(type, payload, key=key)
         return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered)
 
-    def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
-        """Return the settings of the processors of `types` (default: all), validated from the environment.
+    def resources(self, types: Sequence[str] | None = None, given: Collection[Resource] = ()) -> Sequence[Resource]:
+        """Return what has to be opened for the processors of `types` (default: all), in order; not what is `given`.
 
-        Raises `ConfigurationError` with a line for each variable that is wrong.
+        Raises `ConfigurationError` where two of them have one name.
+        """
+        return in_order((one for processor in self._chosen(types) for one in processor.resources.values()), given)
+
+    def settings(
+        self, types: Sequence[str] | None = None, given: Collection[Resource] = ()
+    ) -> Mapping[type[BaseSettings], BaseSettings]:
+        """Return the settings of the processors of `types` (default: all), and of the resources that they need.
+
+        They are validated from the environment; those of resources that are `given` are not asked for. Raises
+        `ConfigurationError` with a line for each variable that is wrong.
         """
         validated: dict[type[BaseSettings], BaseSettings] = {}
         problems = []
-        for processor in self._chosen(types):
-            model = processor.settings
-            if model is None or model in validated:
+        models = [processor.settings for processor in self._chosen(types) if processor.settings is not None]
+        models += [model for one in self.resources(types, given) for model in one.settings.values()]
+        for model in models:
+            if model in validated:
                 continue
             try:
                 validated[model] = model()

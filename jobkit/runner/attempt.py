@@ -24,6 +24,7 @@ from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
 from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job
+from jobkit.runner.invocation import Call
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.log_context import log_context
 
@@ -54,7 +55,8 @@ class Snoozed:
 class Attempts:
     """Runs attempts; holds what all of them share.
 
-    `transactional`: whether others can take part in the commit's transaction; by default, what the planes say.
+    `calls` are what runs a job of each type; without one that is its processor's function. `transactional`: whether
+    others can take part in the commit's transaction; by default, what the planes say.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Attempts:
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
         *,
+        calls: Mapping[str, Call] | None = None,
         transactional: bool | None = None,
     ) -> None:
         self._planes = planes
@@ -72,6 +75,7 @@ class Attempts:
         self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
+        self._calls = calls or {}
         self._file_reader = FileReader(planes.inspection, planes.blobs)
         self._transactional = planes.transactions is not None if transactional is None else transactional
 
@@ -97,10 +101,11 @@ class Attempts:
                         "processor does not stop when it is cancelled, attempt given up", grace=GRACE_SECONDS, **fields
                     )
 
+            call = self._calls.get(job.processor.name, job.processor.function)
             limit = job.processor.timeout.total_seconds()
             try:
                 with log_context(fields):
-                    ended = await contained(_effects(job, ctx), limit=limit, on_stop=stop)
+                    ended = await contained(_effects(call, job, ctx), limit=limit, on_stop=stop)
             finally:
                 ctx.end()
             match ended:
@@ -175,9 +180,9 @@ class Attempts:
         return Failed(told, failure)
 
 
-async def _effects(job: Job, ctx: Context) -> Effects:
+async def _effects(call: Call, job: Job, ctx: Context) -> Effects:
     """Run the processor, and return what it did, proven to read back."""
-    result = await job.processor.function(job.payload, ctx)
+    result = await call(job.payload, ctx)
     ctx.end()
     return await ctx.effects(job.processor.dump_result(result))
 

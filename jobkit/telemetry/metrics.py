@@ -278,6 +278,13 @@ CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led parti
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"
 )
+RESOURCE_HEALTHY = Metric(
+    "jobkit.resource.healthy",
+    Kind.GAUGE,
+    "1",
+    "1 while the health of a resource that this worker opened was found well, 0 while it was not",
+    {"resource": ANY},
+)
 LATENCY = Metric(
     "jobkit.latency",
     Kind.GAUGE,

@@ -19,11 +19,14 @@ from jobkit.model.fence import Fence
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
+from jobkit.plugin.resource import Resource
 from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, NewJob, Opened
 from jobkit.runner.attempt import Attempts, Failed, Snoozed
 from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.invocation import calls_of
+from jobkit.runner.resources import open_resources
 from jobkit.telemetry import Telemetry
 
 P = TypeVar("P", bound=Payload)
@@ -49,26 +52,35 @@ async def run_job(
     knows: Sequence[Processor[Any, Any]] = (),
     clock: Clock | None = None,
     connection: Any = None,
+    resources: Mapping[Resource, object] | None = None,
 ) -> JobOutcome[R]:
     """Run `processor` once on `payload`, commit what it did, and return that.
 
     `knows` are the processors of the follow-up jobs it submits. `connection` is what the functions are called with that
     it stages with `ctx.in_commit`: one to a database of the test's, say, in a transaction that the test rolls back.
+    `resources` are given to it in place of what those resources would open, whose settings are not asked for then; the
+    others are opened, and closed again.
+
     Raises what the processor, or one of those functions, raises, as it is; and what a worker would record as a failed
     attempt, as that: `TimeoutError`, `EffectInvalid`, `ProjectionFailed`.
     """
     clock = clock or SystemClock()
     registry = Registry([processor, *knows])
     new = registry.new_job(processor.name, payload, submitted_at=clock.wall())
-    async with memory_planes(clock=clock) as planes:
+    given = resources or {}
+    telemetry = Telemetry(log=structlog.get_logger("jobkit.testing"))
+    settings = registry.settings([processor.name], given)
+    wanted = registry.resources([processor.name], given)
+    async with memory_planes(clock=clock) as planes, open_resources(wanted, settings, telemetry, given) as opened:
         fence = Fence(token=1, nonce=f"{random.getrandbits(64):016x}", owner="jobkit.testing")
         job = await _opened(planes, registry, new, fence)
         attempts = Attempts(
             planes,
             clock,
-            Telemetry(log=structlog.get_logger("jobkit.testing")),
-            registry.settings([processor.name]),
+            telemetry,
+            settings,
             registry,
+            calls=calls_of([processor], opened),
             transactional=connection is not None,
         )
         done = await attempts.run(job, fence, 1, 0, 1)

@@ -18,8 +18,31 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count",
+    "account",
+    "retries",
+    "files",
+    "follow_ups",
+    "batch",
+    "limits",
+    "schedules",
+    "debounce",
+    "resources",
+)
+TYPES = (
+    "word-count",
+    "deposit",
+    "fetch",
+    "report",
+    "order",
+    "receipt",
+    "square",
+    "call",
+    "nightly",
+    "summary",
+    "price",
+)
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -111,6 +134,10 @@ def test_batch(folder: Path) -> None:
 
 def test_schedules(folder: Path) -> None:
     assert _ran("schedules", folder) == ['committed "the report of purchases"']
+
+
+def test_resources(folder: Path) -> None:
+    assert _ran("resources", folder) == ["3 x apple: 90 cents", "2 x pear: 100 cents"]
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ async def _opaque(job: Video, ctx: Context) -> Opaque: ...  # type: ignore[empty
         (_no_context, "must take"),
         (_no_payload, "must take"),
         (_plain_payload, "subclass of jobkit.Payload"),
-        (_three, "must take"),
+        (_three, "parameter .more. must be a resource"),
         (_unresolved, "Vidoe"),
         (_opaque, "cannot be written as JSON"),
     ],
