@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
 from jobkit.plugin.context import Context
+from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import around_attempt, around_submit
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.resource import Resource, resource
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cancellation",
+    "CancelledEvent",
     "Client",
+    "CommittedEvent",
     "Concurrency",
     "Context",
+    "DeadEvent",
     "DeclaredSchedule",
+    "FailedEvent",
     "JobkitError",
     "Payload",
     "Processor",
@@ -38,7 +44,10 @@ __all__ = [
     "ScheduleStatus",
     "Snooze",
     "Submission",
+    "around_attempt",
+    "around_submit",
     "connect",
+    "hook",
     "processor",
     "resource",
     "schedule",

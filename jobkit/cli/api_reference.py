@@ -18,6 +18,7 @@ import jobkit.testing
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.context import JobInfo
+from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry
 from jobkit.ports.store import Failure
 
@@ -50,6 +51,22 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
         ),
     ),
     ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    (
+        "Around jobs",
+        "from jobkit import around_attempt, around_submit, hook, CommittedEvent, FailedEvent, DeadEvent, "
+        "CancelledEvent",
+        (
+            jobkit.around_attempt,
+            jobkit.around_submit,
+            jobkit.hook,
+            jobkit.CommittedEvent,
+            jobkit.FailedEvent,
+            jobkit.DeadEvent,
+            jobkit.CancelledEvent,
+            AttemptMiddleware,
+            SubmitMiddleware,
+        ),
+    ),
     ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (

@@ -70,7 +70,11 @@ class CommandSession:
 
     def registry(self) -> Registry:
         """Return the processors there are. Raises `ConfigurationError` where a plugin does not load."""
-        return load_plugins(self.settings.plugins, max_payload_bytes=self.settings.max_payload_bytes)
+        return load_plugins(
+            self.settings.plugins,
+            middleware=self.settings.middleware,
+            max_payload_bytes=self.settings.max_payload_bytes,
+        )
 
     def call(
         self,

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from opentelemetry.trace import Span
 from jobkit.client import matching
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
+from jobkit.client.submit_within import submit_within
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.model.clock import Clock, SystemClock
@@ -194,6 +196,11 @@ class Client:
         return job
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
+        if not self._registry.around.submits:
+            return await self._accept(jobs, connection)
+        return await submit_within(self._registry.around.submits, jobs, partial(self._accept, jobs, connection))
+
+    async def _accept(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
             return _submissions(jobs, answers, published=())

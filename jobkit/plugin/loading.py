@@ -6,23 +6,52 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from jobkit.errors import ConfigurationError
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.plugin.around import Around, Declared
 from jobkit.plugin.groups import AnyProcessor
+from jobkit.plugin.hooks import Hook
+from jobkit.plugin.middleware import AroundAttempt, AroundSubmit
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
 from jobkit.plugin.schedule import DeclaredSchedule
 
 ENTRY_POINT_GROUP = "jobkit.processors"
 
+T = TypeVar("T")
 
-def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
+
+@dataclass(frozen=True, slots=True)
+class _Wanted(Generic[T]):
+    """What a setting names: objects of these kinds, and the words for one and for many of them."""
+
+    variable: str
+    kinds: tuple[type[T], ...]
+    one: str
+    many: str
+
+
+_PROCESSORS: _Wanted[AnyProcessor] = _Wanted("JOBKIT_PLUGINS", (Processor,), "a processor", "processors")
+_MIDDLEWARE: _Wanted[Declared] = _Wanted(
+    "JOBKIT_MIDDLEWARE",
+    (AroundAttempt, AroundSubmit, Hook),
+    "middleware, nor a hook",
+    "middleware and no hooks",
+)
+
+
+def load_plugins(
+    names: Sequence[str] = (), *, middleware: Sequence[str] = (), max_payload_bytes: int = 262_144
+) -> Registry:
     """Return the registry of all installed processors and those in `names` (`module` or `module:attribute`).
 
-    Raises `ConfigurationError` naming the one of `names` that does not load, with its cause.
+    `middleware` names likewise what runs around their jobs. Raises `ConfigurationError` naming the one that does not
+    load, with its cause.
     """
     found: dict[int, AnyProcessor] = {}
     broken: dict[str, str] = {}
@@ -41,7 +70,7 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
         else:
             broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
     for name in names:
-        for processor in _named(name):
+        for processor in _named(name, _PROCESSORS):
             found[id(processor)] = processor
             unnamed.discard(processor.name)
     return Registry(
@@ -50,6 +79,7 @@ def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144)
         broken=broken,
         unnamed=unnamed,
         schedules=_schedules_beside(found.values()),
+        around=Around.of(one for name in middleware for one in _named(name, _MIDDLEWARE)),
     )
 
 
@@ -62,8 +92,8 @@ def _schedules_beside(processors: Iterable[AnyProcessor]) -> list[DeclaredSchedu
     return list(found.values())
 
 
-def _named(name: str) -> list[AnyProcessor]:
-    """Return what one part of `JOBKIT_PLUGINS` names."""
+def _named(name: str, wanted: _Wanted[T]) -> list[T]:
+    """Return what one part of a setting names, in the order in which it is declared."""
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -71,17 +101,17 @@ def _named(name: str) -> list[AnyProcessor]:
         raise
     except BaseException as error:
         raise ConfigurationError(
-            f"JOBKIT_PLUGINS: {module_name!r} does not import: {_import_problem(error)}"
+            f"{wanted.variable}: {module_name!r} does not import: {_import_problem(error)}"
         ) from error
     if attribute:
-        processor = getattr(module, attribute, None)
-        if not isinstance(processor, Processor):
-            raise ConfigurationError(f"JOBKIT_PLUGINS: {name!r} is not a processor")
-        return [processor]
-    processors = [value for value in vars(module).values() if isinstance(value, Processor)]
-    if not processors:
-        raise ConfigurationError(f"JOBKIT_PLUGINS: module {module_name!r} has no processors")
-    return processors
+        named = getattr(module, attribute, None)
+        if not isinstance(named, wanted.kinds):
+            raise ConfigurationError(f"{wanted.variable}: {name!r} is not {wanted.one}")
+        return [named]
+    found = [value for value in vars(module).values() if isinstance(value, wanted.kinds)]
+    if not found:
+        raise ConfigurationError(f"{wanted.variable}: module {module_name!r} has no {wanted.many}")
+    return found
 
 
 def _import_problem(error: BaseException) -> str:

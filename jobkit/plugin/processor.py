@@ -19,8 +19,10 @@ from jobkit.model.limit import Limit
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin import limits as limiting
+from jobkit.plugin import middleware as surrounding
 from jobkit.plugin.context import Context
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
@@ -43,8 +45,8 @@ class Processor(Generic[P, R]):
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
-    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `resources` are
-    what the function is given besides, by parameter.
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `middleware`
+    runs around each attempt. `resources` are what the function is given besides, by parameter.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Processor(Generic[P, R]):
     projections: tuple[Projection[Any], ...]
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
+    middleware: tuple[AroundAttempt, ...]
     resources: Mapping[str, Resource]
     _payloads: Codec[P]
     _results: Codec[R]
@@ -155,6 +158,7 @@ def processor(
     projections: Sequence[Projection[Any]] = (),
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
+    middleware: Sequence[AroundAttempt] = (),
 ) -> Callable[[Callable[Concatenate[P, Context, ...], Awaitable[R]]], Processor[P, R]]:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -169,7 +173,7 @@ def processor(
     name = _checked_type(type)
     shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
-    problems += limiting.problems_of(limits)
+    problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
@@ -191,6 +195,7 @@ def processor(
             projections=tuple(projections),
             group=shared,
             limits=tuple(limits),
+            middleware=tuple(middleware),
             resources=signature.resources,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),

@@ -19,6 +19,7 @@ from jobkit.model.ids import new_job_id
 from jobkit.model.safe_text import shown
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
+from jobkit.plugin.around import NOTHING_AROUND, Around
 from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.payload import Payload
@@ -36,7 +37,8 @@ class Registry:
     Raises `ConfigurationError` where two claim one type or one name.
 
     `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
-    `unnamed` are types that are there because their plugin is installed, and for no other reason.
+    `unnamed` are types that are there because their plugin is installed, and for no other reason. `around` is what runs
+    around the jobs of all types.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Registry:
         broken: Mapping[str, str] | None = None,
         unnamed: Collection[str] = (),
         schedules: Iterable[DeclaredSchedule] = (),
+        around: Around = NOTHING_AROUND,
     ) -> None:
+        self.around = around
         self.unnamed = frozenset(unnamed)
         self.processors: dict[str, AnyProcessor] = {}
         self.broken = dict(broken or {})

@@ -35,6 +35,7 @@ class Processed:
 
     effects: Effects
     participants: Sequence[Participant]
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,7 @@ class Attempts:
 
         Raises `LeaseLost` or `Unavailable`: those are no fault of the job's, and its attempts are not counted by them.
         """
-        envelope = job.envelope
-        info = JobInfo(envelope.id, envelope.type, job.key, envelope.sequence, attempt, envelope.submitted_at)
+        info = info_of(job, attempt)
         fields = _fields(info, fence)
         async with AsyncExitStack() as resources:
             ctx = self._context(job, info, fence, space, log_length, resources)
@@ -110,7 +110,7 @@ class Attempts:
                 ctx.end()
             match ended:
                 case Returned(effects):
-                    return Processed(effects, [_survived(participant) for participant in ctx.participants])
+                    return Processed(effects, [_survived(participant) for participant in ctx.participants], attempt)
                 case Raised(Snooze(after=after)):
                     return Snoozed(after.total_seconds())
                 case Raised(error):
@@ -178,6 +178,12 @@ class Attempts:
             at=self._clock.wall(),
         )
         return Failed(told, failure)
+
+
+def info_of(job: Job, attempt: int) -> JobInfo:
+    """Return what is said of a job at one attempt."""
+    envelope = job.envelope
+    return JobInfo(envelope.id, envelope.type, job.key, envelope.sequence, attempt, envelope.submitted_at)
 
 
 async def _effects(call: Call, job: Job, ctx: Context) -> Effects:

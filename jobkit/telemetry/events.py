@@ -333,6 +333,11 @@ class Telemetry:
         """Report a resource that could not be closed; the others still are."""
         self.log.error("resource did not close", resource=resource, error=error_text(error))
 
+    def hook_failed(self, hook: str, job_id: str, error: BaseException) -> None:
+        """Report a hook that raised, took too long, or was left out because too many waited; it is not called again."""
+        self._count(m.HOOKS_FAILED, hook)
+        self.log.error("hook failed", hook=hook, job=job_id, error=error_text(error))
+
     def crashed(self, doing: str, error: BaseException) -> None:
         """Report an unforeseen error of jobkit's own; it is contained, and the work is tried again."""
         self._count(m.DEFECTS)

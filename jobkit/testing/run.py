@@ -16,6 +16,7 @@ from jobkit.errors import PayloadInvalid, Snooze
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
+from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
@@ -53,13 +54,14 @@ async def run_job(
     clock: Clock | None = None,
     connection: Any = None,
     resources: Mapping[Resource, object] | None = None,
+    middleware: Sequence[AroundAttempt] = (),
 ) -> JobOutcome[R]:
     """Run `processor` once on `payload`, commit what it did, and return that.
 
     `knows` are the processors of the follow-up jobs it submits. `connection` is what the functions are called with that
     it stages with `ctx.in_commit`: one to a database of the test's, say, in a transaction that the test rolls back.
     `resources` are given to it in place of what those resources would open, whose settings are not asked for then; the
-    others are opened, and closed again.
+    others are opened, and closed again. `middleware` runs around it, the first outermost, with the type's own inside.
 
     Raises what the processor, or one of those functions, raises, as it is; and what a worker would record as a failed
     attempt, as that: `TimeoutError`, `EffectInvalid`, `ProjectionFailed`.
@@ -80,7 +82,7 @@ async def run_job(
             telemetry,
             settings,
             registry,
-            calls=calls_of([processor], opened),
+            calls=calls_of([processor], opened, middleware),
             transactional=connection is not None,
         )
         done = await attempts.run(job, fence, 1, 0, 1)

@@ -22,6 +22,7 @@ from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.invocation import calls_of
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.resources import OpenResources, open_resources
@@ -269,7 +270,7 @@ class Worker:
                 self._telemetry,
                 self._plugin_settings,
                 self._registry,
-                calls=calls_of(served, opened),
+                calls=calls_of(served, opened, self._registry.around.attempts),
             ),
             self._sweeper,
             TypeSlots(self._settings.concurrency, self._clock),
@@ -280,6 +281,7 @@ class Worker:
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
+            hooks=OutcomeHooks(self._registry.around.hooks, self._telemetry),
         )
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
@@ -325,6 +327,7 @@ class Worker:
             upkeep.start_soon(self._resource_health.run, opened)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             upkeep.start_soon(self._tools.pipeline.interruptions.run)
+            upkeep.start_soon(self._tools.pipeline.hooks.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
             try:
@@ -338,6 +341,7 @@ class Worker:
             finally:
                 await self._leave()
                 await self._tools.pipeline.interruptions.finish()
+                await self._tools.pipeline.hooks.finish()
             upkeep.cancel_scope.cancel()
 
     async def _moved(self) -> None:
