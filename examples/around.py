@@ -1,4 +1,4 @@
-"""Around jobs: middleware that times each attempt and stops submits at night, and a hook that hears of the dead.
+"""Around jobs: middleware that times attempts and may refuse submits, and a hook that hears of the dead.
 
 Run it:
 
@@ -10,6 +10,7 @@ Run it:
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -40,14 +41,14 @@ async def timed(job: Payload, ctx: Context, call_next: Callable[[], Awaitable[An
         result = await call_next()
     except ZeroDivisionError as error:
         raise Reject("nobody can divide by zero") from error
-    ctx.record("seconds", round(time.monotonic() - began, 3))
+    ctx.record("timed", {"job": job.model_dump(), "seconds": round(time.monotonic() - began, 3)})
     return result
 
 
 @around_submit
 async def by_day(jobs: Sequence[Any], call_next: Callable[[], Awaitable[None]]) -> None:
-    """Refuse what is submitted in a pause: what this raises, `client.submit` raises."""
-    if Path("closed").exists():
+    """Refuse what is submitted while we are closed: what this raises, `client.submit` raises."""
+    if "CLOSED" in os.environ:
         raise PermissionError(f"{len(jobs)} refused: we are closed")
     await call_next()
 

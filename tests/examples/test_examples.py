@@ -29,6 +29,7 @@ EMBEDDED = (
     "schedules",
     "debounce",
     "resources",
+    "around",
 )
 TYPES = (
     "word-count",
@@ -42,6 +43,7 @@ TYPES = (
     "nightly",
     "summary",
     "price",
+    "divide",
 )
 
 
@@ -149,10 +151,9 @@ def test_around(folder: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (folder / "dead.txt").read_text() == "6:0: rejected: nobody can divide by zero\n"
-    (folder / "closed").touch()
     refused = subprocess.run(
         [sys.executable, str(EXAMPLES / "around.py")],
-        cwd=folder, env=_environment(("around",)), capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=_environment(("around",), CLOSED="1"), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "PermissionError: 1 refused: we are closed" in refused.stderr
 
