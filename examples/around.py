@@ -1,4 +1,4 @@
-"""Around jobs: middleware that times attempts and may refuse submits, and a hook that hears of the dead.
+"""Around jobs: middleware that notes attempts and may refuse submits, and a hook that hears of the dead.
 
 Run it:
 
@@ -7,46 +7,40 @@ Run it:
     python around.py
 """
 
-from __future__ import annotations
-
-import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
+
+import anyio
 
 from jobkit import Context, DeadEvent, Payload, Reject, around_attempt, around_submit, connect, hook, processor
 
 
 class Divide(Payload):
-    """A division."""
+    """A division: the first number by the second."""
 
-    number: int
-    by: int
+    numbers: tuple[int, int]
 
 
-@processor("divide", key=lambda job: f"{job.number}:{job.by}")
+@processor("divide", key=lambda job: f"{job.numbers[0]}:{job.numbers[1]}")
 async def divide(job: Divide, ctx: Context) -> int:
     """Divide."""
-    ctx.log.debug("dividing")
-    return job.number // job.by
+    await ctx.progress(0.5, "dividing")
+    return job.numbers[0] // job.numbers[1]
 
 
 @around_attempt
-async def timed(job: Payload, ctx: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
-    """Record how long the attempt took, in its own commit; an error that means "never" becomes a rejection."""
-    began = time.monotonic()
+async def noted(job: Payload, ctx: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
+    """Note what was asked for, in the job's own commit; an error that means "never" becomes a rejection."""
+    ctx.record("asked for", job)
     try:
-        result = await call_next()
+        return await call_next()
     except ZeroDivisionError as error:
         raise Reject("nobody can divide by zero") from error
-    ctx.record("timed", {"job": job.model_dump(), "seconds": round(time.monotonic() - began, 3)})
-    return result
 
 
 @around_submit
-async def by_day(jobs: Sequence[Any], call_next: Callable[[], Awaitable[None]]) -> None:
+async def when_open(jobs: Sequence[Any], call_next: Callable[[], Awaitable[None]]) -> None:
     """Refuse what is submitted while we are closed: what this raises, `client.submit` raises."""
     if "CLOSED" in os.environ:
         raise PermissionError(f"{len(jobs)} refused: we are closed")
@@ -56,18 +50,17 @@ async def by_day(jobs: Sequence[Any], call_next: Callable[[], Awaitable[None]]) 
 @hook
 async def tell(event: DeadEvent) -> None:
     """Write it down, after the store has it."""
-    await asyncio.to_thread(Path("dead.txt").write_text, f"{event.job.key}: {event.reason}\n")
+    await anyio.Path("dead.txt").write_text(f"{event.job.key}: {event.reason}\n")
 
 
 async def main() -> None:
-    """Submit two jobs, of which one dies."""
+    """Submit a job that dies."""
     async with connect() as client:
-        for by in (2, 0):
-            submitted = await client.submit("divide", Divide(number=6, by=by))
-            async for job in client.watch(submitted.id, timeout=60):
-                pass
-            print(job.state, (job.result or b"").decode())
+        submitted = await client.submit("divide", Divide(numbers=(6, 0)))
+        async for job in client.watch(submitted.id, timeout=60):
+            pass
+        print(job.state)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    anyio.run(main)

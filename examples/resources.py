@@ -7,29 +7,26 @@ Run it:
     python resources.py
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from jobkit import Context, Payload, connect, processor, resource
 
 
 class ShopSettings(BaseSettings):
-    """Where the shop's own database is; validated when a worker starts."""
+    """From the variable SHOP_DATABASE; validated when a worker starts."""
 
-    model_config = SettingsConfigDict(env_prefix="SHOP_")
-    database: str = ":memory:"
+    shop_database: str = ":memory:"
 
 
 @resource
 def database(settings: ShopSettings) -> Iterator[sqlite3.Connection]:
     """Open a database: blocking code, so it runs in a thread."""
-    connection = sqlite3.connect(settings.database, check_same_thread=False)
+    connection = sqlite3.connect(settings.shop_database, check_same_thread=False)
     yield connection
     connection.close()
 

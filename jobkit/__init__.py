@@ -12,6 +12,7 @@ from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.resource import Resource, resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.schedule import DeclaredSchedule, schedule
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "ScheduleStatus",
     "Snooze",
     "Submission",
+    "SyncContext",
     "around_attempt",
     "around_submit",
     "connect",

@@ -116,6 +116,14 @@ class AttemptOver(JobkitError):
     """Something was staged in an attempt that has ended already, so that nothing would ever come of it."""
 
 
+class ProcessDied(JobkitError):
+    """The process of an attempt ended, or was killed, before it said how the attempt went."""
+
+
+class MemoryExceeded(ProcessDied):
+    """An attempt in a process of its own needs more memory than it may have."""
+
+
 class LeaseLost(JobkitError):
     """The lease under which the work ran is gone, or can no longer be proven."""
 

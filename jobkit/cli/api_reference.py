@@ -19,6 +19,7 @@ from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.context import JobInfo
 from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
+from jobkit.plugin.sync_context import SyncBlobs
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry
 from jobkit.ports.store import Failure
 
@@ -50,7 +51,11 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.DeclaredSchedule,
         ),
     ),
-    ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    (
+        "Inside of a processor",
+        "from jobkit import Context, SyncContext",
+        (jobkit.Context, JobInfo, BlobWriter, Fence, jobkit.SyncContext, SyncBlobs),
+    ),
     (
         "Around jobs",
         "from jobkit import around_attempt, around_submit, hook, CommittedEvent, FailedEvent, DeadEvent, "

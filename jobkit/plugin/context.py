@@ -147,6 +147,10 @@ class Context:
                 "await all that writes before the processor returns"
             )
 
+    def check(self) -> None:
+        """Raise `AttemptOver` where the attempt is over."""
+        self._check_alive()
+
     @property
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""

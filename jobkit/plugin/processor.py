@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Concatenate, Generic, TypeVar
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypeVar, overload
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
@@ -21,12 +21,14 @@ from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.plugin import limits as limiting
 from jobkit.plugin import middleware as surrounding
 from jobkit.plugin.context import Context
+from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.signature import signature_of
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 P = TypeVar("P", bound=Payload)
@@ -40,17 +42,18 @@ Check = Callable[[], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Processor(Generic[P, R]):
-    """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
+    """A job type, called `name`, and the function that does it. Still callable like that function.
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `middleware`
-    runs around each attempt. `resources` are what the function is given besides, by parameter.
+    runs around each attempt. `resources` are what the function is given besides, by parameter. `isolation` is how its
+    attempts are kept apart, where they are.
     """
 
     name: str
-    function: Callable[Concatenate[P, Context, ...], Awaitable[R]]
+    function: Callable[..., Any]
     payload: type[P]
     key: Callable[[P], str]
     ordered: bool
@@ -63,6 +66,7 @@ class Processor(Generic[P, R]):
     limits: tuple[Concurrency | Rate, ...]
     middleware: tuple[AroundAttempt, ...]
     resources: Mapping[str, Resource]
+    isolation: Isolation | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -71,9 +75,16 @@ class Processor(Generic[P, R]):
         """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
         return self.group or self.name
 
-    async def __call__(self, job: P, ctx: Context, **resources: Any) -> R:
-        """Run the coroutine itself, as a test of it would."""
-        return await self.function(job, ctx, **resources)
+    @property
+    def blocking(self) -> bool:
+        """Whether it is a plain `def`, which runs in a thread or a process of its own."""
+        return not inspect.iscoroutinefunction(self.function)
+
+    async def __call__(self, job: P, ctx: Context | SyncContext, **resources: Any) -> R:
+        """Run the function itself, as a test of it would."""
+        returned = self.function(job, ctx, **resources)
+        result: R = returned if self.blocking else await returned
+        return result
 
     def parse(self, body: bytes) -> P:
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
@@ -146,6 +157,15 @@ def checked_key(key: object) -> str:
         raise PayloadInvalid(str(error)) from error
 
 
+class Declare(Protocol):
+    """Makes a processor of a function."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, Context, ...], Awaitable[R]], /) -> Processor[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, SyncContext, ...], R], /) -> Processor[P, R]: ...
+
+
 def processor(
     type: str,
     *,
@@ -159,10 +179,14 @@ def processor(
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
     middleware: Sequence[AroundAttempt] = (),
-) -> Callable[[Callable[Concatenate[P, Context, ...], Awaitable[R]]], Processor[P, R]]:
+    isolation: Literal["process"] | None = None,
+    memory: str | int | None = None,
+) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
-    Further parameters are resources, such as `db: Annotated[Pool, pool]`, which the worker has opened.
+    Further parameters are resources, such as `db: Annotated[Pool, pool]`, which the worker has opened. A plain
+    `def f(job: SomePayload, ctx: SyncContext)` may block: it runs in a thread; or, with `isolation="process"`, in a
+    process of its own, which is killed when its attempt is over and may have so much `memory`, such as "2 GiB".
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
     order, and write one log.
@@ -177,8 +201,11 @@ def processor(
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
-    def declare(function: Callable[Concatenate[P, Context, ...], Awaitable[R]]) -> Processor[P, R]:
+    def declare(function: Callable[..., Any]) -> Processor[Any, Any]:
         signature = signature_of(name, function)
+        apart = isolation_of(
+            f"job type {name!r}", function, isolation, memory, asks_for_resources=bool(signature.resources)
+        )
         problems = unreadable_fields(signature.payload) + unreadable_fields(signature.result)
         if problems:
             raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
@@ -197,6 +224,7 @@ def processor(
             limits=tuple(limits),
             middleware=tuple(middleware),
             resources=signature.resources,
+            isolation=apart,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )

@@ -24,7 +24,7 @@ from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
 from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job
-from jobkit.runner.invocation import Call
+from jobkit.runner.invocation import Call, bare_call
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.log_context import log_context
 
@@ -101,7 +101,7 @@ class Attempts:
                         "processor does not stop when it is cancelled, attempt given up", grace=GRACE_SECONDS, **fields
                     )
 
-            call = self._calls.get(job.processor.name, job.processor.function)
+            call = self._calls.get(job.processor.name) or bare_call(job.processor, {})
             limit = job.processor.timeout.total_seconds()
             try:
                 with log_context(fields):

@@ -9,6 +9,8 @@ from typing import Any
 from jobkit.plugin.context import Context
 from jobkit.plugin.groups import AnyProcessor
 from jobkit.plugin.middleware import AroundAttempt
+from jobkit.runner.in_process import in_process
+from jobkit.runner.in_thread import in_thread
 from jobkit.runner.resources import OpenResources
 
 Call = Callable[[Any, Context], Awaitable[Any]]
@@ -22,12 +24,20 @@ def calls_of(
 
 
 def _call(processor: AnyProcessor, resources: OpenResources, around: Sequence[AroundAttempt]) -> Call:
-    call: Call = processor.function
-    if processor.resources:
-        call = partial(call, **{name: resources[one] for name, one in processor.resources.items()})
+    call = bare_call(processor, resources)
     for middleware in reversed((*around, *processor.middleware)):
         call = _within(middleware, call)
     return call
+
+
+def bare_call(processor: AnyProcessor, resources: OpenResources) -> Call:
+    """Return what runs the processor where it is to run: on the loop, in a thread, or in a process."""
+    if processor.isolation is not None:
+        return partial(in_process, processor)
+    call: Call = partial(in_thread, processor.function) if processor.blocking else processor.function
+    if not processor.resources:
+        return call
+    return partial(call, **{name: resources[one] for name, one in processor.resources.items()})
 
 
 def _within(middleware: AroundAttempt, inner: Call) -> Call:

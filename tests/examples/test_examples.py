@@ -30,6 +30,7 @@ EMBEDDED = (
     "debounce",
     "resources",
     "around",
+    "blocking",
 )
 TYPES = (
     "word-count",
@@ -44,6 +45,7 @@ TYPES = (
     "summary",
     "price",
     "divide",
+    "count",
 )
 
 
@@ -145,7 +147,7 @@ def test_resources(folder: Path) -> None:
 
 
 def test_around(folder: Path) -> None:
-    assert _ran("around", folder) == ["committed 3", "dead "]
+    assert _ran("around", folder) == ["dead"]
     deadline = time.monotonic() + 60
     while not (folder / "dead.txt").exists() or not (folder / "dead.txt").read_text():
         assert time.monotonic() < deadline
@@ -156,6 +158,10 @@ def test_around(folder: Path) -> None:
         cwd=folder, env=_environment(("around",), CLOSED="1"), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "PermissionError: 1 refused: we are closed" in refused.stderr
+
+
+def test_blocking(folder: Path) -> None:
+    assert _ran("blocking", folder) == ["committed 168 ", "dead  MemoryExceeded"]
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:
