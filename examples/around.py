@@ -57,9 +57,7 @@ async def main() -> None:
     """Submit a job that dies."""
     async with connect() as client:
         submitted = await client.submit("divide", Divide(numbers=(6, 0)))
-        async for job in client.watch(submitted.id, timeout=60):
-            pass
-        print(job.state)
+        print([job.state async for job in client.watch(submitted.id, timeout=60)][-1])
 
 
 if __name__ == "__main__":
