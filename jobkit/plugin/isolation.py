@@ -19,9 +19,7 @@ _LEAST_MEMORY = 128 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """Each attempt runs in a process of its own, which may have so many bytes of `memory` (address space), if that is
-    bounded.
-    """
+    """Each attempt runs in a process of its own, which may have so many bytes of address space; None: any number."""
 
     memory: int | None = None
 

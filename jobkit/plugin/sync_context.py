@@ -77,9 +77,7 @@ class SyncContext:
         self._calls = calls
 
     def check(self) -> None:
-        """Raise `AttemptOver` where the attempt is over. A loop that calls nothing else may call this: a thread cannot
-        be stopped from outside.
-        """
+        """Raise `AttemptOver` where the attempt is over: for a loop that calls nothing else."""
         self._calls.call("check")
 
     def workdir(self) -> Path:

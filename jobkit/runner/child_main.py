@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from jobkit.errors import AttemptOver
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.sync_context import SyncContext
 from jobkit.runner.carried_error import CarriedError
@@ -40,9 +39,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class Worker:
-    """The worker at the other end of the socket. It is asked by one thread at a time; a reader waits for what it says,
-    and for its end.
-    """
+    """The worker at the other end of the socket: one thread asks at a time, another hears answers and its end."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -134,8 +131,6 @@ def _run(begin: Begin, worker: Worker) -> Done | Failed:
         # With what it held let go of, there is room again to say so.
         traceback.clear_frames(error.__traceback__)
         return Failed(CarriedError.of(MemoryError(*error.args)))
-    except AttemptOver:
-        raise
     except BaseException as error:  # noqa: BLE001  (all that a processor raises is its attempt's, and told as such)
         return Failed(CarriedError.of(error))
 

@@ -109,6 +109,7 @@ async def _answer(calls: ContextCalls, name: str, arguments: tuple[Any, ...], na
 
 async def _kill(child: Process) -> None:
     """Kill the process and what it has started, and reap it."""
+    # The group, also where the process itself has ended: what it started may be there still.
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     with anyio.move_on_after(_REAP_SECONDS, shield=True):
