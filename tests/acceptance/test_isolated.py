@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -47,3 +48,6 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
     finally:
         worker.kill()
         worker.wait()
+        if told.exists():
+            with suppress(ProcessLookupError):
+                os.kill(int(told.read_text()), signal.SIGKILL)
