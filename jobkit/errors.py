@@ -24,10 +24,6 @@ class NotThereYet(ConfigurationError):
     """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
 
 
-class PartitionsDiffer(ConfigurationError):
-    """A job type was declared with another number of partitions than this process is set to."""
-
-
 class ResourceFailed(JobkitError):
     """What a worker opens for its jobs did not open, or ended while it was in use; the message names the resource."""
 
