@@ -38,7 +38,8 @@ async def in_process(processor: AnyProcessor, job: Any, ctx: Context) -> Any:
     begin = _begin(processor, job, ctx)
     ours, theirs = socket.socketpair()
     with ours:
-        with theirs:
+        # Shielded: of what has been started this has to know, or nobody could end it.
+        with theirs, anyio.CancelScope(shield=True):
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

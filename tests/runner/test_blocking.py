@@ -104,7 +104,7 @@ async def test_a_thread_whose_time_is_over_is_told_at_its_next_call(tmp_path: Pa
     told = tmp_path / "told"
     with pytest.raises(TimeoutError):
         await run_job(short_thread, Work(do="until_told", told=told))
-    await _until(lambda: told.read_text() == "AttemptOver")
+    await _until(lambda: told.exists() and told.read_text() == "AttemptOver")
 
 
 def test_an_error_that_cannot_be_carried_is_told_by_its_text() -> None:
