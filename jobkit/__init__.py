@@ -4,12 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
 from jobkit.plugin.context import Context, JobInfo
+from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import around_attempt, around_submit
 from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
+from jobkit.plugin.resource import Resource, resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.schedule import DeclaredSchedule, schedule
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 if TYPE_CHECKING:
@@ -23,10 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cancellation",
+    "CancelledEvent",
     "Client",
+    "CommittedEvent",
     "Concurrency",
     "Context",
+    "DeadEvent",
     "DeclaredSchedule",
+    "FailedEvent",
     "Handle",
     "JobInfo",
     "JobkitError",
@@ -38,6 +46,7 @@ __all__ = [
     "Projection",
     "Rate",
     "Reject",
+    "Resource",
     "Result",
     "Retry",
     "RetryPolicy",
@@ -46,10 +55,15 @@ __all__ = [
     "Snooze",
     "Submission",
     "SyncClient",
+    "SyncContext",
     "SyncHandle",
     "TypeDefinition",
+    "around_attempt",
+    "around_submit",
     "connect",
+    "hook",
     "processor",
+    "resource",
     "schedule",
 ]
 

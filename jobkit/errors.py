@@ -26,6 +26,10 @@ class NotThereYet(ConfigurationError):
     """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
 
 
+class ResourceFailed(JobkitError):
+    """What a worker opens for its jobs did not open, or ended while it was in use; the message names the resource."""
+
+
 class UnknownType(ConfigurationError):
     """No plugin that is loaded here handles this job type."""
 
@@ -145,6 +149,14 @@ class FileReplaced(JobkitError):
 
 class AttemptOver(JobkitError):
     """Something was staged in an attempt that has ended already, so that nothing would ever come of it."""
+
+
+class ProcessDied(JobkitError):
+    """The process of an attempt ended, or was killed, before it said how the attempt went."""
+
+
+class MemoryExceeded(ProcessDied):
+    """An attempt in a process of its own needs more memory than it may have."""
 
 
 class LeaseLost(JobkitError):

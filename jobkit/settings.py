@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         description="Modules whose processors are loaded besides the installed ones, separated by commas: "
         "`package.module` for all of a module's, `package.module:name` for one.",
     )
+    middleware: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Modules whose middleware and hooks run around the jobs of this process, separated by commas, "
+        "outermost first: `package.module` for all of a module's, `package.module:name` for one.",
+    )
     concurrency: Annotated[Concurrency, NoDecode] = Field(
         Concurrency(8),
         description="How many jobs one worker process runs side by side; then, for types of which fewer may run, "
@@ -168,9 +173,13 @@ class Settings(BaseSettings):
     )
     web_read_only: bool = Field(False, description="Have the dashboard change nothing, whoever asks.")
     log_level: str = Field("info", description="debug, info, warning or error.")
-    log_format: str = Field("auto", description="`text` for people, `json` for machines, `auto`: text on a terminal.")
+    log_format: str = Field(
+        "auto",
+        description="`text` for people, `json` for machines, `auto`: text on a terminal. "
+        "`logging` leaves it to the standard library: events go to the logger `jobkit`, and its handlers are yours.",
+    )
 
-    @field_validator("plugins", "web_proxies", "web_operators", mode="before")
+    @field_validator("plugins", "middleware", "web_proxies", "web_operators", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -190,8 +199,8 @@ class Settings(BaseSettings):
     @field_validator("log_format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        if value not in {"auto", "text", "json"}:
-            raise ValueError("use auto, text or json")
+        if value not in {"auto", "text", "json", "logging"}:
+            raise ValueError("use auto, text, json or logging")
         return value
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ import jobkit.testing
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.context import JobInfo
+from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
+from jobkit.plugin.sync_context import SyncBlobs
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry
 from jobkit.ports.store import Failure
 
@@ -35,18 +37,41 @@ Words such as *key* and *fence* are in the [glossary](glossary.md).
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
-        "from jobkit import processor, schedule, Payload, Result, RetryPolicy, Processor, DeclaredSchedule",
+        "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource, "
+        "DeclaredSchedule",
         (
             jobkit.processor,
+            jobkit.resource,
             jobkit.schedule,
             jobkit.Payload,
             jobkit.Result,
             jobkit.RetryPolicy,
             jobkit.Processor,
+            jobkit.Resource,
             jobkit.DeclaredSchedule,
         ),
     ),
-    ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    (
+        "Inside of a processor",
+        "from jobkit import Context, SyncContext",
+        (jobkit.Context, JobInfo, BlobWriter, Fence, jobkit.SyncContext, SyncBlobs),
+    ),
+    (
+        "Around jobs",
+        "from jobkit import around_attempt, around_submit, hook, CommittedEvent, FailedEvent, DeadEvent, "
+        "CancelledEvent",
+        (
+            jobkit.around_attempt,
+            jobkit.around_submit,
+            jobkit.hook,
+            jobkit.CommittedEvent,
+            jobkit.FailedEvent,
+            jobkit.DeadEvent,
+            jobkit.CancelledEvent,
+            AttemptMiddleware,
+            SubmitMiddleware,
+        ),
+    ),
     ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (

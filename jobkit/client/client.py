@@ -29,6 +29,7 @@ from jobkit.client.published import PublishedTypes
 from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
+from jobkit.client.submit_within import submit_within
 from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, UnknownType
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.handles.handle import Handle, ResultType, still
@@ -247,6 +248,11 @@ class Client:
         return job
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
+        if not self._registry.around.submits:
+            return await self._accept(jobs, connection)
+        return await submit_within(self._registry.around.submits, jobs, partial(self._accept, jobs, connection))
+
+    async def _accept(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
             return _submissions(jobs, answers, published=())

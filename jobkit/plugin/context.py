@@ -161,6 +161,10 @@ class Context:
                 "stage it outside of the step, from what the step returns"
             )
 
+    def check(self) -> None:
+        """Raise `AttemptOver` where the attempt is over."""
+        self._check_alive()
+
     @property
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""

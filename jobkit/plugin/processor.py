@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
@@ -24,11 +23,17 @@ from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
+from jobkit.plugin import middleware as surrounding
 from jobkit.plugin.context import Context
+from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.notification import Notify
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
+from jobkit.plugin.signature import signature_of
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 P = TypeVar("P", bound=Payload)
@@ -73,18 +78,19 @@ class Submitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Processor(Generic[P, R]):
-    """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
+    """A job type, called `name`, and the function that does it. Still callable like that function.
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
-    told, in the same commit.
+    told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
+    by parameter. `isolation` is how its attempts are kept apart, where they are.
     """
 
     name: str
-    function: Callable[[P, Context], Awaitable[R]]
+    function: Callable[..., Any]
     payload: type[P]
     result: Any
     key: Callable[[P], str]
@@ -98,6 +104,9 @@ class Processor(Generic[P, R]):
     limits: tuple[Concurrency | Rate, ...]
     priority: Priority | None
     notify: tuple[Notify, ...]
+    middleware: tuple[AroundAttempt, ...]
+    resources: Mapping[str, Resource]
+    isolation: Isolation | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -129,9 +138,16 @@ class Processor(Generic[P, R]):
         """
         return client.submit_to(self, payload, **options)
 
-    async def __call__(self, job: P, ctx: Context) -> R:
-        """Run the coroutine itself, as a test of it would."""
-        return await self.function(job, ctx)
+    @property
+    def blocking(self) -> bool:
+        """Whether it is a plain `def`, which runs in a thread or a process of its own."""
+        return not inspect.iscoroutinefunction(self.function)
+
+    async def __call__(self, job: P, ctx: Context | SyncContext, **resources: Any) -> R:
+        """Run the function itself, as a test of it would."""
+        returned = self.function(job, ctx, **resources)
+        result: R = returned if self.blocking else await returned
+        return result
 
     def parse(self, body: bytes) -> P:
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
@@ -216,6 +232,15 @@ def checked_key(key: object) -> str:
         raise PayloadInvalid(str(error)) from error
 
 
+class Declare(Protocol):
+    """Makes a processor of a function."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, Context, ...], Awaitable[R]], /) -> Processor[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, SyncContext, ...], R], /) -> Processor[P, R]: ...
+
+
 def processor(
     type: str,
     *,
@@ -230,8 +255,15 @@ def processor(
     limits: Sequence[Concurrency | Rate] = (),
     priority: PriorityName | None = None,
     notify: Sequence[Notify] = (),
-) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
+    middleware: Sequence[AroundAttempt] = (),
+    isolation: Literal["process"] | None = None,
+    memory: str | int | None = None,
+) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
+
+    Further parameters are resources, such as `db: Annotated[Pool, pool]`, which the worker has opened. A plain
+    `def f(job: SomePayload, ctx: SyncContext)` may block: it runs in a thread; or, with `isolation="process"`, in a
+    process of its own, which is killed when its attempt is over and may have so much `memory`, such as "2 GiB".
 
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
     order, and write one log. Each function in `notify` is called with the payload, the result and the `JobInfo` of a
@@ -247,23 +279,26 @@ def processor(
     name = _checked_type(type)
     shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
-    problems += limiting.problems_of(limits)
+    problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
     problems += _priority_problems(priority, ordered)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
         problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
-    def declare(function: Callable[[P, Context], Awaitable[R]]) -> Processor[P, R]:
-        payload, result = _signature(name, function)
-        problems = unreadable_fields(payload) + unreadable_fields(result)
+    def declare(function: Callable[..., Any]) -> Processor[Any, Any]:
+        signature = signature_of(name, function)
+        apart = isolation_of(
+            f"job type {name!r}", function, isolation, memory, asks_for_resources=bool(signature.resources)
+        )
+        problems = unreadable_fields(signature.payload) + unreadable_fields(signature.result)
         if problems:
             raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
         return Processor(
             name=name,
             function=function,
-            payload=payload,
-            result=result,
+            payload=signature.payload,
+            result=signature.result,
             key=key,
             ordered=ordered,
             timeout=timeout,
@@ -275,8 +310,11 @@ def processor(
             limits=tuple(limits),
             priority=None if priority is None else Priority(priority),
             notify=tuple(notify),
-            _payloads=Codec(payload),
-            _results=_result_codec(name, result),
+            middleware=tuple(middleware),
+            resources=signature.resources,
+            isolation=apart,
+            _payloads=Codec(signature.payload),
+            _results=_result_codec(name, signature.result),
         )
 
     return declare
@@ -339,30 +377,6 @@ def _result_codec(type: str, result: Any) -> Codec[Any]:
             f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
             "return a jobkit.Result, a value of plain types, or None"
         ) from error
-
-
-def _signature(type: str, function: Callable[..., Any]) -> tuple[Any, Any]:
-    """Return the payload class and the result annotation of a processor function."""
-    if not inspect.iscoroutinefunction(function):
-        raise ConfigurationError(f"processor of job type {type!r} must be an 'async def' function")
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ConfigurationError(
-            f"processor of job type {type!r}: an annotation cannot be resolved: {error}"
-        ) from error
-    parameters = list(inspect.signature(function).parameters)
-    payload = hints.get(parameters[0]) if len(parameters) == 2 else None
-    if not (inspect.isclass(payload) and issubclass(payload, Payload)):
-        raise ConfigurationError(
-            f"processor of job type {type!r} must take (job: SomePayload, ctx: Context), "
-            "where SomePayload is a subclass of jobkit.Payload"
-        )
-    if "return" not in hints:
-        raise ConfigurationError(
-            f"processor of job type {type!r} must say what it returns: '-> SomeResult', or '-> None'"
-        )
-    return payload, hints["return"]
 
 
 def _sentences(error: ValidationError) -> str:

@@ -166,6 +166,9 @@ VIOLATIONS = Metric(
     {"invariant": (Invariant.SINGLE_EFFECT, Invariant.FENCING, Invariant.ORDER)},
 )
 LOOP_BLOCKED = Metric("jobkit.loop.blocked", Kind.COUNTER, "{time}", "Times that the event loop stood still")
+HOOKS_FAILED = Metric(
+    "jobkit.hooks.failed", Kind.COUNTER, "{event}", "Hooks that raised or were not called", {"hook": ANY}
+)
 DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Unexpected errors in jobkit itself")
 SENT = Metric(
     "messaging.client.sent.messages",
@@ -284,6 +287,13 @@ PAUSE_AGE = Metric("jobkit.pause.age", Kind.GAUGE, "s", "How long ago the first 
 CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led partitions with an open consumer", _TYPE)
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"
+)
+RESOURCE_HEALTHY = Metric(
+    "jobkit.resource.healthy",
+    Kind.GAUGE,
+    "1",
+    "1 while the health of a resource that this worker opened was found well, 0 while it was not",
+    {"resource": ANY},
 )
 LATENCY = Metric(
     "jobkit.latency",

@@ -17,15 +17,19 @@ from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.read_back import codec_of, dump_untyped
+from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
+from jobkit.plugin.resource import Resource
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, NewJob, Opened
 from jobkit.runner.attempt import Attempts, Failed, Snoozed
 from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.invocation import calls_of
+from jobkit.runner.resources import open_resources
 from jobkit.telemetry import Telemetry
 
 P = TypeVar("P", bound=Payload)
@@ -58,28 +62,38 @@ async def run_job(
     connection: Any = None,
     checkpoint: BaseModel | None = None,
     steps: Mapping[str, Any] | None = None,
+    resources: Mapping[Resource, object] | None = None,
+    middleware: Sequence[AroundAttempt] = (),
 ) -> JobOutcome[R]:
     """Run `processor` once on `payload`, commit what it did, and return that.
 
     `knows` are the processors of the follow-up jobs it submits. `connection` is what the functions are called with that
     it stages with `ctx.in_commit`: one to a database of the test's, say, in a transaction that the test rolls back.
     `checkpoint` and `steps`, results by name, are what an earlier attempt has kept.
+
+    `resources` are given to it in place of what those resources would open, whose settings are not asked for then; the
+    others are opened, and closed again. `middleware` runs around it, the first outermost, with the type's own inside.
     Raises what the processor, or one of those functions, raises, as it is; and what a worker would record as a failed
     attempt, as that: `TimeoutError`, `EffectInvalid`, `ProjectionFailed`.
     """
     clock, json = clock or SystemClock(), TypeAdapter(Any)
     registry = Registry([processor, *knows])
     new = registry.new_job(processor.name, payload, submitted_at=clock.wall())
-    async with memory_planes(clock=clock) as planes:
+    given = resources or {}
+    telemetry = Telemetry(log=structlog.get_logger("jobkit.testing"))
+    settings = registry.settings([processor.name], given)
+    wanted = registry.resources([processor.name], given)
+    async with memory_planes(clock=clock) as planes, open_resources(wanted, settings, telemetry, given) as opened:
         fence = Fence(token=1, nonce=f"{random.getrandbits(64):016x}", owner="jobkit.testing")
         job = await _opened(planes, registry, new, fence)
         await _keep(planes, job, fence, checkpoint, steps or {})
         attempts = Attempts(
             planes,
             clock,
-            Telemetry(log=structlog.get_logger("jobkit.testing")),
-            registry.settings([processor.name]),
+            telemetry,
+            settings,
             registry,
+            calls=calls_of([processor], opened, middleware),
             transactional=connection is not None,
         )
         done = await attempts.run(job, fence, 1, 0, 1)

@@ -17,7 +17,8 @@ from jobkit.backends.registry import open_planes
 from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.plugin.registry import Registry, load_plugins
+from jobkit.plugin.loading import load_plugins
+from jobkit.plugin.registry import Registry
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, Opened

@@ -31,6 +31,9 @@ EMBEDDED = (
     "debounce",
     "typed",
     "steps",
+    "resources",
+    "around",
+    "blocking",
 )
 TYPES = (
     "word-count",
@@ -45,12 +48,17 @@ TYPES = (
     "summary",
     "stretch",
     "album",
+    "price",
+    "divide",
+    "count",
 )
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBKIT_")}
-    return {**inherited, "JOBKIT_PLUGINS": ",".join(modules), "PYTHONPATH": str(EXAMPLES), **more}
+    around = "around" if "around" in modules else ""
+    named = {"JOBKIT_PLUGINS": ",".join(modules), "JOBKIT_MIDDLEWARE": around}
+    return {**inherited, **named, "PYTHONPATH": str(EXAMPLES), **more}
 
 
 @contextmanager
@@ -166,6 +174,28 @@ def test_batch(folder: Path) -> None:
 
 def test_schedules(folder: Path) -> None:
     assert _ran("schedules", folder) == ['committed "the report of purchases"']
+
+
+def test_resources(folder: Path) -> None:
+    assert _ran("resources", folder) == ["3 x apple: 90 cents", "2 x pear: 100 cents"]
+
+
+def test_around(folder: Path) -> None:
+    assert _ran("around", folder) == ["dead"]
+    deadline = time.monotonic() + 60
+    while not (folder / "dead.txt").exists() or not (folder / "dead.txt").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (folder / "dead.txt").read_text() == "6:0: rejected: nobody can divide by zero\n"
+    refused = subprocess.run(
+        [sys.executable, str(EXAMPLES / "around.py")],
+        cwd=folder, env=_environment(("around",), CLOSED="1"), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "PermissionError: 1 refused: we are closed" in refused.stderr
+
+
+def test_blocking(folder: Path) -> None:
+    assert _ran("blocking", folder) == ["committed 168 ", "dead  MemoryExceeded"]
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:

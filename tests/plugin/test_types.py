@@ -9,7 +9,9 @@ from mypy import api
 
 PRELUDE = """
 from datetime import timedelta
-from jobkit import Client, Context, Handle, Payload, Processor, Result, processor
+from typing import Annotated
+
+from jobkit import Client, Context, Handle, Payload, Processor, Result, SyncContext, processor, resource
 from jobkit.model.fence import Receipt
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Committed, Refused, Store
@@ -119,11 +121,22 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
     ),
     "a_processor_must_take_a_payload": (
         "@processor('t', key=lambda job: 'k')\nasync def wrong(job: int, ctx: Context) -> None: ...",
-        "type-var|arg-type",
+        "call-overload|type-var|arg-type",
     ),
-    "a_processor_must_be_async": (
+    "a_processor_with_a_context_must_be_async": (
         "@processor('t', key=lambda job: 'k')\ndef wrong(job: Video, ctx: Context) -> None: ...",
-        "type-var|arg-type",
+        "call-overload|type-var|arg-type",
+    ),
+    "a_blocking_processor_takes_a_synchronous_context_and_knows_its_result": (
+        "@processor('t', key=lambda job: 'k')\ndef blocking(job: Video, ctx: SyncContext) -> Poster:\n"
+        "    return Poster(width=1)\n\n\ntyped: Processor[Video, Poster] = blocking",
+        None,
+    ),
+    "a_processor_may_ask_for_resources": (
+        "@resource\nasync def size() -> int:\n    return 3\n\n\n@processor('t', key=lambda job: 'k')\n"
+        "async def f(job: Video, ctx: Context, width: Annotated[int, size]) -> Poster:\n"
+        "    return Poster(width=width)\n\n\ntyped: Processor[Video, Poster] = f",
+        None,
     ),
     "a_processor_reads_its_records_as_their_model": (
         "async def f(ctx: Context) -> int:\n"
