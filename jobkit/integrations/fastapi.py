@@ -1,6 +1,6 @@
 """FastAPI: one client for the whole application, lent to each request, and its errors as answers.
 
-application = FastAPI(lifespan=jobkit_lifespan)
+application = FastAPI(lifespan=lifespan())
 add_error_handlers(application)
 
 @application.post("/reports", status_code=202)
