@@ -65,6 +65,8 @@ STEPS = (
 )
 # And those of what is done about lost messages.
 LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
+# And those of another number of partitions.
+CHANGE_STEPS = ("store.layouts", "store.set_layout", "store.shelved", "broker.remove")
 # And those of firing what is due.
 TICK_STEPS = ("inspection.due_schedules", "inspection.save_schedule")
 # What may take effect long after it was sent.
@@ -89,6 +91,8 @@ class Schedule:
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
     share `unique` has one of a few unique names. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
+    `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
+    the order in which they are submitted.
     The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
     """
 
@@ -109,6 +113,7 @@ class Schedule:
         ("wall clock", 1),
         ("restart", 1),
         ("pause work", 1),
+        ("change partitions", 1),
         ("pause a schedule", 1),
     )
     keys: int = 3
@@ -119,6 +124,7 @@ class Schedule:
     later: float = 0.15
     unique: float = 0.2
     heard_within: float | None = None
+    plain: bool = False
     ticking: float = 0.5
     keeping: float = 0.3
 
@@ -165,8 +171,9 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             setattr(world, name, value)
         if not world.orders:
             drawn = orders(random.Random(f"orders {seed}"), schedule)
-            drawn = keeping(drawn, random.Random(f"keeping {seed}"), schedule.keeping)
-            world.orders = with_names(drawn, random.Random(f"names {seed}"), schedule.unique)
+            drawn = keeping(drawn, random.Random(f"keeping {seed}"), 0.0 if schedule.plain else schedule.keeping)
+            world.orders = with_names(drawn, random.Random(f"names {seed}"), 0.0 if schedule.plain else schedule.unique)
+        world.limited = world.limited and not schedule.plain
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -202,6 +209,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             forgetting=schedule.retention is not None,
             cancelled=world.cancelled,
             heard_within=schedule.heard_within,
+            submitted=[order.id for order in world.orders] if schedule.plain else (),
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders},
             due=due,
@@ -226,6 +234,8 @@ async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
 
 def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
     """Draw what is submitted during the storm."""
+    if schedule.plain:
+        return sorted((_plain(rng, schedule, number) for number in range(schedule.jobs)), key=lambda order: order.after)
     drawn = []
     for number in range(schedule.jobs):
         type = rng.choice((ORDERED, ORDERED, LOOSE))
@@ -252,6 +262,11 @@ def keeping(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Or
         replace(order, work=order.work.model_copy(update={"keeps": True})) if rng.random() < share else order
         for order in drawn
     ]
+
+
+def _plain(rng: random.Random, schedule: Schedule, number: int) -> Order:
+    work = Work(key=f"k{rng.randrange(schedule.keys)}", number=number, steps=(rng.choice((0.0, 0.1)),))
+    return Order(rng.uniform(0, schedule.storm), rng.choice((ORDERED, LOOSE)), f"job-{number}", work)
 
 
 def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
@@ -318,7 +333,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS + LOSS_STEPS + TICK_STEPS),
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -326,7 +341,11 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS + LOSS_STEPS + TICK_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS),
+                    rng.choice(WHEN),
+                    skip=rng.choice((0, 0, 1, 5)),
+                )
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
@@ -352,6 +371,8 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "change partitions":
+                await world.change_partitions(rng.choice((ORDERED, LOOSE)), rng.choice((1, 2, 3, 4, 6)))
             case "pause a schedule" if world.timetable is not None:
                 name = rng.choice([plan.name for plan in world.timetable.plans])
                 await world.timetable.pause(name, min(rng.uniform(3.0, 30.0), self._left))
@@ -445,5 +466,10 @@ async def _undone(world: World, healed: float) -> str:
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
-    left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
+    layouts = await world.backend.store.layouts()
+    left += [f"{type}: {layout}" for type, layout in layouts.items() if not layout.settled]
+    made = {type: layout.made for type, layout in layouts.items()}
+    for depth in await world.backend.broker.depths():
+        if depth.ready or depth.partition.index >= made.get(depth.partition.type, 0):
+            left.append(f"messages or a queue: {depth}")
     return ", ".join(left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -36,6 +36,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
+from jobkit.model.layout import Layout
 from jobkit.model.limit import Limit
 from jobkit.model.schedule import Missed
 from jobkit.plugin.checkpoints import KeptWork
@@ -439,6 +440,20 @@ def delays_kept_by_the_worker(patch: Patch) -> None:
     patch.setattr(fail, "fail", forgetful)
 
 
+def changes_not_announced(patch: Patch) -> None:
+    """Another number of partitions is begun with at once: some publish by the old one, some not at all."""
+    patch.setattr(Layout, "announced", Layout.changed)
+
+
+def opened_without_looking(patch: Patch) -> None:
+    """After a change, all publish as soon as nobody has left anything in the outbox, as far as one can see."""
+
+    def swept(self: Layout, index: int) -> Layout:
+        return replace(self, gathered=self.gathered - {index})
+
+    patch.setattr(Layout, "swept", swept)
+
+
 # ---- the proof ---------------------------------------------------------------------------------------------------
 
 
@@ -488,6 +503,8 @@ KEEPING = Schedule(
     troubles=(("pause at a step", 1), ("crash", 1)),
     every=2.0,
 )
+# Much that is submitted while numbers of partitions change, and nothing else that would put it out of order.
+CHANGING = Schedule(plain=True, jobs=300, troubles=(("change partitions", 1),), every=12.0, cancels=0.0)
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -521,6 +538,8 @@ MUTATIONS = (
     Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING),
     Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING),
     Mutation("paused attempts go on failing", paused_attempts_go_on_failing, ("paused",), PAUSING),
+    Mutation("changes not announced", changes_not_announced, ("order",), CHANGING),
+    Mutation("opened without looking", opened_without_looking, ("order",), CHANGING),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 
