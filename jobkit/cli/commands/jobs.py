@@ -36,8 +36,8 @@ def status(
 
     async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts, Sequence[Checkpoint]]:
         job = await found_job(plane.inspection, id)
-        layouts = await session.layouts(plane.store)
-        return job, await plane.store.pauses(), layouts, await plane.store.checkpoints(id)
+        kept = await plane.store.checkpoints(id)
+        return job, await plane.store.pauses(), await session.layouts(plane.store), kept
 
     job, pauses, layouts, kept = session.ask(ask)
     limit = _awaited(session, [job]).get(id)

@@ -21,7 +21,6 @@ from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
     Accepted,
@@ -86,8 +85,6 @@ async def snapshot(store: FullStore) -> dict[str, Any]:
             "dead of a type": await store.dead(type="u", limit=4),
             "gaps": sorted(await store.gaps(), key=lambda gap: (gap.type, gap.key)),
             "counts": await store.counts(),
-            "kept": [await store.checkpoints(job.id) for job in await store.jobs(limit=10_000)],
-            "files of steps": [sorted(map(str, (await store.step_files(key.type, key.key))[0])) for key in keys],
             "shelved": [await store.shelved(Partition("t", index), limit=10_000) for index in range(2)],
         }
     )
@@ -162,8 +159,6 @@ class History:
         ordered = self.rng.choice([known for known in self.accepted[-40:] if known.sequence] or [None])
         raw = self.rng.choice([None, self.envelope()])
         before = self.rng.randint(1, 12)
-        files = (BlobRef("b", f"at {number}", 1, "ab"),) if number % 2 else ()
-        checkpoint = Checkpoint(self.rng.choice(["", "cut", "merge"]), number, b"%d" % number, files)
         age, kept = self.rng.choice([(500, 10**9), (2_500, 10**9), (10**9, 20)])
 
         async def take_out(store: FullStore) -> object:
@@ -192,9 +187,6 @@ class History:
         async def commit(store: FullStore) -> object:
             return None if await is_another(store, job) else await store.commit(job, fence, effects)
 
-        async def save(store: FullStore) -> object:
-            return None if await is_another(store, job) else await store.save_checkpoint(job, fence, checkpoint)
-
         async def do(store: FullStore) -> object:
             return [await store.open(job, fence), await commit(store)]
 
@@ -213,7 +205,6 @@ class History:
             "park": (10, park),
             "shelve": (6, lambda store: store.shelve(job, Partition("t", number % 2))),
             "progress": (4, lambda store: store.progress(job, fence, fraction=number / 100, message="m")),
-            "save": (12, save),
             "requeue": (6, requeue),
             "purge": (2, purge),
             "resume": (2, lambda store: store.resume_gap(type, key)),
