@@ -110,7 +110,7 @@ async def test_what_is_not_there_is_said_so(reader: Reader) -> None:
 
 async def test_it_works_under_any_path_of_another_application(site: Site) -> None:
     mounted = WebApplication(site.planes, site.registry, site.settings)
-    reader = Reader(Starlette(routes=[Mount("/ops/jobs", app=mounted)]))
+    reader = Reader(Starlette(routes=[Mount("/ops/jobs", app=mounted)]), mounted="/ops/jobs")
     id = await site.submitted()
     page = await reader.get(f"/ops/jobs/jobs/{id}")
     assert page.status == 200
