@@ -88,8 +88,8 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, SyncClient, Submission, Handle, SyncHandle, Progress, Cancellation, "
-        "PriorityChange, TypeDefinition, ScheduleBook, ScheduleStatus",
+        "from jobkit import connect, Client, SyncClient, Submission, Handle, SyncHandle, Progress, Cancellation\n"
+        "from jobkit import PriorityChange, TypeDefinition, ScheduleBook, ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,

@@ -54,7 +54,7 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
     ),
     "an_ack_without_a_receipt": (
         "async def f(consumer: Consumer, delivery: Delivery) -> None:\n    await consumer.ack(delivery)",
-        "call-arg",
+        "call-arg|call-overload",
     ),
     "an_ack_with_a_word_for_a_receipt": (
         "async def f(consumer: Consumer, delivery: Delivery) -> None:\n    await consumer.ack(delivery, 'done')",
@@ -105,7 +105,7 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
     ),
     "a_submit_takes_no_option_that_there_is_not": (
         "async def f(client: Client) -> None:\n    await poster.submit(client, Video(video_id='v'), kye='k')",
-        "call-arg",
+        "call-arg|call-overload",
     ),
     "a_handle_is_not_one_of_another_result": (
         "async def f(client: Client) -> Handle[str]:\n    return client.handle('id', poster)",
