@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
-
-
-class JobState(StrEnum):
-    """How far a job has come."""
-
-    SCHEDULED = "scheduled"
-    QUEUED = "queued"
-    RUNNING = "running"
-    PARKED = "parked"
-    COMMITTED = "committed"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether it will change no more by itself."""
-        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 
 # Of so many jobs at most the states are asked for at once.
@@ -44,7 +26,8 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
+    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with. It is a
+    member of `group`, which the commit of its `parent` made, unless a client did.
     """
 
     id: str
@@ -67,6 +50,8 @@ class JobRecord:
     due_at: float | None = None
     expires_at: float | None = None
     unique: str | None = None
+    group: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
+from jobkit.model.job_group import NewGroup
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Failure, NewJob
 
@@ -173,6 +174,27 @@ def load_headers(stored: str | bytes | None) -> Mapping[str, str]:
 
 def _told(text: str | None) -> str | None:
     return None if text is None else keepable(text)
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------
+
+
+def dump_group(group: NewGroup) -> str:
+    """Return what a job that closes a group says of it, as servers are told."""
+    return f"{group.on_failure} {group.members} {int(group.held)}"
+
+
+def not_in_group(id: str, group: str) -> str:
+    """Return what is said where a job cannot be a member of a group, nothing of which is written then."""
+    return (
+        f"job {id!r} cannot be a member of group {group!r}: it is known as another job, or the group is unknown, whole "
+        "or abandoned"
+    )
+
+
+def not_a_group(id: str) -> str:
+    """Return what is said where a job that is to close a group is known, but not as closing just this one."""
+    return f"job {id!r} is known, and not as one that closes this group: use another id"
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from jobkit.ports.rules import load_headers
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires, unique_name FROM jobs "
+    "started_at, finished_at, ended_by, reason, nullif(due, 9e999), expires, unique_name, member_of, "
+    "(SELECT parent FROM job_groups g WHERE g.id = jobs.member_of) FROM jobs "
 )
 _STATES = "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
