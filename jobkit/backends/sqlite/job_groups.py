@@ -51,13 +51,13 @@ def accept(transaction: Transaction, job: NewJob, source: str | None) -> Accepte
 
 def _close(transaction: Transaction, id: str, group: NewGroup, source: str | None, *, is_new: bool) -> None:
     if not is_new:
-        row = transaction.execute("SELECT on_failure, held FROM job_groups WHERE id = ?", (id,)).fetchone()
-        if row != (group.on_failure, group.held):
+        row = transaction.execute("SELECT on_failure, held, members FROM job_groups WHERE id = ?", (id,))
+        if row.fetchone() != (group.on_failure, group.held, group.members):
             raise JobConflict(not_a_group(id))
         return
     transaction.execute(
-        "INSERT INTO job_groups (id, parent, on_failure, held, undeclared, unended, touched) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        "INSERT INTO job_groups (id, parent, on_failure, held, to_release, members, undeclared, unended, touched) "
+        "VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?5, ?5, ?6)",
         (id, source, group.on_failure, group.held, group.members, transaction.now),
     )
     outer = transaction.execute("SELECT member_of FROM jobs WHERE id = ?", (source,)).fetchone()
@@ -85,7 +85,7 @@ def _join(transaction: Transaction, id: str, group: str, *, is_new: bool) -> Non
 def release_held(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
     """Release members of a group that were held until all were declared, in order."""
     group = transaction.execute(
-        "SELECT id, released_to FROM job_groups WHERE held AND undeclared = 0 ORDER BY id LIMIT 1"
+        "SELECT id, released_to FROM job_groups WHERE to_release AND undeclared = 0 ORDER BY id LIMIT 1"
     ).fetchone()
     if group is None:
         return []
@@ -97,7 +97,7 @@ def release_held(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
         (*group, WHEN_RELEASED, limit),
     ).fetchall()
     transaction.execute(
-        "UPDATE job_groups SET held = ?, released_to = ? WHERE id = ?",
+        "UPDATE job_groups SET to_release = ?, released_to = ? WHERE id = ?",
         (len(rows) == limit, rows[-1][0] if rows else group[1], group[0]),
     )
     return [release(transaction, *row) for row in rows]

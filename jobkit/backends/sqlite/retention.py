@@ -79,7 +79,7 @@ def _drop_group(transaction: Transaction, batch: int) -> None:
     ).fetchall()
     if len(rows) < batch:
         rows.append(row)
-        transaction.execute("UPDATE job_groups SET undeclared = 0, held = 0 WHERE id = ?", row)
+        transaction.execute("UPDATE job_groups SET undeclared = 0, to_release = 0 WHERE id = ?", row)
     cancel.cancel(transaction, [id for (id,) in rows], by=ENDED_BY_JOBKIT, reason=NEVER_WHOLE)
 
 

@@ -100,17 +100,18 @@ _STORE = [
     "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
     "CREATE INDEX jobs_members ON jobs (member_of, number) WHERE member_of IS NOT NULL",
     # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted, and those up to
-    # number `released_to` were released, where they were `held` until all were. Then come counts of members, `unended`
+    # number `released_to` were released, where they were `held` until all were, as long as there are some `to_release`. Then come counts of members, `unended`
     # ones first, those undeclared among them. `settled`: that job was released, or died. `touched` is store time.
     """CREATE TABLE job_groups (
-        id TEXT PRIMARY KEY, parent TEXT, on_failure TEXT NOT NULL, held INTEGER NOT NULL, undeclared INTEGER NOT NULL,
+        id TEXT PRIMARY KEY, parent TEXT, on_failure TEXT NOT NULL, held INTEGER NOT NULL, members INTEGER NOT NULL,
+        to_release INTEGER NOT NULL, undeclared INTEGER NOT NULL,
         unended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,
         purged INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0,
         settled INTEGER NOT NULL DEFAULT 0, abandoned INTEGER NOT NULL DEFAULT 0,
         released_to INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX job_groups_parent ON job_groups (parent, id) WHERE parent IS NOT NULL",
     "CREATE INDEX job_groups_undeclared ON job_groups (touched) WHERE undeclared > 0",
-    "CREATE INDEX job_groups_held ON job_groups (id) WHERE held AND undeclared = 0",
+    "CREATE INDEX job_groups_held ON job_groups (id) WHERE to_release AND undeclared = 0",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
     # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.

@@ -259,6 +259,8 @@ async def test_members_that_are_held_begin_when_the_last_is_declared(store: Full
     assert [entry.envelope.id for entry in await store.release_due(limit=2)] == ["4"]
     assert await store.release_due(limit=2) == []
     assert await outbox_ids(store) == list("01234")
+    (answer, _) = await store.submit([closing(members=5, held=True), member("4", held=True)])
+    assert isinstance(answer, Known)
     for id in "01234":
         await committed(store, envelope(id, key=f"key of {id}"))
     assert (await outbox_ids(store))[-1] == "then"

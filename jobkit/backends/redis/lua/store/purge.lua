@@ -10,6 +10,9 @@ local function run(a)
     and call('HEXISTS', job_at(job.id), 'settled') == 0 then
     settle(job)
     call('HINCRBY', STORE, 'purged', 1)
+    if job.group then
+      count_member(job.group, 'dead', 'purged')
+    end
   end
   return 1
 end
