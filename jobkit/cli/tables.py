@@ -88,6 +88,8 @@ def job_fields(
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         *([] if job.unique is None else [("unique name", job.unique)]),
+        *([] if job.group is None else [("group", job.group)]),
+        *([] if job.parent is None else [("parent", job.parent)]),
         ("state", job.state.value),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),

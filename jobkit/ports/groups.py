@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from jobkit.model.job_group import OnFailure
 from jobkit.model.job_state import JobState
+from jobkit.model.read_back import codec_of
+
+M = TypeVar("M")
+_Kind: TypeAlias = type[M]
 
 # So many members are looked at, declared or released in one transaction.
 MEMBERS_AT_ONCE = 500
@@ -55,7 +59,10 @@ class GroupRecord:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One member of a group; `number` is its place in the order of submission, and `result` is JSON."""
+    """One member of a group; `number` is its place in the order of submission, and `result` is JSON.
+
+    One that `closes` a group is that group's `then`.
+    """
 
     number: int
     id: str
@@ -63,6 +70,17 @@ class GroupMember:
     key: str
     state: JobState
     result: bytes | None
+    closes: bool = False
+
+    def load(self, kind: _Kind[M]) -> M | None:
+        """Return the result as a value of this type, or None where the member has not committed.
+
+        Raises pydantic's `ValidationError` where it is none.
+        """
+        if self.result is None:
+            return None
+        found: Any = codec_of(kind).load(self.result)
+        return found  # type: ignore[no-any-return]
 
 
 class Groups(Protocol):
@@ -91,3 +109,12 @@ class Groups(Protocol):
     async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
         """Return the groups that the commit of a job made, with ids above `after`, in order."""
         ...
+
+
+async def group_members(groups: Groups, id: str) -> AsyncIterator[GroupMember]:
+    """Yield the members of a group, in order, of which only a page is held at a time. Raises `Unavailable`."""
+    after = 0
+    while page := await groups.members(id, after=after):
+        for member in page:
+            yield member
+        after = page[-1].number

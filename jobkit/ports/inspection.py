@@ -13,7 +13,6 @@ from jobkit.model.pause import Pause, Scope
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure
 
-
 # Of so many jobs at most the states are asked for at once.
 STATES_AT_ONCE = 1000
 
@@ -26,8 +25,8 @@ class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with. It is a
-    member of `group`, which the commit of its `parent` made, unless a client did.
+    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
+    It is a member of `group`, which the commit of its `parent` made, unless a client did.
     """
 
     id: str

@@ -33,8 +33,8 @@ class NewJob:
     store's wall clock. It gets its sequence then. One that is good only for so long says by when it has to have
     begun, in the same two ways. Of those of its type with the same `unique` name only one at a time holds it.
 
-    One that `closes` a group is the group's `then`, and is `at` no time until the group's members have ended. One that is
-    a `member_of` a group names that job. See `jobkit.ports.groups`.
+    One that `closes` a group is the group's `then`, and is `at` no time until the group's members have ended. One that
+    is a `member_of` a group names that job. See `jobkit.ports.groups`.
     """
 
     envelope: Envelope

@@ -18,8 +18,33 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count",
+    "account",
+    "retries",
+    "files",
+    "follow_ups",
+    "batch",
+    "limits",
+    "schedules",
+    "debounce",
+    "fan_out",
+)
+TYPES = (
+    "word-count",
+    "deposit",
+    "fetch",
+    "report",
+    "order",
+    "receipt",
+    "square",
+    "call",
+    "nightly",
+    "summary",
+    "book",
+    "page",
+    "binding",
+)
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -95,6 +120,10 @@ def test_files(folder: Path) -> None:
     committed = list((folder / "jobkit-blobs" / "report" / "ann").iterdir())
     assert len(committed) == 1
     assert (committed[0] / "pages" / "2026-02.txt").read_text() == "ann in 2026-02\n"
+
+
+def test_fan_out(folder: Path) -> None:
+    assert _ran("fan_out", folder) == ["Ants has 6 words on 3 pages"]
 
 
 def test_follow_ups(folder: Path) -> None:

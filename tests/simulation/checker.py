@@ -58,7 +58,8 @@ class Expectation:
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
-    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules.
+    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. `groups` have
+    the members of each, by the job that closes it.
     """
 
     accepted: Sequence[str]
@@ -74,6 +75,7 @@ class Expectation:
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     ticks: Sequence[Ticks] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -125,6 +127,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
+        *then_comes_last(history.events, expected.groups),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -393,6 +396,20 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def then_comes_last(events: Sequence[Event], groups: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
+    """No job that closes a group begins before each of its members has ended.
+
+    That it does begin then, and takes effect once or dies as its group says, is asked of it as of any accepted job.
+    """
+    ended: set[str] = set()
+    for event in events:
+        match event:
+            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
+                ended.add(job)
+            case Step(at, _, _, job) if left := [member for member in groups.get(job, ()) if member not in ended]:
+                yield Violation("groups", f"{job} began before {', '.join(left)} ended", at)
 
 
 def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:

@@ -19,7 +19,8 @@ _GROUP = """
 GROUP = _GROUP + "WHERE g.id = $1"
 GROUPS_OF = _GROUP + "WHERE g.parent = $1 AND g.id > $2 ORDER BY g.id LIMIT $3"
 MEMBERS = """
-    SELECT number, id, type, coalesce(key, '') AS key, state, result FROM jobkit.jobs
+    SELECT number, id, type, coalesce(key, '') AS key, state, result,
+           EXISTS (SELECT FROM jobkit.job_groups g WHERE g.id = jobs.id) AS closes FROM jobkit.jobs
     WHERE member_of = $1 AND number > $2 ORDER BY number LIMIT $3
 """
 

@@ -30,7 +30,6 @@ def group(row: Sequence[Any]) -> GroupRecord:
 
 def member(row: Sequence[Any]) -> GroupMember:
     """Return the member in a row."""
-    number, id, type, key, state, result = row
-    return GroupMember(
-        int(number), id.decode(), type.decode(), (key or b"").decode(), JobState(state.decode()), result
-    )
+    number, id, type, key, state, result, closes = row
+    named = (int(number), id.decode(), type.decode(), (key or b"").decode())
+    return GroupMember(*named, JobState(state.decode()), result, closes is not None)

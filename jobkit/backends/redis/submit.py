@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument, Script, load_script
+from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.unique import Unique
-from jobkit.errors import JobConflict
 from jobkit.ports.rules import digest_of, dump_group, not_a_group, not_in_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
@@ -30,7 +30,7 @@ ENDING = ("order", "ending", "letters", "release", "job_group")
 
 @dataclass(frozen=True, slots=True)
 class AcceptingScript:
-    """A script that accepts jobs: `plain`, and with all that unique names or groups need, for which no other job pays."""
+    """A script that accepts jobs: `plain`, and with what unique names or groups need, for which no other job pays."""
 
     plain: Script
     named: Script

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import ending, outbox, submit
+from jobkit.backends.sqlite import ending, submit
 from jobkit.backends.sqlite.release import release
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
@@ -167,13 +167,13 @@ def groups_of(transaction: Transaction, parent: str, *, after: str, limit: int) 
 def members(transaction: Transaction, id: str, *, after: int, limit: int) -> list[GroupMember]:
     """Return members of a group, in order."""
     rows = transaction.execute(
-        "SELECT number, id, type, key, state, result FROM jobs WHERE member_of = ? AND number > ? "
-        "ORDER BY number LIMIT ?",
+        "SELECT number, id, type, key, state, result, EXISTS (SELECT 1 FROM job_groups g WHERE g.id = jobs.id) "
+        "FROM jobs WHERE member_of = ? AND number > ? ORDER BY number LIMIT ?",
         (id, after, limit),
     ).fetchall()
     return [
-        GroupMember(number, member, type, key or "", JobState(state), result)
-        for number, member, type, key, state, result in rows
+        GroupMember(number, member, type, key or "", JobState(state), result, bool(closes))
+        for number, member, type, key, state, result, closes in rows
     ]
 
 

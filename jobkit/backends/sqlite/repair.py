@@ -32,7 +32,8 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         return None
     envelope = Envelope.unpack(row[0])
     job = transaction.execute(
-        "SELECT number, digest, key, state, sequence, unique_name, member_of, settled IS NOT NULL FROM jobs WHERE id = ?",
+        "SELECT number, digest, key, state, sequence, unique_name, member_of, settled IS NOT NULL FROM jobs "
+        "WHERE id = ?",
         (envelope.id,),
     ).fetchone()
     if job is None:

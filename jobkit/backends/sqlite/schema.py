@@ -99,9 +99,10 @@ _STORE = [
     "CREATE UNIQUE INDEX jobs_unique ON jobs (type, unique_name) "
     "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
     "CREATE INDEX jobs_members ON jobs (member_of, number) WHERE member_of IS NOT NULL",
-    # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted, and those up to
-    # number `released_to` were released, where they were `held` until all were, as long as there are some `to_release`. Then come counts of members, `unended`
-    # ones first, those undeclared among them. `settled`: that job was released, or died. `touched` is store time.
+    # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted. Where they are
+    # `held` until all are, those up to number `released_to` were released, as long as there are some `to_release`. Then
+    # come counts of members, `unended` ones first, those undeclared among them. `settled`: that job was released, or
+    # died. `touched` is store time.
     """CREATE TABLE job_groups (
         id TEXT PRIMARY KEY, parent TEXT, on_failure TEXT NOT NULL, held INTEGER NOT NULL, members INTEGER NOT NULL,
         to_release INTEGER NOT NULL, undeclared INTEGER NOT NULL,

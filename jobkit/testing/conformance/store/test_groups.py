@@ -348,7 +348,8 @@ async def test_a_member_that_makes_a_group_hands_on_its_place(store: FullStore) 
     await committed(store, one, Effects(follow_ups=inner))
     outer = await known(store, "outer")
     assert (outer.unended, outer.committed, outer.members) == (1, 2, 3)
-    assert [found.id for found in await store.members("outer")] == ["one", "two", "inner"]
+    members = await store.members("outer")
+    assert [(found.id, found.closes) for found in members] == [("one", False), ("two", False), ("inner", True)]
     answer = await committed(store, envelope("leaf", key="key of leaf"))
     assert await ended(answer) == ["inner"]
     assert await state(store, "outer") is JobState.SCHEDULED
