@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from jobkit.model.job_group import OnFailure
 from jobkit.model.job_state import JobState
@@ -79,7 +79,7 @@ class GroupMember:
         """
         if self.result is None:
             return None
-        found: Any = codec_of(kind).load(self.result)
+        found: Any = codec_of(cast("Hashable", kind)).load(self.result)
         return found  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from jobkit.cli.app import app
+from jobkit.client.job_groups import pages
 from jobkit.model.limit import Limit
 from jobkit.ports.coordinator import Member, Waiting
 from jobkit.ports.planes import Planes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -455,18 +455,17 @@ def groups_that_failed_run(patch: Patch) -> None:
     patch.setattr(job_groups, "_close", close)
 
 
-def members_counted_as_they_fail(patch: Patch) -> None:
-    """A member counts as ended with each start that follows one of which nobody knows the end."""
-    starting = opening._start
+def commits_counted_again(patch: Patch) -> None:
+    """A commit that is asked for again, because its answer was lost, counts the member once more."""
+    committing = commit.commit_job
 
-    def start(transaction: Transaction, envelope: Envelope, *args: Any) -> Any:
-        answer = starting(transaction, envelope, *args)
-        row = transaction.execute("SELECT member_of, opens FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
-        if row[0] is not None and row[1] > 1:
-            job_groups.count(transaction, row[0], job_groups.UNENDED, "committed")
-        return answer
+    def commit_job(transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
+        row = transaction.execute("SELECT member_of FROM jobs WHERE id = ? AND state = 'committed'", (envelope.id,))
+        (group,) = row.fetchone() or (None,)
+        job_groups.count(transaction, group, job_groups.UNENDED, "committed")
+        return committing(transaction, envelope, fence, effects)
 
-    patch.setattr(opening, "_start", start)
+    patch.setattr(commit, "commit_job", commit_job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +504,7 @@ CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("res
 
 # Jobs most of which make groups, of whose members some are cancelled.
 FANNING_OUT = Schedule(groups=0.6, cancels=0.3, unique=0.0, jobs=12, storm=20.0)
+LOSING_ANSWERS = replace(FANNING_OUT, every=1.0, troubles=(("bad weather", 1),))
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -539,7 +539,7 @@ MUTATIONS = (
     Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("cancelled members not counted", cancelled_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("groups that failed run", groups_that_failed_run, ("nothing-lost",), FANNING_OUT),
-    Mutation("members counted each time they fail", members_counted_as_they_fail, ("groups",), FANNING_OUT),
+    Mutation("commits counted again", commits_counted_again, ("groups",), LOSING_ANSWERS),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 
