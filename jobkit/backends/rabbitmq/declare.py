@@ -11,16 +11,14 @@ from collections.abc import Sequence
 
 from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
-from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import Queue, Topology
-from jobkit.errors import ConfigurationError, JobkitError, PartitionsDiffer
+from jobkit.errors import PartitionsDiffer
 
 _OTHER_COUNT = re.compile(r"'x-max-length' .*received '(\d+)' but current is '(\d+)'", re.DOTALL)
-# The server says where the limit is, and how many there may be.
-_LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
@@ -76,26 +74,6 @@ def other_count(type: str, there: int, wanted: int) -> PartitionsDiffer:
         "would change the queue of its keys, so it needs every queue of the type drained first (docs/rabbitmq.md "
         "says how)"
     )
-
-
-def refused(link: Link, error: ChannelClosed) -> JobkitError:
-    """Return what a server's refusal means for the caller."""
-    if _LIMIT_REACHED.search(str(error)):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; have the limit raised (`rabbitmqctl set_vhost_limits`, `max-queues`), or "
-            "name a virtual host of jobkit's own: a job type has a queue for each partition, and some more"
-        )
-    if isinstance(error, ChannelPreconditionFailed):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; it exists in another way than jobkit makes it: drain it, delete it, and "
-            "run `jobkit topology --apply`"
-        )
-    if isinstance(error, ChannelAccessRefused):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; give the user permission to configure, write and read what begins with "
-            "'jobkit', and to write to the default exchange"
-        )
-    return link.unavailable(str(error), "declaring")
 
 
 async def declare_queue(channel: Channel, queue: Queue) -> AbstractQueue:

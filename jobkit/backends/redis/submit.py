@@ -43,7 +43,7 @@ class AcceptingScript:
 
 def accepting_script(name: str, *parts: str) -> AcceptingScript:
     """Return the script of the store that is built on `accept` and these parts."""
-    named = ("outbox", "accept", *ENDING, "end_early", "unique", "accept_named")
+    named = ("outbox", "accept", *ENDING, "end_early", "unique", "accept_unique")
     rest = tuple(part for part in parts if part not in named)
     return AcceptingScript(
         store_script(name, "outbox", "accept", *parts),
