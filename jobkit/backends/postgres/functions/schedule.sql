@@ -12,7 +12,8 @@ AS $$
 DECLARE
     ids text[];
     held_ids text[];
-    of_group record;
+    whole text;
+    upto bigint;
     given record;
     turn bigint;
     released integer := 0;
@@ -24,15 +25,15 @@ BEGIN
         WHERE ended IS NULL AND due IS NOT NULL AND due <= jobkit.clock() ORDER BY due, number LIMIT in_limit
     ) d;
     IF coalesce(cardinality(ids), 0) < in_limit THEN
-        SELECT g.id, g.released_to INTO of_group FROM jobkit.job_groups g
+        SELECT g.id, g.released_to INTO whole, upto FROM jobkit.job_groups g
         WHERE g.to_release AND g.undeclared = 0 ORDER BY g.id LIMIT 1;
     END IF;
-    IF of_group.id IS NOT NULL THEN
+    IF whole IS NOT NULL THEN
         -- A member that closes a group itself waits for that one.
-        SELECT array_agg(m.id ORDER BY m.number), max(m.number) INTO held_ids, of_group.released_to
+        SELECT array_agg(m.id ORDER BY m.number), max(m.number) INTO held_ids, upto
         FROM (
             SELECT j.id, j.number FROM jobkit.jobs j
-            WHERE j.member_of = of_group.id AND j.number > of_group.released_to AND j.ended IS NULL AND j.due = 'infinity'
+            WHERE j.member_of = whole AND j.number > upto AND j.ended IS NULL AND j.due = 'infinity'
               AND NOT EXISTS (SELECT FROM jobkit.job_groups g WHERE g.id = j.id)
             ORDER BY j.number LIMIT in_limit - coalesce(cardinality(ids), 0)
         ) m;
@@ -67,8 +68,8 @@ BEGIN
     PERFORM jobkit.tally(in_scheduled => -released, in_queued => released, in_keys => new_keys);
     IF held_ids IS NOT NULL THEN
         UPDATE jobkit.job_groups g
-        SET released_to = greatest(g.released_to, of_group.released_to), to_release = cardinality(ids) = in_limit
-        WHERE g.id = of_group.id;
+        SET released_to = greatest(g.released_to, upto), to_release = cardinality(ids) = in_limit
+        WHERE g.id = whole;
     END IF;
 END $$;
 
