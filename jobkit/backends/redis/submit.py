@@ -136,7 +136,7 @@ def refusal(id: bytes, group: bytes) -> str:
 
 def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[SubmitAnswer]:
     """Return what the answer of `SUBMIT` says of the jobs, in their order. Raises `JobConflict`."""
-    if rows[0] == b"refused":
+    if rows and rows[0] == b"refused":
         raise JobConflict(refusal(*rows[1:]))
     return [_answer(job.envelope, row) for job, row in zip(jobs, rows, strict=True)]
 
