@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -455,19 +455,6 @@ def groups_that_failed_run(patch: Patch) -> None:
     patch.setattr(job_groups, "_close", close)
 
 
-def commits_counted_again(patch: Patch) -> None:
-    """A commit that is asked for again, because its answer was lost, counts the member once more."""
-    committing = commit.commit_job
-
-    def commit_job(transaction: Transaction, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
-        row = transaction.execute("SELECT member_of FROM jobs WHERE id = ? AND state = 'committed'", (envelope.id,))
-        (group,) = row.fetchone() or (None,)
-        job_groups.count(transaction, group, job_groups.UNENDED, "committed")
-        return committing(transaction, envelope, fence, effects)
-
-    patch.setattr(commit, "commit_job", commit_job)
-
-
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """A protection taken away, and the invariants of which at least one must then be seen to break."""
@@ -504,7 +491,6 @@ CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("res
 
 # Jobs most of which make groups, of whose members some are cancelled.
 FANNING_OUT = Schedule(groups=0.6, cancels=0.3, unique=0.0, jobs=12, storm=20.0)
-LOSING_ANSWERS = replace(FANNING_OUT, every=1.0, troubles=(("bad weather", 1),))
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -539,7 +525,6 @@ MUTATIONS = (
     Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("cancelled members not counted", cancelled_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("groups that failed run", groups_that_failed_run, ("nothing-lost",), FANNING_OUT),
-    Mutation("commits counted again", commits_counted_again, ("groups",), LOSING_ANSWERS),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

@@ -69,7 +69,7 @@ async def test_what_is_done_with_a_few_reads_a_few(server: TestServer, full_data
     if analyzed:
         await server.execute("ANALYZE", database=full_database)
     calls = (
-        f"jobkit.prune(0, {MANY}, 2, 2)",
+        f"jobkit.prune(0, {MANY}, 2, 2, 3600, 32)",
         "jobkit.resume_gap('t', 'stuck', 2)",
         "jobkit.published('{5, 6}')",
         "jobkit.republish('{w7, w8}')",
