@@ -185,7 +185,7 @@ class Client:
         submissions = [(await self.submit_many(page))[0] for page in pages]
         with suppress(Unavailable):
             # It is accepted: what of it is not published here is a worker's to publish.
-            for _ in submissions[1:]:
+            for _ in submissions if len(submissions) > 1 else ():
                 await self._publish(await self._planes.store.release_due(limit=MEMBERS_AT_ONCE))
         return submissions[0]
 
