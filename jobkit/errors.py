@@ -24,10 +24,6 @@ class NotThereYet(ConfigurationError):
     """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
 
 
-class PartitionsDiffer(ConfigurationError):
-    """A job type was declared with another number of partitions than this process is set to."""
-
-
 class UnknownType(ConfigurationError):
     """No plugin that is loaded here handles this job type."""
 

@@ -66,8 +66,8 @@ class Settings(BaseSettings):
         8,
         ge=1,
         le=1024,
-        description="Into how many queues a job type is split. The same for every worker and publisher; "
-        "it is fixed when a type is first used.",
+        description="Into how many queues a job type is split when it is first used. After that the store knows, and "
+        "`jobkit topology --partitions` changes it.",
     )
     prefetch: int = Field(
         200,

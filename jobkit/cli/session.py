@@ -19,6 +19,7 @@ from jobkit.backends.registry import open_coordinator, open_planes, open_store_p
 from jobkit.cli.exit_codes import Declined, NoAnswer
 from jobkit.cli.options import globals_of
 from jobkit.cli.output import Output, plain
+from jobkit.client.layouts import Layouts
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.plane import Plane
@@ -27,6 +28,7 @@ from jobkit.ports.backend import Opening
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes, StorePlane
+from jobkit.ports.store import Store
 from jobkit.settings import Settings, load_settings
 from jobkit.telemetry.logging import configure_logging
 
@@ -90,6 +92,12 @@ class CommandSession:
                     return await ask(planes)
 
         return anyio.run(opened)
+
+    async def layouts(self, store: Store) -> Layouts:
+        """Return the numbers of partitions in force, as the store has them now. Raises `Unavailable`."""
+        layouts = Layouts(store, self.settings.partitions, self.clock)
+        await layouts.refresh()
+        return layouts
 
     def ask(self, question: Callable[[StorePlane], Awaitable[T]], *, limit: float | None = LIMIT_SECONDS) -> T:
         """As `call`, for what the store alone answers: the other planes may be away, or not even named."""

@@ -9,6 +9,7 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from jobkit.client import job_groups, matching
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, Unavailable, WaitTimeout
@@ -79,11 +81,12 @@ class Client:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or Telemetry()
+        self._layouts = Layouts(planes.store, settings.partitions, self._clock)
         self._files = FileReader(planes.inspection, planes.blobs)
         self._relay = Relay(
             planes.store,
             planes.broker,
-            partitions=settings.partitions,
+            layouts=self._layouts,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -251,7 +254,12 @@ class Client:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
             return _submissions(jobs, answers, published=())
-        answers = await self._planes.store.submit(jobs)
+        types = {job.envelope.type for job in jobs}
+        if self._layouts.fresh(types):
+            answers = await self._planes.store.submit(jobs)
+        else:
+            looking = self._layouts.refresh_beside(types)
+            answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
         return _submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     def _transactions(self, doing: str) -> TransactionalStore:

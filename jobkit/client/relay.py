@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.pace import Pace
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.partition import Partition, partition_of
+from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.broker import Answer, Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry, Store
@@ -34,6 +35,14 @@ _PREPARE_SECONDS = 4.0
 # A broker that could not be reached is asked again after at most this long.
 _MOST_PAUSE_SECONDS = 2.0
 
+# Where a partition is being opened after a change, so many pages of the outbox are looked through for older jobs. With
+# more in it, what is new is left there, to those who publish it in its turn.
+_OPENING_PAGES = 4
+
+_MOVING = Deferred("the number of its type's partitions is being changed")
+# Unlike other deferred ones, such a job is not to be published before what is older.
+GATHERED = Deferred("the number of its type's partitions was changed, and older jobs are published first")
+
 
 class Relay:
     """Publishes entries of the outbox, and deletes there those that the broker has."""
@@ -43,26 +52,25 @@ class Relay:
         store: Store,
         broker: Broker,
         *,
-        partitions: int,
+        layouts: Layouts,
         clock: Clock,
         telemetry: Telemetry,
         rng: random.Random | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
-        self._partitions = partitions
+        self._layouts = layouts
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
-        self._declared: set[str] = set()
+        self._declared: dict[str, int] = {}
         self._paces: dict[Partition, Pace] = {}
         self._way = Pace(self._rng, most=_MOST_PAUSE_SECONDS)
         self._landed = anyio.Event()
 
     def partition(self, entry: OutboxEntry) -> Partition:
         """Return the partition that an entry's message goes to."""
-        # The store takes no job without a key.
-        return Partition(entry.envelope.type, partition_of(entry.envelope.key or "", self._partitions))
+        return self._layouts.partition(entry.envelope.type, entry.envelope.key)
 
     def pace(self, partition: Partition) -> Pace:
         """Return the pace of a partition."""
@@ -76,26 +84,103 @@ class Relay:
         """Tell whether the broker is out of reach, and not to be asked again yet."""
         return self._way.waits(self._clock.now())
 
-    async def publish(self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS) -> Sequence[Answer]:
+    @property
+    def gathers(self) -> bool:
+        """Tell whether jobs of any type are left in the outbox, to be published in their turn."""
+        return any(layout.gathered for layout in self._layouts.known.values())
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one as soon as entries may belong to other partitions."""
+        return self._layouts.generation
+
+    def gathered(self, partition: Partition) -> bool:
+        """Tell whether a partition's entries are left in the outbox, each to be published after those before it."""
+        return partition.index in self._layouts.of(partition.type).gathered
+
+    async def publish(
+        self, entries: Sequence[OutboxEntry], *, confirm: float = CONFIRM_SECONDS, swept: int | None = None
+    ) -> Sequence[Answer]:
         """Publish `entries` in order, and delete those that are in from the outbox; return an answer for each.
 
-        It takes a few seconds at most for each batch. What is in trouble already is deferred at once.
+        `swept`: they were read from the outbox, and those of their partitions before them are published, by layouts of
+        this generation. It takes a few seconds at most for each batch. What is in trouble already is deferred at once,
+        and so is what is of a type whose partitions are being changed, and after a change, until they were swept, what
+        is not.
         """
+        types = {entry.envelope.type for entry in entries}
+        if not self._layouts.fresh(types):
+            await self._look(types)
+        generation = self._layouts.generation
+        in_turn = swept == generation
+        moving = {type for type in types if self._layouts.of(type).moving}
         waiting: dict[Partition, deque[OutboxEntry]] = {}
-        for entry in entries:
-            waiting.setdefault(self.partition(entry), deque()).append(entry)
         answers: dict[int, Answer] = {}
+        for entry in entries:
+            if entry.envelope.type in moving:
+                answers[entry.position] = _MOVING
+            elif not in_turn and self.gathered(self.partition(entry)):
+                answers[entry.position] = GATHERED
+            else:
+                waiting.setdefault(self.partition(entry), deque()).append(entry)
+        if not in_turn:
+            await self._put_older_first(waiting, answers)
         with anyio.move_on_after((_PREPARE_SECONDS + confirm) * (1 + len(entries) // BATCH)) as bound:
-            await self._publish(waiting, answers, confirm)
+            await self._publish(waiting, answers, confirm, generation)
         if bound.cancelled_caught:
             self._way.went_wrong(self._clock.now())
         late = InDoubt("the broker did not answer in time")
         return [answers.get(entry.position, late) for entry in entries]
 
+    async def _look(self, types: Collection[str]) -> None:
+        try:
+            await self._layouts.refresh(types)
+        except Unavailable as error:
+            # What goes to another partition than its key's is moved on from there.
+            self._telemetry.connection_lost(error.plane, "reading the numbers of partitions", error)
+
+    async def _put_older_first(self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer]) -> None:
+        """Add what is older of the same keys where partitions are being opened; defer where that cannot be known."""
+        opening = [one for one in waiting if one.index in self._layouts.of(one.type).opening]
+        if not opening:
+            return
+        entries = [entry for partition in opening for entry in waiting[partition]]
+        try:
+            older = await self._older(entries)
+            unknown = GATHERED
+        except Unavailable as error:
+            older, unknown = None, Deferred(str(error))
+        if older is None:
+            for partition in opening:
+                answers |= {entry.position: unknown for entry in waiting.pop(partition)}
+            return
+        found = {entry.position: entry for entry in [*older, *entries]}
+        for partition in opening:
+            waiting[partition].clear()
+        for _, entry in sorted(found.items()):
+            waiting[self.partition(entry)].append(entry)
+
+    async def _older(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry] | None:
+        """Return what is in the outbox of the keys of `entries`, up to the last of these; None if it holds too much."""
+        keys = {(entry.envelope.type, entry.envelope.key) for entry in entries}
+        last = max(entry.position for entry in entries)
+        found: list[OutboxEntry] = []
+        after = 0
+        for _ in range(_OPENING_PAGES):
+            page = await self._store.outbox(older_than=-1, limit=BATCH, after=after)
+            found += [one for one in page if one.position < last and (one.envelope.type, one.envelope.key) in keys]
+            if len(page) < BATCH or page[-1].position >= last:
+                return found
+            after = page[-1].position
+        return None
+
     async def _publish(
-        self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float
+        self, waiting: dict[Partition, deque[OutboxEntry]], answers: dict[int, Answer], confirm: float, generation: int
     ) -> None:
         while waiting:
+            if self._layouts.generation != generation:
+                answers |= {entry.position: GATHERED for queue in waiting.values() for entry in queue}
+                return
             for partition, why in self._not_now(waiting).items():
                 answers |= {entry.position: why for entry in waiting.pop(partition)}
             well, probed = self._next(waiting)
@@ -174,13 +259,16 @@ class Relay:
         """Declare what is new, and publish; a type that cannot be declared keeps no other from being published."""
         undeclared: dict[str, Deferred] = {}
         try:
-            for type in {partition.type for partition in routed} - self._declared:
+            for type in dict.fromkeys(partition.type for partition in routed):
+                queues = self._layouts.of(type).made
+                if self._declared.get(type) == queues:
+                    continue
                 try:
-                    await self._broker.declare(type, self._partitions)
+                    await self._broker.declare(type, queues)
                 except ConfigurationError as error:
                     undeclared[type] = Deferred(str(error))
                 else:
-                    self._declared.add(type)
+                    self._declared[type] = queues
             if not undeclared:
                 answers = await self._publish_batch(batch, routed, confirm)
             else:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from jobkit.client.relay import BATCH, Relay
+from jobkit.client.relay import BATCH, GATHERED, Relay
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
@@ -31,6 +31,10 @@ _CONFIRM_SECONDS = 5.0
 _SHORT_PAGES = 2
 _PAUSE_FOR_PAGE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 60.0
+# After the number of partitions was changed, what gathers in the outbox is published so often. Each time it is read
+# again from where it was read to so many times before: an entry can become visible behind others.
+_GATHERED_SECONDS = 0.2
+_GATHERED_LOOKS = 10
 # So many rejected entries are remembered; others are tried again.
 _REJECTED_KEPT = 1_000
 
@@ -74,7 +78,9 @@ class Sweeper:
         self._catching_up: set[Partition] = set()
         self._rejected: dict[int, str] = {}
         self._seen = 0
+        self._gathered_to: deque[int] = deque([0], maxlen=_GATHERED_LOOKS)
         self._pass_at = float("-inf")
+        self._generation = relay.generation
 
     def hand(self, entries: Sequence[OutboxEntry]) -> None:
         """Take entries that a commit released, to be published soon; beyond a bound they wait for the next sweep."""
@@ -102,13 +108,30 @@ class Sweeper:
 
     async def _publish_left(self, tasks: TaskGroup) -> None:
         while True:
-            await self._clock.sleep(self._grace)
+            gathers = self._relay.gathers
+            await self._clock.sleep(min(self._grace, _GATHERED_SECONDS) if gathers else self._grace)
             if self._relay.waits:
                 continue
+            if self._outdated:
+                self._begin_anew()
             try:
                 await self._look(tasks)
+                if gathers:
+                    await self._publish_gathered()
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, "publishing the outbox", error)
+
+    @property
+    def _outdated(self) -> bool:
+        """Tell whether what is known of the outbox was found by layouts of before."""
+        return self._generation != self._relay.generation
+
+    def _begin_anew(self) -> None:
+        """Look at the whole outbox next: what waits may belong to other partitions than before."""
+        self._generation = self._relay.generation
+        self._waiting.clear()
+        self._gathered_to = deque([0], maxlen=_GATHERED_LOOKS)
+        self._pass_at = float("-inf")
 
     async def _look(self, tasks: TaskGroup) -> None:
         """Publish what is new in the outbox, or all that is in it, except where there is trouble."""
@@ -119,36 +142,54 @@ class Sweeper:
         pages = 0
         while page := await self._page(after):
             after, pages = page[-1].position, pages + 1
-            await self._publish(page)
-            if self._relay.waits:
+            await self._publish(page, swept=self._generation)
+            if self._relay.waits or self._outdated:
                 return
         self._seen = max(self._seen, after)
         if whole and pages > _SHORT_PAGES:
             # Entries of a transaction that took long may be behind what was seen, so all are looked at, now and then.
             self._pass_at = now + min(pages * _PAUSE_FOR_PAGE_SECONDS, _MOST_PAUSE_SECONDS)
 
+    async def _publish_gathered(self) -> None:
+        """Publish what is left to sweepers, however new it is: nobody else does."""
+        after = self._gathered_to[0]
+        while page := await self._store.outbox(older_than=-1, limit=BATCH, after=after):
+            after = page[-1].position
+            gathered = [entry for entry in page if self._relay.gathered(self._relay.partition(entry))]
+            await self._publish(gathered, swept=self._generation)
+            if self._relay.waits or self._outdated:
+                return
+        self._gathered_to.append(after)
+
     async def _page(self, after: int) -> Sequence[OutboxEntry]:
         return await self._store.outbox(older_than=self._grace, limit=BATCH, after=after)
 
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> None:
-        """Publish what is this process's to publish and in no trouble; note where the rest waits."""
+    async def _publish(self, entries: Sequence[OutboxEntry], *, swept: int | None = None) -> None:
+        """Publish what is this process's to publish, in no trouble and behind nothing; note where the rest waits."""
         ready = []
         for entry in entries:
             partition = self._relay.partition(entry)
-            if partition in self._catching_up or self._relay.pace(partition).failures or not self._sweeps(partition):
+            if self._is_behind(partition) or self._relay.pace(partition).failures or not self._sweeps(partition):
                 self._wait(partition, entry)
             else:
                 ready.append(entry)
-        await self._carry(ready)
+        await self._carry(ready, swept=swept)
 
-    async def _carry(self, entries: Sequence[OutboxEntry]) -> bool:
+    def _is_behind(self, partition: Partition) -> bool:
+        """Tell whether earlier entries of a partition wait, as before it was this process's to sweep."""
+        return partition in self._waiting or partition in self._catching_up
+
+    async def _carry(self, entries: Sequence[OutboxEntry], *, swept: int | None) -> bool:
         """Publish entries, and bury those that no broker takes; tell whether none of the others waits on."""
         fresh = [entry for entry in entries if entry.position not in self._rejected]
-        answers = await self._relay.publish(fresh, confirm=_CONFIRM_SECONDS) if fresh else ()
+        answers = await self._relay.publish(fresh, confirm=_CONFIRM_SECONDS, swept=swept) if fresh else ()
         done = True
         for entry, answer in zip(fresh, answers, strict=True):
             if isinstance(answer, Rejected):
                 self._reject(entry, answer.reason)
+            elif answer is GATHERED:
+                # Found where it is, after what is older.
+                done = False
             elif not isinstance(answer, Published):
                 self._wait(self._relay.partition(entry), entry)
                 done = False
@@ -161,6 +202,10 @@ class Sweeper:
 
     def _wait(self, partition: Partition, entry: OutboxEntry) -> None:
         self._waiting[partition] = min(entry.position, self._waiting.get(partition, entry.position))
+
+    async def _page_of(self, partition: Partition, after: int) -> Sequence[OutboxEntry]:
+        grace = -1 if self._relay.gathered(partition) else self._grace
+        return await self._store.outbox(older_than=grace, limit=BATCH, after=after)
 
     # ---- what the broker never takes -----------------------------------------------------------------------------
 
@@ -187,11 +232,13 @@ class Sweeper:
 
     async def _catch_up(self, partition: Partition) -> None:
         """Publish what waits for one partition, in its order, until all is in or there is trouble again."""
-        after = self._waiting.pop(partition) - 1
+        after, generation = self._waiting.pop(partition) - 1, self._generation
         try:
-            while page := await self._page(after):
+            while page := await self._page_of(partition, after):
                 mine = [entry for entry in page if self._relay.partition(entry) == partition]
-                if mine and not await self._carry(mine):
+                if mine and not await self._carry(mine, swept=generation):
+                    return
+                if generation != self._relay.generation:
                     return
                 after = page[-1].position
         except Unavailable as error:

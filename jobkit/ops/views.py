@@ -13,6 +13,7 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
+from jobkit.ops.topology import TypeTopology
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
@@ -180,6 +181,28 @@ def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:
         "healthy": not any(finding.status in bad for finding in findings),
         "checks": [
             {"part": one.part, "status": one.status.value, "what": one.what, "change": one.change} for one in findings
+        ],
+    }
+
+
+def type_topology_view(one: TypeTopology) -> dict[str, Any]:
+    """Return the partitions of a type."""
+    return {
+        "type": one.type,
+        "partitions": one.layout.partitions,
+        "wanted": one.layout.wanted,
+        "version": one.layout.version,
+        "moving": one.layout.moving,
+        "settled": one.layout.settled,
+        "queues": [
+            {
+                "partition": queue.partition.index,
+                "ready": queue.ready,
+                "delayed": queue.delayed,
+                "consumer": queue.consumer,
+                "leader": queue.leader,
+            }
+            for queue in one.queues
         ],
     }
 

@@ -119,10 +119,10 @@ class Broker(Protocol):
     """A place where messages wait. Every method may raise `Unavailable`."""
 
     async def declare(self, type: str, partitions: int) -> None:
-        """Make the queues of `type`, or check those there are.
+        """Make the first `partitions` queues of `type`, or check those there are.
 
-        What was made once and is gone is made again. Raises `ConfigurationError` where they were made with another
-        number of partitions.
+        What was made once and is gone is made again. Queues beyond are left alone. Raises `ConfigurationError` where
+        one was made in another way.
         """
         ...
 
@@ -130,6 +130,13 @@ class Broker(Protocol):
         """Make again what is gone of a declared type, also what only people look at. Errors as for `declare`.
 
         For one process, now and then: it may take a while.
+        """
+        ...
+
+    async def remove(self, partition: Partition) -> bool:
+        """Remove the queue of a partition that there is to be no more, if nothing is in it; tell whether it is gone.
+
+        Only once nobody consumes it. Errors as for `declare`.
         """
         ...
 

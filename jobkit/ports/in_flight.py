@@ -27,6 +27,10 @@ class InFlight(Protocol):
 
         Whatever ends the job takes it out again; one that has ended is not put in. A message that conflicts with the
         job of its id, or that is superseded (see `open`), is dead-lettered instead. Idempotent.
+
+        It goes to `partition`, or where by the type's layout nobody leads that, to its key's. Where it is in the table
+        already, it keeps its place. As long as the one of its key before it is in another partition, it goes there, or
+        stays where it is.
         """
         ...
 

@@ -16,6 +16,7 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.job_group import NewGroup
+from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
 from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
@@ -369,6 +370,14 @@ class Store(InFlight, MessageLoss, Groups, Protocol):
 
         One that has ended is left as it is; the message of one that is superseded (see `open`) is dead-lettered.
         """
+        ...
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        """Return the layout of each type that has one."""
+        ...
+
+    async def set_layout(self, type: str, before: Layout | None, after: Layout) -> bool:
+        """Replace a type's layout if it is `before`, None where it has none; tell whether it was."""
         ...
 
     async def note_coordinator(self, identity: str) -> None:

@@ -12,10 +12,12 @@ import anyio
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.planes import Planes
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.limit_backlog import LimitBacklog
+from jobkit.runner.moving import move_shelved
 from jobkit.runner.pauses import Rest
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.shelved_keys import InflightKeys
@@ -35,6 +37,7 @@ class Adoption:
     def __init__(
         self,
         partition: Partition,
+        layout: Layout,
         planes: Planes,
         in_hand: InHand,
         inflight: InflightKeys,
@@ -47,6 +50,7 @@ class Adoption:
         self.surveyed = anyio.Event()
         self._look_now = anyio.Event()
         self._partition = partition
+        self._layout = layout
         self._planes = planes
         self._in_hand = in_hand
         self._inflight = inflight
@@ -77,8 +81,8 @@ class Adoption:
             except Unavailable as error:
                 self._telemetry.connection_lost(error.plane, f"adopting jobs of {self._partition}", error)
             # Nothing is consumed before the first look.
-            pause = every if self.surveyed.is_set() and not crowded else _LOOK_AGAIN_SECONDS
-            with anyio.move_on_after(pause):
+            look_soon = crowded or self._layout.moving or not self.surveyed.is_set()
+            with anyio.move_on_after(_LOOK_AGAIN_SECONDS if look_soon else every):
                 await self._look_now.wait()
 
     async def go_on(self, key: str) -> None:
@@ -120,7 +124,11 @@ class Adoption:
         if self._rest.paused:
             return
         surveyed = self.surveyed
-        found = await self._inflight.all_keys()
+        known = await self._inflight.all_keys()
+        found = [key for key in known if self._layout.fits(self._partition, key)]
+        if len(found) < len(known):
+            # In their new partitions, too, they come before what is in the queue.
+            await move_shelved(self._planes.store, self._layout, self._partition)
         self._backlog.retain(found)
         keys = [key for key in found if key not in self._in_hand.lanes and key not in self._backlog]
         self._inflight.keys.update(keys)

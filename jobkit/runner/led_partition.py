@@ -19,16 +19,18 @@ import anyio
 
 from jobkit.errors import ConsumerClosed, LeaseLost, Unavailable
 from jobkit.leases import Keeper, Lease
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
 from jobkit.runner.adoption import Adoption
-from jobkit.runner.decode import decode
+from jobkit.runner.decode import Job, decode
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.limit_backlog import LimitBacklog
+from jobkit.runner.moving import move
 from jobkit.runner.pauses import Pauses, Rest
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.prefetch import Prefetch
@@ -63,15 +65,18 @@ class LedPartition:
         registry: Registry,
         tools: LaneTools,
         terms: PartitionTerms,
+        layout: Layout,
         pauses: Pauses,
         upkeep: Callable[[LedPartition], Coroutine[Any, Any, None]],
     ) -> None:
         self.partition = partition
+        # As it was when this began: who leads under another version begins anew.
+        self.layout = layout
         self.consuming = False
         self.released = anyio.Event()
         self._leadership = leadership
         self._keeper = keeper
-        self._broker = planes.broker
+        self._planes = planes
         self._registry = registry
         self._tools = tools
         self._terms = terms
@@ -91,7 +96,7 @@ class LedPartition:
         backlog = LimitBacklog(partition.type, registry, pipeline.limit_lines, terms.prefetch)
         self._shelving = Shelving(partition, planes.store, in_hand, self._inflight, backlog, clock, telemetry)
         self._adoption = Adoption(
-            partition, planes, in_hand, self._inflight, backlog, self._shelving, self._rest, clock, telemetry
+            partition, layout, planes, in_hand, self._inflight, backlog, self._shelving, self._rest, clock, telemetry
         )
         self._prefetch = Prefetch(terms.prefetch, in_hand, backlog, self._shelving, pipeline, clock)
 
@@ -220,7 +225,7 @@ class LedPartition:
 
     async def _consume(self) -> None:
         """Hold one consumer until it is lost (raises) or the partition is drained (returns)."""
-        async with self._broker.consume(self.partition, self._keeper.owner) as consumer:
+        async with self._planes.broker.consume(self.partition, self._keeper.owner) as consumer:
             self._consumer = consumer
             if self._opened:
                 self._reopened.set()
@@ -251,6 +256,7 @@ class LedPartition:
                 self._prefetch.all_came()
             self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
+            elsewhere: list[PendingDelivery] = []
             for delivery in deliveries:
                 job = decode(
                     delivery.raw,
@@ -261,10 +267,14 @@ class LedPartition:
                     heading=delivery.heading,
                 )
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
-                if (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending.lane):
+                if isinstance(job, Job) and (self.layout.moving or not self.layout.fits(self.partition, job.key)):
+                    elsewhere.append(pending)
+                elif (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending.lane):
                     await self._adoption.put_behind(pending)
                 else:
                     self._in_hand.put(pending)
+            if elsewhere:
+                await move(self._planes.store, self.layout, self.partition.type, elsewhere)
 
     def _goes_aside(self, key: str) -> bool:
         """Return whether what is delivered of a key goes to the in-flight table: it is paused, or has jobs there."""

@@ -174,6 +174,14 @@ class Telemetry:
         self._count(m.HELD_UP, type, "rebuilt")
         self.log.warning("queue that confirmed nothing was made anew", partition=partition)
 
+    def partitions_change(self, type: str, partitions: int) -> None:
+        """Log that another number of partitions is to be in force, and that this process has heard of it."""
+        self.log.info("another number of partitions: jobs are moved to it", type=type, partitions=partitions)
+
+    def partitions_in_force(self, type: str, partitions: int) -> None:
+        """Log that a new number of partitions is in force."""
+        self.log.info("new number of partitions in force", type=type, partitions=partitions)
+
     def messages_lost(self, partition: str, type: str, jobs: Sequence[str]) -> None:
         """Report jobs of a partition that had no message any more; they were published again."""
         self._count(m.MESSAGES_LOST, type, by=len(jobs))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from jobkit.errors import ConfigurationError, PartitionsDiffer, Unavailable
+from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
 from jobkit.ports.planes import Planes
@@ -54,9 +54,7 @@ class Refusals:
         return cast("T", _Guarded(self, plane, backend))
 
     def refusal(self, plane: Plane, error: ConfigurationError) -> Exception:
-        """Return what a caller gets for a refusal. A number of partitions that differs stays a wrong setting."""
-        if isinstance(error, PartitionsDiffer):
-            return error
+        """Return what a caller gets for a refusal."""
         now = self._clock.now()
         if now - self.told.get(plane, float("-inf")) >= _TOLD_EVERY_SECONDS:
             self.told[plane] = now

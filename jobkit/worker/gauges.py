@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
@@ -41,7 +42,7 @@ class Gauges:
         keeper: Keeper,
         led: Callable[[], Sequence[LedPartition]],
         types: Sequence[str],
-        partitions: int,
+        layouts: Layouts,
         latency: Callable[[], float],
         pauses: Pauses,
         waiting: Callable[[], Mapping[str, int]],
@@ -54,7 +55,7 @@ class Gauges:
         self._keeper = keeper
         self._led = led
         self._types = types
-        self._partitions = partitions
+        self._layouts = layouts
         self._latency = latency
         self._pauses = pauses
         self._waiting = waiting
@@ -98,7 +99,7 @@ class Gauges:
             # Those handed over still run jobs.
             there = [led for led in self._led() if led.partition.type == type]
             ours = [led for led in there if not led.released.is_set()]
-            found[m.PARTITIONS, (type,)] = self._partitions
+            found[m.PARTITIONS, (type,)] = self._layouts.of(type).partitions
             found[m.PARTITIONS_LED, (type,)] = len(ours)
             found[m.PARTITIONS_PAUSED, (type,)] = sum(led.paused for led in ours)
             found[m.CONSUMERS, (type,)] = sum(led.consuming for led in ours)

@@ -15,6 +15,7 @@ from hashlib import blake2b
 import anyio
 from anyio.abc import TaskGroup
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
@@ -79,7 +80,7 @@ class Leaderships:
         coordinator: Coordinator,
         keeper: Keeper,
         types: Sequence[str],
-        partitions: int,
+        layouts: Layouts,
         start: Callable[[Partition, Lease], LedPartition],
         *,
         clock: Clock,
@@ -92,7 +93,7 @@ class Leaderships:
         self._keeper = keeper
         self._owner = keeper.owner
         self._types = tuple(types)
-        self._partitions = partitions
+        self._layouts = layouts
         self._start = start
         self._clock = clock
         self._rng = rng
@@ -126,12 +127,16 @@ class Leaderships:
         self.latency = latency
         if self._compares_until is None:
             self._compares_until = self._clock.now() + _COMPARE_SECONDS + min(latency, _COMPARE_SECONDS)
-        self._stirred = True
-        self._waiting.cancel()
+        self.stir()
         try:
             await self._heartbeat()
         except Unavailable as error:
             self._telemetry.connection_lost(error.plane, "telling of a latency", error)
+
+    def stir(self) -> None:
+        """Balance soon: something has changed that nobody waits for."""
+        self._stirred = True
+        self._waiting.cancel()
 
     async def _compare(self) -> None:
         """Where this worker has moved, hear what the others say by now, and hand over at once what is theirs to lead.
@@ -186,9 +191,17 @@ class Leaderships:
 
     def _hand_over_surplus(self, type: str, members: Sequence[Member]) -> int:
         """Hand over what is more than this worker's share of a type; return how many it leads too few."""
-        share = fair_share(self._owner, members, type, self._partitions)
+        layout = self._layouts.of(type)
+        share = fair_share(self._owner, members, type, layout.led)
         leading = [led for led in self._leading() if led.partition.type == type]
-        keeping = [led for led in leading if not led.draining]
+        keeping = []
+        for led in [led for led in leading if not led.draining]:
+            if led.layout.version == layout.version and led.partition.index < layout.led:
+                keeping.append(led)
+            else:
+                # Taken again, by whoever may, it is led as it has to be now.
+                self._telemetry.handed_over(str(led.partition), "another number of partitions")
+                led.drain()
         # Idle ones first: handing them over disturbs nobody.
         for led in sorted(keeping, key=lambda led: led.busy)[: max(0, len(keeping) - share)]:
             self._telemetry.handed_over(str(led.partition), "another worker's share")
@@ -205,7 +218,7 @@ class Leaderships:
         """Claim up to `missing` partitions that are not `held`; return whether all were granted."""
         free = [
             partition
-            for partition in (Partition(type, index) for index in range(self._partitions))
+            for partition in (Partition(type, index) for index in range(self._layouts.of(type).led))
             if partition.resource not in held
         ]
         # In random order, so that workers that start together seldom ask for the same one.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobkit.model.partition import Partition, partition_of
+from jobkit.client.layouts import Layouts
+from jobkit.model.partition import Partition
 from jobkit.ports.inspection import Inspection, JobState
 from jobkit.ports.store import Store
 
@@ -14,10 +15,10 @@ _PAGE = 500
 class Coverage:
     """Compares the jobs of a partition that have not ended with those that the store would publish or adopt again."""
 
-    def __init__(self, store: Store, inspection: Inspection, partitions: int) -> None:
+    def __init__(self, store: Store, inspection: Inspection, layouts: Layouts) -> None:
         self._store = store
         self._inspection = inspection
-        self._partitions = partitions
+        self._layouts = layouts
 
     async def complete(self, partition: Partition) -> bool:
         """Tell whether the outbox or the in-flight table has every job that waits or runs. Raises `Unavailable`."""
@@ -26,7 +27,7 @@ class Coverage:
             found = await self._inspection.jobs(type=partition.type, state=state, limit=_MOST_JOBS + 1)
             if len(found) > _MOST_JOBS:
                 return False
-            waiting |= {job.id for job in found if partition_of(job.key, self._partitions) == partition.index}
+            waiting |= {job.id for job in found if self._layouts.partition(job.type, job.key) == partition}
         # Read after the jobs: what ended meanwhile is missing here, and the answer is no, not a wrong yes.
         waiting -= {one.envelope.id for one in await self._store.shelved(partition, limit=_MOST_JOBS)}
         after = 0

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import new_owner
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
@@ -30,10 +32,12 @@ from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordinator_watch import CoordinatorWatch
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
+from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
 from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.declaring import Declarations
 from jobkit.worker.maintenance.pruning import prune_forever
+from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
@@ -93,10 +97,11 @@ class Worker:
             rng=self._rng,
             telemetry=self._telemetry,
         )
+        self._layouts = Layouts(planes.store, settings.partitions, self._clock)
         self._relay = Relay(
             planes.store,
             self._broker,
-            partitions=settings.partitions,
+            layouts=self._layouts,
             clock=self._clock,
             telemetry=self._telemetry,
             rng=self._rng,
@@ -108,7 +113,7 @@ class Worker:
             grace=settings.relay_grace,
             sweeps=lambda partition: self._leaderships.sweeps(partition),
             bury=Rejections(planes.store, self._keeper, self._telemetry).bury,
-            covered=Coverage(planes.store, planes.inspection, settings.partitions).complete,
+            covered=Coverage(planes.store, planes.inspection, self._layouts).complete,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -123,7 +128,7 @@ class Worker:
             planes.coordinator,
             self._keeper,
             self._types,
-            settings.partitions,
+            self._layouts,
             self._lead,
             clock=self._clock,
             rng=self._rng,
@@ -140,11 +145,14 @@ class Worker:
         self._republisher = Republisher(
             planes,
             self.owner,
-            settings.partitions,
+            self._layouts,
             every=settings.republish_seconds,
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
+        )
+        self._repartitioner = Repartitioner(
+            planes, self._layouts, self._republisher.watch, clock=self._clock, telemetry=self._telemetry
         )
         self._declarations = Declarations(
             planes.inspection, registry, self._types, clock=self._clock, telemetry=self._telemetry
@@ -164,7 +172,7 @@ class Worker:
             self._keeper,
             lambda: self._leaderships.led,
             self._types,
-            settings.partitions,
+            self._layouts,
             lambda: self._leaderships.latency,
             self._pauses,
             self._waiting_for_limits,
@@ -236,8 +244,9 @@ class Worker:
             raise ConfigurationError("\n".join(problems))
         for type in self._settings.concurrency.of_type.keys() - set(self._types):
             self._telemetry.log.warning("JOBKIT_CONCURRENCY limits a job type that is not served here", type=type)
+        await self._layouts.refresh(self._types)
         for type in self._types:
-            await self._broker.declare(type, self._settings.partitions)
+            await self._broker.declare(type, self._layouts.of(type).made)
         if self._settings.max_payload_bytes > self._broker.max_body_bytes:
             raise ConfigurationError(
                 f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
@@ -284,8 +293,9 @@ class Worker:
             registry=self._registry,
             tools=self._tools,
             terms=terms,
+            layout=self._layouts.of(partition.type),
             pauses=self._pauses,
-            upkeep=self._republisher.watch,
+            upkeep=self._repartitioner.watch,
         )
 
     async def _work(self) -> None:
@@ -294,6 +304,7 @@ class Worker:
             upkeep.start_soon(self._keeper.run)
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._coordination.run)
+            upkeep.start_soon(self._follow_layouts)
             upkeep.start_soon(self._prune_forever)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_forever)
@@ -318,6 +329,15 @@ class Worker:
                 await self._leave()
                 await self._tools.pipeline.interruptions.finish()
             upkeep.cancel_scope.cancel()
+
+    async def _follow_layouts(self) -> None:
+        await follow(self._layouts, self._relaid, clock=self._clock, telemetry=self._telemetry)
+
+    async def _relaid(self, type: str, layout: Layout) -> None:
+        """Go by another layout of a type."""
+        if type in self._types:
+            await self._planes.broker.declare(type, layout.made)
+            self._leaderships.stir()
 
     async def _moved(self) -> None:
         self._telemetry.log.info("distance to store and coordinator", latency=round(self._reach.latency, 3))

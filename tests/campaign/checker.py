@@ -29,6 +29,8 @@ async def left_to_do(planes: Planes, accepted: int) -> str:
     if not left:
         messages = sum(depth.ready for depth in await planes.broker.depths())
         left += [f"{messages} messages"] * bool(messages)
+        layouts = await planes.store.layouts()
+        left += [f"partitions of {type}: {layout}" for type, layout in layouts.items() if not layout.settled]
     return ", ".join(left)
 
 

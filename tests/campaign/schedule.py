@@ -152,6 +152,7 @@ def _deck(rng: random.Random, scale: Scale) -> Iterator[Fault]:
         yield Fault("restart the server", plane=server)
         yield Fault("kill the server", plane=server)
     yield Fault("pause the work", seconds=scale.cut)
+    yield Fault("change the number of partitions", seconds=scale.cut)
     yield Fault("forget everything", plane="coordinator")
     yield Fault("restart the server without its data", plane="coordinator")
     yield Fault("restart the server without its data", plane="broker")

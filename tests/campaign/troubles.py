@@ -7,13 +7,20 @@ from contextlib import ExitStack
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
+from jobkit.model.clock import SystemClock
 from jobkit.model.pause import Scope
+from jobkit.ops.topology import repartition
 from jobkit.ports.inspection import Inspection
+from jobkit.ports.planes import Planes
 from tests.campaign.cluster import Cluster, Way
 from tests.campaign.names import TYPE
 from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, Fault, Schedule
+
+# Other numbers of partitions than the one that a campaign begins with.
+_MANY, _FEW = 11, 5
 
 
 async def make_trouble(cluster: Cluster, schedule: Schedule) -> None:
@@ -56,6 +63,8 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             await cluster.servers.restart_both_empty()
         case "pause the work", None, None:
             await _rest(cluster.site.planes.inspection, fault.seconds)
+        case "change the number of partitions", None, None:
+            await _split_anew(cluster.site.planes, fault.seconds)
         case "slow every round trip", None, None:
             ways = [way for seat in cluster.seats for way in seat.ways.values()]
             await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)
@@ -71,6 +80,14 @@ async def _rest(inspection: Inspection, seconds: float) -> None:
     await _answered(lambda: inspection.pause(scope, by="campaign", reason="for a while"))
     await anyio.sleep(seconds)
     await _answered(lambda: inspection.resume(scope))
+
+
+async def _split_anew(planes: Planes, seconds: float) -> None:
+    """Ask for more partitions, and after a while for fewer again, however far it has come by then."""
+    layouts = Layouts(planes.store, 1, SystemClock())
+    await _answered(lambda: repartition(layouts, [TYPE], _MANY))
+    await anyio.sleep(seconds)
+    await _answered(lambda: repartition(layouts, [TYPE], _FEW))
 
 
 async def _answered(ask: Callable[[], Awaitable[object]]) -> None:

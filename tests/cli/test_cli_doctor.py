@@ -18,6 +18,7 @@ from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.backends.sqlite.coordinator import SqliteCoordinator
 from jobkit.backends.sqlite.engine import open_engine
 from jobkit.errors import Unavailable
+from jobkit.model.layout import Layout
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
@@ -115,13 +116,15 @@ def test_no_job_types_at_all_are_worth_a_warning(shell: Shell, monkeypatch: pyte
     assert "jobkit new-plugin" in _finding(shell, 0, "plugins", "warn")["change"]
 
 
-def test_another_number_of_partitions_is_a_failed_check(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    world.ask(lambda planes: planes.broker.declare("note", 4))
-    finding = _finding(shell, 1, "broker", "fail")
-    assert finding["what"] == "note has 4 partitions, JOBKIT_PARTITIONS is 8"
-    assert finding["change"] == "set JOBKIT_PARTITIONS=4"
+def test_another_number_of_partitions_is_told_and_a_change_that_nobody_carries_out(shell: Shell, world: World) -> None:
+    four = Layout.first(4)
+    world.ask(lambda planes: planes.store.set_layout("note", None, four))
+    said = {check["what"] for check in json.loads(shell("doctor", "--json").stdout)["checks"]}
+    assert "note has 4 partitions; JOBKIT_PARTITIONS=8 counts for new types only" in said
+    world.ask(lambda planes: planes.store.set_layout("note", four, four.changed(2)))
+    finding = _finding(shell, 0, "store", "warn")
+    assert finding["what"] == "the number of partitions of note is being changed to 2"
+    assert "jobkit topology note" in finding["change"]
 
 
 def test_messages_that_nobody_serves_are_worth_a_warning(shell: Shell) -> None:

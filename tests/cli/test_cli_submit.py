@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.model.layout import Layout
 from jobkit.ports.inspection import JobState
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Expired
@@ -122,16 +123,11 @@ def test_a_timeout_without_a_wait_is_an_error_of_usage(shell: Shell) -> None:
 
 
 def test_a_job_that_the_broker_did_not_take_is_accepted_all_the_same(shell: Shell, world: World) -> None:
-    shell("submit", "note", "--payload", '{"about": "tea"}')
-    result = shell("--env-file", _other_partitions(world), "submit", "note", "--payload", '{"about": "ale"}')
+    moving = Layout.first(2).changed(3)
+    assert world.ask(lambda planes: planes.store.set_layout("note", None, moving))
+    result = shell("submit", "note", "--payload", '{"about": "ale"}')
     assert result.exit_code == 0
     assert "accepted, but the broker did not take it yet; a worker will publish it" in result.stderr
-
-
-def _other_partitions(world: World) -> str:
-    file = world.directory / "other.env"
-    file.write_text("JOBKIT_PARTITIONS=3\n")
-    return str(file)
 
 
 def test_a_job_is_scheduled_for_a_time_or_after_seconds(shell: Shell, world: World) -> None:

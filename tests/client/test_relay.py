@@ -9,8 +9,10 @@ from typing import cast
 import anyio
 import pytest
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.pace import Pace
-from jobkit.client.relay import Relay, left
+from jobkit.client.relay import GATHERED, Relay, left
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry
@@ -34,7 +36,7 @@ def relay(site: Site, *, partitions: int | None = None) -> Relay:
     return Relay(
         planes.store,
         planes.broker,
-        partitions=partitions or site.settings.partitions,
+        layouts=Layouts(planes.store, partitions or site.settings.partitions, site.clock),
         clock=site.clock,
         telemetry=site.witness.telemetry,
         rng=random.Random(1),
@@ -200,15 +202,83 @@ async def test_many_that_publish_to_one_partition_wait_for_room_there_and_lose_n
 
 @in_virtual_time
 async def test_a_type_that_cannot_be_published_is_in_no_other_types_way() -> None:
-    """nothing-lost: its queues were made with another number of partitions."""
+    """nothing-lost: its number of partitions is being changed."""
     async with open_site(step, loose) as site:
-        await site.planes.broker.declare("step", 7)
         await accept(site, "step", 2)
         entries = await accept(site, "loose", 2)
-        answers = await relay(site).publish(entries)
-        assert {answer.reason for answer in answers if isinstance(answer, Deferred)} != set()
-        assert all("JOBKIT_PARTITIONS=7" in answer.reason for answer in answers if isinstance(answer, Deferred))
+        publishing = relay(site)
+        await site.planes.store.set_layout("step", None, Layout.first(2).changed(3))
+        answers = await publishing.publish(entries)
+        reasons = {answer.reason for answer in answers if isinstance(answer, Deferred)}
+        assert reasons == {"the number of its type's partitions is being changed"}
         assert {entry.envelope.type for entry in await outbox(site)} == {"step"}
+
+
+@in_virtual_time
+async def test_after_a_change_jobs_are_published_in_the_turn_of_the_outbox_by_who_sweeps_it() -> None:
+    """order."""
+    async with open_site(step) as site:
+        entries = await accept(site, "step", 3)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), gathered=frozenset({0})))
+        publishing = relay(site)
+        assert await publishing.publish(entries[2:]) == [GATHERED]
+        assert len(await outbox(site)) == 3
+        assert left(await publishing.publish(entries, swept=publishing.generation)) == 0
+        assert await delivered(site, ZERO) == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_what_is_older_of_a_key_is_published_first() -> None:
+    """order: another process had left it in the outbox."""
+    async with open_site(step) as site:
+        await accept(site, "step", 2, on="other")
+        entries = await accept(site, "step", 3)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        assert len(await relay(site).publish(entries[3:4])) == 1
+        assert [entry.envelope.sequence for entry in await outbox(site)] == [1, 2, 3]
+        assert await delivered(site, ZERO) == [1, 2]
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_nothing_is_published_while_the_store_is_silent() -> None:
+    """order, nothing-lost."""
+    async with open_site(step) as site:
+        entries = await accept(site, "step", 1)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        site.faults.once("store.outbox", lost_request)
+        (answer,) = await relay(site).publish(entries)
+        assert isinstance(answer, Deferred)
+        assert left(await relay(site).publish(entries)) == 0
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_and_the_outbox_is_long_what_is_new_is_left_to_who_sweeps_it() -> None:
+    """order: what is older of its key may be behind all that is looked through."""
+    async with open_site(step) as site:
+        await accept(site, "step", 2_000, on="other")
+        entries = await accept(site, "step", 2)
+        await site.planes.store.set_layout("step", None, replace(Layout.first(1), opening=frozenset({0})))
+        assert await relay(site).publish(entries[-1:]) == [GATHERED]
+        assert await waiting(site) == 2_002
+        await site.planes.store.published([entries[0].position, entries[1].position])
+        (answer,) = await relay(site).publish(entries[-1:])
+        assert isinstance(answer, Published)
+        assert await delivered(site, ZERO) == [1, 2]
+
+
+@in_virtual_time
+async def test_where_no_number_of_partitions_changes_publishing_asks_the_store_for_layouts_once_a_second() -> None:
+    """And never for what is older."""
+    async with open_site(step, partitions=1) as site:
+        entries = await accept(site, "step", 300)
+        publishing = relay(site)
+        for entry in entries:
+            await publishing.publish([entry])
+            await site.clock.sleep(0.01)
+        assert await waiting(site) == 0
+        # Two more for the type's first one, which is made.
+        assert site.faults.calls["store.layouts"] <= 3 + 2
+        assert site.faults.calls["store.outbox"] == 0
 
 
 def test_a_pace_grows_while_all_is_well_and_pauses_longer_while_it_is_not() -> None:

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.sweeper import Sweeper
 from jobkit.model.envelope import Envelope
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
 from jobkit.worker.rebuild_check import Coverage
@@ -17,6 +19,10 @@ from tests.faults.answers import refusing, rejecting, silent
 from tests.faults.doubles import faulty_planes, lost_request
 from tests.steps import loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
+
+
+def layouts_of(site: Site) -> Layouts:
+    return Layouts(site.planes.store, site.settings.partitions, site.clock)
 
 
 async def never(envelope: Envelope, reason: str) -> bool:
@@ -38,7 +44,7 @@ async def sweeping(site: Site, sweeps: Callable[[Partition], bool] = everything)
         grace=site.settings.relay_grace,
         sweeps=sweeps,
         bury=never,
-        covered=Coverage(planes.store, planes.inspection, site.settings.partitions).complete,
+        covered=Coverage(planes.store, planes.inspection, layouts_of(site)).complete,
         clock=site.clock,
         telemetry=site.witness.telemetry,
     )
@@ -56,7 +62,7 @@ async def none_left(site: Site) -> bool:
 async def test_any_number_of_jobs_that_cannot_be_published_hide_none_that_can() -> None:
     """nothing-lost."""
     async with open_site(step, loose, relay_grace=1) as site:
-        await site.planes.broker.declare("step", 7)
+        await site.planes.store.set_layout("step", None, Layout.first(2).changed(3))
         await accept(site, "step", 600)
         await accept(site, "loose", 2)
 
@@ -185,7 +191,7 @@ async def test_a_queue_that_never_confirms_is_made_anew_by_its_leader_and_then_p
 async def test_a_queue_may_go_only_while_the_store_has_all_that_may_be_in_it() -> None:
     """nothing-lost."""
     async with open_site(step) as site:
-        coverage = Coverage(site.planes.store, site.planes.inspection, 2)
+        coverage = Coverage(site.planes.store, site.planes.inspection, layouts_of(site))
         here, there = await accept(site, "step", 2, on=on(ZERO)), await accept(site, "step", 1, on=on(ONE))
         assert await coverage.complete(ZERO)
         # The other partition's affair.
@@ -233,3 +239,21 @@ async def test_what_a_commit_released_is_published_at_once_and_again_by_a_sweep_
             site.faults.once("broker.publish", lost_request)
             sweeper.hand(await accept(site, "step", 1, on="other"))
             assert await site.until(lambda: none_left(site), within=200) > 60
+
+
+@in_virtual_time
+async def test_what_was_found_before_a_partition_was_this_process_s_goes_before_what_is_found_next() -> None:
+    """order: it begins to sweep the partition in the middle of a look."""
+    async with open_site(step, relay_grace=1) as site:
+        await site.planes.broker.declare("step", 2)
+        await accept(site, "step", 60, on=on(ZERO))
+        asked: list[Partition] = []
+
+        def sweeps(partition: Partition) -> bool:
+            # Not as it comes to the first one.
+            asked.append(partition)
+            return len(asked) > 1
+
+        async with sweeping(site, sweeps):
+            await site.until(lambda: none_left(site))
+        assert await delivered(site, ZERO) == list(range(1, 61))

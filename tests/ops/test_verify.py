@@ -9,10 +9,12 @@ from typing import Any, cast
 import pytest
 
 from jobkit import Context, processor
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition, partition_of
 from jobkit.ops.verify import Action, Repair, Violation, carry_out, verify
 from jobkit.ports.blobs import StoredObject
@@ -61,6 +63,9 @@ class _Records:
         self._dropped = dropped or {}
         self._key, self._log, self._content, self._now, self._outbox = key, log, content, now, outbox
         self._gaps = iter(gaps)
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        return {}
 
     async def keys(self, *, after: tuple[str, str], limit: int) -> Sequence[KeyRecord]:
         return [self._key] if after < ("t", "k") else []
@@ -267,7 +272,7 @@ async def test_a_lost_job_is_published_again_by_the_repair_and_runs_once() -> No
         relay = Relay(
             site.planes.store,
             site.planes.broker,
-            partitions=site.settings.partitions,
+            layouts=Layouts(site.planes.store, site.settings.partitions, site.clock),
             clock=site.clock,
             telemetry=Telemetry(),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper, LeaseTerms
@@ -58,13 +59,13 @@ class Bench:
             telemetry=telemetry,
         )
         self.sweeper = Sweeper(
-            Relay(seen.store, seen.broker, partitions=1, clock=clock, telemetry=telemetry),
+            Relay(seen.store, seen.broker, layouts=Layouts(seen.store, 1, clock), clock=clock, telemetry=telemetry),
             seen.store,
             seen.broker,
             grace=2,
             sweeps=lambda _: True,
             bury=Rejections(seen.store, self.keeper, telemetry).bury,
-            covered=Coverage(seen.store, seen.inspection, 1).complete,
+            covered=Coverage(seen.store, seen.inspection, Layouts(seen.store, 1, clock)).complete,
             clock=clock,
             telemetry=telemetry,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from jobkit.model.fence import Fence
+from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause, Scope, pause_of
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
@@ -26,6 +28,7 @@ from simulation.history import (
     Postponed,
     Release,
     Renewal,
+    Repartitioned,
     Resumed,
     Said,
     Step,
@@ -58,8 +61,9 @@ class Expectation:
     that was ordered. `due` has the moments before which jobs were not due. `max_failures` bounds the failed attempts of
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
-    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. `groups` have
-    the members of each, by the job that closes it.
+    `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. The jobs in
+    `submitted` take effect in that order on each key, whether they are numbered or not. `groups` have the members of
+    each, by the job that closes it.
     """
 
     accepted: Sequence[str]
@@ -76,6 +80,7 @@ class Expectation:
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     ticks: Sequence[Ticks] = ()
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    submitted: Sequence[str] = ()
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
@@ -93,6 +98,7 @@ class Truth:
     logs: Mapping[str, Sequence[LoggedEntry]]
     counts: StoreCounts
     depths: Sequence[QueueDepth]
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
@@ -106,6 +112,7 @@ class Truth:
             },
             counts=await planes.inspection.counts(),
             depths=await planes.broker.depths(),
+            layouts=await planes.store.layouts(),
         )
 
 
@@ -115,6 +122,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *single_effect(truth, expected),
         *fencing(history.events, truth),
         *order(truth, expected),
+        *order_of_submission(truth, expected.submitted),
         *no_lease_no_work(history.events),
         *grants_increase(history.events),
         *bounded(truth, expected),
@@ -122,6 +130,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *backoff(history.events),
         *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
+        *repartitioned(history.events, truth, expected),
         *cancelled_for_good(history.events, truth, expected),
         *one_of_a_name(history.events),
         *run_at_once(history.events, expected.at_once),
@@ -187,6 +196,17 @@ def order(truth: Truth, expected: Expectation) -> Iterator[Violation]:
         wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in missing]
         if found != wanted:
             yield Violation("order", f"{key.type}/{key.key} took effect as {found}, should be {wanted}")
+
+
+def order_of_submission(truth: Truth, submitted: Sequence[str]) -> Iterator[Violation]:
+    """Where nothing fails, the jobs of a key take effect as they were submitted, numbered or not."""
+    place = {id: number for number, id in enumerate(submitted)}
+    for resource, log in truth.logs.items():
+        places = [place[entry.job_id] for entry in log if entry.job_id in place]
+        for before, after in pairwise(places):
+            if after < before:
+                detail = f"{submitted[after]} was submitted to {resource} before {submitted[before]}, and ran after it"
+                yield Violation("order", detail)
 
 
 @dataclass(slots=True)
@@ -451,6 +471,7 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
     paused: dict[Scope, float] = {}
     heard: dict[tuple[str, Scope], float] = {}
     begun: set[tuple[str, str, int, Fence]] = set()
+    changed = {event.type for event in history.events if isinstance(event, Repartitioned)}
     both: list[Event] = sorted([*history.said, *history.events], key=lambda event: event.at)
     for event in both:
         match event:
@@ -465,6 +486,9 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                 begun.add((node, job, attempt, fence))
                 type, _, key = resource.partition("/")
                 for scope, since in paused.items():
+                    if scope.partition is not None and scope.type in changed:
+                        # Which keys are in it depends on what each worker has heard.
+                        continue
                     holds = pause_of([Pause(scope, "", "", since)], type, key, expected.partitions)
                     if holds is None or not first or resumed:
                         continue
@@ -472,6 +496,18 @@ def paused_begins_nothing(history: History, expected: Expectation) -> Iterator[V
                     late = expected.heard_within is not None and at > since + expected.heard_within
                     if late or (told >= since and at > told + _HEED_SECONDS):
                         yield Violation("paused", f"{node} began {job} {at - since:.1f} s after {scope} was paused", at)
+
+
+def repartitioned(events: Sequence[Event], truth: Truth, expected: Expectation) -> Iterator[Violation]:
+    """Each type has as many partitions as were asked for last, and just as many queues."""
+    wanted = {event.type: event.partitions for event in events if isinstance(event, Repartitioned)}
+    queues = Counter(depth.partition.type for depth in truth.depths)
+    for type, layout in truth.layouts.items():
+        number = wanted.get(type, expected.partitions)
+        if not layout.settled or layout.partitions != number:
+            yield Violation("partitions", f"{type} is to have {number} partitions: {layout}")
+        if queues[type] != number:
+            yield Violation("partitions", f"{type} is to have {number} partitions, and has {queues[type]} queues")
 
 
 def ticks_fire_once(truth: Truth, schedules: Sequence[Ticks]) -> Iterator[Violation]:

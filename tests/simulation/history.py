@@ -102,6 +102,14 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Repartitioned(Event):
+    """A person was told that a type is to have another number of partitions."""
+
+    type: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stray(Event):
     """A job that had ended, or that the store did not know, was in `place` all the same."""
 

@@ -65,6 +65,8 @@ STEPS = (
 )
 # And those of what is done about lost messages.
 LOSS_STEPS = ("store.adrift", "consumer.barrier", "inspection.republish")
+# And those of another number of partitions.
+CHANGE_STEPS = ("store.layouts", "store.set_layout", "store.shelved", "broker.remove")
 # And those of firing what is due.
 TICK_STEPS = ("inspection.due_schedules", "inspection.save_schedule")
 # What may take effect long after it was sent.
@@ -88,6 +90,8 @@ class Schedule:
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
     share `unique` has one of a few unique names, and the share `groups` makes a group as it commits. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
+    `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
+    the order in which they are submitted.
     The share `ticking` of the seeds has schedules.
     """
 
@@ -108,6 +112,7 @@ class Schedule:
         ("wall clock", 1),
         ("restart", 1),
         ("pause work", 1),
+        ("change partitions", 1),
         ("pause a schedule", 1),
     )
     keys: int = 3
@@ -119,6 +124,7 @@ class Schedule:
     unique: float = 0.2
     groups: float = 0.1
     heard_within: float | None = None
+    plain: bool = False
     ticking: float = 0.5
 
 
@@ -164,8 +170,10 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             setattr(world, name, value)
         if not world.orders:
             drawn = orders(random.Random(f"orders {seed}"), schedule)
-            drawn = with_names(drawn, random.Random(f"names {seed}"), schedule.unique)
-            world.orders = with_groups(drawn, random.Random(f"groups {seed}"), schedule.groups)
+            drawn = with_names(drawn, random.Random(f"names {seed}"), 0.0 if schedule.plain else schedule.unique)
+            share = 0.0 if schedule.plain else schedule.groups
+            world.orders = with_groups(drawn, random.Random(f"groups {seed}"), share)
+        world.limited = world.limited and not schedule.plain
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -214,6 +222,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             forgetting=schedule.retention is not None,
             cancelled=world.cancelled,
             heard_within=schedule.heard_within,
+            submitted=[order.id for order in world.orders] if schedule.plain else (),
             partitions=world.settings.partitions,
             keys={order.id: (order.type, order.work.key) for order in world.orders}
             | {id: (LOOSE, "") for members in groups.values() for id in members},
@@ -243,6 +252,8 @@ async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
 
 def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
     """Draw what is submitted during the storm."""
+    if schedule.plain:
+        return sorted((_plain(rng, schedule, number) for number in range(schedule.jobs)), key=lambda order: order.after)
     drawn = []
     for number in range(schedule.jobs):
         type = rng.choice((ORDERED, ORDERED, LOOSE))
@@ -261,6 +272,11 @@ def orders(rng: random.Random, schedule: Schedule) -> list[Order]:
         later = rng.uniform(0.5, 20.0) if rng.random() < schedule.later else 0.0
         drawn.append(Order(rng.uniform(0, schedule.storm), type, f"job-{number}", work, foreign, later))
     return sorted(drawn, key=lambda order: order.after)
+
+
+def _plain(rng: random.Random, schedule: Schedule, number: int) -> Order:
+    work = Work(key=f"k{rng.randrange(schedule.keys)}", number=number, steps=(rng.choice((0.0, 0.1)),))
+    return Order(rng.uniform(0, schedule.storm), rng.choice((ORDERED, LOOSE)), f"job-{number}", work)
 
 
 def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
@@ -343,7 +359,7 @@ class Storm:
                 node.pause(pause)
             case "pause at a step":
                 node.trap(
-                    rng.choice(STEPS + LOSS_STEPS + TICK_STEPS),
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS),
                     rng.choice(WHEN),
                     skip=rng.choice((0, 0, 1, 5)),
                     pause=pause,
@@ -351,7 +367,11 @@ class Storm:
             case "crash":
                 node.crash()
             case "crash at a step":
-                node.trap(rng.choice(STEPS + LOSS_STEPS + TICK_STEPS), rng.choice(WHEN), skip=rng.choice((0, 0, 1, 5)))
+                node.trap(
+                    rng.choice(STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS),
+                    rng.choice(WHEN),
+                    skip=rng.choice((0, 0, 1, 5)),
+                )
             case "late write":
                 # A request lies in a buffer while its sender stops, and comes when others have taken over.
                 delay = rng.uniform(SETTINGS.lease_ttl, 4 * SETTINGS.lease_ttl)
@@ -377,6 +397,8 @@ class Storm:
                 node.clock.jump_wall(seconds)
             case "restart":
                 await self._restart(machine)
+            case "change partitions":
+                await world.change_partitions(rng.choice((ORDERED, LOOSE)), rng.choice((1, 2, 3, 4, 6)))
             case "pause a schedule" if world.timetable is not None:
                 name = rng.choice([plan.name for plan in world.timetable.plans])
                 await world.timetable.pause(name, min(rng.uniform(3.0, 30.0), self._left))
@@ -470,5 +492,10 @@ async def _undone(world: World, healed: float) -> str:
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)
-    left += [f"messages: {depth}" for depth in await world.backend.broker.depths() if depth.ready]
+    layouts = await world.backend.store.layouts()
+    left += [f"{type}: {layout}" for type, layout in layouts.items() if not layout.settled]
+    made = {type: layout.made for type, layout in layouts.items()}
+    for depth in await world.backend.broker.depths():
+        if depth.ready or depth.partition.index >= made.get(depth.partition.type, 0):
+            left.append(f"messages or a queue: {depth}")
     return ", ".join(left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -37,6 +37,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.ids import new_nonce
+from jobkit.model.layout import Layout
 from jobkit.model.limit import Limit
 from jobkit.model.schedule import Missed
 from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
@@ -408,6 +409,20 @@ def delays_kept_by_the_worker(patch: Patch) -> None:
     patch.setattr(fail, "fail", forgetful)
 
 
+def changes_not_announced(patch: Patch) -> None:
+    """Another number of partitions is begun with at once: some publish by the old one, some not at all."""
+    patch.setattr(Layout, "announced", Layout.changed)
+
+
+def opened_without_looking(patch: Patch) -> None:
+    """After a change, all publish as soon as nobody has left anything in the outbox, as far as one can see."""
+
+    def swept(self: Layout, index: int) -> Layout:
+        return replace(self, gathered=self.gathered - {index})
+
+    patch.setattr(Layout, "swept", swept)
+
+
 # ---- the proof ---------------------------------------------------------------------------------------------------
 
 
@@ -491,6 +506,8 @@ CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("res
 
 # Jobs most of which make groups, of whose members some are cancelled.
 FANNING_OUT = Schedule(groups=0.6, cancels=0.3, unique=0.0, jobs=12, storm=20.0)
+# Much that is submitted while numbers of partitions change, and nothing else that would put it out of order.
+CHANGING = Schedule(plain=True, jobs=300, troubles=(("change partitions", 1),), every=12.0, cancels=0.0)
 
 MUTATIONS = (
     Mutation("no fence check", no_fence_check_at_all, ("fencing",)),
@@ -525,6 +542,8 @@ MUTATIONS = (
     Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("cancelled members not counted", cancelled_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
     Mutation("groups that failed run", groups_that_failed_run, ("nothing-lost",), FANNING_OUT),
+    Mutation("changes not announced", changes_not_announced, ("order",), CHANGING),
+    Mutation("opened without looking", opened_without_looking, ("order",), CHANGING),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
 )
 

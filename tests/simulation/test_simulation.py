@@ -15,7 +15,7 @@ import pytest
 from jobkit.testing.virtual_time import running_loop
 from simulation.history import Trouble
 from simulation.network import Node, When
-from simulation.schedule import LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule, simulate
+from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule, simulate
 from simulation.turns import digest_of_turns
 from simulation.world import LOOSE, ORDERED, Order, Work
 
@@ -38,6 +38,24 @@ def test_random_schedules_break_no_invariant(seed: int) -> None:
         pytest.fail(outcome.report(), pytrace=False)
 
 
+# Many jobs that do not fail, while workers come and go and lose their leases, and numbers of partitions change.
+CHANGING = Schedule(
+    plain=True,
+    jobs=300,
+    every=3.0,
+    troubles=(("change partitions", 2), ("restart", 2), ("slow coordinator", 2)),
+    cancels=0.0,
+)
+
+
+@pytest.mark.parametrize("which", [2, 4, 11, 12])
+def test_jobs_run_in_the_order_of_their_submission_while_numbers_of_partitions_change(which: int) -> None:
+    """order: of those without a sequence, too, and of those with one none has to wait for one that comes later."""
+    outcome = simulate(which, CHANGING)
+    assert not outcome.broken, outcome.report()
+    assert [said for said in outcome.history.said if said.event.startswith("gap in sequence")] == []
+
+
 # A little of everything, so that each step of the way of a job is reached: retries, dead letters, follow-ups, and a
 # job that holds its delivery too long.
 _ORDERS = [
@@ -52,7 +70,7 @@ _ORDERS = [
 ]
 # What happens to each worker as it first comes to a step: one dies there, two stop for longer than a lease lives.
 _STOPS = {"w1.1": None, "w2.1": 20.0, "w3.1": 7.0}
-_ALL_STEPS = STEPS + LOSS_STEPS + TICK_STEPS
+_ALL_STEPS = STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS
 _POINTS = [(step, when) for step in _ALL_STEPS for when in WHEN if (step, when) != ("processor.step", "during")]
 
 
@@ -63,7 +81,10 @@ def test_processes_may_stop_at_each_step_of_the_way_of_a_job(step: str, when: Wh
             node.trap(step, when, pause=_STOPS[node.name])
 
     troubles = (("lose messages", 1.0),) if step in LOSS_STEPS else ()
-    schedule = Schedule(storm=12.0, every=1.0, troubles=troubles, ticking=step in TICK_STEPS)
+    troubles = (("change partitions", 1.0),) if step in CHANGE_STEPS else troubles
+    # Queues are removed only once nobody has asked for another change for a while.
+    storm, every = (60.0, 10.0) if step == "broker.remove" else (12.0, 1.0)
+    schedule = Schedule(storm=storm, every=every, troubles=troubles, ticking=step in TICK_STEPS)
     outcome = simulate(1, schedule, orders=list(_ORDERS), on_start=lay_trap)
     stopped = [
         event.node

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +30,16 @@ from jobkit.backends.sqlite.engine import Engine, open_engine
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.client import Client
+from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.envelope import Envelope
-from jobkit.model.partition import Partition, partition_of
+from jobkit.model.layout import Layout
+from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
 from jobkit.model.unique import Unique
+from jobkit.ops.topology import repartition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
 from jobkit.ports.inspection import JobState
@@ -44,7 +48,18 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.testing.virtual_time import VirtualClock, running_loop, spawn_outside
 from jobkit.worker.worker import Worker
-from simulation.history import Cancelled, Forgot, History, Journal, Paused, Resumed, Step, Stray, Trouble
+from simulation.history import (
+    Cancelled,
+    Forgot,
+    History,
+    Journal,
+    Paused,
+    Repartitioned,
+    Resumed,
+    Step,
+    Stray,
+    Trouble,
+)
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 from simulation.timetable import Plan, Timetable
@@ -300,10 +315,15 @@ class World:
                 await node.clock.sleep(1.0)
 
     async def _submit(self, node: Node) -> None:
-        """Submit what is to be submitted, in its order, each as often as it takes to be sure."""
+        """Submit what is to be submitted, in its order, each as often as it takes to be sure.
+
+        Two clients do so in turn: what one has heard of the store, the other has not yet.
+        """
         registry, planes = Registry(processors(self, node)), remote_planes(node, self.backend)
-        client = Client(planes, registry, self.settings, clock=node.clock, telemetry=self._telemetry(node))
-        for order in self.orders:
+        clients = cycle(
+            Client(planes, registry, self.settings, clock=node.clock, telemetry=self._telemetry(node)) for _ in range(2)
+        )
+        for order, client in zip(self.orders, clients, strict=False):
             if order.id in self.confirmed:
                 continue
             # By the true time: a fast clock would submit early, and what is to run later would be due early.
@@ -321,8 +341,12 @@ class World:
 
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
-        partition = Partition(order.type, partition_of(order.work.key, self.settings.partitions))
-        await broker.declare(order.type, self.settings.partitions)
+        # Whoever runs such a program sets the number there, too; what comes into another queue is moved on.
+        # Asked outside of the process that publishes: the store must not stand still with it.
+        layouts = await spawn_outside(self.backend.store.layouts())
+        layout = layouts.get(order.type) or Layout.first(self.settings.partitions)
+        partition = layout.partition(order.type, order.work.key)
+        await broker.declare(order.type, layout.made)
         body = order.work.model_dump_json().encode()
         if order.type == ORDERED:
             body = b'{"%b": %b}' % (_member(order).encode(), body)
@@ -376,6 +400,12 @@ class World:
         self.history.add(Resumed(running_loop().time(), scope))
         await inspection.resume(scope)
 
+    async def change_partitions(self, type: str, partitions: int) -> None:
+        """Do what a person does who wants another number of partitions."""
+        layouts = Layouts(self.backend.store, self.settings.partitions, VirtualClock())
+        await repartition(layouts, [type], partitions)
+        self.history.add(Repartitioned(running_loop().time(), type, partitions))
+
     async def look_for_strays(self) -> None:
         """Look, as nothing in the store does, whether a job that has ended is still on its way to a worker."""
         rng = random.Random(f"strays {self.seed}")
@@ -391,8 +421,9 @@ class World:
     async def _on_their_way(self) -> list[tuple[str, str]]:
         store = self.backend.store
         entries = [(entry.envelope.id, "the outbox") for entry in await store.outbox(older_than=-1, limit=10_000)]
+        layouts = await store.layouts()
         for type in (ORDERED, LOOSE):
-            for index in range(self.settings.partitions):
+            for index in range(layouts[type].made if type in layouts else 0):
                 shelved = await store.shelved(Partition(type, index), limit=10_000)
                 entries += [(one.envelope.id, "flight") for one in shelved]
         return entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobkit.model.envelope import Envelope
-from jobkit.model.partition import Partition
+from jobkit.model.partition import Partition, partition_of
 from tests.faults.doubles import Faults, lost_request
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
@@ -65,7 +65,8 @@ async def test_a_message_without_a_time_waits_since_it_arrived() -> None:
         await site.client.submit("loose", Step(on="busy", seconds=60))
         await site.clock.sleep(1)
         body = Step(on="k2").model_dump_json().encode()
-        await site.planes.broker.publish([(Partition("loose", 0), Envelope("foreign", "loose", body))])
+        right = Partition("loose", partition_of("k2", 2))
+        await site.planes.broker.publish([(right, Envelope("foreign", "loose", body))])
         await site.clock.sleep(10)
         await _look(site)
         waiting = _gauge(site, "jobkit.waiting.age", type="loose")

@@ -212,15 +212,6 @@ async def test_a_processor_gets_its_settings_as_validated_at_the_start(monkeypat
 
 
 @in_virtual_time
-async def test_a_worker_refuses_to_start_with_another_number_of_partitions() -> None:
-    async with open_site(step, partitions=2) as site:
-        await site.planes.broker.declare("step", 4)
-        error = await _error_of(site, site.start("a"))
-        assert isinstance(error, ConfigurationError)
-        assert "JOBKIT_PARTITIONS=4" in str(error)
-
-
-@in_virtual_time
 async def test_a_worker_that_cannot_reach_its_broker_at_the_start_says_so() -> None:
     async with open_site(step) as site:
         site.faults.once("broker.declare", lost_request)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from jobkit import Context, processor
-from jobkit.errors import ConfigurationError, PartitionsDiffer, Unavailable
+from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.plane import Plane
 from jobkit.ports.blobs import Blobs, StoredObject
 from jobkit.worker.backend_refusals import Refusals
@@ -140,12 +140,9 @@ async def test_a_full_disk_is_no_failure_of_the_jobs_that_write_to_it() -> None:
 
 
 async def test_what_no_other_setting_would_mend_stays_as_it_is() -> None:
-    """A number of partitions that differs ends the worker; a blob's own fault is the job's."""
+    """A blob's own fault is the job's; what is refused in the middle of a list is trouble like any other."""
 
     class Backend:
-        async def declare(self) -> None:
-            raise PartitionsDiffer("8, not 4")
-
         async def store(self) -> None:
             raise ValueError("not a usable blob name")
 
@@ -161,8 +158,6 @@ async def test_what_no_other_setting_would_mend_stays_as_it_is() -> None:
     refusals = Refusals(_Still(), witness.telemetry)
     guarded: Any = refusals._guarded(Plane.BROKER, Backend())
     assert guarded.max_body_bytes == 5
-    with pytest.raises(PartitionsDiffer):
-        await guarded.declare()
     with pytest.raises(ValueError, match="usable"):
         await guarded.store()
     assert not refusals.any

@@ -19,6 +19,7 @@ from jobkit.backends.postgres import (
     fail,
     inspection,
     job_groups,
+    layouts,
     outbox,
     park,
     pauses,
@@ -40,6 +41,7 @@ from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
@@ -275,6 +277,12 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
     ) -> tuple[Sequence[Adrift], int | None]:
         asked = (partition.type, partitions, partition.index, after, upto, limit)
         return adrift.page(await self._look(adrift.ADRIFT, *asked), limit)
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        return layouts.layouts(await self._look(layouts.LAYOUTS))
+
+    async def set_layout(self, type: str, before: Layout | None, after: Layout) -> bool:
+        return bool((await self._row(layouts.SET, *layouts.set_arguments(type, before, after)))["done"])
 
     async def note_coordinator(self, identity: str) -> None:
         await self._row(coordinators.NOTE, identity, COORDINATORS_KEPT)

@@ -18,7 +18,7 @@ from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
-from jobkit.backends.rabbitmq.declare import make, other_count
+from jobkit.backends.rabbitmq.declare import make, remove
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.depths import measure, measure_dropped
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
@@ -64,12 +64,18 @@ class RabbitBroker:
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def declare(self, type: str, partitions: int) -> None:
+        if self._declared.get(type, partitions) < partitions:
+            # Of a type that is there, only who has seen it change knows that `depths` has to hear of this.
+            await self.enlist(type, partitions)
         await self._ensure(type, partitions, self._publishing)
         self._declared[type] = partitions
 
     async def restore(self, type: str, partitions: int) -> None:
         await self._ensure(type, partitions, self._publishing)
         await self.enlist(type, partitions)
+
+    async def remove(self, partition: Partition) -> bool:
+        return await remove(self._publishing, partition)
 
     async def _ensure(self, type: str, partitions: int, link: Link) -> None:
         """Make what is missing of a type; one that is new to the server is made known to `depths` first."""
@@ -79,13 +85,11 @@ class RabbitBroker:
             await make(link, wanted)
 
     async def enlist(self, type: str, partitions: int) -> None:
-        """Have `depths` know of a type, where it does not: declaring does so when it makes the type.
+        """Have `depths` know how many queues a type has: declaring does so when it makes the type.
 
-        Raises `ConfigurationError` where it knows of another number of partitions, or `Unavailable`.
+        Raises `ConfigurationError` or `Unavailable`.
         """
-        there = await self._directory.add(type, partitions)
-        if there != partitions:
-            raise other_count(type, there, partitions)
+        await self._directory.enter(type, partitions)
 
     async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
         """Return what a type with so many partitions needs on the server, and what of it exists.
@@ -157,7 +161,8 @@ class RabbitBroker:
                 del self._consumers[partition]
 
     async def depths(self) -> Sequence[QueueDepth]:
-        types = {**await self._directory.read(), **self._declared}
+        # The directory hears of another number before a process that only submits does.
+        types = {**self._declared, **await self._directory.read()}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
         here = {
             partition: Holder(consumer.owner, consumer.unsettled, consumer.markers)
@@ -230,10 +235,7 @@ class RabbitBroker:
                     return consumer
 
     async def _check(self, type: str) -> None:
-        """See, once for each connection, that a type is still as it was declared here.
-
-        Raises `ConfigurationError` where the number of partitions was changed.
-        """
+        """See, once for each connection, that a type is still as it was declared here."""
         connected = await self._consuming.connect()
         if type in self._declared and self._checked.get(type) is not connected:
             await self._ensure(type, self._declared[type], self._consuming)

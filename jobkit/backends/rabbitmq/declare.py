@@ -1,31 +1,27 @@
 """Making what topology.py describes, as often as one likes: what is there is checked, what is not is made.
 
-It does not take anything away. Requests are sent without waiting for each other's answer, so that a slow network costs
-two round trips and not one for each queue; of that aio-pika knows nothing, and it is aiormq that sends these.
+Only `remove` takes anything away. Requests are sent without waiting for each other's answer, so that a slow network
+costs two round trips and not one for each queue; of that aio-pika knows nothing, and it is aiormq that sends these.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from aio_pika.abc import AbstractQueue
-from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.faults import refused
-from jobkit.backends.rabbitmq.topology import Queue, Topology
-from jobkit.errors import PartitionsDiffer
-
-_OTHER_COUNT = re.compile(r"'x-max-length' .*received '(\d+)' but current is '(\d+)'", re.DOTALL)
+from jobkit.backends.rabbitmq.topology import Queue, Topology, delay_queues, exchange, partition_queue
+from jobkit.model.partition import Partition
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
     """Make what a job type needs; with `only_again` do nothing and return False where the type is new here.
 
-    Raises `ConfigurationError` where it exists with another number of partitions or in another way, or the server
-    does not allow it, and `Unavailable`.
+    Raises `ConfigurationError` where it exists in another way, or the server does not allow it, and `Unavailable`.
     """
     try:
         async with link.channel() as channel:
@@ -47,11 +43,6 @@ async def make(link: Link, topology: Topology, *, only_again: bool = False) -> b
         if not only_again:
             raise refused(link, error) from error
         return False
-    except ChannelPreconditionFailed as error:
-        found = _OTHER_COUNT.search(str(error))
-        if found is None:
-            raise refused(link, error) from error
-        raise other_count(topology.type, int(found[2]), topology.partitions) from error
     except ChannelClosed as error:
         raise refused(link, error) from error
     return True
@@ -67,13 +58,32 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
         raise refused(link, error) from error
 
 
-def other_count(type: str, there: int, wanted: int) -> PartitionsDiffer:
-    """Return the error of a type that was declared with another number of partitions."""
-    return PartitionsDiffer(
-        f"job type {type!r} has {there} partitions, not {wanted}: set JOBKIT_PARTITIONS={there}; changing the number "
-        "would change the queue of its keys, so it needs every queue of the type drained first (docs/rabbitmq.md "
-        "says how)"
-    )
+async def remove(link: Link, partition: Partition) -> bool:
+    """Take a partition's queues away, unless something is in one; tell whether they are gone.
+
+    Errors as for `make`. Quorum queues cannot be deleted only if they are empty, so it is looked before; what comes in
+    between is published again by whoever leads the partition that its job belongs to.
+    """
+    queue = partition_queue(partition)
+    try:
+        async with link.channel() as channel:
+            await channel.call(
+                channel.raw.queue_unbind(queue, exchange(partition.type), str(partition.index)), "unbinding"
+            )
+            for name in (queue, *(one.name for one in delay_queues(partition))):
+                try:
+                    async with link.channel() as looking:
+                        found = await looking.call(looking.pika.get_queue(name), f"looking at {name}")
+                except ChannelNotFoundEntity:
+                    continue
+                if found.declaration_result.message_count:
+                    return False
+            for name in (*(one.name for one in delay_queues(partition)), queue):
+                # It is no error that there is none.
+                await channel.call(channel.pika.queue_delete(name), f"deleting {name}")
+    except ChannelClosed as error:
+        raise refused(link, error) from error
+    return True
 
 
 async def declare_queue(channel: Channel, queue: Queue) -> AbstractQueue:

@@ -52,8 +52,8 @@ class Binding:
 class Topology:
     """What one job type needs: a durable direct exchange, queues, and bindings between the two.
 
-    `marker` is an empty queue whose arguments hold the number of partitions, so that the server itself refuses another.
-    It is a quorum queue like the others, because nothing that is consumed may depend on a single node.
+    `marker` is an empty queue that tells whether the server knows the type. It is a quorum queue like the others,
+    because nothing that is consumed may depend on a single node.
     """
 
     type: str
@@ -77,7 +77,7 @@ def topology_of(type: str, partitions: int) -> Topology:
         type=type,
         partitions=partitions,
         exchange=exchange(type),
-        marker=Queue(marker_queue(type), {"x-queue-type": "quorum", "x-max-length": partitions}),
+        marker=Queue(marker_queue(type), {"x-queue-type": "quorum"}),
         queues=[Queue(dead, {"x-queue-type": "quorum"}), *(_partition_queue(one) for one in numbered)],
         bindings=[Binding(exchange(type), str(one.index), partition_queue(one)) for one in numbered],
     )
@@ -114,7 +114,7 @@ def partition_queue(partition: Partition) -> str:
 
 
 def marker_queue(type: str) -> str:
-    """Return the name of the queue that stays empty and knows how many partitions the type has."""
+    """Return the name of the queue that stays empty, and is there where the server knows the type."""
     return f"jobkit.{type}:partitions"
 
 

@@ -1,7 +1,7 @@
 """The directory of job types: AMQP cannot list queues, so a queue holds one message for each type there is.
 
-It is for people and dashboards, and `jobkit topology --apply` puts back what somebody purged. What is true of a type
-that exists, its marker queue knows.
+It is for people and dashboards, and `jobkit topology --apply` puts back what somebody purged. How many partitions are
+in force, the store knows.
 
 Who reads is the queue's only consumer meanwhile, takes everything out, and gives it back by leaving. A message of the
 reader's own, published after it came, tells it where the end is.
@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.05
 
 
 class Directory:
-    """The types and their numbers of partitions."""
+    """The types and how many queues each of them has."""
 
     def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
         self._link = link
@@ -45,17 +45,19 @@ class Directory:
         self._clock = clock
 
     async def read(self) -> Mapping[str, int]:
-        """Return each type's number of partitions. Raises `Unavailable` or `ConfigurationError`."""
+        """Return each type's number of queues. Raises `Unavailable` or `ConfigurationError`."""
         async with self._reading() as types:
             return types
 
-    async def add(self, type: str, partitions: int) -> int:
-        """Add a type unless it is there, and return its number of partitions; errors as for `read`."""
+    async def enter(self, type: str, partitions: int) -> None:
+        """Enter a type, or another number of queues of it; errors as for `read`.
+
+        The latest entry of a type counts, and those before it are taken away by who reads them.
+        """
         async with self._reading() as types:
-            if type not in types:
+            if types.get(type) != partitions:
                 entry = {"type": type, "partitions": partitions}
                 await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
-            return types.get(type, partitions)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[dict[str, int]]:
@@ -77,15 +79,20 @@ class Directory:
         found: dict[str, int] = {}
         end = _message(_END, b"")
         ended = asyncio.Event()
-        old_ends: list[AbstractIncomingMessage] = []
+        entries: dict[str, AbstractIncomingMessage] = {}
+        outdated: list[AbstractIncomingMessage] = []
 
         async def on_message(message: AbstractIncomingMessage) -> None:
             if message.type == _ENTRY:
                 entry: dict[str, Any] = json.loads(message.body)
-                found[str(entry["type"])] = int(entry["partitions"])
+                type = str(entry["type"])
+                found[type] = int(entry["partitions"])
+                if type in entries:
+                    outdated.append(entries[type])
+                entries[type] = message
             else:
                 # Also the marks of readers that died.
-                old_ends.append(message)
+                outdated.append(message)
             if message.message_id == end.properties.message_id:
                 ended.set()
 
@@ -93,7 +100,7 @@ class Directory:
         await channel.call(queue.consume(on_message, exclusive=True), f"reading {TYPES.name}")
         await self._publisher.deliver([end])
         await channel.call(ended.wait(), f"reading {TYPES.name}")
-        for message in old_ends:
+        for message in outdated:
             await channel.call(message.ack(), f"reading {TYPES.name}")
         return found
 

@@ -10,7 +10,7 @@ from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.backends.redis.submit import facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
-from jobkit.model.partition import Partition
+from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.rules import keyless_digest_of, without_sequence
 
@@ -36,7 +36,13 @@ def parked(envelope: Envelope, answer: bytes) -> Receipt:
 def shelve_arguments(envelope: Envelope, partition: Partition) -> Sequence[Argument]:
     """Return the arguments of `SHELVE`. Raises `ValueError` where the envelope carries no key."""
     key_of(envelope)
-    return (*facts(envelope), keyless_digest_of(envelope), partition.type, str(partition.index))
+    return (
+        *facts(envelope),
+        keyless_digest_of(envelope),
+        partition.type,
+        str(partition.index),
+        str(slot_of(envelope.key)),
+    )
 
 
 def shelved(flat: Sequence[bytes]) -> list[Shelved]:

@@ -20,6 +20,7 @@ from jobkit.backends.redis import (
     fail,
     inspection,
     job_groups,
+    layouts,
     outbox,
     park,
     pauses,
@@ -37,6 +38,7 @@ from jobkit.backends.redis.store_schedules import RedisSchedules
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
@@ -190,6 +192,12 @@ class RedisStore(RedisInspection, RedisSchedules):
         end = min(ends, default=None)
         found.sort(key=lambda job: job.number)
         return [job for job in found if end is None or job.number <= end], end
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        return layouts.layouts(await self._looks.run(layouts.LAYOUTS))
+
+    async def set_layout(self, type: str, before: Layout | None, after: Layout) -> bool:
+        return bool(await self._scripts.run(layouts.SET, *layouts.set_arguments(type, before, after)))
 
     async def note_coordinator(self, identity: str) -> None:
         await self._scripts.run(coordinators.NOTE, identity, repr(COORDINATORS_KEPT))

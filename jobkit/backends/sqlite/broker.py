@@ -47,6 +47,9 @@ class SqliteBroker:
     async def restore(self, type: str, partitions: int) -> None:
         await self.declare(type, partitions)
 
+    async def remove(self, partition: Partition) -> bool:
+        return await self._plane.write(queues.remove, partition)
+
     @property
     def max_body_bytes(self) -> int:
         return MAX_BODY_BYTES

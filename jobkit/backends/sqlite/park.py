@@ -10,7 +10,8 @@ from jobkit.backends.sqlite.submit import insert_foreign
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
-from jobkit.model.partition import Partition
+from jobkit.model.layout import Layout
+from jobkit.model.partition import Partition, slot_of
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -131,6 +132,12 @@ def _release(transaction: Transaction, number: int, id: str, source: str | None)
     return outbox.add(transaction, number, source)
 
 
+_PREVIOUS = """
+    SELECT number FROM inflight WHERE type = ? AND key = ? AND position < ? ORDER BY position DESC LIMIT 1
+"""
+_NO_POSITION = 2**63 - 1
+
+
 def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -> Receipt | str:
     """Keep a job in the in-flight table until it ends; or return why its message is to be dead-lettered."""
     known = _look(transaction, envelope)
@@ -143,11 +150,28 @@ def shelve(transaction: Transaction, envelope: Envelope, partition: Partition) -
         if is_taken(transaction, envelope, known.committed):
             return SUPERSEDED
         number = insert_foreign(transaction, envelope, JobState.QUEUED)
-    transaction.execute(
-        "INSERT INTO inflight (job, type, number, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (number, partition.type, partition.index, envelope.key),
-    )
+    _place(transaction, number, partition, envelope.key)
     return Receipt(envelope.id, "shelved")
+
+
+def _place(transaction: Transaction, number: int, partition: Partition, key: str | None) -> None:
+    """Put a job into a partition; as long as those of its key before it are elsewhere, it is behind them there."""
+    row = transaction.execute("SELECT layout FROM layouts WHERE type = ?", (partition.type,)).fetchone()
+    layout = None if row is None else Layout.unpack(row[0])
+    right = partition.index
+    if layout is not None and right >= layout.led:
+        right = slot_of(key) % layout.partitions
+    there = transaction.execute("SELECT position, number FROM inflight WHERE job = ?", (number,)).fetchone()
+    position, index = there or (_NO_POSITION, None)
+    before = transaction.execute(_PREVIOUS, (partition.type, key, position)).fetchone()
+    previous = right if before is None else before[0]
+    if index is None:
+        transaction.execute(
+            "INSERT INTO inflight (job, type, number, key) VALUES (?, ?, ?, ?)",
+            (number, partition.type, previous, key),
+        )
+    elif index != right and previous == right:
+        transaction.execute("UPDATE inflight SET number = ? WHERE job = ?", (right, number))
 
 
 _KEYS = """

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite.transaction import Transaction
-from jobkit.errors import ConfigurationError, ConsumerClosed, PartitionsDiffer
+from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.notifier import queue_topic
@@ -38,18 +38,31 @@ class Message:
 
 
 def declare(transaction: Transaction, type: str, partitions: int) -> None:
-    """Make the queues of `type`, or check how many there are."""
-    row = transaction.execute("SELECT partitions FROM types WHERE type = ?", (type,)).fetchone()
-    if row is None:
-        transaction.execute("INSERT INTO types (type, partitions) VALUES (?, ?)", (type, partitions))
+    """Make those of the first queues of `type` that are not there."""
+    (there,) = transaction.execute(
+        "SELECT count(*) FROM queues WHERE type = ? AND number < ? AND NOT removed", (type, partitions)
+    ).fetchone()
+    if there < partitions:
         transaction.executemany(
-            "INSERT INTO queues (type, number) VALUES (?, ?)", [(type, number) for number in range(partitions)]
+            "INSERT INTO queues (type, number) VALUES (?, ?) ON CONFLICT DO UPDATE SET removed = 0",
+            [(type, number) for number in range(partitions)],
         )
-    elif row[0] != partitions:
-        raise PartitionsDiffer(
-            f"job type {type!r} has {row[0]} partitions, not {partitions}: set JOBKIT_PARTITIONS={row[0]}; changing "
-            "the number would change the queue of its keys, so it needs every queue of the type drained first"
-        )
+
+
+def remove(transaction: Transaction, partition: Partition) -> bool:
+    """Show a queue no more, if it is empty; tell whether it is not shown.
+
+    Its row stays: a publisher that has not heard of it still puts messages there, and they come when it is led again.
+    """
+    transaction.execute(
+        "UPDATE queues SET removed = 1 WHERE type = ? AND number = ? "
+        "AND NOT EXISTS (SELECT 1 FROM messages WHERE queue = id)",
+        (partition.type, partition.index),
+    )
+    left = transaction.execute(
+        "SELECT 1 FROM queues WHERE type = ? AND number = ? AND NOT removed", (partition.type, partition.index)
+    )
+    return left.fetchone() is None
 
 
 def queue_of(transaction: Transaction, partition: Partition) -> int:
@@ -152,7 +165,7 @@ def depths(transaction: Transaction) -> list[QueueDepth]:
         "SELECT type, number, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
-        "FROM queues ORDER BY type, number",
+        "FROM queues WHERE NOT removed ORDER BY type, number",
         (transaction.now,),
     )
     return [

@@ -18,11 +18,12 @@ APPLICATION_ID = 0x6A6F626B
 _CLOCK = ["CREATE TABLE clock (boot_id TEXT NOT NULL, offset REAL NOT NULL, last_seen REAL NOT NULL)"]
 
 _BROKER = [
-    "CREATE TABLE types (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID",
     # `epoch` counts consumers; only the latest may act. `seen` is the highest position an earlier one may have got.
+    # One that is `removed` is not shown.
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
+        removed INTEGER NOT NULL DEFAULT 0,
         UNIQUE (type, number))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
@@ -124,6 +125,7 @@ _STORE = [
         number INTEGER NOT NULL, key TEXT NOT NULL)""",
     "CREATE INDEX inflight_partition ON inflight (type, number)",
     "CREATE INDEX inflight_keys ON inflight (type, number, key)",
+    "CREATE INDEX inflight_of_key ON inflight (type, key)",
     """CREATE TABLE parked (
         type TEXT NOT NULL, key TEXT NOT NULL, sequence INTEGER NOT NULL, job INTEGER NOT NULL UNIQUE,
         reason TEXT NOT NULL, parked_at REAL NOT NULL,
@@ -146,6 +148,8 @@ _STORE = [
         type TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
         PRIMARY KEY (type, key, name)) WITHOUT ROWID""",
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
+    # `layout` as `Layout.pack` makes it.
+    "CREATE TABLE layouts (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL, layout TEXT NOT NULL) WITHOUT ROWID",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
     # Times by the wall clock: when somebody is to look next, and when somebody wanted it last.

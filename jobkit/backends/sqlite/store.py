@@ -16,6 +16,7 @@ from jobkit.backends.sqlite import (
     fail,
     inspection,
     job_groups,
+    layouts,
     outbox,
     park,
     pauses,
@@ -27,6 +28,7 @@ from jobkit.backends.sqlite.store_inspection import SqliteInspection
 from jobkit.backends.sqlite.store_schedules import SqliteSchedules
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
@@ -129,6 +131,12 @@ class SqliteStore(SqliteInspection, SqliteSchedules):
         self, partition: Partition, partitions: int, *, after: int, upto: int, limit: int
     ) -> tuple[Sequence[Adrift], int | None]:
         return await self._plane.read(adrift.adrift, partition, partitions, after=after, upto=upto, limit=limit)
+
+    async def layouts(self) -> Mapping[str, Layout]:
+        return await self._plane.read(layouts.layouts)
+
+    async def set_layout(self, type: str, before: Layout | None, after: Layout) -> bool:
+        return await self._plane.write(layouts.set_layout, type, before, after)
 
     async def note_coordinator(self, identity: str) -> None:
         await self._plane.write(coordinators.note, identity)

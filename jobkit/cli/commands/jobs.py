@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobkit.cli.session import CommandSession
+    from jobkit.client.layouts import Layouts
     from jobkit.model.pause import Pause
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import StorePlane
@@ -37,12 +38,12 @@ def status(
         _show_tree(session, id)
         return
 
-    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause]]:
-        return await found_job(plane.inspection, id), await plane.store.pauses()
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts]:
+        return await found_job(plane.inspection, id), await plane.store.pauses(), await session.layouts(plane.store)
 
-    job, pauses = session.ask(ask)
+    job, pauses, layouts = session.ask(ask)
     limit = _awaited(session, [job]).get(id)
-    pause = holding_up(pauses, job, session.settings.partitions)
+    pause = holding_up(pauses, job, layouts.of(job.type).partitions)
     if as_json:
         session.out.document(job_view(job, limit, pause))
     else:
@@ -79,13 +80,13 @@ def jobs(
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
 
-    async def ask(plane: StorePlane) -> tuple[Sequence[JobRecord], Sequence[Pause]]:
+    async def ask(plane: StorePlane) -> tuple[Sequence[JobRecord], Sequence[Pause], Layouts]:
         found = await plane.inspection.jobs(type=type, key=key, state=state, limit=limit)
-        return found, await plane.store.pauses()
+        return found, await plane.store.pauses(), await session.layouts(plane.store)
 
-    found, pauses = session.ask(ask)
+    found, pauses, layouts = session.ask(ask)
     limits = _awaited(session, found)
-    held = [(job, limits.get(job.id), holding_up(pauses, job, session.settings.partitions)) for job in found]
+    held = [(job, limits.get(job.id), holding_up(pauses, job, layouts.of(job.type).partitions)) for job in found]
     if as_json:
         session.out.document([job_view(job, waits, pause) for job, waits, pause in held])
         return

@@ -12,9 +12,9 @@ from jobkit.errors import ConfigurationError, JobkitError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobkit.cli.session import CommandSession
     from jobkit.model.pause import Pause, Scope
     from jobkit.ports.planes import Planes
-    from jobkit.settings import Settings
 
 Type = Annotated[str, typer.Argument(help="The job type.")]
 InPartition = Annotated[int | None, typer.Option("--partition", min=0, help="Only this partition of the type.")]
@@ -37,9 +37,10 @@ def pause(
     from jobkit.ops.views import pause_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    scope = _scope(type, partition, key, session.settings)
+    scope = _scope(type, partition, key)
 
     async def do(planes: Planes) -> Pause:
+        await _refuse_beyond(session, planes, scope)
         try:
             return await planes.inspection.pause(scope, by=user_at_host(), reason=reason)
         except ValueError as error:
@@ -66,7 +67,7 @@ def resume(
     from jobkit.ops.views import pause_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    scope = _scope(type, partition, key, session.settings)
+    scope = _scope(type, partition, key)
 
     async def do(planes: Planes) -> tuple[Pause | None, Sequence[Pause]]:
         return await planes.inspection.resume(scope), await planes.store.pauses()
@@ -101,11 +102,17 @@ def pauses(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = 
         session.out.table(PAUSE_HEADINGS, [pause_row(pause, now) for pause in found], whole="KEY", right="SINCE")
 
 
-def _scope(type: str, partition: int | None, key: str | None, settings: Settings) -> Scope:
+async def _refuse_beyond(session: CommandSession, planes: Planes, scope: Scope) -> None:
+    """Raise `ConfigurationError` where the type has no such partition."""
+    if scope.partition is not None:
+        layouts = await session.layouts(planes.store)
+        if scope.partition >= (there := layouts.of(scope.type).partitions):
+            raise ConfigurationError(f"--partition {scope.partition}: there are {there}, counted from 0")
+
+
+def _scope(type: str, partition: int | None, key: str | None) -> Scope:
     from jobkit.model.pause import Scope
 
-    if partition is not None and partition >= settings.partitions:
-        raise ConfigurationError(f"--partition {partition}: there are {settings.partitions}, counted from 0")
     try:
         return Scope(type, partition, key)
     except ValueError as error:

@@ -65,13 +65,15 @@ def _repair(
 
     async def carry_all_out(planes: Planes) -> None:
         from jobkit.cli.lease_keeper import lease_keeper
+        from jobkit.client.layouts import Layouts
         from jobkit.client.relay import Relay
         from jobkit.ops.verify import carry_out
         from jobkit.projections.rebuild import Rebuilder
         from jobkit.telemetry import Telemetry
 
-        settings, clock = session.settings, session.clock
-        relay = Relay(planes.store, planes.broker, partitions=settings.partitions, clock=clock, telemetry=Telemetry())
+        clock = session.clock
+        layouts = Layouts(planes.store, session.settings.partitions, clock)
+        relay = Relay(planes.store, planes.broker, layouts=layouts, clock=clock, telemetry=Telemetry())
         async with lease_keeper(planes, session) as keeper:
             rebuilder = Rebuilder(planes, keeper, clock, from_start=True)
             for one in planned:

@@ -7,7 +7,7 @@ not hide the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +20,7 @@ from jobkit.model.blob import BlobSpace
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce, new_owner
+from jobkit.model.layout import Layout
 from jobkit.model.plane import Plane
 from jobkit.ops.diagnosis.schedules import schedules
 from jobkit.ports.backend import Opening
@@ -77,11 +78,11 @@ async def probe_planes(
         coordinator = await opened(Plane.COORDINATOR, open_coordinator)
         broker = await opened(Plane.BROKER, open_broker)
         if broker:
-            await probed(Plane.BROKER, _broker(broker, coordinator, settings))
+            await probed(Plane.BROKER, _broker(broker, coordinator))
         if coordinator:
             await probed(Plane.COORDINATOR, _coordinator(coordinator))
         if store:
-            await probed(Plane.STORE, _store(*store, clock))
+            await probed(Plane.STORE, _store(*store, clock, settings))
             await probed(Plane.STORE, _schedules(store[1], coordinator))
         if store and coordinator:
             await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
@@ -104,7 +105,7 @@ async def _answer(plane: Plane, asking: Awaitable[T]) -> T | Finding:
     return replace(failure(error), change=change)
 
 
-async def _broker(broker: Broker, coordinator: Coordinator | None, settings: Settings) -> list[Finding]:
+async def _broker(broker: Broker, coordinator: Coordinator | None) -> list[Finding]:
     depths = await broker.depths()
     declared = Counter(depth.partition.type for depth in depths)
     waiting: Counter[str] = Counter()
@@ -113,10 +114,7 @@ async def _broker(broker: Broker, coordinator: Coordinator | None, settings: Set
     what = f"answers; {sum(waiting.values())} messages wait in the queues of {len(declared)} job types"
     findings = [Finding(Status.OK, what)]
     served = await _served(coordinator, declared)
-    for type, partitions in sorted(declared.items()):
-        if partitions != settings.partitions:
-            differs = f"{type} has {partitions} partitions, JOBKIT_PARTITIONS is {settings.partitions}"
-            findings.append(Finding(Status.FAIL, differs, f"set JOBKIT_PARTITIONS={partitions}"))
+    for type in sorted(declared):
         if waiting[type] and type not in served:
             idle = f"{waiting[type]} messages of {type} wait, and no live worker serves it"
             findings.append(Finding(Status.WARN, idle, f"jobkit worker {type}"))
@@ -175,7 +173,7 @@ async def _coordinators(coordinator: Coordinator, inspection: Inspection, settin
     return []
 
 
-async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Finding]:
+async def _store(store: Store, inspection: Inspection, clock: Clock, settings: Settings) -> list[Finding]:
     # Nothing is old enough to go, so this only shows that the store takes a write.
     await inspection.prune(older_than=_FOREVER_SECONDS, keep_at_most=1 << 53, batch=1)
     counts = await inspection.counts()
@@ -192,6 +190,7 @@ async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Fin
     if await store.outbox(older_than=_OUTBOX_PATIENCE_SECONDS, limit=1):
         late = f"accepted jobs have waited for over {_OUTBOX_PATIENCE_SECONDS:g} s to be published"
         findings.append(Finding(Status.WARN, late, "start a worker, and look at its log"))
+    findings += [_differing(type, layout, settings) for type, layout in _unlike(await store.layouts(), settings)]
     for job in await inspection.overdue(limit=1):
         if (seconds := clock.wall() - (job.due_at or 0)) > _DUE_PATIENCE_SECONDS:
             overdue = f"job {job.id} of {job.type} was due {seconds:.0f} s ago, and nobody has released it"
@@ -201,6 +200,23 @@ async def _store(store: Store, inspection: Inspection, clock: Clock) -> list[Fin
         ahead = f"job {latest[0].id} was submitted in the future: two machines disagree about the time"
         findings.append(Finding(Status.WARN, ahead, "have their clocks kept by NTP", "clock"))
     return findings
+
+
+def _unlike(layouts: Mapping[str, Layout], settings: Settings) -> list[tuple[str, Layout]]:
+    """Return what a person may want to know of: other numbers than the setting, and changes under way."""
+    return [
+        (type, layout)
+        for type, layout in layouts.items()
+        if layout.partitions != settings.partitions or not layout.settled
+    ]
+
+
+def _differing(type: str, layout: Layout, settings: Settings) -> Finding:
+    if not layout.settled:
+        what = f"the number of partitions of {type} is being changed to {layout.wanted}"
+        return Finding(Status.WARN, what, f"see that a worker serves it; `jobkit topology {type}` shows how far it is")
+    setting = f"JOBKIT_PARTITIONS={settings.partitions} counts for new types only"
+    return Finding(Status.OK, f"{type} has {layout.partitions} partitions; {setting}")
 
 
 async def _schedules(inspection: Inspection, coordinator: Coordinator | None) -> list[Finding]:

@@ -55,7 +55,7 @@ async def _publish(planes: Planes, relay: Relay) -> str:
     reasons: dict[str, None] = {}
     while left := await planes.store.outbox(older_than=OUTBOX_STALE_SECONDS, limit=_PAGE, after=after):
         after = left[-1].position
-        for answer in await relay.publish(left):
+        for answer in await relay.publish(left, swept=relay.generation):
             if isinstance(answer, Published):
                 published += 1
             else:
@@ -65,7 +65,9 @@ async def _publish(planes: Planes, relay: Relay) -> str:
 
 async def _republish(planes: Planes, relay: Relay, partition: Partition) -> str:
     """Put all jobs of the partition that need a message into the outbox, and publish them from there."""
-    partitions = sum(depth.partition.type == partition.type for depth in await planes.broker.depths())
+    layout = (await planes.store.layouts()).get(partition.type)
+    queues = sum(depth.partition.type == partition.type for depth in await planes.broker.depths())
+    partitions = queues if layout is None else layout.partitions
     ids = [job.envelope.id async for job in adrift(planes, partition, partitions, await planes.store.horizon())]
     found: set[str] = set()
     for start in range(0, len(ids), _PAGE):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.inspection import JobState
@@ -71,12 +72,15 @@ class Whereabouts:
 async def find(planes: Planes) -> Whereabouts:
     """Look once. Raises `Unavailable`."""
     before = {depth.partition: depth.ready for depth in await planes.broker.depths()}
-    partitions = Counter(partition.type for partition in before)
+    queues_of = Counter(partition.type for partition in before)
+    layouts = await planes.store.layouts()
     upto = await planes.store.horizon()
-    needed = {
-        partition: [job async for job in adrift(planes, partition, partitions[partition.type], upto)]
-        for partition in before
-    }
+    needed = {}
+    for partition in before:
+        layout = layouts.get(partition.type) or Layout.first(queues_of[partition.type])
+        # Messages that are being moved are in the queues of before.
+        looked = not layout.moving
+        needed[partition] = [job async for job in adrift(planes, partition, layout.partitions, upto)] if looked else []
     leased = {lease.resource for lease in await planes.coordinator.leases()}
     after = {depth.partition: depth.ready for depth in await planes.broker.depths()}
     queues = [

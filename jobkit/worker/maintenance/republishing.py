@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from jobkit.client.layouts import Layouts
 from jobkit.errors import ConfigurationError, ConsumerClosed, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.plane import Plane
@@ -24,6 +25,7 @@ from jobkit.ports.adrift import Adrift
 from jobkit.ports.planes import Planes
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance.barrier import caught_up
 
 # So many jobs are looked at in one call, and at most so many are published again at a time.
 _PAGE = 500
@@ -42,7 +44,7 @@ class Republisher:
         self,
         planes: Planes,
         owner: str,
-        partitions: int,
+        layouts: Layouts,
         *,
         every: float,
         clock: Clock,
@@ -51,7 +53,7 @@ class Republisher:
     ) -> None:
         self._planes = planes
         self._owner = owner
-        self._partitions = partitions
+        self._layouts = layouts
         self._every = every
         self._clock = clock
         self._rng = rng
@@ -77,7 +79,18 @@ class Republisher:
             self._telemetry.connection_lost(plane, doing, error)
 
     async def _restore(self, led: LedPartition) -> None:
-        await self._planes.broker.restore(led.partition.type, self._partitions)
+        """Make queues that are missing, and lead those that are too many until they can be removed.
+
+        Who had stood still since before a change may have made them again.
+        """
+        type = led.partition.type
+        await self._planes.broker.restore(type, self._layouts.of(type).made)
+        there = [depth.partition.index for depth in await self._planes.broker.depths() if depth.partition.type == type]
+        if (queues := max(there, default=-1) + 1) > self._layouts.of(type).made:
+            version = led.layout.version
+            await self._layouts.change(
+                type, lambda now: now.found(queues) if now.version == version and now.made < queues else None
+            )
 
     async def _pause(self, led: LedPartition) -> None:
         """Wait for the next look: for a while, or until a consumer that was lost is open again."""
@@ -105,12 +118,13 @@ class Republisher:
                 await self._clock.sleep(max(_PAUSE_SECONDS, _PAUSE_FACTOR * (self._clock.now() - started)))
 
     async def _page(self, led: LedPartition, after: int, upto: int) -> tuple[Sequence[Adrift], int | None]:
-        return await self._planes.store.adrift(led.partition, self._partitions, after=after, upto=upto, limit=_PAGE)
+        partitions = led.layout.partitions
+        return await self._planes.store.adrift(led.partition, partitions, after=after, upto=upto, limit=_PAGE)
 
     async def _judge(self, led: LedPartition, missed: Sequence[Adrift]) -> None:
         """Publish those again whose messages do not come with all that is in the queue now."""
         suspects = {job.envelope.id for job in missed}
-        in_hand = await self._caught_up(led)
+        in_hand = await caught_up(led, self._every, self._clock)
         # Looked at only then: what ended in between is neither in hand nor in need of a message.
         lost: list[Adrift] = []
         after: int | None = missed[0].number - 1
@@ -128,29 +142,6 @@ class Republisher:
         ids = [job.envelope.id for job in lost if f"{type}/{job.envelope.key}" not in elsewhere]
         if ids and (published := await self._planes.inspection.republish(ids)):
             self._telemetry.messages_lost(str(led.partition), type, published)
-
-    async def _caught_up(self, led: LedPartition) -> frozenset[str]:
-        """Wait until all that is in the queue has come; return the ids of the jobs that are in hand then.
-
-        A barrier is lost with the queue that it is in, so from time to time there is another.
-        """
-        answers: list[frozenset[str]] = []
-        failed: list[ConsumerClosed | Unavailable | ConfigurationError] = []
-        async with anyio.create_task_group() as asking:
-
-            async def ask() -> None:
-                try:
-                    answers.append(await led.caught_up())
-                except (ConsumerClosed, Unavailable, ConfigurationError) as error:
-                    failed.append(error)
-                asking.cancel_scope.cancel()
-
-            while True:
-                asking.start_soon(ask)
-                await self._clock.sleep(self._every)
-        if not answers:
-            raise failed[0]
-        return answers[0]
 
 
 def _missed(page: Sequence[Adrift], in_hand: frozenset[str]) -> list[Adrift]:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from jobkit.backends.rabbitmq import topology
 from jobkit.backends.rabbitmq.broker import RabbitBroker
-from jobkit.errors import ConfigurationError, ConsumerClosed
+from jobkit.errors import ConsumerClosed
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition, partition_of
@@ -145,20 +145,6 @@ async def test_a_consumer_whose_queue_is_deleted_is_told_and_the_next_makes_it_a
                 await publish(broker, "a")
                 assert ids(await received(consumer, 1)) == ["a"]
         assert [entry for entry in logs if entry["log_level"] == "error" and entry.get("type") == "t"]
-
-
-async def test_another_number_of_partitions_is_noticed_with_the_next_connection(site: Site) -> None:
-    async with Proxy(site.server.port) as proxy, site.broker(port=proxy.port) as broker, site.broker() as other:
-        await broker.declare("t", 2)
-        async with await aio_pika.connect(site.url()) as connection:
-            channel = await connection.channel()
-            for queue in ("jobkit.t:partitions", "jobkit:types"):
-                await channel.queue_delete(queue)
-        await other.declare("t", 3)
-        proxy.cut()
-        with pytest.raises(ConfigurationError, match=r"\b3\b.*\b2\b"):
-            async with consuming(broker):
-                pass
 
 
 async def test_a_delivery_held_too_long_for_the_server_ends_the_consumer_with_the_reason(site: Site) -> None:

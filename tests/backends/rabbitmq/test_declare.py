@@ -6,10 +6,13 @@ import asyncio
 
 import aio_pika
 import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import SystemClock
+from jobkit.model.partition import Partition
+from jobkit.testing.conformance.values import PROOF, envelope
 from tests.backends.rabbitmq.conftest import Site
 
 
@@ -30,28 +33,59 @@ async def test_many_who_declare_at_once_make_each_type_once(site: Site) -> None:
         assert all(one == many[0] for one in many)
 
 
-async def test_of_two_numbers_of_partitions_declared_at_once_one_is_refused(site: Site) -> None:
+async def test_of_two_numbers_of_partitions_declared_at_once_the_queues_of_both_are_there(site: Site) -> None:
     async with site.broker() as one, site.broker() as two, site.broker() as onlooker:
-        answers = await asyncio.gather(one.declare("t", 2), two.declare("t", 3), return_exceptions=True)
-        (refused,) = [answer for answer in answers if answer is not None]
-        assert isinstance(refused, ConfigurationError)
-        there = 2 if answers[0] is None else 3
-        assert await types(onlooker) == {"t": there}
+        await asyncio.gather(one.declare("t", 2), two.declare("t", 3))
+        await one.restore("t", 3)
+        assert await types(onlooker) == {"t": 3}
+        await one.restore("t", 4)
+        assert await types(onlooker) == {"t": 4}
 
 
-async def test_the_number_of_partitions_is_kept_where_the_directory_was_purged(site: Site) -> None:
+async def test_another_number_is_entered_in_the_directory_once(site: Site) -> None:
+    async with site.broker() as broker, site.broker() as onlooker:
+        for number in (2, 5, 3):
+            await broker.restore("t", number)
+            assert await types(onlooker) == {"t": number}
+        async with await aio_pika.connect(site.url()) as connection:
+            channel = await connection.channel()
+            directory = await channel.get_queue("jobkit:types")
+            assert directory.declaration_result.message_count == 1
+
+
+async def test_the_number_is_entered_again_where_the_directory_was_purged(site: Site) -> None:
     async with site.broker() as broker, site.broker() as other:
         await broker.declare("t", 2)
         async with await aio_pika.connect(site.url()) as connection:
             channel = await connection.channel()
             directory = await channel.get_queue("jobkit:types")
             await directory.purge()
-        with pytest.raises(ConfigurationError, match=r"\b2\b.*\b3\b"):
-            await other.declare("t", 3)
-        await other.declare("t", 2)
-        await other.enlist("t", 2)
+        await other.restore("t", 2)
         async with site.broker() as onlooker:
             assert await types(onlooker) == {"t": 2}
+
+
+async def test_a_partition_that_is_removed_takes_its_delay_queues_and_its_binding_with_it(site: Site) -> None:
+    async with site.broker() as broker:
+        await broker.declare("t", 2)
+        last = Partition("t", 1)
+        async with broker.consume(last, "me") as consumer:
+            await broker.publish([(last, envelope("a"))])
+            (delivery,) = await consumer.receive(1)
+            await consumer.delay(delivery, 1)
+            assert not await broker.remove(last)
+            (delivery,) = await consumer.receive(1)
+            await consumer.ack(delivery, PROOF)
+        assert await broker.remove(last)
+        async with await aio_pika.connect(site.url()) as connection:
+            for name in ("jobkit.t.1", "jobkit.t.1:delay-1s"):
+                channel = await connection.channel()
+                with pytest.raises(ChannelNotFoundEntity):
+                    await channel.get_queue(name)
+            channel = await connection.channel(on_return_raises=True)
+            exchange = await channel.get_exchange("jobkit.t")
+            with pytest.raises(DeliveryError):
+                await exchange.publish(aio_pika.Message(b"{}"), routing_key="1")
 
 
 async def test_a_reader_of_the_directory_that_dies_takes_nothing_with_it(site: Site) -> None:

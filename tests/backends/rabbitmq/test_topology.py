@@ -45,10 +45,6 @@ def test_every_queue_with_jobs_is_a_quorum_queue_that_dead_letters_at_least_once
     assert all(queue.arguments["x-single-active-consumer"] for queue in partitions)
 
 
-def test_the_marker_tells_numbers_of_partitions_apart() -> None:
-    assert topology_of("t", 3).marker != topology_of("t", 4).marker
-
-
 def test_a_delay_is_never_shorter_than_asked_and_at_most_twice_as_long() -> None:
     for seconds in (0.0, 0.3, 1.0, 1.5, 7.0, 300.0, 1024.0):
         assert seconds <= delay_step(seconds) <= max(1.0, 2 * seconds)

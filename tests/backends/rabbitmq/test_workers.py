@@ -23,7 +23,6 @@ from tests.acceptance.site import WorkerProcess, open_site, until
 from tests.backends.rabbitmq.conftest import Site
 
 KEYS, STEPS = 6, 60
-_EXIT_CODE_OF_A_WRONG_SETTING = 2
 
 
 @asynccontextmanager
@@ -188,18 +187,3 @@ async def test_a_worker_whose_queues_are_deleted_goes_on_with_new_ones(site: Sit
         (record,) = await ended(opened, [await submit_slow(opened, "after", 0.0)], within=60)
         assert record.state is JobState.COMMITTED
         assert worker.process.poll() is None
-
-
-async def test_a_worker_ends_by_name_where_the_number_of_partitions_was_changed(site: Site, tmp_path: Path) -> None:
-    async with Proxy(site.server.port) as proxy, workers(site, tmp_path, port=proxy.port) as opened:
-        worker = opened.start("test.slow")
-        await ended(opened, [await submit_slow(opened, "before", 0.0)], within=60)
-        async with await aio_pika.connect(site.url()) as connection, site.broker() as other:
-            channel = await connection.channel()
-            for queue in ("jobkit.test.slow:partitions", "jobkit:types"):
-                await channel.queue_delete(queue)
-            await other.declare("test.slow", 3)
-        proxy.cut()
-        async with asyncio.timeout(30):
-            assert await asyncio.to_thread(worker.process.wait) == _EXIT_CODE_OF_A_WRONG_SETTING
-        assert "JOBKIT_PARTITIONS=3" in worker.log.read_text()

@@ -86,6 +86,9 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     j record;
     k record;
+    there record;
+    wanted integer;
+    previous integer;
 BEGIN
     -- Locked, so that the job does not end, and empty the table, between the look and the entry.
     SELECT key, digest, ended, due INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
@@ -106,8 +109,21 @@ BEGIN
     ELSIF j.ended IS NOT NULL OR j.due IS NOT NULL THEN
         RETURN 'duplicate';
     END IF;
-    INSERT INTO jobkit.inflight (id, type, number, key) VALUES (in_id, in_place, in_number, in_key)
-    ON CONFLICT DO NOTHING;
+    -- Where nobody leads that partition any more, it is the key's own.
+    wanted := coalesce((SELECT in_slot % l.partitions FROM jobkit.layouts l
+                        WHERE l.type = in_place AND in_number >= split_part(l.layout, ' ', 3)::integer), in_number);
+    SELECT position, number INTO there FROM jobkit.inflight WHERE id = in_id;
+    -- As long as those of its key before it are elsewhere, it is behind them there.
+    previous := coalesce((SELECT i.number FROM jobkit.inflight i
+                          WHERE i.type = in_place AND i.key = in_key
+                                AND i.position < coalesce(there.position, 9223372036854775807)
+                          ORDER BY i.position DESC LIMIT 1), wanted);
+    IF there.position IS NULL THEN
+        INSERT INTO jobkit.inflight (id, type, number, key) VALUES (in_id, in_place, previous, in_key)
+        ON CONFLICT DO NOTHING;
+    ELSIF there.number <> wanted AND previous = wanted THEN
+        UPDATE jobkit.inflight SET number = wanted WHERE id = in_id;
+    END IF;
     RETURN 'shelved';
 END $$;
 

@@ -17,6 +17,9 @@ INSERT INTO jobkit.retention DEFAULT VALUES;
 -- By which coordinators the workers on this store go.
 CREATE TABLE jobkit.coordinators (identity text COLLATE "C" PRIMARY KEY, seen double precision NOT NULL);
 
+-- How many partitions each type has; `layout` as `Layout.pack` makes it.
+CREATE TABLE jobkit.layouts (type text COLLATE "C" PRIMARY KEY, partitions integer NOT NULL, layout text NOT NULL);
+
 -- (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
 CREATE TABLE jobkit.keys (
     type text COLLATE "C" NOT NULL,
@@ -122,6 +125,7 @@ CREATE TABLE jobkit.inflight (
 );
 CREATE INDEX inflight_partition ON jobkit.inflight (type, number, position);
 CREATE INDEX inflight_keys ON jobkit.inflight (type, number, key, position);
+CREATE INDEX inflight_of_key ON jobkit.inflight (type, key, position);
 
 CREATE TABLE jobkit.parked (
     type text COLLATE "C" NOT NULL,

@@ -48,10 +48,33 @@ async def test_declaring_again_changes_nothing(broker: Broker) -> None:
     assert (await depth(broker)).ready == 1
 
 
-async def test_another_number_of_partitions_is_refused_with_both_numbers(broker: Broker) -> None:
-    with pytest.raises(ConfigurationError, match=r"\b2\b.*\b3\b"):
-        await broker.declare("t", 3)
-    assert len(await broker.depths()) == 2
+async def test_more_queues_are_made_beside_those_there_are(broker: Broker) -> None:
+    await publish(broker, "a")
+    await broker.declare("t", 3)
+    assert {depth.partition.index: depth.ready for depth in await broker.depths()} == {0: 1, 1: 0, 2: 0}
+
+
+async def test_a_queue_is_removed_once_it_is_empty_and_can_be_made_again(broker: Broker) -> None:
+    await publish(broker, "a", partition=SECOND)
+    assert not await broker.remove(SECOND)
+    assert (await depth(broker, SECOND)).ready == 1
+    async with broker.consume(SECOND, "w") as consumer:
+        (delivery,) = await received(consumer, 1)
+        await consumer.delay(delivery, 600)
+    # What is due later is in it, too.
+    assert not await broker.remove(SECOND)
+    async with broker.consume(SECOND, "w") as consumer:
+        await publish(broker, "b", partition=SECOND)
+        (delivery,) = await received(consumer, 1)
+        await consumer.ack(delivery, PROOF)
+    await broker.declare("t", 4)
+    assert await broker.remove(Partition("t", 3))
+    assert await broker.remove(Partition("t", 3))
+    await broker.declare("t", 3)
+    assert {depth.partition.index for depth in await broker.depths()} == {0, 1, 2}
+    await broker.declare("t", 4)
+    await publish(broker, "c", partition=Partition("t", 3))
+    assert (await depth(broker, Partition("t", 3))).ready == 1
 
 
 async def test_what_has_no_queue_is_deferred_by_name_and_the_others_are_in(broker: Broker) -> None:

@@ -213,7 +213,7 @@ async def test_a_shelved_job_is_kept_for_its_partition_oldest_first(store: FullS
     jobs = [await unordered(store, id) for id in "abc"]
     for job in jobs:
         assert isinstance(await store.shelve(job, HERE), Receipt)
-    await store.shelve(await unordered(store, "elsewhere"), THERE)
+    await store.shelve(await unordered(store, "elsewhere", key="l"), THERE)
     assert [shelved.envelope for shelved in await store.shelved(HERE, limit=10)] == jobs
     assert [shelved.envelope for shelved in await store.shelved(HERE, limit=2)] == jobs[:2]
     assert (await store.counts()).shelved == 4

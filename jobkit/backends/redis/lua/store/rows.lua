@@ -13,11 +13,13 @@
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
---   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0
+--   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0; and those of a key in
+--   all of the partitions, shelved of:TYPE\0KEY, zset by position
 --   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
 --   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
+--   layouts             hash by type: how many partitions it has, and how far a change of that has come
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   group:ID            hash: the group that job ID closes: its parent, on_failure, whether it is held, how many members are
 --   undeclared, unended, or have ended each way, whether it is settled or abandoned, and the number released up to
@@ -188,6 +190,11 @@ local function move(job, state, ...)
   job.state = state
 end
 
+-- Names what has the jobs in flight of a key, wherever they are; `partition` is any of its type.
+local function shelved_of(partition, key)
+  return PREFIX .. 'shelved of:' .. name_of(string.match(partition, '^(.*)%z'), key)
+end
+
 -- Takes a job out of the in-flight table, if it is there.
 local function unshelve(id)
   local partition = call('HGET', PREFIX .. 'shelved', id)
@@ -197,6 +204,7 @@ local function unshelve(id)
     call('HDEL', PREFIX .. 'shelved', id)
     call('ZREM', PREFIX .. 'shelved:' .. partition, id)
     call('ZREM', of_key, id)
+    call('ZREM', shelved_of(partition, key), id)
     if call('EXISTS', of_key) == 0 then
       call('ZREM', PREFIX .. 'shelved keys:' .. partition, key)
     end
