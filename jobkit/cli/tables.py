@@ -136,6 +136,8 @@ def job_fields(
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         *([] if job.unique is None else [("unique name", job.unique)]),
+        *([] if job.group is None else [("group", job.group)]),
+        *([] if job.parent is None else [("parent", job.parent)]),
         ("state", job.state.value),
         *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if pause is None else [("paused", pause_text(pause, now))]),

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
 
-from jobkit.client import matching
+from jobkit.client import job_groups, matching
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
 from jobkit.client.published import PublishedTypes
@@ -30,11 +30,12 @@ from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.client.submit_within import submit_within
-from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, UnknownType
+from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, Unavailable, UnknownType
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import user_at_host
+from jobkit.model.job_group import OnFailure
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import PriorityName, priority_of
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
@@ -45,6 +46,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Published
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord, group_members
 from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, Inspection, JobRecord, JobState, PriorityChange
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Conflict, Kept, NewJob, OutboxEntry, SubmitAnswer
@@ -212,6 +214,58 @@ class Client:
             return await self._submit(jobs, connection)
         with batch_span(self._telemetry.tracer, "send", [job.envelope for job in jobs]):
             return await self._submit(jobs, connection)
+
+    async def submit_group(
+        self,
+        members: Iterable[NewJob | Payload],
+        *,
+        then: NewJob | Payload,
+        on_failure: OnFailure = "wait",
+        id: str | None = None,
+    ) -> Submission:
+        """Accept a group of jobs, and one that runs once all of them have ended; return the latter's submission.
+
+        Its id is the group's, too. Give payloads where one type takes them, or what `job` returns. `on_failure` says
+        what becomes of `then` where members fail, as for `Context.submit_group`. Either all are accepted or none is,
+        however many: a large group goes in pages, and none of it begins before the last is there.
+
+        With an `id`, submitting the same again changes nothing, and completes what was broken off: payloads get ids
+        that follow from it, jobs need some of their own. Raises as `submit` does, and `ValueError` where there are no
+        members, or one has a unique name or a time of its own.
+        """
+        jobs = [self._as_job(one, None if id is None else f"{id}.{place}") for place, one in enumerate(members, 1)]
+        if id is not None and isinstance(then, NewJob):
+            raise ValueError("the group has the id of its `then` job: give it to that")
+        pages = job_groups.pages(jobs, self._as_job(then, id), on_failure)
+        submissions = [(await self.submit_many(page))[0] for page in pages]
+        with suppress(Unavailable):
+            # It is accepted: what of it is not published here is a worker's to publish.
+            for _ in submissions if len(submissions) > 1 else ():
+                await self._publish(await self._planes.store.release_due(limit=MEMBERS_AT_ONCE))
+        return submissions[0]
+
+    def _as_job(self, job: NewJob | Payload, id: str | None) -> NewJob:
+        if isinstance(job, NewJob):
+            return job
+        return self.job(self._registry.type_of(job, "client.job(type, ...)"), job, id=id)
+
+    async def group(self, id: str) -> GroupRecord:
+        """Return a group: how far its members are. Raises `JobNotFound` where no job of that id closes one."""
+        return await job_groups.found_group(self._planes.store, id)
+
+    def members(self, id: str) -> AsyncIterator[GroupMember]:
+        """Return the members of a group in the order of their submission, page by page. Raises `Unavailable`."""
+        return group_members(self._planes.store, id)
+
+    async def cancel_group(self, id: str, *, reason: str = "", by: str | None = None) -> int:
+        """Cancel what is left of a group and of the groups within it, `then` first; return how many jobs.
+
+        None of them ever commits. It is done in pages: begin anew where it is broken off. Raises `JobNotFound`, or
+        `Unavailable`.
+        """
+        await self.group(id)
+        by = user_at_host() if by is None else by
+        return await job_groups.cancel(self._planes.store, self._planes.inspection, id, by=by, reason=reason)
 
     def _creating(self, operation: str, type: str) -> AbstractContextManager[Span]:
         """Return a span that creates a message, with the ids alone where nobody records more."""

@@ -53,6 +53,8 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
+        "group": job.group,
+        "parent": job.parent,
     }
 
 

@@ -6,7 +6,7 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,14 +25,17 @@ from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
+from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
+from jobkit.plugin import job_groups
 from jobkit.plugin.blob_writer import BlobWriter, step_files
 from jobkit.plugin.checkpoints import KeptWork
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
+from jobkit.ports.groups import GroupMember, group_members
 from jobkit.ports.store import Effects, LogEntry, NewJob, Store
 from jobkit.ports.transactions import Participant
 from jobkit.projections.projection import Projection
@@ -86,6 +89,10 @@ class FollowUps(Protocol):
         unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
+        ...
+
+    def type_of(self, job: Payload, said_by: str) -> str:
+        """Return the one type that takes this payload. Raises `ValueError`."""
         ...
 
 
@@ -332,6 +339,62 @@ class Context:
         )
         self._jobs.append(job)
         return job.envelope.id
+
+    def new_job(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
+    ) -> NewJob:
+        """Return a job for `submit_group`; by itself it does nothing. Raises as `submit` does."""
+        return self._follow_ups.new_job(
+            type,
+            payload,
+            key=key,
+            id=id,
+            submitted_at=self.clock.wall(),
+            trace=current_trace(),
+            at=None,
+            after=None,
+            expires=expires,
+            priority=priority,
+            unique=None,
+        )
+
+    def submit_group(
+        self, members: Iterable[NewJob | Payload], *, then: NewJob | Payload, on_failure: OnFailure = "wait"
+    ) -> str:
+        """Stage a group of follow-up jobs, and one that runs once all of them have ended; return the latter's id.
+
+        That is the group's id, too. All of it is submitted if, and only if, this job commits. Give payloads where one
+        type takes them, or what `new_job` returns. `on_failure` says what becomes of `then` where members die, are
+        cancelled or expire: it "waits" for dead ones to be requeued, and is dead-lettered where that can help no more;
+        it "runs" with what there is, once all have ended; or it is to "die" then. It reads them by `members`.
+
+        Where this job is a member of a group itself, `then` takes its place in it. Raises `ValueError` where there are
+        no members, or one has a unique name or a time of its own, and as `submit` does.
+        """
+        self._check_staging("ctx.submit_group")
+        jobs = [self._as_job(member) for member in members]
+        closing = job_groups.closing(self._as_job(then), len(jobs), on_failure)
+        self._jobs += [closing, *job_groups.joined(jobs, closing.envelope.id)]
+        return closing.envelope.id
+
+    def _as_job(self, job: NewJob | Payload) -> NewJob:
+        if isinstance(job, NewJob):
+            return job
+        return self.new_job(self._follow_ups.type_of(job, "ctx.new_job(type, ...)"), job)
+
+    def members(self, group: str | None = None) -> AsyncIterator[GroupMember]:
+        """Return the members of a group, of the one that this job closes unless another is named, page by page.
+
+        They come in the order of their submission, whatever became of them. Raises `Unavailable`.
+        """
+        return group_members(self._store, self.job.id if group is None else group)
 
     def in_commit(self, participant: J) -> J:
         """Stage statements of your own, to be committed together with the job or not at all; also as a decorator.

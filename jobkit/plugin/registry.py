@@ -162,19 +162,22 @@ class Registry:
         found = []
         for declared in self._schedules.values():
             try:
-                type = declared.type or self._type_of(declared.job)
+                type = declared.type or self.type_of(declared.job, "type=")
                 if type in types:
                     found.append(declared.starting(self.scheduled_job(type, declared.job), decided))
             except (ValueError, PayloadInvalid) as error:
                 raise ConfigurationError(f"schedule {declared.name!r}: {error}") from error
         return found
 
-    def _type_of(self, job: Payload) -> str:
-        """Return the one type that takes this payload. Raises `ValueError` where there is none, or more than one."""
+    def type_of(self, job: Payload, said_by: str) -> str:
+        """Return the one type that takes this payload.
+
+        Raises `ValueError`, which tells by what to say which, where there is none, or more than one.
+        """
         types = sorted(name for name, one in self.processors.items() if one.payload is job.__class__)
         if len(types) != 1:
             takers = f"processors {', '.join(types)} take" if types else "no processor that is loaded takes"
-            raise ValueError(f"{takers} a {job.__class__.__name__}: say which by type=")
+            raise ValueError(f"{takers} a {job.__class__.__name__}: say which by {said_by}")
         return types[0]
 
     def scheduled_job(

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure, OutboxEntry
 from jobkit.ports.types import Types
-
-
-class JobState(StrEnum):
-    """How far a job has come."""
-
-    SCHEDULED = "scheduled"
-    QUEUED = "queued"
-    RUNNING = "running"
-    PARKED = "parked"
-    COMMITTED = "committed"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether it will change no more by itself."""
-        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
-
 
 # Of so many jobs at most the records or states are asked for at once.
 STATES_AT_ONCE = 1000
@@ -50,7 +31,8 @@ class JobRecord:
 
     `ended_by` and `reason` say who ended it without its having run to an end, and why; a dead one has a `reason`, too.
     `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
-    that it was accepted with. `priority` is told of those that have yet to end.
+    that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
+    commit of its `parent` made, unless a client did.
     """
 
     id: str
@@ -74,6 +56,8 @@ class JobRecord:
     expires_at: float | None = None
     unique: str | None = None
     priority: Priority | None = None
+    group: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.failure import Failure as Failure
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import NewGroup
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
 from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
 from jobkit.ports.checkpoints import Checkpoints
+from jobkit.ports.groups import Groups
 from jobkit.ports.in_flight import InFlight
 
 # ---- what is written -------------------------------------------------------------------------------------------
@@ -33,6 +35,9 @@ class NewJob:
     One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
     store's wall clock. It gets its sequence then. One that is good only for so long says by when it has to have
     begun, in the same two ways. Of those of its type with the same `unique` name only one at a time holds it.
+
+    One that `closes` a group is the group's `then`, and is `at` no time until the group's members have ended. One that
+    is a `member_of` a group names that job. See `jobkit.ports.groups`.
     """
 
     envelope: Envelope
@@ -42,6 +47,8 @@ class NewJob:
     expires_at: float | None = None
     expires_after: float | None = None
     unique: Unique | None = None
+    closes: NewGroup | None = None
+    member_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +229,7 @@ NotOpened = Early | Duplicate | Gap | Stale | Skipped | Superseded | Conflict
 OpenAnswer = Opened | NotOpened
 
 
-class Store(InFlight, MessageLoss, Checkpoints, Protocol):
+class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
@@ -237,6 +244,9 @@ class Store(InFlight, MessageLoss, Checkpoints, Protocol):
         Where the unique name of one is held by a job that has neither begun nor expired, that one is cancelled if the
         new one is to `replace` it, as by `Inspection.cancel`; else the new one is not accepted. A job holds its name
         from when it is accepted until it begins for the first time, or until it has ended: no call frees it.
+
+        Raises `JobConflict`, with nothing written, where a group or a member of one is known as something else, or a
+        member's group takes no more.
         """
         ...
 
@@ -254,7 +264,8 @@ class Store(InFlight, MessageLoss, Checkpoints, Protocol):
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         """Move scheduled jobs that are due to the outbox, `limit` at most, those first that were due first.
 
-        An ordered one gets its key's next sequence now. Jobs that are not due cost nothing.
+        Then members of groups that were held until all were declared, and are by now. An ordered one gets its key's
+        next sequence now. Jobs that are not due cost nothing.
         """
         ...
 

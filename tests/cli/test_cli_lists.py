@@ -9,6 +9,7 @@ import time
 import pytest
 
 from jobkit.cli.app import app
+from jobkit.client.job_groups import pages
 from jobkit.model.blob import BlobRef
 from jobkit.model.limit import Limit
 from jobkit.ports.checkpoints import Checkpoint
@@ -109,6 +110,8 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "expires_at": None,
         "waits_for": None,
         "unique": None,
+        "group": None,
+        "parent": None,
     }
 
 
@@ -232,3 +235,21 @@ def test_every_command_that_shows_something_takes_json() -> None:
         options = {option for parameter in command.params for option in parameter.opts}
         assert name in wordless or "--json" in options, name
         assert name in {"bench-worker", "new-plugin", "reference", "api"} or "--env-file" in options, name
+
+
+def test_status_shows_a_group_and_its_members_as_a_tree(shell: Shell, world: World) -> None:
+    registry = world.registry
+    members = [registry.new_job("note", {"about": about}, id=about) for about in ("tea", "milk")]
+    then = registry.new_job("note", {"about": "all"}, id="then")
+    (page,) = pages(members, then, "run")
+    world.ask(lambda planes: planes.store.submit(page))
+    world.committed(members[0].envelope)
+    lines = shell("status", "--tree", "then").stdout.splitlines()
+    assert lines == [
+        "then  note  scheduled  (1 of 2 ended)",
+        "|- tea  note  committed",
+        "`- milk  note  queued",
+    ]
+    tree = json.loads(shell("status", "--tree", "then", "--json").stdout)
+    assert (tree["group"]["members"], tree["group"]["unended"], len(tree["below"])) == (2, 1, 2)
+    assert ("GROUP" in shell("jobs").stdout, "group" in shell("status", "milk").stdout) == (True, True)

@@ -34,6 +34,7 @@ EMBEDDED = (
     "resources",
     "around",
     "blocking",
+    "fan_out",
 )
 TYPES = (
     "word-count",
@@ -51,6 +52,9 @@ TYPES = (
     "price",
     "divide",
     "count",
+    "book",
+    "page",
+    "binding",
 )
 
 
@@ -158,6 +162,10 @@ def test_files(folder: Path) -> None:
     committed = list((folder / "jobkit-blobs" / "report" / "ann").iterdir())
     assert len(committed) == 1
     assert (committed[0] / "pages" / "2026-02.txt").read_text() == "ann in 2026-02\n"
+
+
+def test_fan_out(folder: Path) -> None:
+    assert _ran("fan_out", folder) == ["Ants has 6 words on 3 pages"]
 
 
 def test_follow_ups(folder: Path) -> None:

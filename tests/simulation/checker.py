@@ -67,7 +67,8 @@ class Expectation:
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
     `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. The jobs in
-    `submitted` take effect in that order on each key, whether they are numbered or not.
+    `submitted` take effect in that order on each key, whether they are numbered or not. `groups` have the members of
+    each, by the job that closes it.
     """
 
     accepted: Sequence[str]
@@ -83,6 +84,7 @@ class Expectation:
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     ticks: Sequence[Ticks] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     submitted: Sequence[str] = ()
 
     def wanted(self, id: str) -> JobState:
@@ -143,6 +145,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
         *(Violation("kept", detail, at) for detail, at in what_is_kept(history.events)),
+        *then_comes_last(history.events, expected.groups),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -437,6 +440,20 @@ def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
                 told[job] = priority
             case Begun(at, job, priority) if told.get(job, priority) is not priority:
                 yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
+
+
+def then_comes_last(events: Sequence[Event], groups: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
+    """No job that closes a group begins before each of its members has ended.
+
+    That it does begin then, and takes effect once or dies as its group says, is asked of it as of any accepted job.
+    """
+    ended: set[str] = set()
+    for event in events:
+        match event:
+            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
+                ended.add(job)
+            case Step(at, _, _, job) if left := [member for member in groups.get(job, ()) if member not in ended]:
+                yield Violation("groups", f"{job} began before {', '.join(left)} ended", at)
 
 
 def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:

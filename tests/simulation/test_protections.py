@@ -20,6 +20,7 @@ from jobkit.backends.sqlite import (
     commit,
     ending,
     fail,
+    job_groups,
     leases,
     limit_uses,
     schedule,
@@ -468,6 +469,50 @@ def opened_without_looking(patch: Patch) -> None:
 # ---- the proof ---------------------------------------------------------------------------------------------------
 
 
+# ---- groups ------------------------------------------------------------------------------------------------------
+
+
+def settled_one_member_early(patch: Patch) -> None:
+    """A group does not wait for its last member."""
+    closing = job_groups._close
+
+    def close(transaction: Transaction, id: str, *args: Any, **kwargs: Any) -> None:
+        closing(transaction, id, *args, **kwargs)
+        transaction.execute("UPDATE job_groups SET unended = unended - 1 WHERE id = ? AND unended > 1", (id,))
+
+    patch.setattr(job_groups, "_close", close)
+
+
+def _uncounted(patch: Patch, becomes: str) -> None:
+    counting = job_groups.count
+
+    def count(transaction: Transaction, group: str | None, was: str | None, state: str, *source: Any) -> Any:
+        return [] if state == becomes else counting(transaction, group, was, state, *source)
+
+    patch.setattr(job_groups, "count", count)
+
+
+def dead_members_not_counted(patch: Patch) -> None:
+    """Whoever dies says nothing to its group."""
+    _uncounted(patch, "dead")
+
+
+def cancelled_members_not_counted(patch: Patch) -> None:
+    """Whoever is cancelled says nothing to its group."""
+    _uncounted(patch, "cancelled")
+
+
+def groups_that_failed_run(patch: Patch) -> None:
+    """What the author wants done where members fail is not asked."""
+    closing = job_groups._close
+
+    def close(transaction: Transaction, id: str, *args: Any, **kwargs: Any) -> None:
+        closing(transaction, id, *args, **kwargs)
+        transaction.execute("UPDATE job_groups SET on_failure = 'run' WHERE id = ?", (id,))
+
+    patch.setattr(job_groups, "_close", close)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """A protection taken away, and the invariants of which at least one must then be seen to break."""
@@ -505,6 +550,8 @@ TICKING = Schedule(
 # Jobs of many keys, many of which outlive a lease.
 CROWDED = Schedule(keys=6, jobs=60, long_jobs=0.5, troubles=(("pause", 1), ("restart", 1)))
 
+# Jobs most of which make groups, of whose members some are cancelled.
+FANNING_OUT = Schedule(groups=0.6, cancels=0.3, unique=0.0, jobs=12, storm=20.0)
 # Much that is submitted while numbers of partitions change, and nothing else that would put it out of order.
 CHANGING = Schedule(plain=True, jobs=300, troubles=(("change partitions", 1),), every=12.0, cancels=0.0)
 # Jobs that keep what they have done, and workers that stop.
@@ -553,6 +600,10 @@ MUTATIONS = (
     Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING),
     Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING),
     Mutation("paused attempts go on failing", paused_attempts_go_on_failing, ("paused",), PAUSING),
+    Mutation("groups settled one member early", settled_one_member_early, ("groups",), FANNING_OUT),
+    Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
+    Mutation("cancelled members not counted", cancelled_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
+    Mutation("groups that failed run", groups_that_failed_run, ("nothing-lost",), FANNING_OUT),
     Mutation("changes not announced", changes_not_announced, ("order",), CHANGING),
     Mutation("opened without looking", opened_without_looking, ("order",), CHANGING),
     Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -116,6 +116,7 @@ class Work(Payload):
     """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits.
 
     One that `keeps` what it has done goes on from there.
+    And a group of so many `members`, the first `dying` of which are rejected; `then` runs all the same, or dies.
     """
 
     key: str
@@ -125,6 +126,9 @@ class Work(Payload):
     rejected: bool = False
     follow: int = 0
     keeps: bool = False
+    members: int = 0
+    dying: int = 0
+    on_failure: Literal["run", "die"] = "run"
 
     @property
     def longest(self) -> float:
@@ -135,8 +139,13 @@ class Work(Payload):
             (sum(self.steps) + STEP_SECONDS * self.keeps + 1.0) * (self.fails + 1)
             + waits
             + self.follow
+            + self._grouped
             + 20.0 * self.rejected
         )
+
+    @property
+    def _grouped(self) -> float:
+        return 4.0 * (self.members + 1) if self.members else 0.0
 
 
 class Done(Result):
@@ -391,7 +400,9 @@ class World:
             for order in self.orders:
                 if rng.random() < share:
                     after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
-                    cancelling.start_soon(self._cancel, order.id, after)
+                    # Of a group one member, for then the others go on.
+                    id = member_id(order.id, order.work.members - 1) if order.work.members else order.id
+                    cancelling.start_soon(self._cancel, id, after)
 
     async def _cancel(self, id: str, after: float) -> None:
         await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
@@ -503,6 +514,18 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             # A follow-up goes to an ordered key and to a loose one in turn.
             type = (ORDERED, LOOSE)[number % 2]
             ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
+        if job.members:
+            members = [
+                Work(key=f"{job.key}.{number}", number=number, rejected=number < job.dying)
+                for number in range(job.members)
+            ]
+            ctx.submit_group(
+                [ctx.new_job(LOOSE, one, id=member_id(ctx.job.id, one.number)) for one in members],
+                then=ctx.new_job(
+                    (ORDERED, LOOSE)[job.members % 2], Work(key=job.key, number=0), id=then_id(ctx.job.id)
+                ),
+                on_failure=job.on_failure,
+            )
         return Done(number=job.number)
 
     groups = {ORDERED: ORDERED, APPENDIX: ORDERED, LOOSE: None}
@@ -519,6 +542,16 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
         )(work)
         for type, group in groups.items()
     ]
+
+
+def member_id(maker: str, number: int) -> str:
+    """Return the id of a member of the group that a job makes."""
+    return f"{maker}.m{number}"
+
+
+def then_id(maker: str) -> str:
+    """Return the id of the job that closes the group that a job makes."""
+    return f"{maker}.then"
 
 
 def _named(order: Order) -> dict[str, Any]:

@@ -12,9 +12,12 @@ import asyncpg
 
 from jobkit.errors import ConfigurationError, JobConflict, Unavailable
 from jobkit.model.plane import Plane
+from jobkit.ports.rules import not_a_group, not_in_group
 
 # Raised by `commit_jobs`; its message is the id of the follow-up.
 CONFLICTING_FOLLOW_UP = "JK001"
+# Raised by `submit_grouped_jobs`; its message is the id of a job, and its detail that of a group, or empty.
+REFUSED_GROUP = "JK002"
 
 # By SQLSTATE, the longest prefix that fits.
 _PASSING = {
@@ -113,6 +116,8 @@ def _meaning(error: Exception, name: str) -> Exception | None:
     if isinstance(error, asyncpg.PostgresError):
         if code == CONFLICTING_FOLLOW_UP:
             return JobConflict(f"the follow-up {error} is known with another type, key or payload")
+        if code == REFUSED_GROUP:
+            return JobConflict(not_in_group(str(error), error.detail) if error.detail else not_a_group(str(error)))
         return _meaning_of_code(code, error, name)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError(f"{name}: the URL, or a file that it names, cannot be used by the driver")

@@ -17,7 +17,8 @@ Row = Mapping[str, Any]
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    'due AS due_at, expires AS expires_at, unique_name AS "unique", '
+    'nullif(due, \'infinity\') AS due_at, expires AS expires_at, unique_name AS "unique", member_of AS "group", '
+    "(SELECT parent FROM jobkit.job_groups g WHERE g.id = jobs.member_of) AS parent, "
     "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "

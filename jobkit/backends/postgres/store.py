@@ -18,6 +18,7 @@ from jobkit.backends.postgres import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -47,6 +48,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.notifier import job_topic
@@ -298,6 +300,16 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         if row["noted"]:
             self._notifier.notify([job_topic(envelope.id)])
         return bool(row["noted"])
+
+    async def group(self, id: str) -> GroupRecord | None:
+        rows = await self._look(job_groups.GROUP, id)
+        return job_groups.group(rows[0]) if rows else None
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        return list(map(job_groups.member, await self._look(job_groups.MEMBERS, id, after, limit)))
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        return list(map(job_groups.group, await self._look(job_groups.GROUPS_OF, parent, after, limit)))
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         rows = await self._sessions.run(query(inspection.RECORD, *fit_all((type, key, name))))

@@ -13,6 +13,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
+from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -160,4 +161,5 @@ class PostgresInspection(Calls):
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB
-        return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
+        asked = (older_than, keep_at_most, batch, keys, DECLARED_WITHIN, RELEASED)
+        return int((await self._row(retention.PRUNE, *asked, aside=True))["gone"])

@@ -54,6 +54,8 @@ def job(row: Row) -> JobRecord:
         reason,
         due,
         unique,
+        group,
+        parent,
         expires,
         head,
         id,
@@ -77,10 +79,12 @@ def job(row: Row) -> JobRecord:
         finished_at=finished_at,
         ended_by=_text(by),
         reason=_text(reason),
-        due_at=_number(due),
+        due_at=None if due == b"inf" else _number(due),
         expires_at=_number(expires),
         unique=_text(unique),
         priority=priority_in(head),
+        group=_text(group),
+        parent=_text(parent),
     )
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import check_name, facts, store_script
+from jobkit.backends.redis.submit import ENDING, check_name, facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports import rules
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
-OPEN = store_script("open", "outbox", "order", "foreign", "ending", "end_early")
+OPEN = store_script("open", "outbox", *ENDING, "foreign", "end_early")
 
 
 def key_of(envelope: Envelope) -> str:

@@ -19,6 +19,7 @@ from jobkit.backends.redis import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -44,6 +45,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -211,6 +213,18 @@ class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
         return bool(await self._scripts.run(fail.PROGRESS, *arguments))
+
+    async def group(self, id: str) -> GroupRecord | None:
+        row = await self._looks.run(job_groups.GROUP, id)
+        return None if row is None else job_groups.group(row)
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        rows = await self._looks.run(job_groups.MEMBERS, id, str(after), str(limit))
+        return list(map(job_groups.member, rows))
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        rows = await self._looks.run(job_groups.GROUPS_OF, parent, after, str(limit))
+        return list(map(job_groups.group, rows))
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         value: bytes | None = await self._scripts.run(inspection.RECORD, type, key, name)

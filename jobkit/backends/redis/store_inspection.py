@@ -12,6 +12,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
+from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -211,5 +212,5 @@ class RedisInspection(Calls):
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB
-        arguments = map(str, (older_than, keep_at_most, batch, keys))
+        arguments = map(str, (older_than, keep_at_most, batch, keys, DECLARED_WITHIN))
         return int(await self._looks.run(retention.PRUNE, *arguments))

@@ -16,8 +16,9 @@ from jobkit.ports.rules import priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires, unique_name, "
-    "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number) FROM jobs "
+    "started_at, finished_at, ended_by, reason, nullif(due, 9e999), expires, unique_name, "
+    "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number), member_of, "
+    "(SELECT parent FROM job_groups g WHERE g.id = jobs.member_of) FROM jobs "
 )
 _OF_THESE = "WHERE id IN (SELECT value FROM json_each(?))"
 _STATES = f"SELECT id, state FROM jobs {_OF_THESE}"  # noqa: S608  (names from above)
@@ -166,10 +167,11 @@ def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[Job
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:
-    id, type, key, sequence, state, owner, token, opens, failures, *rest, head = row
+    id, type, key, sequence, state, owner, token, opens, failures, *rest, head, group, parent = row
     fence = (owner, token, opens)
     history = load_failures(failures)
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, priority_in(head)])
+    belongs = (priority_in(head), group, parent)
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, *belongs])
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

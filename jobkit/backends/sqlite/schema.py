@@ -76,7 +76,7 @@ _STORE = [
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
-    # where something is in `checkpoints`.
+    # where something is in `checkpoints`, and may be a `member_of` a group.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -86,7 +86,7 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -100,6 +100,21 @@ _STORE = [
     # But this one, for jobs that have a name.
     "CREATE UNIQUE INDEX jobs_unique ON jobs (type, unique_name) "
     "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
+    "CREATE INDEX jobs_members ON jobs (member_of, number) WHERE member_of IS NOT NULL",
+    # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted. Where they are
+    # `held` until all are, those up to number `released_to` were released, as long as there are some `to_release`. Then
+    # come counts of members, `unended` ones first, those undeclared among them. `settled`: that job was released, or
+    # died. `touched` is store time.
+    """CREATE TABLE job_groups (
+        id TEXT PRIMARY KEY, parent TEXT, on_failure TEXT NOT NULL, held INTEGER NOT NULL, members INTEGER NOT NULL,
+        to_release INTEGER NOT NULL, undeclared INTEGER NOT NULL,
+        unended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,
+        purged INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0,
+        settled INTEGER NOT NULL DEFAULT 0, abandoned INTEGER NOT NULL DEFAULT 0,
+        released_to INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX job_groups_parent ON job_groups (parent, id) WHERE parent IS NOT NULL",
+    "CREATE INDEX job_groups_undeclared ON job_groups (touched) WHERE undeclared > 0",
+    "CREATE INDEX job_groups_held ON job_groups (id) WHERE to_release AND undeclared = 0",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
     # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.

@@ -15,6 +15,7 @@ from jobkit.backends.sqlite import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -34,6 +35,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import (
@@ -149,6 +151,15 @@ class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes, SqliteCheckpoi
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
+
+    async def group(self, id: str) -> GroupRecord | None:
+        return await self._plane.read(job_groups.group, id)
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        return await self._plane.read(job_groups.members, id, after=after, limit=limit)
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        return await self._plane.read(job_groups.groups_of, parent, after=after, limit=limit)
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         return await self._plane.read(inspection.record, type, key, name)

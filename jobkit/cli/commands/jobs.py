@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.cli.output import plain
 from jobkit.ports.inspection import JobState
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def status(
     context: typer.Context,
     id: Annotated[str, typer.Argument(help="The job's id, as `jobkit submit` printed it.")],
+    tree: Annotated[bool, typer.Option("--tree", help="Show the groups below it, and their members.")] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -33,6 +35,9 @@ def status(
     from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
+    if tree:
+        _show_tree(session, id)
+        return
 
     async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts, Sequence[Checkpoint]]:
         job = await found_job(plane.inspection, id)
@@ -46,6 +51,20 @@ def status(
         session.out.document({**job_view(job, limit, pause), **checkpoints_view(kept)})
     else:
         session.out.fields(job_fields(job, session.clock.wall(), limit, pause, kept))
+
+
+def _show_tree(session: CommandSession, id: str) -> None:
+    from jobkit.ops.job_tree import JobTree, job_tree, tree_lines, tree_view
+
+    async def ask(plane: StorePlane) -> JobTree:
+        return await job_tree(plane.store, plane.inspection, id)
+
+    found = session.ask(ask)
+    if session.out.as_json:
+        session.out.document(tree_view(found))
+        return
+    for line in tree_lines(found):
+        session.out.text(plain(line))
 
 
 def jobs(
@@ -83,6 +102,9 @@ def jobs(
     if any(job.unique is not None for job in found):
         headings = (*headings, "UNIQUE")
         rows = [(*row, job.unique or "-") for row, job in zip(rows, found, strict=True)]
+    if any(job.group is not None for job in found):
+        headings = (*headings, "GROUP")
+        rows = [(*row, job.group or "-") for row, job in zip(rows, found, strict=True)]
     session.out.table(headings, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")

@@ -24,6 +24,7 @@ from jobkit.handles.handle import Handle
 from jobkit.handles.sync_handle import SyncHandle, each
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, SubmitOptions
+from jobkit.ports.groups import GroupMember
 from jobkit.ports.inspection import JobRecord
 from jobkit.settings import Settings
 
@@ -98,6 +99,9 @@ class SyncClient:
     job = _quick(Client.job)
     submit = blocking(Client.submit)
     submit_many = blocking(Client.submit_many)
+    submit_group = blocking(Client.submit_group)
+    group = blocking(Client.group)
+    cancel_group = blocking(Client.cancel_group)
     cancel = blocking(Client.cancel)
     cancel_all = blocking(Client.cancel_all)
     reprioritize = blocking(Client.reprioritize)
@@ -129,6 +133,10 @@ class SyncClient:
         """Yield the job's record now and at each change, until it has ended or is parked. Raises as `Client.watch`."""
         return each(self, _watch(self, id, timeout))
 
+    def members(self, id: str) -> Iterator[GroupMember]:
+        """Yield the members of a group, in order. Raises as `Client.members`."""
+        return each(self, _members(self, id))
+
     def files(self, type: str, key: str) -> SyncFileSet:
         """Return the files that were committed last for a key: none where none ever were. Raises as `Client.files`."""
         return SyncFileSet(self.call(lambda client: client.files(type, key)), self)
@@ -148,6 +156,7 @@ class SyncClient:
 
 _submit_to = blocking(Client.submit_to)
 _watch = _quick(Client.watch)
+_members = _quick(Client.members)
 _open = _quick(Client.open)
 
 

@@ -26,7 +26,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    SELECT key, digest, state, sequence INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT key, digest, state, sequence, member_of, CASE WHEN settled IS NULL THEN 'dead' ELSE 'purged' END AS was INTO j
+    FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
         IF in_sequence <= done OR in_sequence <= in_highest AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
@@ -61,14 +62,18 @@ BEGIN
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
+        IF j.member_of IS NOT NULL THEN
+            PERFORM jobkit.count_members(ARRAY[in_id], ARRAY[j.was], ARRAY['unended'], in_most);
+        END IF;
     END IF;
     DELETE FROM jobkit.dead WHERE number = in_number;
     requeued := true;
 END $$;
 
 -- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.
-CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea)
-RETURNS boolean LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION jobkit.purge_dead(
+    in_number bigint, in_id text, in_digest bytea, in_keyless bytea, in_most integer
+) RETURNS boolean LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     was_saved boolean;
@@ -86,6 +91,7 @@ BEGIN
         IF was_saved THEN
             DELETE FROM jobkit.checkpoints WHERE id = in_id;
         END IF;
+        PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['dead'], ARRAY['purged'], in_most);
     END IF;
     RETURN true;
 END $$;

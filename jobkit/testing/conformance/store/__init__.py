@@ -10,6 +10,7 @@ from jobkit.testing.conformance.store.test_commit import *
 from jobkit.testing.conformance.store.test_ending import *
 from jobkit.testing.conformance.store.test_expiring import *
 from jobkit.testing.conformance.store.test_failing import *
+from jobkit.testing.conformance.store.test_groups import *
 from jobkit.testing.conformance.store.test_layouts import *
 from jobkit.testing.conformance.store.test_letters import *
 from jobkit.testing.conformance.store.test_model import *

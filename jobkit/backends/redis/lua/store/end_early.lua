@@ -12,6 +12,9 @@ local function end_early(job, state, by, reason)
   if job.key and job.sequence and tonumber(job.sequence) <= HIGHEST_GIVEN then
     give_up(load_key(name_of(job.type, job.key)), tonumber(job.sequence), tonumber(job.sequence))
   end
+  if job.group then
+    count_member(job.group, 'unended', state)
+  end
 end
 
 local function expire(job)

@@ -14,6 +14,9 @@ local function drop_checkpoints(job)
 end
 
 -- Ending a job everywhere: its row says how, and nothing else keeps it.
+-- Counts a member of a group that has ended otherwise than it was; where it is known what groups are.
+local count_member
+
 local function leave(job)
   withdraw(job)
   unshelve(job.id)

@@ -50,4 +50,7 @@ local function die(job, reason)
       release_next(name, committed + 1, {})
     end
   end
+  if job.group then
+    count_member(job.group, 'unended', 'dead')
+  end
 end

@@ -11,6 +11,9 @@ local function run(a)
     settle(job)
     drop_checkpoints(job)
     call('HINCRBY', STORE, 'purged', 1)
+    if job.group then
+      count_member(job.group, 'dead', 'purged')
+    end
   end
   return 1
 end

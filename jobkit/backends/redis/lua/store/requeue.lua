@@ -14,6 +14,9 @@ local function begin_anew(job, envelope)
     end
   end
   count_open(job, 1)
+  if job.group then
+    count_member(job.group, call('HEXISTS', job_at(job.id), 'settled') == 1 and 'purged' or 'dead', 'unended')
+  end
   move(job, 'queued')
   call('HSET', ENVELOPES, job.id, envelope)
   publish(job)
