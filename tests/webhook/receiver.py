@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Receiver:
     port: int = 0
     received: list[Received] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/hook", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -53,7 +55,7 @@ async def open_receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver(answers=[saying(204)])
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", receiver.handle)
-    runner = web.AppRunner(application, shutdown_timeout=0)
+    runner = web.AppRunner(application, shutdown_timeout=10)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -61,4 +63,5 @@ async def open_receiver() -> AsyncIterator[Receiver]:
         receiver.port = runner.addresses[0][1]
         yield receiver
     finally:
+        receiver.closing.set()
         await runner.cleanup()
