@@ -17,9 +17,10 @@ from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 if TYPE_CHECKING:
-    from jobkit.client.client import Client, Submission
+    from jobkit.client.client import Client
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
+    from jobkit.client.submission import Submission
     from jobkit.client.sync import SyncClient
     from jobkit.handles import Handle, Progress, SyncHandle
     from jobkit.plugin.type_definition import TypeDefinition
@@ -76,7 +77,7 @@ _ON_DEMAND = {
     "PriorityChange": "jobkit.ports.inspection",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
-    "Submission": "jobkit.client.client",
+    "Submission": "jobkit.client.submission",
     "SyncClient": "jobkit.client.sync",
     "SyncHandle": "jobkit.handles",
     "TypeDefinition": "jobkit.plugin.type_definition",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import itertools
 import re
 import textwrap
 import typing
@@ -15,6 +16,7 @@ import jobkit
 import jobkit.errors
 import jobkit.files
 import jobkit.testing
+from jobkit.client.steering import Steering
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.context import JobInfo
@@ -33,6 +35,8 @@ For a first program see the [README](../README.md), for complete ones [examples/
 Words such as *key* and *fence* are in the [glossary](glossary.md).
 """
 
+# Bases whose members are told with those of the classes that are made of them.
+_PARTS = (Steering,)
 # What a program may import, by where it is documented. All that is not here is private and may change at any time.
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
@@ -172,7 +176,8 @@ def _entry(thing: Any) -> str:
 
 def _members(thing: type[Any]) -> Iterator[tuple[str, Any]]:
     hidden = _INTERNAL.get(thing.__name__, set())
-    for name, member in vars(thing).items():
+    own = [base for base in thing.__mro__ if base is thing or base in _PARTS]
+    for name, member in itertools.chain.from_iterable(vars(base).items() for base in own):
         documented = inspect.isfunction(member) or isinstance(member, property)
         if documented and not name.startswith("_") and name not in hidden:
             yield name, member

@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,22 +21,22 @@ from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
 
-from jobkit.client import job_groups, matching
+from jobkit.client import job_groups
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
 from jobkit.client.published import PublishedTypes
 from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
+from jobkit.client.steering import Steering
+from jobkit.client.submission import Submission, submissions
 from jobkit.client.submit_within import submit_within
-from jobkit.errors import JobConflict, NotTransactional, PayloadInvalid, Unavailable, UnknownType
+from jobkit.errors import PayloadInvalid, Unavailable, UnknownType
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
-from jobkit.model.ids import user_at_host
 from jobkit.model.job_group import OnFailure
-from jobkit.model.pause import Pause, Scope
-from jobkit.model.priority import PriorityName, priority_of
+from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
@@ -45,12 +44,10 @@ from jobkit.plugin.processor import Processor, SubmitOptions
 from jobkit.plugin.registry import Registry
 from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.blobs import Blobs
-from jobkit.ports.broker import Published
 from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord, group_members
-from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, Inspection, JobRecord, JobState, PriorityChange
+from jobkit.ports.inspection import Inspection, JobRecord, JobState
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Accepted, Conflict, Kept, NewJob, OutboxEntry, SubmitAnswer
-from jobkit.ports.transactions import TransactionalStore
+from jobkit.ports.store import NewJob
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span
@@ -62,28 +59,7 @@ R = TypeVar("R")
 _ANY_RESULT: ResultType[Any] = ResultType(None, json.loads)
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job that is accepted. `known`: it was before, and this call changed nothing.
-
-    `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
-    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds. `kept`: another
-    job held the unique name, nothing was accepted, and this is that job. `replaced` is the job that held it and had not
-    begun, and is cancelled now.
-    """
-
-    id: str
-    type: str
-    key: str
-    sequence: int | None
-    known: bool
-    published: bool
-    due_at: float | None = None
-    kept: bool = False
-    replaced: str | None = None
-
-
-class Client:
+class Client(Steering):
     """Submits jobs through the given planes."""
 
     def __init__(
@@ -257,16 +233,6 @@ class Client:
         """Return the members of a group in the order of their submission, page by page. Raises `Unavailable`."""
         return group_members(self._planes.store, id)
 
-    async def cancel_group(self, id: str, *, reason: str = "", by: str | None = None) -> int:
-        """Cancel what is left of a group and of the groups within it, `then` first; return how many jobs.
-
-        None of them ever commits. It is done in pages: begin anew where it is broken off. Raises `JobNotFound`, or
-        `Unavailable`.
-        """
-        await self.group(id)
-        by = user_at_host() if by is None else by
-        return await job_groups.cancel(self._planes.store, self._planes.inspection, id, by=by, reason=reason)
-
     def _creating(self, operation: str, type: str) -> AbstractContextManager[Span]:
         """Return a span that creates a message, with the ids alone where nobody records more."""
         tracer = self._telemetry.tracer
@@ -309,124 +275,14 @@ class Client:
     async def _accept(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
-            return _submissions(jobs, answers, published=())
+            return submissions(jobs, answers, published=())
         types = {job.envelope.type for job in jobs}
         if self._layouts.fresh(types):
             answers = await self._planes.store.submit(jobs)
         else:
             looking = self._layouts.refresh_beside(types)
             answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
-        return _submissions(jobs, answers, published=await self._publish(entries_of(answers)))
-
-    def _transactions(self, doing: str) -> TransactionalStore:
-        if self._planes.transactions is None:
-            raise NotTransactional(f"{doing} in a transaction of your own")
-        return self._planes.transactions
-
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> Collection[str]:
-        """Publish what was accepted; return the ids of what is. What is not, is a worker's to publish."""
-        answers = await self._relay.publish(entries)
-        return {
-            entry.envelope.id for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, Published)
-        }
-
-    async def cancel(self, id: str, *, reason: str = "", by: str | None = None, connection: Any = None) -> Cancellation:
-        """End a job that has yet to end, wherever it is; once this says `cancelled`, the job never commits.
-
-        A running attempt is told within a second. On an ordered key the job gives up its turn. `by` (who runs this
-        process, unless it is given) and `reason` are kept with the job. With a `connection` it is part of the
-        transaction that is open there, as for `submit`: the job is cancelled when that commits.
-
-        Raises `Unavailable` where the store does not answer: cancel again to be sure. With a connection also
-        `NotTransactional` or `ConfigurationError`.
-        """
-        note = {"by": user_at_host() if by is None else by, "reason": reason}
-        if connection is None:
-            (answer,) = await self._planes.inspection.cancel([id], **note)
-        else:
-            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], **note)
-        return answer
-
-    async def cancel_all(
-        self,
-        type: str,
-        *,
-        key: str | None = None,
-        states: Sequence[JobState] = UNFINISHED,
-        reason: str = "",
-        by: str | None = None,
-    ) -> int:
-        """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
-
-        What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
-        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and
-        `UnknownType` for one type of a group: a group's jobs are cancelled by its name.
-        """
-        self._registry.refuse_member(type)
-        upto = await self._planes.store.horizon()
-        by = user_at_host() if by is None else by
-        cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
-        return sum([cancelled async for cancelled in cancelling])
-
-    async def reprioritize(self, id: str, priority: PriorityName) -> PriorityChange:
-        """Change the priority of a job that waits, be it due or scheduled; what runs or has ended stays as it is.
-
-        Once this says `changed`, the job is begun as one of that priority, and once only, whatever message of it comes
-        first. Raises `ValueError` where its type does not know that priority, `UnknownType`, or `Unavailable`.
-        """
-        (answer,) = await self.reprioritize_many([id], priority)
-        return answer
-
-    async def reprioritize_many(self, ids: Sequence[str], priority: PriorityName) -> Sequence[PriorityChange]:
-        """Change the priority of jobs as `reprioritize` does, in one transaction; one answer for each."""
-        wanted = priority_of(priority)
-        records = [await self._planes.inspection.job(id) for id in dict.fromkeys(ids)]
-        for type in sorted({record.type for record in records if record is not None and not record.state.ended}):
-            self._registry.check_priority(type, wanted)
-        return await self._publish_changed(await self._planes.inspection.reprioritize(ids, wanted))
-
-    async def reprioritize_all(self, type: str, priority: PriorityName, *, key: str | None = None) -> int:
-        """Change the priority of all jobs of a type, or of one of its keys, that wait; return how many.
-
-        It is done in pages, each of them one transaction. What is submitted after this has begun is left alone. Errors
-        as for `reprioritize`; a group's jobs are named by the group.
-        """
-        wanted = self._registry.check_priority(type, priority)
-        upto = await self._planes.store.horizon()
-        changed = 0
-        async for page in matching.pages(self._planes.inspection, type, key, WAITING, upto=upto):
-            answers = await self._publish_changed(await self._planes.inspection.reprioritize(page, wanted))
-            changed += sum(answer.changed for answer in answers)
-        return changed
-
-    async def _publish_changed(self, answers: Sequence[PriorityChange]) -> Sequence[PriorityChange]:
-        await self._publish([answer.entry for answer in answers if answer.entry is not None])
-        return answers
-
-    async def pause(
-        self,
-        type: str,
-        *,
-        partition: int | None = None,
-        key: str | None = None,
-        reason: str = "",
-        by: str | None = None,
-    ) -> Pause:
-        """Have no more jobs of a type begun, or of one of its partitions or keys; what runs goes on, nothing is lost.
-
-        Workers hear of it within a second. It lasts until it is resumed. What was paused before stays as it was.
-        Raises `ValueError` where both a partition and a key are named, or too much is paused already, or `Unavailable`.
-        """
-        scope = Scope(type, partition, key)
-        return await self._planes.inspection.pause(scope, by=user_at_host() if by is None else by, reason=reason)
-
-    async def resume(self, type: str, *, partition: int | None = None, key: str | None = None) -> Pause | None:
-        """End the pause of just this type, partition or key, and return it; None where there was none."""
-        return await self._planes.inspection.resume(Scope(type, partition, key))
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Return all that is paused: by whom, since when, and why."""
-        return await self._planes.store.pauses()
+        return submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     @property
     def blobs(self) -> Blobs:
@@ -512,40 +368,3 @@ async def found_job(inspection: Inspection, id: str) -> JobRecord:
     if record is None:
         raise unknown_job(id)
     return record
-
-
-def _submissions(
-    jobs: Sequence[NewJob], answers: Sequence[SubmitAnswer], *, published: Collection[str]
-) -> Sequence[Submission]:
-    """Return what a submitter is told of the store's answers. Raises `JobConflict`."""
-    return [_submission(job, answer, published) for job, answer in zip(jobs, answers, strict=True)]
-
-
-def _submission(job: NewJob, answer: SubmitAnswer, published: Collection[str]) -> Submission:
-    if isinstance(answer, Conflict):
-        raise JobConflict(
-            f"job id {answer.id!r} is known with another type, key or payload; "
-            "use another id, or leave it out to have one made"
-        )
-    if isinstance(answer, Kept):
-        return Submission(
-            id=answer.id,
-            type=job.envelope.type,
-            key=answer.key or "",
-            sequence=answer.sequence,
-            known=False,
-            published=True,
-            due_at=answer.due,
-            kept=True,
-        )
-    envelope, accepted = answer.envelope, isinstance(answer, Accepted)
-    return Submission(
-        id=envelope.id,
-        type=envelope.type,
-        key=envelope.key or "",
-        sequence=envelope.sequence,
-        known=not accepted,
-        published=envelope.id in published or not accepted,
-        due_at=answer.due if isinstance(answer, Accepted) else None,
-        replaced=answer.replaced if isinstance(answer, Accepted) else None,
-    )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from jobkit.client.client import Client, Submission
+from jobkit.client.client import Client
 from jobkit.client.layouts import Layouts
+from jobkit.client.submission import Submission
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
