@@ -40,6 +40,7 @@ class Cause(StrEnum):
 
     ENDED = "ended"
     DUE_LATER = "due-later"
+    MEMBERS = "members"
     PAUSED = "paused"
     GAP = "gap"
     EARLIER_JOBS = "earlier-jobs"
@@ -97,7 +98,7 @@ async def why_late(planes: Planes, job: JobRecord, *, partitions: int, clock: Cl
         return [_ended(job)]
     seen = await _look(planes, job, partitions)
     if job.state is JobState.SCHEDULED:
-        found = _scheduled(job, seen, now)
+        found = await _scheduled(planes, job, seen, now)
     elif job.state is JobState.RUNNING:
         found = _running(job, seen, now)
     else:
@@ -152,8 +153,10 @@ def _ended(job: JobRecord) -> Reason:
             return Reason(Cause.ENDED, "It had not begun in the time that it was given, and has expired.")
 
 
-def _scheduled(job: JobRecord, seen: _Seen, now: float) -> list[Reason]:
-    late = now - (job.due_at or now)
+async def _scheduled(planes: Planes, job: JobRecord, seen: _Seen, now: float) -> list[Reason]:
+    if job.due_at is None:
+        return await _members(planes, job)
+    late = now - job.due_at
     if late < 0:
         return [Reason(Cause.DUE_LATER, f"It is not due yet: it is to begin in {_span(-late)}.")]
     found = [
@@ -166,6 +169,29 @@ def _scheduled(job: JobRecord, seen: _Seen, now: float) -> list[Reason]:
         ),
     ]
     return [*found, *_failed_before(job)]
+
+
+async def _members(planes: Planes, job: JobRecord) -> list[Reason]:
+    """Say what a job waits for that has no time of its own: the members of its group."""
+    tree = f"jobkit status --tree {job.id}"
+    closed = await planes.store.group(job.id)
+    if closed is not None and closed.declared and not closed.unended:
+        return [
+            Reason(
+                Cause.MEMBERS,
+                f"It begins once all members of its group have ended well, and {closed.dead} of {closed.members} died.",
+                "Mend the cause, and try those again from the dead letters; or cancel this job.",
+                tree,
+                blocks=True,
+            )
+        ]
+    if closed is not None and closed.declared:
+        left = f"{closed.unended} of {closed.members} have not"
+        return [Reason(Cause.MEMBERS, f"It begins once all members of its group have ended: {left}.", "", tree)]
+    text = (
+        f"It begins once all of its group {job.group or job.id!r} is accepted: whoever submits that is not through yet."
+    )
+    return [Reason(Cause.MEMBERS, text, "What is left undeclared for an hour is cancelled.", tree)]
 
 
 def _running(job: JobRecord, seen: _Seen, now: float) -> list[Reason]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobkit.backends.registry import memory_planes
+from jobkit.client.job_groups import pages
 from jobkit.errors import Unavailable
 from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
@@ -180,3 +181,26 @@ async def test_what_is_not_due_is_not_late_and_what_has_ended_says_how() -> None
         assert "it is done" in (await reasons(planes, "a"))[0].text
         await planes.inspection.cancel(["later"], by="ann", reason="not wanted")
         assert (await reasons(planes, "later"))[0].text == "It was cancelled by ann: not wanted."
+
+
+async def test_it_closes_a_group_whose_members_have_not_ended() -> None:
+    async with memory_planes() as planes:
+        await live_worker(planes)
+        jobs = [NewJob(Envelope(id, "note", b"{}", id), False) for id in ("a", "b")]
+        (page,) = pages(jobs, NewJob(Envelope("then", "note", b"{}", "then"), False), "wait")
+        _, a, b = await planes.store.submit(page)
+        (reason,) = await reasons(planes, "then")
+        assert (reason.cause, reason.blocks) == (Cause.MEMBERS, False)
+        assert "2 of 2 have not" in reason.text
+        assert isinstance(a, Accepted)
+        assert isinstance(b, Accepted)
+        for accepted_job, died in ((a, False), (b, True)):
+            envelope = accepted_job.envelope
+            assert isinstance(await planes.store.open(envelope, FENCE), Opened)
+            if died:
+                await planes.store.bury(envelope, FENCE, reason="hopeless")
+            else:
+                await planes.store.commit(envelope, FENCE, Effects(b"null"))
+        (reason,) = await reasons(planes, "then")
+        assert (reason.cause, reason.blocks) == (Cause.MEMBERS, True)
+        assert "1 of 2 died" in reason.text
