@@ -6,9 +6,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import JobState
 from jobkit.web.application import WebApplication
-from tests.web.site import Reader, Site
+from tests.web.site import Note, Reader, Site
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}\u202e"
 
@@ -101,6 +102,23 @@ async def test_a_job_shows_its_life_its_payload_and_its_result(site: Site, reade
     assert '"seconds": 12' in words
     assert words.index("Submitted") < words.index("Begun") < words.index("Done")
     assert "film/1" in (await reader.get("/keys/note/film%2F1")).words
+
+
+async def test_a_job_shows_its_group_and_what_it_keeps_of_its_work(site: Site, reader: Reader) -> None:
+    members = [site.client.job("note", Note(about=f"page {number}"), id=f"page-{number}") for number in range(3)]
+    group = await site.client.submit_group(members, then=site.client.job("note", Note(about="book"), id="book"))
+    await site.committed("page-0")
+    fence = await site.opened("page-1")
+    envelope = await site.planes.inspection.envelope("page-1")
+    assert envelope is not None
+    step = Checkpoint("cut", 1, b"null")
+    assert await site.planes.store.save_checkpoint(envelope, fence, step) is SaveAnswer.SAVED
+    words = (await reader.get(f"/jobs/{group.id}")).words
+    assert "2 of 3 have not" in words
+    assert "3 members: 2 have yet to end, 1 are done" in words
+    page = await reader.get("/jobs/page-1")
+    assert 'href="/jobs/book"' in page.text
+    assert "Step cut done" in page.words
 
 
 async def test_what_is_not_there_is_said_so(reader: Reader) -> None:

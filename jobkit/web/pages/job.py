@@ -9,6 +9,8 @@ from jobkit.files import CommittedFile, FileReader
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import partition_of
 from jobkit.ops.lateness import Reason, why_late
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
+from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.web.masking import shown_payload
 from jobkit.web.page import NotFound, Page, View
@@ -33,6 +35,8 @@ class _Seen:
     envelope: Envelope | None
     files: Sequence[CommittedFile]
     partitions: int
+    kept: Sequence[Checkpoint]
+    closes: GroupRecord | None
 
 
 async def make(view: View) -> Page:
@@ -46,7 +50,8 @@ async def make(view: View) -> Page:
         {
             "job": job,
             "reasons": seen.reasons,
-            "events": life(job),
+            "events": life(job, seen.kept),
+            "closes": seen.closes,
             "payload": None if envelope is None else shown_payload(view.backstage.registry, job.type, envelope.body),
             "trace": None if envelope is None else envelope.trace.get("traceparent"),
             "files": seen.files,
@@ -65,7 +70,8 @@ async def _look(view: View, id: str) -> _Seen:
     partitions = await view.partitions(job.type)
     reasons = await why_late(planes, job, partitions=partitions, clock=view.backstage.clock)
     envelope = None if job.state.ended else await planes.inspection.envelope(id)
-    return _Seen(job, reasons, envelope, await _files(view, job), partitions)
+    kept, closes = await planes.store.checkpoints(id), await planes.store.group(id)
+    return _Seen(job, reasons, envelope, await _files(view, job), partitions, kept, closes)
 
 
 async def _files(view: View, job: JobRecord) -> Sequence[CommittedFile]:
@@ -76,8 +82,8 @@ async def _files(view: View, job: JobRecord) -> Sequence[CommittedFile]:
     return [file for file in files if file.job_id == job.id]
 
 
-def life(job: JobRecord) -> list[Event]:
-    """Return what has happened to a job, in order."""
+def life(job: JobRecord, kept: Sequence[Checkpoint] = ()) -> list[Event]:
+    """Return what has happened to a job, in order, and what it keeps of its work."""
     found = [Event(job.submitted_at, "Submitted", "accepted by the store")]
     if job.due_at is not None:
         found.append(Event(job.due_at, "Due", "to begin no sooner"))
@@ -93,6 +99,10 @@ def life(job: JobRecord) -> list[Event]:
         found.append(Event(job.started_at, "Begun", started))
         if job.opens > 1:
             found.append(Event(None, f"Begun {job.opens} times in all", "by other workers, or after failed attempts"))
+    for one in kept:
+        files = f"with {', '.join(blob.name for blob in one.blobs)}" if one.blobs else ""
+        what = "Checkpoint kept" if one.step == CHECKPOINT else f"Step {one.step} done"
+        found.append(Event(one.at, what, files or "the next attempt goes on from there"))
     found.append(_last(job))
     return sorted(found, key=lambda event: float("inf") if event.at is None else event.at)
 
