@@ -11,7 +11,7 @@ from jobkit.ports.inspection import JobState
 from jobkit.web.application import WebApplication
 from tests.web.site import Note, Reader, Site
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}\u202e"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7919*7907 }}\u202e"
 
 
 async def pages_of(site: Site) -> list[str]:
@@ -45,7 +45,7 @@ async def test_hostile_text_is_shown_on_every_page_and_never_run(site: Site, rea
         assert page.status in (200, 303, 404), (path, page.words)
         for run in ("<script>alert", "<img src=x", "onerror=alert(2)>{{", 'value=""\'>'):
             assert run not in page.text, path
-        assert "49" not in page.words.replace("…", "")[:40]
+        assert "62615533" not in page.text, "no text is a template"
         policy = page.headers["content-security-policy"]
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
