@@ -41,8 +41,8 @@ _PARTS = (Steering,)
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
-        "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource, "
-        "DeclaredSchedule",
+        "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource\n"
+        "from jobkit import DeclaredSchedule, Notification",
         (
             jobkit.processor,
             jobkit.resource,
@@ -53,6 +53,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.Processor,
             jobkit.Resource,
             jobkit.DeclaredSchedule,
+            jobkit.Notification,
         ),
     ),
     (

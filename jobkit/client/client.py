@@ -9,10 +9,9 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,6 +36,7 @@ from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
+from jobkit.model.side_by_side import side_by_side
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
@@ -280,8 +280,9 @@ class Client(Steering):
         if self._layouts.fresh(types):
             answers = await self._planes.store.submit(jobs)
         else:
-            looking = self._layouts.refresh_beside(types)
-            answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
+            looking = partial(self._layouts.refresh_beside, types)
+            calls: list[Callable[[], Awaitable[Any]]] = [partial(self._planes.store.submit, jobs), looking]
+            answers, _ = await side_by_side(calls)
         return submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     @property

@@ -224,7 +224,7 @@ def test_env_files_are_taken_before_and_after_the_command(shell: Shell, world: W
 def test_every_command_that_shows_something_takes_json() -> None:
     from typer.main import get_command
 
-    wordless = {"worker", "exporter", "bench-worker", "new-plugin", "reference", "api"}
+    wordless = {"worker", "dev", "web", "exporter", "bench-worker", "new-plugin", "reference", "api"}
     group = get_command(app)
     commands = [*group.commands.items()]  # type: ignore[attr-defined]
     for name in ("dead", "gaps", "config", "schedules"):

@@ -6,8 +6,8 @@ have done, in the queues of the job types there are. What it makes to find out i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.topology import PartState, TopologyPart
 
@@ -77,7 +78,7 @@ async def _nodes(server: Server, clock: Clock) -> list[Finding]:
     """
     if len(server.nodes) == 1:
         return []
-    return list(await asyncio.gather(*(_node(one, clock) for one in server.each())))
+    return await side_by_side(partial(_node, one, clock) for one in server.each())
 
 
 async def _node(server: Server, clock: Clock) -> Finding:
