@@ -343,7 +343,7 @@ class Telemetry:
 
     def hook_failed(self, hook: str, job_id: str, error: BaseException) -> None:
         """Report a hook that raised, took too long, or was left out because too many waited; it is not called again."""
-        self._count(m.HOOKS_FAILED, hook)
+        self._count(m.HOOKS_FAILED)
         self.log.error("hook failed", hook=hook, job=job_id, error=error_text(error))
 
     def crashed(self, doing: str, error: BaseException) -> None:

@@ -166,9 +166,7 @@ VIOLATIONS = Metric(
     {"invariant": (Invariant.SINGLE_EFFECT, Invariant.FENCING, Invariant.ORDER)},
 )
 LOOP_BLOCKED = Metric("jobkit.loop.blocked", Kind.COUNTER, "{time}", "Times that the event loop stood still")
-HOOKS_FAILED = Metric(
-    "jobkit.hooks.failed", Kind.COUNTER, "{event}", "Hooks that raised or were not called", {"hook": ANY}
-)
+HOOKS_FAILED = Metric("jobkit.hooks.failed", Kind.COUNTER, "{event}", "Hooks that raised or were not called")
 DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Unexpected errors in jobkit itself")
 SENT = Metric(
     "messaging.client.sent.messages",

@@ -278,6 +278,8 @@ def test_every_example_is_tested_and_listed() -> None:
     index = (EXAMPLES / "README.md").read_text()
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
     assert [name for name in programs if f"[{name}]({name})" not in index] == []
-    assert {*EMBEDDED, "web", "webhooks", "own_tables", "test_word_count"} == {Path(name).stem for name in programs}
+    assert {*EMBEDDED, "script", "web", "webhooks", "own_tables", "test_word_count"} == {
+        Path(name).stem for name in programs
+    }
     too_long = [name for name in programs if not 20 <= len((EXAMPLES / name).read_text().splitlines()) <= 65]
     assert too_long == []
