@@ -43,6 +43,7 @@ async def book(job: Book, ctx: Context) -> str:
 @processor("page", key=lambda job: f"{job.title}/{job.number}")
 async def page(job: Page, ctx: Context) -> int:
     """Count the words of one page, beside all others."""
+    await ctx.progress(0.5, "counting")
     return len(job.text.split())
 
 
@@ -57,8 +58,7 @@ async def main() -> None:
     """Submit a book, then wait for what becomes of its pages."""
     async with connect() as client:
         made = await book.submit(client, Book(title="Ants", pages=["one two", "three", "four five six"]))
-        group = await made.result(timeout=60)
-        print(await client.handle(group, binding).result(timeout=60))
+        print(await client.handle(await made.result(timeout=60), binding).result(timeout=60))
 
 
 if __name__ == "__main__":
