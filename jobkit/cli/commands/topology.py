@@ -67,7 +67,7 @@ def topology(
     with_bands = {type for type in wanted if registry.knows_priorities(type)}
     if partitions is not None:
         _change(session, wanted, partitions, yes=yes)
-    found = session.call(lambda planes: _look(session, planes, wanted, with_bands, apply=apply))
+    found = session.call(lambda planes: _look(session, planes, wanted, with_bands, apply=apply), create=apply)
     _show(session, found)
     if any(part.state.value != "there" for part in found.parts):
         if not as_json:
