@@ -285,7 +285,7 @@ class History:
 
     def sent(self, call: Call) -> None:
         given = call.arguments
-        if call.plane == "store" and call.method in {"open", "commit", "fail", "bury", "save_checkpoint"}:
+        if call.plane == "store" and call.method in {"open", "commit", "fail", "bury"}:
             envelope = given["envelope"]
             resource = f"{envelope.type}/{envelope.key}"
             self.add(Attempted(call.sent_at, call.node, call.method, resource, envelope.id, given["fence"]))

@@ -181,6 +181,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             share = 0.0 if schedule.plain else schedule.groups
             world.orders = with_groups(drawn, random.Random(f"groups {seed}"), share)
         world.limited = world.limited and not schedule.plain
+        world.prioritized = world.prioritized and not schedule.plain
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:

@@ -19,7 +19,7 @@ from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHE
 from simulation.turns import digest_of_turns
 from simulation.world import LOOSE, ORDERED, Order, Work
 
-DEFAULT_SEEDS = 40
+DEFAULT_SEEDS = 20
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
