@@ -12,13 +12,11 @@ from jobkit.client.schema_check import problems
 from jobkit.errors import PayloadInvalid
 from jobkit.model import due
 from jobkit.model.clock import Clock
-from jobkit.model.envelope import Envelope
-from jobkit.model.ids import new_job_id
 from jobkit.model.priority import chosen_priority
 from jobkit.model.read_back import dump_untyped
 from jobkit.model.unique import Unique
 from jobkit.plugin.groups import in_group
-from jobkit.plugin.new_job import checked_id, refuse_large
+from jobkit.plugin.new_job import new_envelope, refuse_large
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import checked_key
 from jobkit.plugin.type_definition import TypeDefinition, definition_in
@@ -95,15 +93,8 @@ def new_job(
     body = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
     body = body if type.group is None else in_group(type.name, body)
     refuse_large(type.name, body, max_bytes)
-    envelope = Envelope(
-        id=new_job_id() if id is None else checked_id(id),
-        type=type.kept_as,
-        body=body,
-        key=None if key is None else checked_key(key),
-        submitted_at=submitted_at,
-        trace=trace or {},
-        priority=urgency,
-    )
+    key = None if key is None else checked_key(key)
+    envelope = new_envelope(type.kept_as, body, key, id, submitted_at, trace, urgency)
     return NewJob(envelope, type.ordered, *when, unique)
 
 

@@ -11,6 +11,7 @@ from jobkit.model import due
 from jobkit.model import names as rules
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
+from jobkit.model.priority import Priority
 from jobkit.model.safe_text import shown
 from jobkit.model.unique import Unique
 from jobkit.plugin.groups import AnyProcessor, enclosed
@@ -45,16 +46,30 @@ def new_job(
     processor.limits_of(parsed)
     body = enclosed(processor, processor.dump(parsed))
     refuse_large(processor.name, body, max_bytes)
-    envelope = Envelope(
+    key = processor.key_of(parsed) if key is None else checked_key(key)
+    envelope = new_envelope(processor.kept_as, body, key, id, submitted_at, trace, urgency)
+    return NewJob(envelope, processor.ordered, *when, unique)
+
+
+def new_envelope(
+    kept_as: str,
+    body: bytes,
+    key: str | None,
+    id: str | None,
+    submitted_at: float,
+    trace: Mapping[str, str] | None,
+    priority: Priority,
+) -> Envelope:
+    """Return the envelope of a new job, with an id of its own where none is given. Raises `PayloadInvalid`."""
+    return Envelope(
         id=new_job_id() if id is None else checked_id(id),
-        type=processor.kept_as,
+        type=kept_as,
         body=body,
-        key=processor.key_of(parsed) if key is None else checked_key(key),
+        key=key,
         submitted_at=submitted_at,
         trace=trace or {},
-        priority=urgency,
+        priority=priority,
     )
-    return NewJob(envelope, processor.ordered, *when, unique)
 
 
 def _parsed(processor: AnyProcessor, payload: Payload | Mapping[str, Any] | bytes) -> Payload:
