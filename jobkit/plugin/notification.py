@@ -12,7 +12,7 @@ from jobkit.errors import PayloadInvalid
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
 from jobkit.model.notice import MAX_NOTICES, MAX_NOTICES_BYTES, Notice, packed
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload, Result
 from jobkit.ports.store import NewJob
 

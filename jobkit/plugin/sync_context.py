@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
 
 S = TypeVar("S", bound=BaseSettings)

@@ -253,8 +253,10 @@ def _read_notification(argument: str) -> Notification:
 
     try:
         match json.loads(argument):
-            case {"type": str(type), "payload": dict(payload), **more} if more.keys() <= {"key"}:
-                return Notification(type, payload, **more)
+            case {"type": str(type), "payload": dict(payload), "key": str(key), **rest} if not rest:
+                return Notification(type, payload, key)
+            case {"type": str(type), "payload": dict(payload), **rest} if not rest:
+                return Notification(type, payload)
     except (ValueError, RecursionError):
         pass
     raise ConfigurationError(
