@@ -57,12 +57,12 @@ image-test: $(INSTALLED) install-servers ## Build the image and run it; left out
 install-browser: ## Install Chromium, and the players that the browser tests use
 	.ci/install-browser
 
-test-browser: $(INSTALLED) install-browser ## Play what the transcode plugin makes, in Chromium with hls.js and shaka-player
+test-browser: $(INSTALLED) install-browser ## Use the dashboard in Chromium, and play what the transcode plugin makes there
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) tests/browser
 
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
-	$(if $(SEED),,$(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
+	$(if $(SEED),,CAMPAIGN=1 $(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
 	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_slow_network.py tests/campaign/test_broken.py tests/backends/rabbitmq/test_partitions.py)
 	$(if $(SEED),,KILLS=50 $(BIN)/pytest -rP tests/campaign/test_takeover.py tests/campaign/test_everything_killed.py)
 	$(BIN)/python -m tests.campaign

@@ -3,32 +3,51 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
-from jobkit.plugin.context import Context
+from jobkit.plugin.context import Context, JobInfo
+from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import around_attempt, around_submit
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
+from jobkit.plugin.resource import Resource, resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.schedule import DeclaredSchedule, schedule
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 if TYPE_CHECKING:
-    from jobkit.client.client import Client, Submission
+    from jobkit.client.client import Client
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
-    from jobkit.ports.inspection import Cancellation
+    from jobkit.client.submission import Submission
+    from jobkit.client.sync import SyncClient
+    from jobkit.handles import Handle, Progress, SyncHandle
+    from jobkit.plugin.type_definition import TypeDefinition
+    from jobkit.ports.inspection import Cancellation, PriorityChange
 
 __all__ = [
     "Cancellation",
+    "CancelledEvent",
     "Client",
+    "CommittedEvent",
     "Concurrency",
     "Context",
+    "DeadEvent",
     "DeclaredSchedule",
+    "FailedEvent",
+    "Handle",
+    "JobInfo",
     "JobkitError",
+    "Notification",
     "Payload",
+    "PriorityChange",
     "Processor",
+    "Progress",
     "Projection",
     "Rate",
     "Reject",
+    "Resource",
     "Result",
     "Retry",
     "RetryPolicy",
@@ -36,8 +55,16 @@ __all__ = [
     "ScheduleStatus",
     "Snooze",
     "Submission",
+    "SyncClient",
+    "SyncContext",
+    "SyncHandle",
+    "TypeDefinition",
+    "around_attempt",
+    "around_submit",
     "connect",
+    "hook",
     "processor",
+    "resource",
     "schedule",
 ]
 
@@ -45,9 +72,15 @@ __all__ = [
 _ON_DEMAND = {
     "Cancellation": "jobkit.ports.inspection",
     "Client": "jobkit.client.client",
+    "Handle": "jobkit.handles",
+    "Progress": "jobkit.handles",
+    "PriorityChange": "jobkit.ports.inspection",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
-    "Submission": "jobkit.client.client",
+    "Submission": "jobkit.client.submission",
+    "SyncClient": "jobkit.client.sync",
+    "SyncHandle": "jobkit.handles",
+    "TypeDefinition": "jobkit.plugin.type_definition",
     "connect": "jobkit.client.connect",
 }
 

@@ -6,8 +6,10 @@ not exceptions; see `jobkit.ports`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from jobkit.model.failure import Failure
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, shown
 
@@ -22,6 +24,10 @@ class ConfigurationError(JobkitError):
 
 class NotThereYet(ConfigurationError):
     """A database or directory is not there, and who only looks does not make it: the first submit or worker does."""
+
+
+class ResourceFailed(JobkitError):
+    """What a worker opens for its jobs did not open, or ended while it was in use; the message names the resource."""
 
 
 class UnknownType(ConfigurationError):
@@ -40,6 +46,10 @@ class NotTransactional(ConfigurationError):
             f"{asked} needs a store whose transactions others can join: set JOBKIT_STORE_URL=postgresql://..., "
             f"the database in which your own tables are{hint}"
         )
+
+
+class TypeUnreadable(JobkitError, ValueError):
+    """A published job type in the store that this version of jobkit cannot read."""
 
 
 class JobConflict(JobkitError):
@@ -70,7 +80,36 @@ class ScheduleUnreadable(JobkitError, ValueError):
 
 
 class JobFailed(JobkitError):
-    """The job that was waited for ended in the dead letters or was parked."""
+    """The job that was waited for ended without a result, or was parked."""
+
+
+class JobDead(JobFailed):
+    """The job that was waited for failed for good. `failures` are its latest failed attempts, oldest first."""
+
+    def __init__(self, id: str, *, reason: str, failures: Sequence[Failure] = ()) -> None:
+        super().__init__(f"job {id} failed for good: {reason}")
+        self.id = id
+        self.reason = reason
+        self.failures = tuple(failures)
+
+
+class JobCancelled(JobFailed):
+    """The job that was waited for was cancelled, `by` whom and for which `reason`."""
+
+    def __init__(self, id: str, *, by: str, reason: str) -> None:
+        super().__init__(f"job {id} was cancelled by {by}{f': {reason}' if reason else ''}")
+        self.id = id
+        self.by = by
+        self.reason = reason
+
+
+class JobExpired(JobFailed):
+    """The job that was waited for had not begun in time, and never will."""
+
+    def __init__(self, id: str, *, reason: str) -> None:
+        super().__init__(f"job {id} expired: {reason}")
+        self.id = id
+        self.reason = reason
 
 
 class Unavailable(JobkitError):
@@ -96,6 +135,10 @@ class EffectInvalid(JobkitError, ValueError):
     """A result, record, log entry or file that no store would give back as the job meant it; the message names it."""
 
 
+class CheckpointInvalid(JobkitError):
+    """What an earlier attempt kept does not validate as what the code is now; the message names the field."""
+
+
 class FileMissing(JobkitError):
     """A key has no committed file of that name."""
 
@@ -106,6 +149,14 @@ class FileReplaced(JobkitError):
 
 class AttemptOver(JobkitError):
     """Something was staged in an attempt that has ended already, so that nothing would ever come of it."""
+
+
+class ProcessDied(JobkitError):
+    """The process of an attempt ended, or was killed, before it said how the attempt went."""
+
+
+class MemoryExceeded(ProcessDied):
+    """An attempt in a process of its own needs more memory than it may have."""
 
 
 class LeaseLost(JobkitError):

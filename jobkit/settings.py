@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         description="Modules whose processors are loaded besides the installed ones, separated by commas: "
         "`package.module` for all of a module's, `package.module:name` for one.",
     )
+    middleware: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Modules whose middleware and hooks run around the jobs of this process, separated by commas, "
+        "outermost first: `package.module` for all of a module's, `package.module:name` for one.",
+    )
     concurrency: Annotated[Concurrency, NoDecode] = Field(
         Concurrency(8),
         description="How many jobs one worker process runs side by side; then, for types of which fewer may run, "
@@ -144,10 +149,37 @@ class Settings(BaseSettings):
         description="On which port a worker or exporter answers `/live`, `/ready` and `/metrics`; 0 chooses one.",
     )
     health_host: str = Field("127.0.0.1", description="On which address it answers them.")
+    web_host: str = Field("127.0.0.1", description="On which address `jobkit web` shows the dashboard.")
+    web_port: int = Field(8090, ge=0, le=65_535, description="On which port it does; 0 chooses one.")
+    web_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="With what operators sign in to the dashboard, at least 16 characters. Without it, and without "
+        "`JOBKIT_WEB_USER_HEADER`, it answers on a loopback address only, and whoever is there may do everything.",
+    )
+    web_viewer_token: SecretStr | None = Field(
+        None, min_length=16, description="With what people sign in who may look, and change nothing."
+    )
+    web_user_header: str | None = Field(
+        None, description="In which header a proxy before the dashboard says who the user is: `X-Forwarded-User`."
+    )
+    web_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1", "::1"),
+        description="From which addresses that header is believed, separated by commas; from no others.",
+    )
+    web_operators: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Which users that a proxy names are operators, separated by commas, `*` for all; others may look.",
+    )
+    web_read_only: bool = Field(False, description="Have the dashboard change nothing, whoever asks.")
     log_level: str = Field("info", description="debug, info, warning or error.")
-    log_format: str = Field("auto", description="`text` for people, `json` for machines, `auto`: text on a terminal.")
+    log_format: str = Field(
+        "auto",
+        description="`text` for people, `json` for machines, `auto`: text on a terminal. "
+        "`logging` leaves it to the standard library: events go to the logger `jobkit`, and its handlers are yours.",
+    )
 
-    @field_validator("plugins", mode="before")
+    @field_validator("plugins", "middleware", "web_proxies", "web_operators", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -167,8 +199,8 @@ class Settings(BaseSettings):
     @field_validator("log_format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        if value not in {"auto", "text", "json"}:
-            raise ValueError("use auto, text or json")
+        if value not in {"auto", "text", "json", "logging"}:
+            raise ValueError("use auto, text, json or logging")
         return value
 
     @model_validator(mode="after")

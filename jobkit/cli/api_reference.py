@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import itertools
 import re
 import textwrap
 import typing
@@ -15,9 +16,12 @@ import jobkit
 import jobkit.errors
 import jobkit.files
 import jobkit.testing
+from jobkit.client.steering import Steering
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.context import JobInfo
+from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
+from jobkit.plugin.sync_context import SyncBlobs
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry
 from jobkit.ports.store import Failure
 
@@ -31,22 +35,48 @@ For a first program see the [README](../README.md), for complete ones [examples/
 Words such as *key* and *fence* are in the [glossary](glossary.md).
 """
 
+# Bases whose members are told with those of the classes that are made of them.
+_PARTS = (Steering,)
 # What a program may import, by where it is documented. All that is not here is private and may change at any time.
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
-        "from jobkit import processor, schedule, Payload, Result, RetryPolicy, Processor, DeclaredSchedule",
+        "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource\n"
+        "from jobkit import DeclaredSchedule, Notification",
         (
             jobkit.processor,
+            jobkit.resource,
             jobkit.schedule,
             jobkit.Payload,
             jobkit.Result,
             jobkit.RetryPolicy,
             jobkit.Processor,
+            jobkit.Resource,
             jobkit.DeclaredSchedule,
+            jobkit.Notification,
         ),
     ),
-    ("Inside of a processor", "from jobkit import Context", (jobkit.Context, JobInfo, BlobWriter, Fence)),
+    (
+        "Inside of a processor",
+        "from jobkit import Context, SyncContext",
+        (jobkit.Context, JobInfo, BlobWriter, Fence, jobkit.SyncContext, SyncBlobs),
+    ),
+    (
+        "Around jobs",
+        "from jobkit import around_attempt, around_submit, hook, CommittedEvent, FailedEvent, DeadEvent, "
+        "CancelledEvent",
+        (
+            jobkit.around_attempt,
+            jobkit.around_submit,
+            jobkit.hook,
+            jobkit.CommittedEvent,
+            jobkit.FailedEvent,
+            jobkit.DeadEvent,
+            jobkit.CancelledEvent,
+            AttemptMiddleware,
+            SubmitMiddleware,
+        ),
+    ),
     ("Limits", "from jobkit import Concurrency, Rate", (jobkit.Concurrency, jobkit.Rate)),
     ("Projections", "from jobkit import Projection", (jobkit.Projection,)),
     (
@@ -63,12 +93,19 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ),
     (
         "Submitting and watching",
-        "from jobkit import connect, Client, Submission, Cancellation, ScheduleBook, ScheduleStatus",
+        "from jobkit import connect, Client, SyncClient, Submission, Handle, SyncHandle, Progress, Cancellation\n"
+        "from jobkit import PriorityChange, TypeDefinition, ScheduleBook, ScheduleStatus",
         (
             jobkit.connect,
             jobkit.Client,
+            jobkit.SyncClient,
             jobkit.Submission,
+            jobkit.Handle,
+            jobkit.SyncHandle,
+            jobkit.Progress,
             jobkit.Cancellation,
+            jobkit.TypeDefinition,
+            jobkit.PriorityChange,
             jobkit.ScheduleBook,
             jobkit.ScheduleStatus,
             JobRecord,
@@ -86,7 +123,10 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
 _INTERNAL = {
     "Context": {"__init__", "effects", "end", "participants"},
     "BlobWriter": {"__init__"},
-    "Client": {"__init__"},
+    "Client": {"__init__", "changes", "submit_to"},
+    "Handle": {"__init__"},
+    "SyncClient": {"__init__", "call_with", "wait", "lend", "submit_to"},
+    "SyncHandle": {"__init__"},
     "Projection": {"begin", "advance", "record", "snapshot", "dump", "load", "records", "same"},
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},
@@ -137,7 +177,8 @@ def _entry(thing: Any) -> str:
 
 def _members(thing: type[Any]) -> Iterator[tuple[str, Any]]:
     hidden = _INTERNAL.get(thing.__name__, set())
-    for name, member in vars(thing).items():
+    own = [base for base in thing.__mro__ if base is thing or base in _PARTS]
+    for name, member in itertools.chain.from_iterable(vars(base).items() for base in own):
         documented = inspect.isfunction(member) or isinstance(member, property)
         if documented and not name.startswith("_") and name not in hidden:
             yield name, member

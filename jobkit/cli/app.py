@@ -19,6 +19,7 @@ from jobkit.cli.commands import (
     cancel,
     config,
     dead,
+    dev,
     doctor,
     drill,
     exporter,
@@ -31,6 +32,7 @@ from jobkit.cli.commands import (
     migrate,
     new_plugin,
     pauses,
+    priority,
     rebuild,
     republish,
     schedules,
@@ -38,7 +40,10 @@ from jobkit.cli.commands import (
     submit,
     sweep,
     topology,
+    types,
     verify,
+    web,
+    why,
     worker,
 )
 from jobkit.cli.exit_codes import explained
@@ -103,7 +108,9 @@ app.command("worker")(worker.worker)
 app.command("submit")(submit.submit)
 app.command("status")(jobs.status)
 app.command("jobs")(jobs.jobs)
+app.command("why")(why.why)
 app.command("cancel")(cancel.cancel)
+app.command("priority")(priority.priority)
 app.command("pause")(pauses.pause)
 app.command("resume")(pauses.resume)
 app.command("pauses")(pauses.pauses)
@@ -112,6 +119,7 @@ app.command("limits")(limits.limits)
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(types.app, name="types")
 app.add_typer(files.app, name="files")
 app.command("republish")(republish.republish)
 app.add_typer(config.app, name="config")
@@ -122,6 +130,8 @@ app.command("rebuild")(rebuild.rebuild)
 app.command("verify")(verify.verify)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("dev")(dev.dev)
+app.command("web")(web.web)
 app.command("health")(health.health)
 app.command("exporter")(exporter.exporter)
 app.command("bench")(bench.bench)

@@ -23,7 +23,8 @@ from jobkit.client.layouts import Layouts
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.plane import Plane
-from jobkit.plugin.registry import Registry, load_plugins
+from jobkit.plugin.loading import load_plugins
+from jobkit.plugin.registry import Registry
 from jobkit.ports.backend import Opening
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.inspection import Inspection
@@ -71,7 +72,11 @@ class CommandSession:
 
     def registry(self) -> Registry:
         """Return the processors there are. Raises `ConfigurationError` where a plugin does not load."""
-        return load_plugins(self.settings.plugins, max_payload_bytes=self.settings.max_payload_bytes)
+        return load_plugins(
+            self.settings.plugins,
+            middleware=self.settings.middleware,
+            max_payload_bytes=self.settings.max_payload_bytes,
+        )
 
     def call(
         self,

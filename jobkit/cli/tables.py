@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from jobkit.cli.output import age, due_in, moment
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause
+from jobkit.model.priority import Priority
 from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
+from jobkit.plugin.type_definition import Schema, TypeDefinition
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
 from jobkit.ports.store import Failure
@@ -18,6 +21,7 @@ JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
 DEAD_HEADINGS = ("NUMBER", "TYPE", "AGE", "TRIES", "KEY", "REASON")
 GAP_HEADINGS = ("TYPE", "KEY", "WAITS FOR", "HAS FROM", "PARKED", "SINCE", "REASON")
 SCHEDULE_HEADINGS = ("NAME", "TYPE", "WHEN", "NEXT", "LAST", "OUTCOME", "FROM")
+TYPE_HEADINGS = ("TYPE", "TAKES", "RETURNS", "PUBLISHED", "DESCRIPTION")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
 LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
 PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
@@ -28,7 +32,47 @@ def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pau
     """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
     state = state if pause is None else f"{state}, paused"
+    state = state if job.priority in (None, Priority.NORMAL) else f"{state}, {job.priority}"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
+
+
+def type_row(type: TypeDefinition, now: float) -> tuple[str, ...]:
+    """Return a published job type for a table."""
+    takes = ", ".join(name for name, _ in _fields_of(type.payload)) or "-"
+    about = type.description.partition("\n")[0] or "-"
+    return (type.name, takes, _kind_of(type.result), age(now - type.published_at), about)
+
+
+def type_fields(type: TypeDefinition, now: float) -> list[tuple[str, str]]:
+    """Return all that is worth reading of a published job type, by name."""
+    return [
+        ("type", type.name),
+        ("group", type.group or "-"),
+        ("ordered", "yes: say a key with each job" if type.ordered else "no"),
+        ("published", f"{age(now - type.published_at)} ago"),
+        ("description", type.description or "-"),
+        *((f"takes {name}", what) for name, what in _fields_of(type.payload)),
+        ("returns", _kind_of(type.result)),
+        *((f"returns {name}", what) for name, what in _fields_of(type.result)),
+    ]
+
+
+def _fields_of(schema: Schema) -> list[tuple[str, str]]:
+    """Return the fields of an object, each with what it may be."""
+    required = schema.get("required", ())
+    return [
+        (name, f"{_kind_of(field)}{'' if name in required else ', may be left out'}")
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _kind_of(schema: Schema) -> str:
+    """Return in a word what a schema is of."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind_of(choice) for choice in schema["anyOf"])
+    return str(schema.get("format") or schema.get("title" if schema.get("type") == "object" else "type") or "anything")
 
 
 def schedule_row(status: ScheduleStatus, now: float) -> tuple[str, ...]:
@@ -79,7 +123,11 @@ def _when(timing: Timing) -> str:
 
 
 def job_fields(
-    job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None
+    job: JobRecord,
+    now: float,
+    waits_for: str | None = None,
+    pause: Pause | None = None,
+    kept: Sequence[Checkpoint] = (),
 ) -> list[tuple[str, str]]:
     """Return all that is worth reading of one job, by name."""
     pairs = [
@@ -88,7 +136,10 @@ def job_fields(
         ("key", job.key),
         ("sequence", "-" if job.sequence is None else str(job.sequence)),
         *([] if job.unique is None else [("unique name", job.unique)]),
+        *([] if job.group is None else [("group", job.group)]),
+        *([] if job.parent is None else [("parent", job.parent)]),
         ("state", job.state.value),
+        *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),
@@ -100,6 +151,7 @@ def job_fields(
         ("worker", job.owner or "-"),
         ("token", "-" if job.token is None else str(job.token)),
         ("starts", str(job.opens)),
+        *_kept_fields(kept, now),
     ]
     pairs += failure_fields(job.failures, now)
     if job.result is not None:
@@ -113,6 +165,13 @@ def job_fields(
     if job.state is JobState.PARKED:
         pairs.append(("next", "jobkit gaps list"))
     return pairs
+
+
+def _kept_fields(kept: Sequence[Checkpoint], now: float) -> list[tuple[str, str]]:
+    """Return what a job keeps of its work, by name."""
+    pairs = [("checkpoint", f"{moment(one.at, now)}, {len(one.value)} bytes") for one in kept if one.step == CHECKPOINT]
+    steps = [one.step for one in kept if one.step != CHECKPOINT]
+    return pairs + ([("steps done", ", ".join(steps))] if steps else [])
 
 
 def pause_row(pause: Pause, now: float) -> tuple[str, ...]:

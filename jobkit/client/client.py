@@ -9,62 +9,57 @@ worker's relay afterwards; where it is rolled back, the job never was.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
 
-from jobkit.client import matching
+from jobkit.client import job_groups
+from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
+from jobkit.client.published import PublishedTypes
+from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
-from jobkit.errors import JobConflict, JobNotFound, NotTransactional, PayloadInvalid, WaitTimeout
+from jobkit.client.steering import Steering
+from jobkit.client.submission import Submission, submissions
+from jobkit.client.submit_within import submit_within
+from jobkit.errors import PayloadInvalid, Unavailable, UnknownType
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
+from jobkit.handles.handle import Handle, ResultType, still
 from jobkit.model.clock import Clock, SystemClock
-from jobkit.model.ids import user_at_host
-from jobkit.model.pause import Pause, Scope
+from jobkit.model.job_group import OnFailure
+from jobkit.model.priority import PriorityName
+from jobkit.model.side_by_side import side_by_side
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
+from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.processor import Processor, SubmitOptions
 from jobkit.plugin.registry import Registry
+from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.blobs import Blobs
-from jobkit.ports.broker import Published
-from jobkit.ports.inspection import UNFINISHED, Cancellation, Inspection, JobRecord, JobState
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord, group_members
+from jobkit.ports.inspection import Inspection, JobRecord, JobState
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Accepted, Conflict, Kept, NewJob, OutboxEntry, SubmitAnswer
-from jobkit.ports.transactions import TransactionalStore
+from jobkit.ports.store import NewJob
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import Current, batch_span, producer_span
 from jobkit.telemetry.trace_context import current_trace
 
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R")
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job that is accepted. `known`: it was before, and this call changed nothing.
-
-    `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
-    worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds. `kept`: another
-    job held the unique name, nothing was accepted, and this is that job. `replaced` is the job that held it and had not
-    begun, and is cancelled now.
-    """
-
-    id: str
-    type: str
-    key: str
-    sequence: int | None
-    known: bool
-    published: bool
-    due_at: float | None = None
-    kept: bool = False
-    replaced: str | None = None
+_ANY_RESULT: ResultType[Any] = ResultType(None, json.loads)
 
 
-class Client:
+class Client(Steering):
     """Submits jobs through the given planes."""
 
     def __init__(
@@ -81,6 +76,8 @@ class Client:
         self._telemetry = telemetry or Telemetry()
         self._layouts = Layouts(planes.store, settings.partitions, self._clock)
         self._files = FileReader(planes.inspection, planes.blobs)
+        self._jobs = JobWatch(planes.store, planes.inspection, self._clock)
+        self._published = PublishedTypes(planes.inspection, self._clock)
         self._relay = Relay(
             planes.store,
             planes.broker,
@@ -104,6 +101,7 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -111,7 +109,7 @@ class Client:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            return self._new_job(span, type, payload, key, id, at, after, expires, name)
+            return self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, priority, name)
 
     async def submit(
         self,
@@ -123,6 +121,7 @@ class Client:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -132,7 +131,7 @@ class Client:
 
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
-        accepted, it never runs.
+        accepted, it never runs. Without a `priority` it has that of its type.
 
         Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
@@ -143,16 +142,47 @@ class Client:
         there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same
         unique name, wait.
 
-        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone or a name is none, `JobConflict`
-        where the id is known with other contents, or `Unavailable` where the store does not answer: then submit again
-        under the same id to be sure. With a connection also `NotTransactional`, or `ConfigurationError` where it is in
-        no transaction or leads elsewhere.
+        A type whose code is not here is checked against what its workers have published. Without a key its job gets
+        one from the worker; one of an ordered type needs it.
+
+        Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, a name is none or the type does
+        not know that priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the
+        store does not answer: then submit again under the same id to be sure. With a connection also
+        `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
         """
         name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:
-            job = self._new_job(span, type, payload, key, id, at, after, expires, name)
+            known = type in self._registry.processors
+            make = self._with_code(type, payload) if known else await self._without_code(type, payload)
+            job = self._new_job(span, make, key, id, at, after, expires, priority, name)
             (submission,) = await self._submit([job], connection)
         return submission
+
+    async def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+        """Accept a job of a processor; what `processor.submit(client, payload)` calls. Errors as for `submit`."""
+        name = told_unique(options.get("unique"), options.get("while_", "queued"), options.get("on_conflict", "keep"))
+        times = (options.get("at"), options.get("after"), options.get("expires"))
+        with self._creating("send", processor.name) as span:
+            make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
+            priority = options.get("priority")
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, priority, name)
+            (submission,) = await self._submit([job], options.get("connection"))
+        return Handle(self, submission.id, processor.result_type)
+
+    def _with_code(self, type: str, payload: Payload | Mapping[str, Any] | bytes) -> Callable[..., NewJob]:
+        """Return what makes a job of a type whose code is here."""
+        return partial(self._registry.new_job, type, payload)
+
+    async def _without_code(self, type: str, payload: Payload | Mapping[str, Any] | bytes) -> Callable[..., NewJob]:
+        """Return what makes a job of a type whose code is not here. Raises as the registry does, or `Unavailable`."""
+        try:
+            return self._with_code(self._registry.get(type).name, payload)
+        except UnknownType as error:
+            published = await self._published.get(type)
+            if published is None:
+                raise UnknownType(f"{error}. Nor has a worker published it: `jobkit types list`") from error
+        published, values = await self._published.passed(published, payload)
+        return partial(published_job, published, values, max_bytes=self._registry.max_payload_bytes)
 
     async def submit_many(self, jobs: Sequence[NewJob], *, connection: Any = None) -> Sequence[Submission]:
         """Accept jobs in this order, in one transaction; errors as for `submit`, after those accepted are published."""
@@ -160,6 +190,48 @@ class Client:
             return await self._submit(jobs, connection)
         with batch_span(self._telemetry.tracer, "send", [job.envelope for job in jobs]):
             return await self._submit(jobs, connection)
+
+    async def submit_group(
+        self,
+        members: Iterable[NewJob | Payload],
+        *,
+        then: NewJob | Payload,
+        on_failure: OnFailure = "wait",
+        id: str | None = None,
+    ) -> Submission:
+        """Accept a group of jobs, and one that runs once all of them have ended; return the latter's submission.
+
+        Its id is the group's, too. Give payloads where one type takes them, or what `job` returns. `on_failure` says
+        what becomes of `then` where members fail, as for `Context.submit_group`. Either all are accepted or none is,
+        however many: a large group goes in pages, and none of it begins before the last is there.
+
+        With an `id`, submitting the same again changes nothing, and completes what was broken off: payloads get ids
+        that follow from it, jobs need some of their own. Raises as `submit` does, and `ValueError` where there are no
+        members, or one has a unique name or a time of its own.
+        """
+        jobs = [self._as_job(one, None if id is None else f"{id}.{place}") for place, one in enumerate(members, 1)]
+        if id is not None and isinstance(then, NewJob):
+            raise ValueError("the group has the id of its `then` job: give it to that")
+        pages = job_groups.pages(jobs, self._as_job(then, id), on_failure)
+        submissions = [(await self.submit_many(page))[0] for page in pages]
+        with suppress(Unavailable):
+            # It is accepted: what of it is not published here is a worker's to publish.
+            for _ in submissions if len(submissions) > 1 else ():
+                await self._publish(await self._planes.store.release_due(limit=MEMBERS_AT_ONCE))
+        return submissions[0]
+
+    def _as_job(self, job: NewJob | Payload, id: str | None) -> NewJob:
+        if isinstance(job, NewJob):
+            return job
+        return self.job(self._registry.type_of(job, "client.job(type, ...)"), job, id=id)
+
+    async def group(self, id: str) -> GroupRecord:
+        """Return a group: how far its members are. Raises `JobNotFound` where no job of that id closes one."""
+        return await job_groups.found_group(self._planes.store, id)
+
+    def members(self, id: str) -> AsyncIterator[GroupMember]:
+        """Return the members of a group in the order of their submission, page by page. Raises `Unavailable`."""
+        return group_members(self._planes.store, id)
 
     def _creating(self, operation: str, type: str) -> AbstractContextManager[Span]:
         """Return a span that creates a message, with the ids alone where nobody records more."""
@@ -169,19 +241,17 @@ class Client:
     def _new_job(
         self,
         span: Span,
-        type: str,
-        payload: Payload | Mapping[str, Any] | bytes,
+        make: Callable[..., NewJob],
         key: str | None,
         id: str | None,
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
-        job = self._registry.new_job(
-            type,
-            payload,
+        job = make(
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
@@ -189,99 +259,31 @@ class Client:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
             unique=unique,
         )
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
-            raise PayloadInvalid(f"a job of type {type!r} cannot be published: {objection}")
+            raise PayloadInvalid(f"a job of type {job.envelope.type!r} cannot be published: {objection}")
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
         return job
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
+        if not self._registry.around.submits:
+            return await self._accept(jobs, connection)
+        return await submit_within(self._registry.around.submits, jobs, partial(self._accept, jobs, connection))
+
+    async def _accept(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:
         if connection is not None:
             answers = await self._transactions("submitting").submit_in(connection, jobs)
-            return _submissions(jobs, answers, published=())
+            return submissions(jobs, answers, published=())
         types = {job.envelope.type for job in jobs}
         if self._layouts.fresh(types):
             answers = await self._planes.store.submit(jobs)
         else:
-            looking = self._layouts.refresh_beside(types)
-            answers, _ = await asyncio.gather(self._planes.store.submit(jobs), looking)
-        return _submissions(jobs, answers, published=await self._publish(entries_of(answers)))
-
-    def _transactions(self, doing: str) -> TransactionalStore:
-        if self._planes.transactions is None:
-            raise NotTransactional(f"{doing} in a transaction of your own")
-        return self._planes.transactions
-
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> Collection[str]:
-        """Publish what was accepted; return the ids of what is. What is not, is a worker's to publish."""
-        answers = await self._relay.publish(entries)
-        return {
-            entry.envelope.id for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, Published)
-        }
-
-    async def cancel(self, id: str, *, reason: str = "", by: str | None = None, connection: Any = None) -> Cancellation:
-        """End a job that has yet to end, wherever it is; once this says `cancelled`, the job never commits.
-
-        A running attempt is told within a second. On an ordered key the job gives up its turn. `by` (who runs this
-        process, unless it is given) and `reason` are kept with the job. With a `connection` it is part of the
-        transaction that is open there, as for `submit`: the job is cancelled when that commits.
-
-        Raises `Unavailable` where the store does not answer: cancel again to be sure. With a connection also
-        `NotTransactional` or `ConfigurationError`.
-        """
-        note = {"by": user_at_host() if by is None else by, "reason": reason}
-        if connection is None:
-            (answer,) = await self._planes.inspection.cancel([id], **note)
-        else:
-            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], **note)
-        return answer
-
-    async def cancel_all(
-        self,
-        type: str,
-        *,
-        key: str | None = None,
-        states: Sequence[JobState] = UNFINISHED,
-        reason: str = "",
-        by: str | None = None,
-    ) -> int:
-        """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
-
-        What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
-        what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and
-        `UnknownType` for one type of a group: a group's jobs are cancelled by its name.
-        """
-        self._registry.refuse_member(type)
-        upto = await self._planes.store.horizon()
-        by = user_at_host() if by is None else by
-        cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
-        return sum([cancelled async for cancelled in cancelling])
-
-    async def pause(
-        self,
-        type: str,
-        *,
-        partition: int | None = None,
-        key: str | None = None,
-        reason: str = "",
-        by: str | None = None,
-    ) -> Pause:
-        """Have no more jobs of a type begun, or of one of its partitions or keys; what runs goes on, nothing is lost.
-
-        Workers hear of it within a second. It lasts until it is resumed. What was paused before stays as it was.
-        Raises `ValueError` where both a partition and a key are named, or too much is paused already, or `Unavailable`.
-        """
-        scope = Scope(type, partition, key)
-        return await self._planes.inspection.pause(scope, by=user_at_host() if by is None else by, reason=reason)
-
-    async def resume(self, type: str, *, partition: int | None = None, key: str | None = None) -> Pause | None:
-        """End the pause of just this type, partition or key, and return it; None where there was none."""
-        return await self._planes.inspection.resume(Scope(type, partition, key))
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Return all that is paused: by whom, since when, and why."""
-        return await self._planes.store.pauses()
+            looking = partial(self._layouts.refresh_beside, types)
+            calls: list[Callable[[], Awaitable[Any]]] = [partial(self._planes.store.submit, jobs), looking]
+            answers, _ = await side_by_side(calls)
+        return submissions(jobs, answers, published=await self._publish(entries_of(answers)))
 
     @property
     def blobs(self) -> Blobs:
@@ -314,6 +316,23 @@ class Client:
         """
         return await (await self.files(type, key)).download(name, to)
 
+    async def types(self) -> Sequence[TypeDefinition]:
+        """Return the job types that workers have published, in order of names. Raises `TypeUnreadable`."""
+        return [definition_in(type) for type in await self._planes.inspection.types()]
+
+    @overload
+    def handle(self, id: str) -> Handle[Any]: ...
+
+    @overload
+    def handle(self, id: str, processor: Processor[P, R]) -> Handle[R]: ...
+
+    def handle(self, id: str, processor: Processor[Any, Any] | None = None) -> Handle[Any]:
+        """Return a handle of a job that was submitted here or elsewhere, without asking for it.
+
+        Its result is typed as the processor declares it; without one it is what JSON makes of it.
+        """
+        return Handle(self, id, _ANY_RESULT if processor is None else processor.result_type)
+
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
         return await found_job(self._planes.inspection, id)
@@ -323,61 +342,30 @@ class Client:
 
         Raises `JobNotFound`, or `WaitTimeout` once `timeout` seconds have passed.
         """
-        deadline = None if timeout is None else self._clock.now() + timeout
-        last = None
-        while True:
-            record = await self.status(id)
-            if record != last:
-                yield record
+        async for record in self.changes(id, timeout):
+            yield record
             if record.state.ended or record.state is JobState.PARKED:
                 return
-            last = record
-            left = 1.0 if deadline is None else deadline - self._clock.now()
-            if left <= 0:
-                raise WaitTimeout(f"job {id} is still {record.state} after {timeout:g} s; it goes on")
-            await self._planes.store.wait_finished(id, min(left, 1.0))
+        raise still(record, timeout)
+
+    async def changes(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
+        """Yield the job's record now and at each change, until it has ended or `timeout` seconds have passed.
+
+        All jobs that are waited for in this process are looked at together. Raises `JobNotFound` or `Unavailable`.
+        """
+        deadline = math.inf if timeout is None else self._clock.now() + timeout
+        record = None
+        while True:
+            seen, record = record, await self._jobs.change(id, record, deadline)
+            if record != seen:
+                yield record
+            if record.state.ended or self._clock.now() >= deadline:
+                return
 
 
 async def found_job(inspection: Inspection, id: str) -> JobRecord:
     """Return what the store knows of a job. Raises `JobNotFound`."""
     record = await inspection.job(id)
     if record is None:
-        raise JobNotFound(f"no job {id!r}: it was never submitted here, or was forgotten after its retention")
+        raise unknown_job(id)
     return record
-
-
-def _submissions(
-    jobs: Sequence[NewJob], answers: Sequence[SubmitAnswer], *, published: Collection[str]
-) -> Sequence[Submission]:
-    """Return what a submitter is told of the store's answers. Raises `JobConflict`."""
-    return [_submission(job, answer, published) for job, answer in zip(jobs, answers, strict=True)]
-
-
-def _submission(job: NewJob, answer: SubmitAnswer, published: Collection[str]) -> Submission:
-    if isinstance(answer, Conflict):
-        raise JobConflict(
-            f"job id {answer.id!r} is known with another type, key or payload; "
-            "use another id, or leave it out to have one made"
-        )
-    if isinstance(answer, Kept):
-        return Submission(
-            id=answer.id,
-            type=job.envelope.type,
-            key=answer.key or "",
-            sequence=answer.sequence,
-            known=False,
-            published=True,
-            due_at=answer.due,
-            kept=True,
-        )
-    envelope, accepted = answer.envelope, isinstance(answer, Accepted)
-    return Submission(
-        id=envelope.id,
-        type=envelope.type,
-        key=envelope.key or "",
-        sequence=envelope.sequence,
-        known=not accepted,
-        published=envelope.id in published or not accepted,
-        due_at=answer.due if isinstance(answer, Accepted) else None,
-        replaced=answer.replaced if isinstance(answer, Accepted) else None,
-    )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
-from jobkit.plugin.registry import load_plugins
+from jobkit.plugin.loading import load_plugins
 from jobkit.settings import Settings, load_settings
 
 
@@ -18,6 +18,8 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
     Raises `ConfigurationError` naming the setting or plugin that is wrong, or `Unavailable`.
     """
     settings = settings or load_settings()
-    registry = load_plugins(settings.plugins, max_payload_bytes=settings.max_payload_bytes)
+    registry = load_plugins(
+        settings.plugins, middleware=settings.middleware, max_payload_bytes=settings.max_payload_bytes
+    )
     async with open_planes(settings) as planes:
         yield Client(planes, registry, settings)

@@ -16,8 +16,9 @@ from jobkit.client.schedule_row import job_of, kept_of, schedule_of
 from jobkit.errors import ConfigurationError, JobConflict, ScheduleNotFound, ScheduleUnreadable
 from jobkit.model.ids import new_job_id, user_at_host
 from jobkit.model.schedule import Missed, Overlap, Pause, Schedule
+from jobkit.plugin.new_job import checked_id
 from jobkit.plugin.payload import Payload
-from jobkit.plugin.registry import Registry, checked_id
+from jobkit.plugin.registry import Registry
 from jobkit.plugin.schedule import timing_of
 from jobkit.ports.inspection import Inspection, JobState
 from jobkit.ports.schedules import KeptSchedule

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from jobkit.model.names import KEY
+from jobkit.model.priority import Priority
 
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
@@ -60,6 +61,8 @@ class _Head(BaseModel):
     submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     trace: dict[str, str] = {}
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
+    # Told as text, which is all that JSON knows.
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class Envelope:
 
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
-    context. `submitted_at` is Unix time in seconds, for people.
+    context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
+    changed while the job waits.
     """
 
     id: str
@@ -111,6 +115,7 @@ class Envelope:
     submitted_at: float = 0.0
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
+    priority: Priority = Priority.NORMAL
     # Made once: a submitted job is packed for the store and for the broker.
     _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -135,6 +140,8 @@ class Envelope:
             "trace": dict(self.trace),
             "schema": self.schema,
         }
+        if self.priority is not Priority.NORMAL:
+            head["priority"] = self.priority.value
         packed = _HEAD.encode(head).encode() + b"\n" + self.body
         object.__setattr__(self, "_packed", packed)
         return packed
@@ -159,7 +166,13 @@ class Envelope:
             submitted_at=head.submitted_at,
             trace=head.trace,
             schema=head.schema_,
+            priority=head.priority,
         )
+
+    @staticmethod
+    def head(packed: bytes) -> bytes:
+        """Return the first line of a packed envelope, which is all of it but the payload."""
+        return packed.partition(b"\n")[0]
 
     def with_key(self, key: str) -> Envelope:
         """Return this envelope under `key`."""
@@ -167,4 +180,10 @@ class Envelope:
 
     def with_sequence(self, sequence: int) -> Envelope:
         """Return this envelope with its place among those of its key. Each ordered job is given one, so it is quick."""
-        return Envelope(self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema)
+        return Envelope(
+            self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema, self.priority
+        )
+
+    def with_priority(self, priority: Priority) -> Envelope:
+        """Return this envelope as one of that priority."""
+        return self if self.priority is priority else replace(self, priority=priority)

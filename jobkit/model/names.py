@@ -44,6 +44,7 @@ JOB_ID = NameRule("a job id", 200)
 UNIQUE = NameRule("a unique name", KEY.limit)
 RECORD = NameRule("the name of a record", 200)
 KIND = NameRule("the kind of a log entry", 200)
+STEP = NameRule("the name of a step", 200)
 # "projection:" before it makes it the name of a record.
 PROJECTION = NameRule("the name of a projection", 180)
 _BLOB = NameRule("the name of a blob", 500)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from jobkit.model.priority import Priority
 from jobkit.model.ticks import Timing, tick_id
 
 # A name is the beginning of job ids, and keeps to what a job type may be called.
@@ -47,6 +48,7 @@ class ScheduledJob:
     body: bytes
     key: str | None
     ordered: bool
+    priority: Priority = Priority.NORMAL
 
 
 @_whole

@@ -8,6 +8,8 @@ impossible for any commit to point at it, now or later:
 2. The store takes a commit only under the key's mark. The mark never falls, and a token's first nonce is its only one.
    So an object with a token below the mark, or with the mark's token and another nonce, can never become visible. Where
    the manifest does not point at it either, it is garbage, for good: there is nothing left to race with.
+   Nor by way of a step: what a job keeps is taken under the mark as well, and of what it kept under an earlier one the
+   files are looked at after the mark, and before the manifest: so whatever moved on from one to the other is seen.
 3. A fence is of one run of one job. Objects under the mark itself are garbage where no job of the key that has yet to
    end is held under that token. That is looked at after the object was listed and before the manifest is read: a commit
    in between is seen in the manifest, and whoever begins later writes under a fence of its own, hence elsewhere.
@@ -20,7 +22,7 @@ One place for objects belongs to one store; this cannot find out that two share 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -161,18 +163,19 @@ class _Sweeper:
             await self._settle_unknown(group)
             return
         kept, garbage, undecided = _judged(group, record)
-        if undecided:
-            at_work = await self._tokens_at_work(*named)
-            # Read again: what was committed until just now is in this manifest.
-            record = await self._planes.inspection.key(*named)
-            if record is None:
-                kept = [*group]
-                garbage = []
+        if garbage or undecided:
+            at_work = await self._tokens_at_work(*named) if undecided else set()
+            of_steps = await self._of_steps(*named, {folded(one.item.location or "") for one in group})
+            # Read again: what was committed until just now is in this manifest. The mark may have moved on meanwhile,
+            # which makes nothing garbage that was kept in a step since the first look.
+            current = await self._planes.inspection.key(*named)
+            if current is None:
+                kept, garbage, undecided = [*group], [], []
             else:
-                kept, garbage, undecided = _judged(group, record)
-                for candidate in undecided:
-                    held = at_work is None or candidate.place.token in at_work
-                    (kept if held else garbage).append(candidate)
+                kept, garbage, undecided = _judged(group, record, of_steps, current)
+            for candidate in undecided:
+                held = at_work is None or candidate.place.token in at_work
+                (kept if held else garbage).append(candidate)
         for candidate in kept:
             self.swept.kept.add(candidate.item.size)
         await self._sweep_away(garbage)
@@ -196,6 +199,15 @@ class _Sweeper:
             part = candidate.place.keyed.partition("/")[0]
             text = unquoted(part)
             self.swept.garbage[part if text is None else text, kind].add(candidate.item.size)
+
+    async def _of_steps(self, type: str, key: str, wanted: set[str]) -> set[str]:
+        """Return those of the wanted locations, folded, whose objects are kept with a step of a job of the key."""
+        found: set[str] = set()
+        after: str | None = ""
+        while after is not None:
+            files, after = await self._planes.store.step_files(type, key, after=after)
+            found |= {folded(blob.location) for blob in files} & wanted
+        return found
 
     async def _tokens_at_work(self, type: str, key: str) -> set[int] | None:
         """Return the tokens under which jobs of a key are held that have yet to end; None where there are too many."""
@@ -228,11 +240,18 @@ class _Sweeper:
 
 
 def _judged(
-    group: Sequence[_Candidate], record: KeyRecord
+    group: Sequence[_Candidate],
+    record: KeyRecord,
+    of_steps: Set[str] = frozenset(),
+    current: KeyRecord | None = None,
 ) -> tuple[list[_Candidate], list[_Candidate], list[_Candidate]]:
-    """Return those to keep, those that can never become visible, and those under the mark, whose job decides."""
+    """Return those to keep, those that can never become visible, and those under the mark, whose job decides.
+
+    The mark is that of `record`; `current` is the key as it was read last. What is kept with a step is in `of_steps`.
+    """
     # Some file systems give a name back in another case or encoding than it was written in.
-    pointed_at = {folded(blob.location) for blob in record.manifest}
+    manifest = record.manifest if current is None else current.manifest
+    pointed_at = of_steps | {folded(blob.location) for blob in manifest}
     kept, garbage, undecided = [], [], []
     for candidate in group:
         under_mark = candidate.place.is_under(record.token, record.nonce)

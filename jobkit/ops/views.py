@@ -13,10 +13,14 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
+from jobkit.ops.lateness import Reason
 from jobkit.ops.topology import TypeTopology
+from jobkit.plugin.type_definition import TypeDefinition
+from jobkit.ports.audit import Action
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
-from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey
+from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey, PriorityChange
 from jobkit.ports.topology import TopologyPart
 
 
@@ -31,6 +35,7 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "key": job.key,
         "sequence": job.sequence,
         "state": job.state.value,
+        "priority": None if job.priority is None else job.priority.value,
         "progress": job.progress,
         "message": job.message,
         "owner": job.owner,
@@ -48,6 +53,21 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
+        "group": job.group,
+        "parent": job.parent,
+    }
+
+
+def checkpoints_view(kept: Sequence[Checkpoint]) -> dict[str, Any]:
+    """Return what a job keeps of its work, for JSON: when its checkpoint was kept, and which steps are done."""
+    checkpoint = next((one for one in kept if one.step == CHECKPOINT), None)
+    return {
+        "checkpoint": None if checkpoint is None else {"at": checkpoint.at, "bytes": len(checkpoint.value)},
+        "steps": [
+            {"name": one.step, "at": one.at, "files": [blob.name for blob in one.blobs]}
+            for one in kept
+            if one.step != CHECKPOINT
+        ],
     }
 
 
@@ -67,6 +87,16 @@ def holding_up(pauses: Sequence[Pause], job: JobRecord, partitions: int) -> Paus
     return pause_of(pauses, job.type, job.key, partitions) if waits else None
 
 
+def reason_view(reason: Reason) -> dict[str, Any]:
+    """Return why a job is late, for JSON."""
+    return asdict(reason)
+
+
+def action_view(action: Action) -> dict[str, Any]:
+    """Return what a person has done, for JSON."""
+    return asdict(action)
+
+
 def cancellation_view(answer: Cancellation) -> dict[str, Any]:
     """Return what came of cancelling a job, for JSON."""
     return {
@@ -74,6 +104,16 @@ def cancellation_view(answer: Cancellation) -> dict[str, Any]:
         "cancelled": answer.cancelled,
         "state": None if answer.state is None else answer.state.value,
         "result": None if answer.result is None else stored_json(answer.result),
+    }
+
+
+def priority_view(answer: PriorityChange) -> dict[str, Any]:
+    """Return what came of changing a job's priority, for JSON."""
+    return {
+        "id": answer.id,
+        "changed": answer.changed,
+        "state": None if answer.state is None else answer.state.value,
+        "priority": None if answer.priority is None else answer.priority.value,
     }
 
 
@@ -112,6 +152,11 @@ _OF_A_SCHEDULE = (
     *("name", "type", "key", "payload", "cron", "zone", "every", "jitter", "missed", "bound", "grace", "overlap"),
     *("declared", "paused", "next_tick", "due_at", "last_tick", "last_job", "last_outcome", "unreadable"),
 )
+
+
+def type_view(type: TypeDefinition) -> dict[str, Any]:
+    """Return a published job type for JSON; `payload` and `result` are JSON Schemas, `published_at` a Unix time."""
+    return asdict(type)
 
 
 def schedule_view(status: ScheduleStatus) -> dict[str, Any]:

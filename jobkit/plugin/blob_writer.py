@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -14,12 +15,16 @@ from pathlib import Path, PurePosixPath
 import anyio
 
 from jobkit.errors import EffectInvalid
+from jobkit.files.file_set import FileSet
 from jobkit.model import names
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.ports.blobs import Blobs
 
 # A round trip each, to a service far away: hundreds of small ones would take minutes one after another.
 FILES_AT_ONCE = 8
+
+# The files of each step that runs here, one within another, as they are written.
+step_files: ContextVar[tuple[list[BlobRef], ...]] = ContextVar("step_files", default=())
 
 
 class BlobWriter:
@@ -41,7 +46,32 @@ class BlobWriter:
         # By what a name shares with those that a file system may take for the same: of files, and of their folders.
         self._taken: dict[str, str] = {}
         self._folders: dict[str, str] = {}
+        # What wrote the files that came from an earlier attempt, by their names.
+        self._adopted: dict[str, str] = {}
         self.written: list[BlobRef] = []
+
+    def files(self) -> FileSet:
+        """Return the files written so far, with those of finished steps: to be read before anybody else sees them."""
+        return FileSet(self._space.type, self._space.key, self._blobs, self.written)
+
+    def adopt(self, blobs: Sequence[BlobRef], writer: str) -> None:
+        """Have what `writer` wrote in an earlier attempt be this one's. Raises `EffectInvalid` for a name taken."""
+        for blob in blobs:
+            name = self._claim(blob.name)
+            if any(other.name == name for other in self.written):
+                raise EffectInvalid(f"blob {name!r} was written in {writer}, and again in this attempt")
+            self._adopted[name] = writer
+        self._add(blobs)
+
+    def forget(self, blobs: Sequence[BlobRef]) -> None:
+        """Have files that were written in this attempt be none of the job's."""
+        for files in (self.written, *step_files.get()):
+            files[:] = [blob for blob in files if blob not in blobs]
+
+    def _add(self, blobs: Sequence[BlobRef]) -> None:
+        self.written += blobs
+        for files in step_files.get():
+            files += blobs
 
     @asynccontextmanager
     async def create(self, name: str) -> AsyncIterator[Path]:
@@ -54,7 +84,7 @@ class BlobWriter:
         await path.parent.mkdir(parents=True, exist_ok=True)
         yield Path(path)
         self._check_alive()
-        self.written.append(await self._store(name, Path(path)))
+        self._add([await self._store(name, Path(path))])
 
     @asynccontextmanager
     async def directory(self, name: str) -> AsyncIterator[Path]:
@@ -71,7 +101,7 @@ class BlobWriter:
         named = [
             (self._claim(f"{name}/{file.relative_to(path).as_posix()}"), Path(file)) for file in sorted(files, key=str)
         ]
-        self.written += await self._store_all(named)
+        self._add(await self._store_all(named))
 
     async def _store(self, name: str, file: Path) -> BlobRef:
         return replace(await self._blobs.store(self._space, name, file), job_id=self._job_id)
@@ -80,6 +110,8 @@ class BlobWriter:
         """Return `name` for a blob of this attempt. Raises `EffectInvalid` where it cannot name one."""
         self._check_alive()
         plain = _blob_name(name)
+        if plain in self._adopted:
+            raise EffectInvalid(f"blob {plain!r} was written in {self._adopted[plain]} already")
         folded = names.folded(plain)
         folders = list(accumulate(folded.split("/")[:-1], "{}/{}".format))
         other = self._taken.get(folded, plain)

@@ -6,12 +6,12 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
@@ -25,12 +25,17 @@ from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
+from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
+from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
-from jobkit.plugin.blob_writer import BlobWriter
+from jobkit.plugin import job_groups
+from jobkit.plugin.blob_writer import BlobWriter, step_files
+from jobkit.plugin.checkpoints import KeptWork
 from jobkit.plugin.payload import Payload
 from jobkit.ports.blobs import Blobs
+from jobkit.ports.groups import GroupMember, group_members
 from jobkit.ports.store import Effects, LogEntry, NewJob, Store
 from jobkit.ports.transactions import Participant
 from jobkit.projections.projection import Projection
@@ -40,6 +45,8 @@ from jobkit.telemetry.trace_context import current_trace
 S = TypeVar("S", bound=BaseSettings)
 M = TypeVar("M", bound=BaseModel)
 J = TypeVar("J", bound=Participant)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Progress is for eyes: more often than this it costs store writes and shows nothing more.
 PROGRESS_INTERVAL_SECONDS = 0.25
@@ -78,9 +85,14 @@ class FollowUps(Protocol):
         at: datetime | None,
         after: timedelta | None,
         expires: datetime | timedelta | None,
+        priority: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
+        ...
+
+    def type_of(self, job: Payload, said_by: str) -> str:
+        """Return the one type that takes this payload. Raises `ValueError`."""
         ...
 
 
@@ -127,6 +139,7 @@ class Context:
         self._on_unavailable = on_unavailable or self._warn
         self._workdir: Path | None = None
         self._writer: BlobWriter | None = None
+        self._kept: KeptWork | None = None
         self._records: dict[str, bytes] = {}
         self._entries: list[LogEntry] = []
         self._jobs: list[NewJob] = []
@@ -146,6 +159,18 @@ class Context:
                 f"attempt {self.job.attempt} at job {self.job.id} is over, so nothing more can be written in it: "
                 "await all that writes before the processor returns"
             )
+
+    def _check_staging(self, call: str) -> None:
+        self._check_alive()
+        if step_files.get():
+            raise EffectInvalid(
+                f"{call} stages what the job commits, and an attempt that finds this step done would go without: "
+                "stage it outside of the step, from what the step returns"
+            )
+
+    def check(self) -> None:
+        """Raise `AttemptOver` where the attempt is over."""
+        self._check_alive()
 
     @property
     def blobs(self) -> BlobWriter:
@@ -187,12 +212,53 @@ class Context:
     def _warn(self, plane: Plane, doing: str, error: Exception) -> None:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
 
+    async def checkpoint(self, state: BaseModel) -> None:
+        """Keep `state` for a later attempt at this job, in the place of what was kept before, until the job has ended.
+
+        Returns once it is durable, which takes a call to the store. Raises `EffectInvalid` where the state would not
+        read back as it is or is larger than 1 MiB, `LeaseLost` where somebody else has taken the job over, or
+        `Unavailable`.
+        """
+        await self._work.checkpoint(state)
+
+    async def resume(self, model: type[M]) -> M | None:
+        """Return the state that was kept last with `checkpoint`, in this attempt or an earlier one; else None.
+
+        Raises `CheckpointInvalid` where it does not validate, or `Unavailable`.
+        """
+        return await self._work.resume(model)
+
+    async def step(self, name: str, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Await `function(*args)` and keep what it returns; where an earlier attempt has done the step, return that.
+
+        The files written in it are kept with it, and committed with the job. What is staged for the commit is not, so
+        staging within a step is refused. `name` is the step's own within the job. What is kept is read by the type that
+        the function says it returns. Raises `EffectInvalid` where that does not read back equal or is larger than
+        1 MiB, for more than 1,000 steps, and for a name that is there twice; `CheckpointInvalid` where what is kept
+        does not validate; `LeaseLost`, or `Unavailable`.
+        """
+        return await self._work.step(name, function, *args)
+
+    @property
+    def _work(self) -> KeptWork:
+        if self._kept is None:
+            self._kept = KeptWork(
+                self._store,
+                self._envelope,
+                self.fence,
+                self.clock,
+                blobs=lambda: self.blobs,
+                check_alive=self._check_alive,
+                on_unavailable=self._on_unavailable,
+            )
+        return self._kept
+
     def append(self, kind: str, data: BaseModel | Mapping[str, Any]) -> None:
         """Stage an entry for the key's append-only log; the processor's projections move with it.
 
         Raises `EffectInvalid` where the data would not read back as it is.
         """
-        self._check_alive()
+        self._check_staging("ctx.append")
         name = _checked(names.KIND, kind)
         self._entries.append(LogEntry(name, _json(data, f"log entry {name!r}")))
 
@@ -201,7 +267,7 @@ class Context:
 
         Raises `EffectInvalid` where the value would not read back as it is.
         """
-        self._check_alive()
+        self._check_staging("ctx.record")
         plain = _checked(names.RECORD, name)
         self._records[plain] = _json(value, f"record {plain!r}")
 
@@ -243,6 +309,7 @@ class Context:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -251,11 +318,12 @@ class Context:
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Under a `unique` name it is submitted as by `Client.submit`, once this job commits:
-        where another one is kept, no job has the id. Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where a
-        time says no zone or a name is none.
+        job's commit, it never runs. Without a `priority` it has that of its type. Under a `unique` name it is submitted
+        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
+        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
+        know that priority.
         """
-        self._check_alive()
+        self._check_staging("ctx.submit")
         job = self._follow_ups.new_job(
             type,
             payload,
@@ -266,10 +334,67 @@ class Context:
             at=at,
             after=after,
             expires=expires,
+            priority=priority,
             unique=told_unique(unique, while_, on_conflict),
         )
         self._jobs.append(job)
         return job.envelope.id
+
+    def new_job(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
+    ) -> NewJob:
+        """Return a job for `submit_group`; by itself it does nothing. Raises as `submit` does."""
+        return self._follow_ups.new_job(
+            type,
+            payload,
+            key=key,
+            id=id,
+            submitted_at=self.clock.wall(),
+            trace=current_trace(),
+            at=None,
+            after=None,
+            expires=expires,
+            priority=priority,
+            unique=None,
+        )
+
+    def submit_group(
+        self, members: Iterable[NewJob | Payload], *, then: NewJob | Payload, on_failure: OnFailure = "wait"
+    ) -> str:
+        """Stage a group of follow-up jobs, and one that runs once all of them have ended; return the latter's id.
+
+        That is the group's id, too. All of it is submitted if, and only if, this job commits. Give payloads where one
+        type takes them, or what `new_job` returns. `on_failure` says what becomes of `then` where members die, are
+        cancelled or expire: it "waits" for dead ones to be requeued, and is dead-lettered where that can help no more;
+        it "runs" with what there is, once all have ended; or it is to "die" then. It reads them by `members`.
+
+        Where this job is a member of a group itself, `then` takes its place in it. Raises `ValueError` where there are
+        no members, or one has a unique name or a time of its own, and as `submit` does.
+        """
+        self._check_staging("ctx.submit_group")
+        jobs = [self._as_job(member) for member in members]
+        closing = job_groups.closing(self._as_job(then), len(jobs), on_failure)
+        self._jobs += [closing, *job_groups.joined(jobs, closing.envelope.id)]
+        return closing.envelope.id
+
+    def _as_job(self, job: NewJob | Payload) -> NewJob:
+        if isinstance(job, NewJob):
+            return job
+        return self.new_job(self._follow_ups.type_of(job, "ctx.new_job(type, ...)"), job)
+
+    def members(self, group: str | None = None) -> AsyncIterator[GroupMember]:
+        """Return the members of a group, of the one that this job closes unless another is named, page by page.
+
+        They come in the order of their submission, whatever became of them. Raises `Unavailable`.
+        """
+        return group_members(self._store, self.job.id if group is None else group)
 
     def in_commit(self, participant: J) -> J:
         """Stage statements of your own, to be committed together with the job or not at all; also as a decorator.
@@ -281,7 +406,7 @@ class Context:
         write to that connection; once the job is committed it never runs again. Raises `NotTransactional` where the
         store shares no transactions.
         """
-        self._check_alive()
+        self._check_staging("ctx.in_commit")
         if not self._transactional:
             raise NotTransactional("ctx.in_commit", "; in a test: run_job(..., connection=...)")
         self._participants.append(participant)

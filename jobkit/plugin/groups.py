@@ -22,7 +22,12 @@ _BODY = re.compile(rb'\s*\{\s*"([a-z][a-z0-9_.-]*)"\s*:(.*)\}\s*', re.DOTALL)
 
 def enclosed(processor: AnyProcessor, payload: bytes) -> bytes:
     """Return the body of a job whose payload is this JSON."""
-    return payload if processor.group is None else b'{"%b":%b}' % (processor.name.encode(), payload)
+    return payload if processor.group is None else in_group(processor.name, payload)
+
+
+def in_group(type: str, payload: bytes) -> bytes:
+    """Return the body of a job of a type that is in a group."""
+    return b'{"%b":%b}' % (type.encode(), payload)
 
 
 class Groups:
@@ -74,6 +79,8 @@ def _check_agreement(group: str, members: Sequence[AnyProcessor]) -> None:
         those = f"group {group!r}: {first.name!r} and {other.name!r}"
         if other.ordered != first.ordered:
             raise ConfigurationError(f"{those} have one order for each key: both are `ordered`, or neither is")
+        if (other.priority is None) != (first.priority is None):
+            raise ConfigurationError(f"{those} share their queues: declare a priority for both, or for neither")
         if set(map(id, other.projections)) != set(map(id, first.projections)):
             raise ConfigurationError(f"{those} write one log for each key: declare the same projections for both")
 

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
+from jobkit.handles.handle import Handle, ResultType
+from jobkit.handles.sync_handle import SyncHandle
 from jobkit.model import names
 from jobkit.model.declared import unreadable_fields
 from jobkit.model.limit import Limit
+from jobkit.model.priority import Priority, PriorityName, chosen_priority, priority_of
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
+from jobkit.plugin import middleware as surrounding
 from jobkit.plugin.context import Context
+from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.middleware import AroundAttempt
+from jobkit.plugin.notification import Notify
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
+from jobkit.plugin.signature import signature_of
+from jobkit.plugin.sync_context import SyncContext
 from jobkit.projections.projection import Projection
 
 P = TypeVar("P", bound=Payload)
@@ -35,19 +45,54 @@ _TYPE_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 Check = Callable[[], Awaitable[Sequence[str]]]
 
 
+class SubmitOptions(TypedDict, total=False):
+    """What may be said of a job besides its payload; `Client.submit` documents each."""
+
+    key: str | None
+    id: str | None
+    at: datetime | None
+    after: timedelta | None
+    expires: datetime | timedelta | None
+    priority: PriorityName | None
+    unique: str | None
+    while_: While
+    on_conflict: OnConflict
+    connection: Any
+
+
+class SyncSubmitter(Protocol):
+    """What a processor's jobs are submitted by in a program without an event loop."""
+
+    def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> SyncHandle[R]:
+        """Accept a job of the processor, and return a handle of it."""
+        ...
+
+
+class Submitter(Protocol):
+    """What a processor's jobs are submitted by: a client."""
+
+    async def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> Handle[R]:
+        """Accept a job of the processor, and return a handle of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Processor(Generic[P, R]):
-    """A job type, called `name`, and the coroutine that does it. Still callable like that coroutine.
+    """A job type, called `name`, and the function that does it. Still callable like that function.
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
-    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them.
+    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
+    of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
+    told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
+    by parameter. `isolation` is how its attempts are kept apart, where they are.
     """
 
     name: str
-    function: Callable[[P, Context], Awaitable[R]]
+    function: Callable[..., Any]
     payload: type[P]
+    result: Any
     key: Callable[[P], str]
     ordered: bool
     timeout: timedelta
@@ -57,6 +102,11 @@ class Processor(Generic[P, R]):
     projections: tuple[Projection[Any], ...]
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
+    priority: Priority | None
+    notify: tuple[Notify, ...]
+    middleware: tuple[AroundAttempt, ...]
+    resources: Mapping[str, Resource]
+    isolation: Isolation | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -65,9 +115,39 @@ class Processor(Generic[P, R]):
         """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
         return self.group or self.name
 
-    async def __call__(self, job: P, ctx: Context) -> R:
-        """Run the coroutine itself, as a test of it would."""
-        return await self.function(job, ctx)
+    @property
+    def result_type(self) -> ResultType[R]:
+        """What the results of its jobs are read as."""
+        return ResultType(self.kept_as, self.load_result)
+
+    @overload
+    def submit(
+        self, client: Submitter, payload: P, **options: Unpack[SubmitOptions]
+    ) -> Coroutine[Any, Any, Handle[R]]: ...
+
+    @overload
+    def submit(self, client: SyncSubmitter, payload: P, **options: Unpack[SubmitOptions]) -> SyncHandle[R]: ...
+
+    def submit(
+        self, client: Submitter | SyncSubmitter, payload: P, **options: Unpack[SubmitOptions]
+    ) -> Coroutine[Any, Any, Handle[R]] | SyncHandle[R]:
+        """Submit a job, and return a handle that its progress and its result come from, typed as declared here.
+
+        With a `Client` it is awaited, with a `SyncClient` it waits. The options are those of `Client.submit`, and so
+        are the errors. The client needs no plugin to be named in JOBKIT_PLUGINS for it.
+        """
+        return client.submit_to(self, payload, **options)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it is a plain `def`, which runs in a thread or a process of its own."""
+        return not inspect.iscoroutinefunction(self.function)
+
+    async def __call__(self, job: P, ctx: Context | SyncContext, **resources: Any) -> R:
+        """Run the function itself, as a test of it would."""
+        returned = self.function(job, ctx, **resources)
+        result: R = returned if self.blocking else await returned
+        return result
 
     def parse(self, body: bytes) -> P:
         """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
@@ -120,6 +200,18 @@ class Processor(Generic[P, R]):
                 f"{shown(error, ERROR_CHARACTERS)}"
             ) from error
 
+    def priority_for(self, asked: str | None) -> Priority:
+        """Return the priority of a job that is submitted with this one, or with none.
+
+        Raises `ValueError` where it is none, or the type knows no priorities.
+        """
+        if self.ordered and asked is not None and priority_of(asked) is not Priority.NORMAL:
+            raise ValueError(
+                f"job type {self.name!r} is ordered: its jobs know no priority, since one that overtook others would "
+                "break its key's order"
+            )
+        return chosen_priority(self.name, asked, self.priority)
+
     def dump_result(self, result: R) -> bytes:
         """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
@@ -140,6 +232,15 @@ def checked_key(key: object) -> str:
         raise PayloadInvalid(str(error)) from error
 
 
+class Declare(Protocol):
+    """Makes a processor of a function."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, Context, ...], Awaitable[R]], /) -> Processor[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[P, SyncContext, ...], R], /) -> Processor[P, R]: ...
+
+
 def processor(
     type: str,
     *,
@@ -152,11 +253,25 @@ def processor(
     projections: Sequence[Projection[Any]] = (),
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
-) -> Callable[[Callable[[P, Context], Awaitable[R]]], Processor[P, R]]:
+    priority: PriorityName | None = None,
+    notify: Sequence[Notify] = (),
+    middleware: Sequence[AroundAttempt] = (),
+    isolation: Literal["process"] | None = None,
+    memory: str | int | None = None,
+) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
+    Further parameters are resources, such as `db: Annotated[Pool, pool]`, which the worker has opened. A plain
+    `def f(job: SomePayload, ctx: SyncContext)` may block: it runs in a thread; or, with `isolation="process"`, in a
+    process of its own, which is killed when its attempt is over and may have so much `memory`, such as "2 GiB".
+
     Types that name the same `group` share their keys: over all of them, the jobs of a key run one at a time, have one
-    order, and write one log.
+    order, and write one log. Each function in `notify` is called with the payload, the result and the `JobInfo` of a
+    job that is about to commit, and may return a `Notification`: that job is submitted if, and only if, this one
+    commits.
+
+    With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
+    begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -164,19 +279,26 @@ def processor(
     name = _checked_type(type)
     shared = None if group is None else _checked_type(group, "group")
     problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
-    problems += limiting.problems_of(limits)
+    problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
+    problems += _priority_problems(priority, ordered)
+    if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
+        problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
         raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
 
-    def declare(function: Callable[[P, Context], Awaitable[R]]) -> Processor[P, R]:
-        payload, result = _signature(name, function)
-        problems = unreadable_fields(payload) + unreadable_fields(result)
+    def declare(function: Callable[..., Any]) -> Processor[Any, Any]:
+        signature = signature_of(name, function)
+        apart = isolation_of(
+            f"job type {name!r}", function, isolation, memory, asks_for_resources=bool(signature.resources)
+        )
+        problems = unreadable_fields(signature.payload) + unreadable_fields(signature.result)
         if problems:
             raise ConfigurationError("\n".join(f"job type {name!r}: {problem}" for problem in problems))
         return Processor(
             name=name,
             function=function,
-            payload=payload,
+            payload=signature.payload,
+            result=signature.result,
             key=key,
             ordered=ordered,
             timeout=timeout,
@@ -186,8 +308,13 @@ def processor(
             projections=tuple(projections),
             group=shared,
             limits=tuple(limits),
-            _payloads=Codec(payload),
-            _results=_result_codec(name, result),
+            priority=None if priority is None else Priority(priority),
+            notify=tuple(notify),
+            middleware=tuple(middleware),
+            resources=signature.resources,
+            isolation=apart,
+            _payloads=Codec(signature.payload),
+            _results=_result_codec(name, signature.result),
         )
 
     return declare
@@ -230,6 +357,18 @@ def _argument_problems(
     return found
 
 
+def _priority_problems(priority: object, ordered: object) -> list[str]:
+    if priority is None:
+        return []
+    if ordered is True:
+        return ["an ordered type has no priority: a job that overtook others would break its key's order"]
+    try:
+        priority_of(priority)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def _result_codec(type: str, result: Any) -> Codec[Any]:
     try:
         return Codec(result)
@@ -238,30 +377,6 @@ def _result_codec(type: str, result: Any) -> Codec[Any]:
             f"processor of job type {type!r} returns {result!r}, which cannot be written as JSON: "
             "return a jobkit.Result, a value of plain types, or None"
         ) from error
-
-
-def _signature(type: str, function: Callable[..., Any]) -> tuple[Any, Any]:
-    """Return the payload class and the result annotation of a processor function."""
-    if not inspect.iscoroutinefunction(function):
-        raise ConfigurationError(f"processor of job type {type!r} must be an 'async def' function")
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ConfigurationError(
-            f"processor of job type {type!r}: an annotation cannot be resolved: {error}"
-        ) from error
-    parameters = list(inspect.signature(function).parameters)
-    payload = hints.get(parameters[0]) if len(parameters) == 2 else None
-    if not (inspect.isclass(payload) and issubclass(payload, Payload)):
-        raise ConfigurationError(
-            f"processor of job type {type!r} must take (job: SomePayload, ctx: Context), "
-            "where SomePayload is a subclass of jobkit.Payload"
-        )
-    if "return" not in hints:
-        raise ConfigurationError(
-            f"processor of job type {type!r} must say what it returns: '-> SomeResult', or '-> None'"
-        )
-    return payload, hints["return"]
 
 
 def _sentences(error: ValidationError) -> str:

@@ -1,39 +1,30 @@
-"""Finding processors: installed ones through entry points, others by the names in `JOBKIT_PLUGINS`."""
+"""The processors of a process, by job type: what they are asked for, and the jobs that are made for them."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
-import sys
-import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
-from jobkit.model import due
-from jobkit.model import names as rules
-from jobkit.model.envelope import Envelope
-from jobkit.model.ids import new_job_id
-from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.priority import Priority
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
-from jobkit.plugin.groups import AnyProcessor, Groups, enclosed
+from jobkit.plugin.around import NOTHING_AROUND, Around
+from jobkit.plugin.groups import AnyProcessor, Groups
 from jobkit.plugin.limits import Concurrency, Rate, differ
+from jobkit.plugin.new_job import new_job
 from jobkit.plugin.payload import Payload
-from jobkit.plugin.processor import Processor, checked_key
+from jobkit.plugin.resource import Resource, in_order
 from jobkit.plugin.schedule import DeclaredSchedule
 from jobkit.ports.store import NewJob
 from jobkit.projections.projection import Projection
 from jobkit.settings import settings_problems
-
-ENTRY_POINT_GROUP = "jobkit.processors"
 
 
 class Registry:
@@ -42,7 +33,8 @@ class Registry:
     Raises `ConfigurationError` where two claim one type or one name.
 
     `broken` says of installed plugins that do not load why: they are in nobody's way until their type is asked for.
-    `unnamed` are types that are there because their plugin is installed, and for no other reason.
+    `unnamed` are types that are there because their plugin is installed, and for no other reason. `around` is what runs
+    around the jobs of all types.
     """
 
     def __init__(
@@ -53,11 +45,13 @@ class Registry:
         broken: Mapping[str, str] | None = None,
         unnamed: Collection[str] = (),
         schedules: Iterable[DeclaredSchedule] = (),
+        around: Around = NOTHING_AROUND,
     ) -> None:
+        self.around = around
         self.unnamed = frozenset(unnamed)
         self.processors: dict[str, AnyProcessor] = {}
         self.broken = dict(broken or {})
-        self._max_payload_bytes = max_payload_bytes
+        self.max_payload_bytes = max_payload_bytes
         for processor in processors:
             known = self.processors.setdefault(processor.name, processor)
             if known is not processor:
@@ -112,6 +106,17 @@ class Registry:
         """Return the processors of the jobs that are kept as `type`; none where none is loaded."""
         return [one for one in self.processors.values() if one.kept_as == type]
 
+    def check_priority(self, type: str, priority: str) -> Priority:
+        """Return the priority of that name, if jobs that are kept as `type` can have it.
+
+        Raises `ValueError`, or as `kept_as`.
+        """
+        return self._chosen([self.kept_as(type)])[0].priority_for(priority)
+
+    def knows_priorities(self, type: str) -> bool:
+        """Return whether jobs that are kept as `type` can have priorities."""
+        return any(one.priority is not None for one in self.members(type))
+
     def kept_as(self, type: str) -> str:
         """Return `type`, which is to be one of `kept`. Raises as `get`, and `UnknownType` for a type in a group."""
         if self._groups.members(type):
@@ -157,19 +162,22 @@ class Registry:
         found = []
         for declared in self._schedules.values():
             try:
-                type = declared.type or self._type_of(declared.job)
+                type = declared.type or self.type_of(declared.job, "type=")
                 if type in types:
                     found.append(declared.starting(self.scheduled_job(type, declared.job), decided))
             except (ValueError, PayloadInvalid) as error:
                 raise ConfigurationError(f"schedule {declared.name!r}: {error}") from error
         return found
 
-    def _type_of(self, job: Payload) -> str:
-        """Return the one type that takes this payload. Raises `ValueError` where there is none, or more than one."""
+    def type_of(self, job: Payload, said_by: str) -> str:
+        """Return the one type that takes this payload.
+
+        Raises `ValueError`, which tells by what to say which, where there is none, or more than one.
+        """
         types = sorted(name for name, one in self.processors.items() if one.payload is job.__class__)
         if len(types) != 1:
             takers = f"processors {', '.join(types)} take" if types else "no processor that is loaded takes"
-            raise ValueError(f"{takers} a {job.__class__.__name__}: say which by type=")
+            raise ValueError(f"{takers} a {job.__class__.__name__}: say which by {said_by}")
         return types[0]
 
     def scheduled_job(
@@ -177,18 +185,29 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
-        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered)
+        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority)
 
-    def settings(self, types: Sequence[str] | None = None) -> Mapping[type[BaseSettings], BaseSettings]:
-        """Return the settings of the processors of `types` (default: all), validated from the environment.
+    def resources(self, types: Sequence[str] | None = None, given: Collection[Resource] = ()) -> Sequence[Resource]:
+        """Return what has to be opened for the processors of `types` (default: all), in order; not what is `given`.
 
-        Raises `ConfigurationError` with a line for each variable that is wrong.
+        Raises `ConfigurationError` where two of them have one name.
+        """
+        return in_order((one for processor in self._chosen(types) for one in processor.resources.values()), given)
+
+    def settings(
+        self, types: Sequence[str] | None = None, given: Collection[Resource] = ()
+    ) -> Mapping[type[BaseSettings], BaseSettings]:
+        """Return the settings of the processors of `types` (default: all), and of the resources that they need.
+
+        They are validated from the environment; those of resources that are `given` are not asked for. Raises
+        `ConfigurationError` with a line for each variable that is wrong.
         """
         validated: dict[type[BaseSettings], BaseSettings] = {}
         problems = []
-        for processor in self._chosen(types):
-            model = processor.settings
-            if model is None or model in validated:
+        models = [processor.settings for processor in self._chosen(types) if processor.settings is not None]
+        models += [model for one in self.resources(types, given) for model in one.settings.values()]
+        for model in models:
+            if model in validated:
                 continue
             try:
                 validated[model] = model()
@@ -236,154 +255,28 @@ class Registry:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: str | None = None,
         unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
-        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due.
+        Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does
+        not know its priority.
         """
-        when = (*due.told(at, after), *due.told_expiry(expires))
-        processor = self.get(type)
-        if _is_own_main(payload, processor.payload):
-            parsed = processor.parse(payload.model_dump_json().encode())
-        elif isinstance(payload, Payload):
-            if not isinstance(payload, processor.payload):
-                raise PayloadInvalid(
-                    f"job type {type!r} takes a {processor.payload.__name__}, not a {payload.__class__.__name__}"
-                )
-            parsed = payload
-        elif isinstance(payload, bytes):
-            parsed = processor.parse(payload)
-        else:
-            parsed = processor.from_mapping(payload)
-        processor.limits_of(parsed)
-        body = enclosed(processor, processor.dump(parsed))
-        if len(body) > self._max_payload_bytes:
-            raise PayloadInvalid(
-                f"payload of type {type!r} has {len(body)} bytes, more than JOBKIT_MAX_PAYLOAD_BYTES allows "
-                f"({self._max_payload_bytes}); put large data in a file and its path in the payload"
-            )
-        envelope = Envelope(
-            id=checked_id(id) if id is not None else new_job_id(),
-            type=processor.kept_as,
-            body=body,
-            key=processor.key_of(parsed) if key is None else checked_key(key),
+        return new_job(
+            self.get(type),
+            payload,
+            max_bytes=self.max_payload_bytes,
+            key=key,
+            id=id,
             submitted_at=submitted_at,
-            trace=trace or {},
+            trace=trace,
+            at=at,
+            after=after,
+            expires=expires,
+            priority=priority,
+            unique=unique,
         )
-        return NewJob(envelope, processor.ordered, *when, unique)
-
-
-def _is_own_main(payload: object, model: type[Payload]) -> TypeGuard[Payload]:
-    """Return whether `payload` is of the class `model`, loaded a second time as a part of the program that runs.
-
-    A script that submits to a processor in its own file has that file twice: as `__main__`, and as the plugin.
-    """
-    return (
-        isinstance(payload, Payload)
-        and not isinstance(payload, model)
-        and payload.__class__.__module__ == "__main__"
-        and payload.__class__.__qualname__ == model.__qualname__
-    )
-
-
-def checked_id(id: str) -> str:
-    """Return `id` if it may name a job. Raises `PayloadInvalid` otherwise."""
-    try:
-        plain = rules.JOB_ID.check(id)
-    except ValueError as error:
-        raise PayloadInvalid(str(error)) from error
-    if not plain.isprintable():
-        raise PayloadInvalid(f"a job id must be of printable characters, not {shown(id)}")
-    return plain
-
-
-def load_plugins(names: Sequence[str] = (), *, max_payload_bytes: int = 262_144) -> Registry:
-    """Return the registry of all installed processors and those in `names` (`module` or `module:attribute`).
-
-    Raises `ConfigurationError` naming the one of `names` that does not load, with its cause.
-    """
-    found: dict[int, AnyProcessor] = {}
-    broken: dict[str, str] = {}
-    unnamed: set[str] = set()
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            loaded = entry.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  (whatever an installed module raises is told when it is needed)
-            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) does not load: {_import_problem(error)}"
-            continue
-        if isinstance(loaded, Processor):
-            found[id(loaded)] = loaded
-            unnamed.add(loaded.name)
-        else:
-            broken[entry.name] = f"plugin {entry.name!r} ({entry.value}) is not a processor"
-    for name in names:
-        for processor in _named(name):
-            found[id(processor)] = processor
-            unnamed.discard(processor.name)
-    return Registry(
-        found.values(),
-        max_payload_bytes=max_payload_bytes,
-        broken=broken,
-        unnamed=unnamed,
-        schedules=_schedules_beside(found.values()),
-    )
-
-
-def _schedules_beside(processors: Iterable[AnyProcessor]) -> list[DeclaredSchedule]:
-    """Return the schedules that stand in the modules of the processors."""
-    modules = {processor.function.__module__ for processor in processors}
-    found: dict[int, DeclaredSchedule] = {}
-    for name in sorted(modules & sys.modules.keys()):
-        found |= {id(value): value for value in vars(sys.modules[name]).values() if isinstance(value, DeclaredSchedule)}
-    return list(found.values())
-
-
-def _named(name: str) -> list[AnyProcessor]:
-    """Return what one part of `JOBKIT_PLUGINS` names."""
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise ConfigurationError(
-            f"JOBKIT_PLUGINS: {module_name!r} does not import: {_import_problem(error)}"
-        ) from error
-    if attribute:
-        processor = getattr(module, attribute, None)
-        if not isinstance(processor, Processor):
-            raise ConfigurationError(f"JOBKIT_PLUGINS: {name!r} is not a processor")
-        return [processor]
-    processors = [value for value in vars(module).values() if isinstance(value, Processor)]
-    if not processors:
-        raise ConfigurationError(f"JOBKIT_PLUGINS: module {module_name!r} has no processors")
-    return processors
-
-
-def _import_problem(error: BaseException) -> str:
-    """Say what an import raised, and in which line of which file."""
-    where = _place_of(error)
-    what = str(error) if isinstance(error, ConfigurationError) else shown(error, ERROR_CHARACTERS)
-    if isinstance(error, SystemExit):
-        what = f"it calls sys.exit({shown(error.code)}) as it is imported; a plugin must do nothing but declare"
-    return f"{what} (in {where})" if where else what
-
-
-def _place_of(error: BaseException) -> str | None:
-    """Return the file and line that raised, or None where the module was not even found."""
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{error.filename}, line {error.lineno}"
-    if isinstance(error, ConfigurationError):
-        # It is told by the declaration, whose line is the nearest that is not jobkit's.
-        own = str(Path(__file__).parent)
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(own)]
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    frames = [frame for frame in frames if "importlib" not in frame.filename]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
 
 
 def _origin(processor: AnyProcessor) -> str:

@@ -6,14 +6,15 @@ wake-up, and the store decides.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 
 # How long a broker is given to confirm, unless the caller says otherwise.
 CONFIRM_SECONDS = 15.0
@@ -39,13 +40,35 @@ class Delivery:
 class QueueDepth:
     """How much waits in one partition: `ready` counts all messages not yet acked, `delayed` those of them due later.
 
-    A broker's own messages, such as those of `Consumer.barrier`, are not counted as far as they are known.
+    A broker's own messages, such as those of `Consumer.barrier`, are not counted as far as they are known. Where the
+    partition has bands they are part of it, and `bands` says how many of `ready` are in each, the normal one included.
     """
 
     partition: Partition
     ready: int
     delayed: int
     consumer: str | None
+    bands: Mapping[Priority, int] = field(default_factory=dict)
+
+
+def whole_depths(queues: Iterable[QueueDepth]) -> list[QueueDepth]:
+    """Return the depth of each partition, made of those of its queues, in their order."""
+    found: dict[Partition, list[QueueDepth]] = {}
+    for queue in queues:
+        found.setdefault(queue.partition.whole, []).append(queue)
+    return [_together(partition, its) for partition, its in found.items()]
+
+
+def _together(partition: Partition, queues: Sequence[QueueDepth]) -> QueueDepth:
+    if len(queues) == 1:
+        return queues[0]
+    return QueueDepth(
+        partition,
+        sum(queue.ready for queue in queues),
+        sum(queue.delayed for queue in queues),
+        next((queue.consumer for queue in queues if queue.partition == partition), None),
+        {queue.partition.priority: queue.ready for queue in queues},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +139,11 @@ class Consumer(Protocol):
 
 
 class Broker(Protocol):
-    """A place where messages wait. Every method may raise `Unavailable`."""
+    """A place where messages wait. Every method may raise `Unavailable`.
+
+    A partition's bands are queues of their own, which are made for a declared type once something is published to one
+    of them, or consumes it: who uses no priorities has none. A message has the priority of the band that it is in.
+    """
 
     async def declare(self, type: str, partitions: int) -> None:
         """Make the first `partitions` queues of `type`, or check those there are.

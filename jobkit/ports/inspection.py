@@ -4,47 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
-from jobkit.ports.store import Failure
+from jobkit.ports.store import Failure, OutboxEntry
+from jobkit.ports.types import Types
 
-
-class JobState(StrEnum):
-    """How far a job has come."""
-
-    SCHEDULED = "scheduled"
-    QUEUED = "queued"
-    RUNNING = "running"
-    PARKED = "parked"
-    COMMITTED = "committed"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether it will change no more by itself."""
-        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
-
-
-# Of so many jobs at most the states are asked for at once.
+# Of so many jobs at most the records or states are asked for at once.
 STATES_AT_ONCE = 1000
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+# The states of jobs whose priority can be changed.
+WAITING = (JobState.SCHEDULED, JobState.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """All that is known of one job. Times are Unix seconds, for people; `result` is JSON.
 
-    `ended_by` and `reason` say who ended it without its having run to an end, and why. `due_at` is when a scheduled one
-    is due, `expires_at` when one ends that has not begun by then. `unique` is the unique name it was accepted with.
+    `ended_by` and `reason` say who ended it without its having run to an end, and why; a dead one has a `reason`, too.
+    `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
+    that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
+    commit of its `parent` made, unless a client did.
     """
 
     id: str
@@ -67,6 +55,9 @@ class JobRecord:
     due_at: float | None = None
     expires_at: float | None = None
     unique: str | None = None
+    priority: Priority | None = None
+    group: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +72,21 @@ class Cancellation:
     cancelled: bool
     state: JobState | None
     result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityChange:
+    """What came of changing one job's priority. `changed`: it has the priority by this call, and is to be published.
+
+    Where nothing was changed, `state` says why: it runs, or it has ended; or `priority`, which it has now: that is the
+    one it was to get, or another where it has a place in the order of its key. Without a state, no such job is known.
+    """
+
+    id: str
+    changed: bool
+    state: JobState | None
+    priority: Priority | None = None
+    entry: OutboxEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +162,38 @@ class StoreCounts:
     keys: int
 
 
-class Inspection(Schedules, Protocol):
-    """The other half of a store, its schedules included. Every method may raise `Unavailable`."""
+class Inspection(Schedules, Types, Audit, Protocol):
+    """The other half of a store, with its schedules, types and audit log. Every method may raise `Unavailable`."""
 
     async def job(self, id: str) -> JobRecord | None:
         """Return one job, or None where its id is not known."""
+        ...
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Return jobs by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
         ...
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         """Return how far jobs have come, by id; those that are not known are left out. At most `STATES_AT_ONCE`."""
         ...
 
+    async def envelope(self, id: str) -> Envelope | None:
+        """Return the envelope of a job that has yet to end; None where it has, or its id is not known."""
+        ...
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        """Return jobs, the latest submitted first."""
+        """Return jobs, the latest submitted first: of those before the job of the id `before`, where it is given.
+
+        None where that job is not known.
+        """
         ...
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
@@ -217,6 +240,15 @@ class Inspection(Schedules, Protocol):
         On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
         stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
         cancelled.
+        """
+        ...
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        """Change the priority of jobs that wait, and have them published anew where they are due; one answer for each.
+
+        Their messages of another priority are good for nothing from now on: `Store.open` has them dropped. What runs,
+        has ended, or has a place in the order of its key is left as it is. Where the answer is lost, the next one says
+        that they have the priority.
         """
         ...
 

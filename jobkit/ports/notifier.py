@@ -38,10 +38,10 @@ def queue_topic(partition: Partition) -> str:
 
 
 class Subscription(AbstractContextManager["Subscription"], Protocol):
-    """One waiter on one topic, for the block. It is entered before looking, so that nothing in between is missed."""
+    """One waiter on topics, for the block. It is entered before looking, so that nothing in between is missed."""
 
     async def wait(self, seconds: float) -> bool:
-        """Return once the topic was notified since the last return, or it is time to look again: in `seconds` at most.
+        """Return once a topic was notified since the last return, or it is time to look again: in `seconds` at most.
 
         Return whether it was notified.
         """
@@ -51,8 +51,8 @@ class Subscription(AbstractContextManager["Subscription"], Protocol):
 class Listener(Protocol):
     """What waits for notifications, in one process."""
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Return a waiter on `topic`; where that ends in "/" and the backend has leases, on all below it."""
+    def subscribe(self, *topics: str) -> Subscription:
+        """Return a waiter on `topics`; where one ends in "/" and the backend has leases, on all below it."""
         ...
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
+from jobkit.model.job_group import NewGroup
+from jobkit.model.priority import Priority
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import Failure, NewJob
 
@@ -104,9 +106,43 @@ def replaced_reason(id: str) -> str:
     return f"replaced by {id}"
 
 
+def priority_in(head: bytes | None) -> Priority | None:
+    """Return the priority in the first line of a packed envelope; None where the envelope is gone with its job."""
+    if head is None:
+        return None
+    # Nearly none says it, and it is asked of each job in a list.
+    return Envelope.unpack(head).priority if b'"priority"' in head else Priority.NORMAL
+
+
+def head_with_priority(head: bytes, priority: Priority) -> bytes:
+    """Return the first line of a packed envelope with another priority."""
+    return Envelope.head(Envelope.unpack(head).with_priority(priority).pack())
+
+
 def receipt_of_ended(id: str, state: str) -> Receipt:
     """Return the receipt of a job that was found to have ended, in `state`."""
     return Receipt(id, state if state in (JobState.CANCELLED, JobState.EXPIRED) else "duplicate")
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------
+
+
+def dump_group(group: NewGroup) -> str:
+    """Return what a job that closes a group says of it, as servers are told."""
+    return f"{group.on_failure} {group.members} {int(group.held)}"
+
+
+def not_in_group(id: str, group: str) -> str:
+    """Return what is said where a job cannot be a member of a group, nothing of which is written then."""
+    return (
+        f"job {id!r} cannot be a member of group {group!r}: it is known as another job, or the group is unknown, whole "
+        "or abandoned"
+    )
+
+
+def not_a_group(id: str) -> str:
+    """Return what is said where a job that is to close a group is known, but not as closing just this one."""
+    return f"job {id!r} is known, and not as one that closes this group: use another id"
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

@@ -14,11 +14,15 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
+from jobkit.model.failure import Failure as Failure
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import NewGroup
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
 from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
+from jobkit.ports.checkpoints import Checkpoints
+from jobkit.ports.groups import Groups
 from jobkit.ports.in_flight import InFlight
 
 # ---- what is written -------------------------------------------------------------------------------------------
@@ -31,6 +35,9 @@ class NewJob:
     One that is to run later says either when, `at` a Unix time, or so many seconds `after` it is accepted, both by the
     store's wall clock. It gets its sequence then. One that is good only for so long says by when it has to have
     begun, in the same two ways. Of those of its type with the same `unique` name only one at a time holds it.
+
+    One that `closes` a group is the group's `then`, and is `at` no time until the group's members have ended. One that
+    is a `member_of` a group names that job. See `jobkit.ports.groups`.
     """
 
     envelope: Envelope
@@ -40,6 +47,8 @@ class NewJob:
     expires_at: float | None = None
     expires_after: float | None = None
     unique: Unique | None = None
+    closes: NewGroup | None = None
+    member_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +71,6 @@ class Effects:
     entries: Sequence[LogEntry] = ()
     follow_ups: Sequence[NewJob] = ()
     blobs: Sequence[BlobRef] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt. `at` is Unix time in seconds, for people; `owner` and `token` say who ran it."""
-
-    attempt: int
-    error: str
-    traceback: str
-    owner: str
-    token: int
-    at: float
 
 
 # ---- what the store answers ------------------------------------------------------------------------------------
@@ -163,7 +160,8 @@ class Early:
 class Duplicate:
     """The job has ended already; the receipt allows the ack. Its kind is "cancelled" or "expired" where it ended so.
 
-    Or it is "scheduled", not due yet: it will have a message of its own then.
+    Or it is "scheduled", not due yet: it will have a message of its own then. Or it was "moved": its priority is
+    another one by now, and so is its message.
     """
 
     receipt: Receipt
@@ -231,7 +229,7 @@ NotOpened = Early | Duplicate | Gap | Stale | Skipped | Superseded | Conflict
 OpenAnswer = Opened | NotOpened
 
 
-class Store(InFlight, MessageLoss, Protocol):
+class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
     """Where the truth is kept: the part of it that the way of a job needs. See `jobkit.ports.inspection` too.
 
     The envelope of every job is kept until the job has ended. One that has ended is nowhere else any more: whatever
@@ -246,6 +244,9 @@ class Store(InFlight, MessageLoss, Protocol):
         Where the unique name of one is held by a job that has neither begun nor expired, that one is cancelled if the
         new one is to `replace` it, as by `Inspection.cancel`; else the new one is not accepted. A job holds its name
         from when it is accepted until it begins for the first time, or until it has ended: no call frees it.
+
+        Raises `JobConflict`, with nothing written, where a group or a member of one is known as something else, or a
+        member's group takes no more.
         """
         ...
 
@@ -263,7 +264,8 @@ class Store(InFlight, MessageLoss, Protocol):
     async def release_due(self, *, limit: int) -> Sequence[OutboxEntry]:
         """Move scheduled jobs that are due to the outbox, `limit` at most, those first that were due first.
 
-        An ordered one gets its key's next sequence now. Jobs that are not due cost nothing.
+        Then members of groups that were held until all were declared, and are by now. An ordered one gets its key's
+        next sequence now. Jobs that are not due cost nothing.
         """
         ...
 
@@ -389,8 +391,11 @@ class Store(InFlight, MessageLoss, Protocol):
         """Return a committed record of a key as JSON, or None."""
         ...
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
-        """Return once the job may have ended or progressed, or after `timeout` seconds. A hint: look to know."""
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
+        """Return once one of these jobs may have ended or progressed, or after `timeout` seconds.
+
+        A hint: look to know. However many there are, the store is asked once for all of them.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -37,12 +37,15 @@ class TopologyPart:
 class TopologyAdmin(Protocol):
     """Looks at the topology of job types, and completes it. Methods raise `Unavailable` or `ConfigurationError`."""
 
-    async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
-        """Return what a type with so many partitions needs on the server, and what of it exists. Makes nothing."""
+    async def look(self, type: str, partitions: int, *, bands: bool) -> Sequence[TopologyPart]:
+        """Return what a type with so many partitions needs on the server, and what of it exists. Makes nothing.
+
+        With `bands`, it is one whose jobs have priorities.
+        """
         ...
 
-    async def complete(self, type: str, partitions: int) -> None:
-        """Make what is missing for a type with so many partitions; nothing is ever taken away."""
+    async def complete(self, type: str, partitions: int, *, bands: bool) -> None:
+        """Make what is missing for such a type; nothing is ever taken away."""
         ...
 
     async def aclose(self) -> None:

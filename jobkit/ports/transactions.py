@@ -5,7 +5,7 @@ No store has to offer it: who asks another for it is told `NotTransactional`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jobkit.model.envelope import Envelope
@@ -15,6 +15,18 @@ from jobkit.ports.store import Committed, Duplicate, Effects, NewJob, Refused, S
 
 # Writes with the connection it is called with, whose kind the store's documentation tells.
 Participant = Callable[[Any], Awaitable[object]]
+
+
+@runtime_checkable
+class ForeignConnection(Protocol):
+    """A caller's connection by another driver than the store's own, with a transaction open."""
+
+    async def fetch_rows(self, sql: str, arguments: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        """Run one statement and return its rows by column. Raises what the driver does.
+
+        It is in the `format` style of PEP 249: a `%s` stands for each argument.
+        """
+        ...
 
 
 @runtime_checkable
@@ -35,7 +47,8 @@ class TransactionalStore(Protocol):
     async def submit_in(self, connection: Any, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
         """Accept jobs as `Store.submit` does, in the transaction that a caller has open on a connection to this store.
 
-        Nothing of it is true before that transaction commits, and it may not be published before. Raises
+        That is one of the store's own driver, or a `ForeignConnection`. Nothing of it is true before the transaction
+        commits, and it may not be published before. Raises
         `ConfigurationError` where there is no open transaction, or the connection leads elsewhere.
         """
         ...

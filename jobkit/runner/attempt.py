@@ -24,6 +24,7 @@ from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
 from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job
+from jobkit.runner.invocation import Call, bare_call
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.log_context import log_context
 
@@ -34,6 +35,7 @@ class Processed:
 
     effects: Effects
     participants: Sequence[Participant]
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Snoozed:
 class Attempts:
     """Runs attempts; holds what all of them share.
 
-    `transactional`: whether others can take part in the commit's transaction; by default, what the planes say.
+    `calls` are what runs a job of each type; without one that is its processor's function. `transactional`: whether
+    others can take part in the commit's transaction; by default, what the planes say.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Attempts:
         settings: Mapping[type[BaseSettings], BaseSettings],
         follow_ups: FollowUps,
         *,
+        calls: Mapping[str, Call] | None = None,
         transactional: bool | None = None,
     ) -> None:
         self._planes = planes
@@ -72,6 +76,7 @@ class Attempts:
         self._telemetry = telemetry
         self._settings = settings
         self._follow_ups = follow_ups
+        self._calls = calls or {}
         self._file_reader = FileReader(planes.inspection, planes.blobs)
         self._transactional = planes.transactions is not None if transactional is None else transactional
 
@@ -84,8 +89,7 @@ class Attempts:
 
         Raises `LeaseLost` or `Unavailable`: those are no fault of the job's, and its attempts are not counted by them.
         """
-        envelope = job.envelope
-        info = JobInfo(envelope.id, envelope.type, job.key, envelope.sequence, attempt, envelope.submitted_at)
+        info = info_of(job, attempt)
         fields = _fields(info, fence)
         async with AsyncExitStack() as resources:
             ctx = self._context(job, info, fence, space, log_length, resources)
@@ -97,15 +101,16 @@ class Attempts:
                         "processor does not stop when it is cancelled, attempt given up", grace=GRACE_SECONDS, **fields
                     )
 
+            call = self._calls.get(job.processor.name) or bare_call(job.processor, {})
             limit = job.processor.timeout.total_seconds()
             try:
                 with log_context(fields):
-                    ended = await contained(_effects(job, ctx), limit=limit, on_stop=stop)
+                    ended = await contained(_effects(call, job, ctx), limit=limit, on_stop=stop)
             finally:
                 ctx.end()
             match ended:
                 case Returned(effects):
-                    return Processed(effects, [_survived(participant) for participant in ctx.participants])
+                    return Processed(effects, [_survived(participant) for participant in ctx.participants], attempt)
                 case Raised(Snooze(after=after)):
                     return Snoozed(after.total_seconds())
                 case Raised(error):
@@ -175,9 +180,18 @@ class Attempts:
         return Failed(told, failure)
 
 
-async def _effects(job: Job, ctx: Context) -> Effects:
+def info_of(job: Job, attempt: int) -> JobInfo:
+    """Return what is said of a job at one attempt."""
+    envelope = job.envelope
+    return JobInfo(envelope.id, envelope.type, job.key, envelope.sequence, attempt, envelope.submitted_at)
+
+
+async def _effects(call: Call, job: Job, ctx: Context) -> Effects:
     """Run the processor, and return what it did, proven to read back."""
-    result = await job.processor.function(job.payload, ctx)
+    result = await call(job.payload, ctx)
+    for notify in job.processor.notify:
+        if (told := notify(job.payload, result, ctx.job)) is not None:
+            ctx.submit(told.type, told.payload, key=told.key)
     ctx.end()
     return await ctx.effects(job.processor.dump_result(result))
 

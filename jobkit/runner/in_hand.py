@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import anyio
 from anyio.abc import TaskGroup
 
+from jobkit.model.priority import Priority
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
 
@@ -39,8 +40,8 @@ class InHand:
         self.most = _MOST_IN_HAND * prefetch
         # How many have been let go of.
         self.settled = 0
-        # Set, and to be replaced by whoever waits for it, when one more is let go of.
-        self.room = anyio.Event()
+        # Set when one more is let go of, and then replaced by whoever waits for the next.
+        self._room = anyio.Event()
         # Keys whose jobs in hand are being moved to the in-flight table: those jobs outlive their lane.
         self.moving: set[str] = set()
         self._tools = tools
@@ -66,6 +67,11 @@ class InHand:
     def deliveries(self) -> int:
         """How many hold a delivery."""
         return len(self._unsettled) - len(self._without_delivery)
+
+    def deliveries_of(self, priority: Priority) -> int:
+        """Return how many of that priority hold a delivery."""
+        held = (pending for pending in self._unsettled if pending not in self._without_delivery)
+        return sum(pending.priority is priority for pending in held)
 
     @property
     def running(self) -> int:
@@ -110,6 +116,12 @@ class InHand:
                 self._jobs.start_soon(self._run_lanes)
         lane.put(pending)
 
+    def next_room(self) -> anyio.Event:
+        """Return what is set when one more is let go of. Any number may wait for it."""
+        if self._room.is_set():
+            self._room = anyio.Event()
+        return self._room
+
     def shelved(self, pending: PendingDelivery) -> None:
         """Note that a job holds its delivery no longer, unless it was let go of meanwhile."""
         if not pending.holds_delivery and pending in self._unsettled:
@@ -120,7 +132,7 @@ class InHand:
         self._unsettled.pop(pending, None)
         self._without_delivery.discard(pending)
         self.settled += 1
-        self.room.set()
+        self._room.set()
 
     def drop(self, pending: PendingDelivery) -> None:
         """Let go of a job that is not being worked on; the broker or the in-flight table still has it."""

@@ -81,8 +81,11 @@ class Lane:
         self._expected: int | None = None
 
     def put(self, pending: PendingDelivery) -> None:
-        """Add a wake-up behind those that wait."""
-        self.waiting.append(pending)
+        """Add a wake-up behind those that wait and are as urgent."""
+        place = len(self.waiting)
+        while place and self.waiting[place - 1].priority.rank > pending.priority.rank:
+            place -= 1
+        self.waiting.insert(place, pending)
         if self._arrived is not None:
             self._arrived.set()
 

@@ -2,7 +2,8 @@
 
 Jobs that keep others waiting in a full prefetch are moved to the in-flight table (`prefetch.py`, `shelving.py`), so
 that other keys are reached, and so are those of a key that is paused; what is in that table is adopted (`adoption.py`).
-While all of the partition is paused, nothing is consumed and nothing is adopted, but it is led on.
+While all of the partition is paused, nothing is consumed and nothing is adopted, but it is led on. Where its jobs have
+priorities, each of its bands is consumed with a prefetch of its own, so that an urgent job waits behind no other.
 
 Consuming and leading go together: the consumer is opened after the leadership is held and closed before it is
 given up, and losing it cancels the partition's jobs. A lost broker connection cancels nothing, because the jobs'
@@ -11,7 +12,8 @@ leases do not depend on it: what is delivered again meanwhile waits in its lane 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ from jobkit.leases import Keeper, Lease
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
+from jobkit.model.priority import Priority
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Consumer
 from jobkit.ports.planes import Planes
@@ -84,7 +87,9 @@ class LedPartition:
         self._tools = tools
         self._terms = terms
         self._upkeep = upkeep
-        self._consumer: Consumer | None = None
+        with_bands = registry.knows_priorities(partition.type)
+        self._bands = [partition.band(priority) for priority in Priority] if with_bands else [partition]
+        self._consumers: list[Consumer] = []
         self._opened = False
         self._reopened = anyio.Event()
         self._receiving = anyio.CancelScope()
@@ -93,7 +98,11 @@ class LedPartition:
         self._rest = Rest(partition, pauses)
         clock, telemetry, pipeline = tools.clock, tools.telemetry, tools.pipeline
         self._in_hand = in_hand = InHand(
-            tools, self._jobs, terms.prefetch, lane_ended=self._lane_ended, on_ack_unknown=self._on_ack_unknown
+            tools,
+            self._jobs,
+            terms.prefetch * len(self._bands),
+            lane_ended=self._lane_ended,
+            on_ack_unknown=self._on_ack_unknown,
         )
         self._inflight = InflightKeys(partition, planes.store, registry, telemetry, max_payload=terms.max_payload)
         backlog = LimitBacklog(partition.type, registry, pipeline.limit_lines, terms.prefetch)
@@ -101,7 +110,18 @@ class LedPartition:
         self._adoption = Adoption(
             partition, layout, planes, in_hand, self._inflight, backlog, self._shelving, self._rest, clock, telemetry
         )
-        self._prefetch = Prefetch(terms.prefetch, in_hand, backlog, self._shelving, pipeline, clock)
+        self._prefetches = [
+            Prefetch(
+                terms.prefetch,
+                in_hand,
+                backlog,
+                self._shelving,
+                pipeline,
+                clock,
+                priority=band.priority if with_bands else None,
+            )
+            for band in self._bands
+        ]
 
     @property
     def busy(self) -> bool:
@@ -128,16 +148,21 @@ class LedPartition:
         """The ids of the jobs that have come and are not settled, as far as they could be read."""
         return self._in_hand.ids
 
+    @property
+    def priorities(self) -> Collection[Priority]:
+        """The priorities of the jobs that are consumed here: only the normal one where the type knows none."""
+        return [band.priority for band in self._bands]
+
     async def caught_up(self) -> frozenset[str]:
         """Wait until all that is in the queue now has come, and return what is in hand then.
 
         It may take for ever, as `Consumer.barrier` says. Raises `ConsumerClosed`, also where there is none just now, or
         `Unavailable`.
         """
-        consumer = self._consumer
-        if consumer is not None:
+        consumers = self._consumers
+        for consumer in consumers:
             await consumer.barrier()
-        if consumer is None or consumer is not self._consumer:
+        if not consumers or consumers is not self._consumers:
             raise ConsumerClosed(f"{self.partition} has no consumer just now")
         return self.in_hand
 
@@ -227,9 +252,10 @@ class LedPartition:
     # ---- consuming ---------------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:
-        """Hold one consumer until it is lost (raises) or the partition is drained (returns)."""
-        async with self._planes.broker.consume(self.partition, self._keeper.owner) as consumer:
-            self._consumer = consumer
+        """Hold a consumer of each band until one is lost (raises) or the partition is drained (returns)."""
+        consume, owner = self._planes.broker.consume, self._keeper.owner
+        async with AsyncExitStack() as opened:
+            self._consumers = [await opened.enter_async_context(consume(band, owner)) for band in self._bands]
             if self._opened:
                 self._reopened.set()
             self._opened = True
@@ -237,7 +263,7 @@ class LedPartition:
                 with anyio.CancelScope() as self._receiving:
                     self.consuming = True
                     if not (self.draining or self.paused):
-                        await self._receive_forever(consumer)
+                        await self._receive_all()
                 if self.draining:
                     await self._hand_over()
                 elif self.paused:
@@ -246,17 +272,36 @@ class LedPartition:
                     raise ConsumerClosed(f"the consumer of {self.partition} is opened anew after an unknown answer")
             finally:
                 self.consuming = False
-                self._consumer = None
+                self._consumers = []
                 self._in_hand.drop_deliveries()
 
-    async def _receive_forever(self, consumer: Consumer) -> None:
+    async def _receive_all(self) -> None:
+        """Receive from each band, until one of the consumers is lost."""
+        bands = list(zip(self._consumers, self._prefetches, strict=True))
+        if len(bands) == 1:
+            await self._receive_forever(*bands[0])
+        lost: list[ConsumerClosed | Unavailable] = []
+        async with anyio.create_task_group() as receiving:
+
+            async def receive(consumer: Consumer, prefetch: Prefetch) -> None:
+                try:
+                    await self._receive_forever(consumer, prefetch)
+                except (ConsumerClosed, Unavailable) as error:
+                    lost.append(error)
+                    receiving.cancel_scope.cancel()
+
+            for consumer, prefetch in bands:
+                receiving.start_soon(receive, consumer, prefetch)
+        raise lost[0]
+
+    async def _receive_forever(self, consumer: Consumer, prefetch: Prefetch) -> None:
         while True:
-            while self._prefetch.free <= 0:
-                await self._prefetch.wait_for_room()
-            asked = self._prefetch.free
+            while prefetch.free <= 0:
+                await prefetch.wait_for_room()
+            asked = prefetch.free
             deliveries = await consumer.receive(asked)
             if len(deliveries) < asked:
-                self._prefetch.all_came()
+                prefetch.all_came()
             self._tools.telemetry.received(self.partition.type, len(deliveries))
             now = self._tools.clock.now()
             elsewhere: list[PendingDelivery] = []
@@ -272,16 +317,20 @@ class LedPartition:
                 pending = PendingDelivery(job, arrived=now, consumer=consumer, delivery=delivery)
                 if isinstance(job, Job) and (self.layout.moving or not self.layout.fits(self.partition, job.key)):
                     elsewhere.append(pending)
-                elif (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending.lane):
+                elif (self._inflight.keys or self._rest.paused_keys) and self._goes_aside(pending):
                     await self._adoption.put_behind(pending)
                 else:
                     self._in_hand.put(pending)
             if elsewhere:
                 await move(self._planes.store, self.layout, self.partition.type, elsewhere)
 
-    def _goes_aside(self, key: str) -> bool:
-        """Return whether what is delivered of a key goes to the in-flight table: it is paused, or has jobs there."""
-        return key in self._inflight.keys or key in self._rest.paused_keys
+    def _goes_aside(self, pending: PendingDelivery) -> bool:
+        """Return whether a delivery goes to the in-flight table: its key is paused, or has jobs there that come first.
+
+        Nothing comes before a job of high priority, which has no order to keep.
+        """
+        key = pending.lane
+        return key in self._rest.paused_keys or (key in self._inflight.keys and pending.priority is not Priority.HIGH)
 
     async def _lane_ended(self, key: str, lane: Lane) -> None:
         """Take up what comes after a lane's jobs, and what waited for the limits that they had."""

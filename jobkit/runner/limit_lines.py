@@ -6,14 +6,16 @@ number waits, each process asks once for each release, and nobody waits behind a
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import anyio
 
 from jobkit.model.limit import Limit
+from jobkit.model.priority import Priority
 from jobkit.ports.coordinator import Coordinator, Limited, Waiting
+from jobkit.runner.turns import Turns
 
 # The first of a line asks again after so many seconds at the latest, whatever it was told, or not told.
 _ASK_AGAIN_SECONDS = 10.0
@@ -26,24 +28,26 @@ class LimitLines:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
-        self._lines: dict[str, deque[Place]] = {}
+        self._lines: dict[str, _Line] = {}
 
-    def place(self, id: str, limits: Sequence[Limit]) -> Place:
+    def place(self, id: str, limits: Sequence[Limit], priority: Priority = Priority.NORMAL) -> Place:
         """Return a job's place, in no line yet; it leaves the one that it is in at the end of the block."""
-        return Place(self, id, limits)
+        return Place(self, id, limits, priority)
 
     def __contains__(self, bucket: str) -> bool:
         """Tell whether a job waits for a bucket."""
         return bucket in self._lines
 
     def in_line(self, bucket: str) -> Sequence[str]:
-        """Return the ids of the jobs that wait for a bucket, the first that came first."""
-        return [place.id for place in self._lines.get(bucket, ())]
+        """Return the ids of the jobs that wait for a bucket, the most urgent first, of those the first that came."""
+        line = self._lines.get(bucket)
+        return [] if line is None else [place.id for place in line]
 
     @property
     def keyed(self) -> list[Limit]:
         """The limits that jobs wait for while others of the same type may need other buckets."""
-        return [line[0].limit for line in self._lines.values() if line[0].limit is not None and line[0].limit.keyed]
+        firsts = [line.first.limit for line in self._lines.values()]
+        return [limit for limit in firsts if limit is not None and limit.keyed]
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -65,10 +69,14 @@ class LimitLines:
     # ---- for `Place` -------------------------------------------------------------------------------------------
 
     def join(self, place: Place, limit: Limit) -> None:
-        """Put a job behind those that wait for a limit."""
+        """Put a job behind those that wait for a limit and are as urgent; who is first, and asks, stays so."""
         place.limit = limit
         place.first = anyio.Event()
-        self._lines.setdefault(limit.bucket, deque()).append(place)
+        line = self._lines.get(limit.bucket)
+        if line is None:
+            self._lines[limit.bucket] = _Line(place)
+        else:
+            line.behind.add(place, place.priority)
 
     def leave(self, place: Place) -> None:
         """Take a job out of the line that it is in, if any; the next one is told where it was the first."""
@@ -76,16 +84,17 @@ class LimitLines:
             return
         bucket, place.limit = place.limit.bucket, None
         line = self._lines[bucket]
-        was_first = line[0] is place
-        line.remove(place)
-        if not line:
+        if line.first is not place:
+            line.behind.remove(place, place.priority)
+        elif not line.behind:
             del self._lines[bucket]
-        elif was_first:
-            line[0].first.set()
+        else:
+            line.first = line.behind.next()
+            line.first.first.set()
 
     def is_first(self, place: Place) -> bool:
         """Tell whether a job is the first of the line that it is in, or in none."""
-        return place.limit is None or self._lines[place.limit.bucket][0] is place
+        return place.limit is None or self._lines[place.limit.bucket].first is place
 
     async def room(self, limited: Limited) -> None:
         """Wait until a limit may have room."""
@@ -95,10 +104,11 @@ class LimitLines:
 class Place:
     """One job's place: in the line of the limit that refused it, if one did."""
 
-    __slots__ = ("_limits", "_lines", "first", "id", "limit")
+    __slots__ = ("_limits", "_lines", "first", "id", "limit", "priority")
 
-    def __init__(self, lines: LimitLines, id: str, limits: Sequence[Limit]) -> None:
+    def __init__(self, lines: LimitLines, id: str, limits: Sequence[Limit], priority: Priority) -> None:
         self.id = id
+        self.priority = priority
         self.limit: Limit | None = None
         self.first = anyio.Event()
         self._lines = lines
@@ -134,6 +144,23 @@ class Place:
         self._lines.leave(self)
 
 
-def _first_ids(line: deque[Place]) -> Iterator[str]:
+class _Line:
+    """Who asks for a bucket, and who waits behind."""
+
+    __slots__ = ("behind", "first")
+
+    def __init__(self, first: Place) -> None:
+        self.first = first
+        self.behind: Turns[Place] = Turns()
+
+    def __len__(self) -> int:
+        return 1 + len(self.behind)
+
+    def __iter__(self) -> Iterator[Place]:
+        yield self.first
+        yield from self.behind
+
+
+def _first_ids(line: _Line) -> Iterator[str]:
     for _, place in zip(range(_IDS_TOLD), line, strict=False):
         yield place.id

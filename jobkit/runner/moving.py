@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.store import Store
 from jobkit.runner.pending_delivery import PendingDelivery
 
@@ -52,7 +53,4 @@ async def move(store: Store, layout: Layout, type: str, deliveries: Sequence[Pen
         for job in jobs:
             await job.shelve(store, layout.partition(type, key))
 
-    moving = (move_all(key, jobs) for key, jobs in of_key.items())
-    for outcome in await asyncio.gather(*moving, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+    await side_by_side(partial(move_all, key, jobs) for key, jobs in of_key.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Store
 from jobkit.runner.decode import Job, Malformed
@@ -34,6 +35,12 @@ class PendingDelivery:
         self.held_since: float | None = None
         self._consumer = consumer
         self._delivery = delivery
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent its job is, as far as it could be read."""
+        envelope = self.job.envelope
+        return Priority.NORMAL if envelope is None else envelope.priority
 
     @property
     def holds_delivery(self) -> bool:

@@ -42,6 +42,7 @@ from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.limit_lines import LimitLines, Place
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, Suspect, TryAgain
+from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.settlement import Settlement
 from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
@@ -71,6 +72,7 @@ class Pipeline:
         clock: Clock,
         rng: random.Random,
         telemetry: Telemetry,
+        hooks: OutcomeHooks | None = None,
     ) -> None:
         self._coordinator = planes.coordinator
         self.limit_lines = LimitLines(planes.coordinator)
@@ -84,9 +86,10 @@ class Pipeline:
         self._clock = clock
         self._rng = rng
         self._telemetry = telemetry
+        self.hooks = hooks or OutcomeHooks((), telemetry)
         self.split_brain = SplitBrainWatch(planes.inspection, keeper.owner, clock, telemetry)
         invariants = InvariantMonitor(retention, clock, telemetry)
-        self.settlement = Settlement(planes, sweeper, invariants, self.split_brain, clock, telemetry)
+        self.settlement = Settlement(planes, sweeper, invariants, self.split_brain, clock, telemetry, self.hooks)
         self.interruptions = Interruptions(planes.store, clock, telemetry)
 
     @property
@@ -105,7 +108,7 @@ class Pipeline:
         if not job.limits:
             return await self._run(job, working, key, None)
         # Each job is granted its limits with its lease, so none is kept for the next.
-        with self.limit_lines.place(job.envelope.id, job.limits) as place:
+        with self.limit_lines.place(job.envelope.id, job.limits, job.envelope.priority) as place:
             return await self._run(job, working, None, place)
 
     async def _run(
@@ -118,7 +121,7 @@ class Pipeline:
             working(False)
             if place is not None:
                 await place.turn()
-            async with self._slots.admitted(job.envelope.type, alone=alone) as slot:
+            async with self._slots.admitted(job.envelope.type, alone=alone, priority=job.envelope.priority) as slot:
                 working(True)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
@@ -264,10 +267,10 @@ class Pipeline:
         if failures >= job.processor.retry.max_attempts:
             # It was recorded, but the burial that was to follow did not happen.
             last = opened.failures[-1]
-            return await self.settlement.bury(job, lease, _exhausted(last, failures), last.traceback)
+            return await self.settlement.bury(job, lease, _exhausted(last, failures), last.traceback, attempt=failures)
         if opened.silent >= self._max_opens:
             reason = f"poison: {opened.silent} of its starts ended with their workers"
-            return await self.settlement.bury(job, lease, reason, "")
+            return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1)
         if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
             return Suspect()
         await self._begin(lease, slot, working)
@@ -288,7 +291,8 @@ class Pipeline:
             try:
                 return await self.settlement.commit(job, lease, done, started)
             except JobConflict as error:
-                return await self.settlement.bury(job, lease, f"conflicting follow-up: {error}", "")
+                reason = f"conflicting follow-up: {error}"
+                return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1, error=error)
             except ParticipantFailed as failed:
                 done = self._attempts.failed(failed.error, lease.fence, failures + 1)
             except (ValueError, OverflowError) as error:
@@ -302,7 +306,8 @@ class Pipeline:
         took = self._clock.now() - started
         self._telemetry.attempt_failed(job.envelope.type, job.envelope.id, failures, done.error, delay, took)
         if delay is None:
-            return await self.settlement.bury(job, lease, _reason(done, failures), done.failure.traceback)
+            reason, detail = _reason(done, failures), done.failure.traceback
+            return await self.settlement.bury(job, lease, reason, detail, attempt=failures, error=done.error)
         if not job.processor.ordered:
             return TryAgain(delay, requeue=True)
         if lease.limited:

@@ -6,9 +6,8 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
-import anyio
-
 from jobkit.model.clock import Clock
+from jobkit.model.priority import Priority
 from jobkit.runner.decode import Malformed
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.limit_backlog import LimitBacklog
@@ -24,7 +23,7 @@ _CROWDED_SECONDS = 0.1
 
 
 class Prefetch:
-    """`count` deliveries may be in hand at once."""
+    """`count` deliveries may be in hand at once; of the jobs of one `priority`, where the partition has bands."""
 
     def __init__(
         self,
@@ -34,8 +33,11 @@ class Prefetch:
         shelving: Shelving,
         pipeline: Pipeline,
         clock: Clock,
+        *,
+        priority: Priority | None = None,
     ) -> None:
         self._count = count
+        self._priority = priority
         self._in_hand = in_hand
         self._backlog = backlog
         self._shelving = shelving
@@ -47,7 +49,8 @@ class Prefetch:
     @property
     def free(self) -> int:
         """How many more deliveries may be held."""
-        return self._count - self._in_hand.deliveries
+        held = self._in_hand.deliveries if self._priority is None else self._in_hand.deliveries_of(self._priority)
+        return self._count - held
 
     def all_came(self) -> None:
         """Note that nobody waits in the queue."""
@@ -59,7 +62,7 @@ class Prefetch:
         if self._full_since is None:
             self._full_since = (now, self._in_hand.settled)
         since, settled = self._full_since
-        self._in_hand.room = room = anyio.Event()
+        room = self._in_hand.next_room()
         patience = max(0.0, since + _STUCK_SECONDS - now)
         looks_sooner = self._backlog.possible and patience > _CROWDED_SECONDS
         with suppress(TimeoutError):

@@ -6,17 +6,21 @@ store refuses what comes too late all the same is told here, for it is evidence 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from jobkit.client.sweeper import Sweeper
 from jobkit.errors import Unavailable
 from jobkit.leases import Lease
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
+from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Duplicate, Refused
-from jobkit.runner.attempt import Failed, Processed, Snoozed
+from jobkit.runner.attempt import Failed, Processed, Snoozed, info_of
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.outcome import Outbid, Settled
+from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.split_brain import SplitBrainWatch
 from jobkit.telemetry import Telemetry
 
@@ -35,6 +39,7 @@ class Settlement:
         split_brain: SplitBrainWatch,
         clock: Clock,
         telemetry: Telemetry,
+        hooks: OutcomeHooks,
     ) -> None:
         self._store = planes.store
         self._transactions = planes.transactions
@@ -43,6 +48,7 @@ class Settlement:
         self._split_brain = split_brain
         self._clock = clock
         self._telemetry = telemetry
+        self._hooks = hooks
 
     async def commit(self, job: Job, lease: Lease, done: Processed, started: float) -> Settled | Outbid:
         """Commit, asking again while the answer is in doubt and the lease lives: the store makes that safe.
@@ -64,16 +70,18 @@ class Settlement:
                 case Committed(receipt, outbox):
                     self._sweeper.hand(outbox)
                     self._invariants.committed(job, lease)
-                    self._committed(job, started)
+                    self._committed(job, started, done.attempt)
                     return Settled(receipt)
                 case Duplicate(receipt):
                     return self.ended(job, receipt)
                 case Refused():
                     return self._refused("commit", job, lease, answer)
 
-    def _committed(self, job: Job, started: float) -> None:
+    def _committed(self, job: Job, started: float, attempt: int) -> None:
         envelope, seconds = job.envelope, self._clock.now() - started
         self._telemetry.committed(envelope.type, envelope.id, job.key, seconds, self._lag(job))
+        if self._hooks.wants(CommittedEvent):
+            self._hooks.tell(CommittedEvent(info_of(job, attempt), job.payload, seconds))
 
     async def _write(self, job: Job, lease: Lease, done: Processed) -> Committed | Duplicate | Refused:
         if not done.participants:
@@ -89,7 +97,12 @@ class Settlement:
         lease.check()
         with self._telemetry.stage("fail"):
             answer = await self._store.fail(job.envelope, lease.fence, done.failure, retry_in=delay or 0.0)
-        return answer if isinstance(answer, int) else await self._refused_or_cancelled("fail", job, lease, answer)
+        if not isinstance(answer, int):
+            return await self._refused_or_cancelled("fail", job, lease, answer)
+        if self._hooks.wants(FailedEvent):
+            retry_in = None if delay is None else timedelta(seconds=delay)
+            self._hooks.tell(FailedEvent(info_of(job, answer), job.payload, done.error, retry_in))
+        return answer
 
     async def snooze(self, job: Job, lease: Lease, snoozed: Snoozed) -> Settled | Outbid:
         """Put a job off, out of everybody's way. Raises `LeaseLost` or `Unavailable`."""
@@ -105,8 +118,13 @@ class Settlement:
             return self.ended(job, receipt)
         return self._refused(doing, job, lease, answer)
 
-    async def bury(self, job: Job, lease: Lease, reason: str, detail: str) -> Settled | Outbid:
-        """Dead-letter a job. Raises `LeaseLost` or `Unavailable`."""
+    async def bury(
+        self, job: Job, lease: Lease, reason: str, detail: str, *, attempt: int, error: Exception | None = None
+    ) -> Settled | Outbid:
+        """Dead-letter a job after its last attempt, whose `error` is told where it was made here.
+
+        Raises `LeaseLost` or `Unavailable`.
+        """
         lease.check()
         with self._telemetry.stage("bury"):
             answer = await self._store.bury(job.envelope, lease.fence, reason=reason, detail=detail)
@@ -115,13 +133,18 @@ class Settlement:
         if answer.kind != "dead":
             return self.ended(job, answer)
         self._telemetry.dead_lettered(job.envelope.type, job.envelope.id, reason)
+        if self._hooks.wants(DeadEvent):
+            self._hooks.tell(DeadEvent(info_of(job, attempt), job.payload, reason, error))
         return Settled(answer)
 
     def ended(self, job: Job, receipt: Receipt) -> Settled:
         """Tell of a job that is found to have ended before."""
         telemetry = self._telemetry
-        tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}.get(receipt.kind, telemetry.duplicate)
-        tell(job.envelope.type, job.envelope.id)
+        if receipt.kind != "moved":
+            tell = {"cancelled": telemetry.cancelled, "expired": telemetry.expired}
+            tell.get(receipt.kind, telemetry.duplicate)(job.envelope.type, job.envelope.id)
+        if receipt.kind == "cancelled" and self._hooks.wants(CancelledEvent):
+            self._hooks.tell(CancelledEvent(info_of(job, 0), job.payload))
         return Settled(receipt)
 
     async def bury_message(self, malformed: Malformed) -> Settled:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from contextlib import suppress
 
 import anyio
 
 from jobkit.model.clock import Clock
+from jobkit.model.priority import Priority
+from jobkit.runner.turns import Turns
 
 # How much the latest job counts in the two averages.
 _WEIGHT = 0.1
@@ -36,7 +37,7 @@ class Slots:
         self._most_ahead = 7 * count if most_ahead is None else most_ahead
         self._running = anyio.Semaphore(count, fast_acquire=True)
         self._under_way = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: Turns[asyncio.Future[None]] = Turns()
         # Held by whoever is under way alone, or is the next to be; `_empty` is set once nobody else is.
         self._alone = anyio.Semaphore(1, fast_acquire=True)
         self._empty: anyio.Event | None = None
@@ -56,20 +57,20 @@ class Slots:
         """Whether one more job would be admitted at once."""
         return not self._waiting and self._under_way < self.limit
 
-    def admitted(self, *, alone: bool = False) -> Slot:
+    def admitted(self, *, alone: bool = False, priority: Priority = Priority.NORMAL) -> Slot:
         """Return a job's place among those under way, or as the only one, to be held for a block."""
-        return Slot(self, alone=alone)
+        return Slot(self, alone=alone, priority=priority)
 
     # ---- for `Slot` --------------------------------------------------------------------------------------------
 
-    async def enter(self) -> None:
-        """Wait until one more job may be under way; first come, first served."""
+    async def enter(self, priority: Priority = Priority.NORMAL) -> None:
+        """Wait until one more job may be under way; the most urgent first, of those the first that came."""
         if self._under_way < self.limit and not self._waiting:
             self._under_way += 1
             return
         # Not an event, which takes several times as long to make: when queues are full most jobs wait here.
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.add(turn, priority)
         try:
             await turn
         except BaseException:
@@ -78,7 +79,7 @@ class Slots:
                 self.leave()
             else:
                 with suppress(ValueError):
-                    self._waiting.remove(turn)
+                    self._waiting.remove(turn, priority)
             raise
 
     async def enter_alone(self) -> None:
@@ -107,7 +108,7 @@ class Slots:
 
     def _admit(self) -> None:
         while self._waiting and self._under_way < self.limit:
-            turn = self._waiting.popleft()
+            turn = self._waiting.next()
             if not turn.done():
                 self._under_way += 1
                 turn.set_result(None)
@@ -141,10 +142,11 @@ class Slots:
 class Slot:
     """One job's way past the limits: admitted for a block, holding a slot from `begin` to `end`."""
 
-    __slots__ = ("_at_work", "_began", "_entered", "_slots", "_waited", "alone")
+    __slots__ = ("_at_work", "_began", "_entered", "_priority", "_slots", "_waited", "alone")
 
-    def __init__(self, slots: Slots, *, alone: bool) -> None:
+    def __init__(self, slots: Slots, *, alone: bool, priority: Priority) -> None:
         self.alone = alone
+        self._priority = priority
         self._slots = slots
         self._entered: float | None = None
         self._began: float | None = None
@@ -189,7 +191,7 @@ class Slot:
         self._leave()
 
     async def _enter(self) -> None:
-        await (self._slots.enter_alone() if self.alone else self._slots.enter())
+        await (self._slots.enter_alone() if self.alone else self._slots.enter(self._priority))
         self._entered = self._slots.now()
 
     def _leave(self) -> None:

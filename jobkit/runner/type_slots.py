@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from jobkit.model.clock import Clock
 from jobkit.model.concurrency import Concurrency
+from jobkit.model.priority import Priority
 from jobkit.runner.slots import Slot, Slots
 
 
@@ -23,10 +24,12 @@ class TypeSlots:
         """Whether one more job would be admitted at once, unless its type has a limit."""
         return self._all.idle
 
-    def admitted(self, type: str, *, alone: bool = False) -> Slot:
+    def admitted(self, type: str, *, alone: bool = False, priority: Priority = Priority.NORMAL) -> Slot:
         """Return a place for a job of `type` among those under way, or as the only one, to be held for a block."""
         own = self._of_type.get(type)
-        return self._all.admitted(alone=alone) if own is None else _LimitedSlot(self._all, own, alone=alone)
+        if own is None:
+            return self._all.admitted(alone=alone, priority=priority)
+        return _LimitedSlot(self._all, own, alone=alone, priority=priority)
 
 
 class _LimitedSlot(Slot):
@@ -34,9 +37,9 @@ class _LimitedSlot(Slot):
 
     __slots__ = ("_own",)
 
-    def __init__(self, slots: Slots, own: Slots, *, alone: bool) -> None:
-        super().__init__(slots, alone=alone)
-        self._own = own.admitted()
+    def __init__(self, slots: Slots, own: Slots, *, alone: bool, priority: Priority) -> None:
+        super().__init__(slots, alone=alone, priority=priority)
+        self._own = own.admitted(priority=priority)
 
     async def __aenter__(self) -> Slot:
         await self._own.__aenter__()

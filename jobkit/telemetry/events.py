@@ -329,6 +329,23 @@ class Telemetry:
         self._count(m.LOOP_BLOCKED)
         self.log.error("event loop blocked: a processor must not block it", seconds=round(seconds, 1), stack=stack)
 
+    def resource_unhealthy(self, resource: str, error: BaseException) -> None:
+        """Report a resource whose health was found wrong; told once, until it is well again."""
+        self.log.error("resource does not work", resource=resource, error=error_text(error))
+
+    def resource_recovered(self, resource: str) -> None:
+        """Log that a resource works again."""
+        self.log.info("resource works again", resource=resource)
+
+    def resource_not_closed(self, resource: str, error: BaseException) -> None:
+        """Report a resource that could not be closed; the others still are."""
+        self.log.error("resource did not close", resource=resource, error=error_text(error))
+
+    def hook_failed(self, hook: str, job_id: str, error: BaseException) -> None:
+        """Report a hook that raised, took too long, or was left out because too many waited; it is not called again."""
+        self._count(m.HOOKS_FAILED)
+        self.log.error("hook failed", hook=hook, job=job_id, error=error_text(error))
+
     def crashed(self, doing: str, error: BaseException) -> None:
         """Report an unforeseen error of jobkit's own; it is contained, and the work is tried again."""
         self._count(m.DEFECTS)

@@ -1,7 +1,8 @@
 """Logging: one pipeline for structlog and the standard library, set up once by whoever owns the process.
 
 It promises no delivery: a line goes to stderr, and keeping it is the job of whatever reads that. Importing this
-module changes nothing; a program that embeds jobkit and logs in its own way never calls `configure_logging`.
+module changes nothing; a program that embeds jobkit and logs in its own way never calls `configure_logging`. With
+`JOBKIT_LOG_FORMAT=logging` events go to the standard library's logger `jobkit`, and its handlers are somebody else's.
 
 An event is a short plain sentence, what it is about follows as fields:
 `log.warning("lease lost", resource=..., token=...)`. What is logged while a job is processed carries `job`, `type`,
@@ -55,6 +56,9 @@ def configure_logging(settings: Settings, *, at_least: str = "debug", stream: Te
     `at_least` is the lowest level that is let through whatever `log_level` says. `stream` replaces stderr.
     """
     level = max(LEVELS[settings.log_level], LEVELS[at_least])
+    if settings.log_format == "logging":
+        _hand_to_standard_library(level)
+        return
     renderer = _renderer(settings.log_format, stream or sys.stderr)
     writer = LineWriter(stream)
     shared = _shared(writer)
@@ -70,6 +74,31 @@ def configure_logging(settings: Settings, *, at_least: str = "debug", stream: Te
         foreign_pre_chain=foreign, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
     )
     _configure_standard_library(level, formatter, writer)
+
+
+def _hand_to_standard_library(level: int) -> None:
+    """Make structlog's events records of the logger `jobkit`; what becomes of those is decided elsewhere."""
+    _processors[:] = [*_CONTEXT, _add_trace, _as_record]
+    structlog.configure(
+        processors=_processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("jobkit").setLevel(level)
+
+
+def _as_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Return the arguments of a call of a standard logger: one line of text, and the fields beside it as `fields`.
+
+    They are one attribute of the record, because a field such as `name` would be taken for the record's own.
+    """
+    exc_info = event.pop("exc_info", None)
+    text = str(event.pop("event", ""))
+    shown = [f"{name}={value!r}" for name, value in event.items()]
+    message = _written_out(_cut(" ".join([text, *shown])), "")
+    # A traceback is the handler's to write, and `%` in the text is no placeholder while there are no arguments.
+    return {"msg": message, "exc_info": exc_info, "extra": {"event": text, "fields": dict(event)}}
 
 
 class LineWriter:

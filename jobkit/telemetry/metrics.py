@@ -166,6 +166,7 @@ VIOLATIONS = Metric(
     {"invariant": (Invariant.SINGLE_EFFECT, Invariant.FENCING, Invariant.ORDER)},
 )
 LOOP_BLOCKED = Metric("jobkit.loop.blocked", Kind.COUNTER, "{time}", "Times that the event loop stood still")
+HOOKS_FAILED = Metric("jobkit.hooks.failed", Kind.COUNTER, "{event}", "Hooks that raised or were not called")
 DEFECTS = Metric("jobkit.defects", Kind.COUNTER, "{error}", "Unexpected errors in jobkit itself")
 SENT = Metric(
     "messaging.client.sent.messages",
@@ -248,6 +249,13 @@ QUEUE_RUNNING = Metric(
 QUEUE_AGE = Metric(
     "jobkit.queue.age", Kind.GAUGE, "s", "How long ago the oldest job that waits was submitted, by the same", _TYPE
 )
+QUEUE_PRIORITIES = Metric(
+    "jobkit.queue.priorities",
+    Kind.GAUGE,
+    "{job}",
+    "Of the jobs in the queues of a type with priorities, how many have each; by the same",
+    {"type": TYPES, "priority": ("high", "normal", "low")},
+)
 SCHEDULES_OVERDUE = Metric(
     "jobkit.schedules.overdue",
     Kind.GAUGE,
@@ -277,6 +285,13 @@ PAUSE_AGE = Metric("jobkit.pause.age", Kind.GAUGE, "s", "How long ago the first 
 CONSUMERS = Metric("jobkit.consumers.open", Kind.GAUGE, "{consumer}", "Led partitions with an open consumer", _TYPE)
 COORDINATOR_SILENCE = Metric(
     "jobkit.coordinator.silence", Kind.GAUGE, "s", "How long ago the coordinator answered this worker last"
+)
+RESOURCE_HEALTHY = Metric(
+    "jobkit.resource.healthy",
+    Kind.GAUGE,
+    "1",
+    "1 while the health of a resource that this worker opened was found well, 0 while it was not",
+    {"resource": ANY},
 )
 LATENCY = Metric(
     "jobkit.latency",

@@ -169,7 +169,7 @@ class Leaderships:
         for a moment.
         """
         if any(partition.type in member.types for member in self._members):
-            return any(led.partition == partition for led in self._leading())
+            return any(led.partition == partition.whole for led in self._leading())
         owners = [member.owner for member in self._members]
         first = min(owners, key=lambda owner: _rank(str(partition), owner), default="")
         return first == self._owner

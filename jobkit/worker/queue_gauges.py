@@ -71,6 +71,11 @@ class QueueGauges:
         held = Counter(lease.resource.partition("/")[0] for lease in await self._planes.coordinator.leases())
         now = self._clock.wall()
         found: _Readings = {}
+        for one in depths:
+            for priority, ready in one.bands.items():
+                if one.partition.type in types:
+                    name = (m.QUEUE_PRIORITIES, (one.partition.type, priority.value))
+                    found[name] = found.get(name, 0) + ready
         for type in types:
             found[m.QUEUE_DEPTH, (type,)] = depth[type]
             found[m.QUEUE_RUNNING, (type,)] = held[type]

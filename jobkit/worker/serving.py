@@ -43,7 +43,13 @@ async def serving(application: ASGIApp, host: str, port: int, *, named: str) -> 
             f"{named}: cannot listen on {host}: {error.strerror}; choose another port, or 0 for any"
         ) from error
     config = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GOOD_BYE_SECONDS
+        application,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        # Whom a proxy asks for is for the application to believe or not: it is told who the proxy is.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GOOD_BYE_SECONDS,
     )
     server = _Server(config)
     bound: int = listener.getsockname()[1]

@@ -21,10 +21,13 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
+from jobkit.runner.invocation import calls_of
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
+from jobkit.runner.resources import OpenResources, open_resources
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
@@ -41,8 +44,10 @@ from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
+from jobkit.worker.publishing import publish_types
 from jobkit.worker.reach import NEAR_SECONDS, Reach
 from jobkit.worker.rebuild_check import Coverage
+from jobkit.worker.resource_health import ResourceHealth
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
 
@@ -164,6 +169,7 @@ class Worker:
             clock=self._clock,
             telemetry=self._telemetry,
         )
+        self._resource_health = ResourceHealth(self._clock, self._telemetry)
         self._cancellations = Cancellations(planes.store, self._clock, self._telemetry)
         self._watchdog = Watchdog(self._clock, settings.lease_ttl / 3, self._telemetry) if watchdog else None
         self._page = page
@@ -185,8 +191,9 @@ class Worker:
     async def run(self) -> None:
         """Work until drained or stopped.
 
-        Raises `ConfigurationError` where a setting, a plugin or the number of partitions is wrong, and `Unavailable`
-        where a backend is out of reach at the start; later it waits for backends to come back.
+        Raises `ConfigurationError` where a setting, a plugin or the number of partitions is wrong, `ResourceFailed`
+        where a resource does not open, and `Unavailable` where a backend is out of reach at the start; later it waits
+        for backends to come back.
         """
         await self._prepare()
         async with contextlib.AsyncExitStack() as around:
@@ -204,7 +211,10 @@ class Worker:
                 self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
             with self._run_scope:
-                await self._work()
+                wanted = self._registry.resources(self._types)
+                async with open_resources(wanted, self._plugin_settings, self._telemetry) as opened:
+                    self._assemble(opened)
+                    await self._work(opened)
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
     def drain(self) -> None:
@@ -233,13 +243,14 @@ class Worker:
             "one_coordinator": self._coordination.alone,
             "no_backend_refuses": not self._refusals.any,
             "consumers_open": all(led.consuming or led.paused for led in leading),
+            **self._resource_health.checks,
         }
 
     async def _prepare(self) -> None:
         """Find out at the start what would otherwise fail every job."""
         for type in self._types:
             self._registry.kept_as(type)
-        plugin_settings = self._registry.settings(self._types)
+        self._plugin_settings = self._registry.settings(self._types)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
         for type in self._settings.concurrency.of_type.keys() - set(self._types):
@@ -253,13 +264,25 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
+        await publish_types(self._planes.inspection, self._registry, self._types)
         await self._declarations.declare()
         # Before anything is begun; later it is looked at again and again.
         await self._pauses.look()
+
+    def _assemble(self, opened: OpenResources) -> None:
+        """Make what the lanes work with."""
+        served = [one for type in self._types for one in self._registry.members(type)]
         pipeline = Pipeline(
             self._planes,
             self._keeper,
-            Attempts(self._planes, self._clock, self._telemetry, plugin_settings, self._registry),
+            Attempts(
+                self._planes,
+                self._clock,
+                self._telemetry,
+                self._plugin_settings,
+                self._registry,
+                calls=calls_of(served, opened, self._registry.around.attempts),
+            ),
             self._sweeper,
             TypeSlots(self._settings.concurrency, self._clock),
             self._cancellations,
@@ -269,6 +292,7 @@ class Worker:
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
+            hooks=OutcomeHooks(self._registry.around.hooks, self._telemetry),
         )
         bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
         self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
@@ -302,7 +326,7 @@ class Worker:
         # Far away a job takes several round trips to end, and those that come after it wait for all of them.
         return _HAND_OVER_GRACE_SECONDS if self._reach.latency <= NEAR_SECONDS else 0.0
 
-    async def _work(self) -> None:
+    async def _work(self, opened: OpenResources) -> None:
         """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""
         async with anyio.create_task_group() as upkeep:
             upkeep.start_soon(self._keeper.run)
@@ -317,8 +341,10 @@ class Worker:
             upkeep.start_soon(self._report_waiting_forever)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
+            upkeep.start_soon(self._resource_health.run, opened)
             upkeep.start_soon(self._tools.pipeline.split_brain.run)
             upkeep.start_soon(self._tools.pipeline.interruptions.run)
+            upkeep.start_soon(self._tools.pipeline.hooks.run)
             if self._watchdog is not None:
                 upkeep.start_soon(self._beat_forever, self._watchdog)
             try:
@@ -332,6 +358,7 @@ class Worker:
             finally:
                 await self._leave()
                 await self._tools.pipeline.interruptions.finish()
+                await self._tools.pipeline.hooks.finish()
             upkeep.cancel_scope.cancel()
 
     async def _follow_layouts(self) -> None:

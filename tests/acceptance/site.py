@@ -16,7 +16,7 @@ import anyio
 
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
-from jobkit.plugin.registry import load_plugins
+from jobkit.plugin.loading import load_plugins
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 

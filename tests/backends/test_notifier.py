@@ -146,7 +146,7 @@ async def test_who_was_rung_more_often_than_it_could_hear_looks_at_everything(pa
 async def test_a_waiter_whose_bell_was_lost_looks_again_within_about_a_second(path: str) -> None:
     clock = ManualClock()
     async with open_engine(path, clock) as one, open_engine(path, clock) as other:
-        waiting = asyncio.create_task(SqliteStore(one).wait_finished("a", 3600))
+        waiting = asyncio.create_task(SqliteStore(one).wait_finished(["a"], 3600))
         await a_moment()
         for ear in notifier_directory(path).iterdir():
             ear.unlink()
@@ -194,7 +194,7 @@ async def test_where_no_bell_can_hang_waiting_means_polling(path: str, tmp_path:
     notifier_directory(path).write_text("in the way")
     clock = ManualClock()
     async with open_engine(path, clock) as one, open_engine(path, clock) as other:
-        waiting = asyncio.create_task(SqliteStore(one).wait_finished("a", 3600))
+        waiting = asyncio.create_task(SqliteStore(one).wait_finished(["a"], 3600))
         await a_moment()
         await submitted(SqliteStore(other), "a")
         clock.advance(POLL_SECONDS * 1.3)

@@ -27,7 +27,7 @@ async def wait(path: str, what: str) -> None:
                 await consumer.receive(1)
         else:
             print("ready", flush=True)
-            await store.wait_finished("a", 3600)
+            await store.wait_finished(["a"], 3600)
         print("woken", flush=True)
 
 

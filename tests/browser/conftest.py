@@ -28,23 +28,26 @@ _SLICE = {
 _WANTED = os.environ.get("BROWSER_TESTS")
 
 
-def _missing() -> str | None:
+def _missing(**more: bool) -> str | None:
     if not _WANTED:
         return "`make test-browser` runs it"
-    needed = {"Chromium": CHROMIUM, "the players": PLAYERS.is_dir(), "playwright": find_spec("playwright")}
+    needed = {"Chromium": CHROMIUM, "playwright": find_spec("playwright"), **more}
     missing = [name for name, found in needed.items() if not found]
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
-MISSING = _missing()
+# What keeps pages from being looked at, and what keeps packages from being played.
+PAGES_MISSING = _missing()
+MISSING = _missing(**{"the players": PLAYERS.is_dir()})
 if MISSING and _WANTED and _WANTED != "slice" and os.environ.get("CI"):
     raise pytest.UsageError(MISSING)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Skip what cannot run here."""
-    if MISSING and item.get_closest_marker("browser") is not None:
-        item.add_marker(pytest.mark.skip(reason=MISSING))
+    missing = MISSING if "workshop" in getattr(item, "fixturenames", ()) else PAGES_MISSING
+    if missing and item.get_closest_marker("browser") is not None:
+        item.add_marker(pytest.mark.skip(reason=missing))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -92,7 +92,7 @@ async def _run_and_kill(site: Site, servers: Servers | None, seconds: float) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 40 * KILLS)
-@pytest.mark.parametrize("place", ["embedded", "postgres", "redis"] if KILLS > 2 else ["embedded", "postgres"])
+@pytest.mark.parametrize("place", ["embedded", "postgres", "redis"] if KILLS > 2 else ["embedded"])
 async def test_after_kills_of_everything_nothing_is_wrong_and_every_projection_is_its_rebuild(
     place: str, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ class Shell(Protocol):
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty directory, no settings but the plugin, no other plugins; whatever a command sets is undone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jobkit.plugin.registry.entry_points", lambda **_: ())
+    monkeypatch.setattr("jobkit.plugin.loading.entry_points", lambda **_: ())
     before = dict(os.environ)
     for name in before:
         if name.startswith("JOBKIT_"):

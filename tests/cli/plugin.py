@@ -42,6 +42,11 @@ async def note(job: Note, ctx: Context) -> dict[str, str]:
     return {"said": job.text}
 
 
+@processor("errand", key=lambda job: job.about, priority="normal")
+async def errand(job: Note, ctx: Context) -> None:
+    """Some are more urgent than others."""
+
+
 @processor("chapter", key=lambda job: job.about, ordered=True)
 async def chapter(job: Note, ctx: Context) -> str:
     """Take chapters of a book in order."""

@@ -9,7 +9,10 @@ import time
 import pytest
 
 from jobkit.cli.app import app
+from jobkit.client.job_groups import pages
+from jobkit.model.blob import BlobRef
 from jobkit.model.limit import Limit
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import Member, Waiting
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
@@ -90,6 +93,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "key": "tea",
         "sequence": None,
         "state": "committed",
+        "priority": None,
         "progress": 1.0,
         "message": "",
         "owner": "host:1:test",
@@ -101,9 +105,13 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "reason": None,
         "due_at": None,
         "paused": None,
+        "checkpoint": None,
+        "steps": [],
         "expires_at": None,
         "waits_for": None,
         "unique": None,
+        "group": None,
+        "parent": None,
     }
 
 
@@ -115,6 +123,18 @@ def test_what_came_from_outside_cannot_drive_the_terminal(shell: Shell, world: W
         assert "\\u202enice" in shown
     assert "\x1b" not in shown
     assert "\\x1b[2J\\nnice" in shown
+
+
+def test_status_tells_of_the_checkpoint_and_of_the_steps_that_are_done(shell: Shell, world: World) -> None:
+    job = world.accepted("note", {"about": "tea"}, id="t-1")
+    world.kept(job, Checkpoint("", 1, b'{"n":1}'), Checkpoint("cut", 1, b"1", (BlobRef("a.mp4", "x", 1, "ab"),)))
+    fields = dict(re.findall(r"^(checkpoint|steps done) +(.*)$", shell("status", "t-1").stdout, flags=re.MULTILINE))
+    assert re.match(r"\d+s ago .*, 7 bytes", fields["checkpoint"])
+    assert fields["steps done"] == "cut"
+    shown = json.loads(shell("status", "t-1", "--json").stdout)
+    (step,) = shown["steps"]
+    assert (step["name"], step["files"], shown["checkpoint"]["bytes"]) == ("cut", ["a.mp4"], 7)
+    assert abs(step["at"] - shown["checkpoint"]["at"]) < 60
 
 
 def test_status_needs_no_plugin_that_loads(shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +224,7 @@ def test_env_files_are_taken_before_and_after_the_command(shell: Shell, world: W
 def test_every_command_that_shows_something_takes_json() -> None:
     from typer.main import get_command
 
-    wordless = {"worker", "exporter", "bench-worker", "new-plugin", "reference", "api"}
+    wordless = {"worker", "dev", "web", "exporter", "bench-worker", "new-plugin", "reference", "api"}
     group = get_command(app)
     commands = [*group.commands.items()]  # type: ignore[attr-defined]
     for name in ("dead", "gaps", "config", "schedules"):
@@ -215,3 +235,21 @@ def test_every_command_that_shows_something_takes_json() -> None:
         options = {option for parameter in command.params for option in parameter.opts}
         assert name in wordless or "--json" in options, name
         assert name in {"bench-worker", "new-plugin", "reference", "api"} or "--env-file" in options, name
+
+
+def test_status_shows_a_group_and_its_members_as_a_tree(shell: Shell, world: World) -> None:
+    registry = world.registry
+    members = [registry.new_job("note", {"about": about}, id=about) for about in ("tea", "milk")]
+    then = registry.new_job("note", {"about": "all"}, id="then")
+    (page,) = pages(members, then, "run")
+    world.ask(lambda planes: planes.store.submit(page))
+    world.committed(members[0].envelope)
+    lines = shell("status", "--tree", "then").stdout.splitlines()
+    assert lines == [
+        "then  note  scheduled  (1 of 2 ended)",
+        "|- tea  note  committed",
+        "`- milk  note  queued",
+    ]
+    tree = json.loads(shell("status", "--tree", "then", "--json").stdout)
+    assert (tree["group"]["members"], tree["group"]["unended"], len(tree["below"])) == (2, 1, 2)
+    assert ("GROUP" in shell("jobs").stdout, "group" in shell("status", "milk").stdout) == (True, True)

@@ -17,7 +17,9 @@ from jobkit.backends.registry import open_planes
 from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.plugin.registry import Registry, load_plugins
+from jobkit.plugin.loading import load_plugins
+from jobkit.plugin.registry import Registry
+from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, Opened
 from jobkit.settings import Settings
@@ -77,6 +79,16 @@ class World:
                 await planes.store.progress(envelope, _FENCE, fraction=progress, message=message)
 
         self.ask(begin)
+
+    def kept(self, envelope: Envelope, *checkpoints: Checkpoint) -> None:
+        """Have a worker begin a job and keep some of its work."""
+        self.opened(envelope)
+
+        async def keep(planes: Planes) -> None:
+            for one in checkpoints:
+                assert await planes.store.save_checkpoint(envelope, _FENCE, one) is SaveAnswer.SAVED
+
+        self.ask(keep)
 
     def committed(self, envelope: Envelope, result: bytes = b"null") -> None:
         """Have a worker begin a job and end it well."""

@@ -61,6 +61,9 @@ AGE_STORE = """
     for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:due', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:due', -seconds, id)
     end
+    for _, id in ipairs(redis.call('ZRANGE', '{jobkit}:undeclared', 0, -1)) do
+        redis.call('ZINCRBY', '{jobkit}:undeclared', -seconds, id)
+    end
     for _, row in ipairs(redis.call('KEYS', '{jobkit}:schedule:*')) do
         age(row, 'seen')
     end

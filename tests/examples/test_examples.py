@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,13 +19,50 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count",
+    "account",
+    "retries",
+    "files",
+    "follow_ups",
+    "batch",
+    "limits",
+    "schedules",
+    "debounce",
+    "typed",
+    "steps",
+    "resources",
+    "around",
+    "blocking",
+    "fan_out",
+)
+TYPES = (
+    "word-count",
+    "deposit",
+    "fetch",
+    "report",
+    "order",
+    "receipt",
+    "square",
+    "call",
+    "nightly",
+    "summary",
+    "stretch",
+    "album",
+    "price",
+    "divide",
+    "count",
+    "book",
+    "page",
+    "binding",
+)
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBKIT_")}
-    return {**inherited, "JOBKIT_PLUGINS": ",".join(modules), "PYTHONPATH": str(EXAMPLES), **more}
+    around = "around" if "around" in modules else ""
+    named = {"JOBKIT_PLUGINS": ",".join(modules), "JOBKIT_MIDDLEWARE": around}
+    return {**inherited, **named, "PYTHONPATH": str(EXAMPLES), **more}
 
 
 @contextmanager
@@ -75,6 +113,35 @@ def test_account(folder: Path) -> None:
     ]
 
 
+def test_typed(folder: Path) -> None:
+    assert _ran("typed", folder) == [
+        "annann, bobbob, eveeve 18",
+        "6",
+        "rejected: nothing would be left 1",
+        "{'name': 'zoezoezoe', 'length': 9}",
+    ]
+
+
+def test_script(folder: Path) -> None:
+    assert _run("script.py", folder, _environment(("typed",))) == ["annann bobbob eveeve"]
+
+
+def test_steps(folder: Path) -> None:
+    assert _ran("steps", folder) == [
+        '"1 of 10 photos by the last attempt, a cover of 14 letters"',
+        "*** Summer ***",
+    ]
+
+
+def test_webhooks(tmp_path: Path) -> None:
+    told = re.findall(r"(JOBKIT_WEBHOOK_\w+)=('.*'|\S+)", (EXAMPLES / "webhooks.py").read_text())
+    settings = {name: value.strip("'") for name, value in told}
+    assert len(settings) == 3
+    environment = _environment(("webhooks", "workers.webhook"), **settings)
+    with _process(["jobkit", "worker", "resize", "webhook"], tmp_path, environment):
+        assert _run("webhooks.py", tmp_path, environment) == ["photo.resized {'width': 640} v1,"]
+
+
 def test_debounce(folder: Path) -> None:
     assert _ran("debounce", folder) == ["summed up to change 9, 9 earlier requests were replaced"] * 2
 
@@ -97,6 +164,10 @@ def test_files(folder: Path) -> None:
     assert (committed[0] / "pages" / "2026-02.txt").read_text() == "ann in 2026-02\n"
 
 
+def test_fan_out(folder: Path) -> None:
+    assert _ran("fan_out", folder) == ["Ants has 6 words on 3 pages"]
+
+
 def test_follow_ups(folder: Path) -> None:
     assert _ran("follow_ups", folder) == ["receipt for order 7 sent to ann@example.org"]
 
@@ -111,6 +182,28 @@ def test_batch(folder: Path) -> None:
 
 def test_schedules(folder: Path) -> None:
     assert _ran("schedules", folder) == ['committed "the report of purchases"']
+
+
+def test_resources(folder: Path) -> None:
+    assert _ran("resources", folder) == ["3 x apple: 90 cents", "2 x pear: 100 cents"]
+
+
+def test_around(folder: Path) -> None:
+    assert _ran("around", folder) == ["dead"]
+    deadline = time.monotonic() + 60
+    while not (folder / "dead.txt").exists() or not (folder / "dead.txt").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (folder / "dead.txt").read_text() == "6:0: rejected: nobody can divide by zero\n"
+    refused = subprocess.run(
+        [sys.executable, str(EXAMPLES / "around.py")],
+        cwd=folder, env=_environment(("around",), CLOSED="1"), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "PermissionError: 1 refused: we are closed" in refused.stderr
+
+
+def test_blocking(folder: Path) -> None:
+    assert _ran("blocking", folder) == ["committed 168 ", "dead  MemoryExceeded"]
 
 
 def test_a_test_of_a_plugin(tmp_path: Path) -> None:
@@ -185,6 +278,8 @@ def test_every_example_is_tested_and_listed() -> None:
     index = (EXAMPLES / "README.md").read_text()
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
     assert [name for name in programs if f"[{name}]({name})" not in index] == []
-    assert {*EMBEDDED, "web", "own_tables", "test_word_count"} == {Path(name).stem for name in programs}
+    assert {*EMBEDDED, "script", "web", "webhooks", "own_tables", "test_word_count"} == {
+        Path(name).stem for name in programs
+    }
     too_long = [name for name in programs if not 20 <= len((EXAMPLES / name).read_text().splitlines()) <= 65]
     assert too_long == []

@@ -39,6 +39,7 @@ _OF_THE_EXPORTER = {
     "jobkit_queue_depth",
     "jobkit_queue_running",
     "jobkit_queue_age_seconds",
+    "jobkit_queue_priorities",
     "jobkit_schedules_overdue_seconds",
 }
 # There only once there is something to tell.
@@ -140,6 +141,7 @@ async def test_all_there_is_is_shown_from_the_start() -> None:
     families = {name.removesuffix("_total").removesuffix("_bucket") for name in shown}
     expected = {prometheus_name(metric.name, metric.unit) for metric in CATALOGUE}
     unseen = {"jobkit_split_brain_time_seconds", "jobkit_limits_waiting", "jobkit_schedules_lateness_seconds"}
+    unseen.add("jobkit_resource_healthy")
     assert expected - families == unseen | {*_OF_THE_EXPORTER}
     assert shown["jobkit_jobs_total"][("outcome", "committed"), ("type", "step")] == 1
     assert shown["jobkit_jobs_total"][("outcome", "dead"), ("type", "step")] == 1

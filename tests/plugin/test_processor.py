@@ -99,11 +99,11 @@ async def _opaque(job: Video, ctx: Context) -> Opaque: ...  # type: ignore[empty
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        (_not_async, "must be an 'async def' function"),
+        (_not_async, "plain 'def', which runs in a thread: annotate 'ctx: SyncContext', or make it an 'async def'"),
         (_no_context, "must take"),
         (_no_payload, "must take"),
         (_plain_payload, "subclass of jobkit.Payload"),
-        (_three, "must take"),
+        (_three, "parameter .more. must be a resource"),
         (_unresolved, "Vidoe"),
         (_opaque, "cannot be written as JSON"),
     ],

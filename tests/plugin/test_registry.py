@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-import jobkit.plugin.registry
+import jobkit.plugin.loading
 from jobkit import Context, Payload, processor
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.plugin.loading import load_plugins
+from jobkit.plugin.new_job import checked_id
 from jobkit.plugin.processor import Processor
-from jobkit.plugin.registry import Registry, checked_id, load_plugins
+from jobkit.plugin.registry import Registry
 from tests.steps import Step, loose, step
 
 
@@ -38,13 +40,13 @@ def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A module of plugins that can be imported."""
     made = types.ModuleType("plugins_under_test")
     monkeypatch.setitem(sys.modules, made.__name__, made)
-    monkeypatch.setattr(jobkit.plugin.registry, "entry_points", lambda **_: [])
+    monkeypatch.setattr(jobkit.plugin.loading, "entry_points", lambda **_: [])
     return made
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, **entries: str) -> None:
     found = [importlib.metadata.EntryPoint(name, value, "jobkit.processors") for name, value in entries.items()]
-    monkeypatch.setattr(jobkit.plugin.registry, "entry_points", lambda **_: found)
+    monkeypatch.setattr(jobkit.plugin.loading, "entry_points", lambda **_: found)
 
 
 # ---- loading -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from mypy import api
 
 PRELUDE = """
 from datetime import timedelta
-from jobkit import Context, Payload, Processor, Result, processor
+from typing import Annotated
+
+from jobkit import Client, Context, Handle, Payload, Processor, Result, SyncContext, processor, resource
 from jobkit.model.fence import Receipt
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Committed, Refused, Store
@@ -89,6 +91,26 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
         "async def f() -> int:\n    return (await run_job(poster, Video(video_id='v'))).result.width",
         None,
     ),
+    "a_handle_has_the_processors_result": (
+        "async def f(client: Client) -> int:\n"
+        "    handle = await poster.submit(client, Video(video_id='v'), key='k')\n"
+        "    reveal_type(handle)\n"
+        "    reveal_type(client.handle('id', poster))\n"
+        "    return (await handle.result(timeout=5)).width",
+        None,
+    ),
+    "a_submit_takes_the_processors_payload_and_no_other": (
+        "async def f(client: Client) -> None:\n    await poster.submit(client, Audio(name='a'))",
+        "arg-type|call-overload",
+    ),
+    "a_submit_takes_no_option_that_there_is_not": (
+        "async def f(client: Client) -> None:\n    await poster.submit(client, Video(video_id='v'), kye='k')",
+        "call-arg|call-overload",
+    ),
+    "a_handle_is_not_one_of_another_result": (
+        "async def f(client: Client) -> Handle[str]:\n    return client.handle('id', poster)",
+        "return-value|arg-type",
+    ),
     "run_job_takes_the_processors_payload_and_no_other": (
         "async def f() -> None:\n    await run_job(poster, Audio(name='a'))",
         "arg-type|misc|type-var",
@@ -99,11 +121,22 @@ SNIPPETS: dict[str, tuple[str, str | None]] = {
     ),
     "a_processor_must_take_a_payload": (
         "@processor('t', key=lambda job: 'k')\nasync def wrong(job: int, ctx: Context) -> None: ...",
-        "type-var|arg-type",
+        "call-overload|type-var|arg-type",
     ),
-    "a_processor_must_be_async": (
+    "a_processor_with_a_context_must_be_async": (
         "@processor('t', key=lambda job: 'k')\ndef wrong(job: Video, ctx: Context) -> None: ...",
-        "type-var|arg-type",
+        "call-overload|type-var|arg-type",
+    ),
+    "a_blocking_processor_takes_a_synchronous_context_and_knows_its_result": (
+        "@processor('t', key=lambda job: 'k')\ndef blocking(job: Video, ctx: SyncContext) -> Poster:\n"
+        "    return Poster(width=1)\n\n\ntyped: Processor[Video, Poster] = blocking",
+        None,
+    ),
+    "a_processor_may_ask_for_resources": (
+        "@resource\nasync def size() -> int:\n    return 3\n\n\n@processor('t', key=lambda job: 'k')\n"
+        "async def f(job: Video, ctx: Context, width: Annotated[int, size]) -> Poster:\n"
+        "    return Poster(width=width)\n\n\ntyped: Processor[Video, Poster] = f",
+        None,
     ),
     "a_processor_reads_its_records_as_their_model": (
         "async def f(ctx: Context) -> int:\n"
@@ -135,7 +168,11 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     assert problems == ""
     found = dict.fromkeys(SNIPPETS, "")
+    handle = "jobkit.handles.handle.Handle[a_handle_has_the_processors_result.Poster]"
+    assert report.count(f'note: Revealed type is "{handle}"') == 2, report
     for line in report.splitlines():
+        if ": note: Revealed type" in line:
+            continue
         if match := re.match(rf"{re.escape(str(folder))}/(\w+)\.py:", line):
             found[match[1]] += f"{line}\n"
     assert "Found" in report, report

@@ -10,12 +10,15 @@ from itertools import pairwise
 from jobkit.model.fence import Fence
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause, Scope, pause_of
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import QueueDepth
+from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
 from jobkit.ports.planes import Planes
 from simulation.history import (
     Attempted,
+    Begun,
     Cancelled,
     Claimed,
     Consuming,
@@ -29,12 +32,14 @@ from simulation.history import (
     Release,
     Renewal,
     Repartitioned,
+    Reprioritized,
     Resumed,
     Said,
     Step,
     Stray,
     Write,
 )
+from simulation.kept_work import what_is_kept
 from simulation.timetable import Ticks
 
 # Who waits for a retry where it failed does so on its own clock, of which so much drift is allowed; and rounding.
@@ -62,7 +67,8 @@ class Expectation:
     a job. `forgetting`: what has ended may be unknown by now. Of what is paused nothing begins `heard_within` so many
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
     `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. The jobs in
-    `submitted` take effect in that order on each key, whether they are numbered or not.
+    `submitted` take effect in that order on each key, whether they are numbered or not. `groups` have the members of
+    each, by the job that closes it.
     """
 
     accepted: Sequence[str]
@@ -78,6 +84,7 @@ class Expectation:
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     ticks: Sequence[Ticks] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     submitted: Sequence[str] = ()
 
     def wanted(self, id: str) -> JobState:
@@ -97,6 +104,7 @@ class Truth:
     counts: StoreCounts
     depths: Sequence[QueueDepth]
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    kept: Mapping[str, Sequence[Checkpoint]] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
@@ -111,6 +119,7 @@ class Truth:
             counts=await planes.inspection.counts(),
             depths=await planes.broker.depths(),
             layouts=await planes.store.layouts(),
+            kept={id: await planes.store.checkpoints(id) for id in accepted},
         )
 
 
@@ -130,10 +139,13 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *paused_begins_nothing(history, expected),
         *repartitioned(history.events, truth, expected),
         *cancelled_for_good(history.events, truth, expected),
+        *moved_for_good(history.events),
         *one_of_a_name(history.events),
         *run_at_once(history.events, expected.at_once),
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
+        *(Violation("kept", detail, at) for detail, at in what_is_kept(history.events)),
+        *then_comes_last(history.events, expected.groups),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
@@ -363,6 +375,10 @@ def bounded(truth: Truth, expected: Expectation) -> Iterator[Violation]:
     for depth in truth.depths:
         if depth.ready or depth.delayed:
             yield Violation("bounded", f"messages are left in {depth}")
+    for id, kept in truth.kept.items():
+        job = truth.jobs[id]
+        if kept and job is not None and job.state is not JobState.DEAD:
+            yield Violation("bounded", f"of job {id}, which is {job.state}, {kept} is kept")
     for id, job in truth.jobs.items():
         if job is not None and len(job.failures) > expected.max_failures:
             yield Violation("bounded", f"job {id} failed {len(job.failures)} times")
@@ -413,6 +429,31 @@ def cancelled_for_good(events: Sequence[Event], truth: Truth, expected: Expectat
         for follow_up in effects | {known for known, job in truth.jobs.items() if job is not None}:
             if follow_up.startswith(f"{id}."):
                 yield Violation("cancelled", f"job {id} was cancelled, and its follow-up {follow_up} is there")
+
+
+def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
+    """What a person was told has another priority is begun with no message of the one before."""
+    told: dict[str, Priority] = {}
+    for event in events:
+        match event:
+            case Reprioritized(_, job, priority):
+                told[job] = priority
+            case Begun(at, job, priority) if told.get(job, priority) is not priority:
+                yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
+
+
+def then_comes_last(events: Sequence[Event], groups: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
+    """No job that closes a group begins before each of its members has ended.
+
+    That it does begin then, and takes effect once or dies as its group says, is asked of it as of any accepted job.
+    """
+    ended: set[str] = set()
+    for event in events:
+        match event:
+            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
+                ended.add(job)
+            case Step(at, _, _, job) if left := [member for member in groups.get(job, ()) if member not in ended]:
+                yield Violation("groups", f"{job} began before {', '.join(left)} ended", at)
 
 
 def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:

@@ -10,7 +10,9 @@ from typing import Any
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.model.unique import While
+from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.coordinator import Granted, LeaseRef
 from jobkit.ports.store import (
     Accepted,
@@ -110,6 +112,22 @@ class Repartitioned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Reprioritized(Event):
+    """A person was told that a job has another priority now."""
+
+    job: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Begun(Event):
+    """The store opened a job that came with a message of this priority."""
+
+    job: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
 class Stray(Event):
     """A job that had ended, or that the store did not know, was in `place` all the same."""
 
@@ -128,13 +146,43 @@ class Mark(Event):
 
 @dataclass(frozen=True, slots=True)
 class Write(Event):
-    """The store accepted a write; `action` is commit, fail, bury or progress. `again`: it had accepted it before."""
+    """The store accepted a write; `action` is its method. `again`: it had accepted it before."""
 
     action: str
     resource: str
     job: str
     fence: Fence
     again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Event):
+    """The store kept what a job has come to."""
+
+    job: str
+    step: str
+    version: int
+    value: bytes
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled(Event):
+    """A processor was given what is kept, or what it has just come to."""
+
+    job: str
+    step: str
+    value: bytes | None
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class RanStep(Event):
+    """A processor began a step."""
+
+    job: str
+    step: str
+    fence: Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +245,7 @@ class Said(Event):
     fields: str
 
 
-_WRITES = frozenset({"commit", "fail", "bury", "progress"})
+_WRITES = frozenset({"commit", "fail", "bury", "progress", "save_checkpoint"})
 
 
 @dataclass
@@ -264,6 +312,8 @@ class History:
             case "store", "open", Opened() | Early() | Gap() | Skipped() | Superseded() | Conflict():
                 began = given["envelope"].id if isinstance(answer, Opened) else None
                 yield Mark(now, _resource(given), given["fence"], began)
+                if isinstance(answer, Opened):
+                    yield Begun(now, given["envelope"].id, given["envelope"].priority)
             case "store", "submit", [*answers]:
                 for job, answered in zip(given["jobs"], answers, strict=True):
                     if job.unique is not None and not isinstance(answered, Known | Conflict):
@@ -274,6 +324,9 @@ class History:
                 self._written.add(key)
                 if action == "fail":
                     yield Postponed(now, key[1], given["failure"].attempt + 1, now + given["retry_in"])
+                if action == "save_checkpoint":
+                    saved: Checkpoint = given["checkpoint"]
+                    yield Saved(now, key[1], saved.step, saved.version, saved.value, given["fence"])
                 yield Write(now, action, _resource(given), given["envelope"].id, given["fence"], again)
 
 
@@ -290,6 +343,8 @@ def _resource(given: Any) -> str:
 def _accepted(answer: object) -> bool:
     """Tell whether a write's answer means that something was written."""
     match answer:
+        case SaveAnswer():
+            return answer is SaveAnswer.SAVED
         case bool() | int():
             return answer is not False
         case Committed():

@@ -38,6 +38,7 @@ _IDEMPOTENT = frozenset(
         "store.commit",
         "store.fail",
         "store.shelve",
+        "store.save_checkpoint",
         "inspection.save_schedule",
     }
 )

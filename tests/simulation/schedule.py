@@ -7,7 +7,7 @@ get everything done. All of it is drawn from the seed.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -31,7 +31,9 @@ from simulation.world import (
     Order,
     Work,
     World,
+    member_id,
     open_world,
+    then_id,
 )
 
 # After the heal, everything is done within the time that all the work takes one after another, and this many seconds:
@@ -51,6 +53,8 @@ STEPS = (
     "store.open",
     "processor.step",
     "store.progress",
+    "store.save_checkpoint",
+    "store.checkpoints",
     "store.fail",
     "store.bury",
     "store.shelve",
@@ -73,6 +77,7 @@ LATE_WRITES = (
     "store.commit",
     "store.commit",
     "store.fail",
+    "store.save_checkpoint",
     "coordinator.release",
     "inspection.save_schedule",
 )
@@ -86,11 +91,12 @@ class Schedule:
     Trouble comes about `every` so many seconds. `long_jobs` is the share of jobs that last longer than a lease.
     Ids are forgotten `retention` seconds after their jobs ended, if at all. Of the share `cancels` of the jobs a person
     says some time that they are to be cancelled; the share `later` is to run some seconds after it is accepted, and the
-    share `unique` has one of a few unique names. Of what
+    share `unique` has one of a few unique names, and the share `groups` makes a group as it commits. The share
+    `reprioritized` of those that have priorities is given another, at some time. Of what
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
-    The share `ticking` of the seeds has schedules.
+    The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
     """
 
     storm: float = 60.0
@@ -119,10 +125,13 @@ class Schedule:
     retention: float | None = None
     cancels: float = 0.15
     later: float = 0.15
+    reprioritized: float = 0.3
     unique: float = 0.2
+    groups: float = 0.1
     heard_within: float | None = None
     plain: bool = False
     ticking: float = 0.5
+    keeping: float = 0.3
 
 
 DEFAULT = Schedule()
@@ -167,8 +176,12 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             setattr(world, name, value)
         if not world.orders:
             drawn = orders(random.Random(f"orders {seed}"), schedule)
-            world.orders = with_names(drawn, random.Random(f"names {seed}"), 0.0 if schedule.plain else schedule.unique)
+            drawn = keeping(drawn, random.Random(f"keeping {seed}"), 0.0 if schedule.plain else schedule.keeping)
+            drawn = with_names(drawn, random.Random(f"names {seed}"), 0.0 if schedule.plain else schedule.unique)
+            share = 0.0 if schedule.plain else schedule.groups
+            world.orders = with_groups(drawn, random.Random(f"groups {seed}"), share)
         world.limited = world.limited and not schedule.plain
+        world.prioritized = world.prioritized and not schedule.plain
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -177,6 +190,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
             spawn_outside(world.cancel_some(schedule.cancels), name="canceller"),
+            spawn_outside(world.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(world.forget_ended(schedule.retention), name="retention"))
@@ -192,13 +206,26 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             if order.id not in world.cancelled
             for number in range(order.work.follow)
         ]
+        groups = {
+            then_id(order.id): [member_id(order.id, number) for number in range(order.work.members)]
+            for order in accepted
+            if order.id not in world.cancelled and order.work.members
+        }
+        dead = {order.id for order in world.orders if order.work.rejected}
+        for order in accepted:
+            rejected = [member_id(order.id, number) for number in range(order.work.dying)]
+            members = groups.get(then_id(order.id), [])
+            dead |= set(rejected) - set(world.cancelled)
+            if order.work.on_failure == "die" and (dead | set(world.cancelled)).intersection(members):
+                dead.add(then_id(order.id))
         ticks = world.timetable.ticks() if world.timetable is not None else []
         due = {order.id: world.started + order.after + order.later for order in world.orders if not order.foreign}
         for one in ticks:
             due |= {id: world.loop_time(at) for id, at in one.at.items()}
         expected = Expectation(
-            accepted=[order.id for order in accepted] + follow_ups + await _fired(world, ticks),
-            dead=frozenset(order.id for order in world.orders if order.work.rejected),
+            accepted=[*(order.id for order in accepted), *follow_ups, *_of_groups(groups), *await _fired(world, ticks)],
+            dead=frozenset(dead),
+            groups=groups,
             ordered_types=frozenset({ORDERED}),
             max_failures=MAX_ATTEMPTS,
             forgetting=schedule.retention is not None,
@@ -206,7 +233,8 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             heard_within=schedule.heard_within,
             submitted=[order.id for order in world.orders] if schedule.plain else (),
             partitions=world.settings.partitions,
-            keys={order.id: (order.type, order.work.key) for order in world.orders},
+            keys={order.id: (order.type, order.work.key) for order in world.orders}
+            | {id: (LOOSE, "") for members in groups.values() for id in members},
             due=due,
             ticks=ticks,
             at_once={LOOSE: PAIR.count} if world.limited else {},
@@ -219,6 +247,10 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         default = schedule == DEFAULT and not changes
         replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
+
+
+def _of_groups(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    return [id for then, members in groups.items() for id in (*members, then)]
 
 
 async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
@@ -256,6 +288,14 @@ def _plain(rng: random.Random, schedule: Schedule, number: int) -> Order:
     return Order(rng.uniform(0, schedule.storm), rng.choice((ORDERED, LOOSE)), f"job-{number}", work)
 
 
+def keeping(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share keeps what it has done."""
+    return [
+        replace(order, work=order.work.model_copy(update={"keeps": True})) if rng.random() < share else order
+        for order in drawn
+    ]
+
+
 def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
     """Return orders of which this share has unique names; only such as are sure to be accepted, and none that die."""
     return [
@@ -264,6 +304,22 @@ def with_names(drawn: Sequence[Order], rng: random.Random, share: float) -> list
         else order
         for order in drawn
     ]
+
+
+def with_groups(drawn: Sequence[Order], rng: random.Random, share: float) -> list[Order]:
+    """Return orders of which this share makes groups; only such as make nothing else, and none that die."""
+    return [
+        replace(order, work=order.work.model_copy(update=_draw_group(rng)))
+        if rng.random() < share and not (order.work.rejected or order.work.follow or order.unique)
+        else order
+        for order in drawn
+    ]
+
+
+def _draw_group(rng: random.Random) -> dict[str, object]:
+    members = rng.randint(1, 4)
+    dying = rng.choice((0, 0, 1))
+    return {"members": members, "dying": dying, "on_failure": rng.choice(("run", "die"))}
 
 
 def _draw_name(rng: random.Random) -> Unique:

@@ -26,6 +26,7 @@ from simulation.checker import (
     one_of_a_name,
     order,
     single_effect,
+    then_comes_last,
     ticks_fire_once,
 )
 from simulation.history import (
@@ -289,3 +290,13 @@ def began(at: float, job: str) -> Mark:
 )
 def test_one_job_at_a_time_holds_a_unique_name(events: list[Event], broken: bool) -> None:
     assert bool(list(one_of_a_name(events))) == broken
+
+
+@pytest.mark.parametrize(
+    ("ended", "broken"),
+    [(["a", "b"], False), (["a"], True), ([], True)],
+)
+def test_the_job_that_closes_a_group_comes_last(ended: Sequence[str], broken: bool) -> None:
+    events: list[Event] = [Cancelled(1, job) for job in ended]
+    events.append(Step(2, "w1.1", KEY, "then", 1, fence(1), False))
+    assert bool(list(then_comes_last(events, {"then": ["a", "b"]}))) == broken

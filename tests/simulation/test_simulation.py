@@ -19,7 +19,7 @@ from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHE
 from simulation.turns import digest_of_turns
 from simulation.world import LOOSE, ORDERED, Order, Work
 
-DEFAULT_SEEDS = 40
+DEFAULT_SEEDS = 20
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,7 +62,7 @@ _ORDERS = [
     Order(2.0 * number, type, f"{type}-{work.key}-{number}", work)
     for number in range(3)
     for type, work in (
-        (ORDERED, Work(key="a", number=number, fails=number % 2)),
+        (ORDERED, Work(key="a", number=number, fails=number % 2, keeps=True)),
         (ORDERED, Work(key="b", number=number, steps=(0.5, 9.0, 0.5) if number == 1 else (0.1,), follow=2)),
         (LOOSE, Work(key="c", number=number, fails=number % 2, follow=1)),
         (LOOSE, Work(key="d", number=number, rejected=number == 1)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -38,6 +38,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.priority import Priority
 from jobkit.model.unique import Unique
 from jobkit.ops.topology import repartition
 from jobkit.plugin.registry import Registry
@@ -55,11 +56,13 @@ from simulation.history import (
     Journal,
     Paused,
     Repartitioned,
+    Reprioritized,
     Resumed,
     Step,
     Stray,
     Trouble,
 )
+from simulation.kept_work import STEP_SECONDS, Keeping
 from simulation.network import Network, Node
 from simulation.remote import remote_planes
 from simulation.timetable import Plan, Timetable
@@ -110,7 +113,11 @@ def settings_of(seed: int) -> Settings:
 
 
 class Work(Payload):
-    """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits."""
+    """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits.
+
+    One that `keeps` what it has done goes on from there.
+    And a group of so many `members`, the first `dying` of which are rejected; `then` runs all the same, or dies.
+    """
 
     key: str
     number: int
@@ -118,13 +125,27 @@ class Work(Payload):
     fails: int = 0
     rejected: bool = False
     follow: int = 0
+    keeps: bool = False
+    members: int = 0
+    dying: int = 0
+    on_failure: Literal["run", "die"] = "run"
 
     @property
     def longest(self) -> float:
         """The most seconds it may take where nothing goes wrong: all attempts, the waits between them, follow-ups."""
         waits = 4.0 * self.fails
         # A job that a person has to look after waits for that.
-        return (sum(self.steps) + 1.0) * (self.fails + 1) + waits + self.follow + 20.0 * self.rejected
+        return (
+            (sum(self.steps) + STEP_SECONDS * self.keeps + 1.0) * (self.fails + 1)
+            + waits
+            + self.follow
+            + self._grouped
+            + 20.0 * self.rejected
+        )
+
+    @property
+    def _grouped(self) -> float:
+        return 4.0 * (self.members + 1) if self.members else 0.0
 
 
 class Done(Result):
@@ -176,6 +197,7 @@ class World:
         self._clock = clock
         self.rng = random.Random(f"world {seed}")
         self.history = History()
+        self.keeping = Keeping(self.history)
         self.network = Network(self.history)
         self.backend = backend
         self.workers: dict[str, Worker] = {}
@@ -184,6 +206,8 @@ class World:
         # What a person was told is cancelled, with the sequence that it had.
         self.cancelled: dict[str, int | None] = {}
         self.settings = settings_of(seed)
+        # In half of the runs loose jobs have priorities.
+        self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
@@ -323,11 +347,18 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        later = timedelta(seconds=order.later)
-                        await client.submit(_member(order), order.work, id=order.id, after=later, **_named(order))
+                        later, priority = timedelta(seconds=order.later), self._priority(order)
+                        await client.submit(
+                            _member(order), order.work, id=order.id, after=later, priority=priority, **_named(order)
+                        )
                     self.confirmed.add(order.id)
                 except Unavailable:
                     await node.clock.sleep(0.5)
+
+    def _priority(self, order: Order) -> Priority | None:
+        if order.type != LOOSE or not self.prioritized:
+            return None
+        return random.Random(f"priority {self.seed} {order.id}").choice(list(Priority))
 
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
@@ -369,7 +400,9 @@ class World:
             for order in self.orders:
                 if rng.random() < share:
                     after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
-                    cancelling.start_soon(self._cancel, order.id, after)
+                    # Of a group one member, for then the others go on.
+                    id = member_id(order.id, order.work.members - 1) if order.work.members else order.id
+                    cancelling.start_soon(self._cancel, id, after)
 
     async def _cancel(self, id: str, after: float) -> None:
         await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
@@ -378,6 +411,21 @@ class World:
             self.history.add(Cancelled(running_loop().time(), id))
             job = await self.backend.inspection.job(id)
             self.cancelled[id] = job.sequence if job else None
+
+    async def reprioritize_some(self, share: float) -> None:
+        """Do what a person does who wants some of the jobs sooner or later, whatever has become of them by then."""
+        rng = random.Random(f"prioritizer {self.seed}")
+        async with anyio.create_task_group() as changing:
+            for order in self.orders:
+                if self.prioritized and order.type == LOOSE and rng.random() < share:
+                    after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
+                    changing.start_soon(self._reprioritize, order.id, after, rng.choice(list(Priority)))
+
+    async def _reprioritize(self, id: str, after: float, priority: Priority) -> None:
+        await anyio.sleep(max(0.0, self.started + after - running_loop().time()))
+        (answer,) = await self.backend.inspection.reprioritize([id], priority)
+        if answer.changed:
+            self.history.add(Reprioritized(running_loop().time(), id, priority))
 
     async def pause_work(self, scope: Scope, seconds: float) -> None:
         """Do what a person does who has some of the work rest for a while."""
@@ -445,7 +493,8 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
 
     async def work(job: Work, ctx: Context) -> Done:
         world.step(node, job, ctx)
-        for number, seconds in enumerate(job.steps):
+        done = await world.keeping.resume(ctx) if job.keeps else 0
+        for number, seconds in list(enumerate(job.steps))[done:]:
             if node.reach("processor.step", "before"):
                 await anyio.lowlevel.checkpoint()
             await ctx.clock.sleep(seconds)
@@ -453,6 +502,8 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
                 await anyio.lowlevel.checkpoint()
             world.step(node, job, ctx)
             await ctx.progress((number + 1) / len(job.steps))
+            if job.keeps:
+                await world.keeping.reach(ctx, number + 1)
         if job.rejected:
             raise Reject("planned")
         if ctx.job.attempt <= job.fails:
@@ -463,6 +514,18 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             # A follow-up goes to an ordered key and to a loose one in turn.
             type = (ORDERED, LOOSE)[number % 2]
             ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
+        if job.members:
+            members = [
+                Work(key=f"{job.key}.{number}", number=number, rejected=number < job.dying)
+                for number in range(job.members)
+            ]
+            ctx.submit_group(
+                [ctx.new_job(LOOSE, one, id=member_id(ctx.job.id, one.number)) for one in members],
+                then=ctx.new_job(
+                    (ORDERED, LOOSE)[job.members % 2], Work(key=job.key, number=0), id=then_id(ctx.job.id)
+                ),
+                on_failure=job.on_failure,
+            )
         return Done(number=job.number)
 
     groups = {ORDERED: ORDERED, APPENDIX: ORDERED, LOOSE: None}
@@ -475,9 +538,20 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             retry=_RETRY,
             group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
+            priority="normal" if type == LOOSE and world.prioritized else None,
         )(work)
         for type, group in groups.items()
     ]
+
+
+def member_id(maker: str, number: int) -> str:
+    """Return the id of a member of the group that a job makes."""
+    return f"{maker}.m{number}"
+
+
+def then_id(maker: str) -> str:
+    """Return the id of the job that closes the group that a job makes."""
+    return f"{maker}.then"
 
 
 def _named(order: Order) -> dict[str, Any]:

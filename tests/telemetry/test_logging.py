@@ -339,3 +339,27 @@ def test_a_long_text_is_looked_through_at_once() -> None:
     for piece in ("a", "token ", "a://b", r"\x00a", "password='", "x-"):
         without_secrets(piece * (200_000 // len(piece)))
     assert time.process_time() - began < 20.0
+
+
+def test_events_become_records_of_the_standard_library_where_that_is_set(caplog: pytest.LogCaptureFixture) -> None:
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    _configured(io.StringIO(), log_format="logging")
+    with log_context({"job": "j-1"}):
+        log = structlog.get_logger("jobkit")
+        log.warning("lease lost 100%", name="a name", resource="note/tea\n")
+        log.debug("below the level")
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            log.error("it failed", exc_info=True)
+    lost, failed = caplog.records
+    assert (lost.name, lost.levelname) == ("jobkit", "WARNING")
+    assert lost.getMessage() == "lease lost 100% job='j-1' name='a name' resource='note/tea\\n'"
+    assert (lost.event, lost.fields) == (  # type: ignore[attr-defined]
+        "lease lost 100%",
+        {"job": "j-1", "name": "a name", "resource": "note/tea\n"},
+    )
+    assert failed.exc_info is not None
+    assert [handler for handler in root.handlers if handler not in handlers] == []
+    _configured(io.StringIO())

@@ -188,6 +188,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "rebuilt"},
         "warning",
     ),
+    "a failed hook": (
+        lambda telemetry: telemetry.hook_failed("page", "x", ValueError("no")),
+        "jobkit.hooks.failed",
+        {},
+        "error",
+    ),
     "a defect": (
         lambda telemetry: telemetry.crashed("working", KeyError("x")),
         "jobkit.defects",
@@ -211,6 +217,8 @@ def test_no_loud_event_is_missing_here() -> None:
     quiet = {"committed", "claimed", "elected", "handed_over", "drain_started", "received", "published"}
     quiet |= {"serves", "stage", "publishing_resumed", "accepted_again", "snoozed", "paused", "resumed"}
     quiet |= {"partitions_change", "partitions_in_force", "schedule_fired"}
+    # A gauge tells of these.
+    quiet |= {"resource_unhealthy", "resource_recovered", "resource_not_closed"}
     methods = {name for name in vars(Telemetry) if not name.startswith("_")} - quiet
     covered = set()
     for tell, *_ in LOUD.values():

@@ -190,7 +190,8 @@ async def test_a_follow_up_says_when_it_was_submitted() -> None:
         site.start()
         job = await site.client.submit("parent", Step())
         follow_up = json.loads((await site.ended(job.id)).result or b"")
-        assert (await site.ended(follow_up)).submitted_at == site.clock.wall()
+        record = await site.ended(follow_up)
+        assert 0 <= site.clock.wall() - record.submitted_at < 1
 
 
 @in_virtual_time

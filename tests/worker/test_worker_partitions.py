@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from jobkit.client.client import Client, Submission
+from jobkit.client.client import Client
 from jobkit.client.layouts import Layouts
+from jobkit.client.submission import Submission
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 from jobkit.ports.store import Accepted
+from tests.errands import Errands
 from tests.faults.doubles import Faults
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
@@ -191,3 +194,36 @@ async def test_settings_that_differ_do_no_harm_once_the_store_has_a_number() -> 
         (submission,) = await submit(site, 0, 1)
         assert (await site.ended(submission.id)).state == "committed"
         assert len(await site.leaders()) == 4
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("before", "after"), [(4, 1), (1, 4)])
+async def test_a_change_takes_what_waits_in_all_bands_with_it(before: int, after: int) -> None:
+    """single-effect, nothing-lost: also of priorities that are changed, and of those whose partition goes."""
+    errands = Errands()
+    async with open_site(*errands.processors, partitions=before, prefetch=10, concurrency="2") as site:
+        ids: list[str] = []
+        for priority in Priority:
+            jobs = [
+                site.client.job("errand", {"name": f"{priority}{n}", "seconds": 2.0}, priority=priority)
+                for n in range(60)
+            ]
+            ids += [job.id for job in await site.client.submit_many(jobs)]
+        site.start("a")
+        site.start("b")
+        await site.until(lambda: len(errands.began) > 10)
+        await change(site, after, "errand")
+        await site.client.reprioritize_all("errand", "low")
+        ids += [(await site.client.submit("errand", {"name": "last"}, priority="high")).id]
+        await settled(site, "errand")
+        depths = await site.planes.broker.depths()
+        assert [one.partition.index for one in depths if one.partition.type == "errand"] == list(range(after))
+        asked = site.clock.now()
+        ids += [(await site.client.submit("errand", {"name": "urgent"}, priority="high")).id]
+        assert len(errands.began) < 180
+        await site.until(lambda: "urgent" in errands.began, 5)
+        assert errands.began["urgent"] - asked <= 2.0
+        for id in ids:
+            assert (await site.ended(id, 600)).state == "committed"
+        assert site.witness.count("jobkit.messages.lost") == 0
+        await site.at_rest()

@@ -11,9 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from jobkit.backends.postgres.faults import is_about_connection, is_held_up, is_out_of_reach
+from jobkit.model.side_by_side import side_by_side
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -117,7 +119,7 @@ class Group(Generic[C, A]):
             answers = await (self._wait if waiting else self._send)([asked.call for asked in group])
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
             if len(group) > 1 and not is_about_connection(error):
-                await asyncio.gather(*(self._carry([asked]) for asked in group))
+                await side_by_side(partial(self._carry, [asked]) for asked in group)
                 return
             if is_held_up(error) and not waiting:
                 held_up = asyncio.create_task(self._carry(group, waiting=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,7 @@ from jobkit.backends.postgres.migrations import check_migrated, check_server
 from jobkit.backends.postgres.pool import ASIDE_CONNECTIONS, CONNECT_SECONDS, WORK_CONNECTIONS
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.diagnosis import Finding, Status, clock_finding
 
 _LIMIT_SECONDS = 8.0
@@ -103,7 +105,7 @@ async def _hosts(address: PostgresAddress) -> list[Finding]:
     """
     if len(address.hosts) < 2:
         return []
-    return list(await asyncio.gather(*(_host(address, *host) for host in address.hosts)))
+    return await side_by_side(partial(_host, address, *host) for host in address.hosts)
 
 
 async def _host(address: PostgresAddress, host: str, port: int) -> Finding:

@@ -12,9 +12,12 @@ import asyncpg
 
 from jobkit.errors import ConfigurationError, JobConflict, Unavailable
 from jobkit.model.plane import Plane
+from jobkit.ports.rules import not_a_group, not_in_group
 
 # Raised by `commit_jobs`; its message is the id of the follow-up.
 CONFLICTING_FOLLOW_UP = "JK001"
+# Raised by `submit_grouped_jobs`; its message is the id of a job, and its detail that of a group, or empty.
+REFUSED_GROUP = "JK002"
 
 # By SQLSTATE, the longest prefix that fits.
 _PASSING = {
@@ -94,16 +97,28 @@ def explained(name: str) -> Iterator[None]:
         raise found from found.__cause__
 
 
+@contextmanager
+def explained_by_code(name: str) -> Iterator[None]:
+    """Do so for the errors of other drivers, of which only the SQLSTATE is known; the rest are left as they are."""
+    try:
+        yield
+    except Exception as error:
+        # Django's errors have the driver's as their cause.
+        code = sqlstate(error) or sqlstate(error.__cause__ or error)
+        found = _meaning_of_code(code, error, name)
+        if found is None:
+            raise
+        raise found from error
+
+
 def _meaning(error: Exception, name: str) -> Exception | None:
     code = sqlstate(error)
     if isinstance(error, asyncpg.PostgresError):
         if code == CONFLICTING_FOLLOW_UP:
             return JobConflict(f"the follow-up {error} is known with another type, key or payload")
-        to_mend = _longest(_TO_MEND, code)
-        if to_mend is not None:
-            return ConfigurationError(f"{name}: {to_mend} ({error})")
-        passing = _longest(_PASSING, code)
-        return None if passing is None else Unavailable(Plane.STORE, f"{name}: {passing} ({error})")
+        if code == REFUSED_GROUP:
+            return JobConflict(not_in_group(str(error), error.detail) if error.detail else not_a_group(str(error)))
+        return _meaning_of_code(code, error, name)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError(f"{name}: the URL, or a file that it names, cannot be used by the driver")
     if isinstance(error, TimeoutError):
@@ -113,6 +128,14 @@ def _meaning(error: Exception, name: str) -> Exception | None:
     if is_about_connection(error):
         return Unavailable(Plane.STORE, f"{name}: the connection was lost ({error})")
     return None
+
+
+def _meaning_of_code(code: str, error: Exception, name: str) -> Exception | None:
+    to_mend = _longest(_TO_MEND, code)
+    if to_mend is not None:
+        return ConfigurationError(f"{name}: {to_mend} ({error})")
+    passing = _longest(_PASSING, code)
+    return None if passing is None else Unavailable(Plane.STORE, f"{name}: {passing} ({error})")
 
 
 def _longest(meanings: dict[str, str], code: str) -> str | None:

@@ -10,13 +10,16 @@ from jobkit.backends.postgres.history import load_failures
 from jobkit.model.blob import BlobRef
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
 Row = Mapping[str, Any]
 
 _JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    'due AS due_at, expires AS expires_at, unique_name AS "unique" FROM jobkit.jobs '
+    'nullif(due, \'infinity\') AS due_at, expires AS expires_at, unique_name AS "unique", member_of AS "group", '
+    "(SELECT parent FROM jobkit.job_groups g WHERE g.id = jobs.member_of) AS parent, "
+    "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -24,13 +27,14 @@ _KEY = (
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
 )
 
-JOB = _JOB + "WHERE id = $1"
+RECORDS = _JOB + "WHERE id = ANY ($1::text[])"
+ENVELOPE = "SELECT envelope, sequence FROM jobkit.jobs WHERE id = $1 AND envelope IS NOT NULL"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = _JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
 )
 # What a waiter compares to see that a job ended or progressed.
-MOMENT = "SELECT state, progress, message, failed FROM jobkit.jobs WHERE id = $1"
+MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
 DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"
 DEAD_LETTER = _DEAD + "WHERE number = $1"
 KEY = _KEY + "WHERE type = $1 AND key = $2"
@@ -61,7 +65,7 @@ COUNTS = """
 
 
 def jobs_query(
-    *, type: str | None, key: str | None, state: JobState | None, limit: int
+    *, type: str | None, key: str | None, state: JobState | None, limit: int, before: str | None
 ) -> tuple[str, tuple[object, ...]]:
     """Return the query for jobs that match, the latest first, and its arguments."""
     conditions, values = ["true"], []
@@ -72,6 +76,9 @@ def jobs_query(
     if state is not None:
         # Says what the indexes of jobs that have not ended, or did so badly, need to hear before they are used.
         conditions.append(_BY_STATE[state])
+    if before is not None:
+        values.append(before)
+        conditions.append(f"number < (SELECT number FROM jobkit.jobs WHERE id = ${len(values)})")  # noqa: S608
     return _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
 
 
@@ -89,7 +96,12 @@ _BY_STATE = {
 
 def job(row: Row) -> JobRecord:
     """Return the job in a row."""
-    return JobRecord(**{**row, "state": JobState(row["state"]), "failures": load_failures(row["failures"])})
+    read = {
+        "state": JobState(row["state"]),
+        "failures": load_failures(row["failures"]),
+        "priority": priority_in(row["priority"]),
+    }
+    return JobRecord(**{**row, **read})
 
 
 def dead_letter(row: Row) -> DeadLetter:

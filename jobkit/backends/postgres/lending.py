@@ -31,8 +31,10 @@ class Lender:
 
     async def borrow(self) -> Connection:
         """Return a connection that is to be given back. Raises what the driver does where none can be made."""
+        again = False
         while self._all_lent():
-            await self._until_given_back()
+            await self._until_given_back(first=again)
+            again = True
         try:
             return await self.pool.acquire(timeout=self._connect_seconds)
         except BaseException:
@@ -50,11 +52,15 @@ class Lender:
         """Tell whether there are connections, and all of them are in use; without any, who asks makes one."""
         return self.pool.get_size() > 0 and self.pool.get_idle_size() == 0
 
-    async def _until_given_back(self) -> None:
+    async def _until_given_back(self, *, first: bool) -> None:
+        """Wait for the next one, as the first in the line or the last."""
         if self._growing is None and self.pool.get_size() < self.pool.get_max_size():
             self._growing = asyncio.create_task(self._grow())
         given_back = asyncio.get_running_loop().create_future()
-        self._waiting.append(given_back)
+        if first:
+            self._waiting.appendleft(given_back)
+        else:
+            self._waiting.append(given_back)
         try:
             await given_back
         except asyncio.CancelledError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -46,30 +46,33 @@ def _short(topic: str) -> str:
 
 
 class Subscription(port.Subscription):
-    """One waiter on one topic; a context manager."""
+    """One waiter on topics; a context manager."""
 
-    def __init__(self, notifier: Notifier, topic: str) -> None:
+    def __init__(self, notifier: Notifier, topics: Sequence[str]) -> None:
         self._notifier = notifier
-        self._topic = _short(topic)
+        self._topics = [_short(topic) for topic in topics]
         self._awake = asyncio.Event()
         self._notified = False
 
     def __enter__(self) -> Subscription:
-        self._notifier.add(self._topic, self)
+        for topic in self._topics:
+            self._notifier.add(topic, self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._notifier.discard(self._topic, self)
+        # Two of its topics may be short for one.
+        for topic in dict.fromkeys(self._topics):
+            self._notifier.discard(topic, self)
 
     def wake(self, *, notified: bool) -> None:
-        """End the wait: because the topic was notified, or may have been while nobody listened."""
+        """End the wait: because a topic was notified, or may have been while nobody listened."""
         self._notified = self._notified or notified
         self._awake.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Return once the topic was notified since the last return, or it is time to look again: in `seconds` at most.
+        """Return once a topic was notified since the last return, or it is time to look again: in `seconds` at most.
 
         Return whether it was notified.
         """
@@ -94,9 +97,9 @@ class Notifier(port.Notifier):
         self._connected: asyncio.Task[None] | None = None
         self._own_pid = 0
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Return a waiter on `topic`, to be entered before looking, so that nothing between is missed."""
-        return Subscription(self, topic)
+    def subscribe(self, *topics: str) -> Subscription:
+        """Return a waiter on `topics`, to be entered before looking, so that nothing between is missed."""
+        return Subscription(self, topics)
 
     def add(self, topic: str, subscription: Subscription) -> None:
         """Wake `subscription` whenever `topic` is notified."""

@@ -11,10 +11,11 @@ from jobkit.backends.postgres.submit import dump_trace
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
+from jobkit.model.priority import Priority
 from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, SILENT_KEPT, digest_of, keyless_digest_of
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
-OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,15 @@ def arguments(openings: Sequence[JobOpening]) -> tuple[Any, ...]:
         HIGHEST_GIVEN,
         SILENT_KEPT,
         RELEASED,
+        _priorities(envelopes),
     )
+
+
+def _priorities(envelopes: Sequence[Envelope]) -> list[str]:
+    """Return the priorities of messages: nothing where all are normal."""
+    if all(envelope.priority is Priority.NORMAL for envelope in envelopes):
+        return []
+    return [envelope.priority.value for envelope in envelopes]
 
 
 def answers(openings: Sequence[JobOpening], rows: Sequence[Mapping[str, Any]]) -> list[OpenAnswer | None]:
@@ -68,7 +77,7 @@ def _answer(envelope: Envelope, row: Mapping[str, Any]) -> OpenAnswer | None:
             return Opened(row["opens"], load_failures(row["failures"]), row["log_length"], row["silent"])
         case "early":
             return Early(row["due_in"])
-        case "duplicate" | "cancelled" | "expired" | "scheduled" | "forgotten" as kind:
+        case "duplicate" | "cancelled" | "expired" | "scheduled" | "moved" | "forgotten" as kind:
             return Duplicate(Receipt(envelope.id, kind))
         case "gap":
             return Gap(row["number"], row["blocked"])

@@ -21,7 +21,7 @@ ENVELOPE_OF_LETTER = """
     SELECT d.envelope, j.key FROM jobkit.dead d LEFT JOIN jobkit.jobs j ON j.id = d.id WHERE d.number = $1
 """
 REQUEUE = "SELECT * FROM jobkit.requeue_dead($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-PURGE = "SELECT jobkit.purge_dead($1, $2, $3, $4) AS done"
+PURGE = "SELECT jobkit.purge_dead($1, $2, $3, $4, $5) AS done"
 REPUBLISH = "SELECT id FROM jobkit.republish($1)"
 RESUME = "SELECT jobkit.resume_gap($1, $2, $3) AS released"
 SKIP = "SELECT * FROM jobkit.skip_gap($1, $2, $3, $4)"
@@ -50,8 +50,8 @@ def is_requeued(number: int, row: Mapping[str, Any]) -> bool:
 def purge_arguments(number: int, envelope: Envelope | None) -> tuple[Any, ...]:
     """Return the arguments of `PURGE`."""
     if envelope is None:
-        return (number, None, None, None)
-    return (number, envelope.id, digest_of(envelope), keyless_digest_of(envelope))
+        return (number, None, None, None, RELEASED)
+    return (number, envelope.id, digest_of(envelope), keyless_digest_of(envelope), RELEASED)
 
 
 def check_skip(type: str, key: str, before: int) -> None:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-PRUNE = "SELECT jobkit.prune($1, $2, $3, $4) AS gone"
+PRUNE = "SELECT jobkit.prune($1, $2, $3, $4, $5, $6) AS gone"

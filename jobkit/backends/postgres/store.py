@@ -18,6 +18,7 @@ from jobkit.backends.postgres import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -34,8 +35,10 @@ from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
 from jobkit.backends.postgres.sanitize import fit, fit_all
+from jobkit.backends.postgres.store_checkpoints import PostgresCheckpoints
 from jobkit.backends.postgres.store_inspection import PostgresInspection
 from jobkit.backends.postgres.store_schedules import PostgresSchedules
+from jobkit.backends.postgres.store_types import PostgresTypes
 from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
@@ -45,6 +48,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.notifier import job_topic
@@ -81,7 +85,7 @@ _LARGEST_SUBMIT = 500
 _LANES = 2
 
 
-class PostgresStore(PostgresInspection, PostgresSchedules):
+class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, PostgresCheckpoints):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`."""
 
     def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
@@ -297,19 +301,30 @@ class PostgresStore(PostgresInspection, PostgresSchedules):
             self._notifier.notify([job_topic(envelope.id)])
         return bool(row["noted"])
 
+    async def group(self, id: str) -> GroupRecord | None:
+        rows = await self._look(job_groups.GROUP, id)
+        return job_groups.group(rows[0]) if rows else None
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        return list(map(job_groups.member, await self._look(job_groups.MEMBERS, id, after, limit)))
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        return list(map(job_groups.group, await self._look(job_groups.GROUPS_OF, parent, after, limit)))
+
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         rows = await self._sessions.run(query(inspection.RECORD, *fit_all((type, key, name))))
         return rows[0]["value"] if rows else None
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._notifier.subscribe(job_topic(id)) as subscription:
-            first = await self._look(inspection.MOMENT, id)
-            while not first or not JobState(first[0]["state"]).ended:
+        wanted = list(map(fit, ids))
+        with self._notifier.subscribe(*map(job_topic, ids)) as subscription:
+            first = await self._look(inspection.MOMENTS, wanted)
+            while not any(JobState(row["state"]).ended for row in first):
                 left = deadline - self._clock.now()
                 if left <= 0:
                     return
-                if await subscription.wait(left) or await self._look(inspection.MOMENT, id) != first:
+                if await subscription.wait(left) or await self._look(inspection.MOMENTS, wanted) != first:
                     return
 
     async def aclose(self) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jobkit.backends.postgres import cancel, coordinators, inspection, pauses, repair, retention
+from jobkit.backends.postgres import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention
 from jobkit.backends.postgres.calls import Calls
+from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
+from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -17,6 +22,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
@@ -27,16 +33,28 @@ class PostgresInspection(Calls):
     """`Inspection` in one database; a part of the `PostgresStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        rows = await self._look(inspection.JOB, id)
-        return inspection.job(rows[0]) if rows else None
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        return {row["id"]: inspection.job(row) for row in await self._look(inspection.RECORDS, list(map(fit, ids)))}
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return {row["id"]: JobState(row["state"]) for row in await self._look(inspection.STATES, list(ids))}
 
+    async def envelope(self, id: str) -> Envelope | None:
+        rows = await self._look(inspection.ENVELOPE, id)
+        return with_sequence(rows[0]["envelope"], rows[0]["sequence"]) if rows else None
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit)
+        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit, before=before)
         return [inspection.job(row) for row in await self._look(statement, *args)]
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
@@ -75,6 +93,22 @@ class PostgresInspection(Calls):
         answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
         self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
         return answers
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        wanted: dict[str, priorities.Wish] = {}
+        rows: dict[str, Any] = {}
+        left = list(dict.fromkeys(map(fit, ids)))
+        while left:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            seen = priorities.wishes(await self._look(priorities.LOOK, left), priority)
+            wanted |= {one.id: one for one in seen}
+            found = await self._look(priorities.REPRIORITIZE, *priorities.arguments(seen, priority))
+            rows |= {row["id"]: row for row in found}
+            left = [row["id"] for row in found if row["answer"] == "again"]
+        moved = [id for id, row in rows.items() if row["position"] is not None]
+        envelopes = await self._look(priorities.ENVELOPES, moved) if moved else []
+        packed = {row["id"]: row["envelope"] for row in envelopes}
+        return priorities.answers(ids, wanted, rows, packed, priority)
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
@@ -116,6 +150,16 @@ class PostgresInspection(Calls):
     async def counts(self) -> StoreCounts:
         return inspection.counts((await self._look(inspection.COUNTS))[0])
 
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._row(audit.NOTE, *arguments, aside=True))
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        return [audit.action(row) for row in await self._look(audit.ACTIONS, *audit.below_arguments(below, limit))]
+
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB
-        return int((await self._row(retention.PRUNE, older_than, keep_at_most, batch, keys, aside=True))["gone"])
+        asked = (older_than, keep_at_most, batch, keys, DECLARED_WITHIN, RELEASED)
+        return int((await self._row(retention.PRUNE, *asked, aside=True))["gone"])

@@ -9,13 +9,17 @@ from typing import Any
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
-from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 _SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 _SUBMIT_NAMED = (
     "SELECT * FROM jobkit.submit_named_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
     "$17, $18, $19) ORDER BY place"
+)
+_SUBMIT_GROUPED = (
+    "SELECT * FROM jobkit.submit_grouped_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
+    "$17, $18, $19, $20, $21) ORDER BY place"
 )
 
 
@@ -73,6 +77,17 @@ def names(jobs: Sequence[NewJob]) -> tuple[list[Any], list[Any], list[Any]]:
     )
 
 
+def groups(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[str | None]]:
+    """Return what jobs say of the groups that they close, and of which they are members.
+
+    Nothing where none of them does either.
+    """
+    if not is_grouped(jobs):
+        return [], []
+    closing = [None if job.closes is None else dump_group(job.closes) for job in jobs]
+    return closing, [job.member_of for job in jobs]
+
+
 def facts(envelope: Envelope) -> tuple[Any, ...]:
     """Return what functions are told of one job that may be new to them, the last sequence given out here included."""
     return (
@@ -95,9 +110,16 @@ def is_named(jobs: Sequence[NewJob]) -> bool:
     return any(job.unique is not None for job in jobs)
 
 
+def is_grouped(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs closes a group, or is a member of one."""
+    return any(job.closes is not None or job.member_of is not None for job in jobs)
+
+
 def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that accepts jobs, and its arguments."""
     given = (*columns(jobs), [None] * len(jobs))
+    if is_grouped(jobs):
+        return _SUBMIT_GROUPED, (*given, *names(jobs), RELEASED, *groups(jobs))
     return (_SUBMIT_NAMED, (*given, *names(jobs), RELEASED)) if is_named(jobs) else (_SUBMIT, given)
 
 

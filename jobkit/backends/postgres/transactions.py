@@ -7,19 +7,19 @@ transaction was rolled back because of another one it runs again, in a new trans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from jobkit.backends.postgres import cancel, commit, submit
-from jobkit.backends.postgres.faults import explained, is_about_connection, is_overtaken
+from jobkit.backends.postgres import cancel, commit, foreign, submit
+from jobkit.backends.postgres.faults import explained, explained_by_code, is_about_connection, is_overtaken
 from jobkit.backends.postgres.pool import ConnectionPool
 from jobkit.errors import ConfigurationError, ParticipantFailed
 from jobkit.ports.inspection import Cancellation
 from jobkit.ports.store import Committed, Duplicate, NewJob, Refused, SubmitAnswer
-from jobkit.ports.transactions import Participant
+from jobkit.ports.transactions import ForeignConnection, Participant
 
 if TYPE_CHECKING:
     from jobkit.backends.postgres.lending import Connection
@@ -94,28 +94,33 @@ def _is_the_servers(error: Exception) -> bool:
 
 
 async def submit_in(connection: Any, jobs: Sequence[NewJob], *, name: str) -> list[SubmitAnswer]:
-    """Accept jobs in the transaction that a caller has open on an asyncpg connection to the same database.
+    """Accept jobs in the transaction that a caller has open on a connection to the same database.
 
     Nothing of it is true, or may be published, before that transaction commits. Raises `ConfigurationError` where
     there is no open transaction, or the connection leads elsewhere.
     """
-    _check_open(connection)
     submit.check(jobs)
     statement, arguments = submit.statement(jobs)
-    with explained(name):
-        rows = await connection.fetch(statement, *arguments)
-    return submit.answers(jobs, rows)
+    return submit.answers(jobs, await _fetch(connection, statement, arguments, name))
 
 
 async def cancel_in(connection: Any, ids: Sequence[str], by: str, reason: str, *, name: str) -> list[Cancellation]:
-    """Cancel jobs in the transaction that a caller has open on an asyncpg connection to the same database.
+    """Cancel jobs in the transaction that a caller has open on a connection to the same database.
 
     Nothing of it is true before that transaction commits. Raises `ConfigurationError` as `submit_in` does.
     """
+    return cancel.answers(ids, await _fetch(connection, cancel.CANCEL, cancel.arguments(ids, by, reason), name))
+
+
+async def _fetch(connection: Any, statement: str, arguments: Sequence[Any], name: str) -> Sequence[Mapping[str, Any]]:
+    """Run a statement in the transaction that is open on a connection, whichever driver it is of."""
+    if isinstance(connection, ForeignConnection):
+        with explained_by_code(name):
+            return await connection.fetch_rows(foreign.statement(statement), arguments)
     _check_open(connection)
     with explained(name):
-        rows = await connection.fetch(cancel.CANCEL, *cancel.arguments(ids, by, reason))
-    return cancel.answers(ids, rows)
+        rows: Sequence[Mapping[str, Any]] = await connection.fetch(statement, *arguments)
+    return rows
 
 
 def _check_open(connection: Any) -> None:

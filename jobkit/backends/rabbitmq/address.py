@@ -10,10 +10,12 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from yarl import URL
 
 from jobkit.errors import ConfigurationError
+from jobkit.model.side_by_side import outcomes
 
 # A peer that fell silent is noticed by the server within twice this time. RabbitMQ's guide calls less than 5 too eager.
 _HEARTBEAT_SECONDS = 5
@@ -88,14 +90,13 @@ class Server:
         found: dict[Endpoint, None] = {}
         unknown: OSError | None = None
         loop = asyncio.get_running_loop()
-        looked_up = await asyncio.gather(
-            *(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM) for host, port in self.nodes),
-            return_exceptions=True,
+        looked_up = await outcomes(
+            partial(loop.getaddrinfo, host, port, type=socket.SOCK_STREAM) for host, port in self.nodes
         )
         for (host, port), infos in zip(self.nodes, looked_up, strict=True):
             if isinstance(infos, OSError):
                 unknown = infos
-            elif isinstance(infos, BaseException):
+            elif isinstance(infos, Exception):
                 raise infos
             else:
                 found.update({Endpoint(host, str(info[4][0]), port): None for info in infos})

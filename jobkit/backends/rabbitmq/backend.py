@@ -22,11 +22,13 @@ class _Topology:
     def __init__(self, broker: RabbitBroker) -> None:
         self._broker = broker
 
-    async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
-        return await self._broker.look(type, partitions)
+    async def look(self, type: str, partitions: int, *, bands: bool) -> Sequence[TopologyPart]:
+        return await self._broker.look(type, partitions, bands=bands)
 
-    async def complete(self, type: str, partitions: int) -> None:
+    async def complete(self, type: str, partitions: int, *, bands: bool) -> None:
         await self._broker.declare(type, partitions)
+        if bands:
+            await self._broker.make_bands(type, partitions)
         await self._broker.enlist(type, partitions)
 
     async def aclose(self) -> None:

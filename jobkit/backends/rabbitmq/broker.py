@@ -33,7 +33,17 @@ from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import CONFIRM_SECONDS, Answer, Deferred, InDoubt, Published, QueueDepth, Rejected
+from jobkit.model.priority import BANDS, Priority
+from jobkit.ports.broker import (
+    CONFIRM_SECONDS,
+    Answer,
+    Deferred,
+    InDoubt,
+    Published,
+    QueueDepth,
+    Rejected,
+    whole_depths,
+)
 from jobkit.ports.topology import TopologyPart
 
 _log = structlog.get_logger("jobkit.rabbitmq")
@@ -59,6 +69,8 @@ class RabbitBroker:
         self._directory = Directory(self._publishing, self._publisher, clock)
         self._clock = clock
         self._declared: dict[str, int] = {}
+        # Those types whose bands are known to be there.
+        self._with_bands: set[str] = set()
         self._checked: dict[str, Connected] = {}
         self._consumers: dict[Partition, RabbitConsumer] = {}
         self._turns: defaultdict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -75,11 +87,12 @@ class RabbitBroker:
         await self.enlist(type, partitions)
 
     async def remove(self, partition: Partition) -> bool:
-        return await remove(self._publishing, partition)
+        bands = partition.type in self._with_bands | (await self._directory.read()).with_bands
+        return await remove(self._publishing, partition, bands=bands)
 
     async def _ensure(self, type: str, partitions: int, link: Link) -> None:
         """Make what is missing of a type; one that is new to the server is made known to `depths` first."""
-        wanted = topology_of(type, partitions)
+        wanted = topology_of(type, partitions, bands=type in self._with_bands)
         if not await make(link, wanted, only_again=True):
             await self.enlist(type, partitions)
             await make(link, wanted)
@@ -89,14 +102,20 @@ class RabbitBroker:
 
         Raises `ConfigurationError` or `Unavailable`.
         """
-        await self._directory.enter(type, partitions)
+        await self._directory.enter(type, partitions, bands=type in self._with_bands)
 
-    async def look(self, type: str, partitions: int) -> Sequence[TopologyPart]:
+    async def look(self, type: str, partitions: int, *, bands: bool = False) -> Sequence[TopologyPart]:
         """Return what a type with so many partitions needs on the server, and what of it exists.
 
         Raises `Unavailable` or `ConfigurationError`.
         """
-        return await look(self._publishing, topology_of(type, partitions))
+        return await look(self._publishing, topology_of(type, partitions, bands=bands))
+
+    async def make_bands(self, type: str, partitions: int) -> None:
+        """Make the bands of a declared type, known to `depths` first. Raises as `restore`."""
+        self._with_bands.add(type)
+        await self._directory.enter_bands(type, partitions)
+        await self._ensure(type, partitions, self._publishing)
 
     @property
     def max_body_bytes(self) -> int:
@@ -109,12 +128,15 @@ class RabbitBroker:
         self, messages: Sequence[tuple[Partition, Envelope]], *, timeout: float = CONFIRM_SECONDS
     ) -> Sequence[Answer]:
         answers: list[Answer] = [PUBLISHED] * len(messages)
-        numbers, outgoing = [], []
+        numbers: list[int] = []
+        routed: list[Partition] = []
+        outgoing: list[Message] = []
         for number, (partition, envelope) in enumerate(messages):
             if (objection := self.objection(envelope)) is not None:
                 answers[number] = Rejected(objection)
             else:
                 numbers.append(number)
+                routed.append(partition)
                 outgoing.append(to_message(envelope, partition_queue(partition)))
         if {self._publisher.silences[message.queue] > 0 for message in outgoing} == {True}:
             outcomes = await self._publish_apart(outgoing, timeout)
@@ -122,7 +144,9 @@ class RabbitBroker:
             outcomes = await self._publisher.publish(outgoing, timeout=timeout)
         missing = [place for place, outcome in enumerate(outcomes) if outcome.answer is publisher.Answer.NO_QUEUE]
         if missing:
-            again = await self._publish_again([outgoing[place] for place in missing], {p for p, _ in messages}, timeout)
+            again = await self._publish_again(
+                [outgoing[place] for place in missing], {routed[place] for place in missing}, timeout
+            )
             for place, outcome in zip(missing, again, strict=True):
                 outcomes[place] = outcome
         for number, outcome in zip(numbers, outcomes, strict=True):
@@ -147,7 +171,9 @@ class RabbitBroker:
             server=self._consuming.server.shown,
         )
         self._publisher.silences.pop(queue, None)
-        await make(self._publishing, topology_of(partition.type, self._declared[partition.type]))
+        type = partition.type
+        bands = partition.priority is not Priority.NORMAL or type in self._with_bands
+        await make(self._publishing, topology_of(type, self._declared[type], bands=bands))
         return True
 
     @asynccontextmanager
@@ -161,19 +187,23 @@ class RabbitBroker:
                 del self._consumers[partition]
 
     async def depths(self) -> Sequence[QueueDepth]:
+        found = await self._directory.read()
         # The directory hears of another number before a process that only submits does.
-        types = {**self._declared, **await self._directory.read()}
+        types = {**self._declared, **found.partitions}
         partitions = [Partition(type, number) for type in sorted(types) for number in range(types[type])]
+        with_bands = found.with_bands | self._with_bands
+        partitions += [one.band(priority) for one in partitions if one.type in with_bands for priority in BANDS]
         here = {
             partition: Holder(consumer.owner, consumer.unsettled, consumer.markers)
             for partition, consumer in self._consumers.items()
             if consumer.open
         }
         elsewhere = await holders(self._publishing, [one for one in partitions if one not in here])
-        return await measure(self._consuming, partitions, {**elsewhere, **here})
+        return whole_depths(await measure(self._consuming, partitions, {**elsewhere, **here}))
 
     async def dropped(self) -> Mapping[str, int]:
-        return await measure_dropped(self._consuming, sorted({**await self._directory.read(), **self._declared}))
+        found = await self._directory.read()
+        return await measure_dropped(self._consuming, sorted({**found.partitions, **self._declared}))
 
     async def aclose(self) -> None:
         for consumer in list(self._consumers.values()):
@@ -195,19 +225,22 @@ class RabbitBroker:
             await link.aclose()
 
     async def _publish_again(
-        self, messages: Sequence[Message], partitions: Set[Partition], timeout: float
+        self, messages: Sequence[Message], missing: Set[Partition], timeout: float
     ) -> Sequence[publisher.Outcome]:
-        """Make queues that were there once, and publish what found none. What cannot be made refuses for now."""
-        names = {message.queue for message in messages}
-        missing = {partition for partition in partitions if partition_queue(partition) in names}
+        """Make queues that were there once, and bands, and publish what found none. What cannot be made refuses."""
         try:
-            for type in {partition.type for partition in missing} & self._declared.keys():
-                await self._make_again(type, self._publishing)
+            for type in sorted({partition.type for partition in missing} & self._declared.keys()):
+                await self._make_missing([one for one in missing if one.type == type], self._publishing)
             return await self._publisher.publish(messages, timeout=timeout)
         except (Unavailable, ConfigurationError) as error:
             return [publisher.Outcome(publisher.Answer.REFUSED, str(error), error)] * len(messages)
 
-    async def _make_again(self, type: str, link: Link) -> None:
+    async def _make_missing(self, missing: Sequence[Partition], link: Link) -> None:
+        """Make the queues of a type some of which are missing: loudly, but for bands that may never have been there."""
+        type = missing[0].type
+        if type not in self._with_bands and all(one.priority is not Priority.NORMAL for one in missing):
+            await self.make_bands(type, self._declared[type])
+            return
         _log.error(
             "a queue that was there is gone, and what was in it is lost; it is made again",
             type=type,
@@ -232,6 +265,8 @@ class RabbitBroker:
                     raise
                 if consumer is not None:
                     self._consumers[partition] = consumer
+                    if partition.priority is not Priority.NORMAL:
+                        self._with_bands.add(partition.type)
                     return consumer
 
     async def _check(self, type: str) -> None:
@@ -265,7 +300,7 @@ class RabbitBroker:
         except ChannelNotFoundEntity as error:
             if partition.index >= self._declared.get(partition.type, 0):
                 raise ConfigurationError(_missing(partition)) from error
-            await self._make_again(partition.type, self._consuming)
+            await self._make_missing([partition], self._consuming)
             return None
         except ChannelClosed as error:
             raise refused(self._consuming, error) from error

@@ -14,8 +14,9 @@ from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.faults import refused
-from jobkit.backends.rabbitmq.topology import Queue, Topology, delay_queues, exchange, partition_queue
+from jobkit.backends.rabbitmq.topology import Queue, Topology, binding, delay_queues, partition_queue
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
@@ -58,19 +59,21 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
         raise refused(link, error) from error
 
 
-async def remove(link: Link, partition: Partition) -> bool:
-    """Take a partition's queues away, unless something is in one; tell whether they are gone.
+async def remove(link: Link, partition: Partition, *, bands: bool) -> bool:
+    """Take a partition's queues away, those of its `bands` too, unless something is in one; tell whether they are gone.
 
     Errors as for `make`. Quorum queues cannot be deleted only if they are empty, so it is looked before; what comes in
     between is published again by whoever leads the partition that its job belongs to.
     """
-    queue = partition_queue(partition)
+    parts = [partition.band(priority) for priority in Priority] if bands else [partition]
+    delays = [queue.name for part in parts for queue in delay_queues(part)]
+    queues = [partition_queue(part) for part in parts]
     try:
         async with link.channel() as channel:
-            await channel.call(
-                channel.raw.queue_unbind(queue, exchange(partition.type), str(partition.index)), "unbinding"
-            )
-            for name in (queue, *(one.name for one in delay_queues(partition))):
+            for part in parts:
+                one = binding(part)
+                await channel.call(channel.raw.queue_unbind(one.queue, one.exchange, one.key), "unbinding")
+            for name in (*queues, *delays):
                 try:
                     async with link.channel() as looking:
                         found = await looking.call(looking.pika.get_queue(name), f"looking at {name}")
@@ -78,7 +81,7 @@ async def remove(link: Link, partition: Partition) -> bool:
                     continue
                 if found.declaration_result.message_count:
                     return False
-            for name in (*(one.name for one in delay_queues(partition)), queue):
+            for name in (*delays, *queues):
                 # It is no error that there is none.
                 await channel.call(channel.pika.queue_delete(name), f"deleting {name}")
     except ChannelClosed as error:

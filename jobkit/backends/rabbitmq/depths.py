@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 
@@ -17,6 +18,7 @@ from jobkit.backends.rabbitmq.exclusive_consumer import Holder
 from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import DELAY_STEPS, dead_letter_queue, delay_queue, partition_queue
 from jobkit.model.partition import Partition
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.broker import QueueDepth
 
 # So many partitions are asked about at the same time, each on a channel of its own.
@@ -37,11 +39,9 @@ async def measure(link: Link, partitions: Sequence[Partition], holders: Mapping[
         async with turns:
             return await _count(link, partition)
 
-    counts = await asyncio.gather(*(counted(partition) for partition in partitions), return_exceptions=True)
+    counts = await side_by_side(partial(counted, partition) for partition in partitions)
     depths = []
     for partition, count in zip(partitions, counts, strict=True):
-        if isinstance(count, BaseException):
-            raise count
         if count is not None:
             holder = holders.get(partition)
             ready = count.ready

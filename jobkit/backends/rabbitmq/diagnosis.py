@@ -6,8 +6,8 @@ have done, in the queues of the job types there are. What it makes to find out i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,12 +21,12 @@ from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
 from jobkit.backends.rabbitmq.silence import silent_queues
-from jobkit.backends.rabbitmq.topology import dead_letter_queue, partition_queue, topology_of
+from jobkit.backends.rabbitmq.topology import Topology, dead_letter_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.partition import Partition
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.topology import PartState, TopologyPart
 
@@ -62,8 +62,9 @@ async def diagnose(
         findings += await _nodes(server, clock)
         if probed.status is Status.OK:
             types = await Directory(link, publisher, clock).read()
-            for type, partitions in sorted(types.items()):
-                findings.append(await _queues(type, partitions, link, asking, clock))
+            for type, partitions in sorted(types.partitions.items()):
+                topology = topology_of(type, partitions, bands=type in types.with_bands)
+                findings.append(await _queues(topology, link, asking, clock))
         return findings
     finally:
         await link.aclose()
@@ -77,7 +78,7 @@ async def _nodes(server: Server, clock: Clock) -> list[Finding]:
     """
     if len(server.nodes) == 1:
         return []
-    return list(await asyncio.gather(*(_node(one, clock) for one in server.each())))
+    return await side_by_side(partial(_node, one, clock) for one in server.each())
 
 
 async def _node(server: Server, clock: Clock) -> Finding:
@@ -168,12 +169,12 @@ def _not_permitted(link: Link, doing: str) -> Finding:
     return Finding(Status.FAIL, what, "run the `rabbitmqctl set_permissions` of docs/rabbitmq.md")
 
 
-async def _queues(type: str, partitions: int, link: Link, asking: Link, clock: Clock) -> Finding:
-    found = await look(link, topology_of(type, partitions))
+async def _queues(topology: Topology, link: Link, asking: Link, clock: Clock) -> Finding:
+    type = topology.type
+    found = await look(link, topology)
     if (problem := _not_as_made(type, found)) is not None:
         return problem
-    queues = [partition_queue(Partition(type, number)) for number in range(partitions)]
-    silent = await silent_queues(asking, queues, clock)
+    silent = await silent_queues(asking, [one.queue for one in topology.bindings], clock)
     if silent:
         what = f"{', '.join(silent)} of job type {type} does not answer: it takes messages and confirms none"
         change = (

@@ -15,6 +15,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import aio_pika
@@ -29,6 +30,7 @@ from jobkit.backends.rabbitmq.publisher import Answer, Publisher, publish_one
 from jobkit.backends.rabbitmq.topology import exclusive_queue
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition
+from jobkit.model.side_by_side import side_by_side
 
 # Between two looks at a queue that is held: the first figure, doubling up to the second.
 _POLL_SECONDS = (0.01, 0.5)
@@ -115,7 +117,7 @@ async def holders(link: Link, partitions: Sequence[Partition]) -> dict[Partition
         await channel.call(answering.consume(on_answer, no_ack=True), "asking consumers")
 
         async def ask_all() -> list[Holder | None]:
-            return await asyncio.gather(*(ask(channel, partition) for partition in partitions))
+            return await side_by_side(partial(ask, channel, partition) for partition in partitions)
 
         found = await channel.call(ask_all(), "asking consumers")
     return {partition: holder for partition, holder in zip(partitions, found, strict=True) if holder is not None}

@@ -156,6 +156,7 @@ def _envelope(
         submitted_at=_submitted_at(properties, headers),
         trace=_trace(headers),
         schema=_whole(headers, SCHEMA, SCHEMA_VERSION, MAX_SCHEMA) or SCHEMA_VERSION,
+        priority=partition.priority,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import AMQPError
@@ -15,6 +16,7 @@ from aio_pika.exceptions import AMQPError
 from jobkit.backends.rabbitmq.connection import Link
 from jobkit.backends.rabbitmq.rebuilding import PROBE_SECONDS, probe
 from jobkit.model.clock import Clock
+from jobkit.model.side_by_side import side_by_side
 
 # So many queues are asked at the same time, each on a channel of its own.
 _AT_ONCE = 16
@@ -31,7 +33,7 @@ async def silent_queues(link: Link, queues: Sequence[str], clock: Clock) -> list
         async with turns:
             return await _is_silent(link, queue, clock)
 
-    answers = await asyncio.gather(*(asked(queue) for queue in queues))
+    answers = await side_by_side(partial(asked, queue) for queue in queues)
     return [queue for queue, silent in zip(queues, answers, strict=True) if silent]
 
 

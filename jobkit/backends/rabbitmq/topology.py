@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.partition import Partition
+from jobkit.model.priority import BANDS, Priority
 
 # How many messages a partition's consumer is given before they are acked. The same for every consumer there ever is:
 # a queue puts what comes back behind what came back earlier, so a consumer that took fewer messages than the one
@@ -69,18 +70,27 @@ class Topology:
 TYPES = Queue("jobkit:types", {"x-queue-type": "classic"})
 
 
-def topology_of(type: str, partitions: int) -> Topology:
-    """Return what a job type with so many partitions needs."""
+def topology_of(type: str, partitions: int, *, bands: bool = False) -> Topology:
+    """Return what a job type with so many partitions needs; with `bands`, one whose jobs have priorities."""
     dead = dead_letter_queue(type)
     numbered = [Partition(type, number) for number in range(partitions)]
+    if bands:
+        numbered += [partition.band(priority) for partition in numbered for priority in BANDS]
     return Topology(
         type=type,
         partitions=partitions,
         exchange=exchange(type),
         marker=Queue(marker_queue(type), {"x-queue-type": "quorum"}),
         queues=[Queue(dead, {"x-queue-type": "quorum"}), *(_partition_queue(one) for one in numbered)],
-        bindings=[Binding(exchange(type), str(one.index), partition_queue(one)) for one in numbered],
+        bindings=[binding(one) for one in numbered],
     )
+
+
+def binding(partition: Partition) -> Binding:
+    """Return what has messages published for a partition, or its band, come into its queue."""
+    number = str(partition.index)
+    key = number if partition.priority is Priority.NORMAL else f"{number}.{partition.priority}"
+    return Binding(exchange(partition.type), key, partition_queue(partition))
 
 
 def delay_queues(partition: Partition) -> list[Queue]:
@@ -109,8 +119,9 @@ def exchange(type: str) -> str:
 
 
 def partition_queue(partition: Partition) -> str:
-    """Return the name of a partition's queue."""
-    return f"jobkit.{partition.type}.{partition.index}"
+    """Return the name of a partition's queue, or of its band's."""
+    name = f"jobkit.{partition.type}.{partition.index}"
+    return name if partition.priority is Priority.NORMAL else f"{name}:{partition.priority}"
 
 
 def marker_queue(type: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from aio_pika import ExchangeType
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
@@ -15,6 +16,7 @@ from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.declare import declare_queue
 from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import Queue, Topology
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.topology import PartState, TopologyPart
 
 # So many queues are looked at at the same time, each on a channel of its own.
@@ -29,14 +31,9 @@ async def look(link: Link, topology: Topology) -> Sequence[TopologyPart]:
         async with turns:
             return await _look_at_queue(link, queue)
 
-    looks = [_look_at_exchange(link, topology.exchange)]
-    looks += [looked_at(queue) for queue in (topology.marker, *topology.queues)]
-    found = []
-    for one in await asyncio.gather(*looks, return_exceptions=True):
-        if isinstance(one, BaseException):
-            raise one
-        found.append(one)
-    return found
+    looks = [partial(_look_at_exchange, link, topology.exchange)]
+    looks += [partial(looked_at, queue) for queue in (topology.marker, *topology.queues)]
+    return await side_by_side(looks)
 
 
 async def _look_at_exchange(link: Link, name: str) -> TopologyPart:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -36,31 +37,48 @@ _ENTRY = "jobkit.type"
 _POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The number of partitions of each type, and which types have bands."""
+
+    partitions: dict[str, int] = field(default_factory=dict)
+    with_bands: set[str] = field(default_factory=set)
+
+
 class Directory:
-    """The types and how many queues each of them has."""
+    """The types, how many queues each of them has, and which have bands."""
 
     def __init__(self, link: Link, publisher: Publisher, clock: Clock) -> None:
         self._link = link
         self._publisher = publisher
         self._clock = clock
 
-    async def read(self) -> Mapping[str, int]:
-        """Return each type's number of queues. Raises `Unavailable` or `ConfigurationError`."""
+    async def read(self) -> Types:
+        """Return the types there are. Raises `Unavailable` or `ConfigurationError`."""
         async with self._reading() as types:
             return types
 
-    async def enter(self, type: str, partitions: int) -> None:
-        """Enter a type, or another number of queues of it; errors as for `read`.
+    async def enter(self, type: str, partitions: int, *, bands: bool) -> None:
+        """Enter a type, another number of its partitions, or that it has bands; errors as for `read`.
 
         The latest entry of a type counts, and those before it are taken away by who reads them.
         """
         async with self._reading() as types:
-            if types.get(type) != partitions:
-                entry = {"type": type, "partitions": partitions}
-                await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
+            await self._enter(types, type, partitions, bands=bands or type in types.with_bands)
+
+    async def enter_bands(self, type: str, partitions: int) -> None:
+        """Enter that a type has bands; one that is new has so many partitions. Errors as for `read`."""
+        async with self._reading() as types:
+            await self._enter(types, type, types.partitions.get(type, partitions), bands=True)
+
+    async def _enter(self, types: Types, type: str, partitions: int, *, bands: bool) -> None:
+        if types.partitions.get(type) == partitions and bands == (type in types.with_bands):
+            return
+        entry = {"type": type, "partitions": partitions, **({"bands": True} if bands else {})}
+        await self._publisher.deliver([_message(_ENTRY, json.dumps(entry).encode())])
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[dict[str, int]]:
+    async def _reading(self) -> AsyncIterator[Types]:
         """Read the directory and keep all others from it during the block."""
         deadline = self._clock.now() + RPC_SECONDS
         while True:
@@ -75,8 +93,8 @@ class Directory:
                 raise refused(self._link, error) from error
             await self._clock.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  (spreads, decides nothing)
 
-    async def _read(self, channel: Channel) -> dict[str, int]:
-        found: dict[str, int] = {}
+    async def _read(self, channel: Channel) -> Types:
+        found = Types()
         end = _message(_END, b"")
         ended = asyncio.Event()
         entries: dict[str, AbstractIncomingMessage] = {}
@@ -86,7 +104,9 @@ class Directory:
             if message.type == _ENTRY:
                 entry: dict[str, Any] = json.loads(message.body)
                 type = str(entry["type"])
-                found[type] = int(entry["partitions"])
+                found.partitions[type] = int(entry["partitions"])
+                if entry.get("bands"):
+                    found.with_bands.add(type)
                 if type in entries:
                     outdated.append(entries[type])
                 entries[type] = message

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import store_script
+from jobkit.backends.redis.submit import ENDING, store_script
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import keepable_note
 from jobkit.ports.store import Expired
 
-CANCEL = store_script("cancel", "outbox", "order", "ending", "end_early")
-EXPIRE_DUE = store_script("expire_due", "outbox", "order", "ending", "end_early")
+CANCEL = store_script("cancel", "outbox", *ENDING, "end_early")
+EXPIRE_DUE = store_script("expire_due", "outbox", *ENDING, "end_early")
 CANCELLED = store_script("cancelled")
 UNFINISHED = store_script("unfinished")
 

@@ -15,7 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
-COMMIT = submit.accepting_script("commit", "order", "ending")
+COMMIT = submit.accepting_script("commit", *submit.ENDING)
 
 
 def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argument]:
@@ -38,6 +38,8 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> Committed | Duplicate | Re
             return Committed(Receipt(envelope.id, "committed"), [outbox.entry(*entry) for entry in released])
         case [b"refused", mark]:
             return Refused(int(mark))
+        case [b"conflict", id, group]:
+            raise JobConflict(f"job {envelope.id} cannot commit: {submit.refusal(id, group)}")
         case [b"conflict", id]:
             raise JobConflict(
                 f"job {envelope.id} cannot commit: its follow-up {id.decode()} is known with another type, key or "

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobkit.backends.redis.open import holder
 from jobkit.backends.redis.scripts import Argument, spelled
-from jobkit.backends.redis.submit import NONE, store_script
+from jobkit.backends.redis.submit import ENDING, NONE, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.dead_letter import Letter
@@ -23,8 +23,8 @@ from jobkit.ports.store import Failure, Refused
 
 FAIL = store_script("fail")
 INTERRUPTED = store_script("interrupted")
-BURY = store_script("bury", "outbox", "order", "ending", "letters")
-BURY_MESSAGE = store_script("bury_message", "outbox", "order", "ending", "letters")
+BURY = store_script("bury", "outbox", *ENDING)
+BURY_MESSAGE = store_script("bury_message", "outbox", *ENDING)
 PROGRESS = store_script("progress")
 
 

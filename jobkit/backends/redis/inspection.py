@@ -11,12 +11,15 @@ from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
-JOB = store_script("job", "views")
+RECORDS = store_script("records", "views")
+ENVELOPE = store_script("envelope")
+NUMBER = store_script("number")
 STATES = store_script("states")
 JOBS = store_script("jobs", "views")
 OVERDUE = store_script("overdue", "views")
-WATCH_JOB = store_script("watch_job")
+WATCH_JOBS = store_script("watch_jobs")
 DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
 LETTER = store_script("letter", "outbox", "order", "ending", "letters", "views")
 GAPS = store_script("gaps", "outbox", "order")
@@ -51,7 +54,10 @@ def job(row: Row) -> JobRecord:
         reason,
         due,
         unique,
+        group,
+        parent,
         expires,
+        head,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -73,9 +79,12 @@ def job(row: Row) -> JobRecord:
         finished_at=finished_at,
         ended_by=_text(by),
         reason=_text(reason),
-        due_at=_number(due),
+        due_at=None if due == b"inf" else _number(due),
         expires_at=_number(expires),
         unique=_text(unique),
+        priority=priority_in(head),
+        group=_text(group),
+        parent=_text(parent),
     )
 
 

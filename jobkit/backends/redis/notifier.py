@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import random
+from collections.abc import Sequence
 from types import TracebackType
 
 import structlog
@@ -31,15 +32,16 @@ _RECONNECT_SECONDS = (0.1, 5.0)
 
 
 class Subscription(port.Subscription):
-    """One waiter on one topic, or on all below it where it ends in "/"; a context manager."""
+    """One waiter on topics, or on all below one that ends in "/"; a context manager."""
 
-    def __init__(self, waiting: dict[asyncio.Event, str], topic: str) -> None:
+    def __init__(self, waiting: dict[asyncio.Event, Subscription], topics: Sequence[str]) -> None:
         self._waiting = waiting
-        self._topic = topic
+        self._topics = frozenset(topics)
+        self._above = tuple(topic for topic in topics if topic.endswith("/"))
         self._notified = asyncio.Event()
 
     def __enter__(self) -> Subscription:
-        self._waiting[self._notified] = self._topic
+        self._waiting[self._notified] = self
         return self
 
     def __exit__(
@@ -47,8 +49,12 @@ class Subscription(port.Subscription):
     ) -> None:
         del self._waiting[self._notified]
 
+    def wants(self, topic: str) -> bool:
+        """Return whether it waits for this topic."""
+        return topic in self._topics or topic.startswith(self._above)
+
     async def wait(self, seconds: float) -> bool:
-        """Return once the topic was notified since the last return, or it is time to look again.
+        """Return once a topic was notified since the last return, or it is time to look again.
 
         That is in `seconds` at most. Return whether it was notified.
         """
@@ -68,12 +74,12 @@ class Listener(port.Listener):
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._pause = _RECONNECT_SECONDS[0]
-        self._waiting: dict[asyncio.Event, str] = {}
+        self._waiting: dict[asyncio.Event, Subscription] = {}
         self._task = asyncio.create_task(self._listen_forever(), name="jobkit-redis-notifications")
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Return a waiter on `topic`, to be entered before looking, so that nothing between is missed."""
-        return Subscription(self._waiting, topic)
+    def subscribe(self, *topics: str) -> Subscription:
+        """Return a waiter on `topics`, to be entered before looking, so that nothing between is missed."""
+        return Subscription(self._waiting, topics)
 
     async def aclose(self) -> None:
         """End the subscription."""
@@ -118,6 +124,6 @@ class Listener(port.Listener):
                 self._wake(about[1].decode())
 
     def _wake(self, topic: str | None) -> None:
-        for event, wanted in self._waiting.items():
-            if topic is None or topic == wanted or (wanted.endswith("/") and topic.startswith(wanted)):
+        for event, subscription in self._waiting.items():
+            if topic is None or subscription.wants(topic):
                 event.set()

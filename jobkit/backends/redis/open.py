@@ -7,13 +7,13 @@ from typing import Any
 
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import check_name, facts, store_script
+from jobkit.backends.redis.submit import ENDING, check_name, facts, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports import rules
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
-OPEN = store_script("open", "outbox", "order", "foreign", "ending", "end_early")
+OPEN = store_script("open", "outbox", *ENDING, "foreign", "end_early")
 
 
 def key_of(envelope: Envelope) -> str:
@@ -32,7 +32,7 @@ def arguments(envelope: Envelope, fence: Fence, *, whole: bool) -> Sequence[Argu
     """Return the arguments of `OPEN`; `whole`: the server has asked for the envelope."""
     without_key = rules.keyless_digest_of(envelope) if whole else ""
     fenced = (str(fence.token), fence.nonce, fence.owner)
-    return (*facts(envelope, whole=whole), *fenced, without_key, str(rules.SILENT_KEPT))
+    return (*facts(envelope, whole=whole), *fenced, without_key, str(rules.SILENT_KEPT), envelope.priority.value)
 
 
 def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
@@ -44,7 +44,7 @@ def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:
             return Early(float(seconds))
         case [b"ended"]:
             return Duplicate(Receipt(envelope.id, "duplicate"))
-        case [(b"cancelled" | b"expired" | b"scheduled" | b"forgotten") as kind]:
+        case [(b"cancelled" | b"expired" | b"scheduled" | b"moved" | b"forgotten") as kind]:
             return Duplicate(Receipt(envelope.id, kind.decode()))
         case [b"stale", mark]:
             return Stale(int(mark))

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument
-from jobkit.backends.redis.submit import check_name, facts, store_script
+from jobkit.backends.redis.submit import ENDING, check_name, facts, store_script
 from jobkit.errors import UniqueNameTaken
 from jobkit.model.envelope import Envelope
 from jobkit.ports.rules import HIGHEST_GIVEN, beyond_sequences, digest_of, keyless_digest_of, nothing_to_skip
 
 _LETTERS = ("outbox", "order", "ending", "letters")
 ENVELOPE_OF_LETTER = store_script("letter_envelope", *_LETTERS)
-REQUEUE = store_script("requeue", *_LETTERS, "end_early", "unique", "foreign")
-PURGE = store_script("purge", *_LETTERS)
+REQUEUE = store_script("requeue", "outbox", *ENDING, "end_early", "unique", "foreign")
+PURGE = store_script("purge", "outbox", *ENDING)
 REPUBLISH = store_script("republish", "outbox")
 RESUME = store_script("resume", "outbox", "order")
 SKIP = store_script("skip", "outbox", "order")

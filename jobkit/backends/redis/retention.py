@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jobkit.backends.redis.submit import store_script
+from jobkit.backends.redis.submit import ENDING, store_script
 
-PRUNE = store_script("retention", "outbox", "order")
+PRUNE = store_script("retention", "outbox", *ENDING, "end_early")

@@ -11,7 +11,7 @@ from jobkit.model.fence import Receipt
 from jobkit.ports.rules import never_opened, with_sequence
 from jobkit.ports.store import Refused
 
-RELEASE = store_script("release_due", "outbox")
+RELEASE = store_script("release_due", "outbox", "release")
 SNOOZE = store_script("snooze", "outbox")
 
 

@@ -19,6 +19,7 @@ from jobkit.backends.redis import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -32,8 +33,10 @@ from jobkit.backends.redis.connection import Connector
 from jobkit.backends.redis.diagnosis import check_store
 from jobkit.backends.redis.notifier import SUBSCRIBED_MILLISECONDS, Listener
 from jobkit.backends.redis.scripts import spelled
+from jobkit.backends.redis.store_checkpoints import RedisCheckpoints
 from jobkit.backends.redis.store_inspection import RedisInspection
 from jobkit.backends.redis.store_schedules import RedisSchedules
+from jobkit.backends.redis.store_types import RedisTypes
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
@@ -42,6 +45,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
@@ -61,7 +65,7 @@ from jobkit.ports.store import (
 )
 
 
-class RedisStore(RedisInspection, RedisSchedules):
+class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
     """A `Store`, and its `Inspection`, in one database; made by `open_store`, inside a running event loop."""
 
     def __init__(self, connector: Connector, clock: Clock) -> None:
@@ -210,22 +214,35 @@ class RedisStore(RedisInspection, RedisSchedules):
         arguments = (*opening.holder(envelope, fence), repr(fraction), spelled(message))
         return bool(await self._scripts.run(fail.PROGRESS, *arguments))
 
+    async def group(self, id: str) -> GroupRecord | None:
+        row = await self._looks.run(job_groups.GROUP, id)
+        return None if row is None else job_groups.group(row)
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        rows = await self._looks.run(job_groups.MEMBERS, id, str(after), str(limit))
+        return list(map(job_groups.member, rows))
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        rows = await self._looks.run(job_groups.GROUPS_OF, parent, after, str(limit))
+        return list(map(job_groups.group, rows))
+
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         value: bytes | None = await self._scripts.run(inspection.RECORD, type, key, name)
         return value
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         deadline = self._clock.now() + timeout
-        with self._listener.subscribe(job_topic(id)) as subscription:
-            first = moment = await self._watch_job(id)
-            while moment == first and not (first[0] and JobState(first[0].decode()).ended):
+        wanted = list(map(spelled, ids))
+        with self._listener.subscribe(*map(job_topic, ids)) as subscription:
+            first = moments = await self._watch_jobs(wanted)
+            while moments == first and not any(state and JobState(state.decode()).ended for state, *_ in first):
                 left = deadline - self._clock.now()
                 if left <= 0 or await subscription.wait(left):
                     return
-                moment = await self._watch_job(id)
+                moments = await self._watch_jobs(wanted)
 
-    async def _watch_job(self, id: str) -> list[bytes | None]:
-        found: list[bytes | None] = await self._scripts.run(inspection.WATCH_JOB, id, SUBSCRIBED_MILLISECONDS)
+    async def _watch_jobs(self, ids: Sequence[bytes]) -> list[list[bytes | None]]:
+        found: list[list[bytes | None]] = await self._looks.run(inspection.WATCH_JOBS, SUBSCRIBED_MILLISECONDS, *ids)
         return found
 
     async def aclose(self) -> None:

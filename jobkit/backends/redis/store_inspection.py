@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.redis import cancel, coordinators, inspection, pauses, repair, retention, submit
+from jobkit.backends.redis import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
 from jobkit.backends.redis.calls import Calls
+from jobkit.backends.redis.outbox import with_sequence
+from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
+from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -16,6 +21,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.rules import KEYS_PER_JOB
@@ -25,25 +31,42 @@ class RedisInspection(Calls):
     """`Inspection` in one database; a part of the `RedisStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        row = await self._scripts.run(inspection.JOB, id)
-        return None if row is None else inspection.job(row)
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        rows = await self._scripts.run(inspection.RECORDS, *map(spelled, ids)) if ids else []
+        return {job.id: job for job in map(inspection.job, rows)}
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         found: list[bytes | None] = await self._scripts.run(inspection.STATES, *ids) if ids else []
         return {id: JobState(state.decode()) for id, state in zip(ids, found, strict=True) if state is not None}
 
+    async def envelope(self, id: str) -> Envelope | None:
+        row = await self._scripts.run(inspection.ENVELOPE, id)
+        return None if row is None else with_sequence(*row)
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
         filters = (submit.NONE if type is None else type, submit.NONE if key is None else key, state or "")
         found: list[JobRecord] = []
-        below = "+inf"
+        below = "+inf" if before is None else await self._number(before)
         while below and len(found) < limit:
             wanted = (str(inspection.PAGE), str(limit - len(found)))
             following, *rows = await self._looks.run(inspection.JOBS, *filters, below, *wanted)
             found += map(inspection.job, rows)
             below = following.decode()
         return found
+
+    async def _number(self, id: str) -> str:
+        """Return the number of a job; "" where it is not known."""
+        return str((await self._scripts.run(inspection.NUMBER, id) or b"").decode())
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
@@ -91,6 +114,24 @@ class RedisInspection(Calls):
             page = ids[start : start + inspection.PAGE]
             found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
         return found
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        found: list[PriorityChange] = []
+        for start in range(0, len(ids), inspection.PAGE):
+            found += await self._reprioritize(ids[start : start + inspection.PAGE], priority)
+        return found
+
+    async def _reprioritize(self, ids: Sequence[str], priority: Priority) -> list[PriorityChange]:
+        found: dict[int, PriorityChange] = {}
+        while left := [place for place in range(len(ids)) if place not in found]:
+            # Those whose envelopes change in between, having found their keys, are looked at again.
+            wanted = [ids[place] for place in left]
+            heads = await self._looks.run(priorities.HEADS, *wanted)
+            rows = await self._looks.run(priorities.REPRIORITIZE, *priorities.arguments(wanted, heads, priority))
+            for place, head, row in zip(left, heads, rows, strict=True):
+                if (answer := priorities.answer(ids[place], head, row, priority)) is not None:
+                    found[place] = answer
+        return [found[place] for place in range(len(ids))]
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
@@ -152,7 +193,24 @@ class RedisInspection(Calls):
     async def counts(self) -> StoreCounts:
         return inspection.counts(await self._scripts.run(inspection.COUNTS))
 
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        arguments = audit.note_arguments(keep, by, what, subject, detail)
+        return audit.action(await self._scripts.run(audit.NOTE, *arguments))
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        found: list[Action] = []
+        while len(found) < limit:
+            wanted = min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(audit.ACTIONS, "" if below is None else str(below), str(wanted))
+            found += map(audit.action, page)
+            if len(page) < wanted:
+                break
+            below = found[-1].number
+        return found
+
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         keys = batch * KEYS_PER_JOB
-        arguments = map(str, (older_than, keep_at_most, batch, keys))
+        arguments = map(str, (older_than, keep_at_most, batch, keys, DECLARED_WITHIN))
         return int(await self._looks.run(retention.PRUNE, *arguments))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument, Script, load_script
+from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.unique import Unique
-from jobkit.ports.rules import digest_of, without_order
+from jobkit.ports.rules import digest_of, dump_group, not_a_group, not_in_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 # Stands for no key: no key holds a NUL.
@@ -23,24 +24,31 @@ def store_script(name: str, *parts: str) -> Script:
     return load_script(*(f"store/{part}" for part in ("rows", *parts, name)))
 
 
+# What ends jobs, dead ones among them; it comes after "outbox".
+ENDING = ("order", "ending", "letters", "release", "job_group")
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptingScript:
-    """A script that accepts jobs: `plain`, and with all that unique names need, for which no job without one pays."""
+    """A script that accepts jobs: `plain`, and with what unique names or groups need, for which no other job pays."""
 
     plain: Script
     named: Script
+    grouped: Script
 
     def of(self, jobs: Sequence[NewJob]) -> Script:
         """Return the one that takes what `arguments` returns for these jobs."""
-        return self.named if is_named(jobs) else self.plain
+        return self.grouped if is_grouped(jobs) else self.named if is_named(jobs) else self.plain
 
 
 def accepting_script(name: str, *parts: str) -> AcceptingScript:
     """Return the script of the store that is built on `accept` and these parts."""
-    named = ("outbox", "accept", "order", "ending", "end_early", "unique", "accept_unique")
+    named = ("outbox", "accept", *ENDING, "end_early", "unique", "accept_unique")
+    rest = tuple(part for part in parts if part not in named)
     return AcceptingScript(
         store_script(name, "outbox", "accept", *parts),
-        store_script(name, *named, *(part for part in parts if part not in named)),
+        store_script(name, *named, *rest),
+        store_script(name, *named, "accept_grouped", *rest),
     )
 
 
@@ -95,12 +103,15 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
 def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
-    named = is_named(jobs)
+    grouped = is_grouped(jobs)
+    named = grouped or is_named(jobs)
     for job in jobs:
         due = ("" if when is None else repr(when) for when in (job.at, job.after, job.expires_at, job.expires_after))
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
         if named:
             found.append(_dump_unique(job.unique))
+        if grouped:
+            found += ("" if job.closes is None else dump_group(job.closes), job.member_of or "")
     return found
 
 
@@ -113,8 +124,20 @@ def is_named(jobs: Sequence[NewJob]) -> bool:
     return any(job.unique is not None for job in jobs)
 
 
+def is_grouped(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs closes a group, or is a member of one."""
+    return any(job.closes is not None or job.member_of is not None for job in jobs)
+
+
+def refusal(id: bytes, group: bytes) -> str:
+    """Return what is said of a job that cannot be accepted because of groups."""
+    return not_in_group(id.decode(), group.decode()) if group else not_a_group(id.decode())
+
+
 def answers(jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[SubmitAnswer]:
-    """Return what the answer of `SUBMIT` says of the jobs, in their order."""
+    """Return what the answer of `SUBMIT` says of the jobs, in their order. Raises `JobConflict`."""
+    if rows and rows[0] == b"refused":
+        raise JobConflict(refusal(*rows[1:]))
     return [_answer(job.envelope, row) for job, row in zip(jobs, rows, strict=True)]
 
 

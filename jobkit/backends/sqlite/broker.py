@@ -21,6 +21,7 @@ from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import CONFIRM_SECONDS, Answer, Deferred, Delivery, Published, QueueDepth, Rejected
 from jobkit.ports.notifier import queue_topic
 
@@ -98,10 +99,15 @@ class SqliteBroker:
         missing = {}
         for partition in partitions - self._queues.keys():
             try:
-                self._queues[partition] = await self._plane.read(queues.queue_of, partition)
+                self._queues[partition] = await self._find_queue(partition)
             except ConfigurationError as error:
                 missing[partition] = str(error)
         return missing
+
+    async def _find_queue(self, partition: Partition) -> int:
+        if partition.priority is Priority.NORMAL:
+            return await self._plane.read(queues.queue_of, partition)
+        return await self._plane.write(queues.made_queue_of, partition)
 
     async def rebuild(
         self,
@@ -211,16 +217,16 @@ class SqliteConsumer:
             self._delayed.add(message.position)
         else:
             self._cursor = message.position
-        return _delivery(self._tags, message)
+        return _delivery(self._tags, message, self._claim.partition.priority)
 
     def _settle(self, tag: int, position: int) -> None:
         self._unsettled.pop(tag, None)
         self._delayed.discard(position)
 
 
-def _delivery(tag: int, message: Message) -> Delivery:
+def _delivery(tag: int, message: Message, priority: Priority) -> Delivery:
     try:
-        envelope = Envelope.unpack(message.body)
+        envelope = Envelope.unpack(message.body).with_priority(priority)
     except (ValueError, TypeError, RecursionError) as error:
         problem = f"not an envelope: {error}"
         return Delivery(tag, message.body, None, problem, message.redelivered, Heading.of(message.body))

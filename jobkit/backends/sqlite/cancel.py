@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobkit.backends.sqlite import ending, turns
+from jobkit.backends.sqlite import ending, job_groups, turns
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
@@ -23,6 +23,8 @@ class _Known:
     entry: int | None
     state: JobState
     result: bytes | None
+    saved: int | None
+    group: str | None
 
 
 def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
@@ -79,17 +81,21 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
     )
     for job in jobs:
         ending.leave(transaction, job.id, job.number, job.entry)
+        if job.saved:
+            ending.drop_checkpoints(transaction, job.number)
     turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
+    for job in jobs:
+        job_groups.count(transaction, job.group, job_groups.UNENDED, state)
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:
     row = transaction.execute(
-        "SELECT number, type, key, sequence, entry, state, result FROM jobs WHERE id = ?", (id,)
+        "SELECT number, type, key, sequence, entry, state, result, saved, member_of FROM jobs WHERE id = ?", (id,)
     ).fetchone()
     if row is None:
         return None
-    number, type, key, sequence, entry, state, result = row
-    return _Known(id, number, type, key, sequence, entry, JobState(state), result)
+    number, type, key, sequence, entry, state, result, saved, group = row
+    return _Known(id, number, type, key, sequence, entry, JobState(state), result, saved, group)
 
 
 def cancelled(transaction: Transaction, ids: Sequence[str]) -> list[Receipt]:

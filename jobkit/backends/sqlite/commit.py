@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import ending, outbox, park
+from jobkit.backends.sqlite import ending, job_groups, outbox, park
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.backends.sqlite.unique import accept
 from jobkit.errors import JobConflict
@@ -22,7 +22,8 @@ _LOOK = """
            (SELECT position FROM outbox WHERE position = j.entry),
            EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
            OR EXISTS (SELECT 1 FROM parked p WHERE p.type = ?1 AND p.key = ?2),
-           (SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = j.sequence + 1)
+           (SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = j.sequence + 1),
+           j.saved, j.member_of
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ?1 AND k.key = ?2 LEFT JOIN jobs j ON j.id = ?3
 """
 
@@ -36,7 +37,8 @@ def commit_job(
     """
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
-    mark, mark_nonce, committed, log_length, state, token, nonce, sequence, number, entry, aside, given_up = row
+    mark, mark_nonce, committed, log_length, *job = row
+    state, token, nonce, sequence, number, entry, aside, given_up, saved, group = job
     opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
@@ -50,6 +52,8 @@ def commit_job(
     _write(transaction, envelope, fence, effects, sequence, log_length)
     # What is deleted is looked for first: a job that went its way is in none of these tables any more.
     ending.leave(transaction, envelope.id, number, entry, aside=bool(aside))
+    if saved:
+        ending.drop_checkpoints(transaction, number)
     if sequence is not None:
         # What was given up behind it is passed over.
         committed = sequence if given_up is None else given_up
@@ -61,6 +65,8 @@ def commit_job(
     if aside and sequence is not None:
         released += park.release_next(transaction, envelope.type, key, committed + 1, source=envelope.id)
     released += _follow_ups(transaction, envelope, effects)
+    # After them, for one may take its place in the group.
+    released += job_groups.count(transaction, group, job_groups.UNENDED, JobState.COMMITTED, envelope.id)
     return Committed(Receipt(envelope.id, "committed"), released)
 
 

@@ -19,16 +19,24 @@ def leave(transaction: Transaction, id: str, number: int, entry: int | None, *, 
     transaction.notify(job_topic(id))
 
 
-def die(transaction: Transaction, id: str) -> None:
-    """End a job as dead. Where its turn was over, the next parked ones whose turn is over, too, come out."""
-    number, type, key, sequence, entry = transaction.execute(
-        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL WHERE id = ? "
-        "RETURNING number, type, key, sequence, entry",
-        (transaction.wall, transaction.now, id),
+def drop_checkpoints(transaction: Transaction, number: int) -> None:
+    """Drop what a job keeps of its work."""
+    transaction.execute("DELETE FROM checkpoints WHERE job = ?", (number,))
+
+
+def die(transaction: Transaction, id: str, reason: str) -> str | None:
+    """End a job as dead, and return the group that it is a member of.
+
+    Where its turn was over, the next parked ones whose turn is over, too, come out.
+    """
+    number, type, key, sequence, entry, group = transaction.execute(
+        "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL, reason = ? WHERE id = ? "
+        "RETURNING number, type, key, sequence, entry, member_of",
+        (transaction.wall, transaction.now, reason, id),
     ).fetchone()
     leave(transaction, id, number, entry)
-    if key is None or sequence is None:
-        return
-    row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
-    if row is not None and sequence <= row[0]:
-        park.release_next(transaction, type, key, row[0] + 1)
+    if key is not None and sequence is not None:
+        row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
+        if row is not None and sequence <= row[0]:
+            park.release_next(transaction, type, key, row[0] + 1)
+    return None if group is None else str(group)

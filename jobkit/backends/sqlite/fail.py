@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import ending
+from jobkit.backends.sqlite import ending, job_groups
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
 from jobkit.backends.sqlite.open import refusal
 from jobkit.backends.sqlite.transaction import Transaction
@@ -92,7 +92,7 @@ def bury(transaction: Transaction, envelope: Envelope, fence: Fence, *, reason: 
             transaction.wall,
         ),
     )
-    ending.die(transaction, envelope.id)
+    _die(transaction, envelope.id, reason)
     return Receipt(envelope.id, "dead")
 
 
@@ -107,7 +107,7 @@ def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
             if JobState(row[2]).ended:
                 return Receipt(envelope.id, "duplicate")
             failures = row[3]
-            ending.die(transaction, envelope.id)
+            _die(transaction, envelope.id, letter.reason)
     transaction.execute(
         "INSERT INTO dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at, "
         "fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -127,6 +127,11 @@ def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
         ),
     )
     return Receipt(envelope.id if envelope else "", "dead")
+
+
+def _die(transaction: Transaction, id: str, reason: str) -> None:
+    group = ending.die(transaction, id, reason)
+    job_groups.count(transaction, group, job_groups.UNENDED, job_groups.DEAD)
 
 
 def is_message_of(envelope: Envelope, digest: bytes, key: str | None) -> bool:

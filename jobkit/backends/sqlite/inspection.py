@@ -9,21 +9,35 @@ from typing import Any
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.blob import BlobRef
+from jobkit.model.envelope import Envelope
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
+from jobkit.ports.rules import priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
-    "started_at, finished_at, ended_by, reason, due, expires, unique_name FROM jobs "
+    "started_at, finished_at, ended_by, reason, nullif(due, 9e999), expires, unique_name, "
+    "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number), member_of, "
+    "(SELECT parent FROM job_groups g WHERE g.id = jobs.member_of) FROM jobs "
 )
-_STATES = "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+_OF_THESE = "WHERE id IN (SELECT value FROM json_each(?))"
+_STATES = f"SELECT id, state FROM jobs {_OF_THESE}"  # noqa: S608  (names from above)
+_MOMENTS = f"SELECT id, state, progress, message, failed FROM jobs {_OF_THESE}"  # noqa: S608
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM dead "
 
 
-def job(transaction: Transaction, id: str) -> JobRecord | None:
-    """Return one job."""
-    row = transaction.execute(_JOB + "WHERE id = ?", (id,)).fetchone()
-    return None if row is None else _job(row)
+def records(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobRecord]:
+    """Return jobs by id."""
+    rows = transaction.execute(_JOB + _OF_THESE, (json.dumps(list(ids)),))
+    return {row[0]: _job(row) for row in rows}
+
+
+def envelope(transaction: Transaction, id: str) -> Envelope | None:
+    """Return the envelope of a job that has yet to end."""
+    row = transaction.execute(
+        "SELECT envelope FROM envelopes WHERE job = (SELECT number FROM jobs WHERE id = ?)", (id,)
+    ).fetchone()
+    return None if row is None else Envelope.unpack(row[0])
 
 
 def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
@@ -33,7 +47,13 @@ def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
 
 
 def jobs(
-    transaction: Transaction, *, type: str | None, key: str | None, state: JobState | None, limit: int
+    transaction: Transaction,
+    *,
+    type: str | None,
+    key: str | None,
+    state: JobState | None,
+    limit: int,
+    before: str | None,
 ) -> list[JobRecord]:
     """Return jobs that match, the latest first."""
     conditions, values = ["1"], []
@@ -48,6 +68,9 @@ def jobs(
         conditions.append("ended_by IS NOT NULL AND expires IS NULL")
     elif state is JobState.EXPIRED:
         conditions.append("ended IS NOT NULL AND expires IS NOT NULL")
+    if before is not None:
+        conditions.append("number < (SELECT number FROM jobs WHERE id = ?)")
+        values.append(before)
     rows = transaction.execute(
         _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
     )
@@ -137,16 +160,18 @@ def counts(transaction: Transaction) -> StoreCounts:
     )
 
 
-def moment(transaction: Transaction, id: str) -> tuple[JobState, float, str, int] | None:
-    """Return what a waiter compares to see that a job ended or progressed."""
-    row = transaction.execute("SELECT state, progress, message, failed FROM jobs WHERE id = ?", (id,)).fetchone()
-    return None if row is None else (JobState(row[0]), row[1], row[2], row[3])
+def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[JobState, float, str, int]]:
+    """Return what a waiter compares to see that a job ended or progressed, by id."""
+    rows = transaction.execute(_MOMENTS, (json.dumps(list(ids)),))
+    return {id: (JobState(state), *rest) for id, state, *rest in rows}
 
 
 def _job(row: tuple[Any, ...]) -> JobRecord:
-    id, type, key, sequence, state, owner, token, opens, failures, *rest = row
+    id, type, key, sequence, state, owner, token, opens, failures, *rest, head, group, parent = row
     fence = (owner, token, opens)
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, load_failures(failures), *rest)
+    history = load_failures(failures)
+    belongs = (priority_in(head), group, parent)
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, *belongs])
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:

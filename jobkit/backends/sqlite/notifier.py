@@ -14,7 +14,7 @@ import random
 import secrets
 import socket
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -46,24 +46,26 @@ POLL_SECONDS = 1.0
 
 
 class Subscription(port.Subscription):
-    """One waiter on one topic, or for all below it where it ends in "/"; a context manager."""
+    """One waiter on topics, or for all below one that ends in "/"; a context manager."""
 
-    def __init__(self, notifier: Notifier, topic: str) -> None:
+    def __init__(self, notifier: Notifier, topics: Sequence[str]) -> None:
         self._notifier = notifier
-        self._topic = topic
+        self._topics = topics
         self._notified = asyncio.Event()
 
     def __enter__(self) -> Subscription:
-        self._notifier.add(self._topic, self._notified)
+        for topic in self._topics:
+            self._notifier.add(topic, self._notified)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._notifier.discard(self._topic, self._notified)
+        for topic in self._topics:
+            self._notifier.discard(topic, self._notified)
 
     async def wait(self, seconds: float) -> bool:
-        """Return once the topic was notified since the last return, or it is time to look again.
+        """Return once a topic was notified since the last return, or it is time to look again.
 
         That is in `seconds` at most. Return whether it was notified.
         """
@@ -89,9 +91,9 @@ class Notifier(port.Notifier):
         self._others: list[str] = []
         self._listed_at: int | None = None
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Return a subscription to `topic`, to be entered before looking, so that nothing between is missed."""
-        return Subscription(self, topic)
+    def subscribe(self, *topics: str) -> Subscription:
+        """Return a subscription to `topics`, to be entered before looking, so that nothing between is missed."""
+        return Subscription(self, topics)
 
     def add(self, topic: str, notified: asyncio.Event) -> None:
         """Set `notified` whenever `topic` is notified."""

@@ -24,7 +24,7 @@ from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Open
 _LOOK = """
     SELECT k.token, k.nonce, coalesce(k.committed, 0), coalesce(k.forgotten, 0), (SELECT floor FROM retention),
            coalesce(k.log_length, 0), j.digest, j.number, j.key, j.sequence, j.state, j.token, j.nonce, j.opens,
-           j.failures, j.owner, j.retry_at, j.told, j.silent, j.expires, j.unique_while
+           j.failures, j.owner, j.retry_at, j.told, j.silent, j.expires, j.unique_while, j.priority
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ? AND k.key = ? LEFT JOIN jobs j ON j.id = ?
 """
 
@@ -45,6 +45,7 @@ class _KnownJob(NamedTuple):
     silent: str
     expires: float | None
     unique_while: str | None
+    priority: str | None
 
     def is_same(self, envelope: Envelope) -> bool:
         """Tell whether it is the same job; one submitted without a key was digested without the one derived since."""
@@ -65,6 +66,8 @@ def open_job(transaction: Transaction, envelope: Envelope, fence: Fence) -> Open
     if job is not None and same and job.expires is not None and job.expires <= transaction.wall:
         cancel.expire(transaction, [envelope.id])
         return Duplicate(Receipt(envelope.id, "expired"))
+    if job is not None and same and job.priority is not None and job.priority != envelope.priority:
+        return Duplicate(Receipt(envelope.id, "moved"))
     if mark_token is None:
         mark_token = floor
     if (fence.token, fence.nonce) != (mark_token, mark_nonce):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.partition import Partition
-from jobkit.ports.broker import QueueDepth
+from jobkit.model.priority import Priority
+from jobkit.ports.broker import QueueDepth, whole_depths
 from jobkit.ports.notifier import queue_topic
 
 
@@ -40,39 +41,53 @@ class Message:
 def declare(transaction: Transaction, type: str, partitions: int) -> None:
     """Make those of the first queues of `type` that are not there."""
     (there,) = transaction.execute(
-        "SELECT count(*) FROM queues WHERE type = ? AND number < ? AND NOT removed", (type, partitions)
+        "SELECT count(*) FROM queues WHERE type = ? AND number < ? AND priority = 'normal' AND NOT removed",
+        (type, partitions),
     ).fetchone()
     if there < partitions:
+        transaction.execute("UPDATE queues SET removed = 0 WHERE type = ? AND number < ?", (type, partitions))
         transaction.executemany(
-            "INSERT INTO queues (type, number) VALUES (?, ?) ON CONFLICT DO UPDATE SET removed = 0",
+            "INSERT INTO queues (type, number) VALUES (?, ?) ON CONFLICT DO NOTHING",
             [(type, number) for number in range(partitions)],
         )
 
 
 def remove(transaction: Transaction, partition: Partition) -> bool:
-    """Show a queue no more, if it is empty; tell whether it is not shown.
+    """Show a partition's queues no more, if all of them are empty; tell whether they are not shown.
 
-    Its row stays: a publisher that has not heard of it still puts messages there, and they come when it is led again.
+    Their rows stay: a publisher that has not heard of it still puts messages there, and they come when they are led
+    again.
     """
+    name = (partition.type, partition.index)
     transaction.execute(
-        "UPDATE queues SET removed = 1 WHERE type = ? AND number = ? "
-        "AND NOT EXISTS (SELECT 1 FROM messages WHERE queue = id)",
-        (partition.type, partition.index),
+        "UPDATE queues SET removed = 1 WHERE type = ?1 AND number = ?2 AND NOT EXISTS "
+        "(SELECT 1 FROM messages WHERE queue IN (SELECT id FROM queues WHERE type = ?1 AND number = ?2))",
+        name,
     )
-    left = transaction.execute(
-        "SELECT 1 FROM queues WHERE type = ? AND number = ? AND NOT removed", (partition.type, partition.index)
-    )
+    left = transaction.execute("SELECT 1 FROM queues WHERE type = ? AND number = ? AND NOT removed", name)
     return left.fetchone() is None
 
 
 def queue_of(transaction: Transaction, partition: Partition) -> int:
     """Return the id of the partition's queue, which never changes. Raises `ConfigurationError`."""
     row = transaction.execute(
-        "SELECT id FROM queues WHERE type = ? AND number = ?", (partition.type, partition.index)
+        "SELECT id FROM queues WHERE type = ? AND number = ? AND priority = ?",
+        (partition.type, partition.index, partition.priority.value),
     ).fetchone()
     if row is None:
         raise ConfigurationError(f"there is no queue {partition}: declare the type, with enough partitions, first")
     return int(row[0])
+
+
+def made_queue_of(transaction: Transaction, partition: Partition) -> int:
+    """Return the id of the partition's queue; a band's is made with its first use. Raises `ConfigurationError`."""
+    if partition.priority is not Priority.NORMAL:
+        transaction.execute(
+            "INSERT INTO queues (type, number, priority, removed) SELECT type, number, ?, removed FROM queues "
+            "WHERE type = ? AND number = ? AND priority = 'normal' ON CONFLICT DO NOTHING",
+            (partition.priority.value, partition.type, partition.index),
+        )
+    return queue_of(transaction, partition)
 
 
 def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics: frozenset[str]) -> None:
@@ -83,7 +98,7 @@ def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics:
 
 def open_claim(transaction: Transaction, partition: Partition, owner: str) -> QueueClaim:
     """Make a new consumer the queue's only one."""
-    queue = queue_of(transaction, partition)
+    queue = made_queue_of(transaction, partition)
     # Only a consumer that left in order said how far it came.
     epoch, seen = transaction.execute(
         "UPDATE queues SET epoch = epoch + 1, seen = CASE WHEN consumer IS NULL THEN seen ELSE "
@@ -160,18 +175,18 @@ def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: f
 
 
 def depths(transaction: Transaction) -> list[QueueDepth]:
-    """Return the depth of every queue."""
+    """Return the depth of every partition, its bands included."""
     rows = transaction.execute(
-        "SELECT type, number, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
+        "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
         "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
         "FROM queues WHERE NOT removed ORDER BY type, number",
         (transaction.now,),
     )
-    return [
-        QueueDepth(Partition(type, number), ready + delayed, due_later, consumer)
-        for type, number, consumer, ready, delayed, due_later in rows
-    ]
+    return whole_depths(
+        QueueDepth(Partition(type, number, Priority(priority)), ready + delayed, due_later, consumer)
+        for type, number, priority, consumer, ready, delayed, due_later in rows
+    )
 
 
 def _check(transaction: Transaction, claim: QueueClaim) -> None:

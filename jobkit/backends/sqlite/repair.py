@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import outbox, turns
+from jobkit.backends.sqlite import ending, job_groups, outbox, turns
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken, next_sequence
 from jobkit.backends.sqlite.submit import insert_foreign
@@ -32,7 +32,9 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         return None
     envelope = Envelope.unpack(row[0])
     job = transaction.execute(
-        "SELECT number, digest, key, state, sequence, unique_name FROM jobs WHERE id = ?", (envelope.id,)
+        "SELECT number, digest, key, state, sequence, unique_name, member_of, settled IS NOT NULL FROM jobs "
+        "WHERE id = ?",
+        (envelope.id,),
     ).fetchone()
     if job is None:
         own = _in_turn(transaction, envelope, is_known=False)
@@ -49,6 +51,8 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
             # The job's own place among those of its key counts, whatever the message said.
             own = envelope if job[4] is None else _in_turn(transaction, envelope.with_sequence(job[4]), is_known=True)
             _begin_anew(transaction, job[0], own, None if job[4] is None else own.sequence)
+            was = job_groups.PURGED if job[7] else job_groups.DEAD
+            job_groups.count(transaction, job[6], was, job_groups.UNENDED)
     transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
     transaction.notify(job_topic(envelope.id))
     return envelope
@@ -71,7 +75,8 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
     transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
-        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, due = NULL, "
+        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
+        "priority = NULL, "
         "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
         (sequence, job),
     )
@@ -85,10 +90,15 @@ def purge_dead(transaction: Transaction, number: int) -> bool:
     if row is not None and row[0] is not None:
         envelope = Envelope.unpack(row[0])
         job = transaction.execute(
-            "SELECT number, digest, key FROM jobs WHERE id = ? AND state = 'dead' AND settled IS NULL", (envelope.id,)
+            "SELECT number, digest, key, saved, member_of FROM jobs "
+            "WHERE id = ? AND state = 'dead' AND settled IS NULL",
+            (envelope.id,),
         ).fetchone()
         if job is not None and is_message_of(envelope, job[1], job[2]):
             transaction.execute("UPDATE jobs SET settled = ? WHERE number = ?", (transaction.now, job[0]))
+            if job[3]:
+                ending.drop_checkpoints(transaction, job[0])
+            job_groups.count(transaction, job[4], job_groups.DEAD, job_groups.PURGED)
     return row is not None
 
 

@@ -1,20 +1,24 @@
 """Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 
-Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet to
-end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
-forgotten key accepts no token that it would have refused.
+Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no files of steps, no
+job that has yet to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys
+without a row, so a forgotten key accepts no token that it would have refused.
 """
 
 from __future__ import annotations
 
+from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.transaction import Transaction
-from jobkit.ports.rules import KEYS_PER_JOB
+from jobkit.model.job_group import NEVER_WHOLE
+from jobkit.ports.groups import DECLARED_WITHIN
+from jobkit.ports.rules import ENDED_BY_JOBKIT, KEYS_PER_JOB
 
 _IDLE_KEYS = """
     SELECT k.type, k.key, k.token,
            k.touched <= ? AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
            AND NOT EXISTS (SELECT 1 FROM records r WHERE r.type = k.type AND r.key = k.key)
            AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.type = k.type AND m.key = k.key)
+           AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.type = k.type AND c.key = k.key AND c.blobs <> '')
            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.type = k.type AND j.key = k.key
                            AND j.ended IS NULL)
     FROM keys k WHERE (k.type, k.key) > (?, ?) ORDER BY k.type, k.key LIMIT ?
@@ -29,6 +33,9 @@ _OLDEST = """
            OR EXISTS (SELECT 1 FROM outbox WHERE position = j.entry)
            OR EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
            OR EXISTS (SELECT 1 FROM parked WHERE job = j.number)
+           OR EXISTS (SELECT 1 FROM job_groups WHERE id = j.member_of)
+           OR EXISTS (SELECT 1 FROM job_groups WHERE id = j.id AND unended > 0 AND NOT abandoned),
+           j.id
     FROM jobs j WHERE j.settled IS NOT NULL ORDER BY j.settled, j.number LIMIT ?
 """
 
@@ -36,6 +43,7 @@ _OLDEST = """
 def prune(transaction: Transaction, *, older_than: float, keep_at_most: int, batch: int) -> int:
     """Forget up to `batch` jobs and look at a share of the keys; return how many jobs went."""
     before = transaction.now - older_than
+    _drop_group(transaction, batch)
     gone = _forget_jobs(transaction, before, keep_at_most, batch)
     _forget_keys(transaction, before, batch * KEYS_PER_JOB)
     return gone
@@ -47,15 +55,33 @@ def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, bat
     oldest = transaction.execute(_OLDEST, (batch,)).fetchall()
     past = [row for place, row in enumerate(oldest) if place < surplus or row[4] < before]
     # One that holds its key up, or that anything refers to, comes last the next time.
-    kept = [(transaction.now, number) for number, *_, held in past if held]
-    going = [(number, type, key, sequence) for number, type, key, sequence, _, held in past if not held]
+    kept = [(transaction.now, number) for number, *_, held, _ in past if held]
+    going = [(number, type, key, sequence) for number, type, key, sequence, _, held, _ in past if not held]
     transaction.executemany("UPDATE jobs SET settled = ? WHERE number = ?", kept)
     transaction.executemany(
         "UPDATE keys SET forgotten = max(forgotten, ?) WHERE type = ? AND key = ?",
         [(sequence, type, key) for _, type, key, sequence in going if sequence is not None],
     )
     transaction.executemany("DELETE FROM jobs WHERE number = ?", [(number,) for number, *_ in going])
+    transaction.executemany("DELETE FROM job_groups WHERE id = ?", [(id,) for *_, held, id in past if not held])
     return len(going)
+
+
+def _drop_group(transaction: Transaction, batch: int) -> None:
+    """End so many members of a group that was never declared whole, and `then` last."""
+    row = transaction.execute(
+        "SELECT id FROM job_groups WHERE undeclared > 0 AND touched < ? LIMIT 1", (transaction.now - DECLARED_WITHIN,)
+    ).fetchone()
+    if row is None:
+        return
+    transaction.execute("UPDATE job_groups SET abandoned = 1, settled = 1 WHERE id = ?", row)
+    rows = transaction.execute(
+        "SELECT id FROM jobs WHERE member_of = ? AND ended IS NULL LIMIT ?", (*row, batch)
+    ).fetchall()
+    if len(rows) < batch:
+        rows.append(row)
+        transaction.execute("UPDATE job_groups SET undeclared = 0, to_release = 0 WHERE id = ?", row)
+    cancel.cancel(transaction, [id for (id,) in rows], by=ENDED_BY_JOBKIT, reason=NEVER_WHOLE)
 
 
 def _forget_keys(transaction: Transaction, before: float, limit: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite import job_groups
 from jobkit.backends.sqlite.open import refusal
-from jobkit.backends.sqlite.sequences import next_sequence
+from jobkit.backends.sqlite.release import release
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
@@ -20,23 +20,12 @@ _DUE = """
 
 
 def release_due(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
-    """Move jobs that are due to the outbox, and give those that are ordered their sequences."""
-    return [_release(transaction, *row) for row in transaction.execute(_DUE, (transaction.wall, limit)).fetchall()]
-
-
-def _release(transaction: Transaction, number: int, id: str, ordered: int, packed: bytes) -> OutboxEntry:
-    sequence = None
-    if ordered:
-        envelope = Envelope.unpack(packed)
-        sequence = next_sequence(transaction, envelope)
-        envelope = envelope.with_sequence(sequence)
-        transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (envelope.pack(), number))
-    transaction.execute(
-        "UPDATE jobs SET state = 'queued', due = NULL, ordered = NULL, sequence = ? WHERE number = ?",
-        (sequence, number),
-    )
-    transaction.notify(job_topic(id))
-    return outbox.add(transaction, number)
+    """Move jobs that are due, and members of groups that were held, to the outbox."""
+    rows = transaction.execute(_DUE, (transaction.wall, limit)).fetchall()
+    released = [release(transaction, *row) for row in rows]
+    if len(released) < limit:
+        released += job_groups.release_held(transaction, limit=limit - len(released))
+    return released
 
 
 def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:

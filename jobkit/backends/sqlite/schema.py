@@ -23,8 +23,8 @@ _BROKER = [
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
-        removed INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (type, number))""",
+        removed INTEGER NOT NULL DEFAULT 0, priority TEXT NOT NULL DEFAULT 'normal',
+        UNIQUE (type, number, priority))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
         position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",
@@ -71,10 +71,12 @@ _STORE = [
     # and so are `ended_by` and `reason`, which a job has that was ended without having run to an end. A job that is
     # scheduled has a `due`, by the wall clock, and is to have a sequence then where it is `ordered`. One that has to
     # have begun by `expires`, by the wall clock, has that until it begins; or for good, where it never did.
+    # `priority` is there where it was changed: messages of any other are no longer the job's.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
-    # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'.
+    # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
+    # where something is in `checkpoints`, and may be a `member_of` a group.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -84,7 +86,7 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, unique_name TEXT, unique_while TEXT)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -98,6 +100,21 @@ _STORE = [
     # But this one, for jobs that have a name.
     "CREATE UNIQUE INDEX jobs_unique ON jobs (type, unique_name) "
     "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
+    "CREATE INDEX jobs_members ON jobs (member_of, number) WHERE member_of IS NOT NULL",
+    # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted. Where they are
+    # `held` until all are, those up to number `released_to` were released, as long as there are some `to_release`. Then
+    # come counts of members, `unended` ones first, those undeclared among them. `settled`: that job was released, or
+    # died. `touched` is store time.
+    """CREATE TABLE job_groups (
+        id TEXT PRIMARY KEY, parent TEXT, on_failure TEXT NOT NULL, held INTEGER NOT NULL, members INTEGER NOT NULL,
+        to_release INTEGER NOT NULL, undeclared INTEGER NOT NULL,
+        unended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,
+        purged INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0,
+        settled INTEGER NOT NULL DEFAULT 0, abandoned INTEGER NOT NULL DEFAULT 0,
+        released_to INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX job_groups_parent ON job_groups (parent, id) WHERE parent IS NOT NULL",
+    "CREATE INDEX job_groups_undeclared ON job_groups (touched) WHERE undeclared > 0",
+    "CREATE INDEX job_groups_held ON job_groups (id) WHERE to_release AND undeclared = 0",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
     # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.
@@ -134,6 +151,13 @@ _STORE = [
     "CREATE TABLE manifests (type TEXT, key TEXT, blobs TEXT NOT NULL, PRIMARY KEY (type, key)) WITHOUT ROWID",
     # `layout` as `Layout.pack` makes it.
     "CREATE TABLE layouts (type TEXT PRIMARY KEY, partitions INTEGER NOT NULL, layout TEXT NOT NULL) WITHOUT ROWID",
+    # What jobs keep of their work, until they end or their letters are purged. `step` is empty for a checkpoint; `at`
+    # is for people. `blobs` is empty where there are none.
+    """CREATE TABLE checkpoints (
+        number INTEGER PRIMARY KEY, job INTEGER NOT NULL, step TEXT NOT NULL, version INTEGER NOT NULL,
+        type TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, blobs TEXT NOT NULL, at REAL NOT NULL,
+        UNIQUE (job, step))""",
+    "CREATE INDEX checkpoints_files ON checkpoints (type, key, number) WHERE blobs <> ''",
     # By which coordinators workers go; `seen` is store time.
     "CREATE TABLE coordinators (identity TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
     # Times by the wall clock: when somebody is to look next, and when somebody wanted it last.
@@ -141,10 +165,17 @@ _STORE = [
         name TEXT PRIMARY KEY, type TEXT NOT NULL, definition BLOB NOT NULL, revision INTEGER NOT NULL, due REAL,
         seen REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX schedules_due ON schedules (due, name) WHERE due IS NOT NULL",
+    # What workers publish of the types that they serve; the time is by the wall clock.
+    "CREATE TABLE published_types (name TEXT PRIMARY KEY, definition BLOB NOT NULL, published_at REAL NOT NULL) "
+    "WITHOUT ROWID",
     # What is paused: all of a type where `number` is -1 and `key` empty, else one partition or one key.
     """CREATE TABLE pauses (
         type TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, by_whom TEXT NOT NULL, reason TEXT NOT NULL,
         since REAL NOT NULL, PRIMARY KEY (type, number, key)) WITHOUT ROWID""",
+    # What people have changed by hand, the latest of it; `at` is wall time.
+    """CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, by_whom TEXT NOT NULL, what TEXT NOT NULL,
+        subject TEXT NOT NULL, detail TEXT NOT NULL)""",
     "CREATE TABLE tallies (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
 ]
 

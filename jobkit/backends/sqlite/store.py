@@ -15,6 +15,7 @@ from jobkit.backends.sqlite import (
     coordinators,
     fail,
     inspection,
+    job_groups,
     layouts,
     outbox,
     park,
@@ -23,8 +24,10 @@ from jobkit.backends.sqlite import (
     unique,
 )
 from jobkit.backends.sqlite import open as opening
+from jobkit.backends.sqlite.store_checkpoints import SqliteCheckpoints
 from jobkit.backends.sqlite.store_inspection import SqliteInspection
 from jobkit.backends.sqlite.store_schedules import SqliteSchedules
+from jobkit.backends.sqlite.store_types import SqliteTypes
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.layout import Layout
@@ -32,6 +35,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
 from jobkit.ports.dead_letter import letter_of
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember, GroupRecord
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import (
@@ -49,7 +53,7 @@ from jobkit.ports.store import (
 )
 
 
-class SqliteStore(SqliteInspection, SqliteSchedules):
+class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes, SqliteCheckpoints):
     """A `Store`, and its `Inspection`, on the engine's database."""
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
@@ -148,20 +152,29 @@ class SqliteStore(SqliteInspection, SqliteSchedules):
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         return await self._plane.write(fail.progress, envelope, fence, fraction=fraction, message=message)
 
+    async def group(self, id: str) -> GroupRecord | None:
+        return await self._plane.read(job_groups.group, id)
+
+    async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
+        return await self._plane.read(job_groups.members, id, after=after, limit=limit)
+
+    async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
+        return await self._plane.read(job_groups.groups_of, parent, after=after, limit=limit)
+
     async def record(self, type: str, key: str, name: str) -> bytes | None:
         return await self._plane.read(inspection.record, type, key, name)
 
-    async def wait_finished(self, id: str, timeout: float) -> None:
+    async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         clock = self._plane.clock
         deadline = clock.now() + timeout
-        with self._plane.notifier.subscribe(job_topic(id)) as subscription:
-            first = await self._plane.read(inspection.moment, id)
-            while first is None or not first[0].ended:
+        with self._plane.notifier.subscribe(*map(job_topic, ids)) as subscription:
+            first = await self._plane.read(inspection.moments, ids)
+            while not any(state.ended for state, *_ in first.values()):
                 left = deadline - clock.now()
                 if left <= 0:
                     return
                 await subscription.wait(left)
-                if await self._plane.read(inspection.moment, id) != first:
+                if await self._plane.read(inspection.moments, ids) != first:
                     return
 
     async def aclose(self) -> None:

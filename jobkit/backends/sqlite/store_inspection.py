@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import cancel, coordinators, inspection, park, pauses, repair, retention
+from jobkit.backends.sqlite import audit, cancel, coordinators, inspection, park, pauses, priorities, repair, retention
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.pause import Pause, Scope
+from jobkit.model.priority import Priority
+from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     Cancellation,
     DeadLetter,
@@ -16,6 +18,7 @@ from jobkit.ports.inspection import (
     KeyRecord,
     LoggedEntry,
     ParkedKey,
+    PriorityChange,
     StoreCounts,
 )
 from jobkit.ports.rules import keepable_note
@@ -25,15 +28,27 @@ class SqliteInspection(Calls):
     """`Inspection` on the engine's database; a part of the `SqliteStore`."""
 
     async def job(self, id: str) -> JobRecord | None:
-        return await self._plane.read(inspection.job, id)
+        return (await self.records([id])).get(id)
+
+    async def records(self, ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        return await self._plane.read(inspection.records, ids)
 
     async def states(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         return await self._plane.read(inspection.states, ids)
 
+    async def envelope(self, id: str) -> Envelope | None:
+        return await self._plane.read(inspection.envelope, id)
+
     async def jobs(
-        self, *, type: str | None = None, key: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit)
+        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit, before=before)
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.overdue, limit=limit)
@@ -56,6 +71,9 @@ class SqliteInspection(Calls):
     async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
         note = {"by": keepable_note(by), "reason": keepable_note(reason)}
         return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+
+    async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
+        return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
 
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
@@ -92,6 +110,15 @@ class SqliteInspection(Calls):
 
     async def counts(self) -> StoreCounts:
         return await self._plane.read(inspection.counts)
+
+    async def note_action(
+        self, *, by: str, what: str, subject: str, detail: str = "", keep: int = ACTIONS_KEPT
+    ) -> Action:
+        by, what, subject, detail = map(keepable_note, (by, what, subject, detail))
+        return await self._plane.write(audit.note_action, by=by, what=what, subject=subject, detail=detail, keep=keep)
+
+    async def actions(self, *, below: int | None = None, limit: int = 100) -> Sequence[Action]:
+        return await self._plane.read(audit.actions, below=below, limit=limit)
 
     async def prune(self, *, older_than: float, keep_at_most: int, batch: int = 1000) -> int:
         return await self._plane.write(retention.prune, older_than=older_than, keep_at_most=keep_at_most, batch=batch)

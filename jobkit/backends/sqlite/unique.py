@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jobkit.backends.sqlite import cancel, submit
+from jobkit.backends.sqlite import cancel, job_groups, submit
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.store import Accepted, Kept, NewJob, SubmitAnswer
 
@@ -48,6 +48,8 @@ def submit_all(transaction: Transaction, jobs: Sequence[NewJob]) -> list[SubmitA
 def accept(transaction: Transaction, job: NewJob, source: str | None = None) -> SubmitAnswer:
     """Accept one job; `source` is the job whose commit it follows from."""
     envelope, unique = job.envelope, job.unique
+    if job.closes is not None or job.member_of is not None:
+        return job_groups.accept(transaction, job, source)
     if unique is None:
         return submit.accept(transaction, job, source)
     if transaction.execute("SELECT 1 FROM jobs WHERE id = ?", (envelope.id,)).fetchone() is not None:

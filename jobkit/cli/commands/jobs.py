@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.cli.output import plain
 from jobkit.ports.inspection import JobState
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
     from jobkit.client.layouts import Layouts
     from jobkit.model.pause import Pause
+    from jobkit.ports.checkpoints import Checkpoint
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import StorePlane
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 def status(
     context: typer.Context,
     id: Annotated[str, typer.Argument(help="The job's id, as `jobkit submit` printed it.")],
+    tree: Annotated[bool, typer.Option("--tree", help="Show the groups below it, and their members.")] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -29,20 +32,39 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
-    from jobkit.ops.views import holding_up, job_view
+    from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
+    if tree:
+        _show_tree(session, id)
+        return
 
-    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts]:
-        return await found_job(plane.inspection, id), await plane.store.pauses(), await session.layouts(plane.store)
+    async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts, Sequence[Checkpoint]]:
+        job = await found_job(plane.inspection, id)
+        kept = await plane.store.checkpoints(id)
+        return job, await plane.store.pauses(), await session.layouts(plane.store), kept
 
-    job, pauses, layouts = session.ask(ask)
+    job, pauses, layouts, kept = session.ask(ask)
     limit = _awaited(session, [job]).get(id)
     pause = holding_up(pauses, job, layouts.of(job.type).partitions)
     if as_json:
-        session.out.document(job_view(job, limit, pause))
+        session.out.document({**job_view(job, limit, pause), **checkpoints_view(kept)})
     else:
-        session.out.fields(job_fields(job, session.clock.wall(), limit, pause))
+        session.out.fields(job_fields(job, session.clock.wall(), limit, pause, kept))
+
+
+def _show_tree(session: CommandSession, id: str) -> None:
+    from jobkit.ops.job_tree import JobTree, job_tree, tree_lines, tree_view
+
+    async def ask(plane: StorePlane) -> JobTree:
+        return await job_tree(plane.store, plane.inspection, id)
+
+    found = session.ask(ask)
+    if session.out.as_json:
+        session.out.document(tree_view(found))
+        return
+    for line in tree_lines(found):
+        session.out.text(plain(line))
 
 
 def jobs(
@@ -80,6 +102,9 @@ def jobs(
     if any(job.unique is not None for job in found):
         headings = (*headings, "UNIQUE")
         rows = [(*row, job.unique or "-") for row, job in zip(rows, found, strict=True)]
+    if any(job.group is not None for job in found):
+        headings = (*headings, "GROUP")
+        rows = [(*row, job.group or "-") for row, job in zip(rows, found, strict=True)]
     session.out.table(headings, rows, whole="ID", right="DONE AGE")
     if len(found) == limit:
         session.out.note(f"the latest {limit} only; --limit shows more")

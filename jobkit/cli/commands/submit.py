@@ -20,6 +20,7 @@ from jobkit.cli.options import AsJson, EnvFile
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
 from jobkit.model import due
 from jobkit.model.ids import new_job_id
+from jobkit.model.priority import Priority
 from jobkit.model.unique import OnConflict, While, told_unique
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def submit(
             help="Not at all, if it has not begun by then, or in so long.",
         ),
     ] = None,
+    priority: Annotated[
+        Priority | None, typer.Option("--priority", help="Begin it before those that are less urgent.")
+    ] = None,
     unique: Annotated[
         str | None,
         typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
@@ -89,10 +93,14 @@ def submit(
     name = _read_unique(unique, while_, on_conflict)
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
-    registry.get(type)
+    if type in registry.processors:
+        try:
+            registry.get(type).priority_for(priority)
+        except ValueError as error:
+            raise ConfigurationError(f"--priority: {error}") from error
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, name)
+    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority, name)
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit, create=True)
@@ -116,6 +124,7 @@ class _Job:
         id: str,
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
+        priority: Priority | None,
         unique: tuple[str | None, While, OnConflict],
     ) -> None:
         self._session = session
@@ -126,6 +135,7 @@ class _Job:
         self._id = id
         self._at, self._after = when
         self._expires = expires
+        self._priority = priority
         self._unique, self._while, self._on_conflict = unique
         self._submitted = False
 
@@ -138,6 +148,7 @@ class _Job:
             at=self._at,
             after=self._after,
             expires=self._expires,
+            priority=self._priority,
             unique=self._unique,
             while_=self._while,
             on_conflict=self._on_conflict,
@@ -286,6 +297,7 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
 
 def _conclude(job: JobRecord, out: Output) -> None:
     """Print the result of a job that was waited for. Raises `JobFailed` where it has none."""
+    from jobkit.handles.outcome import failure_of
     from jobkit.ops.views import stored_json
     from jobkit.ports.inspection import JobState
 
@@ -298,12 +310,10 @@ def _conclude(job: JobRecord, out: Output) -> None:
             f"job {job.id} is parked: a job before it on {job.type}/{job.key} is missing or dead; "
             "look with: jobkit gaps list"
         )
-    if job.state is JobState.CANCELLED:
-        raise JobFailed(f"job {job.id} was cancelled by {job.ended_by}{f': {job.reason}' if job.reason else ''}")
-    if job.state is JobState.EXPIRED:
-        raise JobFailed(f"job {job.id} expired: {job.reason}")
-    last = f": {job.failures[-1].error}" if job.failures else ""
-    raise JobFailed(f"job {job.id} failed for good{last}\nlook with: jobkit dead show {job.id}")
+    failure = failure_of(job)
+    if job.state is JobState.DEAD:
+        raise JobFailed(f"{failure}\nlook with: jobkit dead show {job.id}")
+    raise failure
 
 
 @contextmanager

@@ -6,7 +6,7 @@ they need by themselves, so `--apply` is for having it all there beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +64,10 @@ def topology(
     wanted = types or registry.kept()
     for type in wanted:
         registry.kept_as(type)
+    with_bands = {type for type in wanted if registry.knows_priorities(type)}
     if partitions is not None:
         _change(session, wanted, partitions, yes=yes)
-    found = session.call(lambda planes: _look(session, planes, wanted, apply=apply))
+    found = session.call(lambda planes: _look(session, planes, wanted, with_bands, apply=apply), create=apply)
     _show(session, found)
     if any(part.state.value != "there" for part in found.parts):
         if not as_json:
@@ -94,7 +95,9 @@ def _change(session: CommandSession, types: Sequence[str], partitions: int, *, y
     session.call(lambda planes: repartition(_layouts(session, planes), list(before), partitions))
 
 
-async def _look(session: CommandSession, planes: Planes, types: Sequence[str], *, apply: bool) -> _Found:
+async def _look(
+    session: CommandSession, planes: Planes, types: Sequence[str], with_bands: Set[str], *, apply: bool
+) -> _Found:
     from jobkit.backends.registry import topology_of
     from jobkit.ops.topology import look
 
@@ -104,9 +107,10 @@ async def _look(session: CommandSession, planes: Planes, types: Sequence[str], *
         return found
     try:
         for one in found.types:
+            bands = one.type in with_bands
             if apply:
-                await server.complete(one.type, one.layout.made)
-            found.parts.extend(await server.look(one.type, one.layout.made))
+                await server.complete(one.type, one.layout.made, bands=bands)
+            found.parts.extend(await server.look(one.type, one.layout.made, bands=bands))
     finally:
         await server.aclose()
     return found

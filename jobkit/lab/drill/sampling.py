@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,6 +19,7 @@ from jobkit.lab.drill.fence_trial import FenceTrial
 from jobkit.lab.drill.plugin import UPLOAD
 from jobkit.lab.drill.script import Phase
 from jobkit.model.clock import Clock
+from jobkit.model.side_by_side import side_by_side
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.planes import Planes
 
@@ -100,7 +102,7 @@ class Watch:
             self._leaderships[lease.resource] = max(lease.token, known or 0)
 
     async def _scrape(self) -> None:
-        pages = await asyncio.gather(*(asyncio.to_thread(_page, worker) for worker in self.site.workers))
+        pages = await side_by_side(partial(asyncio.to_thread, _page, worker) for worker in self.site.workers)
         for worker, page in zip(self.site.workers, pages, strict=True):
             # One that is stopped does not answer; what it counted before still holds.
             if page is not None:

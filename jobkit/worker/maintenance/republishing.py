@@ -112,7 +112,7 @@ class Republisher:
         while after is not None:
             started = self._clock.now()
             page, after = await self._page(led, after, upto)
-            if missed := _missed(page, led.in_hand):
+            if missed := _missed(page, led, led.in_hand):
                 await self._judge(led, missed)
             elif after is not None:
                 await self._clock.sleep(max(_PAUSE_SECONDS, _PAUSE_FACTOR * (self._clock.now() - started)))
@@ -130,7 +130,7 @@ class Republisher:
         after: int | None = missed[0].number - 1
         while after is not None:
             page, after = await self._page(led, after, missed[-1].number)
-            lost += [job for job in _missed(page, in_hand) if job.envelope.id in suspects]
+            lost += [job for job in _missed(page, led, in_hand) if job.envelope.id in suspects]
         if lost:
             await self._republish(led, lost)
 
@@ -144,6 +144,10 @@ class Republisher:
             self._telemetry.messages_lost(str(led.partition), type, published)
 
 
-def _missed(page: Sequence[Adrift], in_hand: frozenset[str]) -> list[Adrift]:
-    """Return the jobs that wait for a message that should be in the queue."""
-    return [job for job in page if not job.delayed and job.envelope.id not in in_hand]
+def _missed(page: Sequence[Adrift], led: LedPartition, in_hand: frozenset[str]) -> list[Adrift]:
+    """Return the jobs that wait for a message that should be in a queue which is consumed here."""
+    return [
+        job
+        for job in page
+        if not job.delayed and job.envelope.id not in in_hand and job.envelope.priority in led.priorities
+    ]

@@ -212,7 +212,7 @@ async def test_calls_share_round_trips_and_connections_are_bounded(
 async def test_nothing_stays_open_once_a_store_is_closed(url: str, database: str) -> None:
     async with opened(url) as store:
         await submitted(store, "a")
-        await store.wait_finished("a", 0.0)
+        await store.wait_finished(["a"], 0.0)
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(10):

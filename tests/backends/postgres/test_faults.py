@@ -155,7 +155,7 @@ async def test_a_server_that_does_not_answer_is_unavailable_in_bounded_time_and_
 async def test_closing_ends_where_the_server_does_not_answer(server: TestServer, database: str, proxy: Proxy) -> None:
     async with opened(server.url(database, port=proxy.port), call_seconds=0.5) as store:
         await unordered(store, "a")
-        await store.wait_finished("a", 0.0)
+        await store.wait_finished(["a"], 0.0)
         proxy.hold()
         waiting = asyncio.create_task(store.counts())
         await asyncio.sleep(0)

@@ -99,7 +99,7 @@ async def test_a_waiter_whose_notifications_are_silent_looks_again_by_itself(
     async with opened(server.url(database, port=proxy.port)) as waiter, opened(server.url(database)) as worker:
         job = await submitted(worker, "a")
         monkeypatch.setattr(Notifier, "_on_message", lambda *_: None)
-        waiting = asyncio.create_task(waiter.wait_finished("a", 3600))
+        waiting = asyncio.create_task(waiter.wait_finished(["a"], 3600))
         await committed(worker, job)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await waiting

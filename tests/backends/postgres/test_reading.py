@@ -61,7 +61,7 @@ async def _pages_read(server: TestServer, database: str, call: str) -> int:
 async def test_forgetting_nothing_reads_next_to_nothing(server: TestServer, full_database: str, analyzed: bool) -> None:
     if analyzed:
         await server.execute("ANALYZE", database=full_database)
-    assert await _pages_read(server, full_database, f"jobkit.prune(1e12, {MANY}, 2, 2)") < _PAGES
+    assert await _pages_read(server, full_database, f"jobkit.prune(1e12, {MANY}, 2, 2, 3600, 32)") < _PAGES
 
 
 @pytest.mark.parametrize("analyzed", [False, True], ids=["young", "analyzed"])
@@ -69,7 +69,7 @@ async def test_what_is_done_with_a_few_reads_a_few(server: TestServer, full_data
     if analyzed:
         await server.execute("ANALYZE", database=full_database)
     calls = (
-        f"jobkit.prune(0, {MANY}, 2, 2)",
+        f"jobkit.prune(0, {MANY}, 2, 2, 3600, 32)",
         "jobkit.resume_gap('t', 'stuck', 2)",
         "jobkit.published('{5, 6}')",
         "jobkit.republish('{w7, w8}')",

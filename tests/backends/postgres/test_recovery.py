@@ -100,7 +100,7 @@ async def test_a_store_works_again_by_itself_after_its_server_was_away(mortal: T
         job = await submitted(store, "a")
         under = fence()
         await store.open(job, under)
-        waiting = asyncio.create_task(store.wait_finished("a", 3600))
+        waiting = asyncio.create_task(store.wait_finished(["a"], 3600))
         await store.counts()
         await asyncio.to_thread(mortal.kill if how == "kill" else mortal.stop)
         for call in (store.open(job, under), store.counts(), store.submit([NewJob(envelope("b"), ordered=True)])):

@@ -33,7 +33,7 @@ async def test_one_forgets_at_a_time_and_the_other_does_not_wait(url: str, store
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            assert await connection.fetchval("SELECT jobkit.prune(0, 0, 10, 10)") == 1
+            assert await connection.fetchval("SELECT jobkit.prune(0, 0, 10, 10, 3600, 32)") == 1
             assert await store.prune(older_than=MANY, keep_at_most=0) == 0
     finally:
         await connection.close()

@@ -11,15 +11,23 @@ from pathlib import Path
 import aio_pika
 import pytest
 
+from jobkit.backends.registry import open_planes
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
+from jobkit.settings import Settings
 from tests.backends.rabbitmq.conftest import Site
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def environment(site: Site, tmp_path: Path) -> dict[str, str]:
+async def environment(site: Site, tmp_path: Path) -> dict[str, str]:
+    database = f"sqlite:///{tmp_path}/jobs.db"
+    async with open_planes(
+        Settings(broker_url=database, coordinator_url=database, store_url=database, blobs_url=f"file:{tmp_path}/blobs")
+    ):
+        # Who only looks makes none.
+        pass
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),

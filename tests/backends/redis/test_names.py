@@ -167,7 +167,7 @@ async def test_what_is_waited_for_in_one_plane_is_not_what_another_calls_the_sam
             for wait in (
                 leases.wait_change("job/a", 30),
                 leases.wait_change("outbox", 30),
-                on.wait_finished("a", 30),
+                on.wait_finished(["a"], 30),
             )
         ]
         await eventually(lambda: len(server.call("KEYS", f"{P}wanted:*")) == len(waits))

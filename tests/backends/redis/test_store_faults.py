@@ -167,7 +167,7 @@ async def test_waits_end_without_wake_ups(server: RedisServer) -> None:
         job = await submitted(on, "a")
         under = await opened(on, job)
         await on.outbox(older_than=0, limit=10)
-        waits = [asyncio.create_task(on.wait_finished("a", 30))]
+        waits = [asyncio.create_task(on.wait_finished(["a"], 30))]
         await on.counts()
         await committed(on, await unordered(on, "b", key="l"))
         await on.commit(job, under, NOTHING)
@@ -183,8 +183,8 @@ async def test_wake_ups_come_before_anybody_polls(server: RedisServer, monkeypat
         under = await opened(worker, job)
         await watcher.outbox(older_than=0, limit=10)
         for wait, cause in (
-            (watcher.wait_finished("a", 60), lambda: worker.progress(job, under, fraction=0.5, message="half")),
-            (watcher.wait_finished("a", 60), lambda: worker.commit(job, under, NOTHING)),
+            (watcher.wait_finished(["a"], 60), lambda: worker.progress(job, under, fraction=0.5, message="half")),
+            (watcher.wait_finished(["a"], 60), lambda: worker.commit(job, under, NOTHING)),
         ):
             waiting = asyncio.create_task(wait)
             await eventually(lambda: server.call("KEYS", "{jobkit}:wanted:*"))

@@ -33,8 +33,9 @@ _CLEAR = """
     DELETE FROM jobkit.keys; DELETE FROM jobkit.jobs; DELETE FROM jobkit.outbox; DELETE FROM jobkit.inflight;
     DELETE FROM jobkit.parked; DELETE FROM jobkit.dead; DELETE FROM jobkit.skipped; DELETE FROM jobkit.log;
     DELETE FROM jobkit.records; DELETE FROM jobkit.manifests; DELETE FROM jobkit.tallies;
+    DELETE FROM jobkit.job_groups; DELETE FROM jobkit.job_group_counts;
     DELETE FROM jobkit.coordinators; DELETE FROM jobkit.pauses; DELETE FROM jobkit.layouts;
-    DELETE FROM jobkit.schedules;
+    DELETE FROM jobkit.schedules; DELETE FROM jobkit.types; DELETE FROM jobkit.checkpoints; DELETE FROM jobkit.audit;
     ALTER TABLE jobkit.dead ALTER COLUMN number RESTART;
     UPDATE jobkit.retention SET floor = 0, cursor_type = '', cursor_key = '';
     UPDATE public.moved SET ahead = 0;

@@ -1,16 +1,16 @@
 -- Jobs that are given up, and messages that never were jobs. Each function changes one job, under the lock of its key.
 
--- End a job in the dead letters. What has ended is nowhere else any more, however it came to its end. Where its turn
+-- End a job in the dead letters, for a reason. What has ended is nowhere else any more, however it came to its end. Where its turn
 -- was over, the next parked ones whose turn is over, too, come out. The caller holds the lock of the key.
-CREATE OR REPLACE FUNCTION jobkit.end_job(in_id text, in_most integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION jobkit.end_job(in_id text, in_reason text, in_most integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     j record;
     gone integer;
     done bigint;
 BEGIN
-    SELECT type, key, sequence, state, entry INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT type, key, sequence, state, entry, member_of INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL,
-        expires = NULL
+        expires = NULL, reason = in_reason
     WHERE id = in_id;
     DELETE FROM jobkit.inflight WHERE id = in_id;
     DELETE FROM jobkit.parked WHERE id = in_id;
@@ -21,6 +21,9 @@ BEGIN
     SELECT committed INTO done FROM jobkit.keys WHERE type = j.type AND key = j.key;
     IF j.sequence <= done THEN
         PERFORM jobkit.release_parked(j.type, j.key, done + 1, NULL, in_most);
+    END IF;
+    IF j.member_of IS NOT NULL THEN
+        PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['unended'], ARRAY['dead'], in_most);
     END IF;
 END $$;
 
@@ -47,7 +50,7 @@ BEGIN
         INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, failures, raw, envelope, died_at)
         VALUES (in_id, in_type, in_key, j.sequence, in_reason, in_detail, j.failures, in_raw, in_envelope,
                 jobkit.clock());
-        PERFORM jobkit.end_job(in_id, in_most);
+        PERFORM jobkit.end_job(in_id, in_reason, in_most);
         answer := 'dead';
     END IF;
 END $$;
@@ -75,7 +78,7 @@ BEGIN
                 RETURN 'duplicate';
             END IF;
             history := j.failures;
-            PERFORM jobkit.end_job(in_id, in_most);
+            PERFORM jobkit.end_job(in_id, in_reason, in_most);
         END IF;
     END IF;
     INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at,

@@ -23,10 +23,10 @@ BEGIN
     ORDER BY k.type, k.key FOR UPDATE OF k;
     SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
     SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed,
-           array_agg(l.expires) AS expiries
+           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members
     INTO found
     FROM (
-        SELECT w.id, w.state, w.result, w.key, w.expires FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
         ORDER BY w.type, w.key, w.number FOR UPDATE
     ) l;
     IF found.keyed <> keyed THEN
@@ -38,6 +38,9 @@ BEGIN
     IF going IS NOT NULL THEN
         DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
         DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
+        IF found.saved THEN
+            DELETE FROM jobkit.checkpoints c WHERE c.id = ANY (going);
+        END IF;
         -- In one order, as in `published`: both may be about the same entries.
         PERFORM FROM jobkit.outbox o
         WHERE o.position = ANY (ARRAY(SELECT w.entry FROM jobkit.jobs w WHERE w.id = ANY (going)))
@@ -69,6 +72,10 @@ BEGIN
         LOOP
             PERFORM jobkit.give_up(turn.type, turn.key, turn.first, turn.last, in_most);
         END LOOP;
+        IF found.members > 0 THEN
+            PERFORM jobkit.count_members(going, array_fill('unended'::text, ARRAY[cardinality(going)]),
+                                         array_fill(in_state, ARRAY[cardinality(going)]), in_most);
+        END IF;
     END IF;
     RETURN QUERY
     SELECT f.id, f.id = ANY (coalesce(going, '{}')),

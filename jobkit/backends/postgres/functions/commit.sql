@@ -5,9 +5,10 @@
 -- the same fence), 'duplicate', 'cancelled', 'expired', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
--- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty.
+-- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty; so it is with groups.
 --
--- Raises JK001 where the id of a follow-up is known with another body: then nothing of the whole call is written.
+-- Raises JK001 where the id of a follow-up is known with another body, or JK002 as `submit_grouped_jobs` does: then nothing
+-- of the whole call is written.
 CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     in_ids text[], in_types text[], in_keys text[], in_tokens bigint[], in_nonces text[], in_results bytea[],
     record_of integer[], record_names text[], record_values bytea[],
@@ -17,7 +18,8 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     follow_slots bigint[], follow_digests bytea[], follow_traces text[], follow_schemas integer[],
     follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
     follow_afters double precision[], follow_expire_ats double precision[], follow_expire_afters double precision[],
-    follow_names text[], follow_whiles text[], follow_replacing boolean[], in_most integer
+    follow_names text[], follow_whiles text[], follow_replacing boolean[], in_most integer, follow_closes text[],
+    follow_groups text[]
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -47,6 +49,10 @@ DECLARE
     parked integer := 0;
     committed integer := 0;
     conflict text;
+    submitted record;
+    -- Members of groups that end here, and groups that take the places of some.
+    members text[];
+    joined text[] := '{}';
 BEGIN
     IF cardinality(follow_names) > 0 THEN
         PERFORM jobkit.lock_names(follow_types, follow_names);
@@ -77,7 +83,7 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, entry, token = r.token AND nonce = r.nonce AS opened INTO j
+        SELECT state, sequence, entry, saved, member_of, token = r.token AND nonce = r.nonce AS opened INTO j
         FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
@@ -112,6 +118,9 @@ BEGIN
             IF j.sequence IS NOT NULL THEN
                 DELETE FROM jobkit.parked WHERE id = r.id;
             END IF;
+            IF j.saved THEN
+                DELETE FROM jobkit.checkpoints WHERE id = r.id;
+            END IF;
             entries := entries || j.entry;
             UPDATE jobkit.keys
             SET committed = coalesce(
@@ -122,6 +131,9 @@ BEGIN
                 touched = now
             WHERE type = r.type AND key = r.key RETURNING committed INTO turn;
             committed := committed + 1;
+            IF j.member_of IS NOT NULL THEN
+                members := members || r.id;
+            END IF;
             running := running - (j.state = 'running')::integer;
             queued := queued - (j.state = 'queued')::integer;
             parked := parked - (j.state = 'parked')::integer;
@@ -174,18 +186,36 @@ BEGIN
                array_agg(g.after ORDER BY g.n) AS afters,
                array_agg(g.expire_at ORDER BY g.n) AS expire_ats, array_agg(g.expire_after ORDER BY g.n) AS expire_afters,
                array_agg(in_ids[g.of] ORDER BY g.n) AS sources, array_agg(g.name ORDER BY g.n) AS names,
-               array_agg(g.while ORDER BY g.n) AS whiles, array_agg(g.replacing ORDER BY g.n) AS replacing
+               array_agg(g.while ORDER BY g.n) AS whiles, array_agg(g.replacing ORDER BY g.n) AS replacing,
+               array_agg(g.closes ORDER BY g.n) AS closes, array_agg(g.grp ORDER BY g.n) AS groups
         INTO r
         FROM unnest(
             follow_of, follow_ids, follow_types, follow_keys, follow_ordered, follow_slots, follow_digests,
             follow_traces, follow_schemas, follow_submitted_at, follow_envelopes, follow_ats, follow_afters,
-            follow_expire_ats, follow_expire_afters, follow_names, follow_whiles, follow_replacing
+            follow_expire_ats, follow_expire_afters, follow_names, follow_whiles, follow_replacing, follow_closes,
+            follow_groups
         ) WITH ORDINALITY AS g (
             of, id, type, key, ordered, slot, digest, trace, schema, submitted_at, envelope, at, after,
-            expire_at, expire_after, name, while, replacing, n
+            expire_at, expire_after, name, while, replacing, closes, grp, n
         )
         WHERE written[g.of];
-        IF cardinality(follow_names) > 0 THEN
+        IF cardinality(follow_groups) > 0 THEN
+            FOR submitted IN
+                SELECT s.place, s.answer, s.other FROM jobkit.submit_grouped_jobs(
+                    coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
+                    r.envelopes, r.ats, r.afters, r.expire_ats, r.expire_afters, r.sources,
+                    CASE WHEN cardinality(follow_names) > 0 THEN r.names ELSE '{}' END, r.whiles, r.replacing, in_most,
+                    r.closes, r.groups
+                ) s
+                WHERE s.answer IN ('conflict', 'joined')
+            LOOP
+                IF submitted.answer = 'joined' THEN
+                    joined := joined || submitted.other;
+                ELSE
+                    conflict := r.ids[submitted.place];
+                END IF;
+            END LOOP;
+        ELSIF cardinality(follow_names) > 0 THEN
             SELECT r.ids[s.place] INTO conflict
             FROM jobkit.submit_named_jobs(
                 coalesce(r.ids, '{}'), r.types, r.keys, r.ordered, r.slots, r.digests, r.traces, r.schemas, r.submitted_at,
@@ -206,6 +236,17 @@ BEGIN
         END IF;
         FOR r IN SELECT DISTINCT f.of FROM unnest(follow_of) AS f (of) WHERE written[f.of] LOOP
             sources[r.of] := in_ids[r.of];
+        END LOOP;
+    END IF;
+    IF members IS NOT NULL THEN
+        FOR r IN
+            SELECT c.source FROM jobkit.count_members(
+                members || joined,
+                array_fill('unended'::text, ARRAY[cardinality(members)]) || array_fill(NULL::text, ARRAY[cardinality(joined)]),
+                array_fill('committed'::text, ARRAY[cardinality(members)])
+                || array_fill('unended'::text, ARRAY[cardinality(joined)]), in_most) c
+        LOOP
+            sources[array_position(in_ids, r.source)] := r.source;
         END LOOP;
     END IF;
     FOR r IN SELECT s.source, s.place FROM unnest(sources) WITH ORDINALITY AS s (source, place)

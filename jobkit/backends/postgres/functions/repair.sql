@@ -26,7 +26,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    SELECT key, digest, state, sequence INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT key, digest, state, sequence, member_of, CASE WHEN settled IS NULL THEN 'dead' ELSE 'purged' END AS was INTO j
+    FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
         IF in_sequence <= done OR in_sequence <= in_highest AND jobkit.is_taken(in_type, in_key, in_sequence) THEN
@@ -56,20 +57,26 @@ BEGIN
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
-            finished_at = NULL, ended = NULL, settled = NULL, due = NULL, envelope = in_envelope,
+            finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, envelope = in_envelope,
             unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
+        IF j.member_of IS NOT NULL THEN
+            PERFORM jobkit.count_members(ARRAY[in_id], ARRAY[j.was], ARRAY['unended'], in_most);
+        END IF;
     END IF;
     DELETE FROM jobkit.dead WHERE number = in_number;
     requeued := true;
 END $$;
 
 -- Delete a dead letter; its job may be forgotten after its time. Answers whether there was one.
-CREATE OR REPLACE FUNCTION jobkit.purge_dead(in_number bigint, in_id text, in_digest bytea, in_keyless bytea)
-RETURNS boolean LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION jobkit.purge_dead(
+    in_number bigint, in_id text, in_digest bytea, in_keyless bytea, in_most integer
+) RETURNS boolean LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    was_saved boolean;
 BEGIN
     DELETE FROM jobkit.dead WHERE number = in_number;
     IF NOT FOUND THEN
@@ -77,9 +84,14 @@ BEGIN
     END IF;
     UPDATE jobkit.jobs SET settled = jobkit.clock()
     WHERE id = in_id AND state = 'dead' AND settled IS NULL
-      AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END;
+      AND digest = CASE WHEN key IS NULL THEN in_keyless ELSE in_digest END
+    RETURNING saved INTO was_saved;
     IF FOUND THEN
         PERFORM jobkit.tally(in_purged => 1);
+        IF was_saved THEN
+            DELETE FROM jobkit.checkpoints WHERE id = in_id;
+        END IF;
+        PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['dead'], ARRAY['purged'], in_most);
     END IF;
     RETURN true;
 END $$;

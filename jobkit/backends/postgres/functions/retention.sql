@@ -1,12 +1,13 @@
 -- Forgetting: jobs that nobody has to act on after their time, and the marks of keys that nobody uses.
 --
--- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no job that has yet
--- to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
+-- Only keys without any other truth lose their row: no sequences, no log, no records, no manifest, no files of steps, no job that
+-- has yet to end. For the rest the row is the truth. The highest mark forgotten becomes the floor for keys without a row, so a
 -- forgotten key accepts no token that it would have refused. What somebody else has locked is left for the next time,
 -- so forgetting waits for nobody; and one does it at a time.
 
 CREATE OR REPLACE FUNCTION jobkit.prune(
-    in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer
+    in_older_than double precision, in_keep_at_most bigint, in_batch integer, in_keys integer, in_within double precision,
+    in_most integer
 ) RETURNS integer LANGUAGE plpgsql
 -- Whatever is asked for here is read from an index in its order, so that it costs the same however much there is.
 SET plan_cache_mode = force_generic_plan SET jit = off SET enable_sort = off
@@ -30,13 +31,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
+    PERFORM jobkit.drop_group(in_within, in_batch, in_most);
     SELECT greatest(0, coalesce(sum(committed + purged + cancelled + expired), 0) - in_keep_at_most) INTO surplus FROM jobkit.tallies;
 
     -- What holds its key up, or is referred to, comes last the next time.
     SELECT array_agg(o.id) INTO held
     FROM (
         SELECT d.* FROM (
-            SELECT id, type, key, sequence, state, entry, settled FROM jobkit.jobs WHERE settled IS NOT NULL
+            SELECT id, type, key, sequence, state, entry, settled, member_of FROM jobkit.jobs WHERE settled IS NOT NULL
             ORDER BY settled, number LIMIT in_batch
         ) d WHERE surplus > 0 OR d.settled < before OFFSET 0
     ) o
@@ -45,8 +47,11 @@ BEGIN
     LEFT JOIN jobkit.outbox e ON e.position = o.entry
     LEFT JOIN jobkit.inflight i ON i.id = o.id
     LEFT JOIN jobkit.parked p ON p.id = o.id
+    LEFT JOIN jobkit.job_groups m ON m.id = o.member_of
+    LEFT JOIN jobkit.job_groups g ON g.id = o.id AND NOT g.abandoned AND EXISTS (
+        SELECT FROM jobkit.job_group_counts c WHERE c.id = g.id AND c.unended > 0)
     WHERE o.state <> 'committed' AND o.sequence > coalesce(k.committed, 0)
-       OR e.position IS NOT NULL OR i.id IS NOT NULL OR p.id IS NOT NULL;
+       OR e.position IS NOT NULL OR i.id IS NOT NULL OR p.id IS NOT NULL OR m.id IS NOT NULL OR g.id IS NOT NULL;
     IF held IS NOT NULL THEN
         UPDATE jobkit.jobs SET settled = jobkit.clock() WHERE id = ANY (held);
     END IF;
@@ -75,7 +80,11 @@ BEGIN
             WHERE type = going.type AND key = going.key;
         END IF;
         WITH leaving AS (
-            DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND settled IS NOT NULL RETURNING state
+            DELETE FROM jobkit.jobs WHERE number = ANY (going.numbers) AND settled IS NOT NULL RETURNING state, id
+        ), groups AS (
+            DELETE FROM jobkit.job_groups g USING leaving l WHERE g.id = l.id RETURNING g.id
+        ), counts AS (
+            DELETE FROM jobkit.job_group_counts c USING groups g WHERE c.id = g.id
         )
         SELECT count(*) AS jobs, count(*) FILTER (WHERE state = 'dead') AS dead,
                count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
@@ -100,6 +109,7 @@ BEGIN
         WHERE k.touched <= before AND k.submitted = 0 AND k.committed = 0 AND k.log_length = 0
           AND NOT EXISTS (SELECT FROM jobkit.records r WHERE r.type = k.type AND r.key = k.key)
           AND NOT EXISTS (SELECT FROM jobkit.manifests m WHERE m.type = k.type AND m.key = k.key)
+          AND NOT EXISTS (SELECT FROM jobkit.checkpoints c WHERE c.type = k.type AND c.key = k.key AND c.blobs <> '')
           AND NOT EXISTS (SELECT FROM jobkit.jobs j WHERE j.type = k.type AND j.key = k.key AND j.ended IS NULL)
         FOR UPDATE OF k SKIP LOCKED
     ), leaving AS (

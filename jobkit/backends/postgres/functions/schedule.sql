@@ -1,6 +1,7 @@
 -- Jobs that are to run later: they wait in an index by the time they are due, and then go to the outbox.
 
--- Release jobs that are due, `in_limit` at most, those first that were due first, and give those that are ordered their
+-- Release jobs that are due, `in_limit` at most, those first that were due first, and then members of groups that were held and
+-- are whole; give those that are ordered their
 -- sequences. Answers their outbox entries.
 CREATE OR REPLACE FUNCTION jobkit.release_due(in_limit integer)
 RETURNS TABLE ("position" bigint, sequence bigint, envelope bytea) LANGUAGE plpgsql
@@ -10,6 +11,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
     ids text[];
+    held_ids text[];
+    whole text;
+    upto bigint;
     given record;
     turn bigint;
     released integer := 0;
@@ -20,9 +24,25 @@ BEGIN
         SELECT id, due, number FROM jobkit.jobs
         WHERE ended IS NULL AND due IS NOT NULL AND due <= jobkit.clock() ORDER BY due, number LIMIT in_limit
     ) d;
-    IF ids IS NULL THEN
+    IF coalesce(cardinality(ids), 0) < in_limit THEN
+        SELECT g.id, g.released_to INTO whole, upto FROM jobkit.job_groups g
+        WHERE g.to_release AND g.undeclared = 0 ORDER BY g.id LIMIT 1;
+    END IF;
+    IF whole IS NOT NULL THEN
+        -- A member that closes a group itself waits for that one.
+        SELECT array_agg(m.id ORDER BY m.number), max(m.number) INTO held_ids, upto
+        FROM (
+            SELECT j.id, j.number FROM jobkit.jobs j
+            WHERE j.member_of = whole AND j.number > upto AND j.ended IS NULL AND j.due = 'infinity'
+              AND NOT EXISTS (SELECT FROM jobkit.job_groups g WHERE g.id = j.id)
+            ORDER BY j.number LIMIT in_limit - coalesce(cardinality(ids), 0)
+        ) m;
+        held_ids := coalesce(held_ids, '{}');
+    END IF;
+    IF ids IS NULL AND held_ids IS NULL THEN
         RETURN;
     END IF;
+    ids := coalesce(ids, '{}') || coalesce(held_ids, '{}');
     -- The keys first, as everywhere.
     FOR given IN
         SELECT DISTINCT j.type, j.key FROM jobkit.jobs j WHERE j.id = ANY (ids) AND j.ordered ORDER BY 1, 2
@@ -46,6 +66,11 @@ BEGIN
         WHERE w.id = given.id;
     END LOOP;
     PERFORM jobkit.tally(in_scheduled => -released, in_queued => released, in_keys => new_keys);
+    IF held_ids IS NOT NULL THEN
+        UPDATE jobkit.job_groups g
+        SET released_to = greatest(g.released_to, upto), to_release = cardinality(ids) = in_limit
+        WHERE g.id = whole;
+    END IF;
 END $$;
 
 -- Put an opened job back until so many seconds from now. Answers 'scheduled', 'refused' with the mark, 'unknown', or

@@ -45,10 +45,11 @@ CREATE SEQUENCE jobkit.positions;
 -- without having run to an end has been `ended_by` somebody, for a `reason`. Since it is `settled` nobody has to act on
 -- it, and it may be forgotten. A job that is scheduled has a `due`, and is to have a sequence then where it is `ordered`.
 -- One that has to have begun by `expires` has that until it begins; or for good, where it never did.
+-- `priority` is there where it was changed: messages of any other are no longer the job's.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
 -- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
 -- back. One that was accepted under a `unique_name` holds it until it has ended where `unique_while` is 'unfinished', and until
--- it is 'begun' where that was 'queued'.
+-- it is 'begun' where that was 'queued'. One that is a `member_of` a group is counted in one of its shards.
 CREATE TABLE jobkit.jobs (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL DEFAULT nextval('jobkit.positions'),
@@ -85,8 +86,11 @@ CREATE TABLE jobkit.jobs (
     due double precision,
     ordered boolean,
     expires double precision,
+    priority text,
     unique_name text COLLATE "C",
     unique_while text,
+    member_of text COLLATE "C",
+    shard smallint,
     envelope bytea
 ) WITH (fillfactor = 70);
 -- None of the indexes mentions `state`, `token` or `progress`: so opening a job, and its progress, touch no index.
@@ -103,6 +107,7 @@ CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
 CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL AND expires IS NULL;
 CREATE INDEX jobs_expiring ON jobkit.jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL;
 CREATE INDEX jobs_expired ON jobkit.jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL;
+CREATE INDEX jobs_members ON jobkit.jobs (member_of, number) WHERE member_of IS NOT NULL;
 
 -- `id` is a job's, here and below; a job has one entry at most. `source` is the job whose commit released it.
 CREATE TABLE jobkit.outbox (

@@ -43,6 +43,11 @@ async def test_the_states_of_many_jobs_are_told_at_once(store: FullStore) -> Non
     expected = {"a": JobState.COMMITTED, "b": JobState.RUNNING, "c": JobState.DEAD, "d": JobState.QUEUED}
     assert found == expected
     assert await store.states([]) == {}
+    whole = await store.records(["d", "nosuch", "c", "c", "b", "a"])
+    assert whole == {id: await store.job(id) for id in ("a", "b", "c", "d")}
+    assert {id: job.state for id, job in whole.items()} == expected
+    assert await store.records([]) == {}
+    assert set(await store.records(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))])) == {"a"}
     assert await store.states(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))]) == {"a": JobState.COMMITTED}
 
 
@@ -66,6 +71,23 @@ async def test_jobs_are_listed_latest_first_and_filtered(store: FullStore) -> No
     assert await listed(state=JobState.DEAD) == "c"
     assert await listed(state=JobState.QUEUED, type="t") == "b"
     assert await listed(state=JobState.PARKED) == ""
+    assert await listed(before="d") == "cba"
+    assert await listed(before="c", limit=1) == "b"
+    assert await listed(before="d", type="t") == "ba"
+    assert await listed(before="d", state=JobState.QUEUED) == "b"
+    assert await listed(before="a") == ""
+    assert await listed(before="nosuch") == ""
+
+
+async def test_the_envelope_of_a_job_is_there_until_it_has_ended(store: FullStore) -> None:
+    job = await submitted(store, "a", body=b'{"n": 1}')
+    assert await store.envelope("a") == job
+    assert (await store.envelope("a") or job).body == b'{"n": 1}'
+    await unordered(store, "b", key="other")
+    assert await store.envelope("b") == envelope("b", key="other")
+    await committed(store, job)
+    assert await store.envelope("a") is None
+    assert await store.envelope("nosuch") is None
 
 
 async def test_counts_follow_every_change(store: FullStore) -> None:

@@ -142,7 +142,7 @@ async def test_the_holder_of_a_running_job_finds_out_that_it_was_cancelled(store
 
 async def test_who_waits_for_a_job_is_told_that_it_is_cancelled(store: FullStore) -> None:
     await submitted(store, "a")
-    waiting = asyncio.create_task(store.wait_finished("a", 3600))
+    waiting = asyncio.create_task(store.wait_finished(["a"], 3600))
     await store.counts()
     await cancel(store, "a")
     await soon(waiting)

@@ -86,7 +86,7 @@ async def test_a_late_request_leaves_nothing_of_a_job_that_has_ended(store: Full
 async def test_who_waits_for_a_job_is_told_that_it_has_ended(store: FullStore, end: Ending) -> None:
     job = await submitted(store, "a")
     under = await opened(store, job)
-    waiting = asyncio.create_task(store.wait_finished("a", 3600))
+    waiting = asyncio.create_task(store.wait_finished(["a"], 3600))
     await store.counts()
     await end(store, job, under)
     await soon(waiting)

@@ -196,7 +196,7 @@ async def test_several_looks_at_once_end_each_once(store: FullStore, store_harne
 
 async def test_who_waits_for_it_is_told(store: FullStore, store_harness: Harness[FullStore]) -> None:
     await over(store, store_harness, "a")
-    waiting = asyncio.create_task(store.wait_finished("a", LONG))
+    waiting = asyncio.create_task(store.wait_finished(["a"], LONG))
     await a_moment()
     await store.expire_due(limit=10)
     await soon(waiting)

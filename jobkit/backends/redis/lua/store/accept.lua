@@ -4,6 +4,11 @@
 -- or '', when it was submitted, trace, schema}. Whoever asks for an order has seen to it that there is a key.
 local ACCEPTED = FACTS + 5
 
+-- Which of the jobs from an argument on cannot be accepted, of those that `accept` cannot tell of by itself.
+local function objection()
+  return nil
+end
+
 local function due_of(a, at)
   local due = tonumber(a[at + FACTS + 1]) or (tonumber(a[at + FACTS + 2]) or 0) + NOW
   return due > NOW and due or nil

@@ -15,6 +15,6 @@ local function run(a)
     id = a[1], type = a[2], key = a[3], sequence = job.sequence, reason = a[6], detail = a[7], raw = a[8],
     envelope = a[9], digest = a[10], failures = job.failures,
   })
-  die(job)
+  die(job, a[6])
   return {'dead'}
 end

@@ -18,7 +18,7 @@ local function run(a)
       return {'ended'}
     end
     fields.failures = job.failures ~= '' and job.failures or nil
-    die(job)
+    die(job, a[3])
   end
   if call('HEXISTS', FINGERPRINTS, a[1]) == 0 then
     call('HSET', FINGERPRINTS, a[1], write_letter(fields))

@@ -2,7 +2,7 @@
 -- looked at before anything is written, for nothing takes back what a script has written.
 -- Takes id, type, key, token, nonce, result, manifest or '', how many records and how many entries, their names and
 -- values, their kinds and data, then what `accept` takes for each follow-up. Answers {'ended'}, {'cancelled'}, {'refused', mark},
--- {'conflict', id of a follow-up}, or {'committed', {position, sequence or '', envelope}...}.
+-- {'conflict', id of a follow-up, and the group that it cannot be a member of or ''}, or {'committed', {position, sequence or '', envelope}...}.
 local HEAD = 9
 
 -- Returns the id of a follow-up that is known otherwise, or is two things here, or nil.
@@ -39,6 +39,7 @@ local function write(a, name, key, job, records, entries)
   move(job, 'committed', 'result', a[6], 'progress', '1.0', 'finished_at', MOMENT)
   call('RPUSH', ENDED, job.id)
   leave(job)
+  drop_checkpoints(job)
 end
 
 -- The answer was lost and is asked for again: what the commit released and nobody has confirmed yet.
@@ -72,6 +73,10 @@ local function run(a)
   if conflict then
     return {'conflict', conflict}
   end
+  local refused = objection(a, follow_ups)
+  if refused then
+    return {'conflict', unpack(refused)}
+  end
   write(a, name, key, job, records, entries)
   local answer = {'committed'}
   if job.sequence then
@@ -79,11 +84,15 @@ local function run(a)
   end
   local replaced = false
   for at = follow_ups, #a, ACCEPTED do
-    local answered = accept(a, at)
+    local answered = accept(a, at, job)
     replaced = replaced or answered[5]
     if answered[1] == 'accepted' and answered[3] ~= '' then
       answer[#answer + 1] = {answered[3], answered[2], a[at + FACTS - 1]}
     end
+  end
+  -- After them, for one may take its place in the group.
+  if job.group then
+    answer[#answer + 1] = count_member(job.group, 'unended', 'committed')
   end
   if #answer > 1 then
     call('HSET', job_at(id), 'released', answer[2][1] .. ' ' .. answer[#answer][1])

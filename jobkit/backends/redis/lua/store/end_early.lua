@@ -7,9 +7,13 @@ local function end_early(job, state, by, reason)
   settle(job)
   count_open(job, -1)
   leave(job)
+  drop_checkpoints(job)
   -- Beyond what is given out a number cannot be told from the next, and nobody waits behind it.
   if job.key and job.sequence and tonumber(job.sequence) <= HIGHEST_GIVEN then
     give_up(load_key(name_of(job.type, job.key)), tonumber(job.sequence), tonumber(job.sequence))
+  end
+  if job.group then
+    count_member(job.group, 'unended', state)
   end
 end
 

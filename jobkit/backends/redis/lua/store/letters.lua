@@ -29,11 +29,11 @@ local function delete_letter(number)
   call('DEL', letter_at(number))
 end
 
--- Ends a job that has died. Where its turn was over, the next parked ones whose turn is over, too, come out.
-local function die(job)
+-- Ends a job that has died for a reason. Where its turn was over, the next parked ones whose turn is over, too, come out.
+local function die(job, reason)
   local scheduled = job.state == 'scheduled'
   -- First what a full server refuses: what only removes it would let through, and then all that follows.
-  move(job, 'dead', 'finished_at', MOMENT)
+  move(job, 'dead', 'finished_at', MOMENT, 'reason', reason)
   if scheduled then
     call('ZREM', DUE, job.id)
   end
@@ -49,5 +49,8 @@ local function die(job)
     if tonumber(job.sequence) <= committed then
       release_next(name, committed + 1, {})
     end
+  end
+  if job.group then
+    count_member(job.group, 'unended', 'dead')
   end
 end

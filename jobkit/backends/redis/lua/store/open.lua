@@ -1,11 +1,11 @@
 -- Sets the mark of a job's key and tells what to do with the job. That a job has ended is told to anybody; all else is
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
--- how many starts whose end nobody reported are told apart. Answers {'opened', opens, failures, log length, how many of
--- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'}, {'scheduled'}, {'forgotten'}, {'stale', mark},
--- {'conflict'}, {'superseded', sequence}, {'gap', expected, 1 or 0},
--- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
--- digest.
+-- how many starts whose end nobody reported are told apart, and the priority of the message. Answers {'opened', opens,
+-- failures, log length, how many of those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'},
+-- {'scheduled'}, {'moved'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'superseded', sequence},
+-- {'gap', expected, 1 or 0}, {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its
+-- envelope is needed, and that digest.
 
 -- The job's sequence is not the key's next: it is waited for, was given up, or is over.
 local function out_of_turn(a, name, key, job, sequence)
@@ -87,7 +87,7 @@ local function start(a, key, job, token, nonce, owner, most)
 end
 
 local function run(a)
-  local token, nonce, owner, keyless, most = unpack(a, FACTS + 1, FACTS + 5)
+  local token, nonce, owner, keyless, most, priority = unpack(a, FACTS + 1, FACTS + 6)
   local name = name_of(a[2], a[3])
   local key, job = load_key(name), load_job(a[1])
   if job and not job.key and a[FACTS] == '' then
@@ -100,6 +100,9 @@ local function run(a)
   if job and same and is_over(job) then
     expire(job)
     return ended_as(job)
+  end
+  if job and same and job.priority and job.priority ~= priority then
+    return {'moved'}
   end
   if not is_mark(key, token, nonce) then
     if tonumber(token) <= tonumber(key.mark) then

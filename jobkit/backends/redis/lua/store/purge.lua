@@ -9,7 +9,11 @@ local function run(a)
   if job and job.state == 'dead' and job.digest == (job.key and a[3] or a[4])
     and call('HEXISTS', job_at(job.id), 'settled') == 0 then
     settle(job)
+    drop_checkpoints(job)
     call('HINCRBY', STORE, 'purged', 1)
+    if job.group then
+      count_member(job.group, 'dead', 'purged')
+    end
   end
   return 1
 end

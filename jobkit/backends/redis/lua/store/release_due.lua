@@ -1,22 +1,29 @@
--- Moves jobs that are due to the outbox, those first that were due first, and gives those that are ordered their sequences.
--- Takes how many. Answers {position, sequence or '', envelope}...
-local function release(id)
-  local job = load_job(id)
-  if call('HGET', job_at(id), 'ordered') == '1' then
-    job.sequence = next_sequence(load_key(name_of(job.type, job.key)))
-    call('HSET', job_at(id), 'sequence', job.sequence)
+-- Moves jobs that are due to the outbox, those first that were due first, and then members of groups that were held and are
+-- whole. Takes how many. Answers {position, sequence or '', envelope}...
+local function release_held(group, answer, limit)
+  local ids = call('ZRANGEBYSCORE', PREFIX .. 'members:' .. group, '(' .. (call('HGET', group_at(group), 'released_to') or '0'),
+    '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+  for at = 1, #ids, 2 do
+    local job = load_job(ids[at])
+    -- A member that closes a group itself waits for that one.
+    if job.state == 'scheduled' and call('EXISTS', group_at(job.id)) == 0 and call('HGET', job_at(job.id), 'due') == 'inf' then
+      answer[#answer + 1] = release_scheduled(job)
+    end
+    call('HSET', group_at(group), 'released_to', whole(tonumber(ids[at + 1])))
   end
-  call('ZREM', DUE, id)
-  call('HDEL', job_at(id), 'due', 'ordered')
-  move(job, 'queued')
-  notify('job/' .. id)
-  return {publish(job), job.sequence or '', call('HGET', ENVELOPES, id)}
+  if #ids < 2 * limit then
+    call('ZREM', HELD, group)
+  end
 end
 
 local function run(a)
-  local answer = {}
-  for place, id in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, a[1])) do
-    answer[place] = release(id)
+  local answer, limit = {}, tonumber(a[1])
+  for place, id in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, limit)) do
+    answer[place] = release_scheduled(load_job(id))
+  end
+  local group = #answer < limit and call('ZRANGE', HELD, 0, 0)[1]
+  if group then
+    release_held(group, answer, limit - #answer)
   end
   return answer
 end

@@ -21,8 +21,17 @@
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   layouts             hash by type: how many partitions it has, and how far a change of that has come
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
+--   group:ID            hash: the group that job ID closes: its parent, on_failure, whether it is held, how many members are
+--   undeclared, unended, or have ended each way, whether it is settled or abandoned, and the number released up to
+--   members:ID          zset by number: ids of the members of that group
+--   groups of:ID        zset by name, score 0: the groups that the commit of job ID made
+--   undeclared          zset by the time it was last added to: groups not all of whose members are declared
+--   held                zset by name, score 0: groups that are whole, with members to release
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
+--   audit               hash by number: what people have done; `store` counts them in `actions`
 --   coordinators        zset by time: the identities of those that workers go by
+--   checkpoints:ID      hash by step, empty for a checkpoint: what the job keeps of its work, where it is `saved`
+--   step files:TYPE\0KEY   hash by "ID\0STEP": the files of those that have any
 --   log:, records:, as TYPE\0KEY   list and hash: what commits have written
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
@@ -32,6 +41,8 @@ local DUE = PREFIX .. 'due'
 local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
 local UNIQUE = PREFIX .. 'unique'
+local UNDECLARED = PREFIX .. 'undeclared'
+local HELD = PREFIX .. 'held'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
 local MICROSECONDS = math.floor(NOW * 1000000)
@@ -48,6 +59,10 @@ end
 
 local function job_at(id)
   return PREFIX .. 'job:' .. id
+end
+
+local function group_at(id)
+  return PREFIX .. 'group:' .. id
 end
 
 local function state_at(state)
@@ -105,13 +120,16 @@ end
 -- Returns a job, or nil. What it has not got is nil or false.
 local function load_job(id)
   local row = call('HMGET', job_at(id), 'state', 'number', 'sequence', 'token', 'nonce', 'opens', 'digest', 'type', 'key',
-    'failures')
+    'failures', 'priority', 'saved', 'group')
   if not row[1] then
     return nil
   end
   return {
     id = id, state = row[1], number = row[2], sequence = row[3] or nil, token = row[4], nonce = row[5],
     opens = tonumber(row[6] or '0'), digest = row[7], type = row[8], key = row[9] or nil, failures = row[10] or '',
+    priority = row[11],
+    saved = row[12],
+    group = row[13] or nil,
   }
 end
 

@@ -1,0 +1,36 @@
+-- Changes the priority of jobs that wait, and puts those that are due into the outbox. Takes the priority; of each job
+-- its id, its envelope's first line as it was seen or '', and the one that it is to have, or '' where that is it.
+-- Answers for each {}, where it is not known, {'left', state}, {'again', state} where its envelope is another one by now,
+-- or {'changed', state, position or '', envelope or ''}.
+local function changed(job, priority, packed)
+  call('HSET', job_at(job.id), 'priority', priority)
+  call('HSET', ENVELOPES, job.id, packed)
+  if job.state == 'queued' then
+    return {'changed', job.state, publish(job), packed}
+  end
+  return {'changed', job.state, '', ''}
+end
+
+local function one(priority, id, head, new)
+  local job = load_job(id)
+  if not job then
+    return {}
+  end
+  local waits = job.state == 'queued' or job.state == 'scheduled'
+  if not waits or job.sequence or new == '' or call('HGET', job_at(id), 'ordered') == '1' then
+    return {'left', job.state}
+  end
+  local packed = call('HGET', ENVELOPES, id)
+  if packed:match('^[^\n]*') ~= head then
+    return {'again', job.state}
+  end
+  return changed(job, priority, new .. packed:sub(#head + 1))
+end
+
+local function run(a)
+  local answer = {}
+  for at = 2, #a, 3 do
+    answer[#answer + 1] = one(a[1], a[at], a[at + 1], a[at + 2])
+  end
+  return answer
+end

@@ -1,0 +1,39 @@
+"""Changing the priority of jobs that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.model.envelope import Envelope
+from jobkit.model.priority import Priority
+from jobkit.ports.inspection import JobState, PriorityChange
+
+_LOOK = """
+    SELECT j.number, j.state, j.sequence IS NOT NULL OR coalesce(j.ordered, 0), e.envelope
+    FROM jobs j LEFT JOIN envelopes e ON e.job = j.number WHERE j.id = ?
+"""
+
+
+def reprioritize(transaction: Transaction, ids: Sequence[str], priority: Priority) -> list[PriorityChange]:
+    """Change the priority of jobs; one answer for each."""
+    return [_reprioritize(transaction, id, priority) for id in ids]
+
+
+def _reprioritize(transaction: Transaction, id: str, priority: Priority) -> PriorityChange:
+    row = transaction.execute(_LOOK, (id,)).fetchone()
+    if row is None:
+        return PriorityChange(id, changed=False, state=None)
+    number, text, ordered, packed = row
+    state = JobState(text)
+    if state.ended:
+        return PriorityChange(id, changed=False, state=state)
+    envelope = Envelope.unpack(packed)
+    if state is JobState.RUNNING or ordered or envelope.priority is priority:
+        return PriorityChange(id, changed=False, state=state, priority=envelope.priority)
+    packed = envelope.with_priority(priority).pack()
+    transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (packed, number))
+    transaction.execute("UPDATE jobs SET priority = ? WHERE number = ?", (priority.value, number))
+    entry = outbox.add(transaction, number) if state is JobState.QUEUED else None
+    return PriorityChange(id, changed=True, state=state, priority=priority, entry=entry)

@@ -1,0 +1,23 @@
+"""How far a job has come."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """How far a job has come."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PARKED = "parked"
+    COMMITTED = "committed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether it will change no more by itself."""
+        return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)

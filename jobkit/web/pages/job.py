@@ -1,0 +1,134 @@
+"""One job: why it is late, its life so far, its payload and result, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobkit.files import CommittedFile, FileReader
+from jobkit.model.envelope import Envelope
+from jobkit.model.partition import partition_of
+from jobkit.ops.lateness import Reason, why_late
+from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
+from jobkit.ports.groups import GroupRecord
+from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.web.masking import shown_payload
+from jobkit.web.page import NotFound, Page, View
+
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One moment in the life of a job. `kind` is how it looks: done, bad, now or plain."""
+
+    at: float | None
+    what: str
+    detail: str = ""
+    kind: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    job: JobRecord
+    reasons: Sequence[Reason]
+    envelope: Envelope | None
+    files: Sequence[CommittedFile]
+    partitions: int
+    kept: Sequence[Checkpoint]
+    closes: GroupRecord | None
+
+
+async def make(view: View) -> Page:
+    """Return the page of one job."""
+    id = view.path["id"]
+    seen = await view.backstage.looks.look(("job", id), lambda: _look(view, id))
+    job, envelope = seen.job, seen.envelope
+    return Page(
+        "job.html",
+        f"Job {job.id}",
+        {
+            "job": job,
+            "reasons": seen.reasons,
+            "events": life(job, seen.kept),
+            "closes": seen.closes,
+            "payload": None if envelope is None else shown_payload(view.backstage.registry, job.type, envelope.body),
+            "trace": None if envelope is None else envelope.trace.get("traceparent"),
+            "files": seen.files,
+            "pictures": _PICTURES,
+            "partition": partition_of(job.key, seen.partitions),
+            "ended": job.state.ended,
+        },
+    )
+
+
+async def _look(view: View, id: str) -> _Seen:
+    planes = view.planes
+    job = await planes.inspection.job(id)
+    if job is None:
+        raise NotFound(f"There is no job {id}: it was never submitted here, or was forgotten after its retention.")
+    partitions = await view.partitions(job.type)
+    reasons = await why_late(planes, job, partitions=partitions, clock=view.backstage.clock)
+    envelope = None if job.state.ended else await planes.inspection.envelope(id)
+    kept, closes = await planes.store.checkpoints(id), await planes.store.group(id)
+    return _Seen(job, reasons, envelope, await _files(view, job), partitions, kept, closes)
+
+
+async def _files(view: View, job: JobRecord) -> Sequence[CommittedFile]:
+    """Return the files of the job's key that this job has made."""
+    if job.state is not JobState.COMMITTED:
+        return ()
+    files = await FileReader(view.planes.inspection, view.planes.blobs).files(job.type, job.key)
+    return [file for file in files if file.job_id == job.id]
+
+
+def life(job: JobRecord, kept: Sequence[Checkpoint] = ()) -> list[Event]:
+    """Return what has happened to a job, in order, and what it keeps of its work."""
+    found = [Event(job.submitted_at, "Submitted", "accepted by the store")]
+    if job.due_at is not None:
+        found.append(Event(job.due_at, "Due", "to begin no sooner"))
+    owners: list[str] = []
+    for failure in job.failures:
+        _note_take_over(found, owners, failure.owner, failure.at)
+        where = f"on {failure.owner}, token {failure.token}: {failure.error}"
+        found.append(Event(failure.at, f"Attempt {failure.attempt} failed", where, "bad"))
+    if job.owner is not None and job.started_at is not None:
+        if job.failures or job.opens <= 1:
+            _note_take_over(found, owners, job.owner, job.started_at)
+        started = f"by {job.owner}, token {job.token}"
+        found.append(Event(job.started_at, "Begun", started))
+        if job.opens > 1:
+            found.append(Event(None, f"Begun {job.opens} times in all", "by other workers, or after failed attempts"))
+    for one in kept:
+        files = f"with {', '.join(blob.name for blob in one.blobs)}" if one.blobs else ""
+        what = "Checkpoint kept" if one.step == CHECKPOINT else f"Step {one.step} done"
+        found.append(Event(one.at, what, files or "the next attempt goes on from there"))
+    found.append(_last(job))
+    return sorted(found, key=lambda event: float("inf") if event.at is None else event.at)
+
+
+def _note_take_over(found: list[Event], owners: list[str], owner: str, at: float) -> None:
+    if owners and owners[-1] != owner:
+        found.append(Event(at, "Taken over", f"{owner} went on where {owners[-1]} left off"))
+    owners.append(owner)
+
+
+def _last(job: JobRecord) -> Event:
+    ended = f"after {job.finished_at - job.submitted_at:.1f} s in all" if job.finished_at else ""
+    match job.state:
+        case JobState.COMMITTED:
+            return Event(job.finished_at, "Done", f"committed {ended}", "done")
+        case JobState.DEAD:
+            return Event(job.finished_at, "Given up", f"put with the dead letters {ended}", "bad")
+        case JobState.CANCELLED:
+            return Event(job.finished_at, "Cancelled", f"by {job.ended_by} {ended}", "bad")
+        case JobState.EXPIRED:
+            return Event(job.finished_at, "Expired", "it had not begun in time", "bad")
+        case JobState.RUNNING:
+            return Event(None, "Running now", job.message or f"{job.progress:.0%}", "now")
+        case JobState.PARKED:
+            return Event(None, "Waiting behind a gap", "the job before it on its key is missing", "now")
+        case JobState.SCHEDULED:
+            return Event(None, "Waiting until it is due", "", "now")
+        case _:
+            return Event(None, "Waiting for its turn", "", "now")

@@ -1,0 +1,160 @@
+"""The overview: what needs a person, what waits, who works, and how the last hour went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobkit.model.pause import Pause
+from jobkit.model.plane import Plane
+from jobkit.ports.broker import QueueDepth
+from jobkit.ports.coordinator import LeaseInfo, Member
+from jobkit.ports.inspection import JobState, ParkedKey, StoreCounts
+from jobkit.web.charts import Chart
+from jobkit.web.page import Page, View
+from jobkit.web.pages.away import told
+from jobkit.web.rendering import NOTHING
+
+# Two coordinators within so many seconds: some workers do not know of the leases of others.
+_COORDINATORS_WITHIN = 60.0
+_STATES = (
+    *(JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.PARKED),
+    *(JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that a person should look at: the name of its alert, what is so, and where there is more."""
+
+    alert: str
+    text: str
+    path: str
+    grave: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """One job type: what waits in its queues, what runs, and who serves it."""
+
+    type: str
+    waiting: int
+    delayed: int
+    running: int
+    workers: int
+    led: int
+    partitions: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    counts: StoreCounts
+    gaps: Sequence[ParkedKey]
+    pauses: Sequence[Pause]
+    coordinators: Sequence[str]
+    depths: Sequence[QueueDepth]
+    members: Sequence[Member]
+    leases: Sequence[LeaseInfo]
+    away: dict[Plane, str]
+
+
+async def make(view: View) -> Page:
+    """Return the overview."""
+    seen = await view.backstage.looks.look("overview", lambda: _look(view))
+    history = view.backstage.history
+    rates = history.rates(lambda sample: sample.counts.jobs[JobState.COMMITTED])
+    failed = history.rates(lambda sample: sample.counts.jobs[JobState.DEAD])
+    waiting = history.levels(lambda sample: sample.waiting)
+    running = history.levels(lambda sample: sample.counts.jobs[JobState.RUNNING])
+    charts = [
+        Chart("Done per second", f"{rates[-1]:.1f}" if rates else NOTHING, rates),
+        Chart("Waiting", f"{waiting[-1]:,.0f}" if waiting else NOTHING, waiting),
+        Chart("Running", f"{running[-1]:,.0f}" if running else NOTHING, running),
+        Chart("Given up per minute", f"{60 * failed[-1]:.1f}" if failed else NOTHING, [60 * rate for rate in failed]),
+    ]
+    return Page(
+        "overview.html",
+        "Overview",
+        {
+            "attention": _attention(seen),
+            "states": [(state.value, seen.counts.jobs[state]) for state in _STATES],
+            "types": _types(seen),
+            "charts": charts,
+            "charted": history.span,
+            "counts": seen.counts,
+            "workers": len(seen.members),
+        },
+    )
+
+
+async def _look(view: View) -> _Seen:
+    planes, away = view.planes, dict[Plane, str]()
+    counts = await planes.inspection.counts()
+    view.backstage.history.note(counts)
+    return _Seen(
+        counts,
+        await planes.inspection.gaps() if counts.parked else (),
+        await planes.store.pauses(),
+        await planes.inspection.coordinators(within=_COORDINATORS_WITHIN),
+        await told(planes.broker.depths(), (), Plane.BROKER, away),
+        await told(planes.coordinator.members(), (), Plane.COORDINATOR, away),
+        await told(planes.coordinator.leases(), (), Plane.COORDINATOR, away),
+        away,
+    )
+
+
+def _types(seen: _Seen) -> list[TypeRow]:
+    waiting: Counter[str] = Counter()
+    delayed: Counter[str] = Counter()
+    partitions: Counter[str] = Counter()
+    for depth in seen.depths:
+        waiting[depth.partition.type] += depth.ready
+        delayed[depth.partition.type] += depth.delayed
+        partitions[depth.partition.type] += 1
+    held = [lease.resource.split("/") for lease in seen.leases]
+    running = Counter(parts[0] for parts in held if parts[0] != "leader")
+    led = Counter(parts[1] for parts in held if parts[0] == "leader" and len(parts) > 1)
+    served = Counter(type for member in seen.members for type in member.types)
+    paused = {pause.scope.type for pause in seen.pauses}
+    return [
+        TypeRow(
+            type,
+            waiting[type],
+            delayed[type],
+            running[type],
+            served[type],
+            led[type],
+            partitions[type],
+            type in paused,
+        )
+        for type in sorted({*waiting, *served, *paused})
+    ]
+
+
+def _attention(seen: _Seen) -> list[Attention]:
+    found = [
+        Attention(f"jobkit_{plane.value}_unreachable", f"The {plane.value} is out of reach: {error}", "/checks")
+        for plane, error in seen.away.items()
+    ]
+    if len(seen.coordinators) > 1:
+        names = ", ".join(seen.coordinators)
+        text = f"Workers keep their leases in {len(seen.coordinators)} places at once ({names})."
+        found.append(Attention("split_brain_detected", text, "/checks"))
+    if Plane.COORDINATOR not in seen.away:
+        for row in _types(seen):
+            if (row.waiting or row.delayed) and not row.workers:
+                text = f"No worker serves {row.type}, and {row.waiting:,} jobs of it wait."
+                found.append(Attention("jobkit_worker_down", text, "/workers"))
+    if seen.gaps:
+        jobs = sum(gap.parked for gap in seen.gaps)
+        text = f"{len(seen.gaps):,} keys stand still behind a missing job; {jobs:,} jobs wait behind it."
+        found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
+    if dead := seen.counts.dead:
+        text = "A job was given up." if dead == 1 else f"{dead:,} jobs were given up."
+        found.append(Attention("jobkit_dead_letters", text, "/dead"))
+    for pause in seen.pauses:
+        text = f"{pause.scope} is paused by {pause.by}" + (f": {pause.reason}" if pause.reason else ".")
+        found.append(Attention("jobkit_pause", text, "/steering#pauses", grave=False))
+    return found

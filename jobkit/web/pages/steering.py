@@ -1,0 +1,43 @@
+"""What is held up, and by what: gaps, pauses, limits and schedules."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from jobkit.client.schedules import ScheduleBook
+from jobkit.model.plane import Plane
+from jobkit.ops.views import schedule_view
+from jobkit.web.page import Page, View
+from jobkit.web.pages.away import told
+
+# So many keys that stand still are listed, those first that have for longest.
+_GAPS = 200
+
+
+async def make(view: View) -> Page:
+    """Return the page."""
+    return await view.backstage.looks.look("steering", lambda: _made(view))
+
+
+async def _made(view: View) -> Page:
+    planes, away = view.planes, dict[Plane, str]()
+    gaps = await planes.inspection.gaps()
+    limits = await told(planes.coordinator.limits(), (), Plane.COORDINATOR, away)
+    waiting: Counter[str] = Counter()
+    for one in await told(planes.coordinator.waiting(), (), Plane.COORDINATOR, away):
+        waiting[one.bucket] += one.number
+    schedules = await ScheduleBook(planes.inspection, view.backstage.registry).list()
+    return Page(
+        "steering.html",
+        "Held up",
+        {
+            "gaps": gaps[:_GAPS],
+            "more_gaps": max(0, len(gaps) - _GAPS),
+            "pauses": await planes.store.pauses(),
+            "limits": limits,
+            "waiting": waiting,
+            "schedules": [schedule_view(status) for status in schedules],
+            "types": view.backstage.registry.kept(),
+            "away": away,
+        },
+    )

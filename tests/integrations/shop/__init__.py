@@ -1,0 +1,1 @@
+"""A Django project of one application, whose orders and jobs are made together."""
