@@ -22,7 +22,9 @@ from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.plugin.context import Context, FollowUps, JobInfo
+from jobkit.plugin.context import Context
+from jobkit.plugin.follow_ups import FollowUps
+from jobkit.plugin.job_info import JobInfo
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
