@@ -57,7 +57,7 @@ image-test: $(INSTALLED) install-servers ## Build the image and run it; left out
 install-browser: ## Install Chromium, and the players that the browser tests use
 	.ci/install-browser
 
-test-browser: $(INSTALLED) install-browser ## Use the dashboard in Chromium, and play what the transcode plugin makes there
+test-browser: $(INSTALLED) install-browser ## Use the dashboard and examples/gallery in Chromium, and play what the transcode plugin makes there
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) tests/browser
 

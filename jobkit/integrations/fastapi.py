@@ -10,17 +10,21 @@ async def request_report(report: Report, jobs: JobkitClient) -> dict[str, str]:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jobkit.client.client import Client
 from jobkit.client.connect import connect
 from jobkit.errors import JobConflict, JobkitError, JobNotFound, PayloadInvalid, Unavailable
+from jobkit.files.application import Access, FilesApplication
+from jobkit.files.links import FileLinks
 from jobkit.settings import Settings
 
 # The status that tells an HTTP client what to do about it: mend the request, or come back later.
@@ -51,6 +55,21 @@ def client_of(request: Request) -> Client:
 
 
 JobkitClient = Annotated[Client, Depends(client_of)]
+
+
+def files_application(
+    *, access: Access | None = None, links: FileLinks | None = None, origins: Sequence[str] = ()
+) -> ASGIApp:
+    """Return a `FilesApplication` to be mounted: it gives out the committed files of the application's own client."""
+    current: ContextVar[Client] = ContextVar("jobkit_client")
+    files = FilesApplication(current.get, access=access, links=links, origins=origins)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            current.set(scope["state"]["jobkit"])
+        await files(scope, receive, send)
+
+    return application
 
 
 def add_error_handlers(application: FastAPI) -> None:

@@ -254,6 +254,10 @@ class Context:
         """
         return await self._projection_reader.state(projection, self._entries)
 
+    def projection(self, name: str) -> Projection[Any]:
+        """Return the projection of that name. Raises `ConfigurationError` where the processor has not declared it."""
+        return self._projection_reader.declared(name)
+
     def submit(
         self,
         type: str,

@@ -6,20 +6,25 @@ done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
+from jobkit.files.file_set import CommittedFile
+from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
+from jobkit.ports.groups import GroupMember
+from jobkit.ports.store import NewJob
+from jobkit.projections.projection import Projection
 
 S = TypeVar("S", bound=BaseSettings)
 M = TypeVar("M", bound=BaseModel)
@@ -69,6 +74,32 @@ class SyncBlobs:
         self._calls.call("take", number)
 
 
+class SyncJobFiles(Sequence[CommittedFile]):
+    """The files of one key as one commit left them, in the order they were written in."""
+
+    def __init__(self, calls: Calls, number: int, files: Sequence[CommittedFile]) -> None:
+        self._calls = calls
+        self._number = number
+        self._files = tuple(files)
+
+    @overload
+    def __getitem__(self, index: int) -> CommittedFile: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[CommittedFile]: ...
+
+    def __getitem__(self, index: int | slice) -> CommittedFile | Sequence[CommittedFile]:
+        return self._files[index]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def download(self, name: str, to: Path) -> CommittedFile:
+        """Write a file to the path `to`, whole or not at all; return what it is. Raises as `FileSet.download`."""
+        found: CommittedFile = self._calls.call("download_of", self._number, name, to)
+        return found
+
+
 class SyncContext:
     """One attempt at one job, for a processor that is a plain `def`. Each call blocks until it is done.
 
@@ -110,6 +141,25 @@ class SyncContext:
         found: M | None = self._calls.call("read", name, model)
         return found
 
+    def files(self, type: str | None = None, key: str | None = None) -> SyncJobFiles:
+        """Return the files that are committed for a key, this job's own unless another is named. As `Context.files`."""
+        number, files = self._calls.call("files", type, key)
+        return SyncJobFiles(self._calls, number, files)
+
+    def state(self, projection: Projection[M]) -> M:
+        """Return what the key's log adds up to, with all that is staged. Raises as `Context.state`."""
+        found: M = self._calls.call("state", projection.name)
+        return found
+
+    def checkpoint(self, state: BaseModel) -> None:
+        """Keep `state` for the next attempt, in the place of what was kept before. As `Context.checkpoint`."""
+        self._calls.call("checkpoint", state)
+
+    def resume(self, model: type[M]) -> M | None:
+        """Return what was kept last, or None. Raises as `Context.resume`."""
+        found: M | None = self._calls.call("resume", model)
+        return found
+
     def download(self, name: str, to: Path, *, type: str | None = None, key: str | None = None) -> None:
         """Write a committed file, of this job's key unless another is named, to the path `to`.
 
@@ -138,6 +188,33 @@ class SyncContext:
             "submit", type, payload, **named, unique=unique, while_=while_, on_conflict=on_conflict
         )
         return found
+
+    def new_job(
+        self,
+        type: str,
+        payload: Payload,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
+    ) -> NewJob:
+        """Return a job for `submit_group`; by itself it does nothing. Raises as `Context.new_job`."""
+        found: NewJob = self._calls.call("new_job", type, payload, key=key, id=id, expires=expires, priority=priority)
+        return found
+
+    def submit_group(
+        self, members: Iterable[NewJob | Payload], *, then: NewJob | Payload, on_failure: OnFailure = "wait"
+    ) -> str:
+        """Stage a group of follow-up jobs, and one that runs once all have ended. As `Context.submit_group`."""
+        found: str = self._calls.call("submit_group", list(members), then=then, on_failure=on_failure)
+        return found
+
+    def members(self, group: str | None = None) -> Iterator[GroupMember]:
+        """Yield the members of a group, of the one that this job closes unless another is named."""
+        listing = self._calls.call("members", group)
+        while page := self._calls.call("members_page", listing):
+            yield from page
 
     def settings(self, model: type[S]) -> S:
         """Return the plugin's settings, as validated at the start. Raises `KeyError` if the processor declared none."""

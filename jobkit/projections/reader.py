@@ -44,11 +44,20 @@ class ProjectionReader:
         Raises `ConfigurationError` where the processor has not declared it, `ProjectionFailed` or `Unavailable`.
         """
         if projection not in self._projections:
-            raise ConfigurationError(
-                f"job type {self._type!r} has not declared the projection {projection.name!r}: "
-                "@processor(..., projections=[...])"
-            )
+            raise self._undeclared(projection.name)
         return (await self._fold(projection, staged)).state.model_copy(deep=True)
+
+    def declared(self, name: str) -> Projection[Any]:
+        """Return the projection of that name. Raises `ConfigurationError` where the processor has not declared it."""
+        for projection in self._projections:
+            if projection.name == name:
+                return projection
+        raise self._undeclared(name)
+
+    def _undeclared(self, name: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"job type {self._type!r} has not declared the projection {name!r}: @processor(..., projections=[...])"
+        )
 
     async def records(self, staged: Sequence[LogEntry]) -> dict[str, bytes]:
         """Return what has to be written with the staged entries. Raises `ProjectionFailed` or `Unavailable`."""

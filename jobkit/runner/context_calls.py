@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
+from jobkit.files.file_set import CommittedFile, FileSet
 from jobkit.plugin.context import Context
+from jobkit.ports.groups import MEMBERS_AT_ONCE, GroupMember
 
 
 class _Dropped(Exception):
@@ -21,6 +23,8 @@ class ContextCalls:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._lent: dict[int, AbstractAsyncContextManager[Path]] = {}
+        self._file_sets: list[FileSet] = []
+        self._listings: list[AsyncIterator[GroupMember]] = []
         self._number = 0
         self._known: Mapping[str, Callable[..., Any]] = {
             "check": ctx.check,
@@ -31,6 +35,15 @@ class ContextCalls:
             "read": ctx.read,
             "submit": ctx.submit,
             "settings": ctx.settings,
+            "checkpoint": ctx.checkpoint,
+            "resume": ctx.resume,
+            "new_job": ctx.new_job,
+            "submit_group": ctx.submit_group,
+            "members": self._members,
+            "members_page": self._members_page,
+            "state": self._state,
+            "files": self._files,
+            "download_of": self._download_of,
             "download": self._download,
             "add_to_committed": self._add_to_committed,
             "lend": self._lend,
@@ -42,6 +55,27 @@ class ContextCalls:
         """Return what the call returns, or raise what it raises."""
         answer = self._known[name](*arguments, **named)
         return await answer if isawaitable(answer) else answer
+
+    async def _files(self, type: str | None, key: str | None) -> tuple[int, Sequence[CommittedFile]]:
+        files = await self._ctx.files(type, key)
+        self._file_sets.append(files)
+        return len(self._file_sets) - 1, list(files)
+
+    async def _download_of(self, number: int, name: str, to: Path) -> CommittedFile:
+        return await self._file_sets[number].download(name, to)
+
+    def _members(self, group: str | None) -> int:
+        self._listings.append(self._ctx.members(group))
+        return len(self._listings) - 1
+
+    async def _members_page(self, listing: int) -> Sequence[GroupMember]:
+        page: list[GroupMember] = []
+        while len(page) < MEMBERS_AT_ONCE and (member := await anext(self._listings[listing], None)) is not None:
+            page.append(member)
+        return page
+
+    async def _state(self, projection: str) -> Any:
+        return await self._ctx.state(self._ctx.projection(projection))
 
     async def _download(self, name: str, to: Path, type: str | None, key: str | None) -> None:
         await (await self._ctx.files(type, key)).download(name, to)

@@ -17,7 +17,7 @@ from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import LeaseRef, Member, Waiting
 from jobkit.ports.planes import Planes
-from tests.browser.chromium import CHROMIUM
+from tests.browser.pages import browsing
 from tests.cli.world import World, environment
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ pytestmark = pytest.mark.browser
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 _WORKER = "host:1:abc"
-# How long a busy machine may take over what a page does by itself within two seconds.
-_PATIENCE_MS = 20_000
 
 
 @pytest.fixture
@@ -58,26 +56,6 @@ def dashboard(**variables: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
-
-
-@contextmanager
-def browsing(site: str, **options: object) -> Iterator[Page]:
-    """Lend a page on which nothing may go wrong: no script of a job's runs, and the policy has nothing to refuse."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_context(base_url=site, **options).new_page()  # type: ignore[arg-type]
-        page.set_default_timeout(_PATIENCE_MS)
-        wrong: list[str] = []
-        page.on("dialog", lambda dialog: wrong.append(dialog.message))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        try:
-            yield page
-            assert wrong == []
-        finally:
-            chromium.close()
 
 
 def press(page: Page, *labels: str) -> None:

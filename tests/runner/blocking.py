@@ -8,13 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from jobkit import Payload, Result, RetryPolicy, Snooze, SyncContext, processor
+from jobkit import Payload, Projection, Result, RetryPolicy, Snooze, SyncContext, processor
+from jobkit.errors import FileMissing
 
 
 class Work(Payload):
@@ -69,6 +71,42 @@ def _all(ctx: SyncContext) -> None:
         ctx.record("", Note(text="no name"))
     except ValueError as error:
         assert type(error).__name__ == "EffectInvalid"  # noqa: PT017
+
+
+class Entry(BaseModel):
+    """An entry."""
+
+    number: int
+
+
+class Tally(BaseModel):
+    """How many entries there are."""
+
+    entries: int = 0
+
+
+tally = Projection("tally", Tally)
+
+
+@tally.on("worked")
+def _one_more(state: Tally, _: Entry) -> Tally:
+    return Tally(entries=state.entries + 1)
+
+
+def _rest(job: Work, ctx: SyncContext) -> None:
+    """Call what looks at what there is, and what makes groups."""
+    ctx.append("worked", {"number": 1})
+    assert ctx.state(tally) == Tally(entries=1)
+    assert list(ctx.files()) == []
+    with suppress(FileMissing):
+        ctx.files("thread", "nobody").download("a.txt", Path("b"))
+        raise AssertionError
+    assert ctx.resume(Note) is None
+    ctx.checkpoint(Note(text="half"))
+    assert ctx.resume(Note) == Note(text="half")
+    assert list(ctx.members("nobody's")) == []
+    members = [ctx.new_job("thread", Work(on=name)) for name in "ab"]
+    ctx.submit_group(members, then=ctx.new_job("thread", Work(on="then"), id=f"then-{ctx.job.id}"))
 
 
 def _told(job: Work, text: str) -> None:
@@ -136,12 +174,12 @@ def _work(job: Work, ctx: SyncContext) -> Worked:
 _ONCE = RetryPolicy(max_attempts=1)
 
 
-@processor("thread", key=lambda job: job.on, retry=_ONCE)
+@processor("thread", key=lambda job: job.on, retry=_ONCE, projections=[tally])
 def in_a_thread(job: Work, ctx: SyncContext) -> Worked:
     return _work(job, ctx)
 
 
-@processor("process", key=lambda job: job.on, retry=_ONCE, isolation="process", memory="1 GiB")
+@processor("process", key=lambda job: job.on, retry=_ONCE, isolation="process", memory="1 GiB", projections=[tally])
 def in_a_process(job: Work, ctx: SyncContext) -> Worked:
     return _work(job, ctx)
 

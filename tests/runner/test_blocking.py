@@ -38,6 +38,13 @@ async def test_the_context_does_the_same_from_there(kind: Any) -> None:
 
 
 @BOTH
+async def test_it_looks_at_what_there_is_and_makes_groups_from_there(kind: Any) -> None:
+    outcome = await run_job(kind, Work(do="rest"), knows=[in_a_thread] if kind is in_a_process else [])
+    assert outcome.checkpoint == {"text": "half"}
+    assert sorted(job.key or "" for job in outcome.submitted) == ["a", "b"]
+
+
+@BOTH
 async def test_what_it_raises_is_raised_as_it_is(kind: Any) -> None:
     with pytest.raises(Odd) as odd:
         await run_job(kind, Work(do="raise"))
