@@ -153,6 +153,15 @@ async def test_who_plays_goes_on_with_the_version_he_began_with(tmp_path: Path) 
         assert _followed(await files.ask(segment, root="")) == "/media/files/film/k/hls/0.m4s"
 
 
+async def test_a_version_whose_bytes_were_lost_is_not_there_and_no_circle_of_redirects(tmp_path: Path) -> None:
+    async with web(tmp_path) as files:
+        await files.site.commit({"hls/master.m3u8": b"list"})
+        (lost,) = await files.site.client.files("film", "k")
+        (tmp_path / "blobs" / lost.location).unlink()
+        pinned = _followed(await files.ask("/film/k/hls/master.m3u8"))
+        assert (await files.ask(pinned, root="")).status == 404
+
+
 async def test_a_pin_leads_nowhere_but_to_its_own_key(tmp_path: Path) -> None:
     async with web(tmp_path) as files:
         await files.site.commit({"a.m3u8": b"mine"})

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from jobkit.errors import Unavailable
-from jobkit.integrations.fastapi import JobkitClient, add_error_handlers, lifespan
+from jobkit.files import everyone
+from jobkit.integrations.fastapi import JobkitClient, add_error_handlers, files_application, lifespan
 from jobkit.model.plane import Plane
 from jobkit.settings import Settings
 from tests.steps import Step, loose
@@ -36,6 +37,8 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]
     async def show(id: str, jobs: JobkitClient) -> dict[str, Any]:
         return {"state": (await jobs.status(id)).state}
 
+    application.mount("/files", files_application(access=everyone))
+
     @application.get("/away")
     async def away() -> None:
         raise Unavailable(Plane.STORE, "the password is secret")
@@ -59,3 +62,10 @@ def test_errors_are_answered(web: TestClient) -> None:
     assert (invalid.status_code, "nmber" in invalid.json()["detail"]) == (422, True)
     away = web.get("/away")
     assert (away.status_code, "secret" in away.text) == (503, False)
+
+
+def test_files_are_given_out_by_the_client_of_the_application(web: TestClient) -> None:
+    """What they are is tested in tests/files; here, that the store is asked whose application it is."""
+    missing = web.get("/files/loose/k/poster.jpg")
+    assert (missing.status_code, missing.text) == (404, "there is no such file\n")
+    assert web.get("/files/loose").status_code == 404
