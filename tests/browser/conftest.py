@@ -1,6 +1,6 @@
 """Which browser tests run: those that start Chromium are for `make test-browser`, which installs it and the players.
 
-`BROWSER_TESTS=slice` plays some kinds of source in one player each, with one ffmpeg, and uses the gallery.
+`BROWSER_TESTS=slice` plays some kinds of source in one player each, with one ffmpeg.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _left_out(item: pytest.Item) -> bool:
     params = getattr(getattr(item, "callspec", None), "params", {})
     name, ffmpeg = params.get("name"), params.get("ffmpeg")
-    if _WANTED == "slice" and "hls_js" not in getattr(item, "fixturenames", ()):
+    if _WANTED == "slice":
         played = item.name.startswith("test_it_plays") and (name, params["player"]) in _SLICE
         return not played or ffmpeg == "debian"
     return ffmpeg == "debian" and name is not None and name not in _OF_DEBIAN
