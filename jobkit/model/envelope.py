@@ -24,6 +24,9 @@ MAX_TYPE_LENGTH = 200
 MAX_KEY_BYTES = KEY.limit
 MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
+MAX_VERSION = MAX_SCHEMA
+# What every version of jobkit has to be able to read; of a later one the rest may mean anything.
+_NEEDED = frozenset({"id", "type", "key", "sequence", "schema"})
 
 
 def bounded_key(key: object) -> str:
@@ -63,6 +66,32 @@ class _Head(BaseModel):
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
     # Told as text, which is all that JSON knows.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)] = 1
+
+
+def _head(line: bytes) -> _Head:
+    """Return what is in a first line. Raises `ValueError` naming each field that is wrong.
+
+    In a line that a later version wrote, what this one takes to be wrong is kept unread.
+    """
+    try:
+        return _Head.model_validate_json(line)
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]) if item["loc"] else "" for item in error.errors()}
+        if wrong & _NEEDED or "" in wrong or not _is_later(line):
+            problems = [f"{'.'.join(map(str, item['loc'])) or 'head'}: {item['msg']}" for item in error.errors()]
+            raise ValueError("; ".join(problems)) from error
+        fields = json.loads(line)
+        unread = {name: fields.pop(name) for name in wrong}
+        head = _Head.model_validate(fields)
+        assert head.model_extra is not None  # noqa: S101  (the model allows them)
+        head.model_extra.update(unread)
+        return head
+
+
+def _is_later(line: bytes) -> bool:
+    schema = json.loads(line).get("schema")
+    return isinstance(schema, int) and schema > SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +133,8 @@ class Envelope:
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
     context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits.
+    changed while the job waits. `version` is that of the payload, as its type counts them. `extra` is what the
+    envelope says besides and this version of jobkit does not know: it is handed on as it came.
     """
 
     id: str
@@ -116,6 +146,8 @@ class Envelope:
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     priority: Priority = Priority.NORMAL
+    version: int = 1
+    extra: Mapping[str, object] = field(default_factory=dict)
     # Made once: a submitted job is packed for the store and for the broker.
     _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -131,7 +163,7 @@ class Envelope:
         """Return the envelope as bytes; `unpack` is its inverse."""
         if self._packed is not None:
             return self._packed
-        head = {
+        head: dict[str, object] = {
             "id": self.id,
             "type": self.type,
             "key": self.key,
@@ -142,6 +174,10 @@ class Envelope:
         }
         if self.priority is not Priority.NORMAL:
             head["priority"] = self.priority.value
+        if self.version != 1:
+            head["version"] = self.version
+        if self.extra:
+            head |= self.extra
         packed = _HEAD.encode(head).encode() + b"\n" + self.body
         object.__setattr__(self, "_packed", packed)
         return packed
@@ -150,13 +186,7 @@ class Envelope:
     def unpack(cls, packed: bytes) -> Envelope:
         """Return the envelope that `pack` made `packed` from. Raises `ValueError` naming each field that is wrong."""
         first_line, _, body = packed.partition(b"\n")
-        try:
-            head = _Head.model_validate_json(first_line)
-        except ValidationError as error:
-            problems = [f"{'.'.join(map(str, item['loc'])) or 'head'}: {item['msg']}" for item in error.errors()]
-            raise ValueError("; ".join(problems)) from error
-        if head.model_extra and head.schema_ <= SCHEMA_VERSION:
-            raise ValueError(f"unknown fields: {', '.join(head.model_extra)}")
+        head = _head(first_line)
         return cls(
             id=head.id,
             type=head.type,
@@ -167,6 +197,8 @@ class Envelope:
             trace=head.trace,
             schema=head.schema_,
             priority=head.priority,
+            version=head.version,
+            extra=head.model_extra or {},
         )
 
     @staticmethod
@@ -181,7 +213,17 @@ class Envelope:
     def with_sequence(self, sequence: int) -> Envelope:
         """Return this envelope with its place among those of its key. Each ordered job is given one, so it is quick."""
         return Envelope(
-            self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema, self.priority
+            self.id,
+            self.type,
+            self.body,
+            self.key,
+            sequence,
+            self.submitted_at,
+            self.trace,
+            self.schema,
+            self.priority,
+            self.version,
+            self.extra,
         )
 
     def with_priority(self, priority: Priority) -> Envelope:
