@@ -43,6 +43,7 @@ class Settlement:
         hooks: OutcomeHooks,
     ) -> None:
         self._store = planes.store
+        self._inspection = planes.inspection
         self._transactions = planes.transactions
         self._sweeper = sweeper
         self._invariants = invariants
@@ -165,7 +166,7 @@ class Settlement:
 
     async def hold(self, unknown: Unknown) -> Settled:
         """Set a job aside for a worker that knows what this one does not. Raises `Unavailable`."""
-        receipt = await put_aside(self._store, unknown.envelope)
+        receipt = await put_aside(self._store, self._inspection, unknown.envelope)
         self._telemetry.held(unknown.envelope.type, unknown.envelope.id, unknown.kind, unknown.detail)
         return Settled(receipt)
 

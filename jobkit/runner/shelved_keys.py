@@ -12,7 +12,7 @@ import anyio
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
-from jobkit.ports.store import Store
+from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Job, NotJob, Unknown, decode
 from jobkit.runner.holding import put_aside
 from jobkit.telemetry import Telemetry
@@ -31,12 +31,13 @@ class InflightKeys:
     """
 
     def __init__(
-        self, partition: Partition, store: Store, registry: Registry, telemetry: Telemetry, *, max_payload: int
+        self, partition: Partition, planes: Planes, registry: Registry, telemetry: Telemetry, *, max_payload: int
     ) -> None:
         self.keys: set[str] = set()
         self.ordering = anyio.Lock()
         self._partition = partition
-        self._store = store
+        self._store = planes.store
+        self._inspection = planes.inspection
         self._registry = registry
         self._telemetry = telemetry
         self._max_payload = max_payload
@@ -77,7 +78,7 @@ class InflightKeys:
     async def _hold(self, envelope: Envelope, job: NotJob) -> None:
         # It was a job when it was shelved, so this process is the one that is out of date. Behind others of its key it
         # stays for now, and is met again.
-        await put_aside(self._store, envelope)
+        await put_aside(self._store, self._inspection, envelope)
         id = envelope.id
         if id not in self._told and len(self._told) < _TOLD_AT_MOST:
             self._told.add(id)
