@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from jobkit.model.names import KEY
+from jobkit.model.notice import MAX_NOTICES, Notice
 from jobkit.model.priority import Priority
 
 SCHEMA_VERSION = 1
@@ -66,6 +67,7 @@ class _Head(BaseModel):
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
     # Told as text, which is all that JSON knows.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    notices: Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)] = ()
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)] = 1
 
 
@@ -133,8 +135,9 @@ class Envelope:
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
     context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits. `version` is that of the payload, as its type counts them. `extra` is what the
-    envelope says besides and this version of jobkit does not know: it is handed on as it came.
+    changed while the job waits. Nor are `notices`, by which its commit is told. `version` is that of the payload, as
+    its type counts them. `extra` is what the envelope says besides and this version of jobkit does not know: it is
+    handed on as it came.
     """
 
     id: str
@@ -146,6 +149,7 @@ class Envelope:
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     priority: Priority = Priority.NORMAL
+    notices: tuple[Notice, ...] = ()
     version: int = 1
     extra: Mapping[str, object] = field(default_factory=dict)
     # Made once: a submitted job is packed for the store and for the broker.
@@ -174,6 +178,8 @@ class Envelope:
         }
         if self.priority is not Priority.NORMAL:
             head["priority"] = self.priority.value
+        if self.notices:
+            head["notices"] = [asdict(notice) for notice in self.notices]
         if self.version != 1:
             head["version"] = self.version
         if self.extra:
@@ -197,6 +203,7 @@ class Envelope:
             trace=head.trace,
             schema=head.schema_,
             priority=head.priority,
+            notices=head.notices,
             version=head.version,
             extra=head.model_extra or {},
         )
@@ -222,6 +229,7 @@ class Envelope:
             self.trace,
             self.schema,
             self.priority,
+            self.notices,
             self.version,
             self.extra,
         )
@@ -229,3 +237,19 @@ class Envelope:
     def with_priority(self, priority: Priority) -> Envelope:
         """Return this envelope as one of that priority."""
         return self if self.priority is priority else replace(self, priority=priority)
+
+    def notifications(self, result: bytes, *, at: float, trace: Mapping[str, str]) -> list[Envelope]:
+        """Return the jobs that tell of this one's commit with that result (JSON), made at the Unix time `at`."""
+        return [
+            Envelope(
+                id=notice.id,
+                type=notice.type,
+                body=notice.body_of(self.key or "", result),
+                key=notice.key,
+                submitted_at=at,
+                trace=trace,
+                priority=notice.priority,
+                version=notice.version,
+            )
+            for notice in self.notices
+        ]

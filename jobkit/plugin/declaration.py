@@ -33,7 +33,14 @@ def checked_type(type: object, what: str = "job type") -> str:
 
 
 def argument_problems(
-    key: object, ordered: object, timeout: object, retry: object, settings: object, check: object, projections: object
+    key: object,
+    ordered: object,
+    timeout: object,
+    retry: object,
+    settings: object,
+    check: object,
+    projections: object,
+    describe: object,
 ) -> list[str]:
     """Return what is wrong with the arguments of a declaration, whatever was given for them."""
     found = []
@@ -49,8 +56,9 @@ def argument_problems(
         found.append(f"retry must be a RetryPolicy, such as RetryPolicy(max_attempts=3), not {shown(retry)}")
     if settings is not None and not (inspect.isclass(settings) and issubclass(settings, BaseSettings)):
         found.append(f"settings must be a subclass of pydantic_settings.BaseSettings, not {shown(settings)}")
-    if check is not None and not inspect.iscoroutinefunction(check):
-        found.append(f"check must be an 'async def' function that returns a list of sentences, not {shown(check)}")
+    for name, asked in (("check", check), ("describe", describe)):
+        if asked is not None and not inspect.iscoroutinefunction(asked):
+            found.append(f"{name} must be an 'async def' function that returns a list of sentences, not {shown(asked)}")
     if not isinstance(projections, list | tuple) or not all(isinstance(one, Projection) for one in projections):
         found.append(f"projections must be a list of Projection, not {shown(projections)}")
     elif len({projection.name for projection in projections}) < len(projections):

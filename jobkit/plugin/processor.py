@@ -28,7 +28,7 @@ from jobkit.plugin.declaration import argument_problems, checked_type, priority_
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import AroundAttempt
-from jobkit.plugin.notification import Notify
+from jobkit.plugin.notification import Notification, Notify
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
@@ -56,6 +56,7 @@ class SubmitOptions(TypedDict, total=False):
     unique: str | None
     while_: While
     on_conflict: OnConflict
+    notify: Sequence[Notification]
     connection: Any
 
 
@@ -81,7 +82,8 @@ class Processor(Generic[P, R]):
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
-    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
+    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts; `describe` returns what this
+    machine can do, and is asked by `jobkit doctor`. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
     told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
@@ -108,6 +110,7 @@ class Processor(Generic[P, R]):
     resources: Mapping[str, Resource]
     isolation: Isolation | None
     upcasts: Upcasts
+    describe: Check | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -281,6 +284,7 @@ def processor(
     isolation: Literal["process"] | None = None,
     memory: str | int | None = None,
     version: int = 1,
+    describe: Check | None = None,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -304,7 +308,7 @@ def processor(
     """
     name = checked_type(type)
     shared = None if group is None else checked_type(group, "group")
-    problems = argument_problems(key, ordered, timeout, retry, settings, check, projections)
+    problems = argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
     problems += priority_problems(priority, ordered) + version_problems(version)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
@@ -340,6 +344,7 @@ def processor(
             resources=signature.resources,
             isolation=apart,
             upcasts=Upcasts(name, version),
+            describe=describe,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )

@@ -43,7 +43,7 @@ from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
 from jobkit.worker.publishing import publish_types
-from jobkit.worker.reach import Reach
+from jobkit.worker.reach import NEAR_SECONDS, Reach
 from jobkit.worker.rebuild_check import Coverage
 from jobkit.worker.resource_health import ResourceHealth
 from jobkit.worker.unpublishable import Rejections
@@ -291,7 +291,7 @@ class Worker:
             max_payload=self._settings.max_payload_bytes,
             delivery_hold=self._settings.delivery_hold,
             adopt_every=self._keeper.terms.renew_every,
-            hand_over_grace=_HAND_OVER_GRACE_SECONDS,
+            hand_over_grace=self._hand_over_grace,
         )
         return LedPartition(
             partition,
@@ -305,6 +305,10 @@ class Worker:
             pauses=self._pauses,
             upkeep=self._repartitioner.watch,
         )
+
+    def _hand_over_grace(self) -> float:
+        # Far away a job takes several round trips to end, and those that come after it wait for all of them.
+        return _HAND_OVER_GRACE_SECONDS if self._reach.latency <= NEAR_SECONDS else 0.0
 
     async def _work(self, opened: OpenResources) -> None:
         """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""

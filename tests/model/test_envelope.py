@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.notice import Notice
+from jobkit.model.priority import Priority
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50)
 envelopes = st.builds(
@@ -27,6 +29,18 @@ envelopes = st.builds(
     schema=st.just(SCHEMA_VERSION),
     version=st.integers(1, 5),
     extra=st.dictionaries(text.map("new {}".format), st.none() | text | st.integers() | st.lists(text), max_size=2),
+    notices=st.lists(
+        st.builds(
+            Notice,
+            id=text,
+            type=text,
+            key=st.none() | text,
+            body=text,
+            inside=st.lists(text, max_size=2).map(tuple),
+            priority=st.sampled_from(Priority),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -66,6 +80,7 @@ def test_a_whole_number_may_be_a_time() -> None:
         (b'{"id":"x","type":"t","schema":2,"sequence":"1"}', "sequence: Input should be a valid integer"),
         (b'{"id":"x","type":"t","priority":"urgent"}', "priority: Input should be"),
         (b'{"id":"x","type":"t","version":0}', "version: Input should be"),
+        (b'{"id":"x","type":"t","notices":[{"id":"n"}]}', "notices.0.type: Field required"),
     ],
 )
 def test_what_is_wrong_with_a_head_is_named(head: bytes, problem: str) -> None:
@@ -135,7 +150,7 @@ def test_a_derived_key_is_put_on_a_copy() -> None:
 
 
 def test_a_copy_that_was_changed_is_packed_anew() -> None:
-    envelope = Envelope("x", "t", b"body", key="k")
+    envelope = Envelope("x", "t", b"body", key="k", notices=(Notice("n", "told", "k", "{}", ()),))
     packed = envelope.pack()
     assert envelope.pack() == packed
     changed = envelope.with_key("other"), envelope.with_sequence(7), dataclasses.replace(envelope, body=b"other")

@@ -27,6 +27,7 @@ from jobkit.model.envelope import (
     Heading,
     bounded_key,
 )
+from jobkit.model.notice import Notice, packed, unpacked
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
@@ -42,11 +43,12 @@ SCHEMA = "jobkit-schema"
 LONG_ID = "jobkit-id"
 TRACE = "jobkit-trace"
 VERSION = "jobkit-version"
+NOTICES = "jobkit-notices"
 DELAYED = "jobkit-delayed"
 DELAY_LEFT = "jobkit-delay-left"
 # Each other header of that beginning is a field of the envelope that a later version of jobkit has written.
 _OURS = "jobkit-"
-_KNOWN = frozenset({KEY, SEQUENCE, SUBMITTED_AT, SCHEMA, LONG_ID, TRACE, VERSION, DELAYED, DELAY_LEFT})
+_KNOWN = frozenset({KEY, SEQUENCE, SUBMITTED_AT, SCHEMA, LONG_ID, TRACE, VERSION, NOTICES, DELAYED, DELAY_LEFT})
 
 # What W3C calls them is what tracing tools look for; whatever else a propagator adds goes into a table of its own.
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
@@ -88,6 +90,8 @@ def to_message(envelope: Envelope, queue: str) -> Message:
             other_trace[name] = value
     if other_trace:
         headers[TRACE] = other_trace
+    if envelope.notices:
+        headers[NOTICES] = packed(envelope.notices)
     id = envelope.id
     if len(id.encode()) > _SHORT_BYTES:
         headers[LONG_ID] = id
@@ -169,6 +173,7 @@ def _envelope(
         priority=partition.priority,
         version=_whole(headers, VERSION, 1, MAX_VERSION) or 1,
         extra=_extra(headers),
+        notices=_notices(headers[NOTICES]) if NOTICES in headers else (),
     )
 
 
@@ -186,6 +191,13 @@ def _plain(value: object) -> object:
         return json.loads(value) if isinstance(value, str) else str(value)
     except (ValueError, RecursionError):
         return value
+
+
+def _notices(header: object) -> tuple[Notice, ...]:
+    try:
+        return unpacked(header)
+    except ValueError as error:
+        raise ValueError(f"its header {NOTICES} {error}") from error
 
 
 def _check_key(key: object) -> None:
@@ -246,6 +258,7 @@ def too_large_for(envelope: Envelope, most: int) -> str | None:
     if envelope.extra:
         head += len(json.dumps(dict(envelope.extra)).encode())
     head += len((envelope.key or "").encode()) + len(envelope.id.encode())
+    head += len(packed(envelope.notices).encode()) if envelope.notices else 0
     for what, size, limit in (("payload", len(envelope.body), most), ("header", head, MAX_HEAD_BYTES)):
         if size > limit:
             return (
