@@ -26,6 +26,7 @@ class Invoice(Payload):
 @processor("invoice", key=lambda job: job.customer, version=2)
 async def invoice(job: Invoice, ctx: Context) -> str:
     """Tell what is to be paid."""
+    ctx.log.info("billed", customer=job.customer)
     return f"{job.customer} pays {job.amount:.2f}"
 
 

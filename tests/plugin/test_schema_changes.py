@@ -68,8 +68,8 @@ WIDER = [
 NARROWER = [
     (float, int, "field: it was number, and is integer"),
     (int | None, int, "field: null is not taken any more"),
-    (Colour, Red, "field: it takes only red"),
-    (str, Literal["a"], "field: it takes only a"),
+    (Colour, Red, "field: it takes only 'red'"),
+    (str, Literal["a"], "field: it takes only 'a'"),
     (Point, Flat, "field.y: it was removed"),
     (list[Point], list[Flat], "field[].y: it was removed"),
     (dict[str, float], dict[str, int], "field[]: it was number, and is integer"),
