@@ -34,8 +34,16 @@ class UnknownType(ConfigurationError):
     """No plugin that is loaded here handles this job type."""
 
 
+class UnknownMember(UnknownType):
+    """A job is of a type of a group that is loaded here, and that type is not."""
+
+
 class PayloadInvalid(ConfigurationError):
     """A payload does not validate against its type's model, or is larger than allowed."""
+
+
+class PayloadNewer(PayloadInvalid):
+    """A payload is of a later version than the code here knows, or has fields that it does not."""
 
 
 class NotTransactional(ConfigurationError):

@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     gap_limit: int = Field(
         100, ge=1, le=100_000, description="How many jobs of one key wait in memory for a missing sequence."
     )
+    unknown_hold: Seconds = Field(
+        600.0,
+        description="How long a job that no live worker knows how to read, such as one of a later version, is held "
+        "before it is dead-lettered.",
+    )
     max_opens: int = Field(
         20,
         ge=2,

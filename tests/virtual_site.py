@@ -95,15 +95,21 @@ class Site:
         self._running = running
 
     def start(
-        self, owner: str = "a", *, types: Sequence[str] | None = None, faults: Faults | None = None
+        self,
+        owner: str = "a",
+        *,
+        types: Sequence[str] | None = None,
+        faults: Faults | None = None,
+        registry: Registry | None = None,
     ) -> RunningWorker:
-        """Start a worker; it sees the planes through `faults` (default: the site's)."""
+        """Start a worker; it sees the planes through `faults`, and has the code in `registry` (default: the site's)."""
         seen = faults or self.faults
+        loaded = registry or self.registry
         running = RunningWorker(
             Worker(
                 faulty_planes(self.planes, seen),
-                self.registry,
-                types or tuple(dict.fromkeys(one.kept_as for one in self.registry.processors.values())),
+                loaded,
+                types or tuple(dict.fromkeys(one.kept_as for one in loaded.processors.values())),
                 self.settings,
                 clock=self.clock,
                 rng=random.Random(owner),

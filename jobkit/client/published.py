@@ -94,7 +94,7 @@ def new_job(
     body = body if type.group is None else in_group(type.name, body)
     refuse_large(type.name, body, max_bytes)
     key = None if key is None else checked_key(key)
-    envelope = new_envelope(type.kept_as, body, key, id, submitted_at, trace, urgency)
+    envelope = new_envelope(type.kept_as, body, key, id, submitted_at, trace, urgency, type.version)
     return NewJob(envelope, type.ordered, *when, unique)
 
 

@@ -37,5 +37,13 @@ def schedule_of(kept: KeptSchedule) -> Schedule:
 
 def job_of(job: ScheduledJob, id: str, now: float) -> NewJob:
     """Return the job that a schedule submits `now`, a Unix time, as `id`."""
-    envelope = Envelope(id=id, type=job.type, body=job.body, key=job.key, submitted_at=now, priority=job.priority)
+    envelope = Envelope(
+        id=id,
+        type=job.type,
+        body=job.body,
+        key=job.key,
+        submitted_at=now,
+        priority=job.priority,
+        version=job.version,
+    )
     return NewJob(envelope, job.ordered)

@@ -25,6 +25,9 @@ MAX_TYPE_LENGTH = 200
 MAX_KEY_BYTES = KEY.limit
 MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
+MAX_VERSION = MAX_SCHEMA
+# What every version of jobkit has to be able to read; of a later one the rest may mean anything.
+_NEEDED = frozenset({"id", "type", "key", "sequence", "schema"})
 
 
 def bounded_key(key: object) -> str:
@@ -65,6 +68,32 @@ class _Head(BaseModel):
     # Told as text, which is all that JSON knows.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
     notices: Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)] = ()
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)] = 1
+
+
+def _head(line: bytes) -> _Head:
+    """Return what is in a first line. Raises `ValueError` naming each field that is wrong.
+
+    In a line that a later version wrote, what this one takes to be wrong is kept unread.
+    """
+    try:
+        return _Head.model_validate_json(line)
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]) if item["loc"] else "" for item in error.errors()}
+        if wrong & _NEEDED or "" in wrong or not _is_later(line):
+            problems = [f"{'.'.join(map(str, item['loc'])) or 'head'}: {item['msg']}" for item in error.errors()]
+            raise ValueError("; ".join(problems)) from error
+        fields = json.loads(line)
+        unread = {name: fields.pop(name) for name in wrong}
+        head = _Head.model_validate(fields)
+        assert head.model_extra is not None  # noqa: S101  (the model allows them)
+        head.model_extra.update(unread)
+        return head
+
+
+def _is_later(line: bytes) -> bool:
+    schema = json.loads(line).get("schema")
+    return isinstance(schema, int) and schema > SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +135,9 @@ class Envelope:
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
     context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits. Nor are `notices`, by which its commit is told.
+    changed while the job waits. Nor are `notices`, by which its commit is told. `version` is that of the payload, as
+    its type counts them. `extra` is what the envelope says besides and this version of jobkit does not know: it is
+    handed on as it came.
     """
 
     id: str
@@ -119,6 +150,8 @@ class Envelope:
     schema: int = SCHEMA_VERSION
     priority: Priority = Priority.NORMAL
     notices: tuple[Notice, ...] = ()
+    version: int = 1
+    extra: Mapping[str, object] = field(default_factory=dict)
     # Made once: a submitted job is packed for the store and for the broker.
     _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -147,6 +180,10 @@ class Envelope:
             head["priority"] = self.priority.value
         if self.notices:
             head["notices"] = [asdict(notice) for notice in self.notices]
+        if self.version != 1:
+            head["version"] = self.version
+        if self.extra:
+            head |= self.extra
         packed = _HEAD.encode(head).encode() + b"\n" + self.body
         object.__setattr__(self, "_packed", packed)
         return packed
@@ -155,13 +192,7 @@ class Envelope:
     def unpack(cls, packed: bytes) -> Envelope:
         """Return the envelope that `pack` made `packed` from. Raises `ValueError` naming each field that is wrong."""
         first_line, _, body = packed.partition(b"\n")
-        try:
-            head = _Head.model_validate_json(first_line)
-        except ValidationError as error:
-            problems = [f"{'.'.join(map(str, item['loc'])) or 'head'}: {item['msg']}" for item in error.errors()]
-            raise ValueError("; ".join(problems)) from error
-        if head.model_extra and head.schema_ <= SCHEMA_VERSION:
-            raise ValueError(f"unknown fields: {', '.join(head.model_extra)}")
+        head = _head(first_line)
         return cls(
             id=head.id,
             type=head.type,
@@ -173,6 +204,8 @@ class Envelope:
             schema=head.schema_,
             priority=head.priority,
             notices=head.notices,
+            version=head.version,
+            extra=head.model_extra or {},
         )
 
     @staticmethod
@@ -197,6 +230,8 @@ class Envelope:
             self.schema,
             self.priority,
             self.notices,
+            self.version,
+            self.extra,
         )
 
     def with_priority(self, priority: Priority) -> Envelope:
@@ -214,6 +249,7 @@ class Envelope:
                 submitted_at=at,
                 trace=trace,
                 priority=notice.priority,
+                version=notice.version,
             )
             for notice in self.notices
         ]

@@ -22,8 +22,8 @@ MAX_RESULT_BYTES = 32 * 1024
 class Notice:
     """A job of `type`, which is submitted in the commit of another one.
 
-    `body` is its payload as JSON. `inside` are the names of the objects, from the outermost, in which it says what
-    became of the other one; empty where it does not say.
+    `body` is its payload as JSON, of that `version` of its type. `inside` are the names of the objects, from
+    the outermost, in which it says what became of the other one; empty where it does not say.
     """
 
     id: Annotated[str, Field(min_length=1, max_length=100)]
@@ -32,6 +32,7 @@ class Notice:
     body: str
     inside: tuple[str, ...]
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    version: Annotated[int, Field(ge=1)] = 1
 
     def body_of(self, key: str, result: bytes) -> bytes:
         """Return the body that tells of a job with that key and that result (JSON)."""

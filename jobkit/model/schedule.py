@@ -42,13 +42,14 @@ class Overlap(StrEnum):
 @_whole
 @dataclass(frozen=True, slots=True)
 class ScheduledJob:
-    """What each tick submits. `body` is JSON."""
+    """What each tick submits. `body` is JSON, a payload of that `version` of its type."""
 
     type: str
     body: bytes
     key: str | None
     ordered: bool
     priority: Priority = Priority.NORMAL
+    version: int = 1
 
 
 @_whole

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jobkit.errors import ConfigurationError, UnknownType
+from pydantic_core import from_json
+
+from jobkit.errors import ConfigurationError, UnknownMember, UnknownType
 from jobkit.plugin.processor import Processor
 
 AnyProcessor = Processor[Any, Any]
@@ -55,22 +57,30 @@ class Groups:
     def of_body(self, group: str, body: bytes) -> tuple[AnyProcessor, bytes]:
         """Return the processor that a job of a group is for, and its payload.
 
-        Raises `UnknownType` where the body does not say, or names a type that is not loaded.
+        Raises `UnknownType` where the body does not say, and `UnknownMember` where it names a type that is not loaded.
         """
         members = self._members[group]
         found = _BODY.fullmatch(body)
-        if found is None:
+        if found is None or (found[1].decode() not in members and not _is_json(found[2])):
             raise UnknownType(
                 f'a job of group {group!r} names its type around the payload, as in {{"TYPE": {{...}}}}; loaded are: '
                 f"{_listed(members)}"
             )
         name = found[1].decode()
         if name not in members:
-            raise UnknownType(
+            raise UnknownMember(
                 f"no processor for job type {name[:80]!r} of group {group!r} is loaded (loaded: {_listed(members)}); "
                 "each worker of a group needs all of its types"
             )
         return members[name], found[2]
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        from_json(raw)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_agreement(group: str, members: Sequence[AnyProcessor]) -> None:

@@ -47,7 +47,7 @@ def new_job(
     body = enclosed(processor, processor.dump(parsed))
     refuse_large(processor.name, body, max_bytes)
     key = processor.key_of(parsed) if key is None else checked_key(key)
-    envelope = new_envelope(processor.kept_as, body, key, id, submitted_at, trace, urgency)
+    envelope = new_envelope(processor.kept_as, body, key, id, submitted_at, trace, urgency, processor.version)
     return NewJob(envelope, processor.ordered, *when, unique)
 
 
@@ -59,8 +59,12 @@ def new_envelope(
     submitted_at: float,
     trace: Mapping[str, str] | None,
     priority: Priority,
+    version: int,
 ) -> Envelope:
-    """Return the envelope of a new job, with an id of its own where none is given. Raises `PayloadInvalid`."""
+    """Return the envelope of a new job, with an id of its own where none is given. Raises `PayloadInvalid`.
+
+    `version` is that of its payload.
+    """
     return Envelope(
         id=new_job_id() if id is None else checked_id(id),
         type=kept_as,
@@ -69,6 +73,7 @@ def new_envelope(
         submitted_at=submitted_at,
         trace=trace or {},
         priority=priority,
+        version=version,
     )
 
 

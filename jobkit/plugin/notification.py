@@ -69,6 +69,7 @@ def notice_of(told: Notification, job: NewJob, *, says_end: bool) -> Notice:
         body=job.envelope.body.decode(),
         inside=(*around, FIELD) if says_end else (),
         priority=job.envelope.priority,
+        version=job.envelope.version,
     )
 
 

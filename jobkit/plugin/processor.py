@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, Type
 from pydantic import PydanticUserError, ValidationError
 from pydantic_settings import BaseSettings
 
-from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid
+from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid, PayloadNewer
 from jobkit.handles.handle import Handle, ResultType
 from jobkit.handles.sync_handle import SyncHandle
 from jobkit.model import names
@@ -25,6 +24,7 @@ from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
 from jobkit.plugin import middleware as surrounding
 from jobkit.plugin.context import Context
+from jobkit.plugin.declaration import argument_problems, checked_type, priority_problems, version_problems
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import AroundAttempt
@@ -34,13 +34,12 @@ from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.signature import signature_of
 from jobkit.plugin.sync_context import SyncContext
+from jobkit.plugin.upcast import U, Upcasts
 from jobkit.projections.projection import Projection
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R")
 
-# A type names queues, resources and folders in every backend, so it keeps to what all of them take.
-_TYPE_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 
 Check = Callable[[], Awaitable[Sequence[str]]]
 
@@ -88,7 +87,8 @@ class Processor(Generic[P, R]):
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
     told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
-    by parameter. `isolation` is how its attempts are kept apart, where they are.
+    by parameter. `isolation` is how its attempts are kept apart, where they are. `upcasts` lead from payloads of
+    earlier versions to those of today's.
     """
 
     name: str
@@ -109,6 +109,7 @@ class Processor(Generic[P, R]):
     middleware: tuple[AroundAttempt, ...]
     resources: Mapping[str, Resource]
     isolation: Isolation | None
+    upcasts: Upcasts
     describe: Check | None
     _payloads: Codec[P]
     _results: Codec[R]
@@ -117,6 +118,11 @@ class Processor(Generic[P, R]):
     def kept_as(self) -> str:
         """The job type that its jobs have in queues, leases and the store: the group's name, where it is in one."""
         return self.group or self.name
+
+    @property
+    def version(self) -> int:
+        """The version of its payloads."""
+        return self.upcasts.version
 
     @property
     def result_type(self) -> ResultType[R]:
@@ -152,8 +158,21 @@ class Processor(Generic[P, R]):
         result: R = returned if self.blocking else await returned
         return result
 
-    def parse(self, body: bytes) -> P:
-        """Return the payload in `body` (JSON). Raises `PayloadInvalid` naming each field that is wrong."""
+    def upcast(self, *, from_version: int) -> Callable[[U], U]:
+        """Declare a function from the fields of a payload of that version to those of the next: plain JSON values.
+
+        Payloads of earlier versions go through one after another before they are validated. Raises
+        `ConfigurationError` where it cannot be an upcaster.
+        """
+        return lambda function: self.upcasts.add(from_version, function)
+
+    def parse(self, body: bytes, version: int | None = None) -> P:
+        """Return the payload in `body` (JSON), of that version where it is not of today's.
+
+        Raises `PayloadInvalid` naming each field that is wrong; `PayloadNewer` where a later version may take it.
+        """
+        if version is not None and version != self.upcasts.version:
+            body = self.upcasts.lift(body, version)
         try:
             return self._payloads.load(body)
         except Exception as error:
@@ -175,11 +194,14 @@ class Processor(Generic[P, R]):
 
     def _invalid(self, error: Exception) -> PayloadInvalid:
         # A validator of the model's own may raise anything.
+        kind = PayloadInvalid
         if isinstance(error, ValidationError):
             what = _sentences(error)
+            if all(item["type"] == "extra_forbidden" for item in error.errors(include_url=False)):
+                kind = PayloadNewer
         else:
             what = str(error) if isinstance(error, NotReadBack) else shown(error, ERROR_CHARACTERS)
-        return PayloadInvalid(f"payload of type {self.name!r} is not valid: {what}")
+        return kind(f"payload of type {self.name!r} is not valid: {what}")
 
     def key_of(self, job: P) -> str:
         """Return the payload's key. Raises `PayloadInvalid` where that is not a usable string."""
@@ -261,6 +283,7 @@ def processor(
     middleware: Sequence[AroundAttempt] = (),
     isolation: Literal["process"] | None = None,
     memory: str | int | None = None,
+    version: int = 1,
     describe: Check | None = None,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
@@ -277,14 +300,17 @@ def processor(
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
+    The `version` is that of the payload's model. Raise it where payloads that were valid are no more, and say with
+    `upcast` what becomes of them.
+
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
     """
-    name = _checked_type(type)
-    shared = None if group is None else _checked_type(group, "group")
-    problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
+    name = checked_type(type)
+    shared = None if group is None else checked_type(group, "group")
+    problems = argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
-    problems += _priority_problems(priority, ordered)
+    problems += priority_problems(priority, ordered) + version_problems(version)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
         problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
@@ -317,69 +343,13 @@ def processor(
             middleware=tuple(middleware),
             resources=signature.resources,
             isolation=apart,
+            upcasts=Upcasts(name, version),
             describe=describe,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )
 
     return declare
-
-
-def _checked_type(type: object, what: str = "job type") -> str:
-    if not isinstance(type, str) or not _TYPE_NAME.fullmatch(type):
-        raise ConfigurationError(
-            f"{what} {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
-            "them"
-        )
-    if type == "leader":
-        raise ConfigurationError(f"{what} 'leader' is taken: the leases of leaders have that name")
-    return str.__str__(type)
-
-
-def _argument_problems(
-    key: object,
-    ordered: object,
-    timeout: object,
-    retry: object,
-    settings: object,
-    check: object,
-    projections: object,
-    describe: object,
-) -> list[str]:
-    """Return what is wrong with the arguments of a declaration, whatever was given for them."""
-    found = []
-    if not callable(key) or inspect.iscoroutinefunction(key):
-        found.append(f"key must be a plain function of the payload, such as key=lambda job: job.id, not {shown(key)}")
-    if not isinstance(ordered, bool):
-        found.append(f"ordered must be True or False, not {shown(ordered)}")
-    if not isinstance(timeout, timedelta):
-        found.append(f"timeout must be a timedelta, such as timedelta(minutes=5), not {shown(timeout)}")
-    elif timeout <= timedelta(0):
-        found.append(f"timeout must be positive, not {timeout}")
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        found.append(f"retry must be a RetryPolicy, such as RetryPolicy(max_attempts=3), not {shown(retry)}")
-    if settings is not None and not (inspect.isclass(settings) and issubclass(settings, BaseSettings)):
-        found.append(f"settings must be a subclass of pydantic_settings.BaseSettings, not {shown(settings)}")
-    for name, asked in (("check", check), ("describe", describe)):
-        if asked is not None and not inspect.iscoroutinefunction(asked):
-            found.append(f"{name} must be an 'async def' function that returns a list of sentences, not {shown(asked)}")
-    if not isinstance(projections, list | tuple) or not all(isinstance(one, Projection) for one in projections):
-        found.append(f"projections must be a list of Projection, not {shown(projections)}")
-    elif len({projection.name for projection in projections}) < len(projections):
-        found.append("two of its projections have one name")
-    return found
-
-
-def _priority_problems(priority: object, ordered: object) -> list[str]:
-    if priority is None:
-        return []
-    if ordered is True:
-        return ["an ordered type has no priority: a job that overtook others would break its key's order"]
-    try:
-        priority_of(priority)
-    except ValueError as error:
-        return [str(error)]
-    return []
 
 
 def _result_codec(type: str, result: Any) -> Codec[Any]:

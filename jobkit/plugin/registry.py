@@ -61,6 +61,7 @@ class Registry:
                 )
         self._groups = Groups(self.processors.values())
         self._check_limits()
+        self._check_upcasts()
         self._schedules: dict[str, DeclaredSchedule] = {}
         for schedule in schedules:
             if self._schedules.setdefault(schedule.name, schedule) is not schedule:
@@ -76,6 +77,14 @@ class Registry:
                         f"limit {limit.name!r} is declared in two ways, by {_origin(by)} and {_origin(processor)}: "
                         "let both use one declaration"
                     )
+
+    def _check_upcasts(self) -> None:
+        for processor in self.processors.values():
+            if missing := processor.upcasts.missing():
+                raise ConfigurationError(
+                    f"job type {processor.name!r} has an upcaster from version {processor.upcasts.oldest}, and none "
+                    f"from version {', '.join(map(str, missing))}: each leads to the next, up to {processor.version}"
+                )
 
     def get(self, type: str) -> AnyProcessor:
         """Return the processor of `type`.
@@ -185,7 +194,9 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
-        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority)
+        return ScheduledJob(
+            type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority, job.envelope.version
+        )
 
     def resources(self, types: Sequence[str] | None = None, given: Collection[Resource] = ()) -> Sequence[Resource]:
         """Return what has to be opened for the processors of `types` (default: all), in order; not what is `given`.

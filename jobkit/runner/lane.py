@@ -19,7 +19,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt
 from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.decode import Job, Malformed, Unknown
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, Settled, TryAgain
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Pipeline
@@ -149,6 +149,10 @@ class Lane:
         job = pending.job
         if isinstance(job, Malformed):
             settled = await self._tools.pipeline.settlement.bury_message(job)
+            await self._settle(pending, settled.receipt)
+            return
+        if isinstance(job, Unknown):
+            settled = await self._tools.pipeline.settlement.hold(job)
             await self._settle(pending, settled.receipt)
             return
         self.limits = job.limits

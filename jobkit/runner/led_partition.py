@@ -104,7 +104,7 @@ class LedPartition:
             lane_ended=self._lane_ended,
             on_ack_unknown=self._on_ack_unknown,
         )
-        self._inflight = InflightKeys(partition, planes.store, registry, telemetry, max_payload=terms.max_payload)
+        self._inflight = InflightKeys(partition, planes, registry, telemetry, max_payload=terms.max_payload)
         backlog = LimitBacklog(partition.type, registry, pipeline.limit_lines, terms.prefetch)
         self._shelving = Shelving(partition, planes.store, in_hand, self._inflight, backlog, clock, telemetry)
         self._adoption = Adoption(

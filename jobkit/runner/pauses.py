@@ -54,6 +54,10 @@ class Pauses:
             for pause in self.known
         )
 
+    def rests(self, partition: Partition, key: str) -> bool:
+        """Tell whether nothing of a key is to begin, which belongs to that partition."""
+        return bool(self.known) and (self.hold(partition) or key in self.keys(partition.type))
+
     def keys(self, type: str) -> frozenset[str]:
         """Return the keys of a type that are paused by their names."""
         return self._keys.get(type, _NONE)

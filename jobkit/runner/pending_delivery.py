@@ -7,7 +7,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.ports.store import Store
-from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.decode import Job, NotJob
 
 
 class PendingDelivery:
@@ -21,7 +21,7 @@ class PendingDelivery:
 
     def __init__(
         self,
-        job: Job | Malformed,
+        job: Job | NotJob,
         *,
         arrived: float,
         consumer: Consumer | None = None,

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from jobkit.model.clock import Clock
 from jobkit.model.priority import Priority
-from jobkit.runner.decode import Malformed
+from jobkit.runner.decode import Malformed, Unknown
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.pending_delivery import PendingDelivery
@@ -86,7 +86,7 @@ class Prefetch:
             if lane is not None and lane.current is not None and _id(lane.current) in waiting:
                 # Others of the type would wait for it as well.
                 continue
-            if lane is None or isinstance(lane.waiting[0].job if lane.waiting else None, Malformed):
+            if lane is None or isinstance(lane.waiting[0].job if lane.waiting else None, Malformed | Unknown):
                 continue
             if number > 1 or not lane.working:
                 await self._shelving.set_aside(key, lane)

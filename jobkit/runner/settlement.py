@@ -17,7 +17,8 @@ from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, Faile
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Duplicate, Refused
 from jobkit.runner.attempt import Failed, Processed, Snoozed, info_of
-from jobkit.runner.decode import Job, Malformed
+from jobkit.runner.decode import Job, Malformed, Unknown
+from jobkit.runner.holding import put_aside
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.outcome import Outbid, Settled
 from jobkit.runner.outcome_hooks import OutcomeHooks
@@ -42,6 +43,7 @@ class Settlement:
         hooks: OutcomeHooks,
     ) -> None:
         self._store = planes.store
+        self._inspection = planes.inspection
         self._transactions = planes.transactions
         self._sweeper = sweeper
         self._invariants = invariants
@@ -160,6 +162,12 @@ class Settlement:
         self._telemetry.dead_lettered(
             envelope.type if envelope else "", envelope.id if envelope else None, malformed.reason
         )
+        return Settled(receipt)
+
+    async def hold(self, unknown: Unknown) -> Settled:
+        """Set a job aside for a worker that knows what this one does not. Raises `Unavailable`."""
+        receipt = await put_aside(self._store, self._inspection, unknown.envelope)
+        self._telemetry.held(unknown.envelope.type, unknown.envelope.id, unknown.kind, unknown.detail)
         return Settled(receipt)
 
     async def park(self, job: Job, expected: int) -> Settled:

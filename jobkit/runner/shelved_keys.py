@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import anyio
 
+from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
-from jobkit.ports.store import Store
-from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.ports.planes import Planes
+from jobkit.runner.decode import Job, NotJob, Unknown, decode
+from jobkit.runner.holding import put_aside
 from jobkit.telemetry import Telemetry
 
 # So many jobs of a key are taken from the table at once, and so many keys are looked at.
 _JOBS_AT_ONCE = 20
 _KEYS_AT_ONCE = 200
-# Of so many jobs it is remembered that they cannot be read, so that each is told once.
+# Of so many jobs it is remembered that they are not known here, so that each is told once.
 _TOLD_AT_MOST = 1_000
 
 
@@ -29,12 +31,13 @@ class InflightKeys:
     """
 
     def __init__(
-        self, partition: Partition, store: Store, registry: Registry, telemetry: Telemetry, *, max_payload: int
+        self, partition: Partition, planes: Planes, registry: Registry, telemetry: Telemetry, *, max_payload: int
     ) -> None:
         self.keys: set[str] = set()
         self.ordering = anyio.Lock()
         self._partition = partition
-        self._store = store
+        self._store = planes.store
+        self._inspection = planes.inspection
         self._registry = registry
         self._telemetry = telemetry
         self._max_payload = max_payload
@@ -53,7 +56,7 @@ class InflightKeys:
     async def take(self, key: str) -> list[Job]:
         """Return the first jobs of a key that has none in hand, in order; it stays aside where there are more.
 
-        What cannot be read is left where it is, and in nobody's way. Raises `Unavailable`.
+        What this worker does not know how to read is held for one that does. Raises `Unavailable`.
         """
         self.keys.add(key)
         jobs: list[Job] = []
@@ -65,16 +68,19 @@ class InflightKeys:
                 if isinstance(job, Job):
                     jobs.append(job)
                 else:
-                    self._tell(entry.envelope.id, job)
+                    await self._hold(entry.envelope, job)
             if len(page) < _JOBS_AT_ONCE:
                 self.keys.discard(key)
                 break
             after = page[-1].position
         return jobs
 
-    def _tell(self, id: str, malformed: Malformed) -> None:
-        # It was a job when it was shelved, so this process is the one that is out of date.
+    async def _hold(self, envelope: Envelope, job: NotJob) -> None:
+        # It was a job when it was shelved, so this process is the one that is out of date. Behind others of its key it
+        # stays for now, and is met again.
+        await put_aside(self._store, self._inspection, envelope)
+        id = envelope.id
         if id not in self._told and len(self._told) < _TOLD_AT_MOST:
             self._told.add(id)
-            problem = RuntimeError(f"job {id} is in flight but {malformed.reason}: {malformed.detail}")
-            self._telemetry.crashed("adopting a job", problem)
+            kind = job.kind if isinstance(job, Unknown) else "payload"
+            self._telemetry.held(envelope.type, id, kind, job.detail)

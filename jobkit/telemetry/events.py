@@ -214,6 +214,11 @@ class Telemetry:
         say = self.log.warning if event == "parked" else self.log.info
         say(f"gap in sequence, job {event}", type=type, key=key, sequence=sequence, expected=expected)
 
+    def held(self, type: str, job_id: str, kind: str, detail: str) -> None:
+        """Report a job of which this worker does not know something (`kind`), and that is held for one that does."""
+        self._count(m.HELD, type, kind)
+        self.log.warning("job held for a worker that knows it", job=job_id, type=type, unknown=kind, detail=detail)
+
     def stale_write(self, doing: str, job_id: str, resource: str, token: int, mark: int | None) -> None:
         """Report a write that the store refused, because a newer fence has opened the key."""
         self._count(m.STALE_WRITES, doing)

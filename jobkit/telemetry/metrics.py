@@ -70,6 +70,13 @@ ATTEMPTS_INTERRUPTED = Metric(
     "Attempts that ended without an outcome for no fault of the job's: a lost lease, a backend away, a drain",
     _TYPE,
 )
+HELD = Metric(
+    "jobkit.jobs.held",
+    Kind.COUNTER,
+    "{job}",
+    "Jobs that were set aside for a worker that knows what this one does not, by what that is",
+    {"type": TYPES, "unknown": ("schema", "field", "type", "payload")},
+)
 CLAIMS = Metric(
     "jobkit.claims",
     Kind.COUNTER,
@@ -233,6 +240,9 @@ STORE_JOBS = Metric(
 )
 STORE_OUTBOX = Metric("jobkit.store.outbox", Kind.GAUGE, "{job}", "Jobs accepted and not yet published")
 STORE_INFLIGHT = Metric("jobkit.store.inflight", Kind.GAUGE, "{job}", "Jobs in the in-flight table")
+HELD_WAITING = Metric(
+    "jobkit.held", Kind.GAUGE, "{job}", "Jobs that are held and that this worker does not know, 1,000 at most", _TYPE
+)
 STORE_PARKED = Metric("jobkit.store.parked", Kind.GAUGE, "{job}", "Jobs parked behind a gap")
 STORE_DEAD = Metric("jobkit.store.dead_letters", Kind.GAUGE, "{letter}", "Dead letters")
 STORE_KEYS = Metric("jobkit.store.keys", Kind.GAUGE, "{key}", "Keys with a fence mark")

@@ -27,7 +27,7 @@ from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, NewJob, Opened
 from jobkit.runner.attempt import Attempts, Failed, Snoozed
-from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.decode import Job, decode
 from jobkit.runner.invocation import calls_of
 from jobkit.runner.resources import open_resources
 from jobkit.telemetry import Telemetry
@@ -125,7 +125,7 @@ async def _opened(planes: Planes, registry: Registry, new: NewJob, fence: Fence)
     (entry,) = await planes.store.outbox(older_than=-1, limit=1)
     await planes.store.published([entry.position])
     job = decode(entry.envelope.body, entry.envelope, "", registry, max_bytes=len(entry.envelope.body))
-    if isinstance(job, Malformed):
+    if not isinstance(job, Job):
         raise PayloadInvalid(job.detail)
     opened = await planes.store.open(job.envelope, fence)
     assert isinstance(opened, Opened)  # noqa: S101  (a fresh store)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pydantic_settings import BaseSettings
 
+from jobkit.client.layouts import Layouts
 from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
@@ -14,9 +16,11 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
+from jobkit.runner.held_jobs import HeldJobs
 from jobkit.runner.invocation import calls_of
 from jobkit.runner.lane import GapBounds, LaneTools
 from jobkit.runner.outcome_hooks import OutcomeHooks
+from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.resources import OpenResources
 from jobkit.runner.type_slots import TypeSlots
@@ -64,3 +68,36 @@ def lane_tools(
         hooks=OutcomeHooks(registry.around.hooks, telemetry),
     )
     return LaneTools(pipeline, GapBounds(settings.gap_hold, settings.gap_limit), clock, rng, telemetry)
+
+
+def held_jobs(
+    planes: Planes,
+    registry: Registry,
+    types: Sequence[str],
+    settings: Settings,
+    tools: LaneTools,
+    *,
+    keeper: Keeper,
+    pauses: Pauses,
+    layouts: Layouts,
+) -> Sequence[HeldJobs]:
+    """Return what looks after the held jobs of each of these types."""
+
+    def rests(type: str, key: str) -> bool:
+        return pauses.rests(layouts.of(type).partition(type, key), key)
+
+    return [
+        HeldJobs(
+            type,
+            planes,
+            keeper,
+            registry,
+            tools,
+            hold=settings.unknown_hold,
+            every=keeper.terms.renew_every,
+            prefetch=settings.prefetch,
+            max_payload=settings.max_payload_bytes,
+            rests=partial(rests, type),
+        )
+        for type in types
+    ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.ports.coordinator import Coordinator
+from jobkit.runner.held_jobs import HeldJobs
 from jobkit.telemetry import Telemetry
 from jobkit.worker.leadership import Leaderships
 
@@ -26,11 +29,17 @@ async def leave(coordinator: Coordinator, owner: str, telemetry: Telemetry) -> N
 
 
 async def end_after_drain(
-    leaderships: Leaderships, running: anyio.CancelScope, seconds: float, *, clock: Clock, telemetry: Telemetry
+    leaderships: Leaderships,
+    held: Sequence[HeldJobs],
+    running: anyio.CancelScope,
+    seconds: float,
+    *,
+    clock: Clock,
+    telemetry: Telemetry,
 ) -> None:
     """Cancel what still runs once the time to drain is over, `seconds` from now."""
     deadline = clock.now() + seconds
-    while leaderships.led and clock.now() < deadline:
+    while (leaderships.led or any(one.busy for one in held)) and clock.now() < deadline:
         await clock.sleep(_DRAINED_SECONDS)
     for led in leaderships.led:
         if led.busy:

@@ -20,6 +20,7 @@ from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.cancellations import Cancellations
+from jobkit.runner.held_jobs import HeldJobs
 from jobkit.runner.lane import LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pauses import Pauses
@@ -30,7 +31,7 @@ from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordinator_watch import CoordinatorWatch
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
-from jobkit.worker.lane_assembly import lane_tools
+from jobkit.worker.lane_assembly import held_jobs, lane_tools
 from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
 from jobkit.worker.leaving import end_after_drain, leave
@@ -333,8 +334,22 @@ class Worker:
             try:
                 async with anyio.create_task_group() as partitions:
                     partitions.start_soon(self._leaderships.run, partitions)
+                    held = held_jobs(
+                        self._planes,
+                        self._registry,
+                        self._types,
+                        self._settings,
+                        self._tools,
+                        keeper=self._keeper,
+                        pauses=self._pauses,
+                        layouts=self._layouts,
+                    )
+                    for one in held:
+                        partitions.start_soon(one.run)
                     await self._stop_requested.wait()
-                    partitions.start_soon(self._end_after_drain, partitions.cancel_scope)
+                    for one in held:
+                        one.end()
+                    partitions.start_soon(self._end_after_drain, held, partitions.cancel_scope)
                     # Before anything is released, so that the others count without this worker and take it at once.
                     await self._leave()
                     self._leaderships.hand_over()
@@ -357,9 +372,14 @@ class Worker:
         self._telemetry.log.info("distance to store and coordinator", latency=round(self._reach.latency, 3))
         await self._leaderships.moved(self._reach.latency)
 
-    async def _end_after_drain(self, running: anyio.CancelScope) -> None:
+    async def _end_after_drain(self, held: Sequence[HeldJobs], running: anyio.CancelScope) -> None:
         await end_after_drain(
-            self._leaderships, running, self._settings.drain_seconds, clock=self._clock, telemetry=self._telemetry
+            self._leaderships,
+            held,
+            running,
+            self._settings.drain_seconds,
+            clock=self._clock,
+            telemetry=self._telemetry,
         )
 
     async def _leave(self) -> None:

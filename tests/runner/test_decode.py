@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobkit.model.envelope import Envelope
 from jobkit.plugin.registry import Registry
-from jobkit.runner.decode import Job, Malformed, decode
+from jobkit.runner.decode import Job, Malformed, NotJob, Unknown, decode
 from tests.steps import Step, step
 
 GOOD = Envelope("x", "step", b'{"on":"a"}')
 REGISTRY = Registry([step], broken={"broken": "plugin 'broken' does not load"})
 
 
-def _decode(envelope: Envelope | None, problem: str = "") -> Job | Malformed:
+def _decode(envelope: Envelope | None, problem: str = "") -> Job | NotJob:
     return decode(b"raw", envelope, problem, REGISTRY, max_bytes=100)
 
 
@@ -44,10 +46,6 @@ def test_a_key_that_was_sent_along_is_kept() -> None:
 
 def test_what_is_no_job_has_a_reason_and_a_detail() -> None:
     assert _reason(None, "not an envelope: oops") == ("malformed message", "not an envelope: oops")
-    assert _reason(dataclasses.replace(GOOD, schema=2)) == (
-        "unknown schema",
-        "schema 2 is newer than 1: upgrade jobkit here",
-    )
     assert _reason(dataclasses.replace(GOOD, body=b"x" * 101)) == (
         "oversized payload",
         "the payload has 101 bytes, JOBKIT_MAX_PAYLOAD_BYTES allows 100",
@@ -57,6 +55,26 @@ def test_what_is_no_job_has_a_reason_and_a_detail() -> None:
     assert _reason(dataclasses.replace(GOOD, body=b'{"on":""}'))[1].startswith("a key must be")
 
 
+@pytest.mark.parametrize(
+    ("changed", "kind", "detail"),
+    [
+        ({"schema": 2}, "schema", "schema 2 is newer than 1: upgrade jobkit here"),
+        ({"extra": {"tenant": "a"}}, "field", "unknown fields of the envelope: tenant"),
+        ({"version": 2}, "payload", "is of version 2, and the code that is loaded knows versions up to 1"),
+        ({"body": b'{"on":"a","colour":"red"}'}, "payload", "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_what_a_later_version_may_know_is_unknown(changed: dict[str, Any], kind: str, detail: str) -> None:
+    found = _decode(dataclasses.replace(GOOD, **changed))
+    assert isinstance(found, Unknown)
+    assert (found.kind, found.malformed.reason) == (kind, f"unknown {kind}")
+    assert detail in found.detail
+
+
+def test_a_payload_that_is_wrong_besides_is_no_later_one() -> None:
+    assert _reason(dataclasses.replace(GOOD, body=b'{"number":"one","colour":"red"}'))[0] == "invalid payload"
+
+
 def test_a_plugin_that_does_not_load_is_no_reason_to_stop_consuming() -> None:
     """A message in the wrong queue may be of a type whose plugin is broken here."""
     assert _reason(dataclasses.replace(GOOD, type="broken")) == ("unknown type", "plugin 'broken' does not load")
@@ -64,4 +82,4 @@ def test_a_plugin_that_does_not_load_is_no_reason_to_stop_consuming() -> None:
 
 @given(st.binary(max_size=100))
 def test_no_payload_makes_decoding_raise(body: bytes) -> None:
-    assert isinstance(_decode(dataclasses.replace(GOOD, body=body)), Job | Malformed)
+    assert isinstance(_decode(dataclasses.replace(GOOD, body=body)), Job | NotJob)

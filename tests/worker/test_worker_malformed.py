@@ -48,13 +48,13 @@ BAD = {
     "a huge sequence": (b'{"id":"x","type":"step","sequence":9223372036854775808}\n{}', "malformed message"),
     "no time": (b'{"id":"x","type":"step","submitted_at":NaN}\n{}', "malformed message"),
     "a list for a trace": (b'{"id":"x","type":"step","trace":[1]}\n{}', "malformed message"),
-    "a misspelt field": (b'{"id":"x","type":"step","sequnce":1}\n{}', "malformed message"),
+    "a misspelt field": (b'{"id":"x","type":"step","sequnce":1}\n{}', "unknown field"),
     "a text for a schema": (b'{"id":"x","type":"step","schema":"1"}\n{}', "malformed message"),
     "a later schema": (b'{"id":"x","type":"step","schema":2,"new":1}\n{}', "unknown schema"),
     "an unknown type": (b'{"id":"x","type":"stpe"}\n{}', "unknown type"),
     "a payload that is not JSON": (b'{"id":"x","type":"step"}\n{', "invalid payload"),
     "a payload with a wrong field": (b'{"id":"x","type":"step"}\n{"number":"one"}', "invalid payload"),
-    "a payload with an unknown field": (b'{"id":"x","type":"step"}\n{"nmber":1}', "invalid payload"),
+    "a payload with an unknown field": (b'{"id":"x","type":"step"}\n{"nmber":1}', "unknown payload"),
     "an empty key": (b'{"id":"x","type":"step","key":""}\n{}', "invalid payload"),
     "an oversized payload": (b'{"id":"x","type":"step"}\n{"on":"' + b"x" * 300_000 + b'"}', "oversized payload"),
 }
@@ -77,7 +77,7 @@ async def test_one_malformed_message_that_the_store_cannot_take_holds_up_no_othe
 @in_virtual_time
 async def test_what_is_no_job_is_a_dead_letter_with_a_reason(body: bytes, reason: str) -> None:
     """nothing-lost: and it is in nobody's way."""
-    async with open_site(step) as site:
+    async with open_site(step, unknown_hold=30) as site:
         await _publish_raw(site, body)
         await _publish_raw(site, GOOD)
         site.start()

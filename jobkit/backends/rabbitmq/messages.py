@@ -6,6 +6,7 @@ with the problem that it has.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from jobkit.model.envelope import (
     MAX_ID_LENGTH,
     MAX_SCHEMA,
     MAX_SEQUENCE,
+    MAX_VERSION,
     SCHEMA_VERSION,
     Envelope,
     Heading,
@@ -40,9 +42,13 @@ SUBMITTED_AT = "jobkit-submitted-at"
 SCHEMA = "jobkit-schema"
 LONG_ID = "jobkit-id"
 TRACE = "jobkit-trace"
+VERSION = "jobkit-version"
 NOTICES = "jobkit-notices"
 DELAYED = "jobkit-delayed"
 DELAY_LEFT = "jobkit-delay-left"
+# Each other header of that beginning is a field of the envelope that a later version of jobkit has written.
+_OURS = "jobkit-"
+_KNOWN = frozenset({KEY, SEQUENCE, SUBMITTED_AT, SCHEMA, LONG_ID, TRACE, VERSION, NOTICES, DELAYED, DELAY_LEFT})
 
 # What W3C calls them is what tracing tools look for; whatever else a propagator adds goes into a table of its own.
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
@@ -72,6 +78,10 @@ def to_message(envelope: Envelope, queue: str) -> Message:
         headers[KEY] = envelope.key
     if envelope.sequence is not None:
         headers[SEQUENCE] = envelope.sequence
+    if envelope.version != 1:
+        headers[VERSION] = envelope.version
+    for name, value in envelope.extra.items():
+        headers[_OURS + name.replace("_", "-")] = json.dumps(value)
     other_trace = {}
     for name, value in envelope.trace.items():
         if name in _TRACE_HEADERS:
@@ -161,8 +171,26 @@ def _envelope(
         trace=_trace(headers),
         schema=_whole(headers, SCHEMA, SCHEMA_VERSION, MAX_SCHEMA) or SCHEMA_VERSION,
         priority=partition.priority,
+        version=_whole(headers, VERSION, 1, MAX_VERSION) or 1,
+        extra=_extra(headers),
         notices=_notices(headers[NOTICES]) if NOTICES in headers else (),
     )
+
+
+def _extra(headers: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return the fields that this version does not know. Values that are no JSON are taken as text."""
+    return {
+        name.removeprefix(_OURS).replace("-", "_"): _plain(value)
+        for name, value in headers.items()
+        if name.startswith(_OURS) and name not in _KNOWN
+    }
+
+
+def _plain(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else str(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _notices(header: object) -> tuple[Notice, ...]:
@@ -227,6 +255,8 @@ def _trace(headers: Mapping[str, Any]) -> dict[str, str]:
 def too_large_for(envelope: Envelope, most: int) -> str | None:
     """Return why a server that takes bodies of `most` bytes cannot take a message, or None."""
     head = sum(len(text.encode()) for pair in envelope.trace.items() for text in pair)
+    if envelope.extra:
+        head += len(json.dumps(dict(envelope.extra)).encode())
     head += len((envelope.key or "").encode()) + len(envelope.id.encode())
     head += len(packed(envelope.notices).encode()) if envelope.notices else 0
     for what, size, limit in (("payload", len(envelope.body), most), ("header", head, MAX_HEAD_BYTES)):

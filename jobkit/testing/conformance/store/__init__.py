@@ -11,6 +11,7 @@ from jobkit.testing.conformance.store.test_ending import *
 from jobkit.testing.conformance.store.test_expiring import *
 from jobkit.testing.conformance.store.test_failing import *
 from jobkit.testing.conformance.store.test_groups import *
+from jobkit.testing.conformance.store.test_held import *
 from jobkit.testing.conformance.store.test_layouts import *
 from jobkit.testing.conformance.store.test_letters import *
 from jobkit.testing.conformance.store.test_model import *

@@ -13,6 +13,7 @@
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
+--   shelved as          hash by id: keys that jobs in flight are filed under, of those whose own is not known yet
 --   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0; and those of a key in
 --   all of the partitions, shelved of:TYPE\0KEY, zset by position
 --   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
@@ -204,7 +205,8 @@ end
 local function unshelve(id)
   local partition = call('HGET', PREFIX .. 'shelved', id)
   if partition then
-    local key = call('HGET', job_at(id), 'key') or ''
+    local key = call('HGET', PREFIX .. 'shelved as', id) or call('HGET', job_at(id), 'key') or ''
+    call('HDEL', PREFIX .. 'shelved as', id)
     local of_key = PREFIX .. 'shelved:' .. partition .. '\0' .. key
     call('HDEL', PREFIX .. 'shelved', id)
     call('ZREM', PREFIX .. 'shelved:' .. partition, id)

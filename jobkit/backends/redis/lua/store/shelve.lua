@@ -1,5 +1,8 @@
 local function put_in_flight(id, key, partition, position)
   call('HSET', PREFIX .. 'shelved', id, partition)
+  if not call('HGET', job_at(id), 'key') then
+    call('HSET', PREFIX .. 'shelved as', id, key)
+  end
   call('ZADD', PREFIX .. 'shelved:' .. partition, position, id)
   call('ZADD', PREFIX .. 'shelved:' .. partition .. '\0' .. key, position, id)
   call('ZADD', PREFIX .. 'shelved keys:' .. partition, 0, key)
