@@ -56,8 +56,8 @@ async def test_a_cancelled_transcodes_ffmpeg_is_gone_within_a_second(tmp_path: P
     sources = tmp_path / "sources"
     sources.mkdir()
     source, short = sources / "clip.mp4", sources / "short.mp4"
-    await make_sample(source, seconds=40, size="640x360")
-    await make_sample(short, seconds=1, size="160x90")
+    await make_sample(source, seconds=40, size=(640, 360))
+    await make_sample(short, seconds=1, size=(160, 90))
     variables = {"JOBKIT_TRANSCODE_SOURCE_ROOTS": str(sources), "JOBKIT_TRANSCODE_THREADS": "1"}
     async with open_site(tmp_path, PLUGINS="") as site:
         worker = site.start("transcode", **variables)
