@@ -10,7 +10,7 @@ import anyio
 from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.model.clock import SystemClock
+from jobkit.model.clock import SystemClock, machine_time
 from jobkit.model.pause import Scope
 from jobkit.ops.topology import repartition
 from jobkit.ports.inspection import Inspection
@@ -40,8 +40,11 @@ async def _carry_out_in_time(cluster: Cluster, fault: Fault) -> None:
 
 async def _carry_out(cluster: Cluster, fault: Fault) -> None:
     cluster.note(f"begins: {fault}")
+    begun = machine_time()
     await _apply(cluster, fault)
     cluster.note(f"is over: {fault}")
+    if fault.forgets:
+        cluster.losses.append((begun, machine_time()))
 
 
 async def _apply(cluster: Cluster, fault: Fault) -> None:
