@@ -7,9 +7,11 @@ server (`make test-fast`) that is `-m "not servers and not slow"`.
 from __future__ import annotations
 
 import functools
+import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.installed import SERVERS, give_up, is_slow, missing, needed_by
 
@@ -17,6 +19,11 @@ from tests.installed import SERVERS, give_up, is_slow, missing, needed_by
 # sends would arrive.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test fails because a machine is busy. In CI, hypothesis has a profile that says the same.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if "CI" not in os.environ:
+    settings.load_profile("unhurried")
 
 _missing = functools.cache(missing)
 

@@ -9,7 +9,7 @@ from jobkit.cli.output import age, due_in, moment
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.model.pause import Pause
 from jobkit.model.priority import Priority
-from jobkit.model.timing import Timing
+from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey

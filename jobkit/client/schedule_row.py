@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobkit.errors import ScheduleUnreadable
 from jobkit.model.envelope import Envelope
 from jobkit.model.schedule import Schedule, ScheduledJob, load_schedule
-from jobkit.model.timing import tick_id
+from jobkit.model.ticks import tick_id
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import NewJob
 

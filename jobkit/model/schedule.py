@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from jobkit.model.priority import Priority
-from jobkit.model.timing import Timing, tick_id
+from jobkit.model.ticks import Timing, tick_id
 
 # A name is the beginning of job ids, and keeps to what a job type may be called.
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")

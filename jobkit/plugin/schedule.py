@@ -9,7 +9,7 @@ from typing import Literal
 from jobkit.errors import ConfigurationError
 from jobkit.model.safe_text import shown
 from jobkit.model.schedule import Missed, Overlap, Schedule, ScheduledJob
-from jobkit.model.timing import Timing
+from jobkit.model.ticks import Timing
 from jobkit.plugin.payload import Payload
 
 

@@ -16,11 +16,11 @@ from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.planes import Planes
 from jobkit.runner.in_hand import InHand
-from jobkit.runner.inflight_keys import InflightKeys
 from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.moving import move_shelved
+from jobkit.runner.pauses import Rest
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.runner.rest import Rest
+from jobkit.runner.shelved_keys import InflightKeys
 from jobkit.runner.shelving import Shelving
 from jobkit.telemetry import Telemetry
 

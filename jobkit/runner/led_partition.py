@@ -31,14 +31,13 @@ from jobkit.ports.planes import Planes
 from jobkit.runner.adoption import Adoption
 from jobkit.runner.decode import Job, decode
 from jobkit.runner.in_hand import InHand
-from jobkit.runner.inflight_keys import InflightKeys
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.moving import move
-from jobkit.runner.pauses import Pauses
+from jobkit.runner.pauses import Pauses, Rest
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.prefetch import Prefetch
-from jobkit.runner.rest import Rest
+from jobkit.runner.shelved_keys import InflightKeys
 from jobkit.runner.shelving import Shelving
 
 # A lost consumer is opened again after this long, in seconds, doubling up to the second figure.

@@ -1,6 +1,7 @@
-"""What is paused, as far as this worker has heard: one look at the store, shared by all the partitions that it leads.
+"""What is paused, as far as this worker has heard, and so what is to begin in a partition that it leads.
 
-It looks as often as it measures how far the store is, twice a second, with the same question.
+One look at the store is shared by all the partitions. It looks as often as it measures how far the store is, twice a
+second, with the same question.
 """
 
 from __future__ import annotations
@@ -56,6 +57,34 @@ class Pauses:
     def keys(self, type: str) -> frozenset[str]:
         """Return the keys of a type that are paused by their names."""
         return self._keys.get(type, _NONE)
+
+
+class Rest:
+    """Whether a partition rests, or keys of it: `draining` is set once, for good, pauses come and go."""
+
+    def __init__(self, partition: Partition, pauses: Pauses) -> None:
+        self.draining = False
+        self._partition = partition
+        self._pauses = pauses
+
+    @property
+    def paused(self) -> bool:
+        """Whether all of the partition is paused, because a person has said so."""
+        return self._pauses.hold(self._partition)
+
+    @property
+    def paused_keys(self) -> frozenset[str]:
+        """The keys that are paused by their names."""
+        return self._pauses.keys(self._partition.type)
+
+    @property
+    def changed(self) -> anyio.Event:
+        """What is set when something is paused or resumed next."""
+        return self._pauses.changed
+
+    def holds(self, key: str) -> bool:
+        """Return whether nothing of a key is to begin here."""
+        return self.draining or self.paused or key in self.paused_keys
 
 
 def _keys_of(pauses: Sequence[Pause], type: str) -> list[str]:

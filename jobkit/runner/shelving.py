@@ -11,10 +11,10 @@ from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.store import Store
 from jobkit.runner.in_hand import InHand
-from jobkit.runner.inflight_keys import InflightKeys
 from jobkit.runner.lane import Lane
 from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.pending_delivery import PendingDelivery
+from jobkit.runner.shelved_keys import InflightKeys
 from jobkit.telemetry import Telemetry
 
 # How soon it is tried again to move what has to be moved, in seconds.

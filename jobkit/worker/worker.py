@@ -29,8 +29,7 @@ from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.backend_refusals import Refusals
-from jobkit.worker.coordination import CoordinatorWatch
-from jobkit.worker.coverage import Coverage
+from jobkit.worker.coordinator_watch import CoordinatorWatch
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.layout_watch import follow
@@ -43,6 +42,7 @@ from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
 from jobkit.worker.reach import Reach
+from jobkit.worker.rebuild_check import Coverage
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
 

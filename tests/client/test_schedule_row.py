@@ -12,7 +12,7 @@ import pytest
 from jobkit.client.schedule_row import kept_of, schedule_of
 from jobkit.errors import ScheduleUnreadable
 from jobkit.model.schedule import LastTick, Pause, Schedule, ScheduledJob
-from jobkit.model.timing import Timing
+from jobkit.model.ticks import Timing
 
 SCHEDULE = Schedule(
     "s",

@@ -109,7 +109,7 @@ async def rich(job: Rich, ctx: Context) -> Rich:
     return job
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_rich)
 def test_any_payload_reads_back_equal(payload: Rich) -> None:
     body = rich.dump(payload)
@@ -125,7 +125,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_json)
 def test_what_has_no_type_reads_back_equal_or_is_refused(value: Any) -> None:
     if _can_be_said(value):

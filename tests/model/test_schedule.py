@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobkit.model.schedule import Missed, Overlap, Pause, Schedule, ScheduledJob, decide, load_schedule
-from jobkit.model.timing import Timing
+from jobkit.model.ticks import Timing
 
 MINUTELY = Schedule("s", Timing(every=60), ScheduledJob("t", b"{}", None, ordered=False), decided=0.0)
 

@@ -10,7 +10,7 @@ import anyio
 
 from jobkit.client.schedule_row import schedule_of
 from jobkit.client.schedules import ScheduleBook
-from jobkit.model.timing import Timing, tick_id
+from jobkit.model.ticks import Timing, tick_id
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import Inspection

@@ -77,7 +77,7 @@ def suffered(draw: st.DrawFn) -> tuple[int, list[Event]]:
     return chunks, events
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(suffered())
 def test_completed_is_shown_if_and_only_if_everything_came(case: tuple[int, list[Event]]) -> None:
     chunks, events = case
@@ -92,7 +92,7 @@ def test_completed_is_shown_if_and_only_if_everything_came(case: tuple[int, list
         assert {index for index in range(chunks) if shown.has(index)} == distinct
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.permutations(whole(4)), st.integers(0, 6))
 def test_the_end_does_not_depend_on_the_order(events: list[Event], repeated: int) -> None:
     assert added_up([*events, *events[:repeated]])[-1] == added_up(whole(4))[-1]

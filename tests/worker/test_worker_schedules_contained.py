@@ -11,7 +11,7 @@ import pytest
 
 from jobkit import Context, Payload, processor, schedule
 from jobkit.errors import JobConflict, PayloadInvalid, ScheduleUnreadable
-from jobkit.model.timing import tick_id
+from jobkit.model.ticks import tick_id
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.schedules import KeptSchedule

@@ -7,10 +7,10 @@ from typing import Any
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.dead_letter import Letter
 from jobkit.ports.rules import (
     FAILURES_KEPT,
     RELEASED,
-    Letter,
     digest_of,
     dump_failure,
     kept_back,

@@ -8,8 +8,9 @@ from typing import Any
 
 from jobkit.backends.postgres.history import load_failures
 from jobkit.model.blob import BlobRef
+from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import load_headers, priority_in
+from jobkit.ports.rules import priority_in
 
 Row = Mapping[str, Any]
 

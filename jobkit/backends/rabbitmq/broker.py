@@ -18,10 +18,11 @@ from jobkit.backends.rabbitmq import publisher
 from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.connection import Channel, Connected, Link
 from jobkit.backends.rabbitmq.consumer import RabbitConsumer
-from jobkit.backends.rabbitmq.declare import make, refused, remove
+from jobkit.backends.rabbitmq.declare import make, remove
 from jobkit.backends.rabbitmq.delays import Delays
 from jobkit.backends.rabbitmq.depths import measure, measure_dropped
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, holders
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, to_message, too_large_for
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.rebuilding import remove_silent

@@ -15,22 +15,22 @@ import itertools
 import os
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import aiormq
 import anyio
 import structlog
-from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, InvalidFrameError, ProbableAuthenticationError
+from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError
 from aiormq.abc import DeliveredMessage
 
 from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.rabbitmq.address import Endpoint, Server
+from jobkit.backends.rabbitmq.faults import is_refusal, not_connected, words_of
 from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
 from jobkit.backends.rabbitmq.wire import Delivered, delivered
 from jobkit.backends.versions import too_old
@@ -152,7 +152,7 @@ class Channel:
         if not ended.done() or ended.cancelled():
             return None
         error = ended.exception()
-        return error if _is_refusal(error) else None
+        return error if is_refusal(error) else None
 
 
 class Link:
@@ -249,9 +249,9 @@ class Link:
         error = waiting.exception()
         if error is None:
             return waiting.result()
-        if _is_refusal(error):
+        if is_refusal(error):
             raise error
-        raise self.unavailable(_said(error), doing) from error
+        raise self.unavailable(words_of(error), doing) from error
 
     def drop(self, connected: Connected, reason: str) -> None:
         """Give a connection up at once, without a word to the server; whoever uses it gets an error."""
@@ -292,7 +292,7 @@ class Link:
             async with asyncio.timeout(CONNECT_SECONDS):
                 endpoints = await self.server.endpoints()
         except (OSError, TimeoutError) as error:
-            raise self._refusal(error) from error
+            raise not_connected(self, error) from error
         in_order = sorted(endpoints, key=lambda endpoint: endpoint != self._last)
         try:
             endpoint, connected = await first_to_answer(
@@ -309,7 +309,7 @@ class Link:
         pika = PlainConnection(self.server.url, sockets, name)
         error = await _end(pika.connect(), CONNECT_SECONDS, sockets.abort)
         if error is not None:
-            raise self._refusal(error) from error
+            raise not_connected(self, error) from error
         connected = Connected(pika, sockets)
         version = str(pika.underlay.server_properties.get("version", ""))
         if (old := too_old("RabbitMQ", version, OLDEST_VERSION)) is not None:
@@ -327,24 +327,9 @@ class Link:
         if len(errors) == 1 and isinstance(errors[0], Unavailable):
             return errors[0]
         # Where one node refuses and another is away, the other may yet take us.
-        said = [_said(error if error.__cause__ is None else error.__cause__) for error in errors]
+        said = [words_of(error if error.__cause__ is None else error.__cause__) for error in errors]
         each = "; ".join(f"{endpoint.shown}: {why}" for endpoint, why in zip(endpoints, said, strict=True))
         return self.unavailable(each, "connecting")
-
-    def _refusal(self, error: BaseException) -> Unavailable | ConfigurationError:
-        if isinstance(error, ProbableAuthenticationError):
-            user = self.server.url.user or "guest"
-            return ConfigurationError(f"{self.server.shown} refuses the login of user {user!r}: {error}")
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return ConfigurationError(f"{self.server.shown}: its certificate is not trusted: {error.verify_message}")
-        if isinstance(error, InvalidFrameError):
-            # It closes the connection instead of opening the virtual host; the reason does not reach us.
-            host = self.server.url.path.removeprefix("/") or "/"
-            return self.unavailable(
-                f"it does not open the virtual host {host!r}: see that it exists and that the user may use it",
-                "connecting",
-            )
-        return self.unavailable(_said(error), "connecting")
 
 
 def _discard(made: tuple[Endpoint, Connected]) -> None:
@@ -382,14 +367,3 @@ async def _end(call: Coroutine[Any, Any, Any], seconds: float, abort: Callable[[
         await asyncio.wait([task], timeout=_CLOSE_SECONDS)
         return TimeoutError(f"no answer within {seconds:g} s")
     return asyncio.CancelledError("the connection was lost") if task.cancelled() else task.exception()
-
-
-def _is_refusal(error: BaseException | None) -> TypeGuard[ChannelClosed]:
-    """Tell whether the server closed a channel and said why; one that we closed ourselves has no reason."""
-    return isinstance(error, ChannelClosed) and bool(error.args) and error.args[0] is not None
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, ChannelClosed) and not _is_refusal(error):
-        return "the channel was closed"
-    return str(error) or error.__class__.__name__

@@ -6,22 +6,17 @@ costs two round trips and not one for each queue; of that aio-pika knows nothing
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from aio_pika.abc import AbstractQueue
-from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
-from aiormq.exceptions import ChannelAccessRefused
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 from pamqp.common import FieldValue
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import Queue, Topology, binding, delay_queues, partition_queue
-from jobkit.errors import ConfigurationError, JobkitError
 from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
-
-# The server says where the limit is, and how many there may be.
-_LIMIT_REACHED = re.compile(r"limit in .* is reached", re.DOTALL)
 
 
 async def make(link: Link, topology: Topology, *, only_again: bool = False) -> bool:
@@ -62,26 +57,6 @@ async def make_queues(link: Link, queues: Sequence[Queue]) -> None:
             await _settle(channel, queues[-1])
     except ChannelClosed as error:
         raise refused(link, error) from error
-
-
-def refused(link: Link, error: ChannelClosed) -> JobkitError:
-    """Return what a server's refusal means for the caller."""
-    if _LIMIT_REACHED.search(str(error)):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; have the limit raised (`rabbitmqctl set_vhost_limits`, `max-queues`), or "
-            "name a virtual host of jobkit's own: a job type has a queue for each partition, and some more"
-        )
-    if isinstance(error, ChannelPreconditionFailed):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; it exists in another way than jobkit makes it: drain it, delete it, and "
-            "run `jobkit topology --apply`"
-        )
-    if isinstance(error, ChannelAccessRefused):
-        return ConfigurationError(
-            f"{link.server.shown}: {error}; give the user permission to configure, write and read what begins with "
-            "'jobkit', and to write to the default exchange"
-        )
-    return link.unavailable(str(error), "declaring")
 
 
 async def remove(link: Link, partition: Partition, *, bands: bool) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
-from jobkit.backends.rabbitmq.declare import refused
 from jobkit.backends.rabbitmq.exclusive_consumer import Holder
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import DELAY_STEPS, dead_letter_queue, delay_queue, partition_queue
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import QueueDepth

@@ -17,7 +17,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from jobkit.backends.rabbitmq.address import Server
 from jobkit.backends.rabbitmq.connection import OLDEST_VERSION, Blocked, Link
-from jobkit.backends.rabbitmq.declare import refused
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
 from jobkit.backends.rabbitmq.silence import silent_queues

@@ -19,7 +19,7 @@ from aio_pika.exceptions import ChannelClosed
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
 from jobkit.backends.rabbitmq.consumer import PROBE, RabbitConsumer
-from jobkit.backends.rabbitmq.declare import refused
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import addressed
 from jobkit.backends.rabbitmq.publisher import Answer, publish_one
 from jobkit.model.clock import Clock

@@ -12,7 +12,8 @@ from aio_pika import ExchangeType
 from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from jobkit.backends.rabbitmq.connection import Channel, Link
-from jobkit.backends.rabbitmq.declare import declare_queue, refused
+from jobkit.backends.rabbitmq.declare import declare_queue
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.topology import Queue, Topology
 from jobkit.ports.topology import PartState, TopologyPart
 

@@ -24,7 +24,8 @@ from aio_pika.exceptions import ChannelClosed
 from aiormq.exceptions import ChannelAccessRefused
 
 from jobkit.backends.rabbitmq.connection import RPC_SECONDS, Channel, Link
-from jobkit.backends.rabbitmq.declare import declare_queue, refused
+from jobkit.backends.rabbitmq.declare import declare_queue
+from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import TYPES

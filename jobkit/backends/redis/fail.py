@@ -10,9 +10,9 @@ from jobkit.backends.redis.scripts import Argument, spelled
 from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.dead_letter import Letter
 from jobkit.ports.rules import (
     FAILURES_KEPT,
-    Letter,
     digest_of,
     dump_failure,
     kept_back,

@@ -9,8 +9,9 @@ from typing import Any
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
+from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import load_headers, priority_in
+from jobkit.ports.rules import priority_in
 
 JOB = store_script("job", "views")
 STATES = store_script("states")

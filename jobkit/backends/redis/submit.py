@@ -37,7 +37,7 @@ class AcceptingScript:
 
 def accepting_script(name: str, *parts: str) -> AcceptingScript:
     """Return the script of the store that is built on `accept` and these parts."""
-    named = ("outbox", "accept", "order", "ending", "end_early", "unique", "accept_named")
+    named = ("outbox", "accept", "order", "ending", "end_early", "unique", "accept_unique")
     return AcceptingScript(
         store_script(name, "outbox", "accept", *parts),
         store_script(name, *named, *(part for part in parts if part not in named)),

@@ -8,10 +8,10 @@ from jobkit.backends.sqlite.open import refusal
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.dead_letter import Letter
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import (
-    Letter,
     digest_of,
     kept_back,
     key_of,

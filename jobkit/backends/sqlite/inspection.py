@@ -9,8 +9,9 @@ from typing import Any
 from jobkit.backends.sqlite.history import load_failures
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.blob import BlobRef
+from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import load_headers, priority_in
+from jobkit.ports.rules import priority_in
 
 _JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "

@@ -31,9 +31,9 @@ from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
 from jobkit.ports.adrift import Adrift
+from jobkit.ports.dead_letter import letter_of
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import letter_of
 from jobkit.ports.store import (
     Committed,
     Duplicate,

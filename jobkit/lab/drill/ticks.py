@@ -10,7 +10,7 @@ from jobkit.client import Client
 from jobkit.client.schedule_row import schedule_of
 from jobkit.lab.drill.plugin import TRANSCODE, Video
 from jobkit.model.clock import Clock
-from jobkit.model.timing import Timing, tick_id
+from jobkit.model.ticks import Timing, tick_id
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import log_pages
 

@@ -16,7 +16,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.telemetry import Telemetry
-from jobkit.worker.maintenance.unreadable import UnreadableSchedules
+from jobkit.worker.maintenance.unreadable_schedules import UnreadableSchedules
 
 # How often workers say which schedules they want, and for how long nobody must before one is forgotten.
 _EVERY_SECONDS = 60.0

@@ -14,12 +14,12 @@ from jobkit.client.schedules import entries_of
 from jobkit.errors import ScheduleUnreadable, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.schedule import Decision, Overlap, Schedule, decide
-from jobkit.model.timing import tick_id
+from jobkit.model.ticks import tick_id
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import Conflict, OutboxEntry
 from jobkit.telemetry import Telemetry
-from jobkit.worker.maintenance.unreadable import UnreadableSchedules
+from jobkit.worker.maintenance.unreadable_schedules import UnreadableSchedules
 
 # How often is looked; what is due fires after half of it, on average.
 _EVERY_SECONDS = 0.5

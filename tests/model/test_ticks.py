@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobkit.model.timing import Timing, tick_id
+from jobkit.model.ticks import Timing, tick_id
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
