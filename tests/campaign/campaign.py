@@ -45,6 +45,7 @@ class Outcome:
     store: StoreKind
     submitted: int = 0
     cancelled: int = 0
+    reprioritized: int = 0
     seconds: float = 0.0
     drained: float = 0.0
     elections: int = 0
@@ -64,7 +65,7 @@ class Outcome:
         return "\n".join(
             [
                 f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.cancelled} cancelled, "
-                f"{self.faults} faults, {self.seconds:.0f} s, everything done {self.drained:.1f} s after the last",
+                f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, everything done {self.drained:.1f} s after the last",
                 f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
                 f"no job was started more than {self.most_opens} times",
                 ", ".join(f"{event}: {number}" for event, number in self.loud.items()),
@@ -126,6 +127,7 @@ async def run_campaign(
         outcome.wrong = cluster.wrong + await findings(planes, keys, told.cancelled)
         outcome.wrong += await steering_findings(planes.inspection, told, cluster.losses, scale.lease_ttl)
         outcome.cancelled = len(told.cancelled)
+        outcome.reprioritized = told.reprioritized
         outcome.history = cluster.history
         outcome.seconds = time.monotonic() - began
         records = await cluster.site.planes.inspection.jobs(type=TYPE, limit=scale.jobs)

@@ -84,7 +84,7 @@ class Done(BaseModel):
     began_wall: float
 
 
-@processor(ERRAND, key=lambda job: job.on, limits=[AT_ONCE, STARTS])
+@processor(ERRAND, key=lambda job: job.on, limits=[AT_ONCE, STARTS], priority="normal")
 async def errand(job: Errand, ctx: Context) -> None:
     """Take the time that it says, and say when that was."""
     # Of the system itself: the clock that jobkit is given may be wrong.

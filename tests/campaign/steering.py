@@ -1,6 +1,7 @@
-"""What people do to jobs in a campaign, and what they were told: errands put off, given so long, cancelled, scheduled.
+"""What people do to jobs in a campaign, and what they were told.
 
-What they are told is what counts in the end. Where the store does not answer, they ask again.
+Errands are put off, given so long, made more urgent or less, cancelled, scheduled. What people are told is what counts
+in the end. Where the store does not answer, they ask again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import anyio
 from jobkit.client.schedule_row import schedule_of
 from jobkit.errors import Unavailable
 from jobkit.model.clock import machine_time
-from jobkit.model.timing import Timing, tick_id
+from jobkit.model.priority import Priority
+from jobkit.model.ticks import Timing, tick_id
 from jobkit.ops.verify import Violation
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import NewJob
@@ -62,6 +64,7 @@ class Told:
     """What people know when all is over. `not_before` is the Unix time before which a job was not due."""
 
     cancelled: set[str] = field(default_factory=set)
+    reprioritized: int = 0
     errands: list[str] = field(default_factory=list)
     not_before: dict[str, float] = field(default_factory=dict)
     bursts: list[Burst] = field(default_factory=list)
@@ -140,7 +143,7 @@ class Steering:
         self._cluster.note("the schedule goes on")
 
     async def _burst(self, number: int, after: float) -> None:
-        """Submit errands of a key at once, and cancel some of them soon."""
+        """Submit errands of a key at once; soon cancel some of them, and change the priority of others."""
         await anyio.sleep(after)
         key = f"burst-{number}"
         self.told.bursts.append(Burst(key, machine_time()))
@@ -148,21 +151,26 @@ class Steering:
         jobs = [self._errand(key, f"{self._seed}-{key}-{place}", now) for place in range(self._scale.errands)]
         await _answered(lambda: self._client.submit_many(jobs))
         self.told.errands += [job.envelope.id for job in jobs]
-        ids = [job.envelope.id for job in jobs if self._rng.random() < 0.25]
-        for id in ids:
-            await anyio.sleep(self._rng.uniform(0, 0.5))
-            await self._cancel([id])
+        for job in jobs:
+            chance = self._rng.random()
+            if chance > 0.6:
+                continue
+            await anyio.sleep(self._rng.uniform(0, 0.3))
+            if chance < 0.25:
+                await self._cancel([job.envelope.id])
+            else:
+                await self._reprioritize(job.envelope.id, self._rng.choice(list(Priority)))
 
     def _errand(self, key: str, id: str, now: float) -> NewJob:
         rng = self._rng
         errand = Errand(on=key, seconds=round(rng.uniform(0.05, 0.4), 3))
-        kind = rng.random()
+        kind, priority = rng.random(), rng.choice(list(Priority))
         if kind < 0.25:
             seconds = rng.uniform(0.5, 6)
             self.told.not_before[id] = now + seconds
-            return self._client.job(ERRAND, errand, id=id, after=timedelta(seconds=seconds))
+            return self._client.job(ERRAND, errand, id=id, after=timedelta(seconds=seconds), priority=priority)
         expires = timedelta(seconds=rng.uniform(0.2, 5)) if kind < 0.5 else None
-        return self._client.job(ERRAND, errand, id=id, expires=expires)
+        return self._client.job(ERRAND, errand, id=id, expires=expires, priority=priority)
 
     async def _cancel_steps(self) -> None:
         """Cancel some of the latest ordered jobs, whatever has become of them."""
@@ -175,6 +183,10 @@ class Steering:
     async def _cancel(self, ids: Sequence[str]) -> None:
         answers = await _answered(lambda: self._inspection.cancel(ids, by="campaign", reason="not wanted"))
         self.told.cancelled |= {answer.id for answer in answers if answer.state is JobState.CANCELLED}
+
+    async def _reprioritize(self, id: str, priority: Priority) -> None:
+        answer = await _answered(lambda: self._client.reprioritize(id, priority))
+        self.told.reprioritized += answer.changed
 
 
 async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
