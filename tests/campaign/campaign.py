@@ -65,7 +65,8 @@ class Outcome:
         return "\n".join(
             [
                 f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.cancelled} cancelled, "
-                f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, everything done {self.drained:.1f} s after the last",
+                f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, "
+                f"everything done {self.drained:.1f} s after the last",
                 f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
                 f"no job was started more than {self.most_opens} times",
                 ", ".join(f"{event}: {number}" for event, number in self.loud.items()),
