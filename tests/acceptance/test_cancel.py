@@ -6,6 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
+import anyio
 import pytest
 
 from jobkit.ops.verify import verify
@@ -64,7 +65,7 @@ async def test_a_cancelled_transcodes_ffmpeg_is_ended_and_its_worker_goes_on(tmp
         await until(encoding, within=_PATIENCE_SECONDS, what="the worker runs ffmpeg")
         group = int(running.read_text())
         assert _there(group)
-        Path(f"{running}.over").touch()
+        await anyio.Path(f"{running}.over").touch()
         assert (await site.client.cancel("clip", reason="the video was deleted")).cancelled
 
         async def ended() -> bool:
