@@ -18,8 +18,12 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The programs that need no server, and the job types that they define.
-EMBEDDED = ("word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce")
-TYPES = ("word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary")
+EMBEDDED = (
+    "word_count", "account", "retries", "files", "follow_ups", "batch", "limits", "schedules", "debounce", "priorities"
+)  # fmt: skip
+TYPES = (
+    "word-count", "deposit", "fetch", "report", "order", "receipt", "square", "call", "nightly", "summary", "letter"
+)  # fmt: skip
 
 
 def _environment(modules: tuple[str, ...], **more: str) -> dict[str, str]:
@@ -73,6 +77,10 @@ def test_account(folder: Path) -> None:
         '2 {"cents":120,"deposits":2}',
         '3 {"cents":123,"deposits":3}',
     ]
+
+
+def test_priorities(folder: Path) -> None:
+    assert _ran("priorities", folder) == ["61 letters; the urgent one began before half of the others: yes"]
 
 
 def test_debounce(folder: Path) -> None:
