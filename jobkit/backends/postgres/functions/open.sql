@@ -13,10 +13,12 @@ LANGUAGE sql AS $$
 $$;
 
 -- Open jobs, of one key at most one. The answers are 'opened' (with how often, the failures, and how many entries the
--- key's log has), 'duplicate', 'cancelled', 'expired', 'scheduled' (it is not due), 'moved' (its priority is another one), 'forgotten' (a duplicate whose id is no longer
--- known), 'gap' and 'skipped' (`number` is the sequence expected), 'early' (`due_in` seconds), 'stale' (`number` is the
--- mark), 'superseded' (`number` is the sequence), 'conflict', and 'unknown': the job, or its key, is not known here, so that its envelope is needed, and its digest
--- without a key. `in_priorities` is empty where all messages are of normal priority. Of the starts whose end nobody reported `in_kept` are kept apart; `silent` is how many there are.
+-- key's log has), 'duplicate', 'cancelled', 'expired', 'scheduled' (it is not due), 'moved' (its priority is another one),
+-- 'forgotten' (a duplicate whose id is no longer known), 'gap' and 'skipped' (`number` is the sequence expected), 'early'
+-- (`due_in` seconds), 'stale' (`number` is the mark), 'superseded' (`number` is the sequence), 'conflict', and 'unknown':
+-- the job, or its key, is not known here, so that its envelope is needed, and its digest without a key. `in_priorities` is
+-- empty where all messages are of normal priority. Of the starts whose end nobody reported `in_kept` are kept apart;
+-- `silent` is how many there are.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
@@ -62,7 +64,8 @@ BEGIN
         SELECT token, nonce, committed, forgotten, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, retry_at, told, silent AS silent_starts, expires, priority
+        SELECT digest, key, sequence, state, token, nonce, owner, opens, failures, retry_at, told, silent AS silent_starts, expires,
+               priority
         INTO j FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         IF has_job AND j.key IS NULL AND r.envelope IS NULL THEN

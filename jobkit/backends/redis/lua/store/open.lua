@@ -1,11 +1,11 @@
 -- Sets the mark of a job's key and tells what to do with the job. That a job has ended is told to anybody; all else is
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
--- how many starts whose end nobody reported are told apart, and the priority of the message. Answers {'opened', opens, failures, log length, how many of
--- those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'}, {'scheduled'}, {'moved'}, {'forgotten'}, {'stale', mark},
--- {'conflict'}, {'superseded', sequence}, {'gap', expected, 1 or 0},
--- {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its envelope is needed, and that
--- digest.
+-- how many starts whose end nobody reported are told apart, and the priority of the message. Answers {'opened', opens,
+-- failures, log length, how many of those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'},
+-- {'scheduled'}, {'moved'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'superseded', sequence},
+-- {'gap', expected, 1 or 0}, {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its
+-- envelope is needed, and that digest.
 
 -- The job's sequence is not the key's next: it is waited for, was given up, or is over.
 local function out_of_turn(a, name, key, job, sequence)
