@@ -157,9 +157,10 @@ class Relay:
             return
         found = {entry.position: entry for entry in [*older, *entries]}
         for partition in opening:
-            waiting[partition].clear()
+            del waiting[partition]
         for _, entry in sorted(found.items()):
-            waiting[self.partition(entry)].append(entry)
+            # Another one than any before where its priority is another one, or where the layout has changed meanwhile.
+            waiting.setdefault(self.partition(entry), deque()).append(entry)
 
     async def _older(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry] | None:
         """Return what is in the outbox of the keys of `entries`, up to the last of these; None if it holds too much."""

@@ -27,6 +27,8 @@ def test_partitions_are_shown_with_what_is_in_them(shell: Shell) -> None:
 
 
 def test_a_type_that_nobody_has_used_has_no_queues_yet(shell: Shell) -> None:
+    # Of another type: who only looks makes no database.
+    shell("submit", "chapter", "--payload", '{"about": "tea"}')
     (note,) = json.loads(shell("topology", "note", "--json").stdout)["types"]
     assert {queue["ready"] for queue in note["queues"]} == {None}
 

@@ -14,10 +14,12 @@ from jobkit.client.pace import Pace
 from jobkit.client.relay import GATHERED, Relay, left
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import Broker, Deferred, InDoubt, Published, Rejected
 from jobkit.ports.store import OutboxEntry
+from tests.errands import Errands
 from tests.faults.answers import AnsweringBroker, refusing, rejecting, silent
-from tests.faults.doubles import Fault, faulty_planes, lost_reply, lost_request
+from tests.faults.doubles import Fault, before, faulty_planes, lost_reply, lost_request
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -264,6 +266,44 @@ async def test_where_a_partition_is_being_opened_and_the_outbox_is_long_what_is_
         (answer,) = await relay(site).publish(entries[-1:])
         assert isinstance(answer, Published)
         assert await delivered(site, ZERO) == [1, 2]
+
+
+@in_virtual_time
+async def test_a_layout_that_changes_while_it_is_looked_for_what_is_older_leaves_the_job_to_who_sweeps_it() -> None:
+    """order, nothing-lost: a worker hears of it from a task of its own, and the key belongs to another partition."""
+    async with open_site(step) as site:
+        entries = await accept(site, "step", 1, on="a")
+        opening = replace(Layout.first(1), opening=frozenset({0}))
+        await site.planes.store.set_layout("step", None, opening)
+        publishing = relay(site)
+
+        async def heard() -> None:
+            await site.planes.store.set_layout("step", opening, replace(Layout.first(2), version=2))
+            await publishing._layouts.refresh(["step"])
+
+        site.faults.once("store.outbox", before(heard))
+        assert await publishing.publish(entries) == [GATHERED]
+        assert await outbox(site) == entries
+        assert left(await publishing.publish(entries)) == 0
+        assert await delivered(site, ONE) == [1]
+
+
+@in_virtual_time
+async def test_where_a_partition_is_being_opened_what_is_older_is_published_whatever_its_priority() -> None:
+    """nothing-lost."""
+    errands = Errands()
+    async with open_site(*errands.processors, partitions=1) as site:
+        jobs = [
+            site.client.job("errand", {"name": priority, "on": "k"}, priority=priority)
+            for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+        ]
+        await site.planes.store.submit(jobs)
+        await site.planes.store.set_layout("errand", None, replace(Layout.first(1), opening=frozenset({0})))
+        answers = await relay(site).publish((await outbox(site))[-1:])
+        assert [type(answer) for answer in answers] == [Published]
+        assert await outbox(site) == []
+        (depth,) = await site.planes.broker.depths()
+        assert depth.bands == dict.fromkeys(Priority, 1)
 
 
 @in_virtual_time
