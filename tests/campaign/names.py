@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 TYPE = "campaign.step"
+# What people steer: cancelled, put off, given so long to begin, made by a schedule, and limited.
+ERRAND = "campaign.errand"
 TALLY = "tally"
 # Where a worker writes its metrics, and whether it is to ack before it has committed.
 METRICS_VARIABLE = "CAMPAIGN_METRICS"
 EARLY_ACKS_VARIABLE = "CAMPAIGN_EARLY_ACKS"
+# By how many seconds a worker's wall clock is wrong.
+WRONG_CLOCK_VARIABLE = "CAMPAIGN_WRONG_CLOCK"

@@ -32,6 +32,11 @@ class Fault:
     seconds: float = 0.0
     at: float = 0.0
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the coordinator may lose what it knows: all of it, or its last second."""
+        return self.worker is None and (self.plane == "coordinator" or "coordinator" in self.kind)
+
     def __str__(self) -> str:
         parts: list[str] = [self.kind]
         parts += [f"worker {self.worker}"] * (self.worker is not None)
@@ -46,7 +51,8 @@ class Scale:
 
     `alone`: first each fault by itself, one after another, each followed by `calm`. Then `together` faults, one about
     `every` so many seconds, however long the ones before still last. `settings` are those of the workers, without their
-    prefix. `bound` is the time in which everything is done once nothing goes wrong any more.
+    prefix. `bound` is the time in which everything is done once nothing goes wrong any more. `errands` are submitted at
+    once, four times over; none: nobody steers anything.
     """
 
     jobs: int
@@ -62,6 +68,7 @@ class Scale:
     settings: tuple[tuple[str, str], ...] = ()
     workers: int = 4
     long_jobs: float = 0.005
+    errands: int = 100
 
 
 # As it is asked for: 20,000 jobs over 500 keys, cuts of 30 s, and the lease terms that are the defaults.
@@ -100,6 +107,7 @@ SLICE = Scale(
         ("REPUBLISH_SECONDS", "2"),
     ),
     long_jobs=0.02,
+    errands=15,
 )
 
 

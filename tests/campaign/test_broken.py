@@ -22,7 +22,9 @@ pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make camp
 
 # Small, soon over, and given up soon: nobody looks for what is lost, so it does not come.
 _UNLOOKED = tuple({**dict(SLICE.settings), "REPUBLISH_SECONDS": "600"}.items())
-_SMALL = replace(SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0, settings=_UNLOOKED)
+_SMALL = replace(
+    SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0, errands=0, settings=_UNLOOKED
+)
 
 _FORGET_WHAT_IS_FINISHED = """
     UPDATE jobkit.keys k SET committed = j.sequence - 1

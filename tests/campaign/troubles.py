@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 
 import anyio
@@ -10,7 +10,7 @@ import anyio
 from jobkit.client.layouts import Layouts
 from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.model.clock import SystemClock
+from jobkit.model.clock import SystemClock, machine_time
 from jobkit.model.pause import Scope
 from jobkit.ops.topology import repartition
 from jobkit.ports.inspection import Inspection
@@ -40,8 +40,11 @@ async def _carry_out_in_time(cluster: Cluster, fault: Fault) -> None:
 
 async def _carry_out(cluster: Cluster, fault: Fault) -> None:
     cluster.note(f"begins: {fault}")
+    begun = machine_time()
     await _apply(cluster, fault)
     cluster.note(f"is over: {fault}")
+    if fault.forgets:
+        cluster.losses.append((begun, machine_time()))
 
 
 async def _apply(cluster: Cluster, fault: Fault) -> None:
@@ -64,7 +67,7 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
         case "pause the work", None, None:
             await _rest(cluster.site.planes.inspection, fault.seconds)
         case "change the number of partitions", None, None:
-            await _split_anew(cluster.site.planes, fault.seconds)
+            await _split_anew(cluster.site.planes, cluster.types, fault.seconds)
         case "slow every round trip", None, None:
             ways = [way for seat in cluster.seats for way in seat.ways.values()]
             await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)
@@ -82,12 +85,12 @@ async def _rest(inspection: Inspection, seconds: float) -> None:
     await _answered(lambda: inspection.resume(scope))
 
 
-async def _split_anew(planes: Planes, seconds: float) -> None:
+async def _split_anew(planes: Planes, types: Sequence[str], seconds: float) -> None:
     """Ask for more partitions, and after a while for fewer again, however far it has come by then."""
     layouts = Layouts(planes.store, 1, SystemClock())
-    await _answered(lambda: repartition(layouts, [TYPE], _MANY))
+    await _answered(lambda: repartition(layouts, types, _MANY))
     await anyio.sleep(seconds)
-    await _answered(lambda: repartition(layouts, [TYPE], _FEW))
+    await _answered(lambda: repartition(layouts, types, _FEW))
 
 
 async def _answered(ask: Callable[[], Awaitable[object]]) -> None:
