@@ -13,23 +13,8 @@ from jobkit.model.unique import While
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
-from simulation.checker import (
-    Expectation,
-    Truth,
-    backoff,
-    bounded,
-    cancelled_for_good,
-    fencing,
-    grants_increase,
-    no_lease_no_work,
-    not_before_due,
-    one_of_a_name,
-    order,
-    single_effect,
-    then_comes_last,
-    ticks_fire_once,
-)
-from simulation.history import (
+from simulation.effects import bounded, fencing, order, single_effect, then_comes_last
+from simulation.events import (
     Attempted,
     Cancelled,
     Claimed,
@@ -44,6 +29,9 @@ from simulation.history import (
     Step,
     Write,
 )
+from simulation.expectation import Expectation, Truth
+from simulation.leases import grants_increase, no_lease_no_work
+from simulation.steering import backoff, cancelled_for_good, not_before_due, one_of_a_name, ticks_fire_once
 from simulation.timetable import Ticks
 
 KEY = "t/k"

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from jobkit.testing.virtual_time import running_loop
-from simulation.history import Trouble
+from simulation.events import Trouble
 from simulation.network import Node, When
-from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule, simulate
+from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule
+from simulation.simulate import simulate
 from simulation.turns import digest_of_turns
-from simulation.world import LOOSE, ORDERED, Order, Work
+from simulation.work import LOOSE, ORDERED, Order, Work
 
 DEFAULT_SEEDS = 20
 
@@ -125,7 +126,7 @@ def test_a_seed_replays_exactly_in_another_interpreter_too() -> None:
 
 
 def test_a_failing_seed_prints_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulation.schedule.PROGRESS_MARGIN", -1_000.0)
+    monkeypatch.setattr("simulation.simulate.PROGRESS_MARGIN", -1_000.0)
     report = simulate(5).report()
     assert "progress" in report
     assert "pytest tests/simulation/test_simulation.py -k random_schedules --seed 5" in report

@@ -7,7 +7,7 @@ import hashlib
 from unittest import mock
 
 from jobkit.testing.virtual_time import VirtualLoop
-from simulation.schedule import simulate
+from simulation.simulate import simulate
 
 
 def digest_of_turns(seed: int) -> str:
