@@ -10,9 +10,9 @@ from simulation.effects import (
     order_of_submission,
     repartitioned,
     single_effect,
-    then_comes_last,
 )
 from simulation.expectation import Expectation, Truth, Violation
+from simulation.groups import settled_at_once, then_comes_last
 from simulation.history import History
 from simulation.kept_work import what_is_kept
 from simulation.leases import began_within, grants_increase, no_lease_no_work, run_at_once
@@ -49,7 +49,8 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
         *(Violation("kept", detail, at) for detail, at in what_is_kept(history.events)),
-        *then_comes_last(history.events, expected.groups),
+        *then_comes_last(history.events, expected.groups, expected.dead),
+        *settled_at_once(history.events),
     ]
     crashes = [said for said in history.said if said.event == "unexpected error"]
     return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from jobkit.model.fence import Fence
 from jobkit.ports.inspection import JobState
-from simulation.events import Cancelled, Event, Mark, Repartitioned, Step, Stray, Write
+from simulation.events import Event, Mark, Repartitioned, Stray, Write
 from simulation.expectation import Expectation, Truth, Violation
 
 
@@ -114,17 +114,3 @@ def repartitioned(events: Sequence[Event], truth: Truth, expected: Expectation) 
             yield Violation("partitions", f"{type} is to have {number} partitions: {layout}")
         if queues[type] != number:
             yield Violation("partitions", f"{type} is to have {number} partitions, and has {queues[type]} queues")
-
-
-def then_comes_last(events: Sequence[Event], groups: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
-    """No job that closes a group begins before each of its members has ended.
-
-    That it does begin then, and takes effect once or dies as its group says, is asked of it as of any accepted job.
-    """
-    ended: set[str] = set()
-    for event in events:
-        match event:
-            case Write(_, "commit" | "bury", _, job) | Cancelled(_, job):
-                ended.add(job)
-            case Step(at, _, _, job) if left := [member for member in groups.get(job, ()) if member not in ended]:
-                yield Violation("groups", f"{job} began before {', '.join(left)} ended", at)

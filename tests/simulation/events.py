@@ -117,6 +117,13 @@ class Stray(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOpen(Event):
+    """All members of a group had ended, and the job that closes it was still waiting for them."""
+
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark(Event):
     """The store made a fence the mark of a key, or found it to be that; `began` is the job that was opened under it."""
 

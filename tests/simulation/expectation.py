@@ -23,6 +23,14 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """The members of a group. `waits`: a dead one has not ended, for somebody is to look after it."""
+
+    ids: Sequence[str]
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What a schedule promised: the ids that were accepted, those among them that must end as dead letters.
 
@@ -48,7 +56,7 @@ class Expectation:
     at_once: Mapping[str, int] = field(default_factory=dict)
     begins: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     ticks: Sequence[Ticks] = ()
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Mapping[str, Members] = field(default_factory=dict)
     submitted: Sequence[str] = ()
 
     def wanted(self, id: str) -> JobState:

@@ -6,9 +6,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jobkit.model.job_group import OnFailure
 from jobkit.model.unique import Unique, While
 from simulation.schedule import Schedule
 from simulation.work import LOOSE, MAX_ATTEMPTS, ORDERED, Order, Work
+
+_ON_FAILURE: tuple[OnFailure, ...] = ("wait", "run", "die")
 
 
 def orders(seed: int, schedule: Schedule) -> list[Order]:
@@ -76,9 +79,13 @@ def _with_groups(drawn: Sequence[Order], rng: random.Random, share: float) -> li
 
 
 def _draw_group(rng: random.Random) -> dict[str, object]:
-    members = rng.randint(1, 4)
-    dying = rng.choice((0, 0, 1))
-    return {"members": members, "dying": dying, "on_failure": rng.choice(("run", "die"))}
+    members = [Work(key=f"m{rng.randrange(4)}", number=number) for number in range(rng.randint(1, 4))]
+    if rng.random() < 0.4:
+        members[-1] = members[-1].model_copy(update={"rejected": True})
+    if rng.random() < 0.4:
+        inner = [Work(key="inner", number=number, rejected=rng.random() < 0.3) for number in range(rng.randint(1, 2))]
+        members[0] = members[0].model_copy(update={"group": tuple(inner), "on_failure": rng.choice(_ON_FAILURE)})
+    return {"group": tuple(members), "on_failure": rng.choice(_ON_FAILURE)}
 
 
 def _draw_name(rng: random.Random) -> Unique:

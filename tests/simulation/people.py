@@ -13,7 +13,8 @@ from jobkit.ops.topology import repartition
 from jobkit.ports.inspection import JobState
 from jobkit.testing.virtual_time import VirtualClock, running_loop
 from simulation.events import Cancelled, Paused, Repartitioned, Reprioritized, Resumed
-from simulation.work import LOOSE, member_id
+from simulation.groups import groups_of, waiting_members
+from simulation.work import LOOSE, Work, member_id
 from simulation.world import World
 
 
@@ -41,6 +42,18 @@ class People:
                     self._world.note("operator", f"skips {letter.id}")
                     await inspection.skip_gap(gap.type, gap.key, before=gap.expected + 1)
 
+    async def look_after_members(self) -> None:
+        """Do what a person does about dead members of groups that wait for them: mend what is wrong, and requeue."""
+        inspection = self._world.backend.inspection
+        rng = random.Random(f"mender {self._world.seed}")
+        waited_for = {id for order in self._world.orders for id in waiting_members(order.id, order.work)}
+        while waited_for:
+            await anyio.sleep(rng.uniform(0.5, 5.0))
+            for letter in [letter for letter in await inspection.dead() if letter.id in waited_for]:
+                self._world.note("operator", f"mends {letter.id}")
+                self._world.mended.add(letter.id)
+                await inspection.requeue_dead(letter.number)
+
     async def cancel_some(self, share: float) -> None:
         """Do what a person does who wants some of the jobs no more, whatever has become of them by then."""
         rng = random.Random(f"canceller {self._world.seed}")
@@ -48,9 +61,9 @@ class People:
             for order in self._world.orders:
                 if rng.random() < share:
                     after = order.after + rng.choice((rng.uniform(0, 1), rng.uniform(0, 20)))
-                    # Of a group one member, for then the others go on.
-                    id = member_id(order.id, order.work.members - 1) if order.work.members else order.id
-                    cancelling.start_soon(self._cancel, id, after)
+                    # Of a group one member, for then the others go on; or what closes it.
+                    ids = [id for then, maker, work in groups_of(order.id, order.work) for id in _of(then, maker, work)]
+                    cancelling.start_soon(self._cancel, rng.choice(ids) if ids else order.id, after)
 
     async def _cancel(self, id: str, after: float) -> None:
         await anyio.sleep(max(0.0, self._world.started + after - running_loop().time()))
@@ -95,3 +108,7 @@ class People:
         while True:
             await anyio.sleep(1.0)
             await self._world.backend.inspection.prune(older_than=older_than, keep_at_most=1_000_000)
+
+
+def _of(then: str, maker: str, work: Work) -> list[str]:
+    return [then, *(member_id(maker, number) for number in range(len(work.group)))]

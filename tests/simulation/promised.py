@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from simulation.events import Claimed
 from simulation.expectation import Expectation
+from simulation.groups import Settled
 from simulation.schedule import Schedule
 from simulation.timetable import Ticks
-from simulation.work import BEGINS, LOOSE, MAX_ATTEMPTS, ORDERED, PAIR, Order, member_id, then_id
+from simulation.work import BEGINS, LOOSE, MAX_ATTEMPTS, ORDERED, PAIR, Order
 from simulation.world import World
 
 
 async def expectation_of(world: World, schedule: Schedule) -> Expectation:
     """Work it out. What was replaced meanwhile is noted as cancelled in the world."""
     accepted = await _accepted(world)
-    groups = {
-        then_id(order.id): [member_id(order.id, number) for number in range(order.work.members)]
-        for order in accepted
-        if order.id not in world.cancelled and order.work.members
-    }
-    dead = {order.id for order in world.orders if order.work.rejected}
-    for order in accepted:
-        rejected = [member_id(order.id, number) for number in range(order.work.dying)]
-        members = groups.get(then_id(order.id), [])
-        dead |= set(rejected) - set(world.cancelled)
-        if order.work.on_failure == "die" and (dead | set(world.cancelled)).intersection(members):
-            dead.add(then_id(order.id))
+    committing = [order for order in accepted if order.id not in world.cancelled and not order.work.rejected]
+    settled = Settled(world.cancelled, dead={order.id for order in world.orders if order.work.rejected})
+    for order in committing:
+        if order.work.group:
+            settled.add(order.id, order.work)
+    in_groups = [id for then, members in settled.members.items() for id in (*members.ids, then)]
     ticks = world.timetable.ticks() if world.timetable is not None else []
     due = {order.id: world.started + order.after + order.later for order in world.orders if not order.foreign}
     for one in ticks:
         due |= {id: world.loop_time(at) for id, at in one.at.items()}
-    committing = [order for order in accepted if order.id not in world.cancelled]
     return Expectation(
         accepted=[
             *(order.id for order in accepted),
             *follow_ups(committing),
-            *_of_groups(groups),
+            *dict.fromkeys(in_groups),
             *await _fired(world, ticks),
         ],
-        dead=frozenset(dead),
-        groups=groups,
+        dead=frozenset(settled.dead),
+        groups=settled.members,
         ordered_types=frozenset({ORDERED}),
         max_failures=MAX_ATTEMPTS,
         forgetting=schedule.retention is not None,
@@ -48,8 +42,7 @@ async def expectation_of(world: World, schedule: Schedule) -> Expectation:
         heard_within=schedule.heard_within,
         submitted=[order.id for order in world.orders] if schedule.plain else (),
         partitions=world.settings.partitions,
-        keys={order.id: (order.type, order.work.key) for order in world.orders}
-        | {id: (LOOSE, "") for members in groups.values() for id in members},
+        keys={order.id: (order.type, order.work.key) for order in world.orders} | settled.keys,
         due=due,
         ticks=ticks,
         at_once={LOOSE: PAIR.count} if world.limited else {},
@@ -60,10 +53,6 @@ async def expectation_of(world: World, schedule: Schedule) -> Expectation:
 def follow_ups(orders: Iterable[Order]) -> list[str]:
     """Return the ids of the jobs that these submit as they commit."""
     return [f"{order.id}.{number}" for order in orders for number in range(order.work.follow)]
-
-
-def _of_groups(groups: Mapping[str, Sequence[str]]) -> list[str]:
-    return [id for then, members in groups.items() for id in (*members, then)]
 
 
 async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:

@@ -20,7 +20,7 @@ from simulation.people import People
 from simulation.promised import expectation_of, follow_ups
 from simulation.schedule import DEFAULT, Schedule
 from simulation.storm import Storm, drain
-from simulation.strays import look_for_strays
+from simulation.strays import look_for_open_groups, look_for_strays
 from simulation.work import SETTINGS
 from simulation.world import World, open_world
 
@@ -79,7 +79,9 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         people = People(world)
         others = [
             spawn_outside(people.look_after_gaps(), name="operator"),
+            spawn_outside(people.look_after_members(), name="mender"),
             spawn_outside(look_for_strays(world), name="strays"),
+            spawn_outside(look_for_open_groups(world), name="open groups"),
             spawn_outside(people.cancel_some(schedule.cancels), name="canceller"),
             spawn_outside(people.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]

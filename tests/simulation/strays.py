@@ -7,8 +7,10 @@ import random
 import anyio
 
 from jobkit.model.partition import Partition
+from jobkit.ports.inspection import JobState
 from jobkit.testing.virtual_time import running_loop
-from simulation.events import Stray
+from simulation.events import LeftOpen, Stray
+from simulation.groups import groups_of
 from simulation.work import LOOSE, ORDERED
 from simulation.world import World
 
@@ -35,3 +37,20 @@ async def _on_their_way(world: World) -> list[tuple[str, str]]:
             shelved = await store.shelved(Partition(type, index), limit=10_000)
             entries += [(one.envelope.id, "flight") for one in shelved]
     return entries
+
+
+async def look_for_open_groups(world: World) -> None:
+    """Look whether a job that closes a group still waits for it, where none of the members has yet to end."""
+    rng = random.Random(f"groups {world.seed}")
+    closing = {then: made for order in world.orders for then, _, made in groups_of(order.id, order.work)}
+    while closing:
+        await anyio.sleep(rng.uniform(0.1, 1.0))
+        for then, made in list(closing.items()):
+            states = {member.state for member in await world.backend.store.members(then)}
+            waits = made.on_failure == "wait" and JobState.DEAD in states
+            if not states or waits or not all(state.ended for state in states):
+                continue
+            del closing[then]
+            job = await world.backend.inspection.job(then)
+            if job is not None and job.state is JobState.SCHEDULED:
+                world.history.add(LeftOpen(running_loop().time(), then))

@@ -8,6 +8,7 @@ import pytest
 
 from jobkit.backends.sqlite import job_groups
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.model.job_group import WHEN_RELEASED
 from simulation.protection import Mutation, Patch, assert_needed
 from simulation.schedule import Schedule
 
@@ -56,6 +57,50 @@ def groups_that_failed_run(patch: Patch) -> None:
     patch.setattr(job_groups, "_close", close)
 
 
+def released_by_a_sweeper(patch: Patch) -> None:
+    """Whatever ends the last member notes it, and what closes the group is released when somebody looks."""
+    finding, holding = job_groups._THEN, job_groups.release_held
+
+    def release_held(transaction: Transaction, *, limit: int) -> list[Any]:
+        settled = [id for (id,) in transaction.execute("SELECT id FROM job_groups WHERE settled").fetchall()]
+        rows = [(id, transaction.execute(finding, (id, WHEN_RELEASED)).fetchone()) for id in settled]
+        found = [
+            job_groups.release(transaction, number, id, ordered, packed, None)
+            for id, (number, _, _, ordered, packed) in [(id, row) for id, row in rows if row is not None]
+        ]
+        return found or holding(transaction, limit=limit)
+
+    patch.setattr(job_groups, "_THEN", f"{finding} AND 0")
+    patch.setattr(job_groups, "release_held", release_held)
+
+
+def inner_groups_forgotten(patch: Patch) -> None:
+    """A member that makes a group itself does not hand on its place."""
+    closing = job_groups._close
+
+    def close(transaction: Transaction, id: str, *args: Any, **kwargs: Any) -> None:
+        transaction.execute("CREATE TEMP TABLE IF NOT EXISTS outer (id, member_of)")
+        transaction.execute("INSERT INTO outer SELECT id, member_of FROM jobs WHERE id = ?", args[1:2])
+        transaction.execute("UPDATE jobs SET member_of = NULL WHERE id = ?", args[1:2])
+        closing(transaction, id, *args, **kwargs)
+        transaction.execute(
+            "UPDATE jobs SET member_of = (SELECT member_of FROM outer WHERE outer.id = jobs.id) WHERE id = ?", args[1:2]
+        )
+
+    patch.setattr(job_groups, "_close", close)
+
+
+def dead_members_end_what_waits(patch: Patch) -> None:
+    """A group does not wait for somebody to look after its dead members."""
+    closing = job_groups._close
+
+    def close(transaction: Transaction, id: str, *args: Any, **kwargs: Any) -> None:
+        closing(transaction, id, *args, **kwargs)
+        transaction.execute("UPDATE job_groups SET on_failure = 'run' WHERE id = ? AND on_failure = 'wait'", (id,))
+
+    patch.setattr(job_groups, "_close", close)
+
+
 MUTATIONS = (
     Mutation("groups settled one member early", settled_one_member_early, ("groups",), FANNING_OUT, seed=3),
     Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
@@ -66,6 +111,9 @@ MUTATIONS = (
         FANNING_OUT,
         seed=13,
     ),
+    Mutation("released by a sweeper", released_by_a_sweeper, ("groups",), FANNING_OUT),
+    Mutation("inner groups forgotten", inner_groups_forgotten, ("groups",), FANNING_OUT),
+    Mutation("dead members end what waits", dead_members_end_what_waits, ("groups",), FANNING_OUT),
     Mutation("groups that failed run", groups_that_failed_run, ("nothing-lost",), FANNING_OUT),
 )
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 
 from jobkit import Concurrency, Context, Payload, Processor, Rate, Reject, Result, Retry, RetryPolicy, processor
 from jobkit.model.concurrency import Concurrency as Slots
+from jobkit.model.job_group import OnFailure
 from jobkit.model.unique import Unique
 from jobkit.settings import Settings
 from jobkit.testing.virtual_time import running_loop
@@ -63,7 +65,7 @@ class Work(Payload):
     """A job: it sleeps for each of `steps` seconds, fails `fails` times, and submits `follow` jobs as it commits.
 
     One that `keeps` what it has done goes on from there.
-    And a group of so many `members`, the first `dying` of which are rejected; `then` runs all the same, or dies.
+    As it commits it makes a group of the jobs in `group`, of which some are rejected or make groups themselves.
     """
 
     key: str
@@ -73,9 +75,8 @@ class Work(Payload):
     rejected: bool = False
     follow: int = 0
     keeps: bool = False
-    members: int = 0
-    dying: int = 0
-    on_failure: Literal["run", "die"] = "run"
+    group: tuple[Work, ...] = ()
+    on_failure: OnFailure = "run"
 
     @property
     def longest(self) -> float:
@@ -86,13 +87,9 @@ class Work(Payload):
             (sum(self.steps) + STEP_SECONDS * self.keeps + 1.0) * (self.fails + 1)
             + waits
             + self.follow
-            + self._grouped
+            + sum(member.longest + 4.0 for member in self.group)
             + 20.0 * self.rejected
         )
-
-    @property
-    def _grouped(self) -> float:
-        return 4.0 * (self.members + 1) if self.members else 0.0
 
 
 class Done(Result):
@@ -117,9 +114,9 @@ class Order:
 
 
 def processors(
-    node: Node, history: History, keeping: Keeping, *, limited: bool, prioritized: bool
+    node: Node, history: History, keeping: Keeping, *, mended: Collection[str], limited: bool, prioritized: bool
 ) -> list[Processor[Any, Any]]:
-    """Return the processors as one node runs them."""
+    """Return the processors as one node runs them; what was wrong with the `mended` jobs is so no more."""
 
     def note_step(ctx: Context) -> None:
         at, resource = running_loop().time(), f"{ctx.job.type}/{ctx.job.key}"
@@ -139,7 +136,7 @@ def processors(
             await ctx.progress((number + 1) / len(job.steps))
             if job.keeps:
                 await keeping.reach(ctx, number + 1)
-        if job.rejected:
+        if job.rejected and ctx.job.id not in mended:
             raise Reject("planned")
         if ctx.job.attempt <= job.fails:
             raise Retry("planned")
@@ -149,16 +146,13 @@ def processors(
             # A follow-up goes to an ordered key and to a loose one in turn.
             type = (ORDERED, LOOSE)[number % 2]
             ctx.submit(type, Work(key=f"{job.key}+", number=number), id=f"{ctx.job.id}.{number}")
-        if job.members:
-            members = [
-                Work(key=f"{job.key}.{number}", number=number, rejected=number < job.dying)
-                for number in range(job.members)
-            ]
+        if job.group:
             ctx.submit_group(
-                [ctx.new_job(LOOSE, one, id=member_id(ctx.job.id, one.number)) for one in members],
-                then=ctx.new_job(
-                    (ORDERED, LOOSE)[job.members % 2], Work(key=job.key, number=0), id=then_id(ctx.job.id)
-                ),
+                [
+                    ctx.new_job(LOOSE, member, id=member_id(ctx.job.id, number))
+                    for number, member in enumerate(job.group)
+                ],
+                then=ctx.new_job(closing_type(job), Work(key=job.key, number=0), id=then_id(ctx.job.id)),
                 on_failure=job.on_failure,
             )
         return Done(number=job.number)
@@ -177,6 +171,11 @@ def processors(
         )(work)
         for type, group in groups.items()
     ]
+
+
+def closing_type(work: Work) -> str:
+    """Return the type of the job that closes the group of a job."""
+    return (ORDERED, LOOSE)[len(work.group) % 2]
 
 
 def member_id(maker: str, number: int) -> str:

@@ -90,6 +90,8 @@ class World:
         self.confirmed: set[str] = set()
         # What a person was told is cancelled, with the sequence that it had.
         self.cancelled: dict[str, int | None] = {}
+        # The dead members of groups that somebody has looked after.
+        self.mended: set[str] = set()
         self.settings = settings_of(seed)
         # In half of the runs loose jobs have priorities.
         self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
@@ -262,7 +264,14 @@ class World:
 
     def _registry(self, node: Node) -> Registry:
         return Registry(
-            processors(node, self.history, self.keeping, limited=self.limited, prioritized=self.prioritized)
+            processors(
+                node,
+                self.history,
+                self.keeping,
+                mended=self.mended,
+                limited=self.limited,
+                prioritized=self.prioritized,
+            )
         )
 
     def _telemetry(self, node: Node) -> Telemetry:
