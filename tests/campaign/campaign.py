@@ -18,7 +18,9 @@ from jobkit.ops.verify import Violation
 from jobkit.ports.store import NewJob
 from tests.campaign.checker import findings, left_to_do
 from tests.campaign.cluster import Cluster, open_cluster
-from tests.campaign.names import ERRAND, TYPE
+from tests.campaign.fanning import Fanning
+from tests.campaign.fanning_checker import fanning_findings
+from tests.campaign.names import ERRAND, JOURNAL_VARIABLE, PIECE, TYPE
 from tests.campaign.plugin import Step
 from tests.campaign.schedule import Schedule
 from tests.campaign.servers import StoreKind
@@ -45,6 +47,7 @@ class Outcome:
     store: StoreKind
     submitted: int = 0
     cancelled: int = 0
+    groups: int = 0
     reprioritized: int = 0
     seconds: float = 0.0
     drained: float = 0.0
@@ -65,6 +68,7 @@ class Outcome:
         return "\n".join(
             [
                 f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.cancelled} cancelled, "
+                f"{self.groups} groups, "
                 f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, "
                 f"everything done {self.drained:.1f} s after the last",
                 f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
@@ -102,31 +106,38 @@ async def run_campaign(
     outcome = Outcome(schedule, store)
     began = time.monotonic()
     settings = {"LOG_LEVEL": "info", **dict(scale.settings)}
-    types = (TYPE, ERRAND) if scale.errands else (TYPE,)
+    types = (TYPE, *[ERRAND] * bool(scale.errands), *[PIECE] * bool(scale.trees))
+    journal = root / "journal.jsonl"
+    environment = {JOURNAL_VARIABLE: str(journal), **(extra or {})}
     async with open_cluster(
-        root, store, workers=scale.workers, types=types, settings=settings, extra=extra, wrong_by=_WRONG_CLOCK_SECONDS
+        root,
+        store,
+        workers=scale.workers,
+        types=types,
+        settings=settings,
+        extra=environment,
+        wrong_by=_WRONG_CLOCK_SECONDS,
     ) as cluster:
         keys: dict[str, list[str]] = defaultdict(list)
         steering = Steering(cluster, schedule, keys)
-        if scale.errands:
-            await steering.begin()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_submit, cluster, schedule, keys)
-            tasks.start_soon(make_trouble, cluster, schedule)
+        fanning = Fanning(cluster, schedule, journal)
+        async with anyio.create_task_group() as carers:
+            carers.start_soon(fanning.look_after)
+            await _storm(cluster, schedule, keys, steering, fanning)
+            told = steering.told
+            outcome.submitted = scale.jobs + len(told.errands) + len(fanning.told.trees)
+            healed = time.monotonic()
             if scale.errands:
-                tasks.start_soon(steering.run)
-        told = steering.told
-        outcome.submitted = scale.jobs + len(told.errands)
-        cluster.note("nothing goes wrong any more")
-        healed = time.monotonic()
-        if scale.errands:
-            await steering.end()
-        await _until_done(cluster, outcome.submitted, scale.bound)
-        outcome.drained = time.monotonic() - healed
+                await steering.end()
+            await _until_done(cluster, outcome.submitted, scale.bound)
+            outcome.drained = time.monotonic() - healed
+            carers.cancel_scope.cancel()
         await cluster.drain(_END_SECONDS)
         planes = cluster.site.planes
         outcome.wrong = cluster.wrong + await findings(planes, keys, told.cancelled)
         outcome.wrong += await steering_findings(planes.inspection, told, cluster.losses, scale.lease_ttl)
+        outcome.wrong += await fanning_findings(planes.inspection, fanning.told, journal)
+        outcome.groups = len(fanning.told.trees)
         outcome.cancelled = len(told.cancelled)
         outcome.reprioritized = told.reprioritized
         outcome.history = cluster.history
@@ -138,6 +149,21 @@ async def run_campaign(
         outcome.loud = {event: number for event in _LOUD if (number := cluster.said(event))}
     (root / "history.txt").write_text(f"{outcome.report()}\n")
     return outcome
+
+
+async def _storm(
+    cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]], steering: Steering, fanning: Fanning
+) -> None:
+    """Have everything go wrong that is to, while jobs are submitted and steered."""
+    if schedule.scale.errands:
+        await steering.begin()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_submit, cluster, schedule, keys)
+        tasks.start_soon(make_trouble, cluster, schedule)
+        tasks.start_soon(fanning.run)
+        if schedule.scale.errands:
+            tasks.start_soon(steering.run)
+    cluster.note("nothing goes wrong any more")
 
 
 async def _submit(cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]]) -> None:

@@ -240,7 +240,7 @@ async def open_cluster(
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(open_servers(store))
         urls = {f"{plane.upper()}_URL": servers.url(plane) for plane in PLANES}
-        plugins = {"PLUGINS": "tests.campaign.plugin"}
+        plugins = {"PLUGINS": "tests.campaign.plugin,tests.campaign.pieces"}
         site = await stack.enter_async_context(
             open_site(root, **{**default_terms(), **plugins, **urls, **(settings or {})})
         )

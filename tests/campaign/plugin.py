@@ -21,8 +21,16 @@ from pydantic import BaseModel
 
 from jobkit import Concurrency, Context, Payload, Rate, Reject, Retry, processor
 from jobkit.model.clock import machine_time
-from tests.campaign.broken import ack_before_commit, wall_clock_is_wrong_by
-from tests.campaign.names import EARLY_ACKS_VARIABLE, ERRAND, METRICS_VARIABLE, TALLY, TYPE, WRONG_CLOCK_VARIABLE
+from tests.campaign.broken import ack_before_commit, kept_work_is_not_looked_for, wall_clock_is_wrong_by
+from tests.campaign.names import (
+    EARLY_ACKS_VARIABLE,
+    ERRAND,
+    FORGETFUL_VARIABLE,
+    METRICS_VARIABLE,
+    TALLY,
+    TYPE,
+    WRONG_CLOCK_VARIABLE,
+)
 
 # What errands need: over all of them, and over those of each key.
 AT_ONCE = Concurrency("errands", 3)
@@ -104,5 +112,7 @@ if METRICS_VARIABLE in os.environ:
     _write_metrics(Path(os.environ[METRICS_VARIABLE]))
 if EARLY_ACKS_VARIABLE in os.environ:
     ack_before_commit()
+if FORGETFUL_VARIABLE in os.environ:
+    kept_work_is_not_looked_for()
 if WRONG_CLOCK_VARIABLE in os.environ:
     wall_clock_is_wrong_by(float(os.environ[WRONG_CLOCK_VARIABLE]))

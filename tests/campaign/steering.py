@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
 
 import anyio
 
 from jobkit.client.schedule_row import schedule_of
-from jobkit.errors import Unavailable
 from jobkit.model.clock import machine_time
 from jobkit.model.priority import Priority
 from jobkit.model.ticks import Timing, tick_id
 from jobkit.ops.verify import Violation
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import NewJob
+from tests.campaign.answered import answered
 from tests.campaign.cluster import Cluster
 from tests.campaign.names import ERRAND
 from tests.campaign.plugin import Errand
-from tests.campaign.schedule import Scale, Schedule
-
-T = TypeVar("T")
+from tests.campaign.schedule import TICK_SECONDS, TICKING, Scale, Schedule
 
 _AGAIN_SECONDS = 0.2
-SCHEDULE, TICK_SECONDS = "every-second", 1
 _BURSTS = 4
 # Of the latest steps so many are to be cancelled, about so often.
 _STEPS_AT_ONCE, _STEPS_EVERY_SECONDS = 4, 0.7
@@ -56,7 +52,7 @@ class Span:
     def ticks(self, after: float) -> set[str]:
         """Return the ids of the ticks after a moment."""
         ticks = Timing(every=TICK_SECONDS).latest(after=after, upto=self.until, limit=100_000)
-        return {tick_id(SCHEDULE, tick) for tick in ticks}
+        return {tick_id(TICKING, tick) for tick in ticks}
 
 
 @dataclass
@@ -90,8 +86,8 @@ class Steering:
     async def begin(self) -> None:
         """Add the schedule, while nothing goes wrong yet."""
         every = timedelta(seconds=TICK_SECONDS)
-        job = Errand(on=SCHEDULE, seconds=0.05)
-        added = await self._client.schedules.add(SCHEDULE, ERRAND, job, every=every, missed="all", bound=1000)
+        job = Errand(on=TICKING, seconds=0.05)
+        added = await self._client.schedules.add(TICKING, ERRAND, job, every=every, missed="all", bound=1000)
         self._since = (added.decided, added.decided)
 
     async def run(self) -> None:
@@ -104,21 +100,21 @@ class Steering:
 
     async def end(self) -> None:
         """Remove the schedule once it has come up to now; note it as wrong where that takes too long."""
-        healed = await _answered(self._inspection.wall_time)
+        healed = await answered(self._inspection.wall_time)
         with anyio.move_on_after(self._scale.bound):
             while not await self._removed(healed):  # noqa: ASYNC110  (other processes set no event here)
                 await anyio.sleep(_AGAIN_SECONDS)
             return
-        self._cluster.wrong.append(Violation("progress", SCHEDULE, f"is behind after {self._scale.bound:g} s"))
+        self._cluster.wrong.append(Violation("progress", TICKING, f"is behind after {self._scale.bound:g} s"))
 
     async def _removed(self, healed: float) -> bool:
-        kept = await _answered(lambda: self._inspection.schedule(SCHEDULE))
+        kept = await answered(lambda: self._inspection.schedule(TICKING))
         if kept is None:
             return True
         decided = schedule_of(kept).decided
         if decided + TICK_SECONDS <= healed:
             return False
-        if await _answered(lambda: self._inspection.remove_schedule(SCHEDULE, revision=kept.revision)):
+        if await answered(lambda: self._inspection.remove_schedule(TICKING, revision=kept.revision)):
             self._end_span(decided)
             return True
         return False
@@ -129,16 +125,16 @@ class Steering:
     async def _rest_schedule(self, after: float) -> None:
         """Pause the schedule for a while, and the errands for a part of it."""
         await anyio.sleep(after)
-        paused = await _answered(lambda: self._client.schedules.pause(SCHEDULE, reason="for a while"))
+        paused = await answered(lambda: self._client.schedules.pause(TICKING, reason="for a while"))
         self._end_span(paused.decided)
         self._cluster.note("the schedule is paused")
-        await _answered(lambda: self._client.pause(ERRAND, reason="for a while"))
+        await answered(lambda: self._client.pause(ERRAND, reason="for a while"))
         await anyio.sleep(2.0)
-        await _answered(lambda: self._client.resume(ERRAND))
+        await answered(lambda: self._client.resume(ERRAND))
         await anyio.sleep(1.0)
-        asked = await _answered(self._inspection.wall_time)
+        asked = await answered(self._inspection.wall_time)
         # Where an answer was lost it went on before the one that came.
-        resumed = await _answered(lambda: self._client.schedules.resume(SCHEDULE))
+        resumed = await answered(lambda: self._client.schedules.resume(TICKING))
         self._since = (asked, resumed.decided)
         self._cluster.note("the schedule goes on")
 
@@ -149,7 +145,7 @@ class Steering:
         self.told.bursts.append(Burst(key, machine_time()))
         now = time.time()
         jobs = [self._errand(key, f"{self._seed}-{key}-{place}", now) for place in range(self._scale.errands)]
-        await _answered(lambda: self._client.submit_many(jobs))
+        await answered(lambda: self._client.submit_many(jobs))
         self.told.errands += [job.envelope.id for job in jobs]
         for job in jobs:
             chance = self._rng.random()
@@ -181,17 +177,9 @@ class Steering:
             await self._cancel(self._rng.sample(latest, min(_STEPS_AT_ONCE, len(latest))))
 
     async def _cancel(self, ids: Sequence[str]) -> None:
-        answers = await _answered(lambda: self._inspection.cancel(ids, by="campaign", reason="not wanted"))
+        answers = await answered(lambda: self._inspection.cancel(ids, by="campaign", reason="not wanted"))
         self.told.cancelled |= {answer.id for answer in answers if answer.state is JobState.CANCELLED}
 
     async def _reprioritize(self, id: str, priority: Priority) -> None:
-        answer = await _answered(lambda: self._client.reprioritize(id, priority))
+        answer = await answered(lambda: self._client.reprioritize(id, priority))
         self.told.reprioritized += answer.changed
-
-
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            return await ask()
-        except Unavailable:
-            await anyio.sleep(_AGAIN_SECONDS)

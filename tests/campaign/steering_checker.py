@@ -10,7 +10,8 @@ from jobkit.ops.verify import Violation
 from jobkit.ports.inspection import Inspection, JobState
 from tests.campaign.names import ERRAND
 from tests.campaign.plugin import AT_ONCE, STARTS, Done
-from tests.campaign.steering import SCHEDULE, Burst, Span, Told
+from tests.campaign.schedule import TICKING
+from tests.campaign.steering import Burst, Span, Told
 
 # A bound on all errands of a key, and more.
 _MOST = 100_000
@@ -31,7 +32,7 @@ async def steering_findings(
     inspection: Inspection, told: Told, losses: Sequence[Loss], lease_ttl: float
 ) -> list[Violation]:
     """Return all that is wrong. Raises `Unavailable`."""
-    keys = [SCHEDULE, *(burst.key for burst in told.bursts)]
+    keys = [TICKING, *(burst.key for burst in told.bursts)]
     effects = [
         _Effect(entry.job_id, key, Done.model_validate_json(entry.data))
         for key in keys
@@ -71,7 +72,7 @@ def _not_before_due(effects: Sequence[_Effect], not_before: Mapping[str, float])
 
 def _ticks(effects: Sequence[_Effect], spans: Sequence[Span]) -> Iterator[Violation]:
     """Each tick fired once, and none while the schedule was paused, whatever the jobs are called."""
-    fired = Counter(effect.job for effect in effects if effect.key == SCHEDULE)
+    fired = Counter(effect.job for effect in effects if effect.key == TICKING)
     allowed = {id for span in spans for id in span.ticks(span.allowed)}
     required = {id for span in spans for id in span.ticks(span.required)}
     for id, times in fired.items():
