@@ -48,7 +48,7 @@ async def test_a_job_is_cancelled_wherever_it_is_and_its_key_goes_on(store: Stor
         await submit("running", until=finish)
         await submit("behind", until=finish)
         await client.submit(TYPE, Step(on="behind", number=2), id="held")
-        await _comes_to(cluster, "retrying", JobState.RUNNING, failures=1)
+        await _comes_to(cluster, "retrying", JobState.QUEUED, failures=1)
         await _comes_to(cluster, "parked", JobState.PARKED)
         for id in ("running", "behind"):
             await _comes_to(cluster, id, JobState.RUNNING)

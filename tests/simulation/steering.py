@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from jobkit.model.fence import Fence
 from jobkit.model.pause import Pause, Scope, pause_of
@@ -83,6 +83,22 @@ def moved_for_good(events: Sequence[Event]) -> Iterator[Violation]:
                 told[job] = priority
             case Begun(at, job, priority) if told.get(job, priority) is not priority:
                 yield Violation("priority", f"job {job} began as {priority} and is {told[job]} by now", at)
+
+
+def high_first(events: Sequence[Event], ready: Mapping[str, float], queue: Mapping[str, int]) -> Iterator[Violation]:
+    """No normal job begins while a high one of its `queue` is `ready` and has not begun.
+
+    Low ones may, where it is their turn; so may normal ones, behind several high ones.
+    """
+    waiting = dict(ready)
+    for event in events:
+        match event:
+            case Begun(_, job, Priority.HIGH):
+                waiting.pop(job, None)
+            case Begun(at, job, Priority.NORMAL):
+                passed = [other for other, since in waiting.items() if since <= at and queue[other] == queue[job]]
+                if passed:
+                    yield Violation("priority", f"{job} began before {', '.join(passed)}", at)
 
 
 def one_of_a_name(events: Sequence[Event]) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ import anyio.lowlevel
 from jobkit import Concurrency, Context, Payload, Processor, Rate, Reject, Result, Retry, RetryPolicy, processor
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.job_group import OnFailure
+from jobkit.model.priority import Priority
 from jobkit.model.unique import Unique
 from jobkit.settings import Settings
 from jobkit.testing.virtual_time import running_loop
@@ -101,7 +102,8 @@ class Order:
     """What is to be submitted, and when (seconds from the start).
 
     `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
-    publisher that knows nothing of the store. Under its `unique` name it may replace another one.
+    publisher that knows nothing of the store. Under its `unique` name it may replace another one. Without a `priority`
+    one is drawn, where there are any.
     """
 
     after: float
@@ -111,6 +113,7 @@ class Order:
     foreign: bool = False
     later: float = 0.0
     unique: Unique | None = None
+    priority: Priority | None = None
 
 
 def processors(

@@ -245,7 +245,7 @@ class World:
     def _priority(self, order: Order) -> Priority | None:
         if order.type != LOOSE or not self.prioritized:
             return None
-        return random.Random(f"priority {self.seed} {order.id}").choice(list(Priority))
+        return order.priority or random.Random(f"priority {self.seed} {order.id}").choice(list(Priority))
 
     async def _publish(self, broker: Broker, order: Order) -> None:
         """Publish a bare message, as a program in another language would: type, id and body."""
