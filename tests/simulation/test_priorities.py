@@ -21,20 +21,22 @@ ONE_BY_ONE = SETTINGS.model_copy(update={"concurrency": Slots(1), "partitions": 
 # From its submission on, a job takes less until a worker has it, where nothing goes wrong.
 AT_HAND_SECONDS = 1.0
 BACKLOG = [
-    Order(0.1, LOOSE, f"{priority.value}-{number}", Work(key=f"k{number}", number=number), priority=priority)
-    for number in range(90)
+    Order(
+        0.1, LOOSE, f"{priority.value}-{number}", Work(key=f"k{number}", number=number, steps=(1.0,)), priority=priority
+    )
+    for number in range(45)
     for priority in [(Priority.NORMAL, Priority.LOW)[number % 3 == 0]]
 ]
 # One at a time, so that no normal one has a turn of its own among them.
 URGENT = [
     Order(after, LOOSE, f"high-{number}", Work(key=f"u{number}", number=number), priority=Priority.HIGH)
-    for number, after in enumerate((6.0, 8.0, 10.0, 12.0))
+    for number, after in enumerate((4.0, 6.0, 8.0))
 ]
 
 
 def found(seed: int) -> list[Violation]:
     """Run them; return which of the urgent ones was passed over while a worker had it at hand."""
-    schedule = Schedule(storm=20.0, troubles=(), ticking=0.0, cancels=0.0, reprioritized=0.0)
+    schedule = Schedule(storm=10.0, troubles=(), ticking=0.0, cancels=0.0, reprioritized=0.0)
     changes = {"settings": ONE_BY_ONE, "prioritized": True, "limited": False}
     orders = [*BACKLOG, *URGENT]
     outcome = simulate(seed, schedule, orders=orders, **changes)
