@@ -11,7 +11,7 @@ from simulation.effects import (
     repartitioned,
     single_effect,
 )
-from simulation.expectation import Expectation, Truth, Violation
+from simulation.expectation import NOTHING, Expectation, Truth, Violation
 from simulation.groups import settled_at_once, then_comes_last
 from simulation.history import History
 from simulation.kept_work import what_is_kept
@@ -28,29 +28,37 @@ from simulation.steering import (
 
 
 def violations(history: History, truth: Truth, expected: Expectation) -> list[Violation]:
-    """Return all that is wrong, in the order of the invariants."""
-    found = [
+    """Return all that is wrong once all is over."""
+    return [
         *single_effect(truth, expected),
-        *fencing(history.events, truth),
         *order(truth, expected),
         *order_of_submission(truth, expected.submitted),
-        *no_lease_no_work(history.events),
-        *grants_increase(history.events),
         *bounded(truth, expected),
-        *ended_everywhere(history.events),
-        *backoff(history.events),
-        *not_before_due(history.events, expected),
-        *paused_begins_nothing(history, expected),
         *repartitioned(history.events, truth, expected),
-        *cancelled_for_good(history.events, truth, expected),
-        *moved_for_good(history.events),
-        *one_of_a_name(history.events),
-        *run_at_once(history.events, expected.at_once),
-        *began_within(history.events, expected.begins),
         *ticks_fire_once(truth, expected.ticks),
-        *(Violation("kept", detail, at) for detail, at in what_is_kept(history.events)),
-        *then_comes_last(history.events, expected.groups, expected.dead),
-        *settled_at_once(history.events),
+        *so_far(history, expected, truth),
     ]
+
+
+def so_far(history: History, expected: Expectation, truth: Truth = NOTHING) -> list[Violation]:
+    """Return what is wrong with what has happened, at any time; with the `truth`, with what came of it, too."""
+    events = history.events
     crashes = [said for said in history.said if said.event == "unexpected error"]
-    return found + [Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes]
+    return [
+        *fencing(events, truth),
+        *no_lease_no_work(events),
+        *grants_increase(events),
+        *ended_everywhere(events),
+        *backoff(events),
+        *not_before_due(events, expected),
+        *paused_begins_nothing(history, expected),
+        *cancelled_for_good(events, truth, expected),
+        *moved_for_good(events),
+        *one_of_a_name(events),
+        *run_at_once(events, expected.at_once),
+        *began_within(events, expected.begins),
+        *(Violation("kept", detail, at) for detail, at in what_is_kept(events)),
+        *then_comes_last(events, expected.groups, expected.dead),
+        *settled_at_once(events),
+        *(Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes),
+    ]

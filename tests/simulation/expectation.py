@@ -93,3 +93,6 @@ class Truth:
             layouts=await planes.store.layouts(),
             kept={id: await planes.store.checkpoints(id) for id in accepted},
         )
+
+
+NOTHING = Truth({}, (), {}, StoreCounts({}, outbox=0, shelved=0, parked=0, dead=0, keys=0), ())

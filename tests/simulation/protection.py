@@ -46,7 +46,7 @@ def assert_needed(mutation: Mutation, monkeypatch: Patch) -> None:
     for seed in itertools.chain([mutation.seed], range(MOST_SEEDS)):
         with monkeypatch.context() as patch:
             mutation.remove(patch)
-            without = simulate(seed, mutation.schedule, **changes)
+            without = simulate(seed, mutation.schedule, looking_for=mutation.breaks, **changes)
         if without.broken & set(mutation.breaks):
             if "CAMPAIGN" in os.environ:
                 sound = simulate(seed, mutation.schedule)

@@ -7,12 +7,13 @@ get everything done. All of it is drawn from the seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import anyio
 
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
-from simulation.checker import violations
+from simulation.checker import so_far, violations
 from simulation.expectation import Truth, Violation
 from simulation.history import History, tell
 from simulation.orders import orders
@@ -25,10 +26,13 @@ from simulation.work import SETTINGS
 from simulation.world import World, open_world
 
 # After the heal, everything is done within the time that all the work takes one after another, and this many seconds:
-# the longest waits of the settings, and leases that somebody dead still holds, several times over.
+# the longest waits of the settings, and leases that somebody dead still holds, several times over. Nor does it stand
+# still for so long.
 PROGRESS_MARGIN = 90.0
 # And told to drain, a worker ends within this time.
 DRAIN_BOUND = SETTINGS.drain_seconds + 10.0
+# So often it is looked whether what is looked for has happened.
+_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,17 @@ class Outcome:
         return "\n".join(lines)
 
 
-def simulate(seed: int, schedule: Schedule = DEFAULT, **changes: object) -> Outcome:
-    """Run one seed to its end in virtual time. `changes` are set on the world before it starts."""
-    return run_virtual(_simulate(seed, schedule, changes), seed=seed)
+def simulate(
+    seed: int, schedule: Schedule = DEFAULT, *, looking_for: Collection[str] = (), **changes: object
+) -> Outcome:
+    """Run one seed to its end in virtual time, or until one of the invariants that are looked for is broken.
+
+    `changes` are set on the world before it starts.
+    """
+    return run_virtual(_simulate(seed, schedule, frozenset(looking_for), changes), seed=seed)
 
 
-async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -> Outcome:
+async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], changes: dict[str, object]) -> Outcome:
     async with open_world(seed) as world:
         for name, value in changes.items():
             setattr(world, name, value)
@@ -87,8 +96,13 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(people.forget_ended(schedule.retention), name="retention"))
-        await Storm(world, people, schedule).run()
-        found = await _heal(world)
+        found: list[Violation] = []
+        async with anyio.create_task_group() as run:
+            if looking_for:
+                run.start_soon(_look_for, looking_for, world, schedule, run.cancel_scope)
+            await Storm(world, people, schedule).run()
+            found = await _heal(world)
+            run.cancel_scope.cancel()
         for other in others:
             other.cancel()
         world.history.close()
@@ -99,6 +113,14 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         default = schedule == DEFAULT and not changes
         replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
+
+
+async def _look_for(invariants: frozenset[str], world: World, schedule: Schedule, run: anyio.CancelScope) -> None:
+    """End the run once one of these is broken."""
+    while True:
+        await anyio.sleep(_LOOK_SECONDS)
+        if {found.invariant for found in so_far(world.history, await expectation_of(world, schedule))} & invariants:
+            run.cancel()
 
 
 async def _heal(world: World) -> list[Violation]:
@@ -114,12 +136,14 @@ async def _heal(world: World) -> list[Violation]:
             world.start(machine)
     bound = PROGRESS_MARGIN + sum(order.work.longest for order in world.orders)
     healed = running_loop().time()
-    deadline = healed + bound
+    moved, before = healed, ""
     while left := await _undone(world, healed):
         if world.spins:
             return [Violation("bounded", f"{len(world.history.events)} events: somebody spins")]
-        if running_loop().time() >= deadline:
-            return [Violation("progress", f"{bound:.0f} s after the heal there is still {left}")]
+        now = running_loop().time()
+        moved, before = (moved, before) if left == before else (now, left)
+        if now >= min(healed + bound, moved + PROGRESS_MARGIN):
+            return [Violation("progress", f"{now - healed:.0f} s after the heal there is still {left}")]
         await anyio.sleep(1.0)
     world.note("", "is done")
     for machine in world.machines:
