@@ -30,7 +30,7 @@ from tests.campaign.servers import Servers, StoreKind, open_servers
 
 _WATCH_SECONDS = 0.1
 _START_AGAIN_SECONDS = 1.0
-STARTED_SECONDS = 60.0
+STARTED_SECONDS = 180.0
 
 
 class Way:
