@@ -16,7 +16,7 @@ from tests.campaign.plugin import Step
 from tests.campaign.servers import STORES, StoreKind
 
 # Long enough for any machine.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 async def _comes_to(cluster: Cluster, id: str, state: JobState, *, failures: int = 0) -> None:
