@@ -10,7 +10,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from jobkit.ops.verify import Violation
+from jobkit.ops.verify import Violation, verify
 from jobkit.plugin.checkpoints import KeptWork
 from tests.campaign import broken
 from tests.campaign.checker import left_to_do
@@ -50,7 +50,8 @@ async def _fanned_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Vio
             carers.cancel_scope.cancel()
         assert len(fanning.told.trees) == SCHEDULE.scale.trees
         assert fanning.told.cancelled
-        return await fanning_findings(site.planes.inspection, fanning.told, journal)
+        found = await fanning_findings(site.planes.inspection, fanning.told, journal)
+        return found + list((await verify(site.planes)).findings)
 
 
 @in_virtual_time
