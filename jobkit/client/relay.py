@@ -262,7 +262,7 @@ class Relay:
         undeclared: dict[str, Deferred] = {}
         try:
             for type in dict.fromkeys(partition.type for partition in routed):
-                queues = self._layouts.of(type).made
+                queues = self._layouts.of(type).led
                 if self._declared.get(type) == queues:
                     continue
                 try:

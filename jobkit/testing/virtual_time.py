@@ -227,10 +227,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._spun = 0
         while self._scheduled and self._scheduled[0].when() <= self._time:
             self._ready.append(heapq.heappop(self._scheduled))
-        batch = self._interleaved(list(self._ready))
-        self._ready.clear()
-        self._ready.extend(batch)
-        for _ in batch:
+        if len(self._ready) > 1:
+            batch = self._interleaved(list(self._ready))
+            self._ready.clear()
+            self._ready.extend(batch)
+        for _ in range(len(self._ready)):
             handle = self._ready.popleft()
             process = _owner(handle)
             if handle.cancelled():

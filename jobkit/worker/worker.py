@@ -253,7 +253,7 @@ class Worker:
             self._telemetry.log.warning("JOBKIT_CONCURRENCY limits a job type that is not served here", type=type)
         await self._layouts.refresh(self._types)
         for type in self._types:
-            await self._broker.declare(type, self._layouts.of(type).made)
+            await self._broker.declare(type, self._layouts.of(type).led)
         if self._settings.max_payload_bytes > self._broker.max_body_bytes:
             raise ConfigurationError(
                 f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
@@ -365,7 +365,7 @@ class Worker:
     async def _relaid(self, type: str, layout: Layout) -> None:
         """Go by another layout of a type."""
         if type in self._types:
-            await self._planes.broker.declare(type, layout.made)
+            await self._planes.broker.declare(type, layout.led)
             self._leaderships.stir()
 
     async def _moved(self) -> None:

@@ -18,10 +18,14 @@ from jobkit.ops.verify import Violation
 from jobkit.ports.store import NewJob
 from tests.campaign.checker import findings, left_to_do
 from tests.campaign.cluster import Cluster, open_cluster
-from tests.campaign.names import TYPE
+from tests.campaign.fanning import Fanning
+from tests.campaign.fanning_checker import fanning_findings
+from tests.campaign.names import ERRAND, JOURNAL_VARIABLE, PIECE, TYPE
 from tests.campaign.plugin import Step
-from tests.campaign.schedule import Scale, Schedule
+from tests.campaign.schedule import Schedule
 from tests.campaign.servers import StoreKind
+from tests.campaign.steering import Steering
+from tests.campaign.steering_checker import steering_findings
 from tests.campaign.troubles import make_trouble
 
 _LOOK_SECONDS = 0.25
@@ -31,6 +35,8 @@ _SUBMIT_AT_ONCE = 500
 # How long a worker is given to end once it is told to; `drain_seconds` is less.
 _END_SECONDS = 40.0
 _TOLD_FINDINGS = 20
+# By so much the wall clock of one worker's machine is wrong.
+_WRONG_CLOCK_SECONDS = 3600.0
 
 
 @dataclass
@@ -40,6 +46,9 @@ class Outcome:
     schedule: Schedule
     store: StoreKind
     submitted: int = 0
+    cancelled: int = 0
+    groups: int = 0
+    reprioritized: int = 0
     seconds: float = 0.0
     drained: float = 0.0
     elections: int = 0
@@ -58,12 +67,16 @@ class Outcome:
         failed = {outcome: number for outcome, number in self.claims.items() if number and outcome != "granted"}
         return "\n".join(
             [
-                f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.faults} faults, "
-                f"{self.seconds:.0f} s, everything done {self.drained:.1f} s after the last fault",
+                f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.cancelled} cancelled, "
+                f"{self.groups} groups, "
+                f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, "
+                f"everything done {self.drained:.1f} s after the last",
                 f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
                 f"no job was started more than {self.most_opens} times",
                 ", ".join(f"{event}: {number}" for event, number in self.loud.items()),
-                f"{len(self.wrong)} findings" if self.wrong else "every job committed exactly once, every key in order",
+                f"{len(self.wrong)} findings"
+                if self.wrong
+                else "every job took effect exactly once or was given up, every key in order",
             ]
         )
 
@@ -93,18 +106,40 @@ async def run_campaign(
     outcome = Outcome(schedule, store)
     began = time.monotonic()
     settings = {"LOG_LEVEL": "info", **dict(scale.settings)}
-    async with open_cluster(root, store, workers=scale.workers, settings=settings, extra=extra) as cluster:
+    types = (TYPE, *[ERRAND] * bool(scale.errands), *[PIECE] * bool(scale.trees))
+    journal = root / "journal.jsonl"
+    environment = {JOURNAL_VARIABLE: str(journal), **(extra or {})}
+    async with open_cluster(
+        root,
+        store,
+        workers=scale.workers,
+        types=types,
+        settings=settings,
+        extra=environment,
+        wrong_by=_WRONG_CLOCK_SECONDS,
+    ) as cluster:
         keys: dict[str, list[str]] = defaultdict(list)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_submit, cluster, schedule, keys)
-            tasks.start_soon(make_trouble, cluster, schedule)
-        outcome.submitted = scale.jobs
-        cluster.note("nothing goes wrong any more")
-        healed = time.monotonic()
-        await _until_done(cluster, scale)
-        outcome.drained = time.monotonic() - healed
+        steering = Steering(cluster, schedule, keys)
+        fanning = Fanning(cluster, schedule, journal)
+        async with anyio.create_task_group() as carers:
+            carers.start_soon(fanning.look_after)
+            await _storm(cluster, schedule, keys, steering, fanning)
+            told = steering.told
+            outcome.submitted = scale.jobs + len(told.errands) + len(fanning.told.trees)
+            healed = time.monotonic()
+            if scale.errands:
+                await steering.end()
+            await _until_done(cluster, outcome.submitted, scale.bound)
+            outcome.drained = time.monotonic() - healed
+            carers.cancel_scope.cancel()
         await cluster.drain(_END_SECONDS)
-        outcome.wrong = cluster.wrong + await findings(cluster.site.planes, keys)
+        planes = cluster.site.planes
+        outcome.wrong = cluster.wrong + await findings(planes, keys, told.cancelled)
+        outcome.wrong += await steering_findings(planes.inspection, told, cluster.losses, scale.lease_ttl)
+        outcome.wrong += await fanning_findings(planes.inspection, fanning.told, journal)
+        outcome.groups = len(fanning.told.trees)
+        outcome.cancelled = len(told.cancelled)
+        outcome.reprioritized = told.reprioritized
         outcome.history = cluster.history
         outcome.seconds = time.monotonic() - began
         records = await cluster.site.planes.inspection.jobs(type=TYPE, limit=scale.jobs)
@@ -114,6 +149,21 @@ async def run_campaign(
         outcome.loud = {event: number for event in _LOUD if (number := cluster.said(event))}
     (root / "history.txt").write_text(f"{outcome.report()}\n")
     return outcome
+
+
+async def _storm(
+    cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]], steering: Steering, fanning: Fanning
+) -> None:
+    """Have everything go wrong that is to, while jobs are submitted and steered."""
+    if schedule.scale.errands:
+        await steering.begin()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_submit, cluster, schedule, keys)
+        tasks.start_soon(make_trouble, cluster, schedule)
+        tasks.start_soon(fanning.run)
+        if schedule.scale.errands:
+            tasks.start_soon(steering.run)
+    cluster.note("nothing goes wrong any more")
 
 
 async def _submit(cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]]) -> None:
@@ -156,18 +206,18 @@ async def _accept(cluster: Cluster, jobs: Sequence[NewJob]) -> None:
             return
 
 
-async def _until_done(cluster: Cluster, scale: Scale) -> None:
+async def _until_done(cluster: Cluster, jobs: int, bound: float) -> None:
     """Wait until nothing is left to do, or the time for that is over; the reader will say what is left."""
-    with anyio.move_on_after(scale.bound):
+    with anyio.move_on_after(bound):
         while True:
             try:
-                if not await left_to_do(cluster.site.planes, scale.jobs):
+                if not await left_to_do(cluster.site.planes, jobs):
                     cluster.note("everything is done")
                     return
             except Unavailable as error:
                 cluster.note(f"the test itself has no answer: {error}")
             await anyio.sleep(_LOOK_SECONDS)
-    cluster.note(f"not everything is done after {scale.bound:g} s")
+    cluster.note(f"not everything is done after {bound:g} s")
     cluster.wrong.append(
-        Violation("progress", "cluster", f"{scale.bound:g} s: {await left_to_do(cluster.site.planes, scale.jobs)}")
+        Violation("progress", "cluster", f"{bound:g} s: {await left_to_do(cluster.site.planes, jobs)}")
     )

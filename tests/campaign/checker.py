@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jobkit.ops.verify import Violation, verify
-from jobkit.ports.inspection import JobState, LoggedEntry
+from jobkit.ports.inspection import LoggedEntry
 from jobkit.ports.planes import Planes
 from tests.campaign.names import TALLY, TYPE
 from tests.campaign.plugin import Tally
@@ -20,8 +20,9 @@ from tests.campaign.plugin import Tally
 async def left_to_do(planes: Planes, accepted: int) -> str:
     """Return what is not done yet, in words, or an empty string. Raises `Unavailable`."""
     counts = await planes.inspection.counts()
-    committed = counts.jobs.get(JobState.COMMITTED, 0)
-    left = [f"{committed} of {accepted} jobs are committed"] * (committed != accepted)
+    ended = sum(number for state, number in counts.jobs.items() if state.ended)
+    left = [f"{ended} of {accepted} jobs have ended"] * (ended < accepted)
+    left += [f"{number} {state.value}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"{counts.outbox} in the outbox"] * bool(counts.outbox)
     left += [f"{counts.shelved} in flight"] * bool(counts.shelved)
     left += [f"{counts.parked} parked"] * bool(counts.parked)
@@ -34,12 +35,17 @@ async def left_to_do(planes: Planes, accepted: int) -> str:
     return ", ".join(left)
 
 
-async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> list[Violation]:
-    """Return all that is wrong; `submitted` are the ids of each key's jobs, in the order they were accepted in."""
+async def findings(
+    planes: Planes, submitted: Mapping[str, Sequence[str]], cancelled: Collection[str] = frozenset()
+) -> list[Violation]:
+    """Return all that is wrong; `submitted` are the ids of each key's jobs, in the order they were accepted in.
+
+    Of the `cancelled` ones a person was told that they are.
+    """
     found: list[Violation] = []
     for key, ids in submitted.items():
         log = await planes.inspection.log(TYPE, key, limit=10 * len(ids) + 100)
-        found += _effects(key, ids, log)
+        found += _effects(key, ids, log, cancelled)
         raw = await planes.store.record(TYPE, key, TALLY)
         found += _tally(key, log, Tally() if raw is None else Tally.model_validate_json(raw))
     counts = await planes.inspection.counts()
@@ -50,13 +56,17 @@ async def findings(planes: Planes, submitted: Mapping[str, Sequence[str]]) -> li
     return found + list((await verify(planes)).findings)
 
 
-def _effects(key: str, ids: Sequence[str], log: Sequence[LoggedEntry]) -> Iterator[Violation]:
-    """Each of the key's jobs took effect once, and in the order of their acceptance."""
+def _effects(
+    key: str, ids: Sequence[str], log: Sequence[LoggedEntry], cancelled: Collection[str]
+) -> Iterator[Violation]:
+    """Each of the key's jobs took effect once, and in the order of their acceptance; no cancelled one did."""
     times = Counter(entry.job_id for entry in log)
     for id, number in times.items():
         if number > 1:
             yield Violation("single-effect", key, f"job {id} took effect {number} times")
-    missing = [id for id in ids if id not in times]
+    for id in [id for id in ids if id in cancelled and id in times]:
+        yield Violation("cancelled", key, f"job {id} was cancelled, and took effect")
+    missing = [id for id in ids if id not in times and id not in cancelled]
     if missing:
         yield Violation("nothing-lost", key, f"{len(missing)} jobs took no effect: {', '.join(missing[:5])}")
     if strange := times.keys() - set(ids):

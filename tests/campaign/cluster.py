@@ -11,7 +11,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +24,13 @@ from jobkit.lab.servers.proxy import Proxy
 from jobkit.ops.verify import Violation
 from jobkit.settings import Settings
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
-from tests.campaign.names import METRICS_VARIABLE, TYPE
+from tests.campaign.names import METRICS_VARIABLE, TYPE, WRONG_CLOCK_VARIABLE
 from tests.campaign.schedule import PLANES, Plane
 from tests.campaign.servers import Servers, StoreKind, open_servers
 
 _WATCH_SECONDS = 0.1
 _START_AGAIN_SECONDS = 1.0
-STARTED_SECONDS = 60.0
+STARTED_SECONDS = 180.0
 
 
 class Way:
@@ -55,11 +55,15 @@ class Way:
 
 @dataclass
 class Seat:
-    """One of the cluster's workers: its ways, and the process that runs now. `killed` by the test, that is."""
+    """One of the cluster's workers: its ways, and the process that runs now. `killed` by the test, that is.
+
+    `extra` are the variables of its environment, whichever process it is.
+    """
 
     number: int
     ways: Mapping[Plane, Way]
     process: WorkerProcess
+    extra: Mapping[str, str]
     killed: bool = False
 
     @contextmanager
@@ -85,9 +89,12 @@ class Cluster:
     servers: Servers
     site: Site
     began: float
+    types: Sequence[str] = (TYPE,)
     seats: list[Seat] = field(default_factory=list)
     history: list[tuple[float, str]] = field(default_factory=list)
     wrong: list[Violation] = field(default_factory=list)
+    # When the coordinator may have lost what it knew: from and until, on the machine's clock.
+    losses: list[tuple[float, float]] = field(default_factory=list)
     ending: bool = False
     _started: set[int] = field(default_factory=set)
 
@@ -98,7 +105,7 @@ class Cluster:
     def start(self, seat: int, ways: Mapping[Plane, Way], **extra: str) -> WorkerProcess:
         urls = {f"JOBKIT_{plane.upper()}_URL": self.servers.url(plane, port=ways[plane].proxy.port) for plane in PLANES}
         metrics = self.site.root / f"metrics-{len(self.site.workers)}.jsonl"
-        process = self.site.start(TYPE, **urls, **extra, **{METRICS_VARIABLE: str(metrics)})
+        process = self.site.start(*self.types, **urls, **extra, **{METRICS_VARIABLE: str(metrics)})
         self.note(f"worker {seat} starts as process {process.pid}")
         return process
 
@@ -120,7 +127,7 @@ class Cluster:
             self._started.add(process.pid)
         return process.pid in self._started
 
-    async def supervise(self, **extra: str) -> None:
+    async def supervise(self) -> None:
         """Start again what was killed, for ever; note it as wrong where something ends by itself."""
         while True:
             await anyio.sleep(_WATCH_SECONDS)
@@ -131,7 +138,7 @@ class Cluster:
                 if not seat.killed or code != -signal.SIGKILL:
                     await self._ended_by_itself(seat, code)
                 seat.killed = False
-                seat.process = self.start(seat.number, seat.ways, **extra)
+                seat.process = self.start(seat.number, seat.ways, **seat.extra)
 
     async def _ended_by_itself(self, seat: Seat, code: int) -> None:
         started = self.has_started(seat.process)
@@ -217,31 +224,36 @@ async def open_cluster(
     store: StoreKind,
     *,
     workers: int,
+    types: Sequence[str] = (TYPE,),
     supervised: bool = True,
     settings: Mapping[str, str] | None = None,
     extra: Mapping[str, str] | None = None,
+    wrong_by: float = 0.0,
 ) -> AsyncIterator[Cluster]:
     """Start servers and workers, each of which has started; all of it ends with the block.
 
     `settings` are without their prefix, and those that are not given the defaults; `extra` are other variables of the
-    workers' environment. Without a supervisor, what is killed or ends stays away.
+    workers' environment. The wall clock of the first is `wrong_by` so many seconds. Without a supervisor, what is
+    killed or ends stays away.
     """
+    wrong_clock = {WRONG_CLOCK_VARIABLE: str(wrong_by)} if wrong_by else {}
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(open_servers(store))
         urls = {f"{plane.upper()}_URL": servers.url(plane) for plane in PLANES}
-        plugins = {"PLUGINS": "tests.campaign.plugin"}
+        plugins = {"PLUGINS": "tests.campaign.plugin,tests.campaign.pieces"}
         site = await stack.enter_async_context(
             open_site(root, **{**default_terms(), **plugins, **urls, **(settings or {})})
         )
-        cluster = Cluster(servers, site, time.monotonic())
+        cluster = Cluster(servers, site, time.monotonic(), types)
         for number in range(workers):
             ways = {plane: Way(await stack.enter_async_context(Proxy(servers.port(plane)))) for plane in PLANES}
-            cluster.seats.append(Seat(number, ways, cluster.start(number, ways, **(extra or {}))))
+            own = {**(extra or {}), **(wrong_clock if number == 0 else {})}
+            cluster.seats.append(Seat(number, ways, cluster.start(number, ways, **own), own))
         if not supervised:
             await cluster.all_started()
             yield cluster
             return
-        supervisor = asyncio.create_task(cluster.supervise(**(extra or {})))
+        supervisor = asyncio.create_task(cluster.supervise())
         try:
             await cluster.all_started()
             yield cluster

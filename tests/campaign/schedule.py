@@ -14,6 +14,9 @@ from typing import Literal
 Plane = Literal["broker", "coordinator", "store"]
 PLANES: tuple[Plane, ...] = ("broker", "coordinator", "store")
 
+# The schedule that ticks meanwhile.
+TICKING, TICK_SECONDS = "every-second", 1
+
 # Each way takes half of what a round trip is to take more.
 SLOW_ROUND_TRIP_SECONDS = 0.5
 
@@ -32,6 +35,11 @@ class Fault:
     seconds: float = 0.0
     at: float = 0.0
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the coordinator may lose what it knows: all of it, or its last second."""
+        return self.worker is None and (self.plane == "coordinator" or "coordinator" in self.kind)
+
     def __str__(self) -> str:
         parts: list[str] = [self.kind]
         parts += [f"worker {self.worker}"] * (self.worker is not None)
@@ -46,7 +54,8 @@ class Scale:
 
     `alone`: first each fault by itself, one after another, each followed by `calm`. Then `together` faults, one about
     `every` so many seconds, however long the ones before still last. `settings` are those of the workers, without their
-    prefix. `bound` is the time in which everything is done once nothing goes wrong any more.
+    prefix. `bound` is the time in which everything is done once nothing goes wrong any more. `errands` are submitted at
+    once, four times over; none: nobody steers anything. `trees` are groups of pieces, and those within them.
     """
 
     jobs: int
@@ -62,6 +71,8 @@ class Scale:
     settings: tuple[tuple[str, str], ...] = ()
     workers: int = 4
     long_jobs: float = 0.005
+    errands: int = 100
+    trees: int = 60
 
 
 # As it is asked for: 20,000 jobs over 500 keys, cuts of 30 s, and the lease terms that are the defaults.
@@ -100,6 +111,8 @@ SLICE = Scale(
         ("REPUBLISH_SECONDS", "2"),
     ),
     long_jobs=0.02,
+    errands=15,
+    trees=10,
 )
 
 
@@ -148,6 +161,8 @@ def _deck(rng: random.Random, scale: Scale) -> Iterator[Fault]:
     yield Fault("kill the worker", worker())
     # Past the time to live: to everybody else it is dead.
     yield Fault("stop the worker for a while", worker(), seconds=round(scale.lease_ttl * rng.uniform(1.2, 2), 3))
+    yield Fault("kill who fires, at a tick")
+    yield Fault("stop who fires, at a tick", seconds=round(scale.lease_ttl * rng.uniform(1.2, 2), 3))
     for server in PLANES:
         yield Fault("restart the server", plane=server)
         yield Fault("kill the server", plane=server)

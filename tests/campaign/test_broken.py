@@ -13,7 +13,7 @@ import pytest
 from tests.campaign import campaign
 from tests.campaign.campaign import run_campaign
 from tests.campaign.cluster import Cluster, open_cluster
-from tests.campaign.names import EARLY_ACKS_VARIABLE
+from tests.campaign.names import EARLY_ACKS_VARIABLE, FORGETFUL_VARIABLE
 from tests.campaign.schedule import SLICE, Fault, Schedule
 from tests.lab.servers.postgres import TestServer
 
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make camp
 
 # Small, soon over, and given up soon: nobody looks for what is lost, so it does not come.
 _UNLOOKED = tuple({**dict(SLICE.settings), "REPUBLISH_SECONDS": "600"}.items())
-_SMALL = replace(SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0, settings=_UNLOOKED)
+_SMALL = replace(
+    SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0, errands=0, trees=0, settings=_UNLOOKED
+)
 
 _FORGET_WHAT_IS_FINISHED = """
     UPDATE jobkit.keys k SET committed = j.sequence - 1
@@ -42,6 +44,15 @@ async def test_workers_that_ack_before_they_commit_are_found_out(tmp_path: Path)
     kills = [Fault("kill the worker", number % 2, at=0.6 + 0.6 * number) for number in range(8)]
     outcome = await run_campaign(tmp_path, "redis", _schedule(*kills), extra={EARLY_ACKS_VARIABLE: "1"})
     assert "nothing-lost" in {found.invariant for found in outcome.wrong}, outcome.report()
+
+
+@pytest.mark.slow
+async def test_workers_that_look_for_no_kept_work_are_found_out(tmp_path: Path) -> None:
+    """kept: whoever goes on with a killed worker's piece begins anew."""
+    schedule = replace(_schedule(*(Fault("kill the worker", number % 2, at=1.0 + number) for number in range(8))))
+    schedule = replace(schedule, scale=replace(_SMALL, jobs=10, keys=1, trees=30, bound=60.0))
+    outcome = await run_campaign(tmp_path, "redis", schedule, extra={FORGETFUL_VARIABLE: "1"})
+    assert "kept" in {found.invariant for found in outcome.wrong}, outcome.report()
 
 
 @pytest.mark.slow

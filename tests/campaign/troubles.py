@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import anyio
 
 from jobkit.client.layouts import Layouts
-from jobkit.errors import Unavailable
+from jobkit.client.schedule_row import schedule_of
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.model.clock import SystemClock
+from jobkit.model.clock import SystemClock, machine_time
+from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
 from jobkit.ops.topology import repartition
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.planes import Planes
-from tests.campaign.cluster import Cluster, Way
+from tests.campaign.answered import answered
+from tests.campaign.cluster import Cluster, Seat, Way
 from tests.campaign.names import TYPE
-from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, Fault, Schedule
+from tests.campaign.schedule import SLOW_ROUND_TRIP_SECONDS, TICK_SECONDS, TICKING, Fault, Schedule
 
 # Other numbers of partitions than the one that a campaign begins with.
 _MANY, _FEW = 11, 5
+_TICK_POLL_SECONDS = 0.02
 
 
 async def make_trouble(cluster: Cluster, schedule: Schedule) -> None:
@@ -40,8 +43,11 @@ async def _carry_out_in_time(cluster: Cluster, fault: Fault) -> None:
 
 async def _carry_out(cluster: Cluster, fault: Fault) -> None:
     cluster.note(f"begins: {fault}")
+    begun = machine_time()
     await _apply(cluster, fault)
     cluster.note(f"is over: {fault}")
+    if fault.forgets:
+        cluster.losses.append((begun, machine_time()))
 
 
 async def _apply(cluster: Cluster, fault: Fault) -> None:
@@ -50,6 +56,14 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             cluster.kill(cluster.seats[seat])
         case "stop the worker for a while", int(seat), None:
             with cluster.seats[seat].stopped():
+                await anyio.sleep(fault.seconds)
+        case "kill who fires, at a tick", None, None:
+            for seat in await _who_fires(cluster):
+                cluster.kill(seat)
+        case "stop who fires, at a tick", None, None:
+            with ExitStack() as stopped:
+                for seat in await _who_fires(cluster):
+                    stopped.enter_context(seat.stopped())
                 await anyio.sleep(fault.seconds)
         case "restart the server", None, str(plane):
             await cluster.servers.restart(plane)
@@ -64,7 +78,7 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
         case "pause the work", None, None:
             await _rest(cluster.site.planes.inspection, fault.seconds)
         case "change the number of partitions", None, None:
-            await _split_anew(cluster.site.planes, fault.seconds)
+            await _split_anew(cluster.site.planes, cluster.types, fault.seconds)
         case "slow every round trip", None, None:
             ways = [way for seat in cluster.seats for way in seat.ways.values()]
             await _trouble(ways, lambda proxy: proxy.delay(SLOW_ROUND_TRIP_SECONDS / 2), fault.seconds)
@@ -74,30 +88,37 @@ async def _apply(cluster: Cluster, fault: Fault) -> None:
             raise AssertionError(f"nobody knows how to make this: {fault}")
 
 
+async def _who_fires(cluster: Cluster) -> list[Seat]:
+    """Return the workers that fire schedules, as soon as one of them has fired the next tick."""
+    fired = await _last_tick(cluster)
+    with anyio.move_on_after(2 * TICK_SECONDS):
+        while await _last_tick(cluster) == fired:  # noqa: ASYNC110  (other processes set no event here)
+            await anyio.sleep(_TICK_POLL_SECONDS)
+    leases = await answered(lambda: cluster.site.planes.coordinator.leases("leader/"))
+    first = {Partition(type, 0).resource for type in cluster.types}
+    owners = [lease.owner for lease in leases if lease.resource in first]
+    return [seat for seat in cluster.seats if any(f":{seat.process.pid}:" in owner for owner in owners)]
+
+
+async def _last_tick(cluster: Cluster) -> float | None:
+    kept = await answered(lambda: cluster.site.planes.inspection.schedule(TICKING))
+    return None if kept is None else schedule_of(kept).decided
+
+
 async def _rest(inspection: Inspection, seconds: float) -> None:
     """Pause all jobs for a while, as a person does: again where the store does not answer."""
     scope = Scope(TYPE)
-    await _answered(lambda: inspection.pause(scope, by="campaign", reason="for a while"))
+    await answered(lambda: inspection.pause(scope, by="campaign", reason="for a while"))
     await anyio.sleep(seconds)
-    await _answered(lambda: inspection.resume(scope))
+    await answered(lambda: inspection.resume(scope))
 
 
-async def _split_anew(planes: Planes, seconds: float) -> None:
+async def _split_anew(planes: Planes, types: Sequence[str], seconds: float) -> None:
     """Ask for more partitions, and after a while for fewer again, however far it has come by then."""
     layouts = Layouts(planes.store, 1, SystemClock())
-    await _answered(lambda: repartition(layouts, [TYPE], _MANY))
+    await answered(lambda: repartition(layouts, types, _MANY))
     await anyio.sleep(seconds)
-    await _answered(lambda: repartition(layouts, [TYPE], _FEW))
-
-
-async def _answered(ask: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        try:
-            await ask()
-        except Unavailable:
-            await anyio.sleep(0.2)
-        else:
-            return
+    await answered(lambda: repartition(layouts, types, _FEW))
 
 
 _ON_WAYS: dict[str, Callable[[Proxy], None]] = {

@@ -29,6 +29,7 @@ EMBEDDED = (
     "limits",
     "schedules",
     "debounce",
+    "priorities",
     "typed",
     "steps",
     "versions",
@@ -48,6 +49,7 @@ TYPES = (
     "call",
     "nightly",
     "summary",
+    "letter",
     "stretch",
     "album",
     "invoice",
@@ -142,6 +144,10 @@ def test_webhooks(tmp_path: Path) -> None:
     environment = _environment(("webhooks", "workers.webhook"), **settings)
     with _process(["jobkit", "worker", "resize", "webhook"], tmp_path, environment):
         assert _run("webhooks.py", tmp_path, environment) == ["photo.resized {'width': 640} v1,"]
+
+
+def test_priorities(folder: Path) -> None:
+    assert _ran("priorities", folder) == ["61 letters; the urgent one began before half of the others: yes"]
 
 
 def test_debounce(folder: Path) -> None:

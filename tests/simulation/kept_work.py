@@ -12,7 +12,8 @@ from jobkit import Context, Result
 from jobkit.model.fence import Fence
 from jobkit.ports.checkpoints import CHECKPOINT
 from jobkit.testing.virtual_time import running_loop
-from simulation.history import Cancelled, Event, History, Mark, RanStep, Recalled, Saved, Write
+from simulation.events import Cancelled, Event, Mark, RanStep, Recalled, Saved, Write
+from simulation.history import History
 
 STEP = "prepare"
 STEP_SECONDS = 0.3

@@ -250,7 +250,7 @@ class Seam:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self._signatures: dict[str, inspect.Signature] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
 
     async def call(
         self, plane: str, method: str, function: Callable[..., Awaitable[T]], /, *args: object, **kwargs: object
@@ -260,9 +260,9 @@ class Seam:
         network = self.node.network
         if network.closed:
             raise Unavailable(carrier_plane, "the simulation is over")
-        if step not in self._signatures:
-            self._signatures[step] = inspect.signature(function)
-        arguments = self._signatures[step].bind(*args, **kwargs).arguments
+        if step not in self._names:
+            self._names[step] = tuple(inspect.signature(function).parameters)
+        arguments = {**dict(zip(self._names[step], args, strict=False)), **kwargs}
         call = Call(self.node.name, plane, method, arguments, running_loop().time())
         fate = self.node.draw(carrier_plane, step)
         network.witness.sent(call)

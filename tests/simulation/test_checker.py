@@ -13,23 +13,8 @@ from jobkit.model.unique import While
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseRef
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
-from simulation.checker import (
-    Expectation,
-    Truth,
-    backoff,
-    bounded,
-    cancelled_for_good,
-    fencing,
-    grants_increase,
-    no_lease_no_work,
-    not_before_due,
-    one_of_a_name,
-    order,
-    single_effect,
-    then_comes_last,
-    ticks_fire_once,
-)
-from simulation.history import (
+from simulation.effects import bounded, fencing, order, single_effect
+from simulation.events import (
     Attempted,
     Cancelled,
     Claimed,
@@ -37,6 +22,7 @@ from simulation.history import (
     Event,
     Forgot,
     Grant,
+    LeftOpen,
     Mark,
     Postponed,
     Release,
@@ -44,6 +30,10 @@ from simulation.history import (
     Step,
     Write,
 )
+from simulation.expectation import Expectation, Members, Truth
+from simulation.groups import settled_at_once, then_comes_last
+from simulation.leases import grants_increase, no_lease_no_work
+from simulation.steering import backoff, cancelled_for_good, not_before_due, one_of_a_name, ticks_fire_once
 from simulation.timetable import Ticks
 
 KEY = "t/k"
@@ -292,11 +282,34 @@ def test_one_job_at_a_time_holds_a_unique_name(events: list[Event], broken: bool
     assert bool(list(one_of_a_name(events))) == broken
 
 
+BURIED = Write(1, "bury", KEY, "b", fence(1), again=False)
+
+
 @pytest.mark.parametrize(
-    ("ended", "broken"),
-    [(["a", "b"], False), (["a"], True), ([], True)],
+    ("events", "waits", "broken"),
+    [
+        ([Cancelled(1, "a"), Cancelled(1, "b")], False, False),
+        ([Cancelled(1, "a")], False, True),
+        ([], False, True),
+        ([Cancelled(1, "a"), BURIED], False, False),
+        ([Cancelled(1, "a"), BURIED], True, True),
+        ([Cancelled(1, "a"), BURIED, Cancelled(2, "b")], True, False),
+    ],
 )
-def test_the_job_that_closes_a_group_comes_last(ended: Sequence[str], broken: bool) -> None:
-    events: list[Event] = [Cancelled(1, job) for job in ended]
-    events.append(Step(2, "w1.1", KEY, "then", 1, fence(1), False))
-    assert bool(list(then_comes_last(events, {"then": ["a", "b"]}))) == broken
+def test_the_job_that_closes_a_group_comes_last(events: list[Event], waits: bool, broken: bool) -> None:
+    began = Step(3, "w1.1", KEY, "then", 1, fence(1), False)
+    groups = {"then": Members(("a", "b"), waits=waits)}
+    assert bool(list(then_comes_last([*events, began], groups, dead=()))) == broken
+
+
+def test_the_job_that_closes_a_group_dies_with_the_last_member() -> None:
+    groups = {"outer": Members(("m", "inner")), "inner": Members(("a",))}
+    began = Step(3, "w1.1", KEY, "outer", 1, fence(1), False)
+    assert not list(then_comes_last([Cancelled(1, "m"), Cancelled(2, "a"), began], groups, dead={"inner"}))
+    assert list(then_comes_last([Cancelled(1, "m"), began], groups, dead={"inner"}))
+    assert list(then_comes_last([Cancelled(1, "m"), Cancelled(2, "a"), began], groups, dead=()))
+
+
+def test_a_group_that_is_left_open_is_found() -> None:
+    (found,) = settled_at_once([LeftOpen(1.0, "then")])
+    assert (found.invariant, found.at) == ("groups", 1.0)

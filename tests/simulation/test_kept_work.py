@@ -14,10 +14,11 @@ from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
-from simulation.history import Saved, Trouble
+from simulation.events import Saved, Trouble
 from simulation.network import Node
-from simulation.schedule import Outcome, Schedule, simulate
-from simulation.world import LOOSE, ORDERED, Order, Work
+from simulation.schedule import Schedule
+from simulation.simulate import Outcome, simulate
+from simulation.work import LOOSE, ORDERED, Order, Work
 
 Patch = pytest.MonkeyPatch
 

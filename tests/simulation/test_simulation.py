@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from jobkit.testing.virtual_time import running_loop
-from simulation.history import Trouble
-from simulation.network import Node, When
-from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule, simulate
+from simulation.events import Trouble
+from simulation.network import Node
+from simulation.schedule import CHANGE_STEPS, LOSS_STEPS, STEPS, TICK_STEPS, WHEN, Schedule
+from simulation.simulate import simulate
 from simulation.turns import digest_of_turns
-from simulation.world import LOOSE, ORDERED, Order, Work
+from simulation.work import LOOSE, ORDERED, Order, Work
 
-DEFAULT_SEEDS = 20
+# `make campaign` runs many more.
+DEFAULT_SEEDS = 10
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,7 +50,7 @@ CHANGING = Schedule(
 )
 
 
-@pytest.mark.parametrize("which", [2, 4, 11, 12])
+@pytest.mark.parametrize("which", [2, 4, 11, 12] if "CAMPAIGN" in os.environ else [2])
 def test_jobs_run_in_the_order_of_their_submission_while_numbers_of_partitions_change(which: int) -> None:
     """order: of those without a sequence, too, and of those with one none has to wait for one that comes later."""
     outcome = simulate(which, CHANGING)
@@ -71,14 +73,21 @@ _ORDERS = [
 # What happens to each worker as it first comes to a step: one dies there, two stop for longer than a lease lives.
 _STOPS = {"w1.1": None, "w2.1": 20.0, "w3.1": 7.0}
 _ALL_STEPS = STEPS + LOSS_STEPS + CHANGE_STEPS + TICK_STEPS
-_POINTS = [(step, when) for step in _ALL_STEPS for when in WHEN if (step, when) != ("processor.step", "during")]
+# One to each of before, during and after; `make campaign` has each of them happen at each.
+_TURNS = [
+    (step, turn)
+    for number, step in enumerate(_ALL_STEPS)
+    for turn in (range(len(WHEN)) if "CAMPAIGN" in os.environ else [number % len(WHEN)])
+]
 
 
-@pytest.mark.parametrize(("step", "when"), _POINTS)
-def test_processes_may_stop_at_each_step_of_the_way_of_a_job(step: str, when: When) -> None:
+@pytest.mark.parametrize(("step", "turn"), _TURNS)
+def test_processes_may_stop_at_each_step_of_the_way_of_a_job(step: str, turn: int) -> None:
+    whens = dict(zip(_STOPS, WHEN[turn:] + WHEN[:turn], strict=True))
+
     def lay_trap(node: Node) -> None:
         if node.name in _STOPS:
-            node.trap(step, when, pause=_STOPS[node.name])
+            node.trap(step, whens[node.name], pause=_STOPS[node.name])
 
     troubles = (("lose messages", 1.0),) if step in LOSS_STEPS else ()
     troubles = (("change partitions", 1.0),) if step in CHANGE_STEPS else troubles
@@ -125,7 +134,7 @@ def test_a_seed_replays_exactly_in_another_interpreter_too() -> None:
 
 
 def test_a_failing_seed_prints_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulation.schedule.PROGRESS_MARGIN", -1_000.0)
+    monkeypatch.setattr("simulation.simulate.PROGRESS_MARGIN", -1_000.0)
     report = simulate(5).report()
     assert "progress" in report
     assert "pytest tests/simulation/test_simulation.py -k random_schedules --seed 5" in report

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
+from jobkit.backends.sqlite.broker import SqliteBroker
 from jobkit.client.client import Client
 from jobkit.client.layouts import Layouts
 from jobkit.client.submission import Submission
@@ -149,6 +150,32 @@ async def test_a_change_that_is_overtaken_by_another_and_workers_that_die_in_it_
         assert len(await site.planes.broker.depths()) == 3
         await assert_in_order(site, [*before, *later])
         await site.at_rest()
+
+
+@in_virtual_time
+async def test_queues_that_are_removed_slowly_are_not_made_again_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bounded: who looks after missing queues, and who has just started, leave alone what nobody is to lead."""
+    removing = SqliteBroker.remove
+
+    async def remove(self: SqliteBroker, partition: Partition) -> bool:
+        gone = await removing(self, partition)
+        await anyio.sleep(3.0)
+        return gone
+
+    monkeypatch.setattr(SqliteBroker, "remove", remove)
+    async with open_site(loose, partitions=6, republish_seconds=1.0) as site:
+        site.start("a")
+        await site.ended((await site.client.submit("loose", Step(on="k0", number=1))).id)
+        await change(site, 1)
+        await site.until(lambda: _removing(site), 60.0)
+        site.start("b")
+        assert await settled(site) < 20
+        assert [depth.partition.index for depth in await site.planes.broker.depths()] == [0]
+        await site.at_rest()
+
+
+async def _removing(site: Site) -> bool:
+    return len(await site.planes.broker.depths()) < 6
 
 
 @in_virtual_time

@@ -90,7 +90,7 @@ class Repartitioner:
         type, version, index = led.partition.type, led.layout.version, led.partition.index
         if index == 0:
             # So that all who look at the queues know of the new ones.
-            await self._planes.broker.restore(type, led.layout.made)
+            await self._planes.broker.restore(type, led.layout.led)
         after = await self._layouts.change(type, lambda now: now.moved(index) if now.version == version else None)
         if after is not None and not after.moving:
             self._telemetry.partitions_in_force(type, after.partitions)

@@ -84,7 +84,7 @@ class Republisher:
         Who had stood still since before a change may have made them again.
         """
         type = led.partition.type
-        await self._planes.broker.restore(type, self._layouts.of(type).made)
+        await self._planes.broker.restore(type, self._layouts.of(type).led)
         there = [depth.partition.index for depth in await self._planes.broker.depths() if depth.partition.type == type]
         if (queues := max(there, default=-1) + 1) > self._layouts.of(type).made:
             version = led.layout.version
