@@ -136,7 +136,9 @@ async def test_a_job_shows_its_group_and_what_it_keeps_of_its_work(site: Site, r
     page = await reader.get("/jobs/page-1")
     assert 'href="/groups/book"' in page.text
     tree = await reader.get("/groups/book")
-    assert tree.words.index("queued book") < tree.words.index("committed page-0") < tree.words.index("running page-1")
+    assert (
+        tree.words.index("scheduled book") < tree.words.index("committed page-0") < tree.words.index("running page-1")
+    )
     assert "3 members: 1 done, 2 to end" in tree.words
     assert (await reader.get("/groups/nosuch")).status == 404
     assert "Step cut done" in page.words

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
+from typing import Annotated
+
+from pydantic import PlainSerializer, SecretStr
 
 from jobkit import Context, Payload, processor
 from jobkit.plugin.registry import Registry
@@ -11,18 +13,21 @@ from tests.web.site import Site, note
 OPERATOR, VIEWER = "operator-token-1", "viewer-token-123"
 
 
+Pin = Annotated[SecretStr, PlainSerializer(lambda pin: pin.get_secret_value(), when_used="json")]
+
+
 class Letter(Payload):
     """Something for one reader."""
 
     to: str
     text: str = ""
-    pin: SecretStr = SecretStr("")
+    pin: Pin = SecretStr("")
 
 
 class Sealed(Payload):
     """What came of it."""
 
-    pin: SecretStr
+    pin: Pin
     pages: int = 1
 
 
