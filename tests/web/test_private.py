@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import PlainSerializer, SecretStr
 
 from jobkit import Context, Payload, processor
 from jobkit.plugin.registry import Registry
-from tests.web.site import Site, note
+from jobkit.settings import Settings
+from jobkit.web.application import WebApplication
+from tests.files.site import file_site, film
+from tests.web.site import Reader, Site, note
 
 OPERATOR, VIEWER = "operator-token-1", "viewer-token-123"
 
@@ -66,10 +71,15 @@ async def test_what_private_jobs_say_is_for_operators(site: Site) -> None:
     assert "for operators to see" not in await seen(site, "/keys/letter/done", OPERATOR, letter)
 
 
-async def test_files_of_a_private_type_are_for_operators(site: Site) -> None:
-    for token, refused in ((OPERATOR, False), (VIEWER, True)):
-        words = await seen(site, "/files/letter/done/page.txt", token, letter)
-        assert ("no file" not in words) is refused, words
+async def test_files_of_a_private_type_are_for_operators(tmp_path: Path) -> None:
+    async with file_site(tmp_path) as made:
+        await made.commit({"page.txt": b"at six"})
+        for private, token, status in ((True, VIEWER, 403), (True, OPERATOR, 200), (False, VIEWER, 200)):
+            settings = Settings(web_token=OPERATOR, web_viewer_token=VIEWER)  # type: ignore[arg-type]
+            registry = Registry([replace(film, private=private)])
+            reader = Reader(WebApplication(made.planes, registry, settings))
+            reader.headers["authorization"] = f"Bearer {token}"
+            assert (await reader.get("/files/film/k/page.txt")).status == status, (private, token)
 
 
 async def test_viewers_see_what_others_say(site: Site) -> None:
