@@ -6,6 +6,7 @@ from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import Member, Waiting
 from jobkit.ports.planes import Planes
+from jobkit.settings import Settings
 from tests.cli.world import World
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -34,7 +35,6 @@ PATHS = (
     "/audit",
     "/do/cancel?id=waits",
     "/do/requeue-edited?number=1",
-    "/jobs/nosuch",
 )
 
 
@@ -56,6 +56,13 @@ def fill(world: World) -> None:
     world.parked(world.accepted("chapter", {"about": "ulysses"}, id="parked"))
     world.opened(world.accepted("note", {"about": "r"}, id="runs"), progress=0.42, message="second pass")
     world.ask(_steer)
+
+    async def make_group(planes: Planes) -> None:
+        client = Client(planes, world.registry, Settings())
+        pages = [client.job("note", {"about": f"page {number}"}, id=f"page-{number}") for number in range(4)]
+        await client.submit_group(pages, then=client.job("chapter", {"about": "book"}, id="book"))
+
+    world.ask(make_group)
 
 
 async def _steer(planes: Planes) -> None:

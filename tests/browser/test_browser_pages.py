@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -72,5 +73,9 @@ def test_a_film_is_played_in_its_page_by_the_dashboards_own_player(
         page.on("request", lambda request: asked.append(request.url))
         page.goto("/jobs/film")
         page.get_by_role("button", name="Play it here").click()
-        page.wait_for_function("document.querySelector('video')?.currentTime > 0.5")
+        film = page.locator("video")
+        deadline = time.monotonic() + 30
+        while film.evaluate("film => film.currentTime") < 0.5:
+            assert time.monotonic() < deadline, film.evaluate("film => film.error?.message")
+            page.wait_for_timeout(100)
         assert [url for url in asked if not url.startswith((site, "blob:"))] == []
