@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobkit.client import Client
 from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import Member, Waiting
