@@ -88,7 +88,7 @@ class Processor(Generic[P, R]):
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
     told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
     by parameter. `isolation` is how its attempts are kept apart, where they are. `upcasts` lead from payloads of
-    earlier versions to those of today's.
+    earlier versions to those of today's. What `private` ones say is not for everybody who may look.
     """
 
     name: str
@@ -111,6 +111,7 @@ class Processor(Generic[P, R]):
     isolation: Isolation | None
     upcasts: Upcasts
     describe: Check | None
+    private: bool
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -285,6 +286,7 @@ def processor(
     memory: str | int | None = None,
     version: int = 1,
     describe: Check | None = None,
+    private: bool = False,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -301,7 +303,8 @@ def processor(
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
     The `version` is that of the payload's model. Raise it where payloads that were valid are no more, and say with
-    `upcast` what becomes of them.
+    `upcast` what becomes of them. What `private` jobs say, and what comes of them, the dashboard shows to operators,
+    and not to viewers.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -345,6 +348,7 @@ def processor(
             isolation=apart,
             upcasts=Upcasts(name, version),
             describe=describe,
+            private=private,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )
