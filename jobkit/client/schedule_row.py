@@ -38,4 +38,4 @@ def schedule_of(kept: KeptSchedule) -> Schedule:
 def job_of(job: ScheduledJob, id: str, now: float) -> NewJob:
     """Return the job that a schedule submits `now`, a Unix time, as `id`."""
     envelope = Envelope(id=id, type=job.type, body=job.body, key=job.key, submitted_at=now, priority=job.priority)
-    return NewJob(envelope, job.ordered)
+    return NewJob(envelope, job.ordered, tenancy=job.tenancy)

@@ -6,9 +6,8 @@ out of reach is a reason itself, and hides no other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
@@ -18,6 +17,7 @@ from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import Pause, pause_of
 from jobkit.model.plane import Plane
+from jobkit.ops.reason import Cause, Reason
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member, Waiting
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord
@@ -33,42 +33,6 @@ _OUTBOX_LOOKED_AT = 500
 _UNPUBLISHED_SECONDS = 2.0
 # So many dead jobs of a key are looked through for the one that it waits for.
 _DEAD_LOOKED_AT = 100
-
-
-class Cause(StrEnum):
-    """What keeps a job from being done, or from being done sooner."""
-
-    ENDED = "ended"
-    DUE_LATER = "due-later"
-    MEMBERS = "members"
-    PAUSED = "paused"
-    GAP = "gap"
-    EARLIER_JOBS = "earlier-jobs"
-    LIMIT = "limit"
-    NO_WORKER = "no-worker"
-    NO_LEADER = "no-leader"
-    BACKEND_AWAY = "backend-away"
-    UNPUBLISHED = "unpublished"
-    FAILED_BEFORE = "failed-before"
-    TAKE_OVER = "take-over"
-    RUNNING = "running"
-    IN_LINE = "in-line"
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason. `blocks`: nothing will happen until somebody mends it, or it mends itself.
-
-    `text` says what is so, `change` what to do about it, and `command` does it, where there is one. `target` names what
-    that is done to: the scope of a pause, the id of a job.
-    """
-
-    cause: Cause
-    text: str
-    change: str = ""
-    command: str = ""
-    blocks: bool = False
-    target: Mapping[str, str | int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +118,8 @@ def _ended(job: JobRecord) -> Reason:
 
 
 async def _scheduled(planes: Planes, job: JobRecord, seen: _Seen, now: float) -> list[Reason]:
+    if job.waits_for_place:
+        return [*_nobody(job, seen), _tenants_turn(job)]
     if job.due_at is None:
         return await _members(planes, job)
     late = now - job.due_at
@@ -169,6 +135,15 @@ async def _scheduled(planes: Planes, job: JobRecord, seen: _Seen, now: float) ->
         ),
     ]
     return [*found, *_failed_before(job)]
+
+
+def _tenants_turn(job: JobRecord) -> Reason:
+    text = (
+        f"Tenants take turns: all places of {job.tenant!r} are taken by jobs that are in the queue or run, and this one "
+        "stands in line for the next."
+    )
+    change = "It follows by itself as those before it end. Its type may give each tenant more places."
+    return Reason(Cause.TENANT, text, change)
 
 
 async def _members(planes: Planes, job: JobRecord) -> list[Reason]:

@@ -13,7 +13,7 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
-from jobkit.ops.lateness import Reason
+from jobkit.ops.reason import Reason
 from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.audit import Action
@@ -53,6 +53,8 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
+        "tenant": job.tenant,
+        "waits_for_place": job.waits_for_place,
         "group": job.group,
         "parent": job.parent,
     }

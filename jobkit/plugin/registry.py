@@ -185,7 +185,8 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
-        return ScheduledJob(type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority)
+        envelope = job.envelope
+        return ScheduledJob(type, envelope.body, envelope.key, job.ordered, envelope.priority, job.tenancy)
 
     def resources(self, types: Sequence[str] | None = None, given: Collection[Resource] = ()) -> Sequence[Resource]:
         """Return what has to be opened for the processors of `types` (default: all), in order; not what is `given`.
@@ -256,12 +257,13 @@ class Registry:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: str | None = None,
+        tenant: str | None = None,
         unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
         Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does
-        not know its priority.
+        not know its priority, or tenants.
         """
         return new_job(
             self.get(type),
@@ -275,6 +277,7 @@ class Registry:
             after=after,
             expires=expires,
             priority=priority,
+            tenant=tenant,
             unique=unique,
         )
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
+from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin.context import JobInfo
 from jobkit.plugin.payload import Payload
@@ -122,14 +123,17 @@ class SyncContext:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
+        tenant: str | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
     ) -> str:
         """Stage a follow-up job and return its id, as `Context.submit`."""
         named = {"key": key, "id": id, "at": at, "after": after, "expires": expires}
+        whose = {"priority": priority, "tenant": tenant}
         found: str = self._calls.call(
-            "submit", type, payload, **named, unique=unique, while_=while_, on_conflict=on_conflict
+            "submit", type, payload, **named, **whose, unique=unique, while_=while_, on_conflict=on_conflict
         )
         return found
 

@@ -31,7 +31,8 @@ class TypeDefinition:
     """One job type: JSON Schemas of its payload and its result. Where it is in a `group`, jobs are kept under that.
 
     An `ordered` one needs a key from a submitter without its code. `priority` is that of jobs that say none; without
-    one the type knows no priorities. `published_at` is when a worker said so last, in Unix seconds.
+    one the type knows no priorities. Where it has tenants, each has so many `places`, and a submitter without its code
+    says whose a job is. `published_at` is when a worker said so last, in Unix seconds.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TypeDefinition:
     payload: Schema
     result: Schema
     priority: Priority | None = None
+    places: int | None = None
     published_at: float = 0.0
 
     @property
@@ -60,6 +62,7 @@ def definition_of(processor: AnyProcessor) -> TypeDefinition:
         payload=_schema(processor.payload, "validation"),
         result=_schema(processor.result, "serialization"),
         priority=processor.priority,
+        places=None if processor.tenants is None else processor.tenants.places,
     )
 
 

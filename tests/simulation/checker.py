@@ -37,6 +37,7 @@ from simulation.history import (
     Said,
     Step,
     Stray,
+    Unfair,
     Write,
 )
 from simulation.kept_work import what_is_kept
@@ -134,6 +135,7 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *grants_increase(history.events),
         *bounded(truth, expected),
         *ended_everywhere(history.events),
+        *tenants_take_turns(history.events),
         *backoff(history.events),
         *not_before_due(history.events, expected),
         *paused_begins_nothing(history, expected),
@@ -389,6 +391,15 @@ def ended_everywhere(events: Sequence[Event]) -> Iterator[Violation]:
     for event in events:
         if isinstance(event, Stray):
             yield Violation("ended", f"job {event.job} had ended and was still in {event.place}", event.at)
+
+
+def tenants_take_turns(events: Sequence[Event]) -> Iterator[Violation]:
+    """A tenant has no more jobs on their way than it has places, and none waits while one of those is free."""
+    for event in events:
+        if isinstance(event, Unfair):
+            yield Violation(
+                "tenants", f"{event.tenant} has {event.placed} jobs on their way, {event.waiting} wait", event.at
+            )
 
 
 def backoff(events: Sequence[Event]) -> Iterator[Violation]:

@@ -96,7 +96,8 @@ class Schedule:
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
-    The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
+    In the share `tenanted` of the seeds tenants take turns. The share `ticking` of them has schedules; the share
+    `keeping` of the jobs keeps what it has done.
     """
 
     storm: float = 60.0
@@ -132,6 +133,7 @@ class Schedule:
     plain: bool = False
     ticking: float = 0.5
     keeping: float = 0.3
+    tenanted: float = 0.3
 
 
 DEFAULT = Schedule()
@@ -182,6 +184,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
             world.orders = with_groups(drawn, random.Random(f"groups {seed}"), share)
         world.limited = world.limited and not schedule.plain
         world.prioritized = world.prioritized and not schedule.plain
+        world.tenanted = not schedule.plain and random.Random(f"tenants {seed}").random() < schedule.tenanted
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -189,6 +192,7 @@ async def _simulate(seed: int, schedule: Schedule, changes: dict[str, object]) -
         others = [
             spawn_outside(world.look_after_gaps(), name="operator"),
             spawn_outside(world.look_for_strays(), name="strays"),
+            spawn_outside(world.look_for_unfairness(), name="tenants"),
             spawn_outside(world.cancel_some(schedule.cancels), name="canceller"),
             spawn_outside(world.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]

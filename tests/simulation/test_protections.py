@@ -27,6 +27,7 @@ from jobkit.backends.sqlite import (
     schedule,
     schedules,
     schema,
+    tenants,
     turns,
     unique,
 )
@@ -237,6 +238,26 @@ def replaced_jobs_go_on(patch: Patch) -> None:
         transaction.execute("UPDATE jobs SET unique_name = NULL WHERE id = ?", (id,))
 
     patch.setattr(cancel, "make_way", make_way)
+
+
+def places_not_counted(patch: Patch) -> None:
+    """Whoever asks for a place gets one."""
+
+    def take_place(transaction: Transaction, number: int, *_: Any) -> bool:
+        transaction.execute("UPDATE jobs SET placed = 1 WHERE number = ?", (number,))
+        return True
+
+    patch.setattr(tenants, "take_place", take_place)
+
+
+def places_kept_by_the_dead(patch: Patch) -> None:
+    """Only a commit gives a place up."""
+    giving = tenants.give_places
+
+    def give_places(transaction: Transaction, type: str, line: str | None, source: str | None = None) -> Any:
+        return giving(transaction, type, line, source) if source else []
+
+    patch.setattr(tenants, "give_places", give_places)
 
 
 # ---- the coordinator ---------------------------------------------------------------------------------------------
@@ -540,6 +561,9 @@ FORGETTING = Schedule(troubles=(("prune", 1), ("crash", 1), ("restart", 1)))
 # Much that is cancelled, and much of it while it runs.
 CANCELLING = Schedule(cancels=0.5, long_jobs=0.5)
 
+# Loose jobs of two tenants, of whom each has few places.
+TENANTED = Schedule(storm=20.0, jobs=30, keys=6, tenanted=1.0, every=10.0, cancels=0.4, unique=0.0)
+
 # Many loose jobs, many of which are given another priority while they wait.
 REPRIORITIZING = Schedule(jobs=60, every=10.0, storm=30.0, reprioritized=0.9)
 
@@ -589,6 +613,8 @@ MUTATIONS = (
     Mutation("due by the worker's clock", due_by_the_workers_clock, ("later",), TICKING),
     Mutation("names held by many", names_held_by_many, ("unique",)),
     Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",), seed=1),
+    Mutation("places not counted", places_not_counted, ("tenants",), TENANTED),
+    Mutation("places kept by the dead", places_kept_by_the_dead, ("tenants",), TENANTED),
     Mutation("gaps ignored", gaps_ignored, ("order",), seed=1),
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
     Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),

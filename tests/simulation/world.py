@@ -43,7 +43,7 @@ from jobkit.model.unique import Unique
 from jobkit.ops.topology import repartition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Broker, Published
-from jobkit.ports.inspection import JobState
+from jobkit.ports.inspection import UNFINISHED, JobRecord, JobState
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
@@ -61,6 +61,7 @@ from simulation.history import (
     Step,
     Stray,
     Trouble,
+    Unfair,
 )
 from simulation.kept_work import STEP_SECONDS, Keeping
 from simulation.network import Network, Node
@@ -68,6 +69,8 @@ from simulation.remote import remote_planes
 from simulation.timetable import Plan, Timetable
 
 ORDERED, LOOSE = "chapter", "photo"
+# So many loose jobs of each of two tenants are in the queue or run at a time, where they take turns.
+PLACES = 2
 # The ordered jobs are of two types in one group: all that holds for a key holds over both.
 APPENDIX = "appendix"
 MAX_ATTEMPTS = 4
@@ -209,6 +212,7 @@ class World:
         # In half of the runs loose jobs have priorities.
         self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
+        self.tenanted = False
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
         self.healed = False
@@ -454,6 +458,20 @@ class World:
                     seen.add((id, place))
                     self.history.add(Stray(running_loop().time(), id, place))
 
+    async def look_for_unfairness(self) -> None:
+        """Look, at one moment each time, how many jobs of each tenant are on their way, and how many wait."""
+        rng = random.Random(f"tenants {self.seed}")
+        while True:
+            await anyio.sleep(rng.uniform(0.1, 1.0))
+            jobs = await self.backend.inspection.jobs(type=LOOSE, limit=10_000)
+            lines = {_line(job) for job in jobs if job.tenant is not None and job.state in UNFINISHED}
+            for line in sorted(lines):
+                own = [job for job in jobs if job.state in UNFINISHED and _line(job) == line]
+                placed = sum(job.state is not JobState.SCHEDULED for job in own)
+                waiting = sum(job.waits_for_place for job in own)
+                if placed > PLACES or (waiting and placed < PLACES):
+                    self.history.add(Unfair(running_loop().time(), line, placed, waiting))
+
     async def _on_their_way(self) -> list[tuple[str, str]]:
         store = self.backend.store
         entries = [(entry.envelope.id, "the outbox") for entry in await store.outbox(older_than=-1, limit=10_000)]
@@ -539,9 +557,16 @@ def processors(world: World, node: Node) -> list[Processor[Any, Any]]:
             group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and world.limited else [],
             priority="normal" if type == LOOSE and world.prioritized else None,
+            tenant=(lambda job: f"t{job.number % 2}") if type == LOOSE and world.tenanted else None,
+            places=PLACES if type == LOOSE and world.tenanted else None,
         )(work)
         for type, group in groups.items()
     ]
+
+
+def _line(job: JobRecord) -> str:
+    """Return the line of a tenant's job; nothing where it is none's, as a foreign publisher's."""
+    return "" if job.tenant is None else f"{job.priority} {job.tenant}"
 
 
 def member_id(maker: str, number: int) -> str:

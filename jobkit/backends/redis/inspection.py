@@ -9,6 +9,7 @@ from typing import Any
 from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import store_script
 from jobkit.model.blob import BlobRef
+from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
@@ -54,10 +55,12 @@ def job(row: Row) -> JobRecord:
         reason,
         due,
         unique,
+        line,
         group,
         parent,
         expires,
         head,
+        waits,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -85,6 +88,8 @@ def job(row: Row) -> JobRecord:
         priority=priority_in(head),
         group=_text(group),
         parent=_text(parent),
+        tenant=tenant_in(_text(line)),
+        waits_for_place=waits is not None,
     )
 
 

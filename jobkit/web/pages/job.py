@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from jobkit.files import CommittedFile, FileReader
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import partition_of
-from jobkit.ops.lateness import Reason, why_late
+from jobkit.ops.lateness import why_late
+from jobkit.ops.reason import Reason
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
