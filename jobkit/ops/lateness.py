@@ -139,8 +139,8 @@ async def _scheduled(planes: Planes, job: JobRecord, seen: _Seen, now: float) ->
 
 def _tenants_turn(job: JobRecord) -> Reason:
     text = (
-        f"Tenants take turns: all places of {job.tenant!r} are taken by jobs that are in the queue or run, and this one "
-        "stands in line for the next."
+        f"Tenants take turns: all places of {job.tenant!r} are taken by jobs that are in the queue or run, and this "
+        "one stands in line for the next."
     )
     change = "It follows by itself as those before it end. Its type may give each tenant more places."
     return Reason(Cause.TENANT, text, change)

@@ -110,6 +110,8 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "expires_at": None,
         "waits_for": None,
         "unique": None,
+        "tenant": None,
+        "waits_for_place": False,
         "group": None,
         "parent": None,
     }

@@ -27,6 +27,7 @@ EMBEDDED = (
     "follow_ups",
     "batch",
     "limits",
+    "tenants",
     "schedules",
     "debounce",
     "typed",
@@ -55,6 +56,7 @@ TYPES = (
     "book",
     "page",
     "binding",
+    "picture",
 )
 
 
@@ -174,6 +176,10 @@ def test_follow_ups(folder: Path) -> None:
 
 def test_limits(folder: Path) -> None:
     assert _ran("limits", folder) == ["7 calls, two of one tenant at once: no"]
+
+
+def test_tenants(folder: Path) -> None:
+    assert _ran("tenants", folder) == ["36 of 40 wait for a place", "the small one was among the first"]
 
 
 def test_batch(folder: Path) -> None:
