@@ -13,8 +13,9 @@ from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
 from jobkit.plugin.type_definition import Schema, TypeDefinition
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
-from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.store import Failure
 
 JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")

@@ -19,8 +19,9 @@ from jobkit.model.pause import Pause, pause_of
 from jobkit.model.plane import Plane
 from jobkit.ops.reason import Cause, Reason
 from jobkit.ports.broker import QueueDepth
-from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member, Waiting
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord
+from jobkit.ports.limits import LimitInfo, Waiting
 from jobkit.ports.planes import Planes
 
 T = TypeVar("T")

@@ -18,9 +18,10 @@ from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.audit import Action
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
-from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey, PriorityChange
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.topology import TopologyPart
 
 

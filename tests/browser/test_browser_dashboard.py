@@ -15,7 +15,8 @@ import pytest
 
 from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
-from jobkit.ports.coordinator import LeaseRef, Member, Waiting
+from jobkit.ports.coordinator import LeaseRef, Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from tests.browser.chromium import CHROMIUM
 from tests.cli.world import World, environment

@@ -13,7 +13,8 @@ from jobkit.client.job_groups import pages
 from jobkit.model.blob import BlobRef
 from jobkit.model.limit import Limit
 from jobkit.ports.checkpoints import Checkpoint
-from jobkit.ports.coordinator import Member, Waiting
+from jobkit.ports.coordinator import Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World

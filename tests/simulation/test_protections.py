@@ -44,7 +44,8 @@ from jobkit.model.limit import Limit
 from jobkit.model.schedule import Missed
 from jobkit.plugin.checkpoints import KeptWork
 from jobkit.ports.checkpoints import Checkpoint
-from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
+from jobkit.ports.coordinator import Granted, Held, LeaseRef
+from jobkit.ports.limits import Limited
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.store import Committed, Duplicate, Effects, Failure, Refused
 from jobkit.runner.decode import Job
