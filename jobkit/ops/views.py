@@ -13,7 +13,7 @@ from typing import Any
 from jobkit.client.schedules import ScheduleStatus
 from jobkit.files import CommittedFile
 from jobkit.model.pause import Pause, pause_of
-from jobkit.ops.reason import Reason
+from jobkit.ops.lateness import Reason
 from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.audit import Action

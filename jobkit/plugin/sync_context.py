@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
 
 S = TypeVar("S", bound=BaseSettings)
@@ -54,6 +54,10 @@ class SyncBlobs:
         Raises `EffectInvalid` where no blob can have the name of one of them.
         """
         yield from self._lend("directory", name)
+
+    def add_to_committed(self) -> None:
+        """Have the commit add this job's files to those that its key has; one of the same name takes its place."""
+        self._calls.call("add_to_committed")
 
     def _lend(self, kind: str, name: str) -> Iterator[Path]:
         number, path = self._calls.call("lend", kind, name)

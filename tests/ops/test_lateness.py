@@ -14,8 +14,7 @@ from jobkit.model.limit import Limit
 from jobkit.model.partition import partition_of
 from jobkit.model.pause import Scope
 from jobkit.model.plane import Plane
-from jobkit.ops.lateness import why_late
-from jobkit.ops.reason import Cause, Reason
+from jobkit.ops.lateness import Cause, Reason, why_late
 from jobkit.ports.coordinator import Granted, Member
 from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes

@@ -11,7 +11,7 @@ from jobkit.cli.options import AsJson, EnvFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobkit.ops.reason import Reason
+    from jobkit.ops.lateness import Reason
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import Planes
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from jobkit.files import CommittedFile, FileReader
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import partition_of
-from jobkit.ops.lateness import why_late
-from jobkit.ops.reason import Reason
+from jobkit.ops.lateness import Reason, why_late
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
@@ -59,6 +58,7 @@ async def make(view: View) -> Page:
             "pictures": _PICTURES,
             "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
+            "prioritized": job.sequence is None and view.backstage.registry.knows_priorities(job.type),
         },
     )
 
