@@ -13,6 +13,7 @@ from jobkit.model.priority import PriorityName
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobState
+from tests.faults.doubles import Faults
 from tests.steps import Step, loose, step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -121,11 +122,11 @@ async def test_jobs_that_die_or_are_tried_again_lose_no_place() -> None:
 
 
 @in_virtual_time
-async def test_places_outlive_workers_and_lost_messages() -> None:
+async def test_places_outlive_workers() -> None:
     kitchen = Kitchen(places=2)
     async with open_site(kitchen.dish, concurrency="2") as site:
         ids = await ordered(site, "a", 12)
-        first = site.start("a")
+        first = site.start("a", faults=Faults(site.clock))
         await site.until(lambda: len(kitchen.order) >= 3)
         await first.crash()
         site.start("b")
