@@ -1,7 +1,7 @@
 """What steering costs: `python -m benchmarks.steering [sqlite|redis|postgres]...`, on private servers.
 
-COUNT (100,000) is how many are cancelled and released, WAITING (1,000,000) how many are scheduled and wait. Each store
-has its own run; what is measured is in docs/benchmarks.md.
+COUNT (100,000) is how many are cancelled and released, WAITING (1,000,000) how many are scheduled and wait. MEASURES
+("cancel late wait release") says what is measured. Each store has its own run; the figures are in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import anyio
 from jobkit import Context, Payload, processor
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import entries_of
 from jobkit.lab.bench.place import place_for
@@ -80,7 +81,7 @@ class Bench:
         return Relay(
             self.planes.store,
             self.planes.broker,
-            partitions=self.settings.partitions,
+            layouts=Layouts(self.planes.store, self.settings.partitions, SystemClock()),
             clock=SystemClock(),
             telemetry=Telemetry(),
         )
@@ -183,6 +184,9 @@ async def _median(ask: Callable[[], Awaitable[object]]) -> float:
     return 1000 * statistics.median(times)
 
 
+_MEASURES = {"cancel": _cancel, "late": _late, "wait": _wait, "release": _release}
+
+
 def main() -> None:
     """Measure on each store that is named, or on all."""
     for name in sys.argv[1:] or ["sqlite", "redis", "postgres"]:
@@ -196,8 +200,8 @@ async def _measure(settings: Settings) -> None:
     configure_logging(settings.model_copy(update={"log_level": "error"}))
     async with open_planes(settings) as planes:
         bench = Bench(planes, settings)
-        for measure in (_cancel, _late, _wait, _release):
-            await measure(bench)
+        for name in (os.environ.get("MEASURES") or " ".join(_MEASURES)).split():
+            await _MEASURES[name](bench)
 
 
 if __name__ == "__main__":

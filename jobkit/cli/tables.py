@@ -13,8 +13,9 @@ from jobkit.model.ticks import Timing
 from jobkit.ops.views import stored_json
 from jobkit.plugin.type_definition import Schema, TypeDefinition
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
-from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, ParkedKey
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.store import Failure
 
 JOB_HEADINGS = ("ID", "TYPE", "STATE", "DONE", "AGE", "KEY")
@@ -31,6 +32,7 @@ WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
 def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None) -> tuple[str, ...]:
     """Return a job for a table; `waits_for` is the limit and `pause` the pause that keeps it waiting."""
     state = job.state.value if waits_for is None or job.state.ended else f"{job.state.value}, waits for {waits_for}"
+    state = f"{state}, waits for a place of {job.tenant}" if job.waits_for_place else state
     state = state if pause is None else f"{state}, paused"
     state = state if job.priority in (None, Priority.NORMAL) else f"{state}, {job.priority}"
     return (job.id, job.type, state, percent(job), age(now - job.submitted_at), job.key)
@@ -49,6 +51,7 @@ def type_fields(type: TypeDefinition, now: float) -> list[tuple[str, str]]:
         ("type", type.name),
         ("group", type.group or "-"),
         ("ordered", "yes: say a key with each job" if type.ordered else "no"),
+        *([] if type.places is None else [("places", f"{type.places} for each tenant: say one with each job")]),
         ("published", f"{age(now - type.published_at)} ago"),
         ("description", type.description or "-"),
         *((f"takes {name}", what) for name, what in _fields_of(type.payload)),
@@ -140,6 +143,8 @@ def job_fields(
         *([] if job.parent is None else [("parent", job.parent)]),
         ("state", job.state.value),
         *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
+        *([] if job.tenant is None else [("tenant", job.tenant)]),
+        *([("waits for", "a place of its tenant's")] if job.waits_for_place else []),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
         ("progress", f"{percent(job)} {job.message}".strip()),

@@ -105,6 +105,7 @@ class Client(Steering):
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        tenant: str | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -113,7 +114,9 @@ class Client(Steering):
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            job = self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, priority, name)
+            job = self._new_job(
+                span, self._with_code(type, payload), key, id, at, after, expires, priority, tenant, name
+            )
             return self._publishable(self._notices.with_code(job, notify))
 
     async def submit(
@@ -127,6 +130,7 @@ class Client(Steering):
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        tenant: str | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -137,7 +141,8 @@ class Client(Steering):
 
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
-        accepted, it never runs. Without a `priority` it has that of its type.
+        accepted, it never runs. Without a `priority` it has that of its type. Where the tenants of its type take turns,
+        it is that of its payload, unless another `tenant` is given.
 
         Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
@@ -151,18 +156,18 @@ class Client(Steering):
         unique name, wait.
 
         A type whose code is not here is checked against what its workers have published. Without a key its job gets
-        one from the worker; one of an ordered type needs it.
+        one from the worker; one of an ordered type needs it, and one of a type with tenants a `tenant`.
 
         Raises `UnknownType`, `PayloadInvalid`, `ValueError` where a time says no zone, a name is none or the type does
-        not know that priority, `JobConflict` where the id is known with other contents, or `Unavailable` where the
-        store does not answer: then submit again under the same id to be sure. With a connection also
+        not know that priority, or tenants, `JobConflict` where the id is known with other contents, or `Unavailable`
+        where the store does not answer: then submit again under the same id to be sure. With a connection also
         `NotTransactional`, or `ConfigurationError` where it is in no transaction or leads elsewhere.
         """
         name = told_unique(unique, while_, on_conflict)
         with self._creating("send", type) as span:
             known = type in self._registry.processors
             make = self._with_code(type, payload) if known else await self._without_code(type, payload)
-            job = self._new_job(span, make, key, id, at, after, expires, priority, name)
+            job = self._new_job(span, make, key, id, at, after, expires, priority, tenant, name)
             job = self._publishable(await self._notices.added(job, notify))
             (submission,) = await self._submit([job], connection)
         return submission
@@ -173,8 +178,8 @@ class Client(Steering):
         times = (options.get("at"), options.get("after"), options.get("expires"))
         with self._creating("send", processor.name) as span:
             make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
-            priority = options.get("priority")
-            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, priority, name)
+            whose = (options.get("priority"), options.get("tenant"))
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, *whose, name)
             job = self._publishable(await self._notices.added(job, options.get("notify", ())))
             (submission,) = await self._submit([job], options.get("connection"))
         return Handle(self, submission.id, processor.result_type)
@@ -258,6 +263,7 @@ class Client(Steering):
         after: timedelta | None,
         expires: datetime | timedelta | None,
         priority: str | None,
+        tenant: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
@@ -270,6 +276,7 @@ class Client(Steering):
             after=after,
             expires=expires,
             priority=priority,
+            tenant=tenant,
             unique=unique,
         )
         span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})

@@ -19,6 +19,7 @@ from jobkit.plugin.groups import in_group
 from jobkit.plugin.new_job import new_envelope, refuse_large
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import checked_key
+from jobkit.plugin.tenants import told_tenancy
 from jobkit.plugin.type_definition import TypeDefinition, definition_in
 from jobkit.ports.store import NewJob
 from jobkit.ports.types import Types
@@ -78,11 +79,13 @@ def new_job(
     after: timedelta | None = None,
     expires: datetime | timedelta | None = None,
     priority: str | None = None,
+    tenant: str | None = None,
     unique: Unique | None = None,
 ) -> NewJob:
     """Return a job of a published type. Without a key, the worker that has the code makes it.
 
-    Raises `PayloadInvalid`, also where an ordered type has no key, or `ValueError` for a time or a priority.
+    Raises `PayloadInvalid`, also where an ordered type has no key, or one with tenants no tenant, or `ValueError` for a
+    time, a priority, or a tenant of a type that has none.
     """
     when = (*due.told(at, after), *due.told_expiry(expires))
     urgency = chosen_priority(type.name, priority, type.priority)
@@ -95,7 +98,7 @@ def new_job(
     refuse_large(type.name, body, max_bytes)
     key = None if key is None else checked_key(key)
     envelope = new_envelope(type.kept_as, body, key, id, submitted_at, trace, urgency, type.version)
-    return NewJob(envelope, type.ordered, *when, unique)
+    return NewJob(envelope, type.ordered, *when, unique, tenancy=told_tenancy(type.name, tenant, type.places))
 
 
 def _plain(type: str, payload: object) -> object:

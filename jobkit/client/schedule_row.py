@@ -46,4 +46,4 @@ def job_of(job: ScheduledJob, id: str, now: float) -> NewJob:
         priority=job.priority,
         version=job.version,
     )
-    return NewJob(envelope, job.ordered)
+    return NewJob(envelope, job.ordered, tenancy=job.tenancy)

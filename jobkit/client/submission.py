@@ -16,7 +16,7 @@ class Submission:
     `published` is False where the broker did not take it at once, or the caller's transaction has yet to commit: a
     worker will publish it. So it is for one that is to run later: `due_at` is when, in Unix seconds. `kept`: another
     job held the unique name, nothing was accepted, and this is that job. `replaced` is the job that held it and had not
-    begun, and is cancelled now.
+    begun, and is cancelled now. One that `waits` begins once its tenant has a place for it.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Submission:
     due_at: float | None = None
     kept: bool = False
     replaced: str | None = None
+    waits: bool = False
 
 
 def submissions(
@@ -64,4 +65,5 @@ def _submission(job: NewJob, answer: SubmitAnswer, published: Collection[str]) -
         published=envelope.id in published or not accepted,
         due_at=answer.due if isinstance(answer, Accepted) else None,
         replaced=answer.replaced if isinstance(answer, Accepted) else None,
+        waits=isinstance(answer, Accepted) and answer.waits,
     )

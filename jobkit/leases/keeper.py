@@ -23,7 +23,8 @@ from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Limited
+from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
+from jobkit.ports.limits import Limited
 from jobkit.telemetry import Telemetry
 
 # How long the release of a lease may hold up a job's outcome, or a cancellation; then the lease expires by itself.

@@ -42,6 +42,7 @@ KEY = NameRule("a key", 512)
 JOB_ID = NameRule("a job id", 200)
 # In the same index entries as a key.
 UNIQUE = NameRule("a unique name", KEY.limit)
+TENANT = NameRule("a tenant", KEY.limit)
 RECORD = NameRule("the name of a record", 200)
 KIND = NameRule("the kind of a log entry", 200)
 STEP = NameRule("the name of a step", 200)

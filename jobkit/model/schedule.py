@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from jobkit.model.priority import Priority
+from jobkit.model.tenancy import Tenancy
 from jobkit.model.ticks import Timing, tick_id
 
 # A name is the beginning of job ids, and keeps to what a job type may be called.
@@ -50,6 +51,7 @@ class ScheduledJob:
     ordered: bool
     priority: Priority = Priority.NORMAL
     version: int = 1
+    tenancy: Tenancy | None = None
 
 
 @_whole

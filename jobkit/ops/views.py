@@ -18,9 +18,10 @@ from jobkit.ops.topology import TypeTopology
 from jobkit.plugin.type_definition import TypeDefinition
 from jobkit.ports.audit import Action
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
-from jobkit.ports.coordinator import LeaseInfo, LimitInfo, Member
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.diagnosis import Finding, Status
 from jobkit.ports.inspection import Cancellation, DeadLetter, JobRecord, JobState, ParkedKey, PriorityChange
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.topology import TopologyPart
 
 
@@ -53,6 +54,8 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "expires_at": job.expires_at,
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
+        "tenant": job.tenant,
+        "waits_for_place": job.waits_for_place,
         "group": job.group,
         "parent": job.parent,
     }

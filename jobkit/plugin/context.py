@@ -269,6 +269,7 @@ class Context:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        tenant: str | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -277,7 +278,8 @@ class Context:
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Without a `priority` it has that of its type. Under a `unique` name it is submitted
+        job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
+        payload. Under a `unique` name it is submitted
         as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
         `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
         know that priority.
@@ -294,6 +296,7 @@ class Context:
             after=after,
             expires=expires,
             priority=priority,
+            tenant=tenant,
             unique=told_unique(unique, while_, on_conflict),
         )
         self._jobs.append(job)
@@ -308,6 +311,7 @@ class Context:
         id: str | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        tenant: str | None = None,
     ) -> NewJob:
         """Return a job for `submit_group`; by itself it does nothing. Raises as `submit` does."""
         return self._follow_ups.new_job(
@@ -321,6 +325,7 @@ class Context:
             after=None,
             expires=expires,
             priority=priority,
+            tenant=tenant,
             unique=None,
         )
 

@@ -27,6 +27,7 @@ class FollowUps(Protocol):
         after: timedelta | None,
         expires: datetime | timedelta | None,
         priority: str | None,
+        tenant: str | None,
         unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""

@@ -33,22 +33,24 @@ def new_job(
     after: timedelta | None = None,
     expires: datetime | timedelta | None = None,
     priority: str | None = None,
+    tenant: str | None = None,
     unique: Unique | None = None,
 ) -> NewJob:
     """Return the job of a processor that `payload` asks for.
 
     Raises `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does not know its
-    priority.
+    priority, or tenants.
     """
     when = (*due.told(at, after), *due.told_expiry(expires))
     urgency = processor.priority_for(priority)
     parsed = _parsed(processor, payload)
     processor.limits_of(parsed)
+    tenancy = processor.tenancy_of(parsed, tenant)
     body = enclosed(processor, processor.dump(parsed))
     refuse_large(processor.name, body, max_bytes)
     key = processor.key_of(parsed) if key is None else checked_key(key)
     envelope = new_envelope(processor.kept_as, body, key, id, submitted_at, trace, urgency, processor.version)
-    return NewJob(envelope, processor.ordered, *when, unique)
+    return NewJob(envelope, processor.ordered, *when, unique, tenancy=tenancy)
 
 
 def new_envelope(

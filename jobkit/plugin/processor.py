@@ -20,9 +20,11 @@ from jobkit.model.limit import Limit
 from jobkit.model.priority import Priority, PriorityName, chosen_priority, priority_of
 from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
+from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
 from jobkit.plugin import middleware as surrounding
+from jobkit.plugin import tenants as taking_turns
 from jobkit.plugin.context import Context
 from jobkit.plugin.declaration import argument_problems, checked_type, priority_problems, version_problems
 from jobkit.plugin.isolation import Isolation, isolation_of
@@ -34,6 +36,7 @@ from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.plugin.signature import signature_of
 from jobkit.plugin.sync_context import SyncContext
+from jobkit.plugin.tenants import Tenants, tenants_of
 from jobkit.plugin.upcast import U, Upcasts
 from jobkit.projections.projection import Projection
 
@@ -53,6 +56,7 @@ class SubmitOptions(TypedDict, total=False):
     after: timedelta | None
     expires: datetime | timedelta | None
     priority: PriorityName | None
+    tenant: str | None
     unique: str | None
     while_: While
     on_conflict: OnConflict
@@ -85,10 +89,11 @@ class Processor(Generic[P, R]):
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts; `describe` returns what this
     machine can do, and is asked by `jobkit doctor`. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
-    of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
-    told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
-    by parameter. `isolation` is how its attempts are kept apart, where they are. `upcasts` lead from payloads of
-    earlier versions to those of today's. What `private` ones say is not for everybody who may look.
+    of jobs that say none; without one the type knows no priorities. `tenants`, where it has some, take turns. `notify`
+    says of each job that takes effect who is told, in the same commit. `middleware` runs around each attempt.
+    `resources` are what the function is given besides, by parameter. `isolation` is how its attempts are kept apart,
+    where they are. `upcasts` lead from payloads of earlier versions to those of today's. What `private` ones say is not
+    for everybody who may look.
     """
 
     name: str
@@ -105,6 +110,7 @@ class Processor(Generic[P, R]):
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
     priority: Priority | None
+    tenants: Tenants | None
     notify: tuple[Notify, ...]
     middleware: tuple[AroundAttempt, ...]
     resources: Mapping[str, Resource]
@@ -238,6 +244,16 @@ class Processor(Generic[P, R]):
             )
         return chosen_priority(self.name, asked, self.priority)
 
+    def tenancy_of(self, job: P, given: str | None) -> Tenancy | None:
+        """Return whose a job is, that tenant's if one is `given`; None where the type has no tenants.
+
+        Raises `PayloadInvalid` where that is no usable name, or `ValueError` where one is given to such a type.
+        """
+        if self.tenants is None:
+            taking_turns.refuse_tenant(self.name, given)
+            return None
+        return self.tenants.tenancy(self.name, job, given)
+
     def dump_result(self, result: R) -> bytes:
         """Return `result` as JSON. Raises `EffectInvalid` where it is not what the processor is declared to return."""
         try:
@@ -280,6 +296,8 @@ def processor(
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
     priority: PriorityName | None = None,
+    tenant: Callable[[Any], str] | None = None,
+    places: int | None = None,
     notify: Sequence[Notify] = (),
     middleware: Sequence[AroundAttempt] = (),
     isolation: Literal["process"] | None = None,
@@ -302,6 +320,9 @@ def processor(
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
+    With a `tenant`, those whose jobs wait take turns: of each one's at most so many (`places`: 32) are in the queue or
+    run at a time, and the others wait for one of those to end. Not for `ordered` types.
+
     The `version` is that of the payload's model. Raise it where payloads that were valid are no more, and say with
     `upcast` what becomes of them. What `private` jobs say, and what comes of them, the dashboard shows to operators,
     and not to viewers.
@@ -314,6 +335,7 @@ def processor(
     problems = argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
     problems += priority_problems(priority, ordered) + version_problems(version)
+    problems += taking_turns.problems_of(tenant, places, ordered)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
         problems.append(f"notify must be a list of functions, such as [webhook_event(...)], not {shown(notify)}")
     if problems:
@@ -342,6 +364,7 @@ def processor(
             group=shared,
             limits=tuple(limits),
             priority=None if priority is None else Priority(priority),
+            tenants=tenants_of(tenant, places),
             notify=tuple(notify),
             middleware=tuple(middleware),
             resources=signature.resources,

@@ -194,8 +194,9 @@ class Registry:
     ) -> ScheduledJob:
         """Return what a schedule is to submit, validated. Raises `UnknownType` or `PayloadInvalid`."""
         job = self.new_job(type, payload, key=key)
+        envelope = job.envelope
         return ScheduledJob(
-            type, job.envelope.body, job.envelope.key, job.ordered, job.envelope.priority, job.envelope.version
+            type, envelope.body, envelope.key, job.ordered, envelope.priority, envelope.version, job.tenancy
         )
 
     def resources(self, types: Sequence[str] | None = None, given: Collection[Resource] = ()) -> Sequence[Resource]:
@@ -272,12 +273,13 @@ class Registry:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: str | None = None,
+        tenant: str | None = None,
         unique: Unique | None = None,
     ) -> NewJob:
         """Return the job that `payload` asks for, validated.
 
         Raises `UnknownType`, `PayloadInvalid`, or `ValueError` where it cannot be told when it is due, or the type does
-        not know its priority.
+        not know its priority, or tenants.
         """
         return new_job(
             self.get(type),
@@ -291,6 +293,7 @@ class Registry:
             after=after,
             expires=expires,
             priority=priority,
+            tenant=tenant,
             unique=unique,
         )
 

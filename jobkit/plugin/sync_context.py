@@ -178,14 +178,16 @@ class SyncContext:
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
+        tenant: str | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
     ) -> str:
         """Stage a follow-up job and return its id, as `Context.submit`."""
-        named = {"key": key, "id": id, "at": at, "after": after, "expires": expires, "priority": priority}
+        named = {"key": key, "id": id, "at": at, "after": after, "expires": expires}
+        whose = {"priority": priority, "tenant": tenant}
         found: str = self._calls.call(
-            "submit", type, payload, **named, unique=unique, while_=while_, on_conflict=on_conflict
+            "submit", type, payload, **named, **whose, unique=unique, while_=while_, on_conflict=on_conflict
         )
         return found
 

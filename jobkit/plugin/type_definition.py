@@ -31,8 +31,9 @@ class TypeDefinition:
     """One job type: JSON Schemas of its payload and its result. Where it is in a `group`, jobs are kept under that.
 
     An `ordered` one needs a key from a submitter without its code. `priority` is that of jobs that say none; without
-    one the type knows no priorities. `version` is that of its payloads. `published_at` is when a worker said so
-    last, in Unix seconds.
+    one the type knows no priorities. `version` is that of its payloads. Where it has tenants, each has so many
+    `places`, and a submitter without its code says whose a job is. `published_at` is when a worker said so last, in
+    Unix seconds.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TypeDefinition:
     result: Schema
     priority: Priority | None = None
     version: int = 1
+    places: int | None = None
     published_at: float = 0.0
 
     @property
@@ -63,6 +65,7 @@ def definition_of(processor: AnyProcessor) -> TypeDefinition:
         result=_schema(processor.result, "serialization"),
         priority=processor.priority,
         version=processor.version,
+        places=None if processor.tenants is None else processor.tenants.places,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobkit.model.limit import Limit
+from jobkit.ports.limits import Limited, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,6 @@ class Held:
 
     owner: str
     token: int
-    remaining: float
-
-
-@dataclass(frozen=True, slots=True)
-class Limited:
-    """The resource is free, but `limit` is used up, for `remaining` seconds unless a lease that has it is renewed."""
-
-    limit: Limit
     remaining: float
 
 
@@ -57,30 +50,6 @@ class LeaseInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitInfo:
-    """A limit that is in use, for people to look at, as whoever asked last declared it.
-
-    `used` of `count` are taken, the first of them for `remaining` seconds more. `holders` are the resources of the
-    leases that have it; a limit on how many begin has none.
-    """
-
-    limit: Limit
-    used: int
-    remaining: float
-    holders: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Jobs in the hand of a worker that wait for a limit: how many, and the ids of the first of them."""
-
-    owner: str
-    bucket: str
-    number: int
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Member:
     """A live worker process: the job types it serves, and the seconds a round trip takes it to store or coordinator."""
 
@@ -89,7 +58,7 @@ class Member:
     latency: float = 0.0
 
 
-class Coordinator(Protocol):
+class Coordinator(Limits, Protocol):
     """Where leases are kept. Every method may raise `Unavailable`: then its effect is unknown.
 
     All times are seconds, measured on the coordinator's own clock, which no wall-clock change moves where the
@@ -137,22 +106,6 @@ class Coordinator(Protocol):
         Where `resource` ends in "/", any resource below it counts. `since` are the leases that the caller saw there:
         what ended after that look ends the wait at once. Without it only what ends from now on counts.
         """
-        ...
-
-    async def wait_limit(self, limit: Limit, timeout: float) -> None:
-        """Return once `limit` may have room, or after `timeout` seconds. A hint: claim to know."""
-        ...
-
-    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
-        """Return the limits in use whose bucket starts with `prefix`, ordered by bucket."""
-        ...
-
-    async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
-        """Note for `ttl` seconds, for people to look at, what waits at `owner`, in place of what it noted before."""
-        ...
-
-    async def waiting(self) -> Sequence[Waiting]:
-        """Return what was noted as waiting, ordered by owner and bucket."""
         ...
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:

@@ -35,7 +35,8 @@ class JobRecord:
     `ended_by` and `reason` say who ended it without its having run to an end, and why; a dead one has a `reason`, too.
     `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
     that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
-    commit of its `parent` made, unless a client did.
+    commit of its `parent` made, unless a client did. It is its `tenant`'s, and `waits_for_place` where it is scheduled,
+    for no time, until that one has a place for it.
     """
 
     id: str
@@ -61,6 +62,8 @@ class JobRecord:
     priority: Priority | None = None
     group: str | None = None
     parent: str | None = None
+    tenant: str | None = None
+    waits_for_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

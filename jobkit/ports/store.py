@@ -19,6 +19,7 @@ from jobkit.model.fence import Fence, Receipt
 from jobkit.model.job_group import NewGroup
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
+from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import Unique
 from jobkit.ports.adrift import MessageLoss
 from jobkit.ports.checkpoints import Checkpoints
@@ -55,6 +56,8 @@ class NewJob:
 
     One that `closes` a group is the group's `then`, and is `at` no time until the group's members have ended. One that
     is a `member_of` a group names that job. See `jobkit.ports.groups`.
+
+    One of a tenant's waits until that has a place for it, in a line for each priority. It must not be `ordered`.
     """
 
     envelope: Envelope
@@ -66,6 +69,7 @@ class NewJob:
     unique: Unique | None = None
     closes: NewGroup | None = None
     member_of: str | None = None
+    tenancy: Tenancy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,9 @@ class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
     ends it (`commit`, `bury`, `bury_message`, `expire_due`, `Inspection.cancel`) takes it out of the outbox, the
     in-flight table and the parked jobs in the same transaction and wakes who waits for it, and nothing puts it back but
     `Inspection.requeue_dead`.
+
+    A tenant's job takes a place when it is to go to the outbox for the first time, or waits for one; and gives it up
+    when it ends or is put back with `snooze`. In the same transaction who has waited longest goes to the outbox.
     """
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[SubmitAnswer]:
@@ -126,7 +133,7 @@ class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
         """Move scheduled jobs that are due to the outbox, `limit` at most, those first that were due first.
 
         Then members of groups that were held until all were declared, and are by now. An ordered one gets its key's
-        next sequence now. Jobs that are not due cost nothing.
+        next sequence now; one whose tenant has no place for it goes on waiting. Jobs that are not due cost nothing.
         """
         ...
 

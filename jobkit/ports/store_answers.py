@@ -15,13 +15,15 @@ class Accepted:
     """The job is durable: `envelope` is as it was accepted, with its sequence; `position` is its outbox entry.
 
     One that is scheduled has neither until it is due, at the Unix time `due` on the store's clock. In the same
-    transaction the job `replaced`, which held its unique name and had not begun, was cancelled.
+    transaction the job `replaced`, which held its unique name and had not begun, was cancelled. One that `waits` for a
+    place of its tenant's has neither, too: it is scheduled, for no time, and goes to the outbox once there is one.
     """
 
     envelope: Envelope
     position: int | None
     due: float | None = None
     replaced: str | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

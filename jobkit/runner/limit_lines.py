@@ -14,7 +14,8 @@ import anyio
 
 from jobkit.model.limit import Limit
 from jobkit.model.priority import Priority
-from jobkit.ports.coordinator import Coordinator, Limited, Waiting
+from jobkit.ports.coordinator import Coordinator
+from jobkit.ports.limits import Limited, Waiting
 from jobkit.runner.turns import Turns
 
 # The first of a line asks again after so many seconds at the latest, whatever it was told, or not told.

@@ -20,7 +20,8 @@ from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, Wai
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
 from jobkit.model.safe_text import error_text
-from jobkit.ports.coordinator import Held, Limited
+from jobkit.ports.coordinator import Held
+from jobkit.ports.limits import Limited
 from jobkit.ports.planes import Planes
 from jobkit.ports.rules import CONFLICTING, SUPERSEDED
 from jobkit.ports.store import (

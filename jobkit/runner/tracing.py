@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from opentelemetry.trace import Span
 
 from jobkit.leases import Lease
-from jobkit.ports.coordinator import Held, Limited
+from jobkit.ports.coordinator import Held
+from jobkit.ports.limits import Limited
 from jobkit.runner.decode import Job
 from jobkit.telemetry import Telemetry
 from jobkit.telemetry.spans import UNRECORDED, Current, message_span

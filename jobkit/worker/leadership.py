@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from hashlib import blake2b
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,6 +22,7 @@ from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
+from jobkit.worker.fair_share import fair_share, rank
 from jobkit.worker.reach import LOOK_SECONDS, NEAR_SECONDS
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
@@ -32,39 +32,6 @@ _SETTLE_SECONDS = 0.05
 # Who finds itself farther away says so, and acts after one more look and a trip there, which counts for no more than
 # this: the same may have befallen the others, who notice within a look.
 _LONGEST_TRIP_SECONDS = 1.0
-# Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
-_ALIKE = 2.5
-
-
-def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
-    """Return how many of a type's partitions `owner` is to lead.
-
-    Workers count alike who are about as near as the nearest; of the others one to whom everything takes ten times as
-    long has a hundredth of a share, which is none unless nobody else is there. What cannot be divided goes by largest
-    remainder (Hamilton's method), and where those are equal to who comes first in an order that is another one for each
-    type (rendezvous hashing), so that it is not the same workers who lead one more of everything, and a newcomer moves
-    nobody up.
-    """
-    serving = [member for member in members if type in member.types]
-    nearest = min((member.latency for member in serving), default=0.0)
-    weights = {member.owner: _weight(member.latency, nearest) for member in serving}
-    if owner not in weights:
-        return 0
-    quotas = {other: partitions * weight / sum(weights.values()) for other, weight in weights.items()}
-    # Rounded, so that what are equal parts by arithmetic are equal parts in floating point, too.
-    shares = {other: int(round(quota, 6)) for other, quota in quotas.items()}
-    rest = partitions - sum(shares.values())
-    in_line = sorted(quotas, key=lambda other: (-round(quotas[other] - shares[other], 6), _rank(type, other)))
-    return shares[owner] + (owner in in_line[:rest])
-
-
-def _weight(latency: float, nearest: float) -> float:
-    times_as_far = latency / max(nearest, NEAR_SECONDS)
-    return 1.0 if times_as_far <= _ALIKE else times_as_far**-2
-
-
-def _rank(type: str, owner: str) -> bytes:
-    return blake2b(f"{type}/{owner}".encode(), digest_size=8).digest()
 
 
 def leads_first(led: Sequence[LedPartition]) -> bool:
@@ -171,7 +138,7 @@ class Leaderships:
         if any(partition.type in member.types for member in self._members):
             return any(led.partition == partition.whole for led in self._leading())
         owners = [member.owner for member in self._members]
-        first = min(owners, key=lambda owner: _rank(str(partition), owner), default="")
+        first = min(owners, key=lambda owner: rank(str(partition), owner), default="")
         return first == self._owner
 
     def _leading(self) -> list[LedPartition]:

@@ -11,7 +11,8 @@ import pytest
 from jobkit.lab.servers.rabbitmq import RabbitServer
 from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
-from jobkit.ports.coordinator import LeaseRef, Member, Waiting
+from jobkit.ports.coordinator import LeaseRef, Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from tests.browser.dashboard import beside, dashboard, press
 from tests.browser.pages import browsing

@@ -51,6 +51,11 @@ async def errand(job: Note, ctx: Context) -> None:
     """Some are more urgent than others."""
 
 
+@processor("parcel", key=lambda job: f"{job.about} {job.text}", tenant=lambda job: job.about, places=1)
+async def parcel(job: Note, ctx: Context) -> None:
+    """Take turns."""
+
+
 @processor("chapter", key=lambda job: job.about, ordered=True)
 async def chapter(job: Note, ctx: Context) -> str:
     """Take chapters of a book in order."""

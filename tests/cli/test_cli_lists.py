@@ -13,7 +13,8 @@ from jobkit.client.job_groups import pages
 from jobkit.model.blob import BlobRef
 from jobkit.model.limit import Limit
 from jobkit.ports.checkpoints import Checkpoint
-from jobkit.ports.coordinator import Member, Waiting
+from jobkit.ports.coordinator import Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from tests.cli.conftest import Shell
 from tests.cli.world import World
@@ -110,6 +111,8 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "expires_at": None,
         "waits_for": None,
         "unique": None,
+        "tenant": None,
+        "waits_for_place": False,
         "group": None,
         "parent": None,
     }

@@ -52,6 +52,7 @@ def test_json_tells_all_of_a_submission(shell: Shell) -> None:
         "due_at": None,
         "kept": False,
         "replaced": None,
+        "waits": False,
     }
     assert json.loads(first.stdout) == expected
     assert json.loads(again.stdout) == {**expected, "known": True}

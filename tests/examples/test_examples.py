@@ -27,6 +27,7 @@ EMBEDDED = (
     "follow_ups",
     "batch",
     "limits",
+    "tenants",
     "schedules",
     "debounce",
     "priorities",
@@ -59,6 +60,7 @@ TYPES = (
     "book",
     "page",
     "binding",
+    "picture",
 )
 
 
@@ -182,6 +184,10 @@ def test_follow_ups(folder: Path) -> None:
 
 def test_limits(folder: Path) -> None:
     assert _ran("limits", folder) == ["7 calls, two of one tenant at once: no"]
+
+
+def test_tenants(folder: Path) -> None:
+    assert _ran("tenants", folder) == ["36 of 40 wait for a place", "the small one was among the first"]
 
 
 def test_batch(folder: Path) -> None:

@@ -15,7 +15,8 @@ from jobkit.model.partition import partition_of
 from jobkit.model.pause import Scope
 from jobkit.model.plane import Plane
 from jobkit.ops.lateness import Cause, Reason, why_late
-from jobkit.ports.coordinator import Granted, Member, Waiting
+from jobkit.ports.coordinator import Granted, Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Accepted, Committed, Effects, Failure, NewJob, Opened
 

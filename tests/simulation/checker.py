@@ -23,6 +23,7 @@ from simulation.steering import (
     not_before_due,
     one_of_a_name,
     paused_begins_nothing,
+    tenants_take_turns,
     ticks_fire_once,
 )
 
@@ -49,6 +50,7 @@ def so_far(history: History, expected: Expectation, truth: Truth = NOTHING) -> l
         *no_lease_no_work(events),
         *grants_increase(events),
         *ended_everywhere(events),
+        *tenants_take_turns(events),
         *backoff(events),
         *not_before_due(events, expected),
         *paused_begins_nothing(history, expected),

@@ -124,6 +124,15 @@ class LeftOpen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Unfair(Event):
+    """More of a tenant's jobs of one priority were on their way than it has places, or some waited for none."""
+
+    tenant: str
+    placed: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark(Event):
     """The store made a fence the mark of a key, or found it to be that; `began` is the job that was opened under it."""
 

@@ -60,7 +60,8 @@ class Schedule:
     is paused nothing begins after `heard_within` so many seconds; without these, once a worker has said that it knows.
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
-    The share `ticking` of the seeds has schedules; the share `keeping` of the jobs keeps what it has done.
+    In the share `tenanted` of the seeds tenants take turns. The share `ticking` of them has schedules; the share
+    `keeping` of the jobs keeps what it has done.
     """
 
     storm: float = 60.0
@@ -96,6 +97,7 @@ class Schedule:
     plain: bool = False
     ticking: float = 0.5
     keeping: float = 0.3
+    tenanted: float = 0.3
 
 
 DEFAULT = Schedule()

@@ -15,6 +15,7 @@ import anyio
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
 from simulation.checker import so_far, violations
 from simulation.expectation import Truth, Violation
+from simulation.fairness import look_for_unfairness
 from simulation.history import History, tell
 from simulation.orders import orders
 from simulation.people import People
@@ -81,6 +82,7 @@ async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], 
             world.orders = orders(seed, schedule)
         world.limited = world.limited and not schedule.plain
         world.prioritized = world.prioritized and not schedule.plain
+        world.tenanted = not schedule.plain and random.Random(f"tenants {seed}").random() < schedule.tenanted
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -91,6 +93,7 @@ async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], 
             spawn_outside(people.look_after_members(), name="mender"),
             spawn_outside(look_for_strays(world), name="strays"),
             spawn_outside(look_for_open_groups(world), name="open groups"),
+            spawn_outside(look_for_unfairness(world), name="tenants"),
             spawn_outside(people.cancel_some(schedule.cancels), name="canceller"),
             spawn_outside(people.reprioritize_some(schedule.reprioritized), name="prioritizer"),
         ]

@@ -21,6 +21,7 @@ from simulation.events import (
     Resumed,
     Said,
     Step,
+    Unfair,
     Write,
 )
 from simulation.expectation import Expectation, Truth, Violation
@@ -32,6 +33,15 @@ _DRIFT = 0.02
 _ROUNDING = 1e-6
 # A worker that has heard of a pause may still begin what it was claiming and opening then, each with a slow answer.
 _HEED_SECONDS = 10.0
+
+
+def tenants_take_turns(events: Sequence[Event]) -> Iterator[Violation]:
+    """A tenant has no more jobs on their way than it has places, and none waits while one of those is free."""
+    for event in events:
+        if isinstance(event, Unfair):
+            yield Violation(
+                "tenants", f"{event.tenant} has {event.placed} jobs on their way, {event.waiting} wait", event.at
+            )
 
 
 def backoff(events: Sequence[Event]) -> Iterator[Violation]:

@@ -15,7 +15,8 @@ from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.leases import Keeper, Lease
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import Granted, Held, LeaseRef, Limited
+from jobkit.ports.coordinator import Granted, Held, LeaseRef
+from jobkit.ports.limits import Limited
 from jobkit.testing.virtual_time import VirtualClock
 from simulation.protection import Mutation, Patch, assert_needed
 from simulation.schedule import Schedule

@@ -27,6 +27,8 @@ ORDERED, LOOSE = "chapter", "photo"
 # The ordered jobs are of two types in one group: all that holds for a key holds over both.
 APPENDIX = "appendix"
 MAX_ATTEMPTS = 4
+# So many loose jobs of each of two tenants are in the queue or run at a time, where they take turns.
+PLACES = 2
 # What loose jobs need in half of the runs: over all of them, and over those of each key.
 PAIR = Concurrency("pair", 2)
 BEGINS = Rate("begins", 4, per=timedelta(seconds=8), key=lambda job: job.key)
@@ -117,7 +119,14 @@ class Order:
 
 
 def processors(
-    node: Node, history: History, keeping: Keeping, *, mended: Collection[str], limited: bool, prioritized: bool
+    node: Node,
+    history: History,
+    keeping: Keeping,
+    *,
+    mended: Collection[str],
+    limited: bool,
+    prioritized: bool,
+    tenanted: bool,
 ) -> list[Processor[Any, Any]]:
     """Return the processors as one node runs them; what was wrong with the `mended` jobs is so no more."""
 
@@ -171,6 +180,8 @@ def processors(
             group=group,
             limits=[PAIR, BEGINS] if type == LOOSE and limited else [],
             priority="normal" if type == LOOSE and prioritized else None,
+            tenant=(lambda job: f"t{job.number % 2}") if type == LOOSE and tenanted else None,
+            places=PLACES if type == LOOSE and tenanted else None,
         )(work)
         for type, group in groups.items()
     ]

@@ -96,6 +96,7 @@ class World:
         # In half of the runs loose jobs have priorities.
         self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
+        self.tenanted = False
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
         self.healed = False
@@ -271,6 +272,7 @@ class World:
                 mended=self.mended,
                 limited=self.limited,
                 prioritized=self.prioritized,
+                tenanted=self.tenanted,
             )
         )
 

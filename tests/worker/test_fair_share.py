@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobkit.ports.coordinator import Member
-from jobkit.worker.leadership import fair_share
+from jobkit.worker.fair_share import fair_share
 
 owners = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40, unique=True)
 

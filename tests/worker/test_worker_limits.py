@@ -12,7 +12,7 @@ from jobkit.errors import ConfigurationError, PayloadInvalid
 from jobkit.model.clock import Clock
 from jobkit.model.limit import Limit
 from jobkit.plugin.registry import Registry
-from jobkit.ports.coordinator import Waiting
+from jobkit.ports.limits import Waiting
 from tests.faults.doubles import Faults
 from tests.virtual_site import AnyProcessor, Site, in_virtual_time, open_site
 

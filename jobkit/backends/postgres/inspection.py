@@ -8,6 +8,7 @@ from typing import Any
 
 from jobkit.backends.postgres.history import load_failures
 from jobkit.model.blob import BlobRef
+from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
@@ -18,9 +19,11 @@ Row = Mapping[str, Any]
 JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
-    'nullif(due, \'infinity\') AS due_at, expires AS expires_at, unique_name AS "unique", member_of AS "group", '
+    "CASE WHEN placed IS NOT false THEN nullif(due, 'infinity') END AS due_at, "
+    'expires AS expires_at, unique_name AS "unique", member_of AS "group", '
     "(SELECT parent FROM jobkit.job_groups g WHERE g.id = jobs.member_of) AS parent, "
-    "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority FROM jobkit.jobs "
+    "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority, "
+    "line AS tenant, ended IS NULL AND placed IS false AS waits_for_place FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -32,7 +35,8 @@ RECORDS = JOB + "WHERE id = ANY ($1::text[])"
 ENVELOPE = "SELECT envelope, sequence FROM jobkit.jobs WHERE id = $1 AND envelope IS NOT NULL"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = JOB + (
-    "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
+    "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) AND placed IS NOT false "
+    "ORDER BY due, number LIMIT $1"
 )
 # What a waiter compares to see that a job ended or progressed.
 MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
@@ -102,6 +106,7 @@ def job(row: Row) -> JobRecord:
         "state": JobState(row["state"]),
         "failures": load_failures(row["failures"]),
         "priority": priority_in(row["priority"]),
+        "tenant": tenant_in(row["tenant"]),
     }
     return JobRecord(**{**row, **read})
 

@@ -21,6 +21,10 @@ _SUBMIT_GROUPED = (
     "SELECT * FROM jobkit.submit_grouped_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
     "$17, $18, $19, $20, $21) ORDER BY place"
 )
+_SUBMIT_OF_TENANTS = (
+    "SELECT * FROM jobkit.submit_jobs_of_tenants($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+    "$16, $17, $18, $19, $20, $21, $22, $23)"
+)
 
 
 def check(jobs: Sequence[NewJob]) -> None:
@@ -88,6 +92,16 @@ def groups(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[str | None]]:
     return closing, [job.member_of for job in jobs]
 
 
+def lines(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[int | None]]:
+    """Return in which lines tenants' jobs wait, and how many places are in those. Nothing where none is a tenant's."""
+    if not has_tenants(jobs):
+        return [], []
+    return (
+        [None if job.tenancy is None else job.tenancy.line(job.envelope.priority) for job in jobs],
+        [None if job.tenancy is None else job.tenancy.places for job in jobs],
+    )
+
+
 def facts(envelope: Envelope) -> tuple[Any, ...]:
     """Return what functions are told of one job that may be new to them, the last sequence given out here included."""
     return (
@@ -115,9 +129,16 @@ def is_grouped(jobs: Sequence[NewJob]) -> bool:
     return any(job.closes is not None or job.member_of is not None for job in jobs)
 
 
+def has_tenants(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs is a tenant's."""
+    return any(job.tenancy is not None for job in jobs)
+
+
 def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that accepts jobs, and its arguments."""
     given = (*columns(jobs), [None] * len(jobs))
+    if has_tenants(jobs):
+        return _SUBMIT_OF_TENANTS, (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs))
     if is_grouped(jobs):
         return _SUBMIT_GROUPED, (*given, *names(jobs), RELEASED, *groups(jobs))
     return (_SUBMIT_NAMED, (*given, *names(jobs), RELEASED)) if is_named(jobs) else (_SUBMIT, given)
@@ -136,6 +157,8 @@ def _answer(job: NewJob, row: Mapping[str, Any]) -> SubmitAnswer:
                 envelope = envelope.with_sequence(row["sequence"])
             replaced = None if job.unique is None else row["other"]
             return Accepted(envelope, row["position"], row["due"], replaced)
+        case "waits":
+            return Accepted(envelope, None, None, None if job.unique is None else row["other"], waits=True)
         case "kept":
             return Kept(row["other"], row["key"], row["sequence"], row["due"])
         case "known":

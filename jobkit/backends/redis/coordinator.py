@@ -18,7 +18,8 @@ from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, LimitInfo, Member, Waiting
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.limits import Limited, LimitInfo, Waiting
 from jobkit.ports.notifier import lease_topic, limit_topic
 
 

@@ -10,6 +10,7 @@ from jobkit.backends.redis.history import load_failures
 from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.blob import BlobRef
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
+from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
@@ -62,10 +63,12 @@ def job(row: Row) -> JobRecord:
         reason,
         due,
         unique,
+        line,
         group,
         parent,
         expires,
         head,
+        waits,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -93,6 +96,8 @@ def job(row: Row) -> JobRecord:
         priority=priority_in(head),
         group=_text(group),
         parent=_text(parent),
+        tenant=tenant_in(_text(line)),
+        waits_for_place=waits is not None,
     )
 
 

@@ -14,7 +14,7 @@ from jobkit.ports.rules import head_with_priority, priority_in
 from jobkit.ports.store import OutboxEntry
 
 HEADS = store_script("heads")
-REPRIORITIZE = store_script("reprioritize", "outbox")
+REPRIORITIZE = store_script("reprioritize", "outbox", "tenants", "release")
 
 
 def arguments(ids: Sequence[str], heads: Sequence[bytes | None], priority: Priority) -> Iterator[Argument]:

@@ -11,8 +11,8 @@ from jobkit.model.fence import Receipt
 from jobkit.ports.rules import never_opened, with_sequence
 from jobkit.ports.store import Refused
 
-RELEASE = store_script("release_due", "outbox", "release")
-SNOOZE = store_script("snooze", "outbox")
+RELEASE = store_script("release_due", "outbox", "tenants", "release")
+SNOOZE = store_script("snooze", "outbox", "tenants", "release")
 
 
 def snoozed(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:

@@ -17,6 +17,8 @@ from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAn
 # Stands for no key: no key holds a NUL.
 NONE = "\0"
 _TRACEPARENT = "traceparent"
+# Stands for when a job is due that waits for a place of its tenant's.
+_WAITS = b"waits"
 
 
 def store_script(name: str, *parts: str) -> Script:
@@ -25,30 +27,34 @@ def store_script(name: str, *parts: str) -> Script:
 
 
 # What ends jobs, dead ones among them; it comes after "outbox".
-ENDING = ("order", "ending", "letters", "release", "job_group")
+ENDING = ("order", "tenants", "ending", "letters", "release", "job_group")
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptingScript:
-    """A script that accepts jobs: `plain`, and with what unique names or groups need, for which no other job pays."""
+    """A script that accepts jobs: `plain`, and with what unique names, groups or tenants need; no other job pays."""
 
     plain: Script
     named: Script
     grouped: Script
+    tenanted: Script
 
     def of(self, jobs: Sequence[NewJob]) -> Script:
         """Return the one that takes what `arguments` returns for these jobs."""
+        if has_tenants(jobs):
+            return self.tenanted
         return self.grouped if is_grouped(jobs) else self.named if is_named(jobs) else self.plain
 
 
 def accepting_script(name: str, *parts: str) -> AcceptingScript:
     """Return the script of the store that is built on `accept` and these parts."""
-    named = ("outbox", "accept", *ENDING, "end_early", "unique", "accept_unique")
-    rest = tuple(part for part in parts if part not in named)
+    first, unique = ("outbox", "accept", *ENDING, "end_early"), ("unique", "accept_unique")
+    rest = tuple(part for part in parts if part not in first)
     return AcceptingScript(
         store_script(name, "outbox", "accept", *parts),
-        store_script(name, *named, *rest),
-        store_script(name, *named, "accept_grouped", *rest),
+        store_script(name, *first, *unique, *rest),
+        store_script(name, *first, *unique, "accept_grouped", *rest),
+        store_script(name, *first, "accept_tenants", *unique, "accept_grouped", *rest),
     )
 
 
@@ -103,11 +109,14 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
 def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
-    grouped = is_grouped(jobs)
+    tenanted = has_tenants(jobs)
+    grouped = tenanted or is_grouped(jobs)
     named = grouped or is_named(jobs)
     for job in jobs:
         due = ("" if when is None else repr(when) for when in (job.at, job.after, job.expires_at, job.expires_after))
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
+        if tenanted:
+            found += _dump_line(job)
         if named:
             found.append(_dump_unique(job.unique))
         if grouped:
@@ -117,6 +126,17 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
 
 def _dump_unique(unique: Unique | None) -> str:
     return "" if unique is None else f"{unique.while_} {'replace' if unique.replace else 'keep'} {unique.name}"
+
+
+def _dump_line(job: NewJob) -> tuple[str, str]:
+    if job.tenancy is None:
+        return "", ""
+    return job.tenancy.line(job.envelope.priority), str(job.tenancy.places)
+
+
+def has_tenants(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether any of the jobs is a tenant's."""
+    return any(job.tenancy is not None for job in jobs)
 
 
 def is_named(jobs: Sequence[NewJob]) -> bool:
@@ -149,8 +169,9 @@ def _answer(envelope: Envelope, row: Sequence[bytes]) -> SubmitAnswer:
             return Accepted(
                 envelope.with_sequence(int(sequence)) if sequence else envelope,
                 int(position) if position else None,
-                float(due) if due else None,
+                float(due) if due not in (b"", _WAITS) else None,
                 replaced[0].decode() if replaced else None,
+                due == _WAITS,
             )
         case [b"kept", id, key, sequence, due]:
             return Kept(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobkit.backends.sqlite import ending, job_groups, turns
+from jobkit.backends.sqlite import ending, job_groups, tenants, turns
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
@@ -25,6 +25,7 @@ class _Known:
     result: bytes | None
     saved: int | None
     group: str | None
+    line: str | None
 
 
 def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
@@ -84,18 +85,19 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
         if job.saved:
             ending.drop_checkpoints(transaction, job.number)
     turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
+    tenants.give_all_places(transaction, ((job.type, job.line) for job in jobs))
     for job in jobs:
         job_groups.count(transaction, job.group, job_groups.UNENDED, state)
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:
     row = transaction.execute(
-        "SELECT number, type, key, sequence, entry, state, result, saved, member_of FROM jobs WHERE id = ?", (id,)
+        "SELECT number, type, key, sequence, entry, state, result, saved, member_of, line FROM jobs WHERE id = ?", (id,)
     ).fetchone()
     if row is None:
         return None
-    number, type, key, sequence, entry, state, result, saved, group = row
-    return _Known(id, number, type, key, sequence, entry, JobState(state), result, saved, group)
+    number, type, key, sequence, entry, state, *rest = row
+    return _Known(id, number, type, key, sequence, entry, JobState(state), *rest)
 
 
 def cancelled(transaction: Transaction, ids: Sequence[str]) -> list[Receipt]:

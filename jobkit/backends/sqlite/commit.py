@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from jobkit.backends.sqlite import ending, job_groups, outbox, park
+from jobkit.backends.sqlite import ending, job_groups, outbox, park, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.backends.sqlite.unique import accept
 from jobkit.errors import JobConflict
@@ -23,7 +23,7 @@ _LOOK = """
            EXISTS (SELECT 1 FROM inflight WHERE job = j.number)
            OR EXISTS (SELECT 1 FROM parked p WHERE p.type = ?1 AND p.key = ?2),
            (SELECT last FROM skipped s WHERE s.type = ?1 AND s.key = ?2 AND s.first = j.sequence + 1),
-           j.saved, j.member_of
+           j.saved, j.member_of, j.line
     FROM (SELECT 1) LEFT JOIN keys k ON k.type = ?1 AND k.key = ?2 LEFT JOIN jobs j ON j.id = ?3
 """
 
@@ -38,7 +38,7 @@ def commit_job(
     key = key_of(envelope)
     row = transaction.execute(_LOOK, (envelope.type, key, envelope.id)).fetchone()
     mark, mark_nonce, committed, log_length, *job = row
-    state, token, nonce, sequence, number, entry, aside, given_up, saved, group = job
+    state, token, nonce, sequence, number, entry, aside, given_up, saved, group, line = job
     opened_under_fence = (token, nonce) == (fence.token, fence.nonce)
     if state == JobState.COMMITTED and opened_under_fence:
         # The answer was lost and is asked for again; that the mark may have moved on since changes nothing.
@@ -67,6 +67,7 @@ def commit_job(
     released += _follow_ups(transaction, envelope, effects)
     # After them, for one may take its place in the group.
     released += job_groups.count(transaction, group, job_groups.UNENDED, JobState.COMMITTED, envelope.id)
+    released += tenants.give_places(transaction, envelope.type, line, envelope.id)
     return Committed(Receipt(envelope.id, "committed"), released)
 
 

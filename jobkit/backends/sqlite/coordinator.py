@@ -11,7 +11,8 @@ from jobkit.backends.sqlite import leases, limit_uses
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, LimitInfo, Member, Waiting
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.limits import Limited, LimitInfo, Waiting
 from jobkit.ports.notifier import lease_topic, limit_topic
 
 # Expired leases cost only space, so they are removed now and then, not by each claim.

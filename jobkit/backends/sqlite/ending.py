@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import park
+from jobkit.backends.sqlite import park, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.notifier import job_topic
 
@@ -29,9 +29,9 @@ def die(transaction: Transaction, id: str, reason: str) -> str | None:
 
     Where its turn was over, the next parked ones whose turn is over, too, come out.
     """
-    number, type, key, sequence, entry, group = transaction.execute(
+    number, type, key, sequence, entry, group, line = transaction.execute(
         "UPDATE jobs SET state = 'dead', finished_at = ?, ended = ?, expires = NULL, reason = ? WHERE id = ? "
-        "RETURNING number, type, key, sequence, entry, member_of",
+        "RETURNING number, type, key, sequence, entry, member_of, line",
         (transaction.wall, transaction.now, reason, id),
     ).fetchone()
     leave(transaction, id, number, entry)
@@ -39,4 +39,5 @@ def die(transaction: Transaction, id: str, reason: str) -> str | None:
         row = transaction.execute("SELECT committed FROM keys WHERE type = ? AND key = ?", (type, key)).fetchone()
         if row is not None and sequence <= row[0]:
             park.release_next(transaction, type, key, row[0] + 1)
+    tenants.give_places(transaction, type, line)
     return None if group is None else str(group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobkit.backends.sqlite import ending, submit
-from jobkit.backends.sqlite.release import release
+from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
@@ -100,7 +100,7 @@ def release_held(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
         "UPDATE job_groups SET to_release = ?, released_to = ? WHERE id = ?",
         (len(rows) == limit, rows[-1][0] if rows else group[1], group[0]),
     )
-    return [release(transaction, *row) for row in rows]
+    return released(transaction, rows)
 
 
 # ---- ending ----------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def count(
         return []
     number, type, key, ordered, packed = then
     if not failed or on_failure == "run":
-        return [release(transaction, number, group, ordered, packed, source)]
+        return released(transaction, [(number, group, ordered, packed)], source)
     bury_scheduled(transaction, group, type, key, Envelope.unpack(packed))
     return []
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from jobkit.backends.sqlite import limit_uses
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Limited, Member
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.limits import Limited
 from jobkit.ports.notifier import lease_topic
 
 

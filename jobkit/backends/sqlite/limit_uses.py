@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import LeaseRef, Limited, LimitInfo, Waiting
+from jobkit.ports.coordinator import LeaseRef
+from jobkit.ports.limits import Limited, LimitInfo, Waiting
 from jobkit.ports.notifier import limit_topic
 
 

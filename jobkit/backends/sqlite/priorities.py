@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite import outbox, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.priority import Priority
+from jobkit.model.tenancy import line_with_priority
 from jobkit.ports.inspection import JobState, PriorityChange
 
 _LOOK = """
-    SELECT j.number, j.state, j.sequence IS NOT NULL OR coalesce(j.ordered, 0), e.envelope
+    SELECT j.number, j.state, j.sequence IS NOT NULL OR coalesce(j.ordered, 0), e.envelope, j.line
     FROM jobs j LEFT JOIN envelopes e ON e.job = j.number WHERE j.id = ?
 """
 
@@ -25,7 +26,7 @@ def _reprioritize(transaction: Transaction, id: str, priority: Priority) -> Prio
     row = transaction.execute(_LOOK, (id,)).fetchone()
     if row is None:
         return PriorityChange(id, changed=False, state=None)
-    number, text, ordered, packed = row
+    number, text, ordered, packed, line = row
     state = JobState(text)
     if state.ended:
         return PriorityChange(id, changed=False, state=state)
@@ -35,5 +36,8 @@ def _reprioritize(transaction: Transaction, id: str, priority: Priority) -> Prio
     packed = envelope.with_priority(priority).pack()
     transaction.execute("UPDATE envelopes SET envelope = ? WHERE job = ?", (packed, number))
     transaction.execute("UPDATE jobs SET priority = ? WHERE number = ?", (priority.value, number))
-    entry = outbox.add(transaction, number) if state is JobState.QUEUED else None
+    if line is not None:
+        entry = tenants.change_line(transaction, number, line_with_priority(line, priority))
+    else:
+        entry = outbox.add(transaction, number) if state is JobState.QUEUED else None
     return PriorityChange(id, changed=True, state=state, priority=priority, entry=entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import ending, job_groups, outbox, turns
+from jobkit.backends.sqlite import ending, job_groups, outbox, tenants, turns
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken, next_sequence
 from jobkit.backends.sqlite.submit import insert_foreign
@@ -72,16 +72,18 @@ def _in_turn(transaction: Transaction, envelope: Envelope, *, is_known: bool) ->
 
 
 def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence: int | None) -> None:
-    transaction.execute(
+    type, line, places = transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
         "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
-        "priority = NULL, "
-        "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ?",
+        "priority = NULL, placed = NULL, "
+        "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ? "
+        "RETURNING type, line, places",
         (sequence, job),
-    )
+    ).fetchone()
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
-    outbox.add(transaction, job)
+    if line is None or tenants.take_place(transaction, job, type, line, places):
+        outbox.add(transaction, job)
 
 
 def purge_dead(transaction: Transaction, number: int) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import job_groups
+from jobkit.backends.sqlite import job_groups, tenants
 from jobkit.backends.sqlite.open import refusal
-from jobkit.backends.sqlite.release import release
+from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
@@ -22,10 +22,10 @@ _DUE = """
 def release_due(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
     """Move jobs that are due, and members of groups that were held, to the outbox."""
     rows = transaction.execute(_DUE, (transaction.wall, limit)).fetchall()
-    released = [release(transaction, *row) for row in rows]
-    if len(released) < limit:
-        released += job_groups.release_held(transaction, limit=limit - len(released))
-    return released
+    entries = released(transaction, rows)
+    if len(rows) < limit:
+        entries += job_groups.release_held(transaction, limit=limit - len(rows))
+    return entries
 
 
 def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
@@ -33,20 +33,24 @@ def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after:
     refused = refusal(transaction, envelope.type, key_of(envelope), fence)
     if refused is not None:
         return refused
-    row = transaction.execute("SELECT number, state, sequence, entry FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    row = transaction.execute(
+        "SELECT number, state, sequence, entry, line FROM jobs WHERE id = ?", (envelope.id,)
+    ).fetchone()
     if row is None:
         raise never_opened(envelope)
-    number, state, sequence, entry = row
+    number, state, sequence, entry, line = row
     if sequence is not None:
         raise with_sequence(envelope)
     if JobState(state).ended:
         return Refused(fence.token)
     if state != JobState.SCHEDULED:
         transaction.execute(
-            "UPDATE jobs SET state = 'scheduled', due = ?, ordered = 0, opens = opens - 1 WHERE number = ?",
+            "UPDATE jobs SET state = 'scheduled', due = ?, ordered = 0, opens = opens - 1, placed = NULL "
+            "WHERE number = ?",
             (transaction.wall + after, number),
         )
         transaction.execute("DELETE FROM outbox WHERE position = ?", (entry,))
         transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
+        tenants.give_places(transaction, envelope.type, line)
         transaction.notify(job_topic(envelope.id))
     return Receipt(envelope.id, "scheduled")

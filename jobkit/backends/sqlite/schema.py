@@ -76,7 +76,9 @@ _STORE = [
     # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
-    # where something is in `checkpoints`, and may be a `member_of` a group.
+    # where something is in `checkpoints`, and may be a `member_of` a group. A tenant's job waits in a `line` (its
+    # priority, a space, the tenant), where so many `places` are; it is `placed`, or waits for that (0), or neither as
+    # long as it has a `due` of its own.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -86,7 +88,8 @@ _STORE = [
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
-        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT)""",
+        expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT,
+        line TEXT, places INTEGER, placed INTEGER)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -101,6 +104,7 @@ _STORE = [
     # But this one, for jobs that have a name.
     "CREATE UNIQUE INDEX jobs_unique ON jobs (type, unique_name) "
     "WHERE unique_name IS NOT NULL AND ended IS NULL AND unique_while <> 'begun'",
+    "CREATE INDEX jobs_lines ON jobs (type, line, placed, number) WHERE ended IS NULL AND line IS NOT NULL",
     "CREATE INDEX jobs_members ON jobs (member_of, number) WHERE member_of IS NOT NULL",
     # Groups, by the id of the job that runs in the end. `undeclared` members have yet to be accepted. Where they are
     # `held` until all are, those up to number `released_to` were released, as long as there are some `to_release`. Then

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from jobkit.backends.sqlite import outbox
+from jobkit.backends.sqlite import outbox, tenants
 from jobkit.backends.sqlite.sequences import next_sequence
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
+from jobkit.model.tenancy import Tenancy
 from jobkit.ports.inspection import JobState
 from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
@@ -38,6 +39,8 @@ def accept(transaction: Transaction, job: NewJob, source: str | None) -> Accepte
         return _schedule(transaction, job, due)
     if job.ordered:
         envelope = envelope.with_sequence(next_sequence(transaction, envelope))
+    if job.tenancy is not None:
+        return _enter_line(transaction, job, job.tenancy, source)
     position = outbox.add_next(transaction, source)
     _limit(transaction, job, insert_job(transaction, envelope, JobState.QUEUED, position))
     return Accepted(envelope, position)
@@ -49,7 +52,25 @@ def _schedule(transaction: Transaction, job: NewJob, due: float) -> Accepted:
     number = insert_job(transaction, job.envelope, JobState.SCHEDULED)
     transaction.execute("UPDATE jobs SET due = ?, ordered = ? WHERE number = ?", (due, job.ordered, number))
     _limit(transaction, job, number)
+    if job.tenancy is not None:
+        _note_line(transaction, job.envelope, job.tenancy, number)
     return Accepted(job.envelope, None, due)
+
+
+def _enter_line(transaction: Transaction, job: NewJob, tenancy: Tenancy, source: str | None) -> Accepted:
+    number = insert_job(transaction, job.envelope, JobState.QUEUED)
+    _limit(transaction, job, number)
+    line = _note_line(transaction, job.envelope, tenancy, number)
+    if not tenants.take_place(transaction, number, job.envelope.type, line, tenancy.places):
+        return Accepted(job.envelope, None, waits=True)
+    return Accepted(job.envelope, outbox.add(transaction, number, source).position)
+
+
+def _note_line(transaction: Transaction, envelope: Envelope, tenancy: Tenancy, number: int) -> str:
+    """Note in which line the job of a tenant waits, and return that."""
+    line = tenancy.line(envelope.priority)
+    transaction.execute("UPDATE jobs SET line = ?, places = ? WHERE number = ?", (line, tenancy.places, number))
+    return line
 
 
 def _limit(transaction: Transaction, job: NewJob, number: int) -> None:

@@ -12,7 +12,7 @@ from jobkit.cli.options import AsJson, EnvFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobkit.ports.coordinator import LimitInfo, Waiting
+    from jobkit.ports.limits import LimitInfo, Waiting
     from jobkit.ports.planes import Planes
 
 

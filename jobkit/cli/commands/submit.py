@@ -66,6 +66,10 @@ def submit(
     priority: Annotated[
         Priority | None, typer.Option("--priority", help="Begin it before those that are less urgent.")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", help="Whose it is, where tenants take turns, in place of the payload's own."),
+    ] = None,
     unique: Annotated[
         str | None,
         typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
@@ -111,7 +115,18 @@ def submit(
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
     job = _Job(
-        session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority, name, told
+        session,
+        registry,
+        type,
+        body,
+        key,
+        new_job_id() if id is None else id,
+        when,
+        expiry,
+        priority,
+        tenant,
+        name,
+        told,
     )
     if not wait:
         with job.accounted_for():
@@ -137,6 +152,7 @@ class _Job:
         when: tuple[datetime | None, timedelta | None],
         expires: datetime | timedelta | None,
         priority: Priority | None,
+        tenant: str | None,
         unique: tuple[str | None, While, OnConflict],
         notify: Sequence[Notification],
     ) -> None:
@@ -149,6 +165,7 @@ class _Job:
         self._at, self._after = when
         self._expires = expires
         self._priority = priority
+        self._tenant = tenant
         self._unique, self._while, self._on_conflict = unique
         self._notify = notify
         self._submitted = False
@@ -163,6 +180,7 @@ class _Job:
             after=self._after,
             expires=self._expires,
             priority=self._priority,
+            tenant=self._tenant,
             unique=self._unique,
             while_=self._while,
             on_conflict=self._on_conflict,
@@ -322,6 +340,8 @@ def _say_what_became_of(submission: Submission, out: Output) -> None:
         out.note(f"job {submission.replaced}, which had not begun, is replaced and cancelled")
     if submission.due_at is not None:
         out.note(f"{name} is scheduled for {datetime.fromtimestamp(submission.due_at, UTC):%Y-%m-%d %H:%M:%SZ}")
+    elif submission.waits:
+        out.note(f"{name} submitted; it waits until its tenant has a place for it")
     elif submission.published:
         out.note(f"{name} submitted")
     else:

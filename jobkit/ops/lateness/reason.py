@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from jobkit.ports.coordinator import LimitInfo
+from jobkit.ports.limits import LimitInfo
 
 
 class Cause(StrEnum):
@@ -15,6 +15,7 @@ class Cause(StrEnum):
     ENDED = "ended"
     DUE_LATER = "due-later"
     MEMBERS = "members"
+    TENANT = "tenant"
     PAUSED = "paused"
     GAP = "gap"
     EARLIER_JOBS = "earlier-jobs"

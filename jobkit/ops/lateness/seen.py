@@ -13,8 +13,9 @@ from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import Pause
 from jobkit.model.plane import Plane
 from jobkit.ports.broker import QueueDepth
-from jobkit.ports.coordinator import LeaseInfo, Member, Waiting
+from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import JobRecord, KeyRecord
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 
 T = TypeVar("T")

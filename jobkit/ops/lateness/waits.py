@@ -9,8 +9,8 @@ from jobkit.model.plane import Plane
 from jobkit.ops.lateness.any_job import backends_away, failed_before, nobody_serves
 from jobkit.ops.lateness.reason import Cause, Reason, allowed, in_use, others
 from jobkit.ops.lateness.seen import Seen
-from jobkit.ports.coordinator import LimitInfo
 from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.planes import Planes
 
 # So many jobs that have not reached their queue are looked through for this one.

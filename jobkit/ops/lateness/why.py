@@ -56,6 +56,8 @@ def _ended(job: JobRecord) -> Reason:
 
 
 async def _scheduled(planes: Planes, job: JobRecord, seen: Seen, now: float) -> list[Reason]:
+    if job.waits_for_place:
+        return [*nobody_serves(job, seen), _in_line(job)]
     if job.due_at is None:
         return await _members(planes, job)
     late = now - job.due_at
@@ -71,6 +73,15 @@ async def _scheduled(planes: Planes, job: JobRecord, seen: Seen, now: float) -> 
         ),
     ]
     return [*found, *failed_before(job)]
+
+
+def _in_line(job: JobRecord) -> Reason:
+    text = (
+        f"Tenants take turns: all places of {job.tenant!r} are taken by jobs that are in the queue or run, and this "
+        "one stands in line for the next."
+    )
+    change = "It follows by itself as those before it end. Its type may give each tenant more places."
+    return Reason(Cause.TENANT, text, change)
 
 
 async def _members(planes: Planes, job: JobRecord) -> list[Reason]:

@@ -8,7 +8,7 @@ DECLARE
     gone integer;
     done bigint;
 BEGIN
-    SELECT type, key, sequence, state, entry, member_of INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT type, key, sequence, state, entry, member_of, line INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL,
         expires = NULL, reason = in_reason
     WHERE id = in_id;
@@ -24,6 +24,9 @@ BEGIN
     END IF;
     IF j.member_of IS NOT NULL THEN
         PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['unended'], ARRAY['dead'], in_most);
+    END IF;
+    IF j.line IS NOT NULL THEN
+        PERFORM jobkit.give_places(j.type, j.line, NULL);
     END IF;
 END $$;
 

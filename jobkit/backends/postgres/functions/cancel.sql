@@ -23,10 +23,10 @@ BEGIN
     ORDER BY k.type, k.key FOR UPDATE OF k;
     SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
     SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed,
-           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members
+           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members, count(l.line) AS lines
     INTO found
     FROM (
-        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of, w.line FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
         ORDER BY w.type, w.key, w.number FOR UPDATE
     ) l;
     IF found.keyed <> keyed THEN
@@ -75,6 +75,10 @@ BEGIN
         IF found.members > 0 THEN
             PERFORM jobkit.count_members(going, array_fill('unended'::text, ARRAY[cardinality(going)]),
                                          array_fill(in_state, ARRAY[cardinality(going)]), in_most);
+        END IF;
+        IF found.lines > 0 THEN
+            PERFORM jobkit.give_places(l.type, l.line, NULL)
+            FROM (SELECT DISTINCT w.type, w.line FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.line IS NOT NULL) l;
         END IF;
     END IF;
     RETURN QUERY

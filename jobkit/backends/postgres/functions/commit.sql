@@ -5,7 +5,7 @@
 -- the same fence), 'duplicate', 'cancelled', 'expired', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
--- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty; so it is with groups.
+-- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty; so it is with groups and tenants.
 --
 -- Raises JK001 where the id of a follow-up is known with another body, or JK002 as `submit_grouped_jobs` does: then nothing
 -- of the whole call is written.
@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
     follow_afters double precision[], follow_expire_ats double precision[], follow_expire_afters double precision[],
     follow_names text[], follow_whiles text[], follow_replacing boolean[], in_most integer, follow_closes text[],
-    follow_groups text[]
+    follow_groups text[], follow_lines text[], follow_places integer[]
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -53,6 +53,8 @@ DECLARE
     -- Members of groups that end here, and groups that take the places of some.
     members text[];
     joined text[] := '{}';
+    -- By place: the line of whose places the job gives one up.
+    lines text[];
 BEGIN
     IF cardinality(follow_names) > 0 THEN
         PERFORM jobkit.lock_names(follow_types, follow_names);
@@ -83,7 +85,7 @@ BEGIN
         SELECT token, nonce, committed, log_length INTO k FROM jobkit.keys
         WHERE type = r.type AND key = r.key FOR UPDATE;
         has_key := FOUND;
-        SELECT state, sequence, entry, saved, member_of, token = r.token AND nonce = r.nonce AS opened INTO j
+        SELECT state, sequence, entry, saved, member_of, line, token = r.token AND nonce = r.nonce AS opened INTO j
         FROM jobkit.jobs WHERE id = r.id;
         has_job := FOUND;
         ours := has_job AND coalesce(j.opened, false);
@@ -131,6 +133,9 @@ BEGIN
                 touched = now
             WHERE type = r.type AND key = r.key RETURNING committed INTO turn;
             committed := committed + 1;
+            IF j.line IS NOT NULL THEN
+                lines[place] := j.line;
+            END IF;
             IF j.member_of IS NOT NULL THEN
                 members := members || r.id;
             END IF;
@@ -234,6 +239,11 @@ BEGIN
         IF conflict IS NOT NULL THEN
             RAISE EXCEPTION '%', conflict USING ERRCODE = 'JK001';
         END IF;
+        IF cardinality(follow_lines) > 0 THEN
+            PERFORM jobkit.enter_line(f.id, f.line, f.places)
+            FROM unnest(follow_of, follow_ids, follow_lines, follow_places) WITH ORDINALITY AS f (of, id, line, places, n)
+            WHERE written[f.of] AND f.line IS NOT NULL ORDER BY f.n;
+        END IF;
         FOR r IN SELECT DISTINCT f.of FROM unnest(follow_of) AS f (of) WHERE written[f.of] LOOP
             sources[r.of] := in_ids[r.of];
         END LOOP;
@@ -247,6 +257,12 @@ BEGIN
                 || array_fill('unended'::text, ARRAY[cardinality(joined)]), in_most) c
         LOOP
             sources[array_position(in_ids, r.source)] := r.source;
+        END LOOP;
+    END IF;
+    IF lines IS NOT NULL THEN
+        FOR place IN SELECT s.place FROM generate_subscripts(lines, 1) AS s (place) WHERE lines[s.place] IS NOT NULL LOOP
+            PERFORM jobkit.give_places(in_types[place], lines[place], in_ids[place]);
+            sources[place] := in_ids[place];
         END LOOP;
     END IF;
     FOR r IN SELECT s.source, s.place FROM unnest(sources) WITH ORDINALITY AS s (source, place)

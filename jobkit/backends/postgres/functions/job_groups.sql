@@ -196,6 +196,7 @@ BEGIN
     UPDATE jobkit.jobs SET state = 'queued', due = NULL, ordered = NULL, sequence = turn WHERE id = in_id;
     PERFORM jobkit.publish(in_id, in_source);
     PERFORM jobkit.tally(in_scheduled => -1, in_queued => 1, in_keys => new_keys);
+    PERFORM jobkit.take_place(in_id);
     RETURN true;
 END $$;
 

@@ -19,7 +19,7 @@ BEGIN
     JOIN (SELECT DISTINCT w.type, w.key FROM jobkit.jobs w WHERE w.id = ANY (in_ids)) g USING (type, key)
     ORDER BY k.type, k.key FOR UPDATE OF k;
     FOR j IN
-        SELECT w.id, w.state, w.sequence, w.ordered, w.envelope, g.head, g.new
+        SELECT w.id, w.state, w.sequence, w.ordered, w.envelope, w.line, g.head, g.new
         FROM unnest(in_ids, in_heads, in_new) AS g (id, head, new) JOIN jobkit.jobs w ON w.id = g.id
         ORDER BY w.type, w.key, w.number FOR UPDATE OF w
     LOOP
@@ -33,7 +33,9 @@ BEGIN
             answer := 'changed';
             UPDATE jobkit.jobs w SET priority = in_priority, envelope = j.new || substring(j.envelope FROM ends_at)
             WHERE w.id = j.id;
-            IF j.state = 'queued' THEN
+            IF j.line IS NOT NULL THEN
+                position := jobkit.change_line(j.id, in_priority || substring(j.line FROM position(' ' IN j.line)));
+            ELSIF j.state = 'queued' THEN
                 PERFORM jobkit.publish(j.id, NULL);
                 SELECT w.entry INTO position FROM jobkit.jobs w WHERE w.id = j.id;
             END IF;

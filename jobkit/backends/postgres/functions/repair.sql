@@ -57,11 +57,12 @@ BEGIN
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
-            finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, envelope = in_envelope,
+            finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, placed = NULL, envelope = in_envelope,
             unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
         PERFORM jobkit.publish(in_id, NULL);
+        PERFORM jobkit.take_place(in_id);
         IF j.member_of IS NOT NULL THEN
             PERFORM jobkit.count_members(ARRAY[in_id], ARRAY[j.was], ARRAY['unended'], in_most);
         END IF;

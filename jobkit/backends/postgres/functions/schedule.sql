@@ -50,9 +50,15 @@ BEGIN
         new_keys := new_keys + jobkit.lock_key(given.type, given.key)::integer;
     END LOOP;
     FOR given IN
-        SELECT j.id, j.type, j.key, j.ordered FROM jobkit.jobs j
+        SELECT j.id, j.type, j.key, j.ordered, j.line, j.placed FROM jobkit.jobs j
         WHERE j.id = ANY (ids) AND j.ended IS NULL AND j.due IS NOT NULL ORDER BY j.due, j.number FOR UPDATE
     LOOP
+        IF given.placed = false THEN
+            -- The first of those who wait for a place is looked at anew, in case nobody has seen it.
+            UPDATE jobkit.jobs SET due = jobkit.clock() + 60 WHERE id = given.id;
+            PERFORM jobkit.give_places(given.type, given.line, NULL);
+            CONTINUE;
+        END IF;
         turn := NULL;
         IF given.ordered THEN
             UPDATE jobkit.keys SET submitted = submitted + 1, touched = jobkit.clock()
@@ -61,6 +67,7 @@ BEGIN
         UPDATE jobkit.jobs SET state = 'queued', due = NULL, ordered = NULL, sequence = turn WHERE id = given.id;
         PERFORM jobkit.publish(given.id, NULL);
         released := released + 1;
+        CONTINUE WHEN given.line IS NOT NULL AND NOT jobkit.take_place(given.id);
         RETURN QUERY
         SELECT o.position, w.sequence, w.envelope FROM jobkit.jobs w JOIN jobkit.outbox o ON o.position = w.entry
         WHERE w.id = given.id;
@@ -89,7 +96,7 @@ BEGIN
     IF number IS NOT NULL THEN
         RETURN;
     END IF;
-    SELECT state, sequence, entry, ended INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT state, sequence, entry, ended, line INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         answer := 'unknown';
     ELSIF j.sequence IS NOT NULL THEN
@@ -100,13 +107,16 @@ BEGIN
         answer := 'scheduled';
         IF j.state <> 'scheduled' THEN
             UPDATE jobkit.jobs
-            SET state = 'scheduled', due = jobkit.clock() + in_after, ordered = false, opens = opens - 1
+            SET state = 'scheduled', due = jobkit.clock() + in_after, ordered = false, opens = opens - 1, placed = NULL
             WHERE id = in_id;
             DELETE FROM jobkit.inflight WHERE id = in_id;
             DELETE FROM jobkit.outbox WHERE position = j.entry;
             GET DIAGNOSTICS gone = ROW_COUNT;
             PERFORM jobkit.tally_state(j.state, 'scheduled');
             PERFORM jobkit.tally(in_outbox => -gone);
+            IF j.line IS NOT NULL THEN
+                PERFORM jobkit.give_places(in_type, j.line, NULL);
+            END IF;
         END IF;
     END IF;
 END $$;

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef, Limited, LimitInfo, Waiting
+from jobkit.ports.coordinator import Coordinator, Granted, Held, LeaseRef
+from jobkit.ports.limits import Limited, LimitInfo, Waiting
 from jobkit.testing.conformance.harness import Harness, a_moment, soon
 
 PAIR = Limit("pair", 2)

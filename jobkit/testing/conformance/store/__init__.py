@@ -22,5 +22,6 @@ from jobkit.testing.conformance.store.test_scheduled import *
 from jobkit.testing.conformance.store.test_starts import *
 from jobkit.testing.conformance.store.test_submit import *
 from jobkit.testing.conformance.store.test_superseded import *
+from jobkit.testing.conformance.store.test_tenants import *
 from jobkit.testing.conformance.store.test_unique import *
 from jobkit.testing.conformance.store.test_unique_together import *

@@ -94,6 +94,7 @@ local function run(a)
   if job.group then
     answer[#answer + 1] = count_member(job.group, 'unended', 'committed')
   end
+  give_places(job, answer)
   if #answer > 1 then
     call('HSET', job_at(id), 'released', answer[2][1] .. ' ' .. answer[#answer][1])
   end

@@ -15,6 +15,7 @@ local function end_early(job, state, by, reason)
   if job.group then
     count_member(job.group, 'unended', state)
   end
+  give_places(job, {})
 end
 
 local function expire(job)

@@ -23,6 +23,9 @@ local function leave(job)
   if job.key and job.sequence then
     unpark(name_of(job.type, job.key), place_in_order(job.sequence, job.id))
   end
+  if job.line then
+    leave_line(job)
+  end
   call('HDEL', ENVELOPES, job.id)
   notify('job/' .. job.id)
 end

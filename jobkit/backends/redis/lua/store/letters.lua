@@ -53,4 +53,5 @@ local function die(job, reason)
   if job.group then
     count_member(job.group, 'unended', 'dead')
   end
+  give_places(job, {})
 end

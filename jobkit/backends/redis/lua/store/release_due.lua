@@ -18,12 +18,13 @@ end
 
 local function run(a)
   local answer, limit = {}, tonumber(a[1])
-  for place, id in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, limit)) do
-    answer[place] = release_scheduled(load_job(id))
+  local due = call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    answer[#answer + 1] = release_scheduled(load_job(id))
   end
-  local group = #answer < limit and call('ZRANGE', HELD, 0, 0)[1]
+  local group = #due < limit and call('ZRANGE', HELD, 0, 0)[1]
   if group then
-    release_held(group, answer, limit - #answer)
+    release_held(group, answer, limit - #due)
   end
   return answer
 end

@@ -20,6 +20,9 @@ local function begin_anew(job, envelope)
   move(job, 'queued')
   call('HSET', ENVELOPES, job.id, envelope)
   publish(job)
+  if job.line then
+    take_place(job)
+  end
 end
 
 local function begin(a)

@@ -27,6 +27,8 @@
 --   members:ID          zset by number: ids of the members of that group
 --   groups of:ID        zset by name, score 0: the groups that the commit of job ID made
 --   undeclared          zset by the time it was last added to: groups not all of whose members are declared
+--   placed:TYPE\0LINE   zset by number: ids of the jobs that have the places of a tenant; LINE is 'PRIORITY TENANT'
+--   waiting:TYPE\0LINE  zset by number: ids of those that wait for one
 --   held                zset by name, score 0: groups that are whole, with members to release
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   audit               hash by number: what people have done; `store` counts them in `actions`
@@ -121,7 +123,7 @@ end
 -- Returns a job, or nil. What it has not got is nil or false.
 local function load_job(id)
   local row = call('HMGET', job_at(id), 'state', 'number', 'sequence', 'token', 'nonce', 'opens', 'digest', 'type', 'key',
-    'failures', 'priority', 'saved', 'group')
+    'failures', 'priority', 'saved', 'group', 'line')
   if not row[1] then
     return nil
   end
@@ -131,6 +133,7 @@ local function load_job(id)
     priority = row[11],
     saved = row[12],
     group = row[13] or nil,
+    line = row[14] or nil,
   }
 end
 

@@ -20,6 +20,10 @@ local function run(a)
     call('ZADD', DUE, due, job.id)
     unshelve(job.id)
     withdraw(job)
+    if job.line then
+      leave_line(job)
+      give_places(job, {})
+    end
     notify('job/' .. job.id)
   end
   return {'scheduled'}

@@ -1,11 +1,12 @@
 -- Rows as they are shown, each a list of fields in a fixed order; what is not there is nil.
 local function job_row(id)
   local row = call('HMGET', job_at(id), 'type', 'key', 'sequence', 'state', 'owner', 'token', 'opens', 'failures',
-    'progress', 'message', 'result', 'submitted_at', 'started_at', 'finished_at', 'ended_by', 'reason', 'due', 'unique', 'group')
+    'progress', 'message', 'result', 'submitted_at', 'started_at', 'finished_at', 'ended_by', 'reason', 'due', 'unique', 'line', 'group')
   row[#row + 1] = row[#row] and call('HGET', group_at(row[#row]), 'parent')
   row[#row + 1] = call('ZSCORE', EXPIRING, id)
   local packed = call('HGET', ENVELOPES, id)
   row[#row + 1] = packed and packed:match('^[^\n]*')
+  row[#row + 1] = row[19] and call('ZSCORE', PREFIX .. 'waiting:' .. name_of(row[1], row[19]), id)
   row[#row + 1] = id
   return row
 end

@@ -1,0 +1,44 @@
+"""How many partitions of a type a worker is to lead: as many as the others that are as near as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from jobkit.ports.coordinator import Member
+from jobkit.worker.reach import NEAR_SECONDS
+
+# Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
+_ALIKE = 2.5
+
+
+def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
+    """Return how many of a type's partitions `owner` is to lead.
+
+    Workers count alike who are about as near as the nearest; of the others one to whom everything takes ten times as
+    long has a hundredth of a share, which is none unless nobody else is there. What cannot be divided goes by largest
+    remainder (Hamilton's method), and where those are equal to who comes first in an order that is another one for each
+    type (rendezvous hashing), so that it is not the same workers who lead one more of everything, and a newcomer moves
+    nobody up.
+    """
+    serving = [member for member in members if type in member.types]
+    nearest = min((member.latency for member in serving), default=0.0)
+    weights = {member.owner: _weight(member.latency, nearest) for member in serving}
+    if owner not in weights:
+        return 0
+    quotas = {other: partitions * weight / sum(weights.values()) for other, weight in weights.items()}
+    # Rounded, so that what are equal parts by arithmetic are equal parts in floating point, too.
+    shares = {other: int(round(quota, 6)) for other, quota in quotas.items()}
+    rest = partitions - sum(shares.values())
+    in_line = sorted(quotas, key=lambda other: (-round(quotas[other] - shares[other], 6), rank(type, other)))
+    return shares[owner] + (owner in in_line[:rest])
+
+
+def _weight(latency: float, nearest: float) -> float:
+    times_as_far = latency / max(nearest, NEAR_SECONDS)
+    return 1.0 if times_as_far <= _ALIKE else times_as_far**-2
+
+
+def rank(type: str, owner: str) -> bytes:
+    """Return where an owner stands in the order of a type."""
+    return blake2b(f"{type}/{owner}".encode(), digest_size=8).digest()
