@@ -26,6 +26,8 @@ _AUDIO_BITS_PER_CHANNEL = 80_000
 # drop all but one of several pictures of a variable rate that fall into one of those.
 _TICKS = 90_000
 _TIME_BASE = f"1/{_TICKS}"
+# Versions differ in how short a delay they believe; the probing process believes what the file says.
+_READING = {"gif": ("-min_delay", "1")}
 _TAGS = ("colorspace", "color_primaries", "color_trc")
 # Some filters lose how long a picture is shown, or give it in other units. Only the last picture's length matters, as
 # for the others the next one tells: one of no length would not be shown at all.
@@ -46,7 +48,8 @@ def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: s
     if plan.offset > _OFFSET_SECONDS:
         # Something that is not used begins earlier: ffmpeg would count from there.
         arguments += ["-itsoffset", f"{-plan.offset:.6f}"]
-    arguments += ["-protocol_whitelist", "file", "-format_whitelist", SOURCE_FORMATS, "-i", source]
+    arguments += [*_READING.get(plan.container, ()), "-protocol_whitelist", "file"]
+    arguments += ["-format_whitelist", SOURCE_FORMATS, "-i", source]
     arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
     if plan.sound is not None and plan.audio_index is not None:
         arguments += ["-filter_complex", sound_graph(plan.sound, plan.audio_index, len(plan.rungs))]

@@ -26,9 +26,9 @@ class Bench:
     ffmpeg: Ffmpeg
     directory: Path
 
-    async def report(self, step: Step, fraction: float) -> None:
-        """Tell how far a step is."""
-        await self.ctx.progress(step.at(fraction), step.message)
+    async def report(self, step: Step, fraction: float, detail: str = "") -> None:
+        """Tell how far a step is; `detail` are words that follow the step's own."""
+        await self.ctx.progress(step.at(fraction), step.message + detail)
 
     async def require_room(self, needed: int, purpose: str) -> None:
         """Raise `DiskFull` where `needed` bytes do not fit."""

@@ -70,6 +70,7 @@ class TranscodePlan:
     None where that cannot be said.
     """
 
+    container: str
     rungs: tuple[Rung, ...]
     video: VideoTrack
     picture: PictureChain
@@ -112,6 +113,7 @@ def make_plan(
     )
     counted = not too_fast and not video.interlaced
     return TranscodePlan(
+        container=source.container,
         rungs=choose_renditions(
             video.shown,
             ladder or settings.ladder,

@@ -69,6 +69,8 @@ class Track:
         self.before_key = 0
         self.restarts: list[float] = []
         self.expected: list[Expected] = []
+        # Of files that were made here, whose edit lists say how long the last picture is shown.
+        self.known_end: float | None = None
         self._hidden = _hides_pictures(stream)
         self._restarting = restarting
         self._parts = Parts() if parts is None else parts
@@ -130,6 +132,8 @@ class Track:
     @property
     def end(self) -> float:
         """When the last picture or packet has been shown or heard."""
+        if self.known_end is not None:
+            return self.known_end
         if self.stream.type != "video":
             return self.reached
         if not self._reordered:

@@ -142,8 +142,11 @@ async def _encode(bench: Bench, plan: TranscodePlan, source: OpenSource) -> None
     most = sum(rung.max_bitrate for rung in plan.rungs) / 8 * plan.duration
     await bench.require_room(round(_ROOM_SHARE * most), "the renditions")
 
+    began = bench.ctx.clock.now()
+
     async def on_seconds(seconds: float) -> None:
-        await bench.report(progress.ENCODE, seconds / plan.duration if plan.duration else 0.0)
+        detail = progress.pace(progress.ENCODE, seconds, plan.duration, bench.ctx.clock.now() - began)
+        await bench.report(progress.ENCODE, seconds / plan.duration if plan.duration else 0.0, detail)
 
     arguments = encode_arguments(plan, bench.settings, source.argument())
     await bench.ffmpeg.run(arguments, on_seconds=on_seconds, reads_source=True, pass_fds=[source.fd])
