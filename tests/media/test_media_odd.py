@@ -85,9 +85,9 @@ def empty_defaults(ffmpeg: Ffmpeg, path: Path) -> None:
     """Announce, as the default, a video and a sound that hold nothing."""
     inputs = (*picture(3, 25), *picture(3, 25), *sound(3), *sound(3))
     maps = [word for number in range(4) for word in ("-map", str(number))]
-    filters = ("-filter:v:0", "select=0", "-filter:a:0", "aselect=0")
-    flags = ("-disposition:v:0", "default", "-disposition:v:1", "0", "-disposition:a:0", "default")
-    ffmpeg.run(*inputs, *maps, *filters, *flags, "-disposition:a:1", "0", *_X264, "-c:a", "aac", str(path))
+    filters = ("-filter:v:1", "select=0", "-filter:a:1", "aselect=0")
+    flags = ("-disposition:v:0", "0", "-disposition:v:1", "default", "-disposition:a:0", "0")
+    ffmpeg.run(*inputs, *maps, *filters, *flags, "-disposition:a:1", "default", *_X264, "-c:a", "aac", str(path))
 
 
 QUICK = "the source has 100 pictures a second; 60 of them are kept"
