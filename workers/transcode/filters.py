@@ -15,6 +15,8 @@ from workers.transcode.ladder import Rung, Size
 from workers.transcode.media import Colour, VideoTrack
 
 SAMPLE_RATE = 48_000
+# The share of a segment by which a picture may lie before it and still be its first: a rounding error.
+CELL_SLACK = 1e-6
 # Filters that mapping HDR, or other wide colours, takes.
 MAPPING_FILTERS = frozenset({"zscale", "tonemap"})
 
@@ -49,11 +51,23 @@ class Gamut(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The pictures that are shown from `start` up to but without `end`, in seconds; None is to the end of the video.
+
+    A reader that begins at `read_from` comes by all of them.
+    """
+
+    start: float
+    end: float | None
+    read_from: float
+
+
+@dataclass(frozen=True, slots=True)
 class PictureChain:
     """What all renditions share: the stream, how it is deinterlaced, how many pictures a second it may keep.
 
     `lead` says that black is shown until the first picture; `restarts` has what is added to the source's clock, in
-    seconds, each time that it goes back.
+    seconds, each time that it goes back. Only a `part` of them is encoded, where there is one.
     """
 
     index: int
@@ -62,6 +76,7 @@ class PictureChain:
     lead: bool
     restarts: tuple[float, ...]
     mapped: bool
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,8 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
         first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
     if chain.frame_rate_limit is not None:
         first.append(f"fps={chain.frame_rate_limit:g}")
+    if chain.part is not None:
+        first.append(_trim(chain.part))
     if chain.mapped:
         first += _mapping(video.colour, rungs[0].size)
     first.append(f"split={len(rungs)}")
@@ -118,6 +135,11 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
         else:
             graph.append(f"{scaled}[v{number}]")
     return ";".join(graph)
+
+
+def _trim(part: Part) -> str:
+    until = "" if part.end is None else f":end={part.end:.6f}"
+    return f"trim=start={part.start:.6f}{until}"
 
 
 def sound_graph(chain: SoundChain, index: int, count: int) -> str:

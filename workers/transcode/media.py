@@ -49,7 +49,8 @@ class VideoTrack(_Track):
     """A video stream. `width` and `height` are of the stored pictures; `rotation` is in degrees clockwise.
 
     `pauses` are the times of pictures that are held for long, with how long; `highest_rate` is in pictures per second
-    over a second; `shown_pictures` counts from the first keyframe on.
+    over a second; `shown_pictures` counts from the first keyframe on, and `cells` of equal length, where those were
+    asked for, from where the file starts.
     """
 
     width: int = Field(gt=0, le=1_000_000)
@@ -62,6 +63,7 @@ class VideoTrack(_Track):
     shown_pictures: int = Field(ge=0)
     pauses: tuple[tuple[float, float], ...]
     highest_rate: float = Field(ge=0)
+    cells: tuple[int, ...] = ()
 
     @property
     def shown(self) -> Size:

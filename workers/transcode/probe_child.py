@@ -61,7 +61,13 @@ def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
 
 
 def examine(
-    path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str], sound_only: bool
+    path: str,
+    formats: str,
+    decode: bool,
+    threads: int,
+    packages: Mapping[str, str],
+    sound_only: bool,
+    cell_seconds: float,
 ) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
     try:
@@ -80,10 +86,12 @@ def examine(
         # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
         if container.format.name == "apng" and b"acTL" not in _head(path).partition(b"IDAT")[0]:
             raise Problem("not-media")
-        return _facts(container, decode, threads, packages)
+        return _facts(container, decode, threads, packages, cell_seconds)
 
 
-def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
+def _facts(
+    container: InputContainer, decode: bool, threads: int, packages: Mapping[str, str], cell_seconds: float
+) -> dict[str, Any]:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     video = choose([stream for stream in container.streams.video if not stream.disposition & pictures])
     audio = choose(container.streams.audio)
@@ -108,7 +116,7 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
         "media_end": scan.media_end,
-        "video": _video_facts(scan),
+        "video": {**_video_facts(scan), "cells": scan.cells(cell_seconds) if cell_seconds else ()},
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
         "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
@@ -182,6 +190,11 @@ class _Scan:
             if (track := tracks[handler]) is not None
             for problem in package_problems(Path(folder), handler, track.expected)
         ]
+
+    def cells(self, seconds: float) -> list[int]:
+        """Return how many pictures there are in each cell of so many seconds, from where the earlier stream starts."""
+        starts = [track.summary()["start"] for track in (self.video, self.audio) if track is not None and track.packets]
+        return self.video.cells(min(starts), seconds)
 
     def other_sounds(self) -> list[dict[str, Any]]:
         """Return the sounds that were not chosen; one that is announced but empty is none."""

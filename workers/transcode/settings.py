@@ -46,6 +46,12 @@ class TranscodeSettings(BaseSettings):
     segment_seconds: Seconds = Field(
         4.0, ge=1, le=30, description="How long an HLS segment is, and a group of pictures."
     )
+    split_seconds: Seconds | None = Field(
+        None,
+        description="Videos that last longer are encoded in chunks, by all workers that serve `transcode.chunk`; "
+        "without it none are.",
+    )
+    chunk_seconds: Seconds = Field(60.0, ge=1, description="How long such a chunk is, in whole segments.")
     max_frame_rate: float = Field(60.0, ge=1, le=240, description="Faster sources lose frames down to this rate.")
     keep_size: bool = Field(
         True, description="Whether a source between two rungs gets a rendition at its own size as well."

@@ -22,6 +22,7 @@ from anyio import to_thread
 
 from jobkit import Reject
 from workers.transcode.errors import SourceChanged
+from workers.transcode.settings import TranscodeSettings
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -60,6 +61,11 @@ class Source(Protocol):
         Raises `Reject` where it can never be had, `OSError` or `Retry` where it may be another time.
         """
         ...
+
+
+def sources_of(settings: TranscodeSettings) -> Mapping[str, Source]:
+    """Return the kinds of places that a worker may read sources of, by scheme."""
+    return {"file": FileSource(settings.source_roots)}
 
 
 def open_source(reference: str, sources: Mapping[str, Source]) -> AbstractAsyncContextManager[OpenSource]:

@@ -38,7 +38,19 @@ def rendition_problems(
     """
     if not isinstance(found, Media):
         return [f"it cannot be decoded ({found})"]
-    video, problems = found.video, []
+    problems = picture_problems(found.video, size)
+    problems += _end_problems("video", found.video, source.video, source)
+    if (found.audio is None) != (source.audio is None):
+        problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
+    if found.audio is not None and source.audio is not None:
+        problems += _audio_problems(found.audio, channels)
+        problems += _end_problems("sound", found.audio, source.audio, source)
+    return problems
+
+
+def picture_problems(video: VideoTrack, size: Size) -> list[str]:
+    """Tell what is wrong with the pictures of a rendition, or of a part of one, at `size`."""
+    problems = []
     if (video.codec, video.pixel_format) != ("h264", "yuv420p") or video.profile is None:
         problems.append(f"its video is {video.codec} {video.pixel_format}, not h264 yuv420p")
     if Size(video.width, video.height) != size or video.shown != size:
@@ -47,12 +59,6 @@ def rendition_problems(
         problems.append(f"its colours are marked as {tuple(video.colour)}, not as BT.709 of limited range")
     if video.decoded != video.packets:
         problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
-    problems += _end_problems("video", video, source.video, source)
-    if (found.audio is None) != (source.audio is None):
-        problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
-    if found.audio is not None and source.audio is not None:
-        problems += _audio_problems(found.audio, channels)
-        problems += _end_problems("sound", found.audio, source.audio, source)
     return problems
 
 
