@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
-from jobkit.plugin.context import Context, JobInfo
+from jobkit.plugin.context import Context
 from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import around_attempt, around_submit
 from jobkit.plugin.notification import Notification

@@ -19,7 +19,7 @@ import jobkit.testing
 from jobkit.client.steering import Steering
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
 from jobkit.plugin.sync_context import SyncBlobs
 from jobkit.ports.inspection import JobRecord, JobState, LoggedEntry

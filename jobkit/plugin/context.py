@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
@@ -28,12 +27,15 @@ from jobkit.model.fence import Fence
 from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
-from jobkit.model.read_back import MAX_BYTES, NotReadBack, codec_of, dump_untyped
-from jobkit.model.unique import OnConflict, Unique, While, told_unique
+from jobkit.model.read_back import codec_of
+from jobkit.model.unique import OnConflict, While, told_unique
 from jobkit.plugin import job_groups
 from jobkit.plugin.blob_writer import BlobWriter, step_files
 from jobkit.plugin.checkpoints import KeptWork
+from jobkit.plugin.follow_ups import FollowUps
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.staging import bounded, checked_name, staged_json
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.groups import GroupMember, group_members
 from jobkit.ports.store import Effects, LogEntry, NewJob, Store
@@ -50,50 +52,6 @@ Ts = TypeVarTuple("Ts")
 
 # Progress is for eyes: more often than this it costs store writes and shows nothing more.
 PROGRESS_INTERVAL_SECONDS = 0.25
-# What one transaction carries in every store, within its time. More is for blobs, or for several jobs.
-MAX_EFFECTS_BYTES = 4 * MAX_BYTES
-MAX_EFFECTS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class JobInfo:
-    """The job at hand. `type` is the group's name, where its processor is in one.
-
-    `attempt` counts from 1; `submitted_at` is Unix time in seconds.
-    """
-
-    id: str
-    type: str
-    key: str
-    sequence: int | None
-    attempt: int
-    submitted_at: float
-
-
-class FollowUps(Protocol):
-    """Makes a follow-up job of a payload; the runtime's registry knows how."""
-
-    def new_job(
-        self,
-        type: str,
-        payload: Payload,
-        *,
-        key: str | None,
-        id: str | None,
-        submitted_at: float,
-        trace: Mapping[str, str],
-        at: datetime | None,
-        after: timedelta | None,
-        expires: datetime | timedelta | None,
-        priority: str | None,
-        unique: Unique | None,
-    ) -> NewJob:
-        """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
-        ...
-
-    def type_of(self, job: Payload, said_by: str) -> str:
-        """Return the one type that takes this payload. Raises `ValueError`."""
-        ...
 
 
 class Context:
@@ -153,7 +111,8 @@ class Context:
         """Take nothing more: the attempt is over, and what is staged from now on would be lost."""
         self._over = True
 
-    def _check_alive(self) -> None:
+    def check(self) -> None:
+        """Raise `AttemptOver` where the attempt is over."""
         if self._over:
             raise AttemptOver(
                 f"attempt {self.job.attempt} at job {self.job.id} is over, so nothing more can be written in it: "
@@ -161,22 +120,18 @@ class Context:
             )
 
     def _check_staging(self, call: str) -> None:
-        self._check_alive()
+        self.check()
         if step_files.get():
             raise EffectInvalid(
                 f"{call} stages what the job commits, and an attempt that finds this step done would go without: "
                 "stage it outside of the step, from what the step returns"
             )
 
-    def check(self) -> None:
-        """Raise `AttemptOver` where the attempt is over."""
-        self._check_alive()
-
     @property
     def blobs(self) -> BlobWriter:
         """Writes the job's files; made when first asked for, which most jobs never do."""
         if self._writer is None:
-            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self._check_alive, self.job.id)
+            self._writer = BlobWriter(self._raw_blobs, self._space(), self.workdir, self.check, self.job.id)
         return self._writer
 
     def _space(self) -> BlobSpace:
@@ -184,7 +139,7 @@ class Context:
 
     async def workdir(self) -> Path:
         """Return this attempt's private scratch directory; it is made when first asked for and removed at the end."""
-        self._check_alive()
+        self.check()
         if self._workdir is None:
             self._workdir = await self._resources.enter_async_context(self._raw_blobs.scratch(self._space()))
         return self._workdir
@@ -194,7 +149,7 @@ class Context:
 
         Raises `LeaseLost` where somebody else has taken the job over.
         """
-        self._check_alive()
+        self.check()
         now = self.clock.now()
         if now - self._last_progress < PROGRESS_INTERVAL_SECONDS and fraction < 1:
             return
@@ -248,7 +203,7 @@ class Context:
                 self.fence,
                 self.clock,
                 blobs=lambda: self.blobs,
-                check_alive=self._check_alive,
+                check_alive=self.check,
                 on_unavailable=self._on_unavailable,
             )
         return self._kept
@@ -259,8 +214,8 @@ class Context:
         Raises `EffectInvalid` where the data would not read back as it is.
         """
         self._check_staging("ctx.append")
-        name = _checked(names.KIND, kind)
-        self._entries.append(LogEntry(name, _json(data, f"log entry {name!r}")))
+        name = checked_name(names.KIND, kind)
+        self._entries.append(LogEntry(name, staged_json(data, f"log entry {name!r}")))
 
     def record(self, name: str, value: BaseModel | Any) -> None:
         """Stage a record of the key: the last value written under `name` is what others read after the commit.
@@ -268,12 +223,12 @@ class Context:
         Raises `EffectInvalid` where the value would not read back as it is.
         """
         self._check_staging("ctx.record")
-        plain = _checked(names.RECORD, name)
-        self._records[plain] = _json(value, f"record {plain!r}")
+        plain = checked_name(names.RECORD, name)
+        self._records[plain] = staged_json(value, f"record {plain!r}")
 
     async def read(self, name: str, model: type[M]) -> M | None:
         """Return the record called `name` of this key, staged or committed, or None."""
-        plain = _checked(names.RECORD, name)
+        plain = checked_name(names.RECORD, name)
         raw = self._records.get(plain)
         if raw is None:
             raw = await self._store.record(self.job.type, self.job.key, plain)
@@ -460,7 +415,7 @@ class Context:
         Raises `ProjectionFailed`, `EffectInvalid` where it is more than a store takes, or `Unavailable` where a
         projection has to be read first.
         """
-        return _bounded(
+        return bounded(
             Effects(
                 result=result,
                 records={**self._records, **await self._projection_reader.records(self._entries)},
@@ -469,42 +424,3 @@ class Context:
                 blobs=() if self._writer is None else tuple(self._writer.written),
             )
         )
-
-
-def _checked(rule: names.NameRule, name: object) -> str:
-    try:
-        return rule.check(name)
-    except ValueError as error:
-        raise EffectInvalid(str(error)) from error
-
-
-def _json(value: Any, where: str) -> bytes:
-    try:
-        if isinstance(value, BaseModel):
-            return codec_of(type(value)).dump(value, where)
-        return dump_untyped(value, where)
-    except NotReadBack as error:
-        raise EffectInvalid(str(error)) from error
-
-
-def _bounded(effects: Effects) -> Effects:
-    """Return the effects. Raises `EffectInvalid` where they are more than one transaction can carry in every store."""
-    size = len(effects.result)
-    if effects.records or effects.entries or effects.follow_ups:
-        size += sum(map(len, effects.records.values()))
-        size += sum(len(entry.data) for entry in effects.entries)
-        size += sum(len(job.envelope.body) for job in effects.follow_ups)
-    if size > MAX_EFFECTS_BYTES:
-        raise EffectInvalid(
-            f"the job writes {size} bytes of result, records, log entries and follow-up jobs, more than "
-            f"{MAX_EFFECTS_BYTES}: put large data into blobs"
-        )
-    for what, number in (
-        ("records", len(effects.records)),
-        ("log entries", len(effects.entries)),
-        ("follow-up jobs", len(effects.follow_ups)),
-        ("blobs", len(effects.blobs)),
-    ):
-        if number > MAX_EFFECTS:
-            raise EffectInvalid(f"the job writes {number} {what}, more than {MAX_EFFECTS}: divide it into several jobs")
-    return effects

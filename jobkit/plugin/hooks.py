@@ -16,7 +16,7 @@ from typing import Any
 
 from jobkit.errors import ConfigurationError
 from jobkit.model.safe_text import shown
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import resolved_hints
 

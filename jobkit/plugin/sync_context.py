@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
 from jobkit.model.unique import OnConflict, While
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
 
 S = TypeVar("S", bound=BaseSettings)

@@ -18,8 +18,10 @@ from jobkit.model.fence import Fence
 from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, error_traceback
-from jobkit.plugin.context import Context, FollowUps, JobInfo
+from jobkit.plugin.context import Context
+from jobkit.plugin.follow_ups import FollowUps
 from jobkit.plugin.job_groups import GroupAwaited
+from jobkit.plugin.job_info import JobInfo
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure, NewJob
 from jobkit.ports.transactions import Participant

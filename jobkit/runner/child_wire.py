@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from jobkit.runner.carried_error import CarriedError
 
 LENGTH = struct.Struct("!Q")

@@ -46,13 +46,16 @@ _REOPEN_SECONDS = (0.1, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class PartitionTerms:
-    """Bounds of one partition: `prefetch` in messages, `max_payload` in bytes, the others in seconds."""
+    """Bounds of one partition: `prefetch` in messages, `max_payload` in bytes, the others in seconds.
+
+    `hand_over_grace` is asked at each hand-over.
+    """
 
     prefetch: int
     max_payload: int
     delivery_hold: float
     adopt_every: float
-    hand_over_grace: float
+    hand_over_grace: Callable[[], float]
 
 
 class LedPartition:
@@ -373,7 +376,7 @@ class LedPartition:
         await self._stop_lanes()
 
     async def _stop_lanes(self) -> None:
-        with anyio.move_on_after(self._terms.hand_over_grace):
+        with anyio.move_on_after(self._terms.hand_over_grace()):
             await self._in_hand.stop_lanes()
         async with anyio.create_task_group() as shelving:
             # Side by side: one after another they would take as many round trips, and nobody leads meanwhile.

@@ -23,15 +23,15 @@ from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
-from jobkit.worker.reach import NEAR_SECONDS
+from jobkit.worker.reach import LOOK_SECONDS, NEAR_SECONDS
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
 _LOOK_SECONDS = 1.0
 # And at most this often, however many changes it is told of.
 _SETTLE_SECONDS = 0.05
-# Who finds itself farther away says so, and acts after this and a trip there, which counts for no more than this: the
-# same may have befallen the others, who notice within two of their looks at how far they are.
-_COMPARE_SECONDS = 1.0
+# Who finds itself farther away says so, and acts after one more look and a trip there, which counts for no more than
+# this: the same may have befallen the others, who notice within a look.
+_LONGEST_TRIP_SECONDS = 1.0
 # Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
 _ALIKE = 2.5
 
@@ -126,7 +126,7 @@ class Leaderships:
         """Tell the others of another latency of this worker's, in seconds, and soon balance by it."""
         self.latency = latency
         if self._compares_until is None:
-            self._compares_until = self._clock.now() + _COMPARE_SECONDS + min(latency, _COMPARE_SECONDS)
+            self._compares_until = self._clock.now() + LOOK_SECONDS + min(latency, _LONGEST_TRIP_SECONDS)
         self.stir()
         try:
             await self._heartbeat()

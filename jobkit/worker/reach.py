@@ -1,8 +1,8 @@
 """How far a worker is from the store and the coordinator, measured as it works: leadership goes by it.
 
-Each of the two is asked something cheap twice a second: the store, what is paused. Of the last few answers the quickest
-counts, so that neither a busy moment nor a connection made anew is taken for a long way; a question that is not
-answered counts as one more answer every few seconds.
+Each of the two is asked something cheap twice a second, and where an answer takes longer, as soon as it is there: the
+store, what is paused. Of the last few answers the quickest counts, so that neither a busy moment nor a connection made
+anew is taken for a long way; a question that is not answered counts as one more answer every few seconds.
 It is slow to believe that a way has become short again, so that links that come and go do not move partitions with
 them.
 """
@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
-from anyio.abc import TaskGroup
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
@@ -22,7 +21,7 @@ from jobkit.ports.coordinator import Coordinator, LeaseRef
 
 # Below this all are as near as can be, in seconds: no partition moves for the sake of a few milliseconds.
 NEAR_SECONDS = 0.1
-_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 # So many looks, all of them far, have a worker called far; so many, all of them near, have it called near again.
 _LOOKS_TO_RISE = 3
 _LOOKS_TO_FALL = 30
@@ -50,21 +49,28 @@ class Reach:
         self.latency = NEAR_SECONDS
         self._clock = clock
         self._on_change = on_change
+        self._answered = anyio.Event()
         # A lease that nobody has: looked up, and not found.
         nobodys = LeaseRef(f"reach/{owner}", 0, "")
         self._ways = (
-            _Way(ask_store, clock),
-            _Way(partial(coordinator.release, nobodys), clock),
+            _Way(ask_store, self._on_answer, clock),
+            _Way(partial(coordinator.release, nobodys), self._on_answer, clock),
         )
 
     async def run(self) -> None:
         """Measure until cancelled."""
         async with anyio.create_task_group() as asking:
+            for way in self._ways:
+                asking.start_soon(way.ask_forever)
             while True:
-                for way in self._ways:
-                    way.look(asking)
+                self._answered = anyio.Event()
                 await self._tell()
-                await self._clock.sleep(_LOOK_SECONDS)
+                # What has no answer counts for more and more.
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._answered.wait()
+
+    def _on_answer(self) -> None:
+        self._answered.set()
 
     async def _tell(self) -> None:
         nearest = max(way.shortest for way in self._ways)
@@ -79,10 +85,11 @@ class Reach:
 
 
 class _Way:
-    """The round trips to one backend, one for each look."""
+    """The round trips to one backend, one for each look; `on_answer` is called after each."""
 
-    def __init__(self, ask: Callable[[], Awaitable[object]], clock: Clock) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[object]], on_answer: Callable[[], None], clock: Clock) -> None:
         self._ask = ask
+        self._on_answer = on_answer
         self._clock = clock
         self._took: deque[float] = deque(maxlen=_LOOKS_TO_FALL)
         self._asked_at: float | None = None
@@ -104,10 +111,14 @@ class _Way:
         """For how long the question that is asked now has had no answer."""
         return 0.0 if self._asked_at is None else self._clock.now() - self._asked_at
 
-    def look(self, asking: TaskGroup) -> None:
-        """Ask, unless the last question has no answer yet."""
-        if self._asked_at is None:
-            asking.start_soon(self._measure)
+    async def ask_forever(self) -> None:
+        """Ask again and again, one question after another, until cancelled."""
+        while True:
+            next_at = self._clock.now() + LOOK_SECONDS
+            await self._measure()
+            self._on_answer()
+            # A way that is long now is known to be as soon as it can be: no answer waits for the next look.
+            await self._clock.sleep(max(0.0, next_at - self._clock.now()))
 
     async def _measure(self) -> None:
         self._asked_at = self._clock.now()

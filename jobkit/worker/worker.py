@@ -11,7 +11,7 @@ import anyio
 from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.client.sweeper import Sweeper
-from jobkit.errors import ConfigurationError, Unavailable
+from jobkit.errors import ConfigurationError
 from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import new_owner
@@ -19,24 +19,21 @@ from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
-from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
-from jobkit.runner.invocation import calls_of
-from jobkit.runner.lane import GapBounds, LaneTools
+from jobkit.runner.lane import LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
-from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.pauses import Pauses
-from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.resources import OpenResources, open_resources
-from jobkit.runner.type_slots import TypeSlots
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordinator_watch import CoordinatorWatch
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
+from jobkit.worker.lane_assembly import lane_tools
 from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.leaving import end_after_drain, leave
 from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.declaring import Declarations
 from jobkit.worker.maintenance.pruning import prune_forever
@@ -45,7 +42,7 @@ from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.scheduled import release_forever
 from jobkit.worker.maintenance.ticking import Ticker
 from jobkit.worker.publishing import publish_types
-from jobkit.worker.reach import Reach
+from jobkit.worker.reach import NEAR_SECONDS, Reach
 from jobkit.worker.rebuild_check import Coverage
 from jobkit.worker.resource_health import ResourceHealth
 from jobkit.worker.unpublishable import Rejections
@@ -53,8 +50,6 @@ from jobkit.worker.watchdog import Watchdog
 
 # How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
 _HAND_OVER_GRACE_SECONDS = 0.5
-# How long saying good-bye to the coordinator may take.
-_LEAVE_SECONDS = 2.0
 
 
 class Worker:
@@ -213,7 +208,7 @@ class Worker:
             with self._run_scope:
                 wanted = self._registry.resources(self._types)
                 async with open_resources(wanted, self._plugin_settings, self._telemetry) as opened:
-                    self._assemble(opened)
+                    self._tools = self._lane_tools(opened)
                     await self._work(opened)
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
@@ -269,33 +264,21 @@ class Worker:
         # Before anything is begun; later it is looked at again and again.
         await self._pauses.look()
 
-    def _assemble(self, opened: OpenResources) -> None:
-        """Make what the lanes work with."""
-        served = [one for type in self._types for one in self._registry.members(type)]
-        pipeline = Pipeline(
+    def _lane_tools(self, opened: OpenResources) -> LaneTools:
+        return lane_tools(
             self._planes,
-            self._keeper,
-            Attempts(
-                self._planes,
-                self._clock,
-                self._telemetry,
-                self._plugin_settings,
-                self._registry,
-                calls=calls_of(served, opened, self._registry.around.attempts),
-            ),
-            self._sweeper,
-            TypeSlots(self._settings.concurrency, self._clock),
-            self._cancellations,
-            claim_wait=self._settings.claim_wait,
-            max_opens=self._settings.max_opens,
-            retention=self._settings.retention_seconds,
+            self._registry,
+            self._types,
+            self._settings,
+            self._plugin_settings,
+            opened,
+            keeper=self._keeper,
+            sweeper=self._sweeper,
+            cancellations=self._cancellations,
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
-            hooks=OutcomeHooks(self._registry.around.hooks, self._telemetry),
         )
-        bounds = GapBounds(self._settings.gap_hold, self._settings.gap_limit)
-        self._tools = LaneTools(pipeline, bounds, self._clock, self._rng, self._telemetry)
 
     def _waiting_for_limits(self) -> dict[str, int]:
         declared = [limit.name for type in self._types for one in self._registry.members(type) for limit in one.limits]
@@ -307,7 +290,7 @@ class Worker:
             max_payload=self._settings.max_payload_bytes,
             delivery_hold=self._settings.delivery_hold,
             adopt_every=self._keeper.terms.renew_every,
-            hand_over_grace=_HAND_OVER_GRACE_SECONDS,
+            hand_over_grace=self._hand_over_grace,
         )
         return LedPartition(
             partition,
@@ -322,6 +305,10 @@ class Worker:
             upkeep=self._repartitioner.watch,
         )
 
+    def _hand_over_grace(self) -> float:
+        # Far away a job takes several round trips to end, and those that come after it wait for all of them.
+        return _HAND_OVER_GRACE_SECONDS if self._reach.latency <= NEAR_SECONDS else 0.0
+
     async def _work(self, opened: OpenResources) -> None:
         """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""
         async with anyio.create_task_group() as upkeep:
@@ -329,12 +316,12 @@ class Worker:
             upkeep.start_soon(self._sweeper.run)
             upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._follow_layouts)
-            upkeep.start_soon(self._prune_forever)
+            upkeep.start_soon(self._prune)
             upkeep.start_soon(self._cancellations.run)
-            upkeep.start_soon(self._release_forever)
+            upkeep.start_soon(self._release_due)
             upkeep.start_soon(self._ticker.run)
             upkeep.start_soon(self._declarations.run)
-            upkeep.start_soon(self._report_waiting_forever)
+            upkeep.start_soon(self._report_waiting)
             upkeep.start_soon(self._observer.run)
             upkeep.start_soon(self._reach.run)
             upkeep.start_soon(self._resource_health.run, opened)
@@ -371,23 +358,14 @@ class Worker:
         await self._leaderships.moved(self._reach.latency)
 
     async def _end_after_drain(self, running: anyio.CancelScope) -> None:
-        """Cancel what still runs once the time to drain is over."""
-        deadline = self._clock.now() + self._settings.drain_seconds
-        while self._leaderships.led and self._clock.now() < deadline:
-            await self._clock.sleep(0.05)
-        for led in self._leaderships.led:
-            if led.busy:
-                self._telemetry.log.warning("drain timed out, jobs cancelled", partition=str(led.partition))
-        running.cancel()
+        await end_after_drain(
+            self._leaderships, running, self._settings.drain_seconds, clock=self._clock, telemetry=self._telemetry
+        )
 
     async def _leave(self) -> None:
-        with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-            try:
-                await self._planes.coordinator.leave(self.owner)
-            except Unavailable as error:
-                self._telemetry.connection_lost(error.plane, "leaving the membership", error)
+        await leave(self._planes.coordinator, self.owner, self._telemetry)
 
-    async def _prune_forever(self) -> None:
+    async def _prune(self) -> None:
         await prune_forever(
             self._planes.inspection,
             older_than=self._settings.retention_seconds,
@@ -397,7 +375,7 @@ class Worker:
             telemetry=self._telemetry,
         )
 
-    async def _release_forever(self) -> None:
+    async def _release_due(self) -> None:
         await release_forever(
             self._planes.store,
             self._relay.publish,
@@ -406,7 +384,7 @@ class Worker:
             telemetry=self._telemetry,
         )
 
-    async def _report_waiting_forever(self) -> None:
+    async def _report_waiting(self) -> None:
         await report_waiting_forever(
             self._planes.coordinator,
             self._tools.pipeline.limit_lines,

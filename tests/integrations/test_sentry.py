@@ -16,7 +16,7 @@ from sentry_sdk.transport import Transport
 from jobkit import Context, DeadEvent, Payload, RetryPolicy, processor
 from jobkit.integrations.sentry import report_errors
 from jobkit.plugin.around import Around
-from jobkit.plugin.context import JobInfo
+from jobkit.plugin.job_info import JobInfo
 from tests.virtual_site import in_virtual_time, open_site
 
 

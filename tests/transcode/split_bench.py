@@ -61,6 +61,23 @@ class SplitSite:
         """Return the records of the chunks of a job, in order."""
         return [await self.client.status(member.id) async for member in self.client.members(id)]
 
+    async def until_split(self, id: str) -> list[JobRecord]:
+        """Wait until a job has handed its chunks out, and return them."""
+        with anyio.fail_after(60):
+            found: list[JobRecord] = []
+            while not found:
+                await anyio.sleep(0.05)
+                found = await self.chunks(id)
+        return found
+
+    async def until_running(self, id: str) -> None:
+        """Wait until a chunk of a job has been encoded, and another one is."""
+        states: set[str] = set()
+        with anyio.fail_after(60):
+            while not {"committed", "running"} <= states:
+                await anyio.sleep(0.05)
+                states = {one.state.value for one in await self.chunks(id)}
+
     async def files(self, to: Path) -> FileSet:
         """Write what was committed to a folder, as its players would find it."""
         files = await self.client.files("transcode", "v1")

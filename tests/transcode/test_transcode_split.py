@@ -1,65 +1,36 @@
-"""A video in chunks is what it is in one piece: every picture once and at its time, under the same names.
-
-The pictures of the sources carry their number as a bar code, which survives any encoder.
-"""
+"""A video that workers encode in chunks: one job for who submitted it, with the files of one in one piece."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import av
 import pytest
+from chunked import numbered_picture, shown
 from split_bench import SplitSite, split_site
-from transcode_bench import Samples
+from transcode_bench import FFMPEG, Samples
 
-from workers.transcode import TranscodeResult
+from jobkit.errors import JobDead
+from jobkit.model.job_state import JobState
+from workers.transcode import Transcode, transcode
 
-BITS, BAR = 10, 16
-# Picture N has, in its upper part, a bar for each bit of N.
-NUMBERED = (
-    "geq=lum='if(mod(floor(N/pow(2,floor(X/{bar}))),2),220,30)*lt(X,{width})+30*gte(X,{width})':cb=128:cr=128".format(
-        bar=BAR, width=BITS * BAR
-    )
-)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One decoded picture: its number, and when it is shown, in seconds."""
-
-    number: int
-    time: float
-
-
-def shown(path: Path) -> list[Shown]:
-    """Return the pictures of a file in the order in which they are shown."""
-    found = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            row = bytes(frame.reformat(format="gray", width=192, height=frame.height).planes[0])[:192]
-            bits = [row[BAR * bit + BAR // 2] > 125 for bit in range(BITS)]
-            assert frame.time is not None
-            found.append(Shown(sum(bit << place for place, bit in enumerate(bits)), frame.time))
-    return found
+PARTS = ["0", "1", "2", "sound"]
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ffmpeg: str) -> Iterator[Path]:
-    """Set the plugin up to split all that lasts longer than 4 s; yield the folder of its sources."""
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set the plugin up to split all that lasts longer than 4 s; return the folder of its sources."""
     sources = tmp_path / "sources"
     sources.mkdir()
     given = {
         "source_roots": str(sources),
-        "ffmpeg": ffmpeg,
+        "ffmpeg": FFMPEG,
         "preset": "ultrafast",
         "segment_seconds": "1",
         "chunk_seconds": "2",
         "split_seconds": "4",
         "threads": "1",
-        "ladder": "108,64",
-        "keep_size": "false",
+        "ladder": "72",
         "nice": "0",
     }
     for name, value in given.items():
@@ -67,69 +38,86 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ffmpeg: str) ->
     return sources
 
 
-def numbered(samples: Samples, name: str, *, rate: str = "25", seconds: float = 7.0, **more: object) -> Path:
-    """Return a source whose pictures tell their numbers."""
-    picture = f"color=black:size=192x108:rate={rate},{NUMBERED}"
-    return samples.make(name, picture=picture, seconds=seconds, **more)  # type: ignore[arg-type]
-
-
-async def split(source: Path, to: Path, **fields: object) -> tuple[TranscodeResult, int]:
-    """Transcode a source in chunks; return the result, and how many chunks there were."""
+@pytest.fixture
+async def site(sources: Path) -> AsyncIterator[SplitSite]:
     async with split_site() as site:
-        site.start()
-        result = await site.transcode(str(source), **fields)
-        await site.files(to)
-        return result, await counted(site)
+        yield site
 
 
-async def counted(site: SplitSite) -> int:
-    return len(await site.planes.inspection.jobs(type="transcode.chunk"))
-
-
-def in_pieces(source: Path, into: Path) -> Path:
-    target = into / source.name
+def placed(samples: Samples, sources: Path) -> Path:
+    """Put a source of 6 s where the plugin may read it."""
+    source = samples.make("numbered.mp4", picture=numbered_picture("25"), seconds=6)
+    target = sources / source.name
     target.write_bytes(source.read_bytes())
     return target
 
 
-KINDS = {
-    "plain": ((), {}),
-    "open-gop": (("-preset", "veryfast", "-x264-params", "open-gop=1:keyint=35:bframes=3"), {}),
-    "ntsc": ((), {"rate": "30000/1001"}),
-    "silent": ((), {"sound": None}),
-}
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-async def test_every_picture_is_there_once_and_at_its_time(
-    kind: str, samples: Samples, environment: Path, tmp_path: Path
+async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
+    samples: Samples, sources: Path, tmp_path: Path
 ) -> None:
-    options, more = KINDS[kind]
-    source = in_pieces(numbered(samples, f"numbered-{kind}.mp4", options=options, **more), environment)
-    result, chunks = await split(source, tmp_path / "out")
-    assert chunks >= 3
-    wanted = shown(source)
-    for rendition in result.renditions:
-        found = shown(tmp_path / "out" / rendition.blob)
-        assert [one.number for one in found] == [one.number for one in wanted]
-        assert [one.time for one in found] == pytest.approx([one.time - wanted[0].time for one in wanted], abs=2e-5)
-
-
-async def test_a_video_in_chunks_has_the_files_of_one_that_is_whole(
-    samples: Samples, environment: Path, tmp_path: Path
-) -> None:
-    source = in_pieces(numbered(samples, "numbered-plain.mp4"), environment)
-    result, chunks = await split(source, tmp_path / "out")
-    whole, none = await split(source, tmp_path / "whole", split=False)
-    assert (chunks > 1, none) == (True, 0)
-
-    def names(folder: str) -> list[str]:
-        return sorted(str(path.relative_to(tmp_path / folder)) for path in (tmp_path / folder).rglob("*.*"))
-
-    assert names("out") == names("whole")
-    assert [(one.name, one.codecs, one.duration) for one in result.renditions] == [
-        (one.name, one.codecs, one.duration) for one in whole.renditions
+    source = placed(samples, sources)
+    found = []
+    for name, split in (("chunks", None), ("whole", False)):
+        async with split_site() as site:
+            site.start()
+            found.append(await site.transcode(str(source), split=split))
+            await site.files(tmp_path / name)
+            keys = [job.key.rpartition("/")[2] for job in await site.planes.inspection.jobs(type="transcode.chunk")]
+            assert sorted(keys) == (PARTS if split is None else [])
+    assert names(tmp_path / "chunks") == names(tmp_path / "whole")
+    chunks, whole = found
+    assert [(one.name, one.codecs, one.duration, one.frame_rate) for one in chunks.renditions] == [
+        (one.name, one.codecs, one.duration, one.frame_rate) for one in whole.renditions
     ]
-    assert (result.duration, result.source, result.warnings) == (whole.duration, whole.source, whole.warnings)
-    for playlist in ("hls/108p/index.m3u8", "hls/audio/index.m3u8"):
-        assert (tmp_path / "out" / playlist).read_text() == (tmp_path / "whole" / playlist).read_text()
+    assert (chunks.duration, chunks.source, chunks.warnings) == (whole.duration, whole.source, whole.warnings)
+    for playlist in ("hls/72p/index.m3u8", "hls/audio/index.m3u8"):
+        assert (tmp_path / "chunks" / playlist).read_text() == (tmp_path / "whole" / playlist).read_text()
+    numbers = [one.number for one in shown(tmp_path / "chunks" / "72p.mp4")]
+    assert numbers == list(range(150))
+
+
+async def test_a_worker_that_is_gone_costs_the_chunk_it_had(
+    samples: Samples, sources: Path, site: SplitSite, tmp_path: Path
+) -> None:
+    first = site.start()
+    handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(placed(samples, sources))))
+    await site.until_running(handle.id)
+    done = [one.id for one in await site.chunks(handle.id) if one.state is JobState.COMMITTED]
+    first.stop()
+    site.start()
+    result = await handle.result(timeout=120)
+    assert [one.duration for one in result.renditions] == [6.0]
+    chunks = await site.chunks(handle.id)
+    assert [one.state for one in chunks] == [JobState.COMMITTED] * len(PARTS)
+    assert all(one.opens == 1 for one in chunks if one.id in done)
+    await site.files(tmp_path / "out")
+    assert [one.number for one in shown(tmp_path / "out" / "72p.mp4")] == list(range(150))
+
+
+async def test_a_chunk_that_cannot_be_made_ends_the_job_with_its_name(
+    samples: Samples, sources: Path, site: SplitSite
+) -> None:
+    source = placed(samples, sources)
+    site.start("transcode")
+    handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(source)))
+    for chunk in await site.until_split(handle.id):
+        await site.client.cancel(chunk.id)
+    with pytest.raises(JobDead, match="4 of 4 chunks were not encoded"):
+        await handle.result(timeout=60)
+
+
+async def test_the_same_source_gives_the_same_plan(samples: Samples, sources: Path, site: SplitSite) -> None:
+    source = placed(samples, sources)
+    site.start("transcode")
+    bodies = []
+    for video in ("v1", "v2"):
+        handle = await transcode.submit(site.client, Transcode(video_id=video, source=str(source)), id="same" + video)
+        chunks = await site.until_split(handle.id)
+        found = [await site.planes.inspection.envelope(chunk.id) for chunk in chunks]
+        bodies.append([one.body.replace(handle.id.encode(), b"") for one in found if one])
+    assert bodies[0] == bodies[1]
+    assert len(bodies[0]) == len(PARTS)

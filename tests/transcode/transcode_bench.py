@@ -22,14 +22,18 @@ from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.plugin.context import Context, FollowUps, JobInfo
+from jobkit.plugin.context import Context
+from jobkit.plugin.follow_ups import FollowUps
+from jobkit.plugin.job_info import JobInfo
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
 from jobkit.projections.reader import ProjectionReader
 from workers.transcode import Transcode, TranscodeResult, transcode
 from workers.transcode.ffmpeg import required_ffmpeg
+from workers.transcode.profile import known_profiles
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.working_encoders import WorkingEncoders
 
 FFMPEG = str(required_ffmpeg(None))
 
@@ -126,7 +130,9 @@ class Desk:
         """Transcode `source`; `fields` are more of the payload."""
         payload = Transcode(video_id="v1", source=source, **fields)
         async with AsyncExitStack() as resources:
-            return await transcode(payload, self.context(resources))
+            settings = TranscodeSettings(**self.settings)
+            encoders = WorkingEncoders(settings, known_profiles(settings))
+            return await transcode(payload, self.context(resources), encoders=encoders)
 
     def context(self, resources: AsyncExitStack) -> Context:
         return Context(

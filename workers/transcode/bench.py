@@ -19,9 +19,8 @@ from workers.transcode.progress import Step
 from workers.transcode.settings import TranscodeSettings
 
 
-async def open_bench(ctx: Context) -> Bench:
+async def open_bench(ctx: Context, settings: TranscodeSettings) -> Bench:
     """Return the tools of an attempt, with a directory of its own. Raises `FfmpegFailed` where there is no ffmpeg."""
-    settings = ctx.settings(TranscodeSettings)
     directory = await ctx.workdir() / "transcode"
     await anyio.Path(directory).mkdir()
     # A process cannot use more CPU time than all cores have until its timeout; the limit is for one that nobody

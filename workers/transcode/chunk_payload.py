@@ -5,25 +5,13 @@ from __future__ import annotations
 from jobkit import Payload, Result
 from workers.transcode.chunks import Chunk
 from workers.transcode.plan import TranscodePlan
-from workers.transcode.settings import TranscodeSettings
-
-
-class Encoding(Result):
-    """The settings that chunks must share to be put together, whichever workers encode them."""
-
-    preset: str
-    crf: int
-    segment_seconds: float
-
-    def of(self, settings: TranscodeSettings) -> TranscodeSettings:
-        """Return settings of a worker with these in them."""
-        return settings.model_copy(update=self.model_dump())
 
 
 class TranscodeChunk(Payload):
     """A part of a video to encode for the job `parent`, which made it; `chunk` is None for the sounds and texts.
 
     The source must still have the `size` in bytes, and the time of its last change, `modified`, in nanoseconds.
+    Segments are `segment_seconds` long, whatever this worker's settings say.
     """
 
     parent: str
@@ -31,7 +19,7 @@ class TranscodeChunk(Payload):
     size: int
     modified: int
     plan: TranscodePlan
-    encoding: Encoding
+    segment_seconds: float
     chunk: Chunk | None
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
+from typing import Annotated
 
 import anyio
 
@@ -20,8 +20,11 @@ from workers.transcode.media import Media
 from workers.transcode.plan import SOUND_FILE, rendition_file
 from workers.transcode.probe import ProbeTask, probe
 from workers.transcode.progress import Step
+from workers.transcode.renditions import Way
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
-from workers.transcode.source import OpenSource, open_source, sources_of
+from workers.transcode.source import OpenSource, open_source
+from workers.transcode.sources import sources_of
+from workers.transcode.working_encoders import WorkingEncoders, working_encoders
 
 _ENCODE, _CHECK = Step(0.0, 0.9, "encoding"), Step(0.9, 1.0, "checking")
 
@@ -34,18 +37,21 @@ _ENCODE, _CHECK = Step(0.0, 0.9, "encoding"), Step(0.9, 1.0, "checking")
     settings=TranscodeSettings,
     check=check,
 )
-async def transcode_chunk(job: TranscodeChunk, ctx: Context) -> EncodedChunk:
+async def transcode_chunk(
+    job: TranscodeChunk, ctx: Context, encoders: Annotated[WorkingEncoders, working_encoders]
+) -> EncodedChunk:
     """Encode one chunk of a video in all renditions, or its sounds and texts.
 
     Raises as `transcode` does.
     """
-    bench = await open_bench(ctx)
-    bench = replace(bench, settings=job.encoding.of(bench.settings))
+    settings = ctx.settings(TranscodeSettings).model_copy(update={"segment_seconds": job.segment_seconds})
+    bench = await open_bench(ctx, settings)
     try:
-        async with open_source(job.source, sources_of(bench.settings)) as source:
+        async with open_source(job.source, sources_of(bench)) as source:
             _require_same(job, source)
             try:
-                await _encode(bench, job, source)
+                async with encoders.on_devices([Way(rung.coding) for rung in job.plan.rungs]):
+                    await _encode(bench, job, source)
             except Reject:
                 source.require_unchanged()
                 raise
@@ -105,7 +111,8 @@ def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
     names = [rung.name for rung in job.plan.rungs]
     problems = []
     for rung, each in zip(job.plan.rungs, media, strict=True):
-        problems += [f"{rung.name}: {problem}" for problem in verify.picture_problems(each.video, rung.size)]
+        found = verify.picture_problems(each.video, rung.size, rung.coding, job.plan.video.colour)
+        problems += [f"{rung.name}: {problem}" for problem in found]
     problems += verify.alignment_problems(dict(zip(names, media, strict=True)))
     if len({each.video.packets for each in media}) > 1:
         problems.append("renditions have different numbers of pictures")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from workers.transcode.filters import CELL_SLACK, Part
+from workers.transcode.cutting import CELL_SLACK
+from workers.transcode.encoders import LIBX264
+from workers.transcode.filters import Part
 from workers.transcode.media import Media
 from workers.transcode.payload import Transcode
 from workers.transcode.plan import TranscodePlan
@@ -87,7 +89,9 @@ def _can_be_cut(source: Media, plan: TranscodePlan) -> bool:
     steady = not any(track.restarts for track in clocks)
     # A reduced rate fills pauses with pictures that nobody has counted.
     counted = plan.picture.frame_rate_limit is None or not source.video.pauses
-    return steady and counted and any(name in source.container for name in _SEEKABLE)
+    # Only of this one it is known that what it makes of chunks fits together.
+    alike = all(rung.coding.encoder is LIBX264 for rung in plan.rungs)
+    return alike and steady and counted and any(name in source.container for name in _SEEKABLE)
 
 
 def _chunks(source: Media, plan: TranscodePlan, settings: TranscodeSettings) -> Iterator[Chunk]:

@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from workers.transcode.filters import CELL_SLACK
+from workers.transcode.cutting import CELL_SLACK
 from workers.transcode.segment_check import Packet as Expected
 
 # How far a clock may go in one step where it may start anew at any time.

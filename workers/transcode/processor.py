@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Annotated
 
 import anyio
 from anyio import to_thread
@@ -30,9 +31,11 @@ from workers.transcode.plan import HLS_DIRECTORY, POSTER, TranscodePlan, make_pl
 from workers.transcode.poster import take_poster
 from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
-from workers.transcode.source import OpenSource, open_source, sources_of
+from workers.transcode.source import OpenSource, open_source
+from workers.transcode.sources import sources_of
 from workers.transcode.split import Split, hand_out, join_chunks, make_split, may_be_split
 from workers.transcode.verify import WHAT_TO_DO
+from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders
 
 # Of what the encoders may write at most, so much there must be room for: they seldom need more than half.
 _ROOM_SHARE = 0.1
@@ -46,54 +49,63 @@ _ROOM_SHARE = 0.1
     retry=RetryPolicy(max_attempts=3, initial=timedelta(seconds=10)),
     settings=TranscodeSettings,
     check=check,
+    describe=abilities,
 )
-async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
+async def transcode(
+    job: Transcode, ctx: Context, encoders: Annotated[WorkingEncoders, working_encoders]
+) -> TranscodeResult:
     """Make renditions, a package for players and a poster of one video.
 
     Raises `Reject` where the source can never be transcoded, a `TranscodeFailed` where another attempt may do it.
     """
-    bench = await open_bench(ctx)
+    chosen = await encoders.choose(job.profile)
+    bench = await open_bench(ctx, chosen.settings)
     try:
-        return await _transcode(job, bench)
+        return await _transcode(job, bench, chosen, encoders)
     except (FfmpegFailed, PackagingFailed, OutputInvalid) as error:
         # A full disk shows in many ways, in odd words, and in some programs not at all.
         raise await bench.explained(error) from error
 
 
-async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
+async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encoders: WorkingEncoders) -> TranscodeResult:
     settings = bench.settings
     splits = may_be_split(job, settings)
     split = await bench.ctx.resume(Split) if splits else None
     if split is not None:
-        bench = replace(bench, settings=split.encoding.of(settings))
+        bench = replace(bench, settings=split.over(settings))
         await join_chunks(bench, job, split)
-        return await _finish(job, bench, split.plan, split.media, split.size)
-    async with open_source(job.source, sources_of(settings)) as source:
+        return await _finish(job, bench, split.plan, split.media, split.size, chosen)
+    async with open_source(job.source, sources_of(bench)) as source:
         try:
             async with readable(bench, source) as video:
                 media = await _look_into(bench, video, settings.segment_seconds if splits else 0.0)
                 await _require_mapping(bench, media)
-                plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
+                plan = make_plan(
+                    media, settings, ladder=job.ladder, ways=chosen.ways, hls=job.hls, poster_at=job.poster_at
+                )
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
-                chunks = plan_chunks(job, media, plan, settings) if video is source else ()
+                chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
                 if chunks:
                     await hand_out(bench, job, make_split(source, media, plan, chunks, settings))
-                await _encode(bench, plan, video)
+                async with encoders.on_devices(chosen.ways):
+                    await _encode(bench, plan, video)
         except Reject:
             # A file that is still being written looks broken, and will be whole another time.
             source.require_unchanged()
             raise
         source.require_unchanged()
         size = source.size
-    return await _finish(job, bench, plan, media, size)
+    return await _finish(job, bench, plan, media, size, chosen)
 
 
-async def _finish(job: Transcode, bench: Bench, plan: TranscodePlan, media: Media, size: int) -> TranscodeResult:
+async def _finish(
+    job: Transcode, bench: Bench, plan: TranscodePlan, media: Media, size: int, chosen: ChosenProfile
+) -> TranscodeResult:
     """Package, check and store the renditions, however they were made."""
     await _package(bench, plan)
     renditions = await check_outputs(bench, plan, media)
-    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory)
+    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory, chosen)
     for warning in result.warnings:
         bench.ctx.log.warning("done, but", warning=warning)
     await _store(bench, plan)

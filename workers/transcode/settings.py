@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -12,7 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workers.transcode.ladder import DEFAULT_LADDER, checked_ladder
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 # The processor's own timeout lies above the largest value that TIMEOUT takes, so that the setting decides.
 LONGEST_TIMEOUT_SECONDS = 86_400
@@ -30,6 +33,24 @@ class TranscodeSettings(BaseSettings):
         description="Directories that sources may lie in, separated by commas or by the system's path separator. "
         "Without any, every job is refused.",
     )
+    source_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that `https://` sources are fetched from, separated by commas; `.example.com` is all below "
+        "it. Without any, none is.",
+    )
+    source_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="Networks that sources are fetched from although they are private ones, such as `10.1.0.0/16`, "
+        "separated by commas.",
+    )
+    source_http: bool = Field(False, description="Whether sources are fetched over plain HTTP, too.")
+    source_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Buckets that `s3://` sources are fetched from, separated by commas. Without any, none is."
+    )
+    max_source_mb: int = Field(
+        65_536, ge=1, description="How large a source may be that is fetched, in MiB; a larger one is rejected."
+    )
+    fetch_timeout: Seconds = Field(3600.0, description="How long fetching a source may take.")
     ffmpeg: str | None = Field(
         None,
         description="The ffmpeg to use, a path or a name on the PATH. "
@@ -39,10 +60,15 @@ class TranscodeSettings(BaseSettings):
         DEFAULT_LADDER,
         description="Shorter sides of the renditions in pixels, separated by commas; a job may bring its own.",
     )
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"] = (
-        Field("medium", description="How much time x264 spends for a smaller file.")
-    )
+    preset: Preset = Field("medium", description="How much time x264 spends for a smaller file.")
     crf: int = Field(23, ge=0, le=51, description="Quality of the picture; lower is better, 18 to 28 is usual.")
+    profiles: Path | None = Field(
+        None, description="A TOML or JSON file of profiles, which jobs may name. Without it there is only `default`."
+    )
+    profile: str = Field("default", description="The profile of jobs that name none.")
+    device_jobs: int = Field(
+        2, ge=1, le=64, description="How many jobs of a worker may encode on one kind of hardware at the same time."
+    )
     segment_seconds: Seconds = Field(
         4.0, ge=1, le=30, description="How long an HLS segment is, and a group of pictures."
     )
@@ -96,6 +122,16 @@ class TranscodeSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in re.split(f"[,{re.escape(os.pathsep)}]", value) if part.strip())
+
+    @field_validator("source_hosts", "source_networks", "source_buckets", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("source_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower().rstrip(".") for host in value)
 
     @field_validator("ladder", mode="before")
     @classmethod

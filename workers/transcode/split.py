@@ -17,7 +17,7 @@ from jobkit import Reject, Result
 from workers.transcode import progress, verify
 from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
-from workers.transcode.chunk_payload import EncodedChunk, Encoding, TranscodeChunk
+from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.chunks import Chunk, chunk_plan, may_be_split, sound_plan
 from workers.transcode.errors import OutputUnfit, PackagingFailed
 from workers.transcode.media import Media
@@ -37,7 +37,11 @@ class Split(Result):
     modified: int
     plan: TranscodePlan
     chunks: tuple[Chunk, ...]
-    encoding: Encoding
+    segment_seconds: float
+
+    def over(self, settings: TranscodeSettings) -> TranscodeSettings:
+        """Return a worker's settings with what was planned by."""
+        return settings.model_copy(update={"segment_seconds": self.segment_seconds})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,13 @@ def make_split(
     source: OpenSource, media: Media, plan: TranscodePlan, chunks: Sequence[Chunk], settings: TranscodeSettings
 ) -> Split:
     """Return what is kept of a plan."""
-    encoding = Encoding(preset=settings.preset, crf=settings.crf, segment_seconds=settings.segment_seconds)
     return Split(
         media=media,
         size=source.size,
         modified=source.modified,
         plan=plan,
         chunks=tuple(chunks),
-        encoding=encoding,
+        segment_seconds=settings.segment_seconds,
     )
 
 
@@ -79,7 +82,7 @@ async def _await_chunks(bench: Bench, job: Transcode, split: Split) -> None:
 
 
 def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
-    seconds = split.encoding.segment_seconds
+    seconds = split.segment_seconds
     plans: list[tuple[TranscodePlan, Chunk | None]] = [
         (chunk_plan(split.plan, chunk, seconds), chunk) for chunk in split.chunks
     ]
@@ -93,7 +96,7 @@ def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
             size=split.size,
             modified=split.modified,
             plan=plan,
-            encoding=split.encoding,
+            segment_seconds=split.segment_seconds,
             chunk=chunk,
         )
         for plan, chunk in plans

@@ -26,16 +26,13 @@ import asyncpg
 from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
+from jobkit.backends.postgres.lending import Lender
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
 from jobkit.model.plane import Plane
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    # The classes are generic for the type checker only.
-    Connection = PoolConnectionProxy[asyncpg.Record]
-    Pool = asyncpg.Pool[asyncpg.Record]
+    from jobkit.backends.postgres.lending import Connection
 
 T = TypeVar("T")
 
@@ -89,15 +86,15 @@ class ConnectionPool:
         self.round_trips = 0
         self._rng = rng or random.Random()  # noqa: S311  (spreads retries, no secret)
         self.call_seconds = call_seconds
-        self._work = self._pool(address, WORK_CONNECTIONS, _LOCK_SECONDS)
-        self._aside = self._pool(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS)
+        self._work = self._lender(address, WORK_CONNECTIONS, _LOCK_SECONDS)
+        self._aside = self._lender(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS)
         self._patience = asyncio.Semaphore(_PATIENT_CALLS)
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _pool(self, address: PostgresAddress, size: int, lock_seconds: float) -> Pool:
+    def _lender(self, address: PostgresAddress, size: int, lock_seconds: float) -> Lender:
         with explained(self.name):
-            return asyncpg.create_pool(
+            pool = asyncpg.create_pool(
                 address.url,
                 connect=Connector(address).connect,
                 min_size=0,
@@ -107,11 +104,12 @@ class ConnectionPool:
                 timeout=CONNECT_SECONDS,
                 max_inactive_connection_lifetime=_KEEP_IDLE_SECONDS,
             )
+        return Lender(pool, CONNECT_SECONDS)
 
     async def open(self) -> ConnectionPool:
         """Make the pools ready; connections are made when they are needed."""
-        for pool in (self._work, self._aside):
-            await pool
+        for lender in (self._work, self._aside):
+            await lender.pool
         return self
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, aside: bool = False) -> T:
@@ -149,19 +147,19 @@ class ConnectionPool:
             # Its caller may be gone; to whoever is there, the same is raised.
             call.exception()
 
-    async def _call(self, work: Callable[[Connection], Awaitable[T]], pool: Pool) -> T:
+    async def _call(self, work: Callable[[Connection], Awaitable[T]], lender: Lender) -> T:
         attempt = 1
         while True:
             try:
-                return await self._once(work, pool)
+                return await self._once(work, lender)
             except asyncpg.PostgresError as error:
                 if not is_overtaken(error) or attempt == _ATTEMPTS:
                     raise
             attempt += 1
             await asyncio.sleep(self._rng.uniform(*_RETRY_SECONDS) * attempt)
 
-    async def _once(self, work: Callable[[Connection], Awaitable[T]], pool: Pool) -> T:
-        connection = await pool.acquire(timeout=CONNECT_SECONDS)
+    async def _once(self, work: Callable[[Connection], Awaitable[T]], lender: Lender) -> T:
+        connection = await lender.borrow()
         try:
             with cut_after(self.call_seconds, connection):
                 self.round_trips += 1
@@ -173,19 +171,20 @@ class ConnectionPool:
                     connection.terminate()
             raise
         finally:
-            await pool.release(connection)
+            await lender.give_back(connection)
 
     async def aclose(self) -> None:
         """Let calls under way end, for as long as one may take, and close the connections."""
         self._closed = True
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=self.call_seconds)
-        for pool in (self._work, self._aside):
+        for lender in (self._work, self._aside):
+            lender.end()
             with suppress(TimeoutError, asyncpg.InterfaceError, OSError):
                 async with asyncio.timeout(1.0):
-                    await pool.close()
+                    await lender.pool.close()
                 continue
-            pool.terminate()
+            lender.pool.terminate()
 
 
 def query(statement: str, *args: object) -> Callable[[Connection], Awaitable[list[Any]]]:

@@ -10,7 +10,7 @@ from jobkit.ports.schedules import KeptSchedule
 from jobkit.ports.store import NewJob, SubmitAnswer
 
 if TYPE_CHECKING:
-    from jobkit.backends.postgres.pool import Connection
+    from jobkit.backends.postgres.lending import Connection
 
 _ROW = "name, type, definition, revision, due, seen"
 WALL_TIME = "SELECT jobkit.clock() AS now"

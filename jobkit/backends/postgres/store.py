@@ -72,7 +72,7 @@ from jobkit.ports.store import (
 from jobkit.ports.transactions import Participant
 
 if TYPE_CHECKING:
-    from jobkit.backends.postgres.pool import Connection
+    from jobkit.backends.postgres.lending import Connection
 
     # How a statement is sent: at once, or waiting for locks.
     _Run = Callable[[Callable[[Connection], Awaitable[list[Any]]]], Awaitable[list[Any]]]

@@ -22,7 +22,7 @@ from jobkit.ports.store import Committed, Duplicate, NewJob, Refused, SubmitAnsw
 from jobkit.ports.transactions import ForeignConnection, Participant
 
 if TYPE_CHECKING:
-    from jobkit.backends.postgres.pool import Connection
+    from jobkit.backends.postgres.lending import Connection
 
 # How much of the time that a call has is theirs.
 _SHARE = 0.5

@@ -8,6 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.model.job_filter import JobFilter
 from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _cancel_all(
 
     async def count(plane: StorePlane) -> tuple[int, int]:
         upto = await plane.store.horizon()
-        return upto, await matching.count(plane.inspection, type, key, states, upto=upto)
+        return upto, await matching.count(plane.inspection, JobFilter(type, key), states, upto=upto)
 
     # However many there are, each page is one call of its own.
     upto, found = session.ask(count, limit=None)
@@ -77,7 +78,9 @@ def _cancel_all(
         confirm(f"Cancel {_jobs(found)} of {type if key is None else f'{type}/{key}'} for good?", yes=yes)
 
     async def cancel(plane: StorePlane) -> int:
-        pages = matching.cancel(plane.inspection, type, key, states, upto=upto, by=user_at_host(), reason=reason)
+        pages = matching.cancel(
+            plane.inspection, JobFilter(type, key), states, upto=upto, by=user_at_host(), reason=reason
+        )
         return sum([cancelled async for cancelled in pages])
 
     cancelled = session.ask(cancel, limit=None) if found else 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
@@ -17,8 +15,6 @@ from jobkit.backends.rabbitmq import topology
 from jobkit.backends.rabbitmq.broker import RabbitBroker
 from jobkit.errors import ConsumerClosed
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.model.envelope import Envelope
-from jobkit.model.partition import Partition, partition_of
 from jobkit.ports.broker import Consumer, QueueDepth
 from tests.backends.rabbitmq.conftest import Site
 from tests.backends.rabbitmq.traffic import (
@@ -33,9 +29,6 @@ from tests.backends.rabbitmq.traffic import (
     received,
     until,
 )
-from tests.lab.servers.bare import publish_bare
-
-Properties = aiormq.spec.Basic.Properties
 
 NAMES = [f"{number:03}" for number in range(topology.PREFETCH + 50)]
 
@@ -213,64 +206,6 @@ async def test_of_consumers_opened_at_the_same_time_exactly_one_lasts(site: Site
     assert len(ousted) == 2
 
 
-async def test_a_consumer_that_knows_nothing_of_seats_is_reported(site: Site) -> None:
-    async with site.broker() as broker, await aio_pika.connect(site.url()) as connection:
-        await broker.declare("t", 2)
-        channel = await connection.channel()
-
-        async def ignore(message: object) -> None:
-            pass
-
-        foreign = await channel.get_queue("jobkit.t.0")
-        await foreign.consume(ignore)
-        with capture_logs() as logs:
-            async with broker.consume(FIRST, "me") as consumer:
-                assert [entry["queue"] for entry in logs if entry["log_level"] == "error"] == ["jobkit.t.0"]
-                await channel.close()
-                await publish(broker, "a")
-                assert ids(await received(consumer, 1)) == ["a"]
-
-
-async def test_a_foreign_publisher_needs_the_exchange_a_partition_an_id_and_a_body(site: Site) -> None:
-    key = "vidéo-7"
-    number = zlib.crc32(key.encode()) % 2
-    assert number == partition_of(key, 2)
-    async with site.broker() as broker:
-        await broker.declare("t", 2)
-        properties = Properties(message_id="a", headers={"jobkit-key": key}, delivery_mode=2)
-        await publish_bare(site.url(), "jobkit.t", str(number), b'{"n": 1}', properties)
-        async with broker.consume(Partition("t", number), "me") as consumer:
-            (delivery,) = await received(consumer, 1)
-    assert delivery.envelope == Envelope(id="a", type="t", body=b'{"n": 1}', key=key)
-
-
-@pytest.mark.parametrize(
-    ("sent", "mangled"),
-    [
-        # Text that is not UTF-8, and a time in a year that Python does not know.
-        (Properties(message_id="X" * 9), lambda frames: frames.replace(b"X" * 9, b"\xff" * 9)),
-        (Properties(message_id="a", headers={"X" * 9: 1}), lambda frames: frames.replace(b"X" * 9, b"\xff" * 9)),
-        (
-            Properties(message_id="a", timestamp=datetime.fromtimestamp(0x11223344, UTC)),
-            lambda frames: frames.replace(b"\0\0\0\0\x11\x22\x33\x44", b"\x7f" * 8),
-        ),
-    ],
-)
-async def test_properties_that_cannot_be_read_cost_one_message_and_not_the_connection(
-    site: Site, sent: Properties, mangled: Callable[[bytes], bytes]
-) -> None:
-    async with site.broker() as broker:
-        await broker.declare("t", 2)
-        await publish_bare(site.url(), "jobkit.t", "0", b"body", sent, mangled=mangled)
-        await publish(broker, "good")
-        async with broker.consume(FIRST, "me") as consumer:
-            bad, good = await received(consumer, 2)
-            assert (bad.envelope, bad.raw, ids([good])) == (None, b"body", ["good"])
-            assert "cannot be read" in bad.problem
-            await consumer.ack(bad, PROOF)
-            assert await ready(broker) == 1
-
-
 async def test_a_stuck_head_does_not_stop_what_is_behind_it(site: Site) -> None:
     async with site.broker() as broker:
         await broker.declare("t", 2)
@@ -310,41 +245,6 @@ async def test_acks_out_of_order_and_faster_than_the_socket_reach_the_server_eac
             await until(done)
             await asyncio.sleep(0.2)
             assert await done()
-
-
-async def test_delayed_messages_survive_a_crash_of_the_server(site: Site) -> None:
-    names = [f"{number:02}" for number in range(50)]
-    async with site.broker() as broker:
-        await broker.declare("t", 2)
-        await publish(broker, *names)
-        async with broker.consume(FIRST, "me") as consumer:
-            await asyncio.gather(*(consumer.delay(delivery, 2.0) for delivery in await received(consumer, 50)))
-        assert [(depth.ready, depth.delayed) for depth in await broker.depths()] == [(50, 50), (0, 0)]
-        await asyncio.to_thread(site.server.kill)
-        await asyncio.to_thread(site.server.start)
-        async with consuming(broker) as consumer:
-            came: set[str] = set()
-            while len(came) < 50:
-                came |= set(ids(await received(consumer, 1)))
-        assert came == set(names)
-
-
-async def test_a_delay_beyond_the_longest_step_is_kept_through_all_its_rounds(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(topology, "DELAY_STEPS", (1,))
-    async with site.broker() as broker:
-        await broker.declare("t", 2)
-        await publish(broker, "a")
-        async with broker.consume(FIRST, "me") as consumer:
-            (a,) = await received(consumer, 1)
-            started = asyncio.get_running_loop().time()
-            await consumer.delay(a, 2.5)
-            (again,) = await received(consumer, 1)
-            assert asyncio.get_running_loop().time() - started >= 2.5
-            assert again.envelope == a.envelope
-            await consumer.ack(again, PROOF)
-            assert await ready(broker) == 0
 
 
 async def test_the_depths_of_other_processes_queues_name_who_has_what_in_hand(site: Site) -> None:

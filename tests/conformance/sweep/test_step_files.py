@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.sweep.test_sweep import files, finished, garbage, left, planes, written
+from conformance.sweep.sweeping import finished, garbage, left, planes, written
 from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
@@ -14,8 +14,6 @@ from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import KeyRecord
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import buried, cancel, opened, unordered
-
-__all__ = ["files"]
 
 
 async def done(store: FullStore, job: Envelope, under: Fence, name: str, *refs: BlobRef) -> None:

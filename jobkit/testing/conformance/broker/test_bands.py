@@ -9,7 +9,7 @@ from jobkit.model.partition import Partition
 from jobkit.model.priority import Priority
 from jobkit.ports.broker import Broker, Deferred, Published
 from jobkit.testing.conformance.broker.test_barrier import receiving
-from jobkit.testing.conformance.broker.test_queues import received
+from jobkit.testing.conformance.broker.traffic import received
 from jobkit.testing.conformance.harness import BrokerHarness, soon
 from jobkit.testing.conformance.values import PROOF, envelope
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobkit.errors import ConsumerClosed
 from jobkit.ports.broker import Broker, Consumer, Delivery
-from jobkit.testing.conformance.broker.test_queues import FIRST, depth, ids, publish, received
+from jobkit.testing.conformance.broker.traffic import FIRST, depth, ids, publish, received
 from jobkit.testing.conformance.harness import PATIENCE_SECONDS, BrokerHarness, a_moment, soon
 from jobkit.testing.conformance.values import PROOF
 
