@@ -1,7 +1,7 @@
 """What splitting costs and brings on this machine, beside the plain ffmpeg command for the same renditions.
 
-`python -m workers.transcode.demo.measure [--seconds N] [--size WxH] [--preset P] [--kill SHARE ...]`; JSON on stdout. Each
-figure is of one run, on embedded backends in a folder that is gone afterwards.
+`python -m workers.transcode.demo.measure [--seconds N] [--size WxH] [--preset P] [--kill SHARE ...]`: JSON on stdout.
+Each figure is of one run, on embedded backends in a folder that is gone afterwards.
 """
 
 from __future__ import annotations
