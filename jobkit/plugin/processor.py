@@ -28,7 +28,7 @@ from jobkit.plugin.context import Context
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import AroundAttempt
-from jobkit.plugin.notification import Notify
+from jobkit.plugin.notification import Notification, Notify
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
@@ -57,6 +57,7 @@ class SubmitOptions(TypedDict, total=False):
     unique: str | None
     while_: While
     on_conflict: OnConflict
+    notify: Sequence[Notification]
     connection: Any
 
 
