@@ -25,7 +25,7 @@ from workers.transcode.settings import TranscodeSettings
 BITS, BAR = 8, 16
 # Picture N has a bar for each bit of N.
 NUMBERED = f"geq=lum='30+190*mod(floor(N/pow(2,floor(X/{BAR}))),2)':cb=128:cr=128"
-SIZE = (BITS * BAR, 72)
+SIZE = (BITS * BAR, 32)
 
 
 def numbered_picture(rate: str) -> str:
@@ -68,7 +68,7 @@ class Made:
 async def made_both_ways(source: Path, folder: Path, ffmpeg: str, **changes: object) -> Made:
     """Encode a source whole and in chunks of 2 s, in segments of 1 s."""
     given = {"preset": "ultrafast", "segment_seconds": 1, "chunk_seconds": 2, "split_seconds": 2, "threads": 1}
-    settings = TranscodeSettings.model_validate({**given, "ladder": (72, 36), "nice": 0, **changes})
+    settings = TranscodeSettings.model_validate({**given, "ladder": (32, 16), "nice": 0, **changes})
     supervisor = Supervisor(Limits(6144, 600, 1024, 0), Bounds(60, 600, 1), SystemClock(), structlog.get_logger())
     task = ProbeTask(f"file:{source}", SOURCE_FORMATS, False, 1, cell_seconds=settings.segment_seconds)
     (found,) = await probe(supervisor, [task], cwd=folder)

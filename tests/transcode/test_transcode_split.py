@@ -30,7 +30,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "chunk_seconds": "2",
         "split_seconds": "4",
         "threads": "1",
-        "ladder": "72",
+        "ladder": "32",
         "nice": "0",
     }
     for name, value in given.items():
@@ -74,9 +74,9 @@ async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
         (one.name, one.codecs, one.duration, one.frame_rate) for one in whole.renditions
     ]
     assert (chunks.duration, chunks.source, chunks.warnings) == (whole.duration, whole.source, whole.warnings)
-    for playlist in ("hls/72p/index.m3u8", "hls/audio/index.m3u8"):
+    for playlist in ("hls/32p/index.m3u8", "hls/audio/index.m3u8"):
         assert (tmp_path / "chunks" / playlist).read_text() == (tmp_path / "whole" / playlist).read_text()
-    numbers = [one.number for one in shown(tmp_path / "chunks" / "72p.mp4")]
+    numbers = [one.number for one in shown(tmp_path / "chunks" / "32p.mp4")]
     assert numbers == list(range(150))
 
 
@@ -95,7 +95,7 @@ async def test_a_worker_that_is_gone_costs_the_chunk_it_had(
     assert [one.state for one in chunks] == [JobState.COMMITTED] * len(PARTS)
     assert all(one.opens == 1 for one in chunks if one.id in done)
     await site.files(tmp_path / "out")
-    assert [one.number for one in shown(tmp_path / "out" / "72p.mp4")] == list(range(150))
+    assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
 
 
 async def test_a_chunk_that_cannot_be_made_ends_the_job_with_its_name(
