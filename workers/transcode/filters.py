@@ -69,11 +69,23 @@ class Gamut(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The pictures that are shown from `start` up to but without `end`, in seconds; None is to the end of the video.
+
+    A reader that begins at `read_from` comes by all of them.
+    """
+
+    start: float
+    end: float | None
+    read_from: float
+
+
+@dataclass(frozen=True, slots=True)
 class PictureChain:
     """What all renditions share: the stream, how it is deinterlaced, how many pictures a second it may keep.
 
     `lead` says that black is shown until the first picture; `restarts` has what is added to the source's clock, in
-    seconds, each time that it goes back.
+    seconds, each time that it goes back. Only a `part` of them is encoded, where there is one.
     """
 
     index: int
@@ -82,6 +94,7 @@ class PictureChain:
     lead: bool
     restarts: tuple[float, ...]
     mapped: bool
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,8 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
         first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
     if chain.frame_rate_limit is not None:
         first.append(f"fps={chain.frame_rate_limit:g}")
+    if chain.part is not None:
+        first.append(_trim(chain.part))
     plain = {number: rung for number, rung in enumerate(rungs) if not rung.coding.hdr}
     kept = {number: rung for number, rung in enumerate(rungs) if rung.coding.hdr}
     mapping = _mapping(video.colour, max((rung.size for rung in rungs), key=_area)) if chain.mapped else []
@@ -132,6 +147,11 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
     for number, rung in enumerate(rungs):
         graph += _rung_graph(number, rung, chain, video)
     return ";".join(graph)
+
+
+def _trim(part: Part) -> str:
+    until = "" if part.end is None else f":end={part.end:.6f}"
+    return f"trim=start={part.start:.6f}{until}"
 
 
 def _split(rungs: Iterable[int]) -> str:

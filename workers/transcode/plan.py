@@ -15,6 +15,8 @@ from workers.transcode.renditions import Way, choose_renditions, plain_way
 from workers.transcode.settings import TranscodeSettings
 
 POSTER = "poster.jpg"
+# Of a sound that is encoded apart from the pictures, to be put beside them.
+SOUND_FILE = "sound.mp4"
 HLS_DIRECTORY = "hls"
 HLS_MASTER = "hls/master.m3u8"
 DASH_MANIFEST = "hls/manifest.mpd"
