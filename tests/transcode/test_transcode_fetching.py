@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Origin:
     breaks: list[int] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
     answer: Answer | None = None
+    taken: Path | None = None
 
     def url(self, path: str = "/film.mp4", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -60,6 +62,9 @@ class Origin:
         await response.prepare(request)
         if self.breaks:
             await response.write(rest[: self.breaks.pop(0)])
+            # What a client has not read by then is lost to it.
+            while self.taken is not None and not self.taken.stat().st_size > start:
+                await asyncio.sleep(0.002)
             assert request.transport is not None
             request.transport.close()
             return response
@@ -115,7 +120,7 @@ async def test_it_comes_whole_and_is_gone_afterwards(origin: Origin, tmp_path: P
 
 
 async def test_a_broken_connection_is_taken_up_where_it_broke(origin: Origin, tmp_path: Path) -> None:
-    origin.breaks = [300_000, 200_000]
+    origin.breaks, origin.taken = [300_000, 200_000], tmp_path / FILE
     async with fetched(source_in(tmp_path), origin.url()) as content:
         assert content == CONTENT
     assert origin.ranges[0] is None
