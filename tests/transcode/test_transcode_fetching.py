@@ -46,6 +46,13 @@ class Origin:
     def url(self, path: str = "/film.mp4", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
 
+    async def until_taken(self, start: int) -> None:
+        """Wait until a client has written what comes after `start`."""
+        while self.taken is not None:
+            await asyncio.sleep(0.002)
+            if self.taken.stat().st_size > start:
+                return
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if self.answer is not None and request.path == "/film.mp4":
             return await self.answer(request)
@@ -63,8 +70,7 @@ class Origin:
         if self.breaks:
             await response.write(rest[: self.breaks.pop(0)])
             # What a client has not read by then is lost to it.
-            while self.taken is not None and not self.taken.stat().st_size > start:
-                await asyncio.sleep(0.002)
+            await self.until_taken(start)
             assert request.transport is not None
             request.transport.close()
             return response
