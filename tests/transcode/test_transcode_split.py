@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from chunked import numbered_picture, shown
-from split_bench import SplitSite, split_site
+from split_bench import split_site
 from transcode_bench import FFMPEG, Samples
 
 from jobkit.errors import JobDead
@@ -36,12 +35,6 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in given.items():
         monkeypatch.setenv(f"JOBKIT_TRANSCODE_{name.upper()}", value)
     return sources
-
-
-@pytest.fixture
-async def site(sources: Path) -> AsyncIterator[SplitSite]:
-    async with split_site() as site:
-        yield site
 
 
 def placed(samples: Samples, sources: Path) -> Path:
@@ -80,44 +73,44 @@ async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
     assert numbers == list(range(150))
 
 
-async def test_a_worker_that_is_gone_costs_the_chunk_it_had(
-    samples: Samples, sources: Path, site: SplitSite, tmp_path: Path
-) -> None:
-    first = site.start()
-    handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(placed(samples, sources))))
-    await site.until_running(handle.id)
-    done = [one.id for one in await site.chunks(handle.id) if one.state is JobState.COMMITTED]
-    first.stop()
-    site.start()
-    result = await handle.result(timeout=120)
-    assert [one.duration for one in result.renditions] == [6.0]
-    chunks = await site.chunks(handle.id)
-    assert [one.state for one in chunks] == [JobState.COMMITTED] * len(PARTS)
-    assert all(one.opens == 1 for one in chunks if one.id in done)
-    await site.files(tmp_path / "out")
-    assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
+async def test_a_worker_that_is_gone_costs_the_chunk_it_had(samples: Samples, sources: Path, tmp_path: Path) -> None:
+    async with split_site() as site:
+        first = site.start()
+        handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(placed(samples, sources))))
+        await site.until_running(handle.id)
+        done = [one.id for one in await site.chunks(handle.id) if one.state is JobState.COMMITTED]
+        first.stop()
+        site.start()
+        result = await handle.result(timeout=120)
+        assert [round(one.duration) for one in result.renditions] == [6]
+        chunks = await site.chunks(handle.id)
+        assert [one.state for one in chunks] == [JobState.COMMITTED] * len(PARTS)
+        assert all(one.opens == 1 for one in chunks if one.id in done)
+        await site.files(tmp_path / "out")
+        assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
 
 
-async def test_a_chunk_that_cannot_be_made_ends_the_job_with_its_name(
-    samples: Samples, sources: Path, site: SplitSite
-) -> None:
-    source = placed(samples, sources)
-    site.start("transcode")
-    handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(source)))
-    for chunk in await site.until_split(handle.id):
-        await site.client.cancel(chunk.id)
-    with pytest.raises(JobDead, match="4 of 4 chunks were not encoded"):
-        await handle.result(timeout=60)
+async def test_a_chunk_that_cannot_be_made_ends_the_job_with_its_name(samples: Samples, sources: Path) -> None:
+    async with split_site() as site:
+        source = placed(samples, sources)
+        site.start("transcode")
+        handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(source)))
+        for chunk in await site.until_split(handle.id):
+            await site.client.cancel(chunk.id)
+        with pytest.raises(JobDead, match="4 of 4 chunks were not encoded"):
+            await handle.result(timeout=60)
 
 
-async def test_the_same_source_gives_the_same_plan(samples: Samples, sources: Path, site: SplitSite) -> None:
-    source = placed(samples, sources)
-    site.start("transcode")
-    bodies = []
-    for video in ("v1", "v2"):
-        handle = await transcode.submit(site.client, Transcode(video_id=video, source=str(source)), id="same" + video)
-        chunks = await site.until_split(handle.id)
-        found = [await site.planes.inspection.envelope(chunk.id) for chunk in chunks]
-        bodies.append([one.body.replace(handle.id.encode(), b"") for one in found if one])
-    assert bodies[0] == bodies[1]
-    assert len(bodies[0]) == len(PARTS)
+async def test_the_same_source_gives_the_same_plan(samples: Samples, sources: Path) -> None:
+    async with split_site() as site:
+        source = placed(samples, sources)
+        site.start("transcode")
+        bodies = []
+        for video in ("v1", "v2"):
+            job = Transcode(video_id=video, source=str(source))
+            handle = await transcode.submit(site.client, job)
+            chunks = await site.until_split(handle.id)
+            found = [await site.planes.inspection.envelope(chunk.id) for chunk in chunks]
+            bodies.append([one.body.replace(handle.id.encode(), b"") for one in found if one])
+        assert bodies[0] == bodies[1]
+        assert len(bodies[0]) == len(PARTS)

@@ -74,15 +74,14 @@ def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: s
 
 def _from_where(plan: TranscodePlan) -> list[str]:
     """Return what has ffmpeg count from where the plan does, and begin to read where it is to."""
+    # Something that is not used may begin earlier: ffmpeg would count from there.
+    offset = plan.offset if plan.offset > _OFFSET_SECONDS else 0.0
     part = plan.picture.part
     if part is not None and part.read_from > 0:
         # Whatever it finds before is decoded, and left out by its time.
-        seek = ["-noaccurate_seek", "-ss", f"{part.read_from + plan.offset:.6f}"]
+        seek = ["-noaccurate_seek", "-ss", f"{part.read_from + offset:.6f}"]
         return ["-itsoffset", f"{part.read_from:.6f}", *seek]
-    if plan.offset > _OFFSET_SECONDS:
-        # Something that is not used begins earlier: ffmpeg would count from there.
-        return ["-itsoffset", f"{-plan.offset:.6f}"]
-    return []
+    return ["-itsoffset", f"{-offset:.6f}"] if offset else []
 
 
 def _audio_arguments(chain: SoundChain) -> list[str]:

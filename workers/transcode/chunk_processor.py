@@ -99,12 +99,7 @@ async def _check(bench: Bench, job: TranscodeChunk) -> int:
     problems = list(_problems(job, media))
     if problems:
         raise OutputUnfit(f"chunk {job.name} is not as planned: {'; '.join(problems)}; {verify.WHAT_TO_DO}")
-    pictures = media[0].video.packets
-    wanted = None if job.chunk is None else job.chunk.pictures
-    if wanted is not None and pictures < wanted:
-        # A source may be damaged; the whole is told of them.
-        bench.ctx.log.warning("pictures could not be decoded", missing=wanted - pictures)
-    return pictures
+    return media[0].video.packets
 
 
 def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
@@ -116,9 +111,6 @@ def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
     problems += verify.alignment_problems(dict(zip(names, media, strict=True)))
     if len({each.video.packets for each in media}) > 1:
         problems.append("renditions have different numbers of pictures")
-    wanted = None if job.chunk is None else job.chunk.pictures
-    if wanted is not None and media[0].video.packets > wanted:
-        problems.append(f"it has {media[0].video.packets} pictures, the source {wanted}")
     return problems
 
 

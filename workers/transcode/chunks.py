@@ -26,15 +26,11 @@ _READ_BEFORE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk, from `start` up to but without `end`, in seconds; None is the end of the video.
-
-    `pictures` is how many the source has in it; None where not all of those are kept, or more are made.
-    """
+    """One chunk, from `start` up to but without `end`, in seconds; None is the end of the video."""
 
     number: int
     start: float
     end: float | None
-    pictures: int | None
 
 
 def may_be_split(job: Transcode, settings: TranscodeSettings) -> bool:
@@ -109,6 +105,5 @@ def _chunks(source: Media, plan: TranscodePlan, settings: TranscodeSettings) -> 
             number=number,
             start=first * settings.segment_seconds,
             end=None if is_last else (first + width) * settings.segment_seconds,
-            pictures=None if plan.pictures is None else counted + black,
         )
         number += 1

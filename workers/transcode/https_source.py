@@ -20,7 +20,6 @@ from workers.webhook.addresses import AddressRefused, CheckedResolver, check_lit
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_CHUNK_BYTES = 1 << 18
 _PASSING = {408, 425, 429}
 _SETTING = "JOBKIT_TRANSCODE_SOURCE_NETWORKS"
 
@@ -102,7 +101,7 @@ class _HttpsRemote:
             raise Reject(f"source {shown_reference(self.reference)} cannot be had: the server answered {status}")
         tag = response.headers.get("etag")
         strong = tag if tag is not None and not tag.startswith("W/") else response.headers.get("last-modified")
-        chunks = response.content.iter_chunked(_CHUNK_BYTES)
+        chunks = response.content.iter_any()
         if status == 200:
             return Part(0, response.content_length, strong, chunks)
         return _ranged(response, strong, chunks)

@@ -114,6 +114,10 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
     made = await _encoded(bench)
     await bench.require_room(2 * sum(each.made.size for each in made), "the renditions")
     pictures = made[: len(split.chunks)]
+    counted = sum(each.made.pictures for each in pictures)
+    if split.plan.pictures is not None and counted > split.plan.pictures:
+        # Versions of ffmpeg differ in which of two chunks a picture at a joint is in, but not in that it is in one.
+        raise OutputUnfit(f"its chunks have {counted} pictures, the source {split.plan.pictures}; {verify.WHAT_TO_DO}")
     for sound in made[len(split.chunks) :]:
         for name in sound.made.files:
             await _fetch(bench, sound, name, name)

@@ -84,7 +84,7 @@ def measured(what: str, workers: int, run: Callable[[], None]) -> Figure:
 def plain(folder: Path, course: Course, source: Path) -> None:
     """Encode the renditions as one would by hand: one ffmpeg, and nothing looked at."""
     clock: Clock = RealClock()
-    settings = TranscodeSettings(preset=course.preset)  # type: ignore[arg-type]
+    settings = TranscodeSettings(preset=course.preset)
     supervisor = Supervisor(Limits(16_384, 36_000, 65_536, 0), Bounds(60, 36_000, 1), clock, structlog.get_logger())
     task = ProbeTask(f"file:{source}", SOURCE_FORMATS, False, settings.threads)
 
