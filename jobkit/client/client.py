@@ -21,6 +21,7 @@ from typing import Any, TypeVar, Unpack, overload
 from opentelemetry.trace import Span
 
 from jobkit.client import job_groups
+from jobkit.client.awaited import with_members
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
 from jobkit.client.notices import Notices
@@ -356,7 +357,7 @@ class Client(Steering):
 
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
-        return await found_job(self._planes.inspection, id)
+        return await with_members(self._planes.store, await found_job(self._planes.inspection, id))
 
     async def watch(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
         """Yield the job's record now and at each change, until it has ended or is parked.

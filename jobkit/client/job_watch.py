@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from jobkit.client.awaited import all_with_members
 from jobkit.errors import JobNotFound
 from jobkit.model.clock import Clock
 from jobkit.ports.inspection import STATES_AT_ONCE, Inspection, JobRecord
@@ -103,7 +104,8 @@ class JobWatch:
         ids = list(dict.fromkeys(one.id for one in wanted))
         found: dict[str, JobRecord] = {}
         for start in range(0, len(ids), STATES_AT_ONCE):
-            found.update(await self._inspection.records(ids[start : start + STATES_AT_ONCE]))
+            records = await self._inspection.records(ids[start : start + STATES_AT_ONCE])
+            found.update(await all_with_members(self._store, records))
         now = self._clock.now()
         for one in wanted:
             one.looked_at = True

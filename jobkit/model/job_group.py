@@ -19,6 +19,8 @@ WHEN_RELEASED = math.inf
 MEMBERS_FAILED = "members of its group failed"
 # Who and why ends what was declared of a group that was never declared whole.
 NEVER_WHOLE = "its group was never declared whole"
+# Why members end of a group that a job waited for, which was cancelled.
+NOT_AWAITED = "the job that waited for its group was cancelled"
 
 
 @dataclass(frozen=True, slots=True)

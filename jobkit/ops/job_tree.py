@@ -42,7 +42,9 @@ class _Reading:
     async def job(self, id: str) -> JobTree:
         job = await found_job(self.inspection, id)
         group = await self.store.group(id)
-        made = [await self.job(one.id) for one in await self.store.groups_of(id) if self._takes_one()]
+        # A group that it waits for itself is shown as its own.
+        others = [one for one in await self.store.groups_of(id) if one.id != id]
+        made = [await self.job(one.id) for one in others if self._takes_one()]
         members = () if group is None else await self._members(group)
         return JobTree(id, job.type, job.key, job.state, group, (*members, *made), _left_out(group, members))
 

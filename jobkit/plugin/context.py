@@ -348,6 +348,37 @@ class Context:
         self._jobs += [closing, *job_groups.joined(jobs, closing.envelope.id)]
         return closing.envelope.id
 
+    async def await_group(
+        self,
+        members: Iterable[NewJob | Payload],
+        *,
+        on_failure: OnFailure = "wait",
+        until: float = 0.9,
+        message: str = "",
+    ) -> None:
+        """Submit a group of jobs at once, and go on behind this call once all of them have ended.
+
+        Until then the job holds no worker: this attempt ends here, and when the last member has ended the job begins
+        anew, with what it kept by `step` and `checkpoint`, and passes this call. The group has the job's id, so that
+        `members` tells what came of them. `on_failure` is as for `submit_group`, of the job itself. Where the job is
+        cancelled meanwhile, so are they. What this attempt has staged is lost, like that of any other that did not
+        commit. Its progress goes with them from 0 to `until`. Once for each job, of a type without an order. Raises
+        `EffectInvalid` for another, `LeaseLost`, or `Unavailable`, and as `submit` does.
+        """
+        self._check_staging("ctx.await_group")
+        group = await self._store.group(self.job.id)
+        if group is not None and group.parent == self.job.id:
+            return
+        if group is not None or self.job.sequence is not None:
+            what = "closes a group itself" if group is not None else "has a place in an order"
+            raise EffectInvalid(f"job {self.job.id} cannot wait for a group of its own: it {what}")
+        jobs = [self._as_job(member) for member in members]
+        if not jobs:
+            raise ValueError("a group has at least one member")
+        self._last_progress = float("-inf")
+        await self.progress(until, message)
+        raise job_groups.GroupAwaited(job_groups.joined(jobs, self.job.id), on_failure)
+
     def _as_job(self, job: NewJob | Payload) -> NewJob:
         if isinstance(job, NewJob):
             return job

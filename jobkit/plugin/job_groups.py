@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jobkit.errors import JobkitError
 from jobkit.model.job_group import WHEN_RELEASED, NewGroup, OnFailure
 from jobkit.ports.store import NewJob
+
+
+class GroupAwaited(JobkitError):
+    """Raised by `ctx.await_group`: the attempt ends here, and the job begins again once the members have ended."""
+
+    def __init__(self, members: Sequence[NewJob], on_failure: OnFailure) -> None:
+        super().__init__(f"the job waits for a group of {len(members)}: let this pass, the worker takes it from here")
+        self.members = members
+        self.on_failure = on_failure
 
 
 def closing(then: NewJob, members: int, on_failure: OnFailure, *, held: bool = False) -> NewJob:

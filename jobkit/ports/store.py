@@ -16,7 +16,7 @@ from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.failure import Failure as Failure
 from jobkit.model.fence import Fence, Receipt
-from jobkit.model.job_group import NewGroup
+from jobkit.model.job_group import NewGroup, OnFailure
 from jobkit.model.layout import Layout
 from jobkit.model.pause import Pause
 from jobkit.model.tenancy import Tenancy
@@ -43,6 +43,7 @@ from jobkit.ports.store_answers import Skipped as Skipped
 from jobkit.ports.store_answers import Stale as Stale
 from jobkit.ports.store_answers import SubmitAnswer as SubmitAnswer
 from jobkit.ports.store_answers import Superseded as Superseded
+from jobkit.ports.store_answers import Suspended as Suspended
 from jobkit.ports.store_answers import replaced as replaced
 
 
@@ -197,6 +198,18 @@ class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
 
         That it was opened counts for nothing. `Refused` where it has ended, too. Idempotent. Raises `ValueError` where
         the job has a sequence.
+        """
+        ...
+
+    async def suspend(
+        self, envelope: Envelope, fence: Fence, *, members: Sequence[NewJob], on_failure: OnFailure
+    ) -> Suspended | Refused:
+        """Accept a group's members, and put the opened job without an order aside as its `then`, verifying the mark.
+
+        The group has the job's id, and the job for its `parent`. What the job keeps of its work stays, and that it was
+        opened counts for nothing. Where it is cancelled before the group has settled, workers cancel what is left of
+        the members. Asking again under the same fence changes nothing. `Refused` where the job has ended, too. Raises
+        `ValueError` where it has a sequence, `JobConflict` where it has had a group or a member's id is known.
         """
         ...
 

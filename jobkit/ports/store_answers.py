@@ -137,6 +137,14 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """The job waits for its group. `outbox` are the members that were accepted, to be published now."""
+
+    receipt: Receipt
+    outbox: Sequence[OutboxEntry] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Nothing was written, because the fence is no longer the key's mark; `mark` is the token that is."""
 

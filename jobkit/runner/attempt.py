@@ -15,13 +15,15 @@ from jobkit.errors import LeaseLost, Snooze, Unavailable
 from jobkit.files.file_set import FileReader
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
+from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, error_traceback
 from jobkit.plugin.context import Context
 from jobkit.plugin.follow_ups import FollowUps
+from jobkit.plugin.job_groups import GroupAwaited
 from jobkit.plugin.job_info import JobInfo
 from jobkit.ports.planes import Planes
-from jobkit.ports.store import Effects, Failure
+from jobkit.ports.store import Effects, Failure, NewJob
 from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
 from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
@@ -55,6 +57,14 @@ class Snoozed:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """The processor submits a group, and goes on once all of its members have ended."""
+
+    members: Sequence[NewJob]
+    on_failure: OnFailure
+
+
 class Attempts:
     """Runs attempts; holds what all of them share.
 
@@ -84,7 +94,7 @@ class Attempts:
 
     async def run(
         self, job: Job, fence: Fence, attempt: int, log_length: int, space: int
-    ) -> Processed | Failed | Snoozed:
+    ) -> Processed | Failed | Snoozed | Awaiting:
         """Run the processor once and return what to commit, or the failure to record.
 
         `log_length` is that of the key's log as the job was opened; `space` tells apart what one fence writes.
@@ -115,6 +125,8 @@ class Attempts:
                     return Processed(effects, [_survived(participant) for participant in ctx.participants], attempt)
                 case Raised(Snooze(after=after)):
                     return Snoozed(after.total_seconds())
+                case Raised(GroupAwaited(members=members, on_failure=on_failure)):
+                    return Awaiting(members, on_failure)
                 case Raised(error):
                     return self._raised(error, fence, attempt)
                 case TimedOut(error):

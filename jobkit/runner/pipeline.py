@@ -37,7 +37,7 @@ from jobkit.ports.store import (
     Stale,
     Superseded,
 )
-from jobkit.runner.attempt import Attempts, Failed, Processed, Snoozed
+from jobkit.runner.attempt import Attempts, Awaiting, Failed, Processed, Snoozed
 from jobkit.runner.cancellations import Cancellations, CancelWatch
 from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
@@ -320,6 +320,12 @@ class Pipeline:
                 return TryAgain(done.seconds)
             await self._wait_here(lease, slot, working, done.seconds)
             return None
+        if isinstance(done, Awaiting):
+            try:
+                return await self.settlement.suspend(job, lease, done)
+            except JobConflict as error:
+                reason = f"conflicting group: {error}"
+                return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1, error=error)
         if isinstance(done, Processed):
             try:
                 return await self._commit(job, lease, done, started, slot, key)

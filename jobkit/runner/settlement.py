@@ -16,7 +16,7 @@ from jobkit.model.fence import Receipt
 from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Duplicate, Refused
-from jobkit.runner.attempt import Failed, Processed, Snoozed, info_of
+from jobkit.runner.attempt import Awaiting, Failed, Processed, Snoozed, info_of
 from jobkit.runner.decode import Job, Malformed, Unknown
 from jobkit.runner.holding import put_aside
 from jobkit.runner.invariant_monitor import InvariantMonitor
@@ -114,6 +114,21 @@ class Settlement:
         if isinstance(answer, Refused):
             return await self._refused_or_cancelled("snooze", job, lease, answer)
         return Settled(answer)
+
+    async def suspend(self, job: Job, lease: Lease, awaiting: Awaiting) -> Settled | Outbid:
+        """Put a job aside until the members of its group have ended.
+
+        Raises `JobConflict`, `LeaseLost` or `Unavailable`.
+        """
+        lease.check()
+        with self._telemetry.stage("suspend"):
+            answer = await self._store.suspend(
+                job.envelope, lease.fence, members=awaiting.members, on_failure=awaiting.on_failure
+            )
+        if isinstance(answer, Refused):
+            return await self._refused_or_cancelled("suspend", job, lease, answer)
+        self._sweeper.hand(answer.outbox)
+        return Settled(answer.receipt)
 
     async def _refused_or_cancelled(self, doing: str, job: Job, lease: Lease, answer: Refused) -> Settled | Outbid:
         for receipt in await self._store.cancelled([job.envelope.id]):

@@ -17,6 +17,7 @@ from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.read_back import codec_of, dump_untyped
+from jobkit.plugin.job_groups import GroupAwaited
 from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor
@@ -26,7 +27,7 @@ from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.inspection import JobRecord, LoggedEntry
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, NewJob, Opened
-from jobkit.runner.attempt import Attempts, Failed, Snoozed
+from jobkit.runner.attempt import Attempts, Awaiting, Failed, Snoozed
 from jobkit.runner.decode import Job, decode
 from jobkit.runner.invocation import calls_of
 from jobkit.runner.resources import open_resources
@@ -99,6 +100,8 @@ async def run_job(
         done = await attempts.run(job, fence, 1, 0, 1)
         if isinstance(done, Snoozed):
             raise Snooze(timedelta(seconds=done.seconds))
+        if isinstance(done, Awaiting):
+            raise GroupAwaited(done.members, done.on_failure)
         if isinstance(done, Failed):
             raise done.error
         for participant in done.participants:

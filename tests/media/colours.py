@@ -31,6 +31,7 @@ _LIMITED, _FULL = 1, 2
 
 _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "4")
 _HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-crf", "4", "-x265-params", "log-level=none")
+_FFV1 = ("-c:v", "ffv1")
 _UNTAGGED = "setparams=colorspace=unknown:range=unknown:color_primaries=unknown:color_trc=unknown"
 
 
@@ -64,11 +65,14 @@ def _tags(matrix: str, primaries: str, transfer: str, range_: str = "tv") -> str
     return f"setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}:range={range_}"
 
 
+_RGB = ("format=gbrp", _tags("gbr", "bt709", "bt709", "pc"))
+_HALF_TOLD = "setparams=colorspace=unknown:color_primaries=unknown"
+
+
 def _hdr(transfer: str) -> tuple[str, ...]:
     linear = "zscale=tin=bt709:pin=bt709:min=gbr"
     return (
-        "format=gbrp",
-        _tags("gbr", "bt709", "bt709", "pc"),
+        *_RGB,
         f"{linear}:t={transfer}:p=bt2020:m=bt2020nc:r=tv:npl=203,format=yuv420p10le",
     )
 
@@ -85,6 +89,8 @@ COLOUR_SOURCES = {
         ColourSource("rgb", (), ("-c:v", "ffv1"), suffix=".mkv"),
         ColourSource("rgb-h264", (), ("-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "0"), suffix=".mkv"),
         ColourSource("mjpeg", (_coded("bt601", "pc", "yuvj422p"),), ("-c:v", "mjpeg", "-q:v", "1"), suffix=".avi"),
+        ColourSource("ycgco", (*_RGB, "zscale=m=ycgco:r=tv,format=yuv444p"), _FFV1, suffix=".mkv"),
+        ColourSource("hlg-half-told", (*_hdr("arib-std-b67"), _HALF_TOLD), _HEVC, suffix=".mkv", hdr=True),
         ColourSource("pq", _hdr("smpte2084"), _HEVC, suffix=".mkv", hdr=True),
         ColourSource("hlg", _hdr("arib-std-b67"), _HEVC, suffix=".mkv", hdr=True),
     )

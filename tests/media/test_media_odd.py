@@ -81,6 +81,16 @@ def languages(ffmpeg: Ffmpeg, path: Path) -> None:
     ffmpeg.run(*inputs, *maps, *_X264, "-c:a", "aac", "-metadata:s:a:1", "language=fre", str(path))
 
 
+def empty_defaults(ffmpeg: Ffmpeg, path: Path) -> None:
+    """Announce, as the default, a video and a sound that hold nothing."""
+    inputs = (*picture(3, 25), *picture(3, 25), *sound(3), *sound(3))
+    maps = [word for number in range(4) for word in ("-map", str(number))]
+    filters = ("-filter:v:1", "select=0", "-filter:a:1", "aselect=0")
+    flags = ("-disposition:v:0", "0", "-disposition:v:1", "default", "-disposition:a:0", "0")
+    ffmpeg.run(*inputs, *maps, *filters, *flags, "-disposition:a:1", "default", *_X264, "-c:a", "aac", str(path))
+
+
+QUICK = "the source has 100 pictures a second; 60 of them are kept"
 ODD = {
     "cut-by-edit-list": Odd(".mp4", cut_without_encoding, 92),
     "turned-odd-444": Odd(".mp4", turned, 50, size=(180, 320)),
@@ -174,6 +184,15 @@ ODD = {
         ".mkv",
         of_arguments(*picture(8, 25), *sound(8), *_X264, "-af", "asetpts=PTS*1.01", "-c:a", "pcm_s16le"),
         200,
+    ),
+    "empty-defaults": Odd(".mkv", empty_defaults, 75),
+    "uneven-animation": Odd(
+        ".apng",
+        of_arguments(*picture(4, 10), "-vf", "select='not(mod(n\\,7))+lt(n\\,5)'", "-fps_mode", "vfr", "-f", "apng"),
+        10,
+    ),
+    "quick-animation": Odd(
+        ".gif", of_arguments(*picture(0.5, 100), "-vf", "scale=160:90"), 0, size=(160, 90), warnings=(QUICK,)
     ),
     "grey-of-ten-bits": Odd(".mkv", of_arguments(*picture(2, 25), "-c:v", "ffv1", "-pix_fmt", "gray10le"), 50),
 }

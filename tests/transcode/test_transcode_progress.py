@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from workers.transcode import progress
-from workers.transcode.progress import FfmpegProgress
+from workers.transcode.progress import FfmpegProgress, Step, pace
 
 
 def feed(reader: FfmpegProgress, text: str) -> list[bool]:
@@ -55,3 +57,18 @@ def test_steps_follow_each_other_from_zero_to_one() -> None:
 def test_a_fraction_out_of_range_stays_within_its_step() -> None:
     assert progress.ENCODE.at(7.0) == progress.ENCODE.end
     assert progress.ENCODE.at(-1.0) == progress.ENCODE.start
+
+
+@pytest.mark.parametrize(
+    ("done", "elapsed", "words"),
+    [
+        (1, 1, ""),
+        (0, 60, ""),
+        (30, 60, " at 0.5 times its speed, about 4 min left"),
+        (90, 30, " at 3 times its speed, about 20 s left"),
+        (0.01, 60, " at 0.00017 times its speed, about 250 h left"),
+    ],
+)
+def test_pace_tells_how_fast_it_goes_and_when_all_is_done(done: float, elapsed: float, words: str) -> None:
+    step = Step(0.0, 0.8, "encoding")
+    assert pace(step, done, 120, elapsed) == words

@@ -51,7 +51,7 @@ def test_what_is_left_out_is_told(change: dict[str, Any], words: str) -> None:
     [
         ({"colour": (9, 9, 16, 1)}, "HDR is mapped"),
         ({"colour": (9, 9, 18, 1)}, "HDR is mapped"),
-        ({"colour": (9, 9, 14, 1)}, "wide colours (BT.2020) are mapped"),
+        ({"colour": (9, 9, 14, 1)}, "wider or coded in a rarer way, are mapped"),
         ({"restarts": (5.0,)}, "parts of the source whose clock starts anew, played one after another: 2"),
         ({"channels": 8}, "the 8 channels of the source's sound are folded to 2"),
     ],

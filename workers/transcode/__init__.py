@@ -6,15 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workers.transcode.chunk_processor import transcode_chunk
     from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
     from workers.transcode.processor import transcode
+    from workers.transcode.storyboard_processor import storyboard
 
-__all__ = ["Rendition", "SourceInfo", "Transcode", "TranscodeResult", "transcode"]
+__all__ = ["Rendition", "SourceInfo", "Transcode", "TranscodeResult", "storyboard", "transcode", "transcode_chunk"]
+
+_HOMES = {"storyboard": "storyboard_processor", "transcode": "processor", "transcode_chunk": "chunk_processor"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for: media processes use modules of this package, and need no jobkit."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "processor" if name == "transcode" else "payload"
+    home = _HOMES.get(name, "payload")
     return getattr(import_module(f"workers.transcode.{home}"), name)

@@ -17,7 +17,7 @@ from workers.transcode.filters import (
     sound_graph,
 )
 from workers.transcode.ladder import Rung
-from workers.transcode.plan import TranscodePlan, rendition_file
+from workers.transcode.plan import SOUND_FILE, TranscodePlan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS
 from workers.transcode.settings import TranscodeSettings
 
@@ -26,6 +26,8 @@ _AUDIO_BITS_PER_CHANNEL = 80_000
 # drop all but one of several pictures of a variable rate that fall into one of those.
 _TICKS = 90_000
 _TIME_BASE = f"1/{_TICKS}"
+# Versions differ in how short a delay they believe; the probing process believes what the file says.
+_READING = {"gif": ("-min_delay", "1")}
 _TAGS = ("colorspace", "color_primaries", "color_trc")
 # Some filters lose how long a picture is shown, or give it in other units. Only the last picture's length matters, as
 # for the others the next one tells: one of no length would not be shown at all.
@@ -43,25 +45,43 @@ def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: s
     """Return the arguments that decode `source` once and encode every rendition from it."""
     threads = str(settings.threads)
     arguments = [*_QUIET, *_setup(plan), "-filter_complex_threads", threads, "-threads", threads]
-    if plan.offset > _OFFSET_SECONDS:
-        # Something that is not used begins earlier: ffmpeg would count from there.
-        arguments += ["-itsoffset", f"{-plan.offset:.6f}"]
-    arguments += ["-protocol_whitelist", "file", "-format_whitelist", SOURCE_FORMATS, "-i", source]
-    arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
+    arguments += _from_where(plan)
+    arguments += [*_READING.get(plan.container, ()), "-protocol_whitelist", "file"]
+    arguments += ["-format_whitelist", SOURCE_FORMATS, "-i", source]
+    if plan.rungs:
+        arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
     if plan.sound is not None and plan.audio_index is not None:
-        arguments += ["-filter_complex", sound_graph(plan.sound, plan.audio_index, len(plan.rungs))]
+        # Without pictures it goes to a file of its own.
+        arguments += ["-filter_complex", sound_graph(plan.sound, plan.audio_index, max(1, len(plan.rungs)))]
     for number, rung in enumerate(plan.rungs):
         arguments += ["-map", f"[v{number}]", *_video_arguments(plan, rung, settings)]
         if plan.sound is not None:
             arguments += ["-map", f"[a{number}]", *_audio_arguments(plan.sound)]
         arguments += [*_NO_METADATA, "-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
+        if plan.picture.part is not None:
+            # Its own are too coarse for when the first picture is shown.
+            arguments += ["-movie_timescale", str(_TICKS)]
         arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
+    if plan.sound is not None and not plan.rungs:
+        arguments += ["-map", "[a0]", *_audio_arguments(plan.sound), *_NO_METADATA, "-f", "mp4", f"file:{SOUND_FILE}"]
     for sound in plan.other_sounds:
         arguments += ["-map", f"0:{sound.index}", "-af", sound_filters(sound.chain), *_audio_arguments(sound.chain)]
         arguments += [*_NO_METADATA, "-f", "mp4", f"file:{sound.file}"]
     for text in plan.texts:
         arguments += ["-map", f"0:{text.index}", "-c:s", "webvtt", *_NO_METADATA, "-f", "webvtt", f"file:{text.file}"]
     return arguments
+
+
+def _from_where(plan: TranscodePlan) -> list[str]:
+    """Return what has ffmpeg count from where the plan does, and begin to read where it is to."""
+    # Something that is not used may begin earlier: ffmpeg would count from there.
+    offset = plan.offset if plan.offset > _OFFSET_SECONDS else 0.0
+    part = plan.picture.part
+    if part is not None and part.read_from > 0:
+        # Whatever it finds before is decoded, and left out by its time.
+        seek = ["-noaccurate_seek", "-ss", f"{part.read_from + offset:.6f}"]
+        return ["-itsoffset", f"{part.read_from:.6f}", *seek]
+    return ["-itsoffset", f"{-offset:.6f}"] if offset else []
 
 
 def _audio_arguments(chain: SoundChain) -> list[str]:

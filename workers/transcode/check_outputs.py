@@ -29,7 +29,7 @@ from workers.transcode.process import first_error
 Answer = Media | SoundFile | Unusable
 # Packets of sound have a length that no source ends by.
 _SOUND_SECONDS = 0.1
-_RENDITION_FORMATS, _POSTER_FORMATS = "mov", "image2,jpeg_pipe"
+RENDITION_FORMATS, _POSTER_FORMATS = "mov", "image2,jpeg_pipe"
 
 
 async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media) -> list[Media]:
@@ -62,11 +62,11 @@ def _task(bench: Bench, plan: TranscodePlan, number: int) -> ProbeTask:
             packages["soun"] = sound_folder()
     # Two files at once: threads of one decoder cost more than they save.
     threads = max(1, bench.settings.threads // 2)
-    return ProbeTask(f"file:{rendition_file(rung)}", _RENDITION_FORMATS, True, threads, packages)
+    return ProbeTask(f"file:{rendition_file(rung)}", RENDITION_FORMATS, True, threads, packages)
 
 
 def _sound_task(sound: OtherSound) -> ProbeTask:
-    return ProbeTask(f"file:{sound.file}", _RENDITION_FORMATS, True, 1, {"soun": sound.folder}, sound_only=True)
+    return ProbeTask(f"file:{sound.file}", RENDITION_FORMATS, True, 1, {"soun": sound.folder}, sound_only=True)
 
 
 def _check_sounds(plan: TranscodePlan, found: Sequence[Answer]) -> None:

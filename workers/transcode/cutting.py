@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
+# The share of a segment by which a picture may lie before it and still be its first: a rounding error.
+CELL_SLACK = 1e-6
 # A repeated picture that would be shown for less than this share of a segment is not worth a segment.
 _SHORTEST_SHARE = 8
 

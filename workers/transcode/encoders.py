@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from workers.transcode.codecs import VideoCodec
 
@@ -51,6 +52,18 @@ class Encoder:
     options: Callable[[Quality], list[str]]
     setup: tuple[str, ...] = ()
     upload: str = ""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Keep an encoder by its name: what it does is this version's of the plugin."""
+        from pydantic_core import core_schema
+
+        by_name = core_schema.no_info_after_validator_function(_encoder_called, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=by_name,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), by_name]),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda encoder: encoder.name),
+        )
 
     def arguments(self, quality: Quality) -> list[str]:
         """Return the arguments that choose the encoder and say how well it is to code."""
@@ -155,3 +168,9 @@ HARDWARE: Mapping[VideoCodec, tuple[Encoder, ...]] = {
 ENCODERS: Mapping[str, Encoder] = {
     each.name: each for codec in VideoCodec for each in (SOFTWARE[codec], *HARDWARE[codec])
 }
+
+
+def _encoder_called(name: str) -> Encoder:
+    if name not in ENCODERS:
+        raise ValueError(f"no encoder is called {name!r}")
+    return ENCODERS[name]

@@ -55,5 +55,9 @@ class OutputUnfit(Reject):
     """A finished file is whole, but not what was planned: the same source gives the same again."""
 
 
+class SourceUnreachable(TranscodeFailed):
+    """A source that is fetched could not be had, or not in time; the message says why."""
+
+
 class SourceChanged(TranscodeFailed):
     """Somebody wrote to the source while it was being read."""

@@ -21,6 +21,25 @@ MAPPING_FILTERS = frozenset({"zscale", "tonemap"})
 # Code points of ISO/IEC 23091-2.
 _UNSPECIFIED = 2
 _BT2020_PRIMARIES, _BT2020_MATRICES = 9, (9, 10)
+# BT.2020, and those of cinemas and of displays (P3).
+_WIDE_PRIMARIES = (_BT2020_PRIMARIES, 11, 12)
+# What zscale calls primaries and matrices; other primaries are taken for those of BT.709, which they are close to.
+_ZSCALE_PRIMARIES = {_BT2020_PRIMARIES: "bt2020", 11: "smpte431", 12: "smpte432"}
+_ZSCALE_MATRICES = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    8: "ycgco",
+    9: "2020_ncl",
+    10: "2020_cl",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+}
+# Those that the plain scaler cannot read, and newer versions of it refuse to touch.
+_UNUSUAL_MATRICES = (8, 10, 12, 13, 14)
 _PQ, _HLG = 16, 18
 _TRANSFER_NAMES = {_PQ: "smpte2084", _HLG: "arib-std-b67", 14: "2020_10", 15: "2020_12"}
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
@@ -50,11 +69,23 @@ class Gamut(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The pictures that are shown from `start` up to but without `end`, in seconds; None is to the end of the video.
+
+    A reader that begins at `read_from` comes by all of them.
+    """
+
+    start: float
+    end: float | None
+    read_from: float
+
+
+@dataclass(frozen=True, slots=True)
 class PictureChain:
     """What all renditions share: the stream, how it is deinterlaced, how many pictures a second it may keep.
 
     `lead` says that black is shown until the first picture; `restarts` has what is added to the source's clock, in
-    seconds, each time that it goes back.
+    seconds, each time that it goes back. Only a `part` of them is encoded, where there is one.
     """
 
     index: int
@@ -63,6 +94,7 @@ class PictureChain:
     lead: bool
     restarts: tuple[float, ...]
     mapped: bool
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +116,7 @@ def gamut(colour: Colour) -> Gamut:
     """Return how far colours are from BT.709."""
     if colour.transfer in (_PQ, _HLG):
         return Gamut.HDR
-    wide = colour.primaries == _BT2020_PRIMARIES or colour.matrix in _BT2020_MATRICES
+    wide = colour.primaries in _WIDE_PRIMARIES or colour.matrix in (*_BT2020_MATRICES, *_UNUSUAL_MATRICES)
     return Gamut.WIDE if wide else Gamut.STANDARD
 
 
@@ -100,6 +132,8 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
         first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
     if chain.frame_rate_limit is not None:
         first.append(f"fps={chain.frame_rate_limit:g}")
+    if chain.part is not None:
+        first.append(_trim(chain.part))
     plain = {number: rung for number, rung in enumerate(rungs) if not rung.coding.hdr}
     kept = {number: rung for number, rung in enumerate(rungs) if rung.coding.hdr}
     mapping = _mapping(video.colour, max((rung.size for rung in rungs), key=_area)) if chain.mapped else []
@@ -113,6 +147,11 @@ def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung])
     for number, rung in enumerate(rungs):
         graph += _rung_graph(number, rung, chain, video)
     return ";".join(graph)
+
+
+def _trim(part: Part) -> str:
+    until = "" if part.end is None else f":end={part.end:.6f}"
+    return f"trim=start={part.start:.6f}{until}"
 
 
 def _split(rungs: Iterable[int]) -> str:
@@ -200,9 +239,19 @@ def sound_filters(chain: SoundChain) -> str:
 def _mapping(colour: Colour, size: Size) -> list[str]:
     """Return the filters that turn wide colours into BT.709, at the size of the largest rendition at most."""
     transfer = _TRANSFER_NAMES.get(colour.transfer, "bt709")
-    matrix = "2020_cl" if colour.matrix == _BT2020_MATRICES[1] else "2020_ncl"
-    given = f"tin={transfer}:pin=bt2020:min={matrix}:rin={'full' if colour.range == _FULL_RANGE else 'limited'}"
-    linear = [f"scale={size.width}:{size.height}", f"zscale={given}:t=linear:npl={_WHITE_NITS}", "format=gbrpf32le"]
+    matrix = _ZSCALE_MATRICES.get(colour.matrix, "2020_ncl")
+    wide = gamut(colour) is Gamut.HDR or colour.matrix in _BT2020_MATRICES
+    untold = colour.primaries == _UNSPECIFIED
+    primaries = _ZSCALE_PRIMARIES.get(_BT2020_PRIMARIES if untold and wide else colour.primaries, "bt709")
+    full = colour.range == _FULL_RANGE or matrix == "gbr"
+    given = f"tin={transfer}:pin={primaries}:min={matrix}:rin={'full' if full else 'limited'}"
+    # What nobody has told is passed on as that, and then nothing can be made of it. The scaler only scales here: what
+    # it is told of the matrix does not matter, if it is one that it knows.
+    meant = f"setparams=color_primaries={primaries}"
+    if colour.matrix in (_UNSPECIFIED, *_UNUSUAL_MATRICES):
+        meant += ":colorspace=bt2020nc"
+    linear = [meant, f"scale={size.width}:{size.height}", f"zscale={given}:t=linear:npl={_WHITE_NITS}"]
+    linear.append("format=gbrpf32le")
     tone = f"tonemap=mobius:param={_MAPPED_FROM}:peak={_PEAK_NITS / _WHITE_NITS:.3f}:desat=0"
     tones = [tone] if gamut(colour) is Gamut.HDR else []
     return [*linear, "zscale=p=bt709", *tones, "zscale=t=bt709:m=bt709:r=limited", "format=yuv420p"]

@@ -50,6 +50,15 @@ def track_description(path: Path, handler: str) -> bytes | None:
     return None if track is None else _description(path, movie.tracks.index(track))
 
 
+def shown_end(path: Path, handler: str) -> float | None:
+    """Return when a track has been shown, in seconds, by its edit list; None without one. Raises `MalformedMp4`."""
+    movie = boxes.read(path)
+    track = movie.track(handler)
+    if track is None or not track.edits:
+        return None
+    return float(sum(Fraction(edit.duration, movie.timescale) for edit in track.edits))
+
+
 def _end(movie: boxes.Movie, track: boxes.Track, units: Sequence[Unit]) -> int:
     """Return when the last unit has been shown: of pictures out of order only the edit list knows it.
 

@@ -50,7 +50,8 @@ class VideoTrack(_Track):
     `told` is what a player is told of its format (RFC 6381), where it is a file of ours.
 
     `pauses` are the times of pictures that are held for long, with how long; `highest_rate` is in pictures per second
-    over a second; `shown_pictures` counts from the first keyframe on.
+    over a second; `shown_pictures` counts from the first keyframe on, and `cells` of equal length, where those were
+    asked for, from where the file starts.
     """
 
     told: str | None = Field(max_length=64)
@@ -64,6 +65,7 @@ class VideoTrack(_Track):
     shown_pictures: int = Field(ge=0)
     pauses: tuple[tuple[float, float], ...]
     highest_rate: float = Field(ge=0)
+    cells: tuple[int, ...] = ()
 
     @property
     def shown(self) -> Size:

@@ -84,7 +84,7 @@ def _colour_warnings(source: Media, plan: TranscodePlan) -> Iterator[str]:
     elif found is Gamut.HDR:
         yield "the source's HDR is kept without being mapped, and looks pale or dark (JOBKIT_TRANSCODE_HDR=keep)"
     elif found is Gamut.WIDE:
-        yield "the source's wide colours (BT.2020) are mapped to BT.709"
+        yield "the source's colours, which are wider or coded in a rarer way, are mapped to BT.709"
 
 
 def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path) -> Rendition:

@@ -17,7 +17,9 @@ class Transcode(Payload):
     `source` is a path or a `file://` URL within the worker's source roots; a relative path is looked for in each
     root. `ladder` are the shorter sides of the renditions in pixels, None is the worker's own ladder. `poster_at`
     is where in the video the poster is taken, None is the best of several places; past the end it is the last frame.
-    `profile` names one of the worker's profiles, None is the one that its settings name.
+    With `storyboard` a job of that type follows.
+    `profile` names one of the worker's profiles, None is the one that its settings name. With `split` the video is
+    encoded in chunks if it has more than one, or never; None is by its length, as the worker is set.
     """
 
     video_id: Annotated[str, Field(min_length=1, max_length=200)]
@@ -25,7 +27,9 @@ class Transcode(Payload):
     ladder: tuple[int, ...] | None = None
     hls: bool = True
     poster_at: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+    split: bool | None = None
     profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    storyboard: bool = False
 
     @field_validator("ladder")
     @classmethod

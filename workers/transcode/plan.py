@@ -15,6 +15,8 @@ from workers.transcode.renditions import Way, choose_renditions, plain_way
 from workers.transcode.settings import TranscodeSettings
 
 POSTER = "poster.jpg"
+# Of a sound that is encoded apart from the pictures, to be put beside them.
+SOUND_FILE = "sound.mp4"
 HLS_DIRECTORY = "hls"
 HLS_MASTER = "hls/master.m3u8"
 DASH_MANIFEST = "hls/manifest.mpd"
@@ -70,6 +72,7 @@ class TranscodePlan:
     None where that cannot be said.
     """
 
+    container: str
     rungs: tuple[Rung, ...]
     video: VideoTrack
     picture: PictureChain
@@ -112,6 +115,7 @@ def make_plan(
     )
     counted = not too_fast and not video.interlaced
     return TranscodePlan(
+        container=source.container,
         rungs=choose_renditions(
             video.shown,
             ladder or settings.ladder,

@@ -48,7 +48,7 @@ class ProbeTask:
     """One file to look into: which formats it may have, and whether to decode all of it, strictly.
 
     `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does. The answer to one
-    that is `sound_only` is a `SoundFile`.
+    that is `sound_only` is a `SoundFile`. Pictures are counted in each `cell_seconds`, unless that is 0.
     """
 
     path: str
@@ -57,6 +57,7 @@ class ProbeTask:
     threads: int
     packages: Mapping[str, str] = field(default_factory=dict)
     sound_only: bool = False
+    cell_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ Decoding means: all of it, strictly. `packages` are folders of segments by handl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
-from workers.transcode.box_reader import MalformedMp4
-from workers.transcode.codecs import codec_string
-from workers.transcode.finished import track_description
+from workers.transcode.probe_file import head, known_end, told_format, unreadable
 from workers.transcode.probe_track import Parts, Track
 from workers.transcode.segment_check import package_problems
 
@@ -34,7 +32,6 @@ from workers.transcode.segment_check import package_problems
 _PACKETS_WITHOUT_PICTURE = 2_000
 # In these, clocks may start anew in the middle (two recordings in one file); players and ffmpeg play on.
 _RESTARTING_CLOCKS = {"mpegts", "mpeg"}
-_HEAD_BYTES = 4096
 # Damage shows in what a stream says. The last filter only smooths pictures that nobody looks at here, which takes a
 # fifth of the time.
 _QUICKLY = {"skip_loop_filter": "all"}
@@ -48,6 +45,10 @@ _PARTS, _PACKETS_OF_PART = 8, 16
 
 class Problem(Exception):
     """This file cannot be used; the argument is one of the words that `workers.transcode.probe` explains."""
+
+
+class _EmptyStream(Exception):
+    """The stream that a player would show holds nothing; the argument is its number."""
 
 
 def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
@@ -64,11 +65,33 @@ def choose(streams: Sequence[VideoStream] | Sequence[AudioStream]) -> Any:
 
 
 def examine(
-    path: str, formats: str, decode: bool, threads: int, packages: Mapping[str, str], sound_only: bool
+    path: str,
+    formats: str,
+    decode: bool,
+    threads: int,
+    packages: Mapping[str, str],
+    sound_only: bool,
+    cell_seconds: float,
 ) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
+    empty: set[int] = set()
+    while True:
+        with _opened(path, formats) as container:
+            if sound_only:
+                return _sound_facts(container, packages)
+            # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
+            if container.format.name == "apng" and b"acTL" not in head(path).partition(b"IDAT")[0]:
+                raise Problem("not-media")
+            try:
+                return _facts(container, decode, threads, packages, empty, cell_seconds)
+            except _EmptyStream as found:
+                # Announced as the default, but without a picture: players show another.
+                empty.add(*found.args)
+
+
+def _opened(path: str, formats: str) -> InputContainer:
     try:
-        container = av.open(
+        return av.open(
             path,
             container_options={"format_whitelist": formats, "protocol_whitelist": "file"},
             metadata_errors="replace",
@@ -76,19 +99,22 @@ def examine(
     except FileNotFoundError as error:
         raise Problem("missing") from error
     except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError) as error:
-        raise Problem(_unreadable(path)) from error
-    with container:
-        if sound_only:
-            return _sound_facts(container, packages)
-        # The control chunk of an animation comes before the picture's data; without it a PNG is one picture.
-        if container.format.name == "apng" and b"acTL" not in _head(path).partition(b"IDAT")[0]:
-            raise Problem("not-media")
-        return _facts(container, decode, threads, packages)
+        raise Problem(unreadable(path)) from error
 
 
-def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapping[str, str]) -> dict[str, Any]:
+def _facts(
+    container: InputContainer,
+    decode: bool,
+    threads: int,
+    packages: Mapping[str, str],
+    empty: Collection[int],
+    cell_seconds: float,
+) -> dict[str, Any]:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
-    video = choose([stream for stream in container.streams.video if not stream.disposition & pictures])
+    videos = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    video = choose([stream for stream in videos if stream.index not in empty])
+    if video is None and empty:
+        raise Problem("no-picture")
     audio = choose(container.streams.audio)
     if video is None:
         raise Problem("no-video" if not container.streams.video else "only-cover-art")
@@ -103,6 +129,8 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
             stream.codec_context.thread_count = threads
             stream.codec_context.options = _STRICTLY if decode else _QUICKLY
     scan = _Scan(container, video, audio, decode)
+    if decode:
+        scan.video.known_end = known_end(container.name)
     scan.run()
     return {
         "container": container.format.name,
@@ -111,10 +139,12 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
         "media_end": scan.media_end,
-        "video": _video_facts(scan, _codec_string(container.name) if decode else None),
-        # A stream that is announced but empty is no sound.
-        "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
-        "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
+        "video": {
+            **_video_facts(scan, told_format(container.name) if decode else None),
+            "cells": scan.cells(cell_seconds) if cell_seconds else (),
+        },
+        "audio": None if scan.audio is None else _audio_facts(scan.audio, scan.samples),
+        "other_videos": len(videos) - len(empty) - 1,
         "other_sounds": scan.other_sounds(),
         "texts": _texts(container),
         "package_problems": scan.compare(packages),
@@ -173,8 +203,15 @@ class _Scan:
             # What lies behind is lost. Whether that matters is told by how far it came.
             if self._decode:
                 raise Problem("broken-data") from error
+        if not self.video.packets:
+            raise _EmptyStream(self.video.stream.index)
         if self.picture is None:
             raise Problem("no-picture")
+        if self.audio is not None and not self.audio.packets:
+            # A stream that is announced but empty is no sound.
+            heard = [track.stream for track in self._others if track.packets]
+            chosen = choose([stream for stream in heard if isinstance(stream, AudioStream)])
+            self.audio = None if chosen is None else self._tracks[chosen.index]
 
     def compare(self, packages: Mapping[str, str]) -> list[str]:
         """Tell what is wrong with the packages of this file, each with its folder's name."""
@@ -185,6 +222,11 @@ class _Scan:
             if (track := tracks[handler]) is not None
             for problem in package_problems(Path(folder), handler, track.expected)
         ]
+
+    def cells(self, seconds: float) -> list[int]:
+        """Return how many pictures there are in each cell of so many seconds, from where the earlier stream starts."""
+        starts = [track.summary()["start"] for track in (self.video, self.audio) if track is not None and track.packets]
+        return self.video.cells(min(starts), seconds)
 
     def other_sounds(self) -> list[dict[str, Any]]:
         """Return the sounds that were not chosen; one that is announced but empty is none."""
@@ -198,7 +240,7 @@ class _Scan:
                 "restarts": track.restarts,
             }
             for track in self._others
-            if track.packets and isinstance(track.stream, AudioStream)
+            if track.packets and track is not self.audio and isinstance(track.stream, AudioStream)
         ]
 
     def _wants(self, track: Track, packet: Packet[Any]) -> bool:
@@ -321,15 +363,6 @@ def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict
     return {"audio": _audio_facts(track, samples), "package_problems": problems}
 
 
-def _codec_string(path: str) -> str | None:
-    """Return what a player is told of the pictures of an MP4 file that was made here, None where that is not known."""
-    try:
-        description = track_description(Path(path.removeprefix("file:")), "vide")
-        return None if description is None else codec_string(description)
-    except MalformedMp4:
-        return None
-
-
 def _index_beyond_end(container: InputContainer) -> bool:
     """Tell whether the index of an MP4 names bytes that the file does not have."""
     size = container.size
@@ -338,17 +371,6 @@ def _index_beyond_end(container: InputContainer) -> bool:
         for stream in (*container.streams.video, *container.streams.audio)
         for entry in stream.index_entries
     )
-
-
-def _unreadable(path: str) -> str:
-    """Return the word for a file that cannot be opened, by how it begins."""
-    return "no-index" if _head(path)[4:8] == b"ftyp" else "not-media"
-
-
-def _head(path: str) -> bytes:
-    with open(path.removeprefix("file:"), "rb") as file:  # noqa: PTH123  (a Path would spoil odd names)
-        file.seek(0)
-        return file.read(_HEAD_BYTES)
 
 
 def main(arguments: list[str]) -> int:

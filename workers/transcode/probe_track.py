@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
@@ -13,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from workers.transcode.cutting import CELL_SLACK
 from workers.transcode.segment_check import Packet as Expected
 
 # How far a clock may go in one step where it may start anew at any time.
@@ -69,6 +71,8 @@ class Track:
         self.before_key = 0
         self.restarts: list[float] = []
         self.expected: list[Expected] = []
+        # Of files that were made here, whose edit lists say how long the last picture is shown.
+        self.known_end: float | None = None
         self._hidden = _hides_pictures(stream)
         self._restarting = restarting
         self._parts = Parts() if parts is None else parts
@@ -130,6 +134,8 @@ class Track:
     @property
     def end(self) -> float:
         """When the last picture or packet has been shown or heard."""
+        if self.known_end is not None:
+            return self.known_end
         if self.stream.type != "video":
             return self.reached
         if not self._reordered:
@@ -146,6 +152,12 @@ class Track:
         if stream.duration is None or stream.time_base is None or self._offset:
             return -inf
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+
+    def cells(self, start: float, seconds: float) -> list[int]:
+        """Return how many pictures are shown in each cell of so many seconds, counted from `start`."""
+        # As keyframes are forced: what lies a rounding error before a cell is in it.
+        counts = Counter(int((time - start) / seconds + CELL_SLACK) for time in self.times)
+        return [counts[number] for number in range(max(counts, default=-1) + 1)]
 
     def pictures(self) -> dict[str, Any]:
         """Return what the times of a video's pictures add up to."""

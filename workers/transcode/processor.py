@@ -6,9 +6,7 @@ before it made. Files become blobs only after all of them have passed every chec
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -19,10 +17,10 @@ from jobkit import Context, Reject, RetryPolicy, processor
 from workers.transcode import progress
 from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
-from workers.transcode.bench import Bench
+from workers.transcode.bench import Bench, open_bench
 from workers.transcode.check_outputs import check_outputs
+from workers.transcode.chunks import plan_chunks
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
-from workers.transcode.ffmpeg import Ffmpeg, required_ffmpeg
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
@@ -32,9 +30,11 @@ from workers.transcode.payload import Transcode, TranscodeResult
 from workers.transcode.plan import HLS_DIRECTORY, POSTER, TranscodePlan, make_plan, rendition_file
 from workers.transcode.poster import take_poster
 from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source
-from workers.transcode.process import Bounds, Limits, Supervisor
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
-from workers.transcode.source import FileSource, OpenSource, Source, open_source
+from workers.transcode.source import OpenSource, open_source
+from workers.transcode.sources import sources_of
+from workers.transcode.split import Split, hand_out, join_chunks, make_split, may_be_split
+from workers.transcode.storyboard_processor import Storyboard, require_storyboard
 from workers.transcode.verify import WHAT_TO_DO
 from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders
 
@@ -60,12 +60,9 @@ async def transcode(
     Raises `Reject` where the source can never be transcoded, a `TranscodeFailed` where another attempt may do it.
     """
     chosen = await encoders.choose(job.profile)
-    settings = chosen.settings
-    directory = await ctx.workdir() / "transcode"
-    await anyio.Path(directory).mkdir()
-    supervisor = _supervisor(ctx, settings)
-    ffmpeg = Ffmpeg(supervisor, required_ffmpeg(settings.ffmpeg), directory)
-    bench = Bench(ctx, settings, supervisor, ffmpeg, directory)
+    if job.storyboard:
+        require_storyboard(job.video_id, ctx)
+    bench = await open_bench(ctx, chosen.settings)
     try:
         return await _transcode(job, bench, chosen, encoders)
     except (FfmpegFailed, PackagingFailed, OutputInvalid) as error:
@@ -75,17 +72,25 @@ async def transcode(
 
 async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encoders: WorkingEncoders) -> TranscodeResult:
     settings = bench.settings
-    sources: Mapping[str, Source] = {"file": FileSource(settings.source_roots)}
-    async with open_source(job.source, sources) as source:
+    splits = may_be_split(job, settings)
+    split = await bench.ctx.resume(Split) if splits else None
+    if split is not None:
+        bench = replace(bench, settings=split.over(settings))
+        await join_chunks(bench, job, split)
+        return await _finish(job, bench, split.plan, split.media, split.size, chosen)
+    async with open_source(job.source, sources_of(bench)) as source:
         try:
             async with readable(bench, source) as video:
-                media = await _look_into(bench, video)
+                media = await _look_into(bench, video, settings.segment_seconds if splits else 0.0)
                 await _require_mapping(bench, media)
                 plan = make_plan(
                     media, settings, ladder=job.ladder, ways=chosen.ways, hls=job.hls, poster_at=job.poster_at
                 )
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
+                chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
+                if chunks:
+                    await hand_out(bench, job, make_split(source, media, plan, chunks, settings))
                 async with encoders.on_devices(chosen.ways):
                     await _encode(bench, plan, video)
         except Reject:
@@ -94,30 +99,30 @@ async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encode
             raise
         source.require_unchanged()
         size = source.size
+    return await _finish(job, bench, plan, media, size, chosen)
+
+
+async def _finish(
+    job: Transcode, bench: Bench, plan: TranscodePlan, media: Media, size: int, chosen: ChosenProfile
+) -> TranscodeResult:
+    """Package, check and store the renditions, however they were made."""
     await _package(bench, plan)
     renditions = await check_outputs(bench, plan, media)
     result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory, chosen)
     for warning in result.warnings:
         bench.ctx.log.warning("done, but", warning=warning)
     await _store(bench, plan)
+    if job.storyboard:
+        bench.ctx.submit("storyboard", Storyboard(video_id=job.video_id))
     # The trace by which `jobkit verify` can tell that no transcode of this video took effect twice.
     bench.ctx.append("transcoded", {"duration": result.duration, "renditions": [rung.name for rung in plan.rungs]})
     return result
 
 
-def _supervisor(ctx: Context, settings: TranscodeSettings) -> Supervisor:
-    # A process cannot use more CPU time than all cores have until its timeout; the limit is for one that nobody
-    # watches any more.
-    cpu_seconds = math.ceil(settings.timeout) * (os.cpu_count() or 1)
-    limits = Limits(settings.memory_mb, cpu_seconds, settings.max_output_mb, settings.nice)
-    bounds = Bounds(settings.stall_timeout, settings.timeout, settings.kill_grace)
-    return Supervisor(limits, bounds, ctx.clock, ctx.log)
-
-
-async def _look_into(bench: Bench, source: OpenSource) -> Media:
+async def _look_into(bench: Bench, source: OpenSource, cell_seconds: float) -> Media:
     """Probe the source. Raises `Reject` where it is no video that can be transcoded."""
     await bench.report(progress.PROBE, 0.0)
-    task = ProbeTask(source.argument(), SOURCE_FORMATS, False, bench.settings.threads)
+    task = ProbeTask(source.argument(), SOURCE_FORMATS, False, bench.settings.threads, cell_seconds=cell_seconds)
     (found,) = await probe(bench.supervisor, [task], cwd=bench.directory, pass_fds=[source.fd])
     return usable_source(found, bench.settings)
 
@@ -142,8 +147,11 @@ async def _encode(bench: Bench, plan: TranscodePlan, source: OpenSource) -> None
     most = sum(rung.max_bitrate for rung in plan.rungs) / 8 * plan.duration
     await bench.require_room(round(_ROOM_SHARE * most), "the renditions")
 
+    began = bench.ctx.clock.now()
+
     async def on_seconds(seconds: float) -> None:
-        await bench.report(progress.ENCODE, seconds / plan.duration if plan.duration else 0.0)
+        detail = progress.pace(progress.ENCODE, seconds, plan.duration, bench.ctx.clock.now() - began)
+        await bench.report(progress.ENCODE, seconds / plan.duration if plan.duration else 0.0, detail)
 
     arguments = encode_arguments(plan, bench.settings, source.argument())
     await bench.ffmpeg.run(arguments, on_seconds=on_seconds, reads_source=True, pass_fds=[source.fd])

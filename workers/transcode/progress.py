@@ -47,9 +47,33 @@ class Step:
         return self.start + (self.end - self.start) * min(max(fraction, 0.0), 1.0)
 
 
+# Sooner, an encoder has not got into its stride.
+_TELLING_SECONDS = 2.0
+
+
+def pace(step: Step, done: float, total: float, elapsed: float) -> str:
+    """Return how fast a step goes, and when the whole job will be done, as words that follow the step's own.
+
+    `done` of `total` seconds of video took `elapsed` seconds; nothing is said where that is too little to tell by.
+    """
+    if elapsed < _TELLING_SECONDS or not 0 < done <= total:
+        return ""
+    speed = done / elapsed
+    rest = (total - done) / speed + total / speed * (1 - step.end) / (step.end - step.start)
+    return f" at {speed:.2g} times its speed, about {_told(rest)} left"
+
+
+def _told(seconds: float) -> str:
+    for length, word in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {word}"
+    return f"{seconds:.0f} s"
+
+
 # Shares of the time that a job of some minutes takes; encoding is nearly all of it.
 PROBE = Step(0.0, 0.02, "looking into the source")
 ENCODE = Step(0.02, 0.85, "encoding")
+JOIN = Step(0.82, 0.85, "joining the chunks")
 PACKAGE = Step(0.85, 0.9, "packaging")
 VERIFY = Step(0.9, 0.98, "checking the outputs")
 STORE = Step(0.98, 1.0, "storing")

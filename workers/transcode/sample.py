@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.transcode.sample", description="Make a sample video.")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, such as sample.mp4")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long it lasts (default: 5)")
-    parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WxH", help="default: 1280x720")
+    parser.add_argument("--size", type=size_of, default=(1280, 720), metavar="WxH", help="default: 1280x720")
     parser.add_argument("--tone", type=float, default=440.0, help="frequency of its sound in hertz (default: 440)")
     chosen = parser.parse_args(arguments)
 
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """Return a size such as 1280x720. Raises `argparse.ArgumentTypeError` where it is none."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x720")

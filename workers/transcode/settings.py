@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workers.transcode.ladder import DEFAULT_LADDER, checked_ladder
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -31,6 +33,24 @@ class TranscodeSettings(BaseSettings):
         description="Directories that sources may lie in, separated by commas or by the system's path separator. "
         "Without any, every job is refused.",
     )
+    source_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that `https://` sources are fetched from, separated by commas; `.example.com` is all below "
+        "it. Without any, none is.",
+    )
+    source_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="Networks that sources are fetched from although they are private ones, such as `10.1.0.0/16`, "
+        "separated by commas.",
+    )
+    source_http: bool = Field(False, description="Whether sources are fetched over plain HTTP, too.")
+    source_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Buckets that `s3://` sources are fetched from, separated by commas. Without any, none is."
+    )
+    max_source_mb: int = Field(
+        65_536, ge=1, description="How large a source may be that is fetched, in MiB; a larger one is rejected."
+    )
+    fetch_timeout: Seconds = Field(3600.0, description="How long fetching a source may take.")
     ffmpeg: str | None = Field(
         None,
         description="The ffmpeg to use, a path or a name on the PATH. "
@@ -52,6 +72,12 @@ class TranscodeSettings(BaseSettings):
     segment_seconds: Seconds = Field(
         4.0, ge=1, le=30, description="How long an HLS segment is, and a group of pictures."
     )
+    split_seconds: Seconds | None = Field(
+        None,
+        description="Videos that last longer are encoded in chunks, by all workers that serve `transcode.chunk`; "
+        "without it none are.",
+    )
+    chunk_seconds: Seconds = Field(60.0, ge=1, description="How long such a chunk is, in whole segments.")
     max_frame_rate: float = Field(60.0, ge=1, le=240, description="Faster sources lose frames down to this rate.")
     keep_size: bool = Field(
         True, description="Whether a source between two rungs gets a rendition at its own size as well."
@@ -96,6 +122,16 @@ class TranscodeSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in re.split(f"[,{re.escape(os.pathsep)}]", value) if part.strip())
+
+    @field_validator("source_hosts", "source_networks", "source_buckets", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("source_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower().rstrip(".") for host in value)
 
     @field_validator("ladder", mode="before")
     @classmethod

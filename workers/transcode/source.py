@@ -31,12 +31,16 @@ _BAD_NAME = {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno
 
 @dataclass(frozen=True, slots=True)
 class OpenSource:
-    """A source that is open for reading. `reference` is how the payload called it; `size` is in bytes."""
+    """A source that is open for reading. `reference` is how the payload called it; `size` is in bytes.
+
+    One that `stays` is there for others, too.
+    """
 
     reference: str
     fd: int
     size: int
     modified: int
+    stays: bool = True
 
     def argument(self) -> str:
         """Return what a media process that inherits `fd` opens, from the start."""
@@ -48,7 +52,7 @@ class OpenSource:
         """Raise `SourceChanged` where the file was written to since it was opened. Deleting it is no change."""
         found = os.fstat(self.fd)
         if (found.st_size, found.st_mtime_ns) != (self.size, self.modified):
-            raise SourceChanged(f"source {_shown(self.reference)} was written to while it was being read")
+            raise SourceChanged(f"source {shown_reference(self.reference)} was written to while it was being read")
 
 
 class Source(Protocol):
@@ -68,7 +72,9 @@ def open_source(reference: str, sources: Mapping[str, Source]) -> AbstractAsyncC
     name = scheme[1].lower() if scheme else "file"
     if name not in sources:
         known = ", ".join(f"{known}://" for known in sorted(sources))
-        raise Reject(f"source {_shown(reference)}: no way to read {name}:// here; give a path, or one of {known}")
+        raise Reject(
+            f"source {shown_reference(reference)}: no way to read {name}:// here; give a path, or one of {known}"
+        )
     return sources[name].open(reference)
 
 
@@ -95,12 +101,14 @@ class FileSource:
         try:
             fd = self._open_in_roots(reference, path)
         except FileNotFoundError as error:
-            raise Reject(f"source {_shown(reference)} does not exist") from error
+            raise Reject(f"source {shown_reference(reference)} does not exist") from error
         except PermissionError as error:
-            raise Reject(f"source {_shown(reference)} may not be read by this worker") from error
+            raise Reject(f"source {shown_reference(reference)} may not be read by this worker") from error
         except OSError as error:
             if error.errno in _BAD_NAME:
-                raise Reject(f"source {_shown(reference)} cannot be opened: {os.strerror(error.errno)}") from error
+                raise Reject(
+                    f"source {shown_reference(reference)} cannot be opened: {os.strerror(error.errno)}"
+                ) from error
             raise
         try:
             return _checked(reference, fd)
@@ -111,11 +119,11 @@ class FileSource:
     def _open_in_roots(self, reference: str, path: Path) -> int:
         for root, real in self._candidates(path):
             if real == root:
-                raise Reject(f"source {_shown(reference)} is a directory")
+                raise Reject(f"source {shown_reference(reference)} is a directory")
             return open_beneath(root, real.relative_to(root).parts)
         if path.is_absolute():
-            raise Reject(f"source {_shown(reference)} lies outside JOBKIT_TRANSCODE_SOURCE_ROOTS")
-        raise Reject(f"source {_shown(reference)} does not exist in any of JOBKIT_TRANSCODE_SOURCE_ROOTS")
+            raise Reject(f"source {shown_reference(reference)} lies outside JOBKIT_TRANSCODE_SOURCE_ROOTS")
+        raise Reject(f"source {shown_reference(reference)} does not exist in any of JOBKIT_TRANSCODE_SOURCE_ROOTS")
 
     def _candidates(self, path: Path) -> Iterator[tuple[Path, Path]]:
         """Yield where `path` leads, with the root that it lies in; both are free of links."""
@@ -159,25 +167,27 @@ def _path(reference: str) -> Path:
         # Not urlsplit: it drops line breaks, which a file's name may contain.
         host, _, absolute = reference[url.end() :].partition("/")
         if host not in ("", "localhost") or not absolute or "?" in absolute or "#" in absolute:
-            raise Reject(f"source {_shown(reference)}: write file:///absolute/path, with %3F for '?' and %23 for '#'")
+            raise Reject(
+                f"source {shown_reference(reference)}: write file:///absolute/path, with %3F for '?' and %23 for '#'"
+            )
         path = "/" + os.fsdecode(unquote_to_bytes(absolute))
     if "\0" in path:
-        raise Reject(f"source {_shown(reference)} contains a NUL character")
+        raise Reject(f"source {shown_reference(reference)} contains a NUL character")
     return Path(path)
 
 
 def _checked(reference: str, fd: int) -> OpenSource:
     found = os.fstat(fd)
     if stat.S_ISDIR(found.st_mode):
-        raise Reject(f"source {_shown(reference)} is a directory")
+        raise Reject(f"source {shown_reference(reference)} is a directory")
     if not stat.S_ISREG(found.st_mode):
-        raise Reject(f"source {_shown(reference)} is not a regular file")
+        raise Reject(f"source {shown_reference(reference)} is not a regular file")
     if found.st_size == 0:
-        raise Reject(f"source {_shown(reference)} is empty")
+        raise Reject(f"source {shown_reference(reference)} is empty")
     return OpenSource(reference, fd, found.st_size, found.st_mtime_ns)
 
 
-def _shown(reference: str) -> str:
+def shown_reference(reference: str) -> str:
     """Return a reference as it may stand in a message: quoted, on one line, and not too long."""
     quoted = repr(reference)
     return quoted if len(quoted) <= 200 else f"{quoted[:120]}...{quoted[-70:]}"

@@ -44,23 +44,32 @@ def rendition_problems(
     """
     if not isinstance(found, Media):
         return [f"it cannot be decoded ({found})"]
-    video, problems = found.video, []
-    if (video.codec, video.pixel_format) != (coding.encoder.codec, coding.pixel_format) or video.told is None:
-        wanted = f"{coding.encoder.codec} {coding.pixel_format}"
-        problems.append(f"its video is {video.codec} {video.pixel_format}, not {wanted}")
-    if Size(video.width, video.height) != size or video.shown != size:
-        problems.append(f"its pictures are {video.width}x{video.height}, not {size.width}x{size.height} and upright")
-    if video.colour != (kept_colour(source.video.colour) if coding.hdr else BT709):
-        wanted = "the source's HDR" if coding.hdr else "BT.709"
-        problems.append(f"its colours are marked as {tuple(video.colour)}, not as {wanted} of limited range")
-    if video.decoded != video.packets:
-        problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
-    problems += _end_problems("video", video, source.video, source)
+    problems = picture_problems(found.video, size, coding, source.video.colour)
+    problems += _end_problems("video", found.video, source.video, source)
     if (found.audio is None) != (source.audio is None):
         problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
     if found.audio is not None and source.audio is not None:
         problems += _audio_problems(found.audio, channels)
         problems += _end_problems("sound", found.audio, source.audio, source)
+    return problems
+
+
+def picture_problems(video: VideoTrack, size: Size, coding: Coding, source: Colour) -> list[str]:
+    """Tell what is wrong with the pictures of a rendition, or of a part of one, at `size`.
+
+    `source` is how the source's colours are marked.
+    """
+    problems = []
+    if (video.codec, video.pixel_format) != (coding.encoder.codec, coding.pixel_format) or video.told is None:
+        wanted = f"{coding.encoder.codec} {coding.pixel_format}"
+        problems.append(f"its video is {video.codec} {video.pixel_format}, not {wanted}")
+    if Size(video.width, video.height) != size or video.shown != size:
+        problems.append(f"its pictures are {video.width}x{video.height}, not {size.width}x{size.height} and upright")
+    if video.colour != (kept_colour(source) if coding.hdr else BT709):
+        wanted = "the source's HDR" if coding.hdr else "BT.709"
+        problems.append(f"its colours are marked as {tuple(video.colour)}, not as {wanted} of limited range")
+    if video.decoded != video.packets:
+        problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
     return problems
 
 

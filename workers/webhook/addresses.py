@@ -16,6 +16,8 @@ from aiohttp.resolver import ThreadedResolver
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# What allows more networks, unless somebody else than webhooks asks.
+_SETTING = "JOBKIT_WEBHOOK_ALLOW_NETWORKS"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -44,21 +46,24 @@ def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def check_literal(host: str, networks: Sequence[Network]) -> None:
+def check_literal(host: str, networks: Sequence[Network], *, setting: str = _SETTING) -> None:
     """Raise `AddressRefused` where a host is an address, and one that may not be reached. No name is looked up."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return
     if not is_allowed(address, networks):
-        raise _refused(host)
+        raise _refused(host, setting)
 
 
 class CheckedResolver(AbstractResolver):
     """Resolves names to those of their addresses that may be reached. Raises `AddressRefused` where there are none."""
 
-    def __init__(self, networks: Sequence[Network], inner: AbstractResolver | None = None) -> None:
+    def __init__(
+        self, networks: Sequence[Network], inner: AbstractResolver | None = None, *, setting: str = _SETTING
+    ) -> None:
         self._networks = networks
+        self._setting = setting
         self._inner = inner or ThreadedResolver()
 
     async def resolve(
@@ -67,7 +72,7 @@ class CheckedResolver(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         allowed = [one for one in found if is_allowed(_address(one["host"]), self._networks)]
         if found and not allowed:
-            raise _refused(host)
+            raise _refused(host, self._setting)
         return allowed
 
     async def close(self) -> None:
@@ -79,5 +84,5 @@ def _address(text: str) -> Address:
     return ipaddress.ip_address(text.partition("%")[0])
 
 
-def _refused(host: str) -> AddressRefused:
-    return AddressRefused(f"{host} has no public address: allow its network with JOBKIT_WEBHOOK_ALLOW_NETWORKS")
+def _refused(host: str, setting: str) -> AddressRefused:
+    return AddressRefused(f"{host} has no public address: allow its network with {setting}")

@@ -43,6 +43,7 @@ from jobkit.errors import JobConflict
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import OnFailure
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
@@ -65,6 +66,7 @@ from jobkit.ports.store import (
     Refused,
     Stale,
     SubmitAnswer,
+    Suspended,
     replaced,
 )
 from jobkit.ports.transactions import Participant
@@ -220,6 +222,15 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         row = await self._row(schedule.SNOOZE, *schedule.snooze_arguments(envelope, fence, after))
         self._notifier.notify([job_topic(envelope.id)])
         return schedule.snoozed(envelope, row)
+
+    async def suspend(
+        self, envelope: Envelope, fence: Fence, *, members: Sequence[NewJob], on_failure: OnFailure
+    ) -> Suspended | Refused:
+        submit.check(members)
+        arguments = schedule.suspend_arguments(envelope, fence, members, on_failure)
+        rows = await self._sessions.run(query(schedule.SUSPEND, *arguments))
+        self._notifier.notify([job_topic(envelope.id)])
+        return schedule.suspended(envelope, members, rows)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         row = await self._row(fail.BURY, *fail.bury_arguments(envelope, fence, reason, detail))

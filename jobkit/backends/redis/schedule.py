@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.submit import store_script
+from jobkit.backends.redis.submit import accepting_script, refusal, store_script
+from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.ports.rules import never_opened, with_sequence
-from jobkit.ports.store import Refused
+from jobkit.ports.store import NewJob, OutboxEntry, Refused, Suspended
 
 RELEASE = store_script("release_due", "outbox", "tenants", "release")
-SNOOZE = store_script("snooze", "outbox", "tenants", "release")
+SNOOZE = store_script("snooze", "outbox", "tenants", "release", "put_back")
+SUSPEND = accepting_script("suspend", "put_back").grouped
 
 
 def snoozed(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
@@ -26,3 +28,14 @@ def snoozed(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
             raise with_sequence(envelope)
         case _:
             raise never_opened(envelope)
+
+
+def suspended(envelope: Envelope, members: Sequence[NewJob], row: Sequence[Any]) -> Suspended | Refused:
+    """Return what the answer of `SUSPEND` says. Raises `JobConflict`, and `ValueError` as `snoozed` does."""
+    if row[0] == b"conflict":
+        raise JobConflict(refusal(*row[1:]))
+    answer = snoozed(envelope, row[:2] if row[0] == b"refused" else row[:1])
+    if isinstance(answer, Refused):
+        return answer
+    entries = zip(row[1:], members, strict=False)
+    return Suspended(answer, [OutboxEntry(int(position), job.envelope) for position, job in entries if position])

@@ -40,6 +40,7 @@ from jobkit.backends.redis.store_types import RedisTypes
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import OnFailure
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
@@ -62,6 +63,7 @@ from jobkit.ports.store import (
     Refused,
     Stale,
     SubmitAnswer,
+    Suspended,
 )
 
 
@@ -129,6 +131,13 @@ class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
     async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
         arguments = (*opening.holder(envelope, fence), repr(after))
         return schedule.snoozed(envelope, await self._scripts.run(schedule.SNOOZE, *arguments))
+
+    async def suspend(
+        self, envelope: Envelope, fence: Fence, *, members: Sequence[NewJob], on_failure: OnFailure
+    ) -> Suspended | Refused:
+        submit.check(members)
+        arguments = (*opening.holder(envelope, fence), on_failure, *submit.arguments(members))
+        return schedule.suspended(envelope, members, await self._scripts.run(schedule.SUSPEND, *arguments))
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)

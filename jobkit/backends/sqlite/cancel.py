@@ -86,6 +86,7 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
             ending.drop_checkpoints(transaction, job.number)
     turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
     tenants.give_all_places(transaction, ((job.type, job.line) for job in jobs))
+    job_groups.abandon(transaction, [job.id for job in jobs])
     for job in jobs:
         job_groups.count(transaction, job.group, job_groups.UNENDED, state)
 

@@ -12,7 +12,7 @@ from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
-from jobkit.model.job_group import MEMBERS_FAILED, WHEN_RELEASED, NewGroup
+from jobkit.model.job_group import MEMBERS_FAILED, WHEN_RELEASED, NewGroup, OnFailure
 from jobkit.model.job_state import JobState
 from jobkit.ports.groups import GroupMember, GroupRecord
 from jobkit.ports.rules import not_a_group, not_in_group
@@ -22,6 +22,9 @@ from jobkit.ports.store import Accepted, Conflict, Known, NewJob, OutboxEntry
 UNENDED = "unended"
 DEAD = "dead"
 PURGED = "purged"
+
+# A group that nobody waits for any more was last added to then: workers end it like one that is never declared whole.
+_LONG_AGO = -1e18
 
 _GROUP = (
     "SELECT id, parent, on_failure, undeclared = 0, abandoned, settled, unended, committed, dead, purged, cancelled, "
@@ -55,16 +58,45 @@ def _close(transaction: Transaction, id: str, group: NewGroup, source: str | Non
         if row.fetchone() != (group.on_failure, group.held, group.members):
             raise JobConflict(not_a_group(id))
         return
-    transaction.execute(
-        "INSERT INTO job_groups (id, parent, on_failure, held, to_release, members, undeclared, unended, touched) "
-        "VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?5, ?5, ?6)",
-        (id, source, group.on_failure, group.held, group.members, transaction.now),
-    )
+    _insert(transaction, id, group, source)
     outer = transaction.execute("SELECT member_of FROM jobs WHERE id = ?", (source,)).fetchone()
     if outer is not None and outer[0] is not None:
         # It takes the place of the member that made it.
         transaction.execute("UPDATE jobs SET member_of = ? WHERE id = ?", (outer[0], id))
         count(transaction, outer[0], None, UNENDED)
+
+
+def await_members(
+    transaction: Transaction, id: str, members: Sequence[NewJob], on_failure: OnFailure
+) -> list[OutboxEntry]:
+    """Make a group that a job waits for, and accept its members. Raises `JobConflict`; nothing may stand then."""
+    if group(transaction, id) is not None:
+        raise JobConflict(not_a_group(id))
+    _insert(transaction, id, NewGroup(len(members), on_failure), parent=id)
+    released = []
+    for job in members:
+        answer = accept(transaction, job, id)
+        if not isinstance(answer, Accepted):
+            raise JobConflict(not_in_group(job.envelope.id, id))
+        if answer.position is not None:
+            released.append(OutboxEntry(answer.position, answer.envelope))
+    return released
+
+
+def abandon(transaction: Transaction, ids: Sequence[str]) -> None:
+    """Have the members of groups that cancelled jobs waited for be cancelled, a page at a time."""
+    transaction.executemany(
+        "UPDATE job_groups SET undeclared = 1, touched = ? WHERE id = ? AND parent = id AND NOT settled",
+        [(_LONG_AGO, id) for id in ids],
+    )
+
+
+def _insert(transaction: Transaction, id: str, group: NewGroup, parent: str | None) -> None:
+    transaction.execute(
+        "INSERT INTO job_groups (id, parent, on_failure, held, to_release, members, undeclared, unended, touched) "
+        "VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?5, ?5, ?6)",
+        (id, parent, group.on_failure, group.held, group.members, transaction.now),
+    )
 
 
 def _join(transaction: Transaction, id: str, group: str, *, is_new: bool) -> None:

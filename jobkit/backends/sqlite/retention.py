@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.transaction import Transaction
-from jobkit.model.job_group import NEVER_WHOLE
+from jobkit.model.job_group import NEVER_WHOLE, NOT_AWAITED
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.rules import ENDED_BY_JOBKIT, KEYS_PER_JOB
 
@@ -68,20 +68,23 @@ def _forget_jobs(transaction: Transaction, before: float, keep_at_most: int, bat
 
 
 def _drop_group(transaction: Transaction, batch: int) -> None:
-    """End so many members of a group that was never declared whole, and `then` last."""
-    row = transaction.execute(
-        "SELECT id FROM job_groups WHERE undeclared > 0 AND touched < ? LIMIT 1", (transaction.now - DECLARED_WITHIN,)
+    """End so many members of a group that was never declared whole, or that nobody waits for, and `then` last."""
+    found = transaction.execute(
+        "SELECT id, coalesce(parent = id, 0) FROM job_groups WHERE undeclared > 0 AND touched < ? LIMIT 1",
+        (transaction.now - DECLARED_WITHIN,),
     ).fetchone()
-    if row is None:
+    if found is None:
         return
+    *row, is_awaited = found
     transaction.execute("UPDATE job_groups SET abandoned = 1, settled = 1 WHERE id = ?", row)
     rows = transaction.execute(
         "SELECT id FROM jobs WHERE member_of = ? AND ended IS NULL LIMIT ?", (*row, batch)
     ).fetchall()
     if len(rows) < batch:
-        rows.append(row)
+        rows.append((row[0],))
         transaction.execute("UPDATE job_groups SET undeclared = 0, to_release = 0 WHERE id = ?", row)
-    cancel.cancel(transaction, [id for (id,) in rows], by=ENDED_BY_JOBKIT, reason=NEVER_WHOLE)
+    reason = NOT_AWAITED if is_awaited else NEVER_WHOLE
+    cancel.cancel(transaction, [id for (id,) in rows], by=ENDED_BY_JOBKIT, reason=reason)
 
 
 def _forget_keys(transaction: Transaction, before: float, limit: int) -> None:

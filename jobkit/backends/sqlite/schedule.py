@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jobkit.backends.sqlite import job_groups, tenants
 from jobkit.backends.sqlite.open import refusal
 from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import WHEN_RELEASED, OnFailure
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import key_of, never_opened, with_sequence
-from jobkit.ports.store import OutboxEntry, Refused
+from jobkit.ports.store import NewJob, OutboxEntry, Refused, Suspended
 
 _DUE = """
     SELECT j.number, j.id, j.ordered, e.envelope FROM jobs j JOIN envelopes e ON e.job = j.number
@@ -54,3 +57,16 @@ def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after:
         tenants.give_places(transaction, envelope.type, line)
         transaction.notify(job_topic(envelope.id))
     return Receipt(envelope.id, "scheduled")
+
+
+def suspend(
+    transaction: Transaction, envelope: Envelope, fence: Fence, *, members: Sequence[NewJob], on_failure: OnFailure
+) -> Suspended | Refused:
+    """Put an opened job aside until the members of a group have ended."""
+    row = transaction.execute("SELECT state FROM jobs WHERE id = ?", (envelope.id,)).fetchone()
+    answer = snooze(transaction, envelope, fence, after=WHEN_RELEASED)
+    if isinstance(answer, Refused):
+        return answer
+    if row == (JobState.SCHEDULED,):
+        return Suspended(answer)
+    return Suspended(answer, job_groups.await_members(transaction, envelope.id, members, on_failure))

@@ -30,6 +30,7 @@ from jobkit.backends.sqlite.store_schedules import SqliteSchedules
 from jobkit.backends.sqlite.store_types import SqliteTypes
 from jobkit.model.envelope import NOTHING_READ, Envelope, Heading
 from jobkit.model.fence import Fence, Receipt
+from jobkit.model.job_group import OnFailure
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.model.pause import Pause
@@ -50,6 +51,7 @@ from jobkit.ports.store import (
     Refused,
     Stale,
     SubmitAnswer,
+    Suspended,
 )
 
 
@@ -88,6 +90,11 @@ class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes, SqliteCheckpoi
 
     async def interrupted(self, envelope: Envelope, fence: Fence) -> None:
         await self._plane.write(fail.interrupted, envelope, fence)
+
+    async def suspend(
+        self, envelope: Envelope, fence: Fence, *, members: Sequence[NewJob], on_failure: OnFailure
+    ) -> Suspended | Refused:
+        return await self._plane.write(schedule.suspend, envelope, fence, members=members, on_failure=on_failure)
 
     async def snooze(self, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:
         return await self._plane.write(schedule.snooze, envelope, fence, after=after)

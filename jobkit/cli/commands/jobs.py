@@ -32,6 +32,7 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
+    from jobkit.client.awaited import with_members
     from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
@@ -40,7 +41,7 @@ def status(
         return
 
     async def ask(plane: StorePlane) -> tuple[JobRecord, Sequence[Pause], Layouts, Sequence[Checkpoint]]:
-        job = await found_job(plane.inspection, id)
+        job = await with_members(plane.store, await found_job(plane.inspection, id))
         kept = await plane.store.checkpoints(id)
         return job, await plane.store.pauses(), await session.layouts(plane.store), kept
 

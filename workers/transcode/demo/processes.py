@@ -62,12 +62,14 @@ class Jobkit:
         """Run a command to its end, however it ends."""
         return subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
 
-    def start_worker(self, name: str, logs: Path, scratch: Path) -> WorkerProcess:
+    def start_worker(
+        self, name: str, logs: Path, scratch: Path, types: Sequence[str] = ("transcode",)
+    ) -> WorkerProcess:
         """Start a worker, with its log in a file of that name, and its temporary files in `scratch`."""
         log = logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*self._command, "worker", "transcode"],
+                [*self._command, "worker", *types],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -72,6 +72,9 @@ BEGIN
         LOOP
             PERFORM jobkit.give_up(turn.type, turn.key, turn.first, turn.last, in_most);
         END LOOP;
+        -- What they waited for goes like a group that was never declared whole.
+        UPDATE jobkit.job_groups g SET undeclared = 1, touched = '-infinity'
+        WHERE g.id = ANY (going) AND g.parent = g.id AND NOT g.settled;
         IF found.members > 0 THEN
             PERFORM jobkit.count_members(going, array_fill('unended'::text, ARRAY[cardinality(going)]),
                                          array_fill(in_state, ARRAY[cardinality(going)]), in_most);

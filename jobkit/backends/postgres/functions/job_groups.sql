@@ -200,15 +200,16 @@ BEGIN
     RETURN true;
 END $$;
 
--- End so many members of a group that was never declared whole, and the job that closes it last.
+-- End so many members of a group that was never declared whole, or that nobody waits for, and the job that closes it last.
 CREATE OR REPLACE FUNCTION jobkit.drop_group(in_within double precision, in_batch integer, in_most integer) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     dropped text;
+    is_awaited boolean;
     ids text[];
 BEGIN
-    SELECT id INTO dropped FROM jobkit.job_groups
+    SELECT id, coalesce(parent = id, false) INTO dropped, is_awaited FROM jobkit.job_groups
     WHERE undeclared > 0 AND touched < jobkit.clock() - in_within ORDER BY touched LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
@@ -220,5 +221,7 @@ BEGIN
         ids := ids || dropped;
         UPDATE jobkit.job_groups SET undeclared = 0, to_release = false WHERE id = dropped;
     END IF;
-    PERFORM jobkit.cancel_jobs(ids, 'jobkit', 'its group was never declared whole', in_most);
+    PERFORM jobkit.cancel_jobs(ids, 'jobkit', CASE
+        WHEN is_awaited THEN 'the job that waited for its group was cancelled'
+        ELSE 'its group was never declared whole' END, in_most);
 END $$;

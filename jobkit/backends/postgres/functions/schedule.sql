@@ -120,3 +120,47 @@ BEGIN
         END IF;
     END IF;
 END $$;
+
+-- Accept the members of a group, and put an opened job aside until they have ended. Answers a row as `snooze_job` does, and one
+-- for each member that has an entry in the outbox.
+--
+-- Raises JK002 where the job has had a group, or a member is known.
+CREATE OR REPLACE FUNCTION jobkit.suspend_job(
+    in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_on_failure text, in_ids text[], in_types text[],
+    in_keys text[], in_ordered boolean[], in_slots bigint[], in_digests bytea[], in_traces text[], in_schemas integer[],
+    in_submitted_at double precision[], in_envelopes bytea[], in_ats double precision[], in_afters double precision[],
+    in_expire_ats double precision[], in_expire_afters double precision[], in_groups text[], in_most integer
+) RETURNS TABLE (answer text, number bigint, place integer, "position" bigint)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    was text;
+    many integer := cardinality(in_ids);
+    member record;
+BEGIN
+    SELECT s.answer, s.number INTO answer, number
+    FROM jobkit.snooze_job(in_id, in_type, in_key, in_token, in_nonce, 'infinity') s;
+    RETURN NEXT;
+    IF answer <> 'scheduled' OR EXISTS (
+        SELECT FROM jobkit.job_groups g WHERE g.id = in_id AND g.parent = in_id AND NOT g.settled
+    ) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM jobkit.job_groups g WHERE g.id = in_id) THEN
+        PERFORM jobkit.refuse_group(in_id, NULL);
+    END IF;
+    PERFORM jobkit.make_group(in_id, in_id, in_on_failure, many, false);
+    FOR member IN
+        SELECT s.place, s.answer, s.position FROM jobkit.submit_grouped_jobs(
+            in_ids, in_types, in_keys, in_ordered, in_slots, in_digests, in_traces, in_schemas, in_submitted_at, in_envelopes,
+            in_ats, in_afters, in_expire_ats, in_expire_afters, array_fill(NULL::text, ARRAY[many]), '{}', '{}', '{}', in_most,
+            array_fill(NULL::text, ARRAY[many]), in_groups) s
+    LOOP
+        IF member.answer <> 'accepted' THEN
+            PERFORM jobkit.refuse_group(in_ids[member.place], in_id);
+        END IF;
+        answer := 'accepted'; number := NULL; place := member.place; "position" := member.position;
+        RETURN NEXT;
+    END LOOP;
+END $$;

@@ -3,6 +3,7 @@
 from jobkit.testing.conformance.fixtures import store
 from jobkit.testing.conformance.store.test_adrift import *
 from jobkit.testing.conformance.store.test_amend import *
+from jobkit.testing.conformance.store.test_awaiting import *
 from jobkit.testing.conformance.store.test_cancel import *
 from jobkit.testing.conformance.store.test_cancel_order import *
 from jobkit.testing.conformance.store.test_checkpoints import *

@@ -1,5 +1,13 @@
 -- Jobs that end without having run to an end, as 'cancelled' or 'expired'. One that has to have begun by some time is in
 -- EXPIRING until it begins.
+-- What a job waited for goes like a group that was never declared whole.
+local function abandon_awaited(id)
+  local known = call('HMGET', group_at(id), 'parent', 'settled')
+  if known[1] == id and not known[2] then
+    call('ZADD', UNDECLARED, '-inf', id)
+  end
+end
+
 local function end_early(job, state, by, reason)
   move(job, state, 'finished_at', MOMENT, 'ended_by', by, 'reason', reason)
   call('ZREM', DUE, job.id)
@@ -12,6 +20,7 @@ local function end_early(job, state, by, reason)
   if job.key and job.sequence and tonumber(job.sequence) <= HIGHEST_GIVEN then
     give_up(load_key(name_of(job.type, job.key)), tonumber(job.sequence), tonumber(job.sequence))
   end
+  abandon_awaited(job.id)
   if job.group then
     count_member(job.group, 'unended', state)
   end

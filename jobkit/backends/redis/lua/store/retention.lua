@@ -76,12 +76,14 @@ local function forget_jobs(before, keep, batch)
   return gone
 end
 
--- Ends so many members of a group that was never declared whole, and the job that closes it last.
+-- Ends so many members of a group that was never declared whole, or that nobody waits for, and the job that closes it last.
 local function drop_group(before, batch)
   local id = call('ZRANGEBYSCORE', UNDECLARED, '-inf', string.format('(%.6f', before), 'LIMIT', 0, 1)[1]
   if not id then
     return
   end
+  local reason = call('HGET', group_at(id), 'parent') == id and 'the job that waited for its group was cancelled'
+    or 'its group was never declared whole'
   call('HSET', group_at(id), 'abandoned', '1', 'settled', '1')
   local after = call('HGET', group_at(id), 'released_to') or '0'
   local ids = call('ZRANGEBYSCORE', PREFIX .. 'members:' .. id, '(' .. after, '+inf', 'LIMIT', 0, batch)
@@ -89,14 +91,14 @@ local function drop_group(before, batch)
     local job = load_job(member)
     call('HSET', group_at(id), 'released_to', job.number)
     if not has_ended(job) then
-      end_early(job, 'cancelled', 'jobkit', 'its group was never declared whole')
+      end_early(job, 'cancelled', 'jobkit', reason)
     end
   end
   if #ids < batch then
     call('ZREM', UNDECLARED, id)
     local job = load_job(id)
     if not has_ended(job) then
-      end_early(job, 'cancelled', 'jobkit', 'its group was never declared whole')
+      end_early(job, 'cancelled', 'jobkit', reason)
     end
   end
 end

@@ -1,0 +1,36 @@
+"""What a job of type `transcode.chunk` takes and what it returns: the pictures of a chunk, or all sounds of a video."""
+
+from __future__ import annotations
+
+from jobkit import Payload, Result
+from workers.transcode.chunks import Chunk
+from workers.transcode.plan import TranscodePlan
+
+
+class TranscodeChunk(Payload):
+    """A part of a video to encode for the job `parent`, which made it; `chunk` is None for the sounds and texts.
+
+    The source must still have the `size` in bytes, and the time of its last change, `modified`, in nanoseconds.
+    Segments are `segment_seconds` long, whatever this worker's settings say.
+    """
+
+    parent: str
+    source: str
+    size: int
+    modified: int
+    plan: TranscodePlan
+    segment_seconds: float
+    chunk: Chunk | None
+
+    @property
+    def name(self) -> str:
+        """What its key ends in."""
+        return "sound" if self.chunk is None else str(self.chunk.number)
+
+
+class EncodedChunk(Result):
+    """What was made of a part: how many pictures each rendition has, in how many bytes in all, and of which names."""
+
+    pictures: int
+    size: int
+    files: tuple[str, ...]
