@@ -20,7 +20,7 @@ from pathlib import Path
 
 from jobkit.errors import JobkitError
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_BYTES = 4000
