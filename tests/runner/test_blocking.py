@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize("kind", [in_a_thread, in_a_process], ids=["thread
 async def test_the_context_does_the_same_from_there(kind: Any) -> None:
     outcome = await run_job(kind, Work(), knows=[in_a_thread] if kind is in_a_process else [])
     assert outcome.blobs == {"a.txt": b"one", "more/b.txt": b"two"}
-    assert outcome.records == {"note": {"text": "first"}}
+    assert outcome.records["note"] == {"text": "first"}
     assert [entry.kind for entry in outcome.log] == ["worked"]
     assert [job.id[:6] for job in outcome.submitted] == ["after-"]
     assert outcome.record.message == "half"
