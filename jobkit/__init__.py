@@ -8,7 +8,7 @@ from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, Faile
 from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import around_attempt, around_submit
-from jobkit.plugin.notification import Notification
+from jobkit.plugin.notification import JobEnd, Notification
 from jobkit.plugin.payload import Payload, Result
 from jobkit.plugin.processor import Processor, processor
 from jobkit.plugin.resource import Resource, resource
@@ -38,6 +38,7 @@ __all__ = [
     "DeclaredSchedule",
     "FailedEvent",
     "Handle",
+    "JobEnd",
     "JobInfo",
     "JobkitError",
     "Notification",

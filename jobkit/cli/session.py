@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,10 +85,12 @@ class CommandSession:
         *,
         limit: float | None = LIMIT_SECONDS,
         create: bool = False,
+        long_running: bool = False,
     ) -> T:
         """Open the planes, return what `ask` returns of them, and close them again.
 
-        Only where `create` says so an embedded database is made that is not there yet.
+        Only where `create` says so an embedded database is made that is not there yet. What is `long_running` has the
+        event loop that the settings name; a short command would spend longer loading it than it saves.
         Raises `NoAnswer` after `limit` seconds, and what opening and asking raise.
         """
 
@@ -96,7 +99,8 @@ class CommandSession:
                 async with open_planes(self.settings, self.clock, create=create) as planes:
                     return await ask(planes)
 
-        return anyio.run(opened)
+        use_uvloop = long_running and self.settings.event_loop == "uvloop" and find_spec("uvloop") is not None
+        return anyio.run(opened, backend_options={"use_uvloop": use_uvloop})
 
     async def layouts(self, store: Store) -> Layouts:
         """Return the numbers of partitions in force, as the store has them now. Raises `Unavailable`."""

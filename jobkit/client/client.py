@@ -23,6 +23,7 @@ from opentelemetry.trace import Span
 from jobkit.client import job_groups
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
+from jobkit.client.notices import Notices
 from jobkit.client.published import PublishedTypes
 from jobkit.client.published import new_job as published_job
 from jobkit.client.relay import Relay
@@ -39,6 +40,7 @@ from jobkit.model.priority import PriorityName
 from jobkit.model.side_by_side import side_by_side
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.processor import Processor, SubmitOptions
 from jobkit.plugin.registry import Registry
@@ -78,6 +80,7 @@ class Client(Steering):
         self._files = FileReader(planes.inspection, planes.blobs)
         self._jobs = JobWatch(planes.store, planes.inspection, self._clock)
         self._published = PublishedTypes(planes.inspection, self._clock)
+        self._notices = Notices(registry, self._published)
         self._relay = Relay(
             planes.store,
             planes.broker,
@@ -105,11 +108,13 @@ class Client(Steering):
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
+        notify: Sequence[Notification] = (),
     ) -> NewJob:
         """Return a validated job for `submit_many`. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
-            return self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, priority, name)
+            job = self._new_job(span, self._with_code(type, payload), key, id, at, after, expires, priority, name)
+            return self._publishable(self._notices.with_code(job, notify))
 
     async def submit(
         self,
@@ -125,6 +130,7 @@ class Client(Steering):
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
+        notify: Sequence[Notification] = (),
         connection: Any = None,
     ) -> Submission:
         """Accept one job; without an id it gets a UUIDv7. Submitting the same id and payload again changes nothing.
@@ -137,6 +143,8 @@ class Client(Steering):
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
         `on_conflict` says what becomes of the one that does: "keep" it, or "replace" it by this one if it has not
         begun. The submission tells what has: it is that of the job that is kept, where one is.
+
+        Each of `notify` is submitted in the job's commit: so there is an event if, and only if, the job took effect.
 
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same
@@ -155,6 +163,7 @@ class Client(Steering):
             known = type in self._registry.processors
             make = self._with_code(type, payload) if known else await self._without_code(type, payload)
             job = self._new_job(span, make, key, id, at, after, expires, priority, name)
+            job = self._publishable(await self._notices.added(job, notify))
             (submission,) = await self._submit([job], connection)
         return submission
 
@@ -166,6 +175,7 @@ class Client(Steering):
             make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
             priority = options.get("priority")
             job = self._new_job(span, make, options.get("key"), options.get("id"), *times, priority, name)
+            job = self._publishable(await self._notices.added(job, options.get("notify", ())))
             (submission,) = await self._submit([job], options.get("connection"))
         return Handle(self, submission.id, processor.result_type)
 
@@ -262,9 +272,13 @@ class Client(Steering):
             priority=priority,
             unique=unique,
         )
+        span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
+        return job
+
+    def _publishable(self, job: NewJob) -> NewJob:
+        """Return a job that the broker can carry. Raises `PayloadInvalid`."""
         if (objection := self._planes.broker.objection(job.envelope)) is not None:
             raise PayloadInvalid(f"a job of type {job.envelope.type!r} cannot be published: {objection}")
-        span.set_attributes({"messaging.message.id": job.envelope.id, "jobkit.key": job.envelope.key or ""})
         return job
 
     async def _submit(self, jobs: Sequence[NewJob], connection: Any) -> Sequence[Submission]:

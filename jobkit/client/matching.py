@@ -1,9 +1,11 @@
-"""Jobs by type, key and state, in pages: however many there are, none is held for long and no transaction is long."""
+"""Jobs that match, in pages: however many there are, none is held for long and no transaction is long."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
+from jobkit.model.job_filter import JobFilter
 from jobkit.ports.inspection import Inspection, JobState
 
 # Few enough that the store has time for jobs in between.
@@ -11,29 +13,38 @@ PAGE = 250
 
 
 async def pages(
-    inspection: Inspection, type: str, key: str | None, states: Sequence[JobState], *, upto: int
+    inspection: Inspection, wanted: JobFilter, states: Sequence[JobState], *, upto: int
 ) -> AsyncIterator[Sequence[str]]:
-    """Yield ids of a type's jobs in these states, none of which is an end, up to the number `upto`, the latest first.
+    """Yield ids of the jobs wanted that are in these states, none of which is an end, up to the number `upto`.
 
-    Raises `Unavailable`.
+    The state that `wanted` names is not looked at. The latest come first. Raises `Unavailable`.
     """
     for state in states:
         below: int | None = upto + 1
         while below is not None:
-            ids, below = await inspection.unfinished(type, state, key=key, below=below, limit=PAGE)
+            ids, below = await _page(inspection, replace(wanted, state=state), state, below)
             if ids:
                 yield ids
 
 
-async def count(inspection: Inspection, type: str, key: str | None, states: Sequence[JobState], *, upto: int) -> int:
+async def _page(
+    inspection: Inspection, wanted: JobFilter, state: JobState, below: int
+) -> tuple[Sequence[str], int | None]:
+    # Of a type, or one of its keys, the store tells ids without reading the jobs.
+    if wanted.type is not None and wanted == JobFilter(wanted.type, wanted.key, state):
+        return await inspection.unfinished(wanted.type, state, key=wanted.key, below=below, limit=PAGE)
+    page = await inspection.find(wanted, below=below, limit=PAGE)
+    return [job.id for job in page.jobs], page.below
+
+
+async def count(inspection: Inspection, wanted: JobFilter, states: Sequence[JobState], *, upto: int) -> int:
     """Count such jobs. Raises `Unavailable`."""
-    return sum([len(ids) async for ids in pages(inspection, type, key, states, upto=upto)])
+    return sum([len(ids) async for ids in pages(inspection, wanted, states, upto=upto)])
 
 
 async def cancel(
     inspection: Inspection,
-    type: str,
-    key: str | None,
+    wanted: JobFilter,
     states: Sequence[JobState],
     *,
     upto: int,
@@ -47,7 +58,7 @@ async def cancel(
     some = True
     while some:
         some = False
-        async for ids in pages(inspection, type, key, states, upto=upto):
+        async for ids in pages(inspection, wanted, states, upto=upto):
             cancelled = sum(answer.cancelled for answer in await inspection.cancel(ids, by=by, reason=reason))
             some = some or cancelled > 0
             yield cancelled

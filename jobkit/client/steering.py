@@ -9,11 +9,20 @@ from jobkit.client import job_groups, matching
 from jobkit.client.relay import Relay
 from jobkit.errors import NotTransactional
 from jobkit.model.ids import user_at_host
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import PriorityName, priority_of
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
-from jobkit.ports.inspection import UNFINISHED, WAITING, Cancellation, JobState, PriorityChange
+from jobkit.ports.inspection import (
+    STATES_AT_ONCE,
+    UNFINISHED,
+    WAITING,
+    Cancellation,
+    JobRecord,
+    JobState,
+    PriorityChange,
+)
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
 from jobkit.ports.transactions import TransactionalStore
@@ -61,7 +70,9 @@ class Steering:
         self._registry.refuse_member(type)
         upto = await self._planes.store.horizon()
         by = user_at_host() if by is None else by
-        cancelling = matching.cancel(self._planes.inspection, type, key, states, upto=upto, by=by, reason=reason)
+        cancelling = matching.cancel(
+            self._planes.inspection, JobFilter(type, key), states, upto=upto, by=by, reason=reason
+        )
         return sum([cancelled async for cancelled in cancelling])
 
     async def cancel_group(self, id: str, *, reason: str = "", by: str | None = None) -> int:
@@ -86,8 +97,11 @@ class Steering:
     async def reprioritize_many(self, ids: Sequence[str], priority: PriorityName) -> Sequence[PriorityChange]:
         """Change the priority of jobs as `reprioritize` does, in one transaction; one answer for each."""
         wanted = priority_of(priority)
-        records = [await self._planes.inspection.job(id) for id in dict.fromkeys(ids)]
-        for type in sorted({record.type for record in records if record is not None and not record.state.ended}):
+        records: list[JobRecord] = []
+        for start in range(0, len(ids), STATES_AT_ONCE):
+            page = await self._planes.inspection.records(ids[start : start + STATES_AT_ONCE])
+            records += page.values()
+        for type in sorted({record.type for record in records if not record.state.ended}):
             self._registry.check_priority(type, wanted)
         return await self._publish_changed(await self._planes.inspection.reprioritize(ids, wanted))
 
@@ -100,7 +114,7 @@ class Steering:
         wanted = self._registry.check_priority(type, priority)
         upto = await self._planes.store.horizon()
         changed = 0
-        async for page in matching.pages(self._planes.inspection, type, key, WAITING, upto=upto):
+        async for page in matching.pages(self._planes.inspection, JobFilter(type, key), WAITING, upto=upto):
             answers = await self._publish_changed(await self._planes.inspection.reprioritize(page, wanted))
             changed += sum(answer.changed for answer in answers)
         return changed

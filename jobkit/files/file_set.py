@@ -64,6 +64,7 @@ class FileSet(Sequence[CommittedFile]):
         self.type = type
         self.key = key
         self._blobs = blobs
+        self.manifest = tuple(manifest)
         self._files = tuple(_file(type, key, blob) for blob in manifest)
         self._named = {file.name: file for file in self._files}
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from jobkit.model.names import KEY
+from jobkit.model.notice import MAX_NOTICES, Notice
 from jobkit.model.priority import Priority
 
 SCHEMA_VERSION = 1
@@ -63,6 +64,7 @@ class _Head(BaseModel):
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
     # Told as text, which is all that JSON knows.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    notices: Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Envelope:
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
     context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits.
+    changed while the job waits. Nor are `notices`, by which its commit is told.
     """
 
     id: str
@@ -116,6 +118,7 @@ class Envelope:
     trace: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     priority: Priority = Priority.NORMAL
+    notices: tuple[Notice, ...] = ()
     # Made once: a submitted job is packed for the store and for the broker.
     _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -131,7 +134,7 @@ class Envelope:
         """Return the envelope as bytes; `unpack` is its inverse."""
         if self._packed is not None:
             return self._packed
-        head = {
+        head: dict[str, object] = {
             "id": self.id,
             "type": self.type,
             "key": self.key,
@@ -142,6 +145,8 @@ class Envelope:
         }
         if self.priority is not Priority.NORMAL:
             head["priority"] = self.priority.value
+        if self.notices:
+            head["notices"] = [asdict(notice) for notice in self.notices]
         packed = _HEAD.encode(head).encode() + b"\n" + self.body
         object.__setattr__(self, "_packed", packed)
         return packed
@@ -167,6 +172,7 @@ class Envelope:
             trace=head.trace,
             schema=head.schema_,
             priority=head.priority,
+            notices=head.notices,
         )
 
     @staticmethod
@@ -181,9 +187,33 @@ class Envelope:
     def with_sequence(self, sequence: int) -> Envelope:
         """Return this envelope with its place among those of its key. Each ordered job is given one, so it is quick."""
         return Envelope(
-            self.id, self.type, self.body, self.key, sequence, self.submitted_at, self.trace, self.schema, self.priority
+            self.id,
+            self.type,
+            self.body,
+            self.key,
+            sequence,
+            self.submitted_at,
+            self.trace,
+            self.schema,
+            self.priority,
+            self.notices,
         )
 
     def with_priority(self, priority: Priority) -> Envelope:
         """Return this envelope as one of that priority."""
         return self if self.priority is priority else replace(self, priority=priority)
+
+    def notifications(self, result: bytes, *, at: float, trace: Mapping[str, str]) -> list[Envelope]:
+        """Return the jobs that tell of this one's commit with that result (JSON), made at the Unix time `at`."""
+        return [
+            Envelope(
+                id=notice.id,
+                type=notice.type,
+                body=notice.body_of(self.key or "", result),
+                key=notice.key,
+                submitted_at=at,
+                trace=trace,
+                priority=notice.priority,
+            )
+            for notice in self.notices
+        ]

@@ -4,7 +4,8 @@ It does not go by age, and it does not ask who is alive. It removes an object on
 impossible for any commit to point at it, now or later:
 
 1. An object's location says under which fence (token and nonce) it was written, and a commit names only objects of its
-   own attempt. So an object can become visible only by a commit under that fence.
+   own attempt, and those that the manifest points at already. So one that it does not point at can become visible only
+   by a commit under that fence.
 2. The store takes a commit only under the key's mark. The mark never falls, and a token's first nonce is its only one.
    So an object with a token below the mark, or with the mark's token and another nonce, can never become visible. Where
    the manifest does not point at it either, it is garbage, for good: there is nothing left to race with.

@@ -28,7 +28,7 @@ step_files: ContextVar[tuple[list[BlobRef], ...]] = ContextVar("step_files", def
 
 
 class BlobWriter:
-    """Writes the job's files. They replace the key's earlier ones as a whole when the job commits."""
+    """Writes the job's files. They replace the key's earlier ones as a whole when the job commits, or add to them."""
 
     def __init__(
         self,
@@ -49,6 +49,23 @@ class BlobWriter:
         # What wrote the files that came from an earlier attempt, by their names.
         self._adopted: dict[str, str] = {}
         self.written: list[BlobRef] = []
+        self.adds = False
+
+    def add_to_committed(self) -> None:
+        """Have the commit add this job's files to those that its key has; one of the same name takes its place."""
+        self._check_alive()
+        self.adds = True
+
+    def manifest(self, committed: Sequence[BlobRef]) -> Sequence[BlobRef]:
+        """Return the files that the key is to have, where it has those `committed` so far.
+
+        Raises `EffectInvalid` where two of them cannot be beside each other.
+        """
+        new = {blob.name for blob in self.written}
+        kept = [blob for blob in committed if blob.name not in new]
+        for blob in kept:
+            self._take(blob.name)
+        return (*kept, *self.written)
 
     def files(self) -> FileSet:
         """Return the files written so far, with those of finished steps: to be read before anybody else sees them."""
@@ -112,6 +129,11 @@ class BlobWriter:
         plain = _blob_name(name)
         if plain in self._adopted:
             raise EffectInvalid(f"blob {plain!r} was written in {self._adopted[plain]} already")
+        self._take(plain)
+        return plain
+
+    def _take(self, plain: str) -> None:
+        """Note the name of a file. Raises `EffectInvalid` where another one is in its way."""
         folded = names.folded(plain)
         folders = list(accumulate(folded.split("/")[:-1], "{}/{}".format))
         other = self._taken.get(folded, plain)
@@ -125,7 +147,6 @@ class BlobWriter:
             raise EffectInvalid(f"of the blobs {plain!r} and {inside!r} one would be a file and a folder at once")
         self._taken[folded] = plain
         self._folders |= dict.fromkeys(folders, plain)
-        return plain
 
     async def _store_all(self, files: Sequence[tuple[str, Path]]) -> list[BlobRef]:
         """Store files side by side and return their blobs in the order given. Raises the first error."""

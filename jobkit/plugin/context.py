@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
 from jobkit.files.file_set import FileReader, FileSet
 from jobkit.model import names
-from jobkit.model.blob import BlobSpace
+from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
@@ -257,7 +257,7 @@ class Context:
     def submit(
         self,
         type: str,
-        payload: Payload,
+        payload: Payload | Mapping[str, Any],
         *,
         key: str | None = None,
         id: str | None = None,
@@ -378,8 +378,20 @@ class Context:
         assert isinstance(found, model)  # noqa: S101  (narrows the type; the registry keys by class)
         return found
 
+    async def _manifest(self, writer: BlobWriter) -> Sequence[BlobRef]:
+        """Return the files that the key is to have. Nobody else can change those it has, under this attempt's fence."""
+        if writer.adds and writer.written:
+            return writer.manifest((await self.files()).manifest)
+        return tuple(writer.written)
+
+    def _notifications(self, result: bytes) -> list[NewJob]:
+        if not self._envelope.notices:
+            return []
+        made = self._envelope.notifications(result, at=self.clock.wall(), trace=current_trace())
+        return [NewJob(envelope, ordered=False) for envelope in made]
+
     async def effects(self, result: bytes) -> Effects:
-        """Return all that was staged, with the result: what the runtime commits.
+        """Return all that was staged, with the result, and with what tells of that: what the runtime commits.
 
         Raises `ProjectionFailed`, `EffectInvalid` where it is more than a store takes, or `Unavailable` where a
         projection has to be read first.
@@ -389,7 +401,7 @@ class Context:
                 result=result,
                 records={**self._records, **await self._projection_reader.records(self._entries)},
                 entries=tuple(self._entries),
-                follow_ups=tuple(self._jobs),
-                blobs=() if self._writer is None else tuple(self._writer.written),
+                follow_ups=(*self._jobs, *self._notifications(result)),
+                blobs=() if self._writer is None else await self._manifest(self._writer),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from jobkit.model.unique import Unique
 from jobkit.plugin.payload import Payload
@@ -17,7 +17,7 @@ class FollowUps(Protocol):
     def new_job(
         self,
         type: str,
-        payload: Payload,
+        payload: Payload | Mapping[str, Any],
         *,
         key: str | None,
         id: str | None,

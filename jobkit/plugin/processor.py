@@ -28,7 +28,7 @@ from jobkit.plugin.context import Context
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.middleware import AroundAttempt
-from jobkit.plugin.notification import Notify
+from jobkit.plugin.notification import Notification, Notify
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource
 from jobkit.plugin.retry import RetryPolicy
@@ -57,6 +57,7 @@ class SubmitOptions(TypedDict, total=False):
     unique: str | None
     while_: While
     on_conflict: OnConflict
+    notify: Sequence[Notification]
     connection: Any
 
 
@@ -82,7 +83,8 @@ class Processor(Generic[P, R]):
 
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
-    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts. `projections` move with the
+    machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts; `describe` returns what this
+    machine can do, and is asked by `jobkit doctor`. `projections` move with the
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
     told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
@@ -107,6 +109,7 @@ class Processor(Generic[P, R]):
     middleware: tuple[AroundAttempt, ...]
     resources: Mapping[str, Resource]
     isolation: Isolation | None
+    describe: Check | None
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -258,6 +261,7 @@ def processor(
     middleware: Sequence[AroundAttempt] = (),
     isolation: Literal["process"] | None = None,
     memory: str | int | None = None,
+    describe: Check | None = None,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -278,7 +282,7 @@ def processor(
     """
     name = _checked_type(type)
     shared = None if group is None else _checked_type(group, "group")
-    problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections)
+    problems = _argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
     problems += _priority_problems(priority, ordered)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
@@ -313,6 +317,7 @@ def processor(
             middleware=tuple(middleware),
             resources=signature.resources,
             isolation=apart,
+            describe=describe,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )
@@ -332,7 +337,14 @@ def _checked_type(type: object, what: str = "job type") -> str:
 
 
 def _argument_problems(
-    key: object, ordered: object, timeout: object, retry: object, settings: object, check: object, projections: object
+    key: object,
+    ordered: object,
+    timeout: object,
+    retry: object,
+    settings: object,
+    check: object,
+    projections: object,
+    describe: object,
 ) -> list[str]:
     """Return what is wrong with the arguments of a declaration, whatever was given for them."""
     found = []
@@ -348,8 +360,9 @@ def _argument_problems(
         found.append(f"retry must be a RetryPolicy, such as RetryPolicy(max_attempts=3), not {shown(retry)}")
     if settings is not None and not (inspect.isclass(settings) and issubclass(settings, BaseSettings)):
         found.append(f"settings must be a subclass of pydantic_settings.BaseSettings, not {shown(settings)}")
-    if check is not None and not inspect.iscoroutinefunction(check):
-        found.append(f"check must be an 'async def' function that returns a list of sentences, not {shown(check)}")
+    for name, asked in (("check", check), ("describe", describe)):
+        if asked is not None and not inspect.iscoroutinefunction(asked):
+            found.append(f"{name} must be an 'async def' function that returns a list of sentences, not {shown(asked)}")
     if not isinstance(projections, list | tuple) or not all(isinstance(one, Projection) for one in projections):
         found.append(f"projections must be a list of Projection, not {shown(projections)}")
     elif len({projection.name for projection in projections}) < len(projections):

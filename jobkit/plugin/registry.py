@@ -225,6 +225,11 @@ class Registry:
                 found.extend(f"{processor.name}: {sentence}" for sentence in await processor.check())
         return found
 
+    async def described(self, type: str) -> Sequence[str]:
+        """Return what the processor of a type says that this machine can do, as `type: sentence`."""
+        describe = self.get(type).describe
+        return [] if describe is None else [f"{type}: {sentence}" for sentence in await describe()]
+
     async def unconfigured(self) -> Mapping[str, str]:
         """Return what keeps each unnamed type from working of which no variable is set, by type.
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
+from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload
@@ -53,6 +54,10 @@ class SyncBlobs:
         Raises `EffectInvalid` where no blob can have the name of one of them.
         """
         yield from self._lend("directory", name)
+
+    def add_to_committed(self) -> None:
+        """Have the commit add this job's files to those that its key has; one of the same name takes its place."""
+        self._calls.call("add_to_committed")
 
     def _lend(self, kind: str, name: str) -> Iterator[Path]:
         number, path = self._calls.call("lend", kind, name)
@@ -122,12 +127,13 @@ class SyncContext:
         at: datetime | None = None,
         after: timedelta | None = None,
         expires: datetime | timedelta | None = None,
+        priority: PriorityName | None = None,
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
     ) -> str:
         """Stage a follow-up job and return its id, as `Context.submit`."""
-        named = {"key": key, "id": id, "at": at, "after": after, "expires": expires}
+        named = {"key": key, "id": id, "at": at, "after": after, "expires": expires, "priority": priority}
         found: str = self._calls.call(
             "submit", type, payload, **named, unique=unique, while_=while_, on_conflict=on_conflict
         )

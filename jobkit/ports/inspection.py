@@ -8,6 +8,7 @@ from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
@@ -18,6 +19,8 @@ from jobkit.ports.types import Types
 
 # Of so many jobs at most the records or states are asked for at once.
 STATES_AT_ONCE = 1000
+# So many jobs are looked at for one page of those that match.
+LOOKED_AT = 5_000
 
 # The states of jobs that have yet to end, each before those that a job may go on to from it.
 UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
@@ -58,6 +61,14 @@ class JobRecord:
     priority: Priority | None = None
     group: str | None = None
     parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs that match, the latest submitted first, and the number to go on `below`: None where all were looked at."""
+
+    jobs: Sequence[JobRecord]
+    below: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +204,17 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """Return jobs, the latest submitted first: of those before the job of the id `before`, where it is given.
 
         None where that job is not known.
+        """
+        ...
+
+    async def find(
+        self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
+    ) -> JobPage:
+        """Return up to `limit` jobs that match, the latest first: of those with a number below `below`.
+
+        About `look_at` jobs are looked at, however many there are and whatever is found: a page may be empty before
+        the end. Those in any state but `COMMITTED` are in an order of their own, in which no others are looked at;
+        where they have yet to end, that is one of the jobs of their type in all such states.
         """
         ...
 

@@ -80,7 +80,7 @@ class LogEntry:
 class Effects:
     """All that one job changes; written together, or not at all. `result` and the records' values are JSON.
 
-    `blobs`, where there are any, replace the key's manifest as a whole.
+    `blobs`, where there are any, replace the key's manifest as a whole; who adds to it gives those that stay, too.
     """
 
     result: bytes = b"null"

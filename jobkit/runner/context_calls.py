@@ -32,6 +32,7 @@ class ContextCalls:
             "submit": ctx.submit,
             "settings": ctx.settings,
             "download": self._download,
+            "add_to_committed": self._add_to_committed,
             "lend": self._lend,
             "take": self._take,
             "drop": self._drop,
@@ -44,6 +45,9 @@ class ContextCalls:
 
     async def _download(self, name: str, to: Path, type: str | None, key: str | None) -> None:
         await (await self._ctx.files(type, key)).download(name, to)
+
+    def _add_to_committed(self) -> None:
+        self._ctx.blobs.add_to_committed()
 
     async def _lend(self, kind: str, name: str) -> tuple[int, Path]:
         blobs = self._ctx.blobs

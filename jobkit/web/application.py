@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import structlog
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route, Router
@@ -27,7 +28,8 @@ from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.web import live
 from jobkit.web.access import COOKIE, SESSION_SECONDS, Access, User
-from jobkit.web.actions import ACTIONS, Done, Refused
+from jobkit.web.actions import ACTIONS
+from jobkit.web.actions.action import Done, Refused
 from jobkit.web.history import EVERY_SECONDS, History
 from jobkit.web.looks import Looks
 from jobkit.web.page import Backstage, MakePage, NotFound, Page, View
@@ -203,7 +205,7 @@ class WebApplication:
         if not is_same_origin(request) or not self._access.is_form_token(user, form.pop("form_token", "")):
             page = Page("problem.html", "Not allowed", {"problem": _FOREIGN, "change": ""}, live=False)
             return self._failed(request, user, page, 403)
-        done = await action.carry_out(View(self._backstage, user, request.path_params, form))
+        done = await action.carry_out(View(self._backstage, user, request.path_params, QueryParams(form)))
         await self._noted(user, action.name, done)
         response = RedirectResponse(f"{_root(request)}{done.go_to}", 303)
         response.set_cookie(

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.datastructures import QueryParams
+
 from jobkit.client.layouts import Layouts
 from jobkit.errors import JobkitError
 from jobkit.model.clock import Clock
@@ -41,7 +43,7 @@ class View:
     backstage: Backstage
     user: User
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    query: QueryParams
 
     @property
     def planes(self) -> Planes:
@@ -63,6 +65,10 @@ class View:
     def said(self, name: str) -> str | None:
         """Return what the query says under a name; None for nothing."""
         return self.query.get(name) or None
+
+    def all_said(self, name: str) -> Sequence[str]:
+        """Return all that the query says under a name."""
+        return self.query.getlist(name)
 
     def number(self, name: str, otherwise: int, *, most: int) -> int:
         """Return a number of the query, from 1 to `most`."""

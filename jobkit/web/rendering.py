@@ -79,6 +79,10 @@ def short(text: str, most: int = 12) -> str:
 
 
 def query(**values: object) -> str:
-    """Return a query with what is not empty."""
-    told = {name: str(value) for name, value in values.items() if value not in (None, "")}
-    return f"?{urlencode(told)}" if told else ""
+    """Return a query with what is not empty; of a list each."""
+    told = {
+        name: value if isinstance(value, list) else str(value)
+        for name, value in values.items()
+        if value not in (None, "", [])
+    }
+    return f"?{urlencode(told, doseq=True)}" if told else ""

@@ -35,7 +35,7 @@ _PATIENCE_MS = 20_000
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jobkit.plugin.registry.entry_points", lambda **_: ())
+    monkeypatch.setattr("jobkit.plugin.loading.entry_points", lambda **_: ())
     made = World(tmp_path)
 
     async def begin(planes: Planes) -> None:

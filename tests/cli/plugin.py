@@ -42,7 +42,11 @@ async def note(job: Note, ctx: Context) -> dict[str, str]:
     return {"said": job.text}
 
 
-@processor("errand", key=lambda job: job.about, priority="normal")
+async def _abilities() -> Sequence[str]:
+    return ["runs"]
+
+
+@processor("errand", key=lambda job: job.about, priority="normal", describe=_abilities)
 async def errand(job: Note, ctx: Context) -> None:
     """Some are more urgent than others."""
 

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from jobkit.client import Client
 from jobkit.ports.inspection import JobState
+from jobkit.ports.planes import Planes
+from jobkit.settings import Settings
 from tests.cli.conftest import Shell
 from tests.cli.world import World
 
@@ -98,3 +101,20 @@ def test_who_waits_for_a_job_that_is_cancelled_is_told(shell: Shell, world: Worl
     assert result.exit_code == 1
     assert "was cancelled by" in result.stderr
     assert "not wanted" in result.stderr
+
+
+def test_what_is_left_of_a_group_is_cancelled(shell: Shell, world: World) -> None:
+    async def submit(planes: Planes) -> None:
+        client = Client(planes, world.registry, Settings())
+        jobs = [client.job("note", {"about": "tea"}, id=f"m{number}") for number in range(3)]
+        await client.submit_group(jobs, then=client.job("chapter", {"about": "tea"}, id="then"))
+
+    world.ask(submit)
+    world.committed(world.registry.new_job("note", {"about": "tea"}, id="m0").envelope)
+    result = shell("cancel", "--group", "then", "--yes", "--reason", "not wanted")
+    assert (result.exit_code, result.stderr) == (0, "3 jobs cancelled\n")
+    assert [state(world, id) for id in ("m0", "m1", "m2", "then")] == [JobState.COMMITTED] + [JobState.CANCELLED] * 3
+    assert json.loads(shell("cancel", "--group", "then", "--yes", "--json").stdout) == {"group": "then", "cancelled": 0}
+    unknown = shell("cancel", "--group", "nobody", "--yes")
+    assert (unknown.exit_code, "no group 'nobody'" in unknown.stderr) == (1, True)
+    assert shell("cancel", "m1", "--group", "then", "--yes").exit_code == 2

@@ -106,6 +106,11 @@ def test_what_a_plugin_finds_wrong_is_a_failed_check(shell: Shell, monkeypatch: 
     assert _finding(shell, 1, "plugins", "fail")["what"] == "note: the pen is missing"
 
 
+def test_what_a_plugin_can_do_here_is_told(shell: Shell) -> None:
+    said = {check["what"] for check in json.loads(shell("doctor", "--json").stdout)["checks"]}
+    assert "errand: runs" in said
+
+
 def test_wrong_settings_of_a_plugin_are_a_failed_check(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SICK_ROUNDS", "some")
     assert "note: SICK_ROUNDS: Input should be a valid integer" in _finding(shell, 1, "plugins", "fail")["what"]

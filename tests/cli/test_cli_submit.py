@@ -228,3 +228,26 @@ def test_a_name_that_is_none_is_refused(shell: Shell, words: tuple[str, ...], to
     result = shell("submit", "note", "--payload", "{}", *words)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_a_job_is_told_of_by_its_commit(shell: Shell, world: World) -> None:
+    note = ("submit", "note", "--payload", '{"about": "tea"}')
+    told = ("--notify", '{"type": "errand", "payload": {"about": "told"}}')
+    assert shell(*note, *told, *told, "--id", "a").exit_code == 0
+    world.worked_off("note", "errand")
+    assert [job["key"] for job in json.loads(shell("jobs", "--type", "errand", "--json").stdout)] == ["told", "told"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "problem"),
+    [
+        ("errand", 2, "--notify 'errand' is none: say"),
+        ('{"type": "errand"}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {}, "to": "me"}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {"abuot": "tea"}}', 2, "abuot"),
+        ('{"type": "nosuch", "payload": {}}', 2, "nobody can be notified by a job of type 'nosuch'"),
+    ],
+)
+def test_what_cannot_be_told_is_named(shell: Shell, told: str, code: int, problem: str) -> None:
+    result = shell("submit", "note", "--payload", '{"about": "tea"}', "--notify", told)
+    assert (result.exit_code, problem in result.stderr) == (code, True), result.stderr

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.notice import Notice
+from jobkit.model.priority import Priority
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50)
 envelopes = st.builds(
@@ -25,6 +27,18 @@ envelopes = st.builds(
     submitted_at=st.floats(allow_nan=False, allow_infinity=False),
     trace=st.dictionaries(text, text, max_size=3),
     schema=st.just(SCHEMA_VERSION),
+    notices=st.lists(
+        st.builds(
+            Notice,
+            id=text,
+            type=text,
+            key=st.none() | text,
+            body=text,
+            inside=st.lists(text, max_size=2).map(tuple),
+            priority=st.sampled_from(Priority),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -61,6 +75,7 @@ def test_a_whole_number_may_be_a_time() -> None:
         (b'{"id":"x","type":"t","sequence":true}', "sequence: Input should be a valid integer"),
         (b'{"id":"x","type":"t","sequence":1.0}', "sequence: Input should be a valid integer"),
         (b'{"id":"x","type":"t","trace":{"a":1}}', "trace.a: Input should be a valid string"),
+        (b'{"id":"x","type":"t","notices":[{"id":"n"}]}', "notices.0.type: Field required"),
         (b'{"id":"x","type":"t","body":"b"}', "unknown fields: body"),
         (b'{"id":"x","type":"t","schema_":1}', "unknown fields: schema_"),
     ],
@@ -115,7 +130,7 @@ def test_a_derived_key_is_put_on_a_copy() -> None:
 
 
 def test_a_copy_that_was_changed_is_packed_anew() -> None:
-    envelope = Envelope("x", "t", b"body", key="k")
+    envelope = Envelope("x", "t", b"body", key="k", notices=(Notice("n", "told", "k", "{}", ()),))
     packed = envelope.pack()
     assert envelope.pack() == packed
     changed = envelope.with_key("other"), envelope.with_sequence(7), dataclasses.replace(envelope, body=b"other")

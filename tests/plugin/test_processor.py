@@ -221,6 +221,7 @@ async def _no_result(job: Video, ctx: Context):  # type: ignore[no-untyped-def]
         ({"ordered": "yes"}, "ordered must be True or False, not 'yes'"),
         ({"settings": Video}, "settings must be a subclass of pydantic_settings.BaseSettings"),
         ({"check": list}, "check must be an 'async def' function"),
+        ({"describe": list}, "describe must be an 'async def' function"),
         ({"projections": [1]}, "projections must be a list of Projection"),
         ({"projections": "sum"}, "projections must be a list of Projection"),
         ({"retry": 3, "timeout": 60}, r"timeout must be [\s\S]*job type 't': retry must be"),

@@ -195,6 +195,18 @@ async def test_checks_tell_what_is_wrong_by_type() -> None:
     assert await registry.problems(["step"]) == []
 
 
+async def test_what_a_machine_can_do_is_told_by_type() -> None:
+    async def describe() -> list[str]:
+        return ["encodes"]
+
+    @processor("able", key=lambda _: "k", describe=describe)
+    async def able(job: Step, ctx: Context) -> None: ...
+
+    registry = Registry([able, step])
+    assert await registry.described("able") == ["able: encodes"]
+    assert await registry.described("step") == []
+
+
 # ---- new jobs ------------------------------------------------------------------------------------------------------
 
 

@@ -124,5 +124,5 @@ def test_bandwidth_of_a_single_short_segment_is_its_own() -> None:
 
 
 def test_read_backs_name_sound_only_where_there_is_some() -> None:
-    assert codecs("64001F", has_audio=True) == "avc1.64001F,mp4a.40.2"
-    assert codecs("64001F", has_audio=False) == "avc1.64001F"
+    assert codecs("avc1.64001F", has_audio=True) == "avc1.64001F,mp4a.40.2"
+    assert codecs("avc1.64001F", has_audio=False) == "avc1.64001F"

@@ -24,7 +24,6 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
     track: dict[str, Any] = {
         "index": 0,
         "codec": "h264",
-        "profile": None,
         "start": 0.0,
         "last": 9.96,
         "end": 10.0,
@@ -36,6 +35,7 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
     }
     fields = {
         **track,
+        "told": None,
         "width": 1280,
         "height": 720,
         "pixel_aspect": (1, 1),
@@ -51,7 +51,15 @@ def media(*, channels: int | None = 2, **video: Any) -> Media:
     audio = None
     if channels is not None:
         audio = AudioTrack(
-            **{**track, "index": 1, "codec": "aac", "language": None, "channels": channels, "sample_rate": 44100}
+            **{
+                **track,
+                "index": 1,
+                "codec": "aac",
+                "profile": None,
+                "language": None,
+                "channels": channels,
+                "sample_rate": 44100,
+            }
         )
     return Media(
         container="mov",

@@ -63,7 +63,7 @@ async def test_a_good_rendition_passes(samples: Samples) -> None:
         ({"codec": "hevc"}, "hevc"),
         ({"colour": Colour(2, 2, 2, 0)}, "marked as (2, 2, 2, 0)"),
         ({"pixel_format": "yuv444p"}, "yuv444p"),
-        ({"profile": None}, "not h264"),
+        ({"told": None}, "not h264"),
         ({"decoded": 49}, "49 of its 50"),
         ({"end": 1.0}, "video lasts 1.00 s"),
         ({"end": 9.0}, "video lasts 9.00 s"),

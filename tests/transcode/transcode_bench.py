@@ -31,7 +31,9 @@ from jobkit.ports.store import Store
 from jobkit.projections.reader import ProjectionReader
 from workers.transcode import Transcode, TranscodeResult, transcode
 from workers.transcode.ffmpeg import required_ffmpeg
+from workers.transcode.profile import known_profiles
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.working_encoders import WorkingEncoders
 
 FFMPEG = str(required_ffmpeg(None))
 
@@ -128,7 +130,9 @@ class Desk:
         """Transcode `source`; `fields` are more of the payload."""
         payload = Transcode(video_id="v1", source=source, **fields)
         async with AsyncExitStack() as resources:
-            return await transcode(payload, self.context(resources))
+            settings = TranscodeSettings(**self.settings)
+            encoders = WorkingEncoders(settings, known_profiles(settings))
+            return await transcode(payload, self.context(resources), encoders=encoders)
 
     def context(self, resources: AsyncExitStack) -> Context:
         return Context(

@@ -53,7 +53,7 @@ async def test_all_that_match_are_cancelled_and_counted_before(site: Site, reade
     later = await site.submitted("k9")
     await reader.post("/do/cancel-all", fields_of(page))
     assert [await state(site, id) for id in [*ids, later]] == ["running", "cancelled", "cancelled", "queued"]
-    assert await log(site) == [("cancel-all", "type note")]
+    assert await log(site) == [("cancel-all", "jobs of type note")]
     refused = await reader.get("/do/cancel-all?type=note&state=committed")
     assert refused.status == 409
 
@@ -129,3 +129,25 @@ async def test_an_unknown_target_is_no_change(site: Site, reader: Reader) -> Non
         page = await reader.get(f"/do/{action}?{'&'.join(f'{name}={value}' for name, value in target.items())}")
         assert page.status in (404, 409), action
     assert await log(site) == []
+
+
+async def test_all_that_match_are_changed_and_only_those(site: Site, reader: Reader) -> None:
+    for number in range(3):
+        await site.buried(await site.submitted(f"k{number}", id=f"dead-{number}"), f"frame {number} is broken")
+    await site.buried(await site.submitted("other", id="full"), "no room")
+    await site.submitted("waits", id="waits")
+    page = await reader.get("/jobs?state=dead&error=BROKEN")
+    assert "Try all that match again" in page.words
+    asked = await reader.get("/do/requeue-matching?state=dead&error=BROKEN")
+    assert "3 jobs with 'BROKEN' in an error, which were given up, would be tried again" in asked.words
+    done = await reader.confirmed("requeue-matching", state="dead", error="BROKEN")
+    assert (done.status, done.headers["location"]) == (303, "/jobs?state=dead&error=BROKEN")
+    states = await site.planes.inspection.states([*(f"dead-{number}" for number in range(3)), "full"])
+    assert states == {**{f"dead-{number}": JobState.QUEUED for number in range(3)}, "full": JobState.DEAD}
+    assert "1 job of key k1 (scheduled" in (await reader.get("/do/cancel-all?key=k1")).words
+    await reader.confirmed("cancel-all", {"reason": "no"}, key="k2")
+    states = await site.planes.inspection.states(["dead-1", "dead-2", "waits"])
+    assert states == {"dead-1": JobState.QUEUED, "dead-2": JobState.CANCELLED, "waits": JobState.QUEUED}
+    # Nobody changes all there are by leaving everything out.
+    assert (await reader.get("/do/cancel-all")).status == 409
+    assert (await reader.get("/do/priority-all?type=note&priority=high")).status == 200

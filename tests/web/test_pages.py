@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -85,11 +88,23 @@ async def test_jobs_are_listed_in_pages_by_what_the_url_says(site: Site, reader:
     assert [id for id in ids if f"jobs/{id}" in (await reader.get("/jobs?key=k3")).text] == ids[3:4]
     first = await reader.get("/jobs?limit=2")
     assert [id for id in ids if f"jobs/{id}" in first.text] == ids[3:]
-    older = await reader.get(f"/jobs?limit=2&before={ids[3]}")
-    assert f"before={ids[3]}" in first.text
+    (path,) = re.findall(r'href="([^"]*below=[^"]*)"', first.text)
+    older = await reader.get(unescape(path))
     assert [id for id in ids if f"jobs/{id}" in older.text] == ids[1:3]
     assert "No job matches" in (await reader.get("/jobs?type=nosuch")).words
     assert (await reader.get("/jobs?state=nonsense&limit=x")).status == 200
+    assert (await reader.get("/jobs?since=yesterday")).status == 400
+    assert ids[0] in (await reader.get("/jobs?worker=host%3A1")).text
+    assert ids[1] not in (await reader.get("/jobs?worker=host%3A1")).text
+    assert "No job matches" in (await reader.get("/jobs?until=2001-01-01T00:00")).words
+
+
+async def test_the_columns_of_the_list_are_chosen_in_the_url(site: Site, reader: Reader) -> None:
+    await site.submitted(id="job-1")
+    page = await reader.get("/jobs?column=priority&column=took")
+    headings = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', page.text)
+    assert headings == ["Job", "Priority", "Took"]
+    assert "Submitted" in (await reader.get("/jobs?column=nosuch")).words
 
 
 async def test_a_job_shows_its_life_its_payload_and_its_result(site: Site, reader: Reader) -> None:

@@ -55,6 +55,7 @@ async def test_an_event_tells_of_the_job_and_its_result() -> None:
         "data": {"job": outcome.record.id, "type": "render", "key": "v", "result": {"frames": 25}},
         "subject": outcome.record.id,
         "secret": "default",
+        "ended": None,
     }
     assert (await run_job(render, Render(video="v"), knows=[webhook])).submitted == []
 

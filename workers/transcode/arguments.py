@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers.transcode.filters import SAMPLE_RATE, SoundChain, picture_graph, sound_filters, sound_graph
+from workers.transcode.filters import (
+    SAMPLE_RATE,
+    SoundChain,
+    kept_tags,
+    picture_graph,
+    sound_filters,
+    sound_graph,
+)
 from workers.transcode.ladder import Rung
 from workers.transcode.plan import TranscodePlan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS
@@ -19,6 +26,7 @@ _AUDIO_BITS_PER_CHANNEL = 80_000
 # drop all but one of several pictures of a variable rate that fall into one of those.
 _TICKS = 90_000
 _TIME_BASE = f"1/{_TICKS}"
+_TAGS = ("colorspace", "color_primaries", "color_trc")
 # Some filters lose how long a picture is shown, or give it in other units. Only the last picture's length matters, as
 # for the others the next one tells: one of no length would not be shown at all.
 _SHORTEST_TICKS, _USUAL_RATE = 90, 25.0
@@ -29,13 +37,12 @@ _OFFSET_SECONDS = 0.001
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
 # Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
 _NO_METADATA = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
-_BT709 = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 
 
 def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
     """Return the arguments that decode `source` once and encode every rendition from it."""
     threads = str(settings.threads)
-    arguments = [*_QUIET, "-filter_complex_threads", threads, "-threads", threads]
+    arguments = [*_QUIET, *_setup(plan), "-filter_complex_threads", threads, "-threads", threads]
     if plan.offset > _OFFSET_SECONDS:
         # Something that is not used begins earlier: ffmpeg would count from there.
         arguments += ["-itsoffset", f"{-plan.offset:.6f}"]
@@ -91,13 +98,19 @@ def keyframes(plan: TranscodePlan, settings: TranscodeSettings) -> str:
 
 
 def _video_arguments(plan: TranscodePlan, rung: Rung, settings: TranscodeSettings) -> list[str]:
+    tags = kept_tags(plan.video.colour) if rung.coding.hdr else dict.fromkeys(_TAGS, "bt709")
     return [
-        *("-c:v", "libx264", "-preset", settings.preset, "-threads", str(settings.threads)),
-        *("-crf", str(settings.crf), "-maxrate", str(rung.max_bitrate), "-bufsize", str(2 * rung.max_bitrate)),
-        *("-force_key_frames", keyframes(plan, settings), "-g", "100000", "-sc_threshold", "0"),
-        *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact", *_BT709),
+        *rung.coding.arguments(rung.max_bitrate, settings.threads),
+        *("-force_key_frames", keyframes(plan, settings), "-g", "100000"),
+        *("-fps_mode", "vfr", "-enc_time_base:v", _TIME_BASE, "-flags:v", "+bitexact"),
+        *("-color_range", "tv", *(word for name in _TAGS for word in (f"-{name}", tags[name]))),
         *("-bsf:v", f"setts=pts=PTS:dts=DTS:duration={_shown_ticks(plan)}"),
     ]
+
+
+def _setup(plan: TranscodePlan) -> list[str]:
+    """Return what opens the hardware that renditions are encoded on, once for each kind."""
+    return [word for setup in dict.fromkeys(rung.coding.encoder.setup for rung in plan.rungs) for word in setup]
 
 
 def _shown_ticks(plan: TranscodePlan) -> str:

@@ -116,7 +116,10 @@ def _sound_files(plan: TranscodePlan, source: Media, found: Sequence[Answer], po
     unfit = [f"{POSTER}: {problem}" for problem in verify.poster_problems(poster, plan.rungs[0].size)]
     channels = None if plan.sound is None else plan.sound.channels
     for rung, (name, each) in zip(plan.rungs, named, strict=True):
-        unfit += [f"{name}: {problem}" for problem in verify.rendition_problems(each, rung.size, channels, source)]
+        unfit += [
+            f"{name}: {problem}"
+            for problem in verify.rendition_problems(each, rung.size, channels, source, rung.coding)
+        ]
     _require_none(unfit)
     renditions = [each for each in found if isinstance(each, Media)]
     names = [rung.name for rung in plan.rungs]

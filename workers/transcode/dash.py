@@ -12,17 +12,28 @@ from workers.transcode.ladder import Size
 
 # Microseconds: those that the lengths in an HLS playlist have.
 TIMESCALE = 1_000_000
+_BT709 = 1
+_TRANSFER_SCHEME = "urn:mpeg:mpegB:cicp:TransferCharacteristics"
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """One rendition's segments of pictures, in `folder`. `bandwidth` is in bits per second."""
+    """One rendition's segments of pictures, in `folder`. `bandwidth` is in bits per second.
+
+    `transfer` is a code point of ISO/IEC 23091-2; a player that does not know those of HDR leaves such pictures alone.
+    """
 
     folder: str
     bandwidth: int
     codecs: str
     size: Size
     frame_rate: float
+    transfer: int = _BT709
+
+    @property
+    def kind(self) -> tuple[str, int]:
+        """What all renditions of a set share: a player changes between those of one set only."""
+        return self.codecs.partition(".")[0], self.transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +73,25 @@ def manifest(
         'profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" '
         f'mediaPresentationDuration="PT{length:.6f}S" minBufferTime="PT{buffer:g}S">',
         '  <Period id="0" start="PT0S">',
-        '    <AdaptationSet id="0" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">',
-        *_template(durations),
     ]
-    for each in pictures:
-        rate = Fraction(each.frame_rate).limit_denominator(1001)
-        lines.append(
-            f'      <Representation id={quoteattr(each.folder)} bandwidth="{each.bandwidth}" codecs="{each.codecs}" '
-            f'width="{each.size.width}" height="{each.size.height}" sar="1:1" '
-            f'frameRate="{rate.numerator}/{rate.denominator}"/>'
-        )
-    lines.append("    </AdaptationSet>")
-    for number, sound in enumerate(sounds, 1):
+    kinds = list(dict.fromkeys(each.kind for each in pictures))
+    for number, kind in enumerate(kinds):
+        lines += _picture_set(number, [each for each in pictures if each.kind == kind], durations)
+    for number, sound in enumerate(sounds, len(kinds)):
         language = _language(sound.language)
+        role = "main" if number == len(kinds) else "alternate"
         lines += [
             f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"{language} '
             'segmentAlignment="true" startWithSAP="1">',
             '      <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" '
             f'value="{sound.channels}"/>',
-            f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{"main" if number == 1 else "alternate"}"/>',
+            f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{role}"/>',
             *_template(sound.durations),
             f'      <Representation id={quoteattr(sound.folder)} bandwidth="{sound.bandwidth}" '
             f'codecs="{sound.codecs}" audioSamplingRate="{sound.sample_rate}"/>',
             "    </AdaptationSet>",
         ]
-    for number, text in enumerate(texts, len(sounds) + 1):
+    for number, text in enumerate(texts, len(kinds) + len(sounds)):
         role = "forced-subtitle" if text.forced else "subtitle"
         lines += [
             f'    <AdaptationSet id="{number}" contentType="text" mimeType="text/vtt"{_language(text.language)}>',
@@ -97,6 +102,24 @@ def manifest(
             "    </AdaptationSet>",
         ]
     return "\n".join([*lines, "  </Period>", "</MPD>"]) + "\n"
+
+
+def _picture_set(number: int, pictures: Sequence[Pictures], durations: Sequence[float]) -> list[str]:
+    lines = [
+        f'    <AdaptationSet id="{number}" contentType="video" mimeType="video/mp4" segmentAlignment="true" '
+        'startWithSAP="1">'
+    ]
+    if pictures[0].transfer != _BT709:
+        lines.append(f'      <EssentialProperty schemeIdUri="{_TRANSFER_SCHEME}" value="{pictures[0].transfer}"/>')
+    lines += _template(durations)
+    for each in pictures:
+        rate = Fraction(each.frame_rate).limit_denominator(1001)
+        lines.append(
+            f'      <Representation id={quoteattr(each.folder)} bandwidth="{each.bandwidth}" codecs="{each.codecs}" '
+            f'width="{each.size.width}" height="{each.size.height}" sar="1:1" '
+            f'frameRate="{rate.numerator}/{rate.denominator}"/>'
+        )
+    return [*lines, "    </AdaptationSet>"]
 
 
 def _language(code: str | None) -> str:

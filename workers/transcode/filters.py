@@ -6,7 +6,7 @@ and the colours change with the level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -23,7 +23,7 @@ _UNSPECIFIED = 2
 _BT2020_PRIMARIES, _BT2020_MATRICES = 9, (9, 10)
 _PQ, _HLG = 16, 18
 _TRANSFER_NAMES = {_PQ: "smpte2084", _HLG: "arib-std-b67", 14: "2020_10", 15: "2020_12"}
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 
 # Diffuse white of HDR (BT.2408), and the brightest that is told apart, both in nits.
 _WHITE_NITS, _PEAK_NITS = 203, 1000
@@ -31,7 +31,8 @@ _WHITE_NITS, _PEAK_NITS = 203, 1000
 _MAPPED_FROM = 0.6
 # Who leaves the matrix out means BT.709 from this size on, BT.601 below.
 _HD = Size(1280, 720)
-_TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+_BT709_TAGS = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709"}
+_PRIMARIES_NAMES = {1: "bt709", _BT2020_PRIMARIES: "bt2020", 11: "smpte431", 12: "smpte432"}
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 
 # What lips may be off by before anybody sees it, and how many samples a second may be added before anybody hears it.
@@ -90,34 +91,78 @@ def gamut(colour: Colour) -> Gamut:
 def picture_graph(chain: PictureChain, video: VideoTrack, rungs: Sequence[Rung]) -> str:
     """Return the graph from one decoded stream to `[v0]`, `[v1]` and so on, one for each rung.
 
-    ffmpeg has turned pictures upright before they enter it.
+    ffmpeg has turned pictures upright before they enter it. Rungs that keep HDR branch off before it is mapped.
     """
-    first = []
+    first: list[str] = []
     if chain.restarts:
         first.append(f"setpts={_continued(chain.restarts)}")
     if chain.deinterlace is not None:
         first.append(f"bwdif=mode={chain.deinterlace}:deint=interlaced")
     if chain.frame_rate_limit is not None:
         first.append(f"fps={chain.frame_rate_limit:g}")
-    if chain.mapped:
-        first += _mapping(video.colour, rungs[0].size)
-    first.append(f"split={len(rungs)}")
-    graph = [f"[0:{chain.index}]{','.join(first)}" + "".join(f"[s{number}]" for number in range(len(rungs)))]
-    given = "bt709" if chain.mapped else _matrix(video)
+    plain = {number: rung for number, rung in enumerate(rungs) if not rung.coding.hdr}
+    kept = {number: rung for number, rung in enumerate(rungs) if rung.coding.hdr}
+    mapping = _mapping(video.colour, max((rung.size for rung in rungs), key=_area)) if chain.mapped else []
+    source = f"[0:{chain.index}]"
+    graph: list[str] = []
+    if kept:
+        graph.append(f"{source}{','.join([*first, 'split=2'])}[plain][kept]")
+        graph.append(f"[kept]{_split(kept)}")
+        source, first = "[plain]", []
+    graph.append(f"{source}{','.join([*first, *mapping, _split(plain)])}")
     for number, rung in enumerate(rungs):
-        size = f"{rung.size.width}:{rung.size.height}"
-        matrices = f"in_color_matrix={given}:out_color_matrix=bt709:out_range=limited"
-        if given != "bt709":
-            # The fast way of turning one matrix into another is visibly off.
-            matrices += ":flags=bicubic+accurate_rnd+full_chroma_int"
-        scaled = f"[s{number}]scale={size}:{matrices},setsar=1,format=yuv420p,{_TAGS}"
-        if chain.lead:
-            black = f"color=black:size={rung.size.width}x{rung.size.height}:rate=1,trim=end_frame=1"
-            graph.append(f"{black},setsar=1,format=yuv420p,{_TAGS}[b{number}]")
-            graph.append(f"{scaled}[p{number}];[b{number}][p{number}]interleave[v{number}]")
-        else:
-            graph.append(f"{scaled}[v{number}]")
+        graph += _rung_graph(number, rung, chain, video)
     return ";".join(graph)
+
+
+def _split(rungs: Iterable[int]) -> str:
+    ends = [f"[s{number}]" for number in rungs]
+    return f"split={len(ends)}{''.join(ends)}"
+
+
+def _area(size: Size) -> int:
+    return size.width * size.height
+
+
+def _rung_graph(number: int, rung: Rung, chain: PictureChain, video: VideoTrack) -> list[str]:
+    """Return the filters from `[s0]`, `[s1]` and so on to the pictures that an encoder gets."""
+    coding = rung.coding
+    tags = kept_tags(video.colour) if coding.hdr else _BT709_TAGS
+    wanted = "bt2020" if coding.hdr else "bt709"
+    given = wanted if chain.mapped and not coding.hdr else _matrix(video)
+    size = f"{rung.size.width}:{rung.size.height}"
+    matrices = f"in_color_matrix={given}:out_color_matrix={wanted}:out_range=limited"
+    if given != wanted:
+        # The fast way of turning one matrix into another is visibly off.
+        matrices += ":flags=bicubic+accurate_rnd+full_chroma_int"
+    pixels = coding.encoder.formats[coding.hdr]
+    coded = f"setsar=1,format={pixels},setparams=range=tv:{':'.join(f'{name}={tag}' for name, tag in tags.items())}"
+    upload = f",{coding.encoder.upload}" if coding.encoder.upload else ""
+    scaled = f"[s{number}]scale={size}:{matrices},{coded}"
+    if not chain.lead:
+        return [f"{scaled}{upload}[v{number}]"]
+    black = f"color=black:size={rung.size.width}x{rung.size.height}:rate=1,trim=end_frame=1"
+    return [f"{black},{coded}[b{number}]", f"{scaled}[p{number}];[b{number}][p{number}]interleave{upload}[v{number}]"]
+
+
+def kept_tags(colour: Colour) -> dict[str, str]:
+    """Return how HDR that is kept is marked, by the names of ffmpeg's options."""
+    return {
+        "color_primaries": _PRIMARIES_NAMES.get(colour.primaries, "bt2020"),
+        "color_trc": _TRANSFER_NAMES[colour.transfer],
+        "colorspace": "bt2020nc",
+    }
+
+
+def kept_colour(colour: Colour) -> Colour:
+    """Return the code points that HDR bears where it is kept."""
+    primaries = colour.primaries if colour.primaries in _PRIMARIES_NAMES else _BT2020_PRIMARIES
+    return Colour(_BT2020_MATRICES[0], primaries, colour.transfer, _LIMITED_RANGE)
+
+
+def video_range(colour: Colour) -> str:
+    """Return what a playlist says of a file's colours."""
+    return {_PQ: "PQ", _HLG: "HLG"}.get(colour.transfer, "SDR")
 
 
 def sound_graph(chain: SoundChain, index: int, count: int) -> str:

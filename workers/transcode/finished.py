@@ -43,6 +43,13 @@ def read_track(path: Path, handler: str) -> FinishedTrack | None:
     return FinishedTrack(handler, track.timescale, description, units, _end(movie, track, units))
 
 
+def track_description(path: Path, handler: str) -> bytes | None:
+    """Return the body of the `stsd` box of the first track of a handler; None where there is none."""
+    movie = boxes.read(path)
+    track = movie.track(handler)
+    return None if track is None else _description(path, movie.tracks.index(track))
+
+
 def _end(movie: boxes.Movie, track: boxes.Track, units: Sequence[Unit]) -> int:
     """Return when the last unit has been shown: of pictures out of order only the edit list knows it.
 

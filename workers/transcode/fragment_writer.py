@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from workers.transcode.cutting import Placed
 
 _BRANDS = b"iso6cmfcdash"
-# Access unit delimiter, before a repeated picture: both have one idr_pic_id, and without it a decoder that looks for
-# boundaries itself takes the second for more of the first.
+# Access unit delimiter of H.264, before a repeated picture: both have one idr_pic_id, and without it a decoder that
+# looks for boundaries itself takes the second for more of the first.
 DELIMITER = b"\x00\x00\x00\x02\x09\x10"
 _SYNC, _NOT_SYNC = 0x02000000, 0x01010000
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -20,9 +20,14 @@ _UNDETERMINED = "und"
 _SAMPLE = struct.Struct(">IIIi")
 
 
-def written_size(placed: Placed) -> int:
-    """Return how many bytes a unit takes in the media data."""
-    return placed.unit.size + (len(DELIMITER) if placed.repeat else 0)
+def delimiter(description: bytes) -> bytes:
+    """Return what a repeated picture begins with; `description` is the body of its track's `stsd` box."""
+    return DELIMITER if description[12:16] == b"avc1" else b""
+
+
+def written_size(placed: Placed, before_repeat: bytes = DELIMITER) -> int:
+    """Return how many bytes a unit takes in the media data; `before_repeat` is the track's delimiter."""
+    return placed.unit.size + (len(before_repeat) if placed.repeat else 0)
 
 
 def init_segment(handler: str, timescale: int, description: bytes, language: str = _UNDETERMINED) -> bytes:
@@ -64,16 +69,17 @@ def segment_type() -> bytes:
     return _box("styp", b"msdh", bytes(4), b"msdhcmfs")
 
 
-def fragment_header(number: int, placed: Sequence[Placed]) -> bytes:
+def fragment_header(number: int, placed: Sequence[Placed], before_repeat: bytes = DELIMITER) -> bytes:
     """Return the `moof` box of a fragment, and the header of the `mdat` box that the units' bytes follow in."""
+    sizes = [written_size(each, before_repeat) for each in placed]
     samples = b"".join(
         _SAMPLE.pack(
             each.duration,
-            written_size(each),
+            size,
             _SYNC if each.unit.keyframe else _NOT_SYNC,
             each.time - each.decode_time,
         )
-        for each in placed
+        for each, size in zip(placed, sizes, strict=True)
     )
 
     def moof(offset: int) -> bytes:
@@ -82,8 +88,8 @@ def fragment_header(number: int, placed: Sequence[Placed]) -> bytes:
         time = _full("tfdt", 1, 0, struct.pack(">Q", placed[0].decode_time))
         return _box("moof", _full("mfhd", 0, 0, struct.pack(">I", number)), _box("traf", header, time, run))
 
-    size = len(moof(0))
-    return moof(size + 8) + struct.pack(">I4s", 8 + sum(map(written_size, placed)), b"mdat")
+    length = len(moof(0))
+    return moof(length + 8) + struct.pack(">I4s", 8 + sum(sizes), b"mdat")
 
 
 def _box(kind: str, *parts: bytes) -> bytes:

@@ -61,7 +61,8 @@ class MediaPlaylist:
 class Variant:
     """One line of a master playlist. Bandwidths are in bits per second, of pictures and sound together.
 
-    `size` and `frame_rate` are None for one that has only sound; `sound` is the group of its sound.
+    `size` and `frame_rate` are None for one that has only sound; `sound` is the group of its sound; `video_range` is
+    SDR, PQ or HLG.
     """
 
     uri: str
@@ -71,6 +72,7 @@ class Variant:
     size: Size | None
     frame_rate: float | None
     sound: str | None
+    video_range: str = "SDR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class KeyPictures:
     bandwidth: int
     codecs: str
     size: Size
+    video_range: str = "SDR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,13 @@ def parse_master_playlist(text: str) -> Master:
         elif tag == "#EXT-X-I-FRAME-STREAM-INF":
             found = _attributes(value)
             key_pictures.append(
-                KeyPictures(found["URI"], int(found["BANDWIDTH"]), found["CODECS"], _size(found["RESOLUTION"]))
+                KeyPictures(
+                    uri=found["URI"],
+                    bandwidth=int(found["BANDWIDTH"]),
+                    codecs=found["CODECS"],
+                    size=_size(found["RESOLUTION"]),
+                    video_range=found["VIDEO-RANGE"],
+                )
             )
         elif tag == "#EXT-X-MEDIA":
             alternatives.append(_alternative(_attributes(value)))
@@ -217,6 +226,7 @@ def _variant(uri: str, found: dict[str, str]) -> Variant:
         size=_size(found["RESOLUTION"]) if "RESOLUTION" in found else None,
         frame_rate=float(found["FRAME-RATE"]) if "FRAME-RATE" in found else None,
         sound=found.get("AUDIO"),
+        video_range=found.get("VIDEO-RANGE", "SDR"),
     )
 
 
@@ -253,7 +263,7 @@ def master_playlist(master: Master) -> str:
             attributes += [
                 f"RESOLUTION={variant.size.width}x{variant.size.height}",
                 f"FRAME-RATE={variant.frame_rate:.3f}",
-                "VIDEO-RANGE=SDR",
+                f"VIDEO-RANGE={variant.video_range}",
                 "CLOSED-CAPTIONS=NONE",
             ]
         if variant.sound is not None:
@@ -265,7 +275,7 @@ def master_playlist(master: Master) -> str:
             f"BANDWIDTH={pictures.bandwidth}",
             f'CODECS="{pictures.codecs}"',
             f"RESOLUTION={pictures.size.width}x{pictures.size.height}",
-            "VIDEO-RANGE=SDR",
+            f"VIDEO-RANGE={pictures.video_range}",
             f'URI="{pictures.uri}"',
         ]
         lines.append(f"#EXT-X-I-FRAME-STREAM-INF:{','.join(attributes)}")
@@ -304,9 +314,9 @@ def bandwidths(playlist: MediaPlaylist, sizes: Sequence[int]) -> tuple[int, int]
 AAC_LC = "mp4a.40.2"
 
 
-def codecs(h264_profile: str, *, has_audio: bool) -> str:
-    """Return the CODECS attribute (RFC 6381) of H.264 with this profile, and AAC-LC where there is sound."""
-    return f"avc1.{h264_profile}" + (f",{AAC_LC}" if has_audio else "")
+def codecs(pictures: str, *, has_audio: bool) -> str:
+    """Return the CODECS attribute (RFC 6381) of pictures in this format, and of AAC-LC where there is sound."""
+    return pictures + (f",{AAC_LC}" if has_audio else "")
 
 
 def _lines(text: str) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from workers.transcode.encoders import PLAIN_CODING, Coding
+
 DEFAULT_LADDER = (1080, 720, 480, 360, 240)
 
 # Rungs beyond these are typing errors; H.264 encoders take no side longer than LONGEST_SIDE.
@@ -18,6 +20,8 @@ _REFERENCE_BITS_PER_SECOND = 5_000_000
 _REFERENCE_PIXELS = 1920 * 1080
 
 _NEXT_RUNG_SHARE = 0.9
+# From here on, a picture differs less from the one before it.
+_FAST_RATE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Rung:
     name: str
     size: Size
     max_bitrate: int
+    coding: Coding = PLAIN_CODING
 
 
 def checked_ladder(rungs: Sequence[int]) -> tuple[int, ...]:
@@ -82,10 +87,15 @@ def choose_rungs(source: Size, ladder: Sequence[int], frame_rate: float, *, keep
     return tuple(Rung(f"{size.short}p", size, max_bitrate(size, frame_rate)) for size in sizes)
 
 
+def is_fast(frame_rate: float) -> bool:
+    """Return whether so many pictures a second need more bits."""
+    return frame_rate > _FAST_RATE
+
+
 def max_bitrate(size: Size, frame_rate: float) -> int:
     """Return the ceiling for a picture of this size, in bits per second."""
     # A fast picture changes less from frame to frame: twice the frames do not need twice the bits.
-    pace = 1.5 if frame_rate > 40 else 1.0
+    pace = 1.5 if is_fast(frame_rate) else 1.0
     bits: float = _REFERENCE_BITS_PER_SECOND * pace * (size.width * size.height / _REFERENCE_PIXELS) ** 0.75
     return max(100_000, round(bits / 10_000) * 10_000)
 

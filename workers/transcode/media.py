@@ -20,7 +20,6 @@ class _Track(_Facts):
 
     index: int = Field(ge=0)
     codec: str = Field(max_length=64)
-    profile: str | None = Field(max_length=64)
     start: float | None
     last: float
     end: float
@@ -48,10 +47,13 @@ class Colour(NamedTuple):
 class VideoTrack(_Track):
     """A video stream. `width` and `height` are of the stored pictures; `rotation` is in degrees clockwise.
 
+    `told` is what a player is told of its format (RFC 6381), where it is a file of ours.
+
     `pauses` are the times of pictures that are held for long, with how long; `highest_rate` is in pictures per second
     over a second; `shown_pictures` counts from the first keyframe on.
     """
 
+    told: str | None = Field(max_length=64)
     width: int = Field(gt=0, le=1_000_000)
     height: int = Field(gt=0, le=1_000_000)
     pixel_aspect: tuple[int, int]
@@ -79,6 +81,7 @@ class VideoTrack(_Track):
 class AudioTrack(_Track):
     """An audio stream. `language` is as its container has it."""
 
+    profile: str | None = Field(max_length=64)
     language: str | None = Field(max_length=64)
     channels: int = Field(ge=0, le=1024)
     sample_rate: int = Field(ge=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from workers.transcode.filters import Gamut, gamut
+from workers.transcode.filters import Gamut, gamut, video_range
 from workers.transcode.media import Media
 from workers.transcode.packaging import codecs
 from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
@@ -18,6 +18,7 @@ from workers.transcode.plan import (
     playlist_file,
     rendition_file,
 )
+from workers.transcode.working_encoders import ChosenProfile
 
 # Pictures that may be missing without being told: those around a damaged place of a few packets.
 _UNTOLD_PICTURES, _UNTOLD_SHARE = 2, 0.01
@@ -26,11 +27,18 @@ _UNTOLD_SECONDS, _COVERED = 1.0, 0.9
 
 
 def make_result(
-    job: Transcode, source: Media, source_size: int, plan: TranscodePlan, renditions: Sequence[Media], directory: Path
+    job: Transcode,
+    source: Media,
+    source_size: int,
+    plan: TranscodePlan,
+    renditions: Sequence[Media],
+    directory: Path,
+    chosen: ChosenProfile,
 ) -> TranscodeResult:
     """Return the result of a job whose outputs have all been checked."""
     return TranscodeResult(
         video_id=job.video_id,
+        profile=chosen.label,
         duration=round(source.duration, 3),
         source=_source_info(source, source_size),
         renditions=tuple(
@@ -40,7 +48,7 @@ def make_result(
         hls_master=HLS_MASTER if plan.hls else None,
         dash_manifest=DASH_MANIFEST if plan.hls else None,
         poster=POSTER,
-        warnings=tuple(warnings(source, plan, renditions[0])),
+        warnings=(*chosen.warnings, *warnings(source, plan, renditions[0])),
     )
 
 
@@ -87,6 +95,8 @@ def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path) -> Re
         height=video.height,
         frame_rate=round(video.frame_rate, 3),
         video_codec=video.codec,
+        video_range=video_range(video.colour),
+        encoder=rung.coding.encoder.name,
         audio_codec=None if audio is None else audio.codec,
         audio_channels=None if audio is None else audio.channels,
         codecs=codecs(media),

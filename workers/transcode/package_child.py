@@ -22,7 +22,7 @@ from workers.transcode.beat import Beat, say
 from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.cutting import Cut, Placed, cut_pictures, cut_sound
 from workers.transcode.finished import FinishedTrack, read_track
-from workers.transcode.fragment_writer import DELIMITER, fragment_header, init_segment, segment_type
+from workers.transcode.fragment_writer import delimiter, fragment_header, init_segment, segment_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def _write(
     (folder / hls.INIT_FILE).write_bytes(init_segment(track.handler, track.timescale, track.description, task.language))
     segments: list[hls.Segment] = []
     iframes: list[hls.ByteRange] = []
+    before_repeat = delimiter(track.description)
     number = 1
     for index, cut in enumerate(cuts):
         name = hls.segment_file(index)
@@ -84,8 +85,8 @@ def _write(
             for part in parts:
                 if part:
                     at = file.tell()
-                    file.write(fragment_header(number, part))
-                    _copy(media, file, part)
+                    file.write(fragment_header(number, part, before_repeat))
+                    _copy(media, file, part, before_repeat)
                     number += 1
                 if part is parts[0]:
                     iframes.append(hls.ByteRange(file.tell() - at, at))
@@ -97,10 +98,10 @@ def _write(
         (folder / hls.IFRAMES_FILE).write_text(hls.iframes_playlist(segments, iframes))
 
 
-def _copy(media: BinaryIO, file: BinaryIO, placed: Sequence[Placed]) -> None:
+def _copy(media: BinaryIO, file: BinaryIO, placed: Sequence[Placed], before_repeat: bytes) -> None:
     for each in placed:
         if each.repeat:
-            file.write(DELIMITER)
+            file.write(before_repeat)
         media.seek(each.unit.position)
         content = media.read(each.unit.size)
         if len(content) < each.unit.size:

@@ -12,7 +12,7 @@ from workers.transcode import dash, hls, progress, verify
 from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
-from workers.transcode.filters import SAMPLE_RATE
+from workers.transcode.filters import SAMPLE_RATE, video_range
 from workers.transcode.languages import distinct_names
 from workers.transcode.media import Media
 from workers.transcode.plan import (
@@ -142,7 +142,7 @@ def write_manifests(plan: TranscodePlan, renditions: Sequence[Media], playlists:
 
 def codecs(rendition: Media) -> str:
     """Return what goes into the MIME type of a rendition's MP4 file."""
-    return hls.codecs(rendition.video.profile or "", has_audio=rendition.audio is not None)
+    return hls.codecs(rendition.video.told or "", has_audio=rendition.audio is not None)
 
 
 def _task(file: str, handler: str, folder: str, language: str | None = None) -> dict[str, str]:
@@ -204,12 +204,13 @@ def _master(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlis
                 size=video.shown,
                 frame_rate=round(video.highest_rate, 3),
                 sound=group,
+                video_range=video_range(video.colour),
             )
         )
         uri = f"{rung.name}/{hls.IFRAMES_FILE}"
         found = hls.parse_byte_ranges((directory / HLS_DIRECTORY / uri).read_text())
         most = hls.bandwidths(playlist, [each.length for each in found])[0]
-        pictures.append(hls.KeyPictures(uri, most, hls.codecs(video.profile or "", has_audio=False), video.shown))
+        pictures.append(hls.KeyPictures(uri, most, video.told or "", video.shown, video_range(video.colour)))
     return hls.Master((*variants, *audio_only), tuple(pictures), tuple(_alternatives(playlists)))
 
 
@@ -218,7 +219,8 @@ def _manifest(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playl
         dash.Pictures(
             folder=PurePosixPath(package_folder(rung)).name,
             bandwidth=_bandwidths(directory, package_folder(rung), playlist)[0],
-            codecs=hls.codecs(rendition.video.profile or "", has_audio=False),
+            codecs=rendition.video.told or "",
+            transfer=rendition.video.colour.transfer,
             size=rendition.video.shown,
             frame_rate=rendition.video.highest_rate,
         )

@@ -16,7 +16,8 @@ class Transcode(Payload):
 
     `source` is a path or a `file://` URL within the worker's source roots; a relative path is looked for in each
     root. `ladder` are the shorter sides of the renditions in pixels, None is the worker's own ladder. `poster_at`
-    is where in the video the poster is taken, None is a tenth into it; past the end it is the last frame.
+    is where in the video the poster is taken, None is the best of several places; past the end it is the last frame.
+    `profile` names one of the worker's profiles, None is the one that its settings name.
     """
 
     video_id: Annotated[str, Field(min_length=1, max_length=200)]
@@ -24,6 +25,7 @@ class Transcode(Payload):
     ladder: tuple[int, ...] | None = None
     hls: bool = True
     poster_at: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+    profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
 
     @field_validator("ladder")
     @classmethod
@@ -53,7 +55,8 @@ class SourceInfo(Result):
 class Rendition(Result):
     """One MP4 file. `duration` is in seconds, `size` in bytes; `blob` is its name among the job's blobs.
 
-    `codecs` is what goes into a MIME type (RFC 6381); `playlist` is the blob of its HLS media playlist.
+    `codecs` is what goes into a MIME type (RFC 6381), `video_range` is SDR, or PQ or HLG where HDR was kept; `playlist`
+    is the blob of its HLS media playlist, `encoder` the name of ffmpeg's that made it.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Rendition(Result):
     height: int
     frame_rate: float
     video_codec: str
+    video_range: str
+    encoder: str
     audio_codec: str | None
     audio_channels: int | None
     codecs: str
@@ -73,10 +78,12 @@ class Rendition(Result):
 class TranscodeResult(Result):
     """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own.
 
-    `warnings` are sentences about what a submitter may not expect: what was left out, mapped, folded or damaged.
+    `profile` is the name and version of the profile, as `web@3`. `warnings` are sentences about what a submitter may
+    not expect: what was left out, mapped, folded or damaged.
     """
 
     video_id: str
+    profile: str
     duration: float
     source: SourceInfo
     renditions: tuple[Rendition, ...]

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from workers.transcode.filters import Gamut, PictureChain, SoundChain, gamut
-from workers.transcode.ladder import Rung, choose_rungs
+from workers.transcode.ladder import Rung
 from workers.transcode.languages import playlist_language
 from workers.transcode.media import AudioTrack, Media, VideoTrack
 from workers.transcode.media import OtherSound as SourceSound
+from workers.transcode.renditions import Way, choose_renditions, plain_way
 from workers.transcode.settings import TranscodeSettings
 
 POSTER = "poster.jpg"
@@ -90,10 +91,11 @@ def make_plan(
     settings: TranscodeSettings,
     *,
     ladder: Sequence[int] | None = None,
+    ways: Sequence[Way] | None = None,
     hls: bool = True,
     poster_at: timedelta | None = None,
 ) -> TranscodePlan:
-    """Decide what a source becomes."""
+    """Decide what a source becomes. `ways` are those of coding its pictures, None is the plain one."""
     video, audio = source.video, source.audio
     too_fast = video.frame_rate > settings.max_frame_rate + _FRAME_RATE_SLACK
     doubled = video.interlaced and settings.deinterlace == "field"
@@ -110,7 +112,14 @@ def make_plan(
     )
     counted = not too_fast and not video.interlaced
     return TranscodePlan(
-        rungs=choose_rungs(video.shown, ladder or settings.ladder, rate, keep_size=settings.keep_size),
+        rungs=choose_renditions(
+            video.shown,
+            ladder or settings.ladder,
+            rate,
+            ways or (plain_way(settings),),
+            hdr=gamut(video.colour) is Gamut.HDR,
+            keep_size=settings.keep_size,
+        ),
         video=video,
         picture=picture,
         audio_index=None if audio is None else audio.index,

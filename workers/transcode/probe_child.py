@@ -24,6 +24,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
+from workers.transcode.box_reader import MalformedMp4
+from workers.transcode.codecs import codec_string
+from workers.transcode.finished import track_description
 from workers.transcode.probe_track import Parts, Track
 from workers.transcode.segment_check import package_problems
 
@@ -108,7 +111,7 @@ def _facts(container: InputContainer, decode: bool, threads: int, packages: Mapp
         "declared": container.duration / av.time_base if container.duration else None,
         "end": scan.end,
         "media_end": scan.media_end,
-        "video": _video_facts(scan),
+        "video": _video_facts(scan, _codec_string(container.name) if decode else None),
         # A stream that is announced but empty is no sound.
         "audio": None if scan.audio is None or not scan.audio.packets else _audio_facts(scan.audio, scan.samples),
         "other_videos": len([s for s in container.streams.video if not s.disposition & pictures]) - 1,
@@ -235,7 +238,7 @@ class _Scan:
                 self.samples += frame.samples
 
 
-def _video_facts(scan: _Scan) -> dict[str, Any]:
+def _video_facts(scan: _Scan, told: str | None) -> dict[str, Any]:
     track, picture = scan.video, scan.picture
     assert picture is not None  # noqa: S101  (narrows the type: a scan without one raised)
     stream = track.stream
@@ -244,8 +247,8 @@ def _video_facts(scan: _Scan) -> dict[str, Any]:
     return {
         **track.summary(),
         "index": stream.index,
-        "codec": stream.codec_context.name,
-        "profile": _h264_profile(bytes(stream.codec_context.extradata or b"")),
+        "codec": stream.codec_context.codec.canonical_name,
+        "told": told,
         "width": picture.width,
         "height": picture.height,
         "pixel_aspect": [aspect.numerator, aspect.denominator],
@@ -271,7 +274,7 @@ def _audio_facts(track: Track, samples: int) -> dict[str, Any]:
     return {
         **track.summary(),
         "index": stream.index,
-        "codec": context.name,
+        "codec": context.codec.canonical_name,
         "language": stream.language,
         "profile": context.profile,
         "channels": context.layout.nb_channels,
@@ -318,9 +321,13 @@ def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict
     return {"audio": _audio_facts(track, samples), "package_problems": problems}
 
 
-def _h264_profile(extradata: bytes) -> str | None:
-    """Return profile, constraints and level as six hex digits (RFC 6381), of an avcC box's content."""
-    return extradata[1:4].hex().upper() if len(extradata) >= 4 and extradata[0] == 1 else None
+def _codec_string(path: str) -> str | None:
+    """Return what a player is told of the pictures of an MP4 file that was made here, None where that is not known."""
+    try:
+        description = track_description(Path(path.removeprefix("file:")), "vide")
+        return None if description is None else codec_string(description)
+    except MalformedMp4:
+        return None
 
 
 def _index_beyond_end(container: InputContainer) -> bool:

@@ -91,7 +91,8 @@ def launched(command: Sequence[str], limits: Limits) -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment that media processes get."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {**kept, "LC_ALL": "C.UTF-8", "AV_LOG_FORCE_NOCOLOR": "1"}
+    # SVT-AV1 says what it is about to do, at length, where it is not told that only errors matter.
+    return {**kept, "LC_ALL": "C.UTF-8", "AV_LOG_FORCE_NOCOLOR": "1", "SVT_LOG": "1"}
 
 
 @dataclass(frozen=True, slots=True)

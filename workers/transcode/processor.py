@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Annotated
 
 import anyio
 from anyio import to_thread
@@ -35,6 +36,7 @@ from workers.transcode.process import Bounds, Limits, Supervisor
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
 from workers.transcode.source import FileSource, OpenSource, Source, open_source
 from workers.transcode.verify import WHAT_TO_DO
+from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders
 
 # Of what the encoders may write at most, so much there must be room for: they seldom need more than half.
 _ROOM_SHARE = 0.1
@@ -48,26 +50,30 @@ _ROOM_SHARE = 0.1
     retry=RetryPolicy(max_attempts=3, initial=timedelta(seconds=10)),
     settings=TranscodeSettings,
     check=check,
+    describe=abilities,
 )
-async def transcode(job: Transcode, ctx: Context) -> TranscodeResult:
+async def transcode(
+    job: Transcode, ctx: Context, encoders: Annotated[WorkingEncoders, working_encoders]
+) -> TranscodeResult:
     """Make renditions, a package for players and a poster of one video.
 
     Raises `Reject` where the source can never be transcoded, a `TranscodeFailed` where another attempt may do it.
     """
-    settings = ctx.settings(TranscodeSettings)
+    chosen = await encoders.choose(job.profile)
+    settings = chosen.settings
     directory = await ctx.workdir() / "transcode"
     await anyio.Path(directory).mkdir()
     supervisor = _supervisor(ctx, settings)
     ffmpeg = Ffmpeg(supervisor, required_ffmpeg(settings.ffmpeg), directory)
     bench = Bench(ctx, settings, supervisor, ffmpeg, directory)
     try:
-        return await _transcode(job, bench)
+        return await _transcode(job, bench, chosen, encoders)
     except (FfmpegFailed, PackagingFailed, OutputInvalid) as error:
         # A full disk shows in many ways, in odd words, and in some programs not at all.
         raise await bench.explained(error) from error
 
 
-async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
+async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encoders: WorkingEncoders) -> TranscodeResult:
     settings = bench.settings
     sources: Mapping[str, Source] = {"file": FileSource(settings.source_roots)}
     async with open_source(job.source, sources) as source:
@@ -75,10 +81,13 @@ async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
             async with readable(bench, source) as video:
                 media = await _look_into(bench, video)
                 await _require_mapping(bench, media)
-                plan = make_plan(media, settings, ladder=job.ladder, hls=job.hls, poster_at=job.poster_at)
+                plan = make_plan(
+                    media, settings, ladder=job.ladder, ways=chosen.ways, hls=job.hls, poster_at=job.poster_at
+                )
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
-                await _encode(bench, plan, video)
+                async with encoders.on_devices(chosen.ways):
+                    await _encode(bench, plan, video)
         except Reject:
             # A file that is still being written looks broken, and will be whole another time.
             source.require_unchanged()
@@ -87,7 +96,7 @@ async def _transcode(job: Transcode, bench: Bench) -> TranscodeResult:
         size = source.size
     await _package(bench, plan)
     renditions = await check_outputs(bench, plan, media)
-    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory)
+    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory, chosen)
     for warning in result.warnings:
         bench.ctx.log.warning("done, but", warning=warning)
     await _store(bench, plan)

@@ -38,6 +38,15 @@ class _Written(NamedTuple):
     checksum: int
     without_delimiter: int
 
+    def is_packet(self, packet: Packet) -> bool:
+        """Tell whether its bytes are those of a packet."""
+        return (self.size, self.checksum) == (packet.size, packet.checksum)
+
+    def repeats(self, packet: Packet) -> bool:
+        """Tell whether it is a packet once more, behind a delimiter where its format has them."""
+        bare = (self.size - _DELIMITER_BYTES, self.without_delimiter)
+        return bare == (packet.size, packet.checksum) or self.is_packet(packet)
+
 
 def package_problems(folder: Path, handler: str, packets: Sequence[Packet]) -> list[str]:
     """Tell what a browser would play otherwise than the MP4's `packets`, which are in decoding order."""
@@ -96,13 +105,14 @@ def _sample_problems(
 def _compared(written: _Written, packets: Sequence[Packet], matched: int) -> tuple[str, int]:
     """Return what is wrong with a sample, if anything, and how many packets it accounts for."""
     following = packets[matched] if matched < len(packets) else None
-    if following is not None and (written.size, written.checksum) == (following.size, following.checksum):
-        off = written.time - following.time
-        late = f"a packet that the rendition shows at {following.time:.3f} s is at {written.time:.3f} s"
-        return late if abs(off) > _TOLERANCE_SECONDS else "", 1
     held = packets[matched - 1] if matched else following
-    bare = (written.size - _DELIMITER_BYTES, written.without_delimiter)
-    if held is not None and bare == (held.size, held.checksum):
+    # Two pictures that are the same have the same bytes: then it is told by the time which of them it is.
+    on_time = following is not None and abs(written.time - following.time) <= _TOLERANCE_SECONDS
+    repeated = held is not None and written.repeats(held)
+    if following is not None and written.is_packet(following) and (on_time or not repeated):
+        late = f"a packet that the rendition shows at {following.time:.3f} s is at {written.time:.3f} s"
+        return "" if on_time else late, 1
+    if held is not None and repeated:
         # A repeated picture: it may be shown again while it is held, or from the beginning where it is the first.
         right = written.time < held.time if not matched else held.time <= written.time
         right = right and (following is None or written.time < following.time)

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from workers.transcode.ladder import DEFAULT_LADDER, checked_ladder
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 # The processor's own timeout lies above the largest value that TIMEOUT takes, so that the setting decides.
 LONGEST_TIMEOUT_SECONDS = 86_400
@@ -39,10 +40,15 @@ class TranscodeSettings(BaseSettings):
         DEFAULT_LADDER,
         description="Shorter sides of the renditions in pixels, separated by commas; a job may bring its own.",
     )
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"] = (
-        Field("medium", description="How much time x264 spends for a smaller file.")
-    )
+    preset: Preset = Field("medium", description="How much time x264 spends for a smaller file.")
     crf: int = Field(23, ge=0, le=51, description="Quality of the picture; lower is better, 18 to 28 is usual.")
+    profiles: Path | None = Field(
+        None, description="A TOML or JSON file of profiles, which jobs may name. Without it there is only `default`."
+    )
+    profile: str = Field("default", description="The profile of jobs that name none.")
+    device_jobs: int = Field(
+        2, ge=1, le=64, description="How many jobs of a worker may encode on one kind of hardware at the same time."
+    )
     segment_seconds: Seconds = Field(
         4.0, ge=1, le=30, description="How long an HLS segment is, and a group of pictures."
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from workers.transcode.encoders import PLAIN_CODING, Coding
+from workers.transcode.filters import kept_colour
 from workers.transcode.hls import Master, MediaPlaylist
 from workers.transcode.ladder import Size
 from workers.transcode.media import AudioTrack, Colour, Media, SoundFile, VideoTrack
@@ -29,9 +31,13 @@ WHAT_TO_DO = (
 
 
 def rendition_problems(
-    found: Media | SoundFile | Unusable, size: Size, channels: int | None, source: Media
+    found: Media | SoundFile | Unusable,
+    size: Size,
+    channels: int | None,
+    source: Media,
+    coding: Coding = PLAIN_CODING,
 ) -> list[str]:
-    """Tell what is wrong with an MP4 rendition that should show `source` at `size`.
+    """Tell what is wrong with an MP4 rendition that should show `source` at `size`, coded as `coding` has it.
 
     Both streams of a rendition begin together; what a source does not have from the beginning, or to the end, of its
     other stream is filled.
@@ -39,12 +45,14 @@ def rendition_problems(
     if not isinstance(found, Media):
         return [f"it cannot be decoded ({found})"]
     video, problems = found.video, []
-    if (video.codec, video.pixel_format) != ("h264", "yuv420p") or video.profile is None:
-        problems.append(f"its video is {video.codec} {video.pixel_format}, not h264 yuv420p")
+    if (video.codec, video.pixel_format) != (coding.encoder.codec, coding.pixel_format) or video.told is None:
+        wanted = f"{coding.encoder.codec} {coding.pixel_format}"
+        problems.append(f"its video is {video.codec} {video.pixel_format}, not {wanted}")
     if Size(video.width, video.height) != size or video.shown != size:
         problems.append(f"its pictures are {video.width}x{video.height}, not {size.width}x{size.height} and upright")
-    if video.colour != BT709:
-        problems.append(f"its colours are marked as {tuple(video.colour)}, not as BT.709 of limited range")
+    if video.colour != (kept_colour(source.video.colour) if coding.hdr else BT709):
+        wanted = "the source's HDR" if coding.hdr else "BT.709"
+        problems.append(f"its colours are marked as {tuple(video.colour)}, not as {wanted} of limited range")
     if video.decoded != video.packets:
         problems.append(f"{video.decoded} of its {video.packets} pictures can be decoded")
     problems += _end_problems("video", video, source.video, source)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers.webhook.event import webhook_event
+from workers.webhook.event import webhook_event, webhook_to
 from workers.webhook.payload import Delivered, Webhook
 from workers.webhook.processor import webhook
 
-__all__ = ["Delivered", "Webhook", "webhook", "webhook_event"]
+__all__ = ["Delivered", "Webhook", "webhook", "webhook_event", "webhook_to"]

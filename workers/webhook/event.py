@@ -1,10 +1,11 @@
-"""Events that follow from jobs: what `notify=` of a processor is given."""
+"""Events that follow from jobs: what `notify=` of a processor, and of a submit, is given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from jobkit import JobInfo, Notification, Payload
@@ -46,3 +47,12 @@ def webhook_event(
         return Notification("webhook", payload)
 
     return notify
+
+
+def webhook_to(url: str, *, event: str, data: JsonValue = None, secret: str = DEFAULT_SECRET) -> Notification:
+    """Return the event of one job, for `submit(notify=[...])`: made if, and only if, that job takes effect.
+
+    Its data are the job's id, type, key, state and result, with yours as `data`. `secret` is the name of the secret
+    that signs it. Raises `ValidationError` for what is no address.
+    """
+    return Notification("webhook", Webhook(url=url, event=event, data=data, secret=secret))

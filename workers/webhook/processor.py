@@ -30,7 +30,7 @@ FOR_EACH_HOST = Concurrency("webhook.host", 8, key=lambda job: job.host)
 
 @processor(
     "webhook",
-    key=lambda job: job.subject,
+    key=lambda job: job.about,
     timeout=timedelta(minutes=2),
     retry=RETRIES,
     settings=WebhookSettings,
@@ -60,7 +60,7 @@ async def webhook(job: Webhook, ctx: Context) -> Delivered:
 def body_of(job: Webhook, at: float) -> bytes:
     """Return what is posted of an event that was made at a Unix time."""
     moment = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-    told = {"type": job.event, "timestamp": moment, "data": job.data}
+    told = {"type": job.event, "timestamp": moment, "data": job.told}
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
 
 

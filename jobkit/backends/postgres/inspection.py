@@ -14,7 +14,8 @@ from jobkit.ports.rules import priority_in
 
 Row = Mapping[str, Any]
 
-_JOB = (
+# The columns of `job`, from all jobs.
+JOB = (
     "SELECT id, type, coalesce(key, '') AS key, sequence, state, owner, token, opens, failures, progress, message, "
     "result, submitted_at, started_at, finished_at, ended_by, reason, "
     'nullif(due, \'infinity\') AS due_at, expires AS expires_at, unique_name AS "unique", member_of AS "group", '
@@ -27,10 +28,10 @@ _KEY = (
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
 )
 
-RECORDS = _JOB + "WHERE id = ANY ($1::text[])"
+RECORDS = JOB + "WHERE id = ANY ($1::text[])"
 ENVELOPE = "SELECT envelope, sequence FROM jobkit.jobs WHERE id = $1 AND envelope IS NOT NULL"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
-OVERDUE = _JOB + (
+OVERDUE = JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) ORDER BY due, number LIMIT $1"
 )
 # What a waiter compares to see that a job ended or progressed.
@@ -75,14 +76,15 @@ def jobs_query(
             conditions.append(f"{column} = ${len(values)}")
     if state is not None:
         # Says what the indexes of jobs that have not ended, or did so badly, need to hear before they are used.
-        conditions.append(_BY_STATE[state])
+        conditions.append(BY_STATE[state])
     if before is not None:
         values.append(before)
         conditions.append(f"number < (SELECT number FROM jobkit.jobs WHERE id = ${len(values)})")  # noqa: S608
-    return _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
+    return JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
 
 
-_BY_STATE = {
+# What is so of the jobs in a state, as the indexes need to hear it.
+BY_STATE = {
     JobState.SCHEDULED: "ended IS NULL AND due IS NOT NULL",
     JobState.QUEUED: "ended IS NULL AND due IS NULL",
     JobState.RUNNING: "ended IS NULL AND due IS NULL",

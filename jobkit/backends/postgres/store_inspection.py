@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobkit.backends.postgres import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention
+from jobkit.backends.postgres import (
+    audit,
+    cancel,
+    coordinators,
+    inspection,
+    job_search,
+    pauses,
+    priorities,
+    repair,
+    retention,
+)
 from jobkit.backends.postgres.calls import Calls
 from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
+    LOOKED_AT,
     Cancellation,
     DeadLetter,
+    JobPage,
     JobRecord,
     JobState,
     KeyRecord,
@@ -56,6 +69,29 @@ class PostgresInspection(Calls):
     ) -> Sequence[JobRecord]:
         statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit, before=before)
         return [inspection.job(row) for row in await self._look(statement, *args)]
+
+    async def find(
+        self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
+    ) -> JobPage:
+        if below is None:
+            below = job_search.LAST if wanted.until is None else await self._submitted_after(wanted.until)
+        types = None if wanted.type is None else [wanted.type]
+        if not job_search.leads_with_type(wanted):
+            types = None
+        elif types is None:
+            types = [row["type"] for row in await self._look(job_search.TYPES)]
+        statement, args = job_search.last_query(wanted, types, below, look_at)
+        last = next(iter(await self._look(statement, *args)), None)
+        statement, args = job_search.page_query(wanted, types, below, 0 if last is None else last["number"], limit)
+        rows = [dict(row) for row in await self._look(statement, *args)]
+        numbers = [row.pop("number") for row in rows]
+        found = [inspection.job(row) for row in rows]
+        if len(found) == limit:
+            return JobPage(found, numbers[-1])
+        return JobPage(found, None if last is None or job_search.ends(wanted, last) else last["number"])
+
+    async def _submitted_after(self, at: float) -> int:
+        return int((await self._look(job_search.SUBMITTED_AFTER, at + CLOCKS_APART))[0]["high"])
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]

@@ -25,6 +25,7 @@ from jobkit.model.envelope import (
     Heading,
     bounded_key,
 )
+from jobkit.model.notice import Notice, packed, unpacked
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
@@ -39,6 +40,7 @@ SUBMITTED_AT = "jobkit-submitted-at"
 SCHEMA = "jobkit-schema"
 LONG_ID = "jobkit-id"
 TRACE = "jobkit-trace"
+NOTICES = "jobkit-notices"
 DELAYED = "jobkit-delayed"
 DELAY_LEFT = "jobkit-delay-left"
 
@@ -78,6 +80,8 @@ def to_message(envelope: Envelope, queue: str) -> Message:
             other_trace[name] = value
     if other_trace:
         headers[TRACE] = other_trace
+    if envelope.notices:
+        headers[NOTICES] = packed(envelope.notices)
     id = envelope.id
     if len(id.encode()) > _SHORT_BYTES:
         headers[LONG_ID] = id
@@ -157,7 +161,15 @@ def _envelope(
         trace=_trace(headers),
         schema=_whole(headers, SCHEMA, SCHEMA_VERSION, MAX_SCHEMA) or SCHEMA_VERSION,
         priority=partition.priority,
+        notices=_notices(headers[NOTICES]) if NOTICES in headers else (),
     )
+
+
+def _notices(header: object) -> tuple[Notice, ...]:
+    try:
+        return unpacked(header)
+    except ValueError as error:
+        raise ValueError(f"its header {NOTICES} {error}") from error
 
 
 def _check_key(key: object) -> None:
@@ -216,6 +228,7 @@ def too_large_for(envelope: Envelope, most: int) -> str | None:
     """Return why a server that takes bodies of `most` bytes cannot take a message, or None."""
     head = sum(len(text.encode()) for pair in envelope.trace.items() for text in pair)
     head += len((envelope.key or "").encode()) + len(envelope.id.encode())
+    head += len(packed(envelope.notices).encode()) if envelope.notices else 0
     for what, size, limit in (("payload", len(envelope.body), most), ("header", head, MAX_HEAD_BYTES)):
         if size > limit:
             return (

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.backends.redis.history import load_failures
-from jobkit.backends.redis.submit import store_script
+from jobkit.backends.redis.submit import NONE, store_script
 from jobkit.model.blob import BlobRef
+from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
@@ -17,7 +18,7 @@ RECORDS = store_script("records", "views")
 ENVELOPE = store_script("envelope")
 NUMBER = store_script("number")
 STATES = store_script("states")
-JOBS = store_script("jobs", "views")
+FIND = store_script("find", "views")
 OVERDUE = store_script("overdue", "views")
 WATCH_JOBS = store_script("watch_jobs")
 DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
@@ -33,6 +34,13 @@ COUNTS = store_script("counts", "outbox", "order", "ending", "letters")
 PAGE = 500
 
 Row = Sequence[Any]
+
+
+def wanted_arguments(wanted: JobFilter) -> tuple[str, ...]:
+    """Return what `FIND` is told of the jobs that are looked for."""
+    of = tuple(NONE if name is None else name for name in (wanted.type, wanted.key))
+    times = ("" if at is None else repr(at) for at in (wanted.since, wanted.until))
+    return *of, wanted.state or "", wanted.worker or "", wanted.error or "", *times, repr(CLOCKS_APART)
 
 
 def job(row: Row) -> JobRecord:

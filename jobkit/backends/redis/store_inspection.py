@@ -9,13 +9,16 @@ from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
+    LOOKED_AT,
     Cancellation,
     DeadLetter,
+    JobPage,
     JobRecord,
     JobState,
     KeyRecord,
@@ -54,15 +57,32 @@ class RedisInspection(Calls):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[JobRecord]:
-        filters = (submit.NONE if type is None else type, submit.NONE if key is None else key, state or "")
+        wanted = JobFilter(type=type, key=key, state=state)
+        if before is None:
+            return (await self._found(wanted, None, limit, None)).jobs
+        number = await self._number(before)
+        return (await self._found(wanted, int(number), limit, None)).jobs if number else []
+
+    async def find(
+        self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
+    ) -> JobPage:
+        return await self._found(wanted, below, limit, look_at)
+
+    async def _found(self, wanted: JobFilter, below: int | None, limit: int, look_at: int | None) -> JobPage:
+        """Look at jobs, a page at a time, until enough are found, or so many were looked at."""
+        asked = inspection.wanted_arguments(wanted)
         found: list[JobRecord] = []
-        below = "+inf" if before is None else await self._number(before)
-        while below and len(found) < limit:
-            wanted = (str(inspection.PAGE), str(limit - len(found)))
-            following, *rows = await self._looks.run(inspection.JOBS, *filters, below, *wanted)
+        looked = 0
+        while len(found) < limit and (look_at is None or looked < look_at):
+            page = inspection.PAGE if look_at is None else min(inspection.PAGE, look_at - looked)
+            numbers = ("" if below is None else str(below), str(page), str(limit - len(found)))
+            following, *rows = await self._looks.run(inspection.FIND, *asked, *numbers)
             found += map(inspection.job, rows)
-            below = following.decode()
-        return found
+            looked += page
+            below = int(following) if following else None
+            if below is None:
+                break
+        return JobPage(found, below)
 
     async def _number(self, id: str) -> str:
         """Return the number of a job; "" where it is not known."""

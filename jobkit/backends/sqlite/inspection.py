@@ -14,7 +14,8 @@ from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
 
-_JOB = (
+# The columns of `job`, from all jobs.
+JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
     "started_at, finished_at, ended_by, reason, nullif(due, 9e999), expires, unique_name, "
     "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number), member_of, "
@@ -28,8 +29,8 @@ _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, 
 
 def records(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobRecord]:
     """Return jobs by id."""
-    rows = transaction.execute(_JOB + _OF_THESE, (json.dumps(list(ids)),))
-    return {row[0]: _job(row) for row in rows}
+    rows = transaction.execute(JOB + _OF_THESE, (json.dumps(list(ids)),))
+    return {row[0]: job(row) for row in rows}
 
 
 def envelope(transaction: Transaction, id: str) -> Envelope | None:
@@ -71,19 +72,17 @@ def jobs(
     if before is not None:
         conditions.append("number < (SELECT number FROM jobs WHERE id = ?)")
         values.append(before)
-    rows = transaction.execute(
-        _JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit)
-    )
-    return [_job(row) for row in rows]
+    rows = transaction.execute(JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit))
+    return [job(row) for row in rows]
 
 
 def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
     """Return jobs that are due and scheduled still."""
     rows = transaction.execute(
-        _JOB + "WHERE ended IS NULL AND due IS NOT NULL AND due <= ? ORDER BY due, number LIMIT ?",
+        JOB + "WHERE ended IS NULL AND due IS NOT NULL AND due <= ? ORDER BY due, number LIMIT ?",
         (transaction.wall, limit),
     )
-    return [_job(row) for row in rows]
+    return [job(row) for row in rows]
 
 
 def dead(transaction: Transaction, *, type: str | None, limit: int, after: int) -> list[DeadLetter]:
@@ -166,7 +165,8 @@ def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[Job
     return {id: (JobState(state), *rest) for id, state, *rest in rows}
 
 
-def _job(row: tuple[Any, ...]) -> JobRecord:
+def job(row: tuple[Any, ...]) -> JobRecord:
+    """Return the job in a row."""
     id, type, key, sequence, state, owner, token, opens, failures, *rest, head, group, parent = row
     fence = (owner, token, opens)
     history = load_failures(failures)

@@ -93,6 +93,7 @@ _STORE = [
     "CREATE INDEX jobs_due ON jobs (due, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_scheduled ON jobs (type, number) WHERE ended IS NULL AND due IS NOT NULL",
     "CREATE INDEX jobs_dead ON jobs (type, key, sequence) WHERE state = 'dead'",
+    "CREATE INDEX jobs_died ON jobs (number) WHERE state = 'dead'",
     "CREATE INDEX jobs_given_up ON jobs (number) WHERE ended_by IS NOT NULL AND expires IS NULL",
     "CREATE INDEX jobs_expiring ON jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL",
     "CREATE INDEX jobs_expired ON jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL",

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobkit.backends.sqlite import audit, cancel, coordinators, inspection, park, pauses, priorities, repair, retention
+from jobkit.backends.sqlite import (
+    audit,
+    cancel,
+    coordinators,
+    inspection,
+    job_search,
+    park,
+    pauses,
+    priorities,
+    repair,
+    retention,
+)
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
+    LOOKED_AT,
     Cancellation,
     DeadLetter,
+    JobPage,
     JobRecord,
     JobState,
     KeyRecord,
@@ -49,6 +63,11 @@ class SqliteInspection(Calls):
         before: str | None = None,
     ) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit, before=before)
+
+    async def find(
+        self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
+    ) -> JobPage:
+        return await self._plane.read(job_search.find, wanted, below=below, limit=limit, look_at=look_at)
 
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.overdue, limit=limit)

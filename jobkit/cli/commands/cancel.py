@@ -8,6 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.model.job_filter import JobFilter
 from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def cancel(
     state: Annotated[
         JobState | None, typer.Option("--state", help="With --type: only those in this state, which must be no end.")
     ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="ID", help="What is left of the group that this job closes.")
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the job.")] = "",
     yes: Yes = False,
     as_json: AsJson = False,
@@ -31,13 +35,15 @@ def cancel(
     from jobkit.cli.session import CommandSession
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    if bool(ids) == (type is not None):
-        raise ConfigurationError("name jobs by id, or all of a type by --type")
+    if (bool(ids), type is not None, group is not None).count(True) != 1:
+        raise ConfigurationError("name jobs by id, or all of a type by --type, or those of a group by --group")
     if type is None and (key, state) != (None, None):
         raise ConfigurationError("--key and --state go with --type")
     if state is not None and state.ended:
         raise ConfigurationError(f"--state {state.value}: what has ended cannot be cancelled")
-    if type is not None:
+    if group is not None:
+        _cancel_group(session, group, reason, yes=yes)
+    elif type is not None:
         _cancel_all(session, type, key, UNFINISHED if state is None else (state,), reason, yes=yes)
     else:
         _cancel_named(session, list(dict.fromkeys(ids or ())), reason, yes=yes)
@@ -59,6 +65,26 @@ def _cancel_named(session: CommandSession, ids: list[str], reason: str, *, yes: 
         raise JobkitError(f"{_jobs(len(left))} not cancelled: {', '.join(answer.id for answer in left)}")
 
 
+def _cancel_group(session: CommandSession, id: str, reason: str, *, yes: bool) -> None:
+    from jobkit.cli.session import confirm
+    from jobkit.client import job_groups
+    from jobkit.model.ids import user_at_host
+    from jobkit.ports.planes import StorePlane
+
+    group = session.ask(lambda plane: job_groups.found_group(plane.store, id))
+    confirm(f"Cancel what is left of group {id}, {_jobs(group.unended)} and those of groups within?", yes=yes)
+
+    async def cancel(plane: StorePlane) -> int:
+        return await job_groups.cancel(plane.store, plane.inspection, id, by=user_at_host(), reason=reason)
+
+    # However many there are, each page is one call of its own.
+    cancelled = session.ask(cancel, limit=None)
+    if session.out.as_json:
+        session.out.document({"group": id, "cancelled": cancelled})
+    else:
+        session.out.note(f"{_jobs(cancelled)} cancelled")
+
+
 def _cancel_all(
     session: CommandSession, type: str, key: str | None, states: tuple[JobState, ...], reason: str, *, yes: bool
 ) -> None:
@@ -69,7 +95,7 @@ def _cancel_all(
 
     async def count(plane: StorePlane) -> tuple[int, int]:
         upto = await plane.store.horizon()
-        return upto, await matching.count(plane.inspection, type, key, states, upto=upto)
+        return upto, await matching.count(plane.inspection, JobFilter(type, key), states, upto=upto)
 
     # However many there are, each page is one call of its own.
     upto, found = session.ask(count, limit=None)
@@ -77,7 +103,9 @@ def _cancel_all(
         confirm(f"Cancel {_jobs(found)} of {type if key is None else f'{type}/{key}'} for good?", yes=yes)
 
     async def cancel(plane: StorePlane) -> int:
-        pages = matching.cancel(plane.inspection, type, key, states, upto=upto, by=user_at_host(), reason=reason)
+        pages = matching.cancel(
+            plane.inspection, JobFilter(type, key), states, upto=upto, by=user_at_host(), reason=reason
+        )
         return sum([cancelled async for cancelled in pages])
 
     cancelled = session.ask(cancel, limit=None) if found else 0

@@ -24,11 +24,12 @@ from jobkit.model.priority import Priority
 from jobkit.model.unique import OnConflict, While, told_unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from jobkit.cli.output import Output
     from jobkit.cli.session import CommandSession
     from jobkit.client import Client, Submission
+    from jobkit.plugin.notification import Notification
     from jobkit.plugin.registry import Registry
     from jobkit.ports.inspection import JobRecord
     from jobkit.ports.planes import Planes
@@ -76,6 +77,14 @@ def submit(
         OnConflict,
         typer.Option("--on-conflict", help="With --unique: what becomes of a job that holds it and has not begun."),
     ] = "keep",
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notify",
+            metavar="JSON",
+            help='A job that its commit submits, as {"type": "webhook", "payload": {"url": ..., "event": ...}}.',
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the result.")] = False,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="With --wait: how long at most.")
@@ -91,6 +100,7 @@ def submit(
     when = _read_time(at, after)
     expiry = _read_expiry(expires)
     name = _read_unique(unique, while_, on_conflict)
+    told = [_read_notification(one) for one in notify or ()]
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
     if type in registry.processors:
@@ -100,7 +110,9 @@ def submit(
             raise ConfigurationError(f"--priority: {error}") from error
     body = _read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
-    job = _Job(session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority, name)
+    job = _Job(
+        session, registry, type, body, key, new_job_id() if id is None else id, when, expiry, priority, name, told
+    )
     if not wait:
         with job.accounted_for():
             submission = session.call(job.submit, create=True)
@@ -126,6 +138,7 @@ class _Job:
         expires: datetime | timedelta | None,
         priority: Priority | None,
         unique: tuple[str | None, While, OnConflict],
+        notify: Sequence[Notification],
     ) -> None:
         self._session = session
         self._registry = registry
@@ -137,6 +150,7 @@ class _Job:
         self._expires = expires
         self._priority = priority
         self._unique, self._while, self._on_conflict = unique
+        self._notify = notify
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
@@ -152,6 +166,7 @@ class _Job:
             unique=self._unique,
             while_=self._while,
             on_conflict=self._on_conflict,
+            notify=self._notify,
         )
         self._submitted = True
         # Of a job that is kept, the one that was there.
@@ -230,6 +245,24 @@ def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tu
     except ValueError as error:
         raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
     return name, while_, on_conflict
+
+
+def _read_notification(argument: str) -> Notification:
+    """Return what is to be told of the job. Raises `ConfigurationError` where the argument does not say."""
+    from jobkit.plugin.notification import Notification
+
+    try:
+        match json.loads(argument):
+            case {"type": str(type), "payload": dict(payload), "key": str(key), **rest} if not rest:
+                return Notification(type, payload, key)
+            case {"type": str(type), "payload": dict(payload), **rest} if not rest:
+                return Notification(type, payload)
+    except (ValueError, RecursionError):
+        pass
+    raise ConfigurationError(
+        f"--notify {argument!r:.80} is none: say "
+        '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one'
+    )
 
 
 def _read_payload(argument: str, most: int) -> bytes:

@@ -42,7 +42,7 @@ def worker(
         session = replace(session, settings=_with_concurrency(session.settings, concurrency))
     registry = session.registry()
     named = _named(registry, types or [])
-    session.call(lambda planes: _serve(planes, registry, named, session), limit=None, create=True)
+    session.call(lambda planes: _serve(planes, registry, named, session), limit=None, create=True, long_running=True)
 
 
 def _with_concurrency(settings: Settings, text: str) -> Settings:

@@ -48,7 +48,8 @@ async def _unconfigured(registry: Registry) -> Mapping[str, str]:
 async def _check_type(registry: Registry, type: str) -> list[Finding]:
     try:
         registry.settings([type])
-        return [Finding(Status.FAIL, problem) for problem in await registry.problems([type])]
+        problems = [Finding(Status.FAIL, problem) for problem in await registry.problems([type])]
+        return problems or [Finding(Status.OK, able) for able in await registry.described(type)]
     except Exception as error:  # noqa: BLE001  (somebody else's code: whatever it raises is what is wrong with it)
         what = str(error) if isinstance(error, JobkitError) else f"its check failed: {error!r}"
         return [Finding(Status.FAIL, what if type in what else f"{type}: {what}")]

@@ -58,6 +58,7 @@ async def make(view: View) -> Page:
             "pictures": _PICTURES,
             "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
+            "prioritized": job.sequence is None and view.backstage.registry.knows_priorities(job.type),
         },
     )
 

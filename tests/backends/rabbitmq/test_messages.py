@@ -25,6 +25,7 @@ from jobkit.backends.rabbitmq.messages import (
 )
 from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.model.envelope import SCHEMA_VERSION, Envelope
+from jobkit.model.notice import Notice
 from jobkit.model.partition import Partition
 from jobkit.ports.broker import Delivery
 
@@ -61,6 +62,7 @@ text = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1
         sequence=st.none() | st.integers(1, 2**63 - 1),
         submitted_at=st.floats(allow_nan=False, allow_infinity=False),
         trace=st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage", "b3", "uber-trace-id"]), text),
+        notices=st.just(()) | st.just((Notice("n", "told", None, "{}", ()),)),
     )
 )
 def test_an_envelope_arrives_as_it_was_sent(envelope: Envelope) -> None:
@@ -103,6 +105,8 @@ def test_a_foreign_publisher_may_give_the_time_in_the_standard_property() -> Non
         ({"message_id": "a", "headers": {"jobkit-sequence": True}}, "jobkit-sequence"),
         ({"message_id": "a", "headers": {"jobkit-schema": -1}}, "jobkit-schema"),
         ({"message_id": "a", "headers": {"jobkit-id": 5}}, "message id"),
+        ({"message_id": "a", "headers": {"jobkit-notices": 5}}, "jobkit-notices must be text"),
+        ({"message_id": "a", "headers": {"jobkit-notices": "[{}]"}}, "jobkit-notices"),
     ],
 )
 def test_what_cannot_be_a_job_is_delivered_with_its_body_and_the_problem(

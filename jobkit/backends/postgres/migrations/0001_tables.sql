@@ -104,6 +104,7 @@ CREATE INDEX jobs_scheduled ON jobkit.jobs (type, number) WHERE ended IS NULL AN
 CREATE INDEX jobs_settled ON jobkit.jobs (settled, number) WHERE settled IS NOT NULL;
 CREATE INDEX jobs_dead ON jobkit.jobs (type, key, sequence)
     WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
+CREATE INDEX jobs_died ON jobkit.jobs (number) WHERE ended IS NOT NULL AND result IS NULL AND ended_by IS NULL;
 CREATE INDEX jobs_given_up ON jobkit.jobs (number) WHERE ended_by IS NOT NULL AND expires IS NULL;
 CREATE INDEX jobs_expiring ON jobkit.jobs (expires, number) WHERE ended IS NULL AND expires IS NOT NULL;
 CREATE INDEX jobs_expired ON jobkit.jobs (number) WHERE ended IS NOT NULL AND expires IS NOT NULL;

@@ -8,7 +8,9 @@ import pytest
 
 from jobkit.errors import ConfigurationError, ConsumerClosed
 from jobkit.model.envelope import Envelope
+from jobkit.model.notice import Notice
 from jobkit.model.partition import Partition
+from jobkit.model.priority import Priority
 from jobkit.ports.broker import Broker, Deferred, Published, Rejected
 from jobkit.testing.conformance.broker.traffic import FIRST, SECOND, depth, ids, publish, received
 from jobkit.testing.conformance.harness import BrokerHarness, a_moment, soon
@@ -114,6 +116,7 @@ async def test_messages_come_in_the_order_they_were_published_with_all_that_was_
             sequence=number if number % 2 else None,
             submitted_at=1.5,
             trace={"traceparent": "00-1-2-03"},
+            notices=(Notice("n", "told", "ké", '{"a":"é"}', ("ended",), Priority.HIGH),) if number % 3 else (),
         )
         for number in range(30)
     ]

@@ -1,0 +1,63 @@
+"""A notice: what a submitter wants told of one job, as a job of its own that the end of that one makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from jobkit.model.priority import Priority
+
+# Each has to fit into the head of a message, all of them together with everything else that is there.
+MAX_NOTICES = 8
+MAX_NOTICES_BYTES = 32 * 1024
+# A larger result is left out of what is told: who wants it asks for it.
+MAX_RESULT_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A job of `type`, which is submitted in the commit of another one.
+
+    `body` is its payload as JSON. `inside` are the names of the objects, from the outermost, in which it says what
+    became of the other one; empty where it does not say.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=100)]
+    type: Annotated[str, Field(min_length=1, max_length=200)]
+    key: str | None
+    body: str
+    inside: tuple[str, ...]
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+
+    def body_of(self, key: str, result: bytes) -> bytes:
+        """Return the body that tells of a job with that key and that result (JSON)."""
+        if not self.inside:
+            return self.body.encode()
+        body: dict[str, Any] = json.loads(self.body)
+        told = body
+        for name in self.inside:
+            told = told[name]
+        told |= {"key": key, "result": json.loads(result) if len(result) <= MAX_RESULT_BYTES else None}
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def packed(notices: Sequence[Notice]) -> str:
+    """Return notices as text; `unpacked` is its inverse."""
+    return json.dumps([asdict(notice) for notice in notices], separators=(",", ":"), ensure_ascii=False)
+
+
+def unpacked(text: object) -> tuple[Notice, ...]:
+    """Return the notices in a text that anybody may have written. Raises `ValueError`."""
+    if not isinstance(text, str):
+        raise ValueError("must be text")
+    try:
+        return _NOTICES.validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError("; ".join(item["msg"] for item in error.errors())) from error
+
+
+_NOTICES: TypeAdapter[tuple[Notice, ...]] = TypeAdapter(Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)])

@@ -1,0 +1,10 @@
+"""What operators can change: each change says first what it would do, and then does it."""
+
+from collections.abc import Mapping
+
+from jobkit.web.actions import dead, gaps, jobs, pauses, schedules
+from jobkit.web.actions.action import Action
+
+ACTIONS: Mapping[str, Action] = {
+    action.name: action for action in (*jobs.ACTIONS, *pauses.ACTIONS, *dead.ACTIONS, *gaps.ACTIONS, *schedules.ACTIONS)
+}
