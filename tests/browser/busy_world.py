@@ -5,7 +5,8 @@ from __future__ import annotations
 from jobkit.client import Client
 from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
-from jobkit.ports.coordinator import Member, Waiting
+from jobkit.ports.coordinator import Member
+from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from tests.cli.world import World
