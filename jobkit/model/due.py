@@ -12,8 +12,8 @@ _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 def told(at: datetime | None, after: timedelta | None) -> tuple[float | None, float | None]:
     """Return a Unix time, or a number of seconds, or neither.
 
-    Raises `ValueError` where both are given, `at` says no time zone or is after the year 8999, or `after` is negative or
-    more than a hundred years.
+    Raises `ValueError` where both are given, `at` says no time zone or is after the year 8999, or `after` is negative
+    or more than a hundred years.
     """
     if at is not None and after is not None:
         raise ValueError("say either at= or after=, not both")
