@@ -93,7 +93,7 @@ class Processor(Generic[P, R]):
     of jobs that say none; without one the type knows no priorities. `tenants`, where it has some, take turns. `notify`
     says of each job that takes effect who is told, in the same commit. `middleware` runs around each attempt.
     `resources` are what the function is given besides, by parameter. `isolation` is how its attempts are kept apart,
-    where they are.
+    where they are. What `private` ones say is not for everybody who may look.
     """
 
     name: str
@@ -116,6 +116,7 @@ class Processor(Generic[P, R]):
     resources: Mapping[str, Resource]
     isolation: Isolation | None
     describe: Check | None
+    private: bool
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -280,6 +281,7 @@ def processor(
     isolation: Literal["process"] | None = None,
     memory: str | int | None = None,
     describe: Check | None = None,
+    private: bool = False,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -297,6 +299,8 @@ def processor(
 
     With a `tenant`, those whose jobs wait take turns: of each one's at most so many (`places`: 32) are in the queue or
     run at a time, and the others wait for one of those to end. Not for `ordered` types.
+
+    What `private` jobs say, and what comes of them, the dashboard shows to operators, and not to viewers.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -340,6 +344,7 @@ def processor(
             resources=signature.resources,
             isolation=apart,
             describe=describe,
+            private=private,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )
