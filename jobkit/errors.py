@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from jobkit.model.due import FARTHEST
 from jobkit.model.failure import Failure
 from jobkit.model.plane import Plane
 from jobkit.model.safe_text import error_text, shown
@@ -209,6 +210,8 @@ class Snooze(JobkitError):
     def __init__(self, after: timedelta):
         if not isinstance(after, timedelta) or after < timedelta(0):
             raise TypeError(f"Snooze(after) takes a timedelta that is not negative, not {shown(after)}")
+        if after > FARTHEST:
+            raise ValueError(f"Snooze(after) takes a hundred years at most, not {after}")
         super().__init__(f"the processor put the job off for {after}")
         self.after = after
 

@@ -21,6 +21,8 @@ def test_a_moment_is_a_unix_time_whatever_its_zone() -> None:
     [
         (datetime(2026, 1, 1), None, "no time zone"),
         (None, timedelta(seconds=-1), "negative"),
+        (None, timedelta.max, "a hundred years at most"),
+        (datetime.max.replace(tzinfo=UTC), None, "too far ahead"),
         (datetime(2026, 1, 1, tzinfo=UTC), timedelta(0), "not both"),
     ],
 )
@@ -37,7 +39,13 @@ def test_an_expiry_is_a_moment_or_so_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expires", "told_of"), [(datetime(2026, 1, 1), "no time zone"), (timedelta(seconds=-1), "negative")]
+    ("expires", "told_of"),
+    [
+        (datetime(2026, 1, 1), "no time zone"),
+        (timedelta(seconds=-1), "negative"),
+        (timedelta.max, "a hundred years at most"),
+        (datetime.max.replace(tzinfo=UTC), "too far ahead"),
+    ],
 )
 def test_an_expiry_that_is_not_clear_is_refused(expires: datetime | timedelta, told_of: str) -> None:
     with pytest.raises(ValueError, match=told_of):

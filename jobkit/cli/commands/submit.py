@@ -171,21 +171,25 @@ class _Job:
         self._submitted = False
 
     async def submit(self, planes: Planes) -> Submission:
-        submission = await self._client(planes).submit(
-            self._type,
-            self._body,
-            key=self._key,
-            id=self._id,
-            at=self._at,
-            after=self._after,
-            expires=self._expires,
-            priority=self._priority,
-            tenant=self._tenant,
-            unique=self._unique,
-            while_=self._while,
-            on_conflict=self._on_conflict,
-            notify=self._notify,
-        )
+        try:
+            submission = await self._client(planes).submit(
+                self._type,
+                self._body,
+                key=self._key,
+                id=self._id,
+                at=self._at,
+                after=self._after,
+                expires=self._expires,
+                priority=self._priority,
+                tenant=self._tenant,
+                unique=self._unique,
+                while_=self._while,
+                on_conflict=self._on_conflict,
+                notify=self._notify,
+            )
+        except ValueError as error:
+            # What the type does not know: only who has its code, or its definition, could tell.
+            raise ConfigurationError(str(error)) from error
         self._submitted = True
         # Of a job that is kept, the one that was there.
         self._id = submission.id
@@ -236,7 +240,9 @@ def _read_time(at: str | None, after: float | None) -> tuple[datetime | None, ti
     try:
         when = (None if at is None else datetime.fromisoformat(at), None if after is None else timedelta(seconds=after))
         due.told(*when)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ConfigurationError("--after: say a hundred years at most") from error
+    except ValueError as error:
         raise ConfigurationError(f"--at and --after: {error}") from error
     return when
 
@@ -251,7 +257,9 @@ def _read_expiry(expires: str | None) -> datetime | timedelta | None:
         except ValueError:
             expiry = datetime.fromisoformat(expires)
         due.told_expiry(expiry)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ConfigurationError("--expires: say a hundred years at most") from error
+    except ValueError as error:
         raise ConfigurationError(f"--expires: {error}") from error
     return expiry
 

@@ -21,7 +21,6 @@ from jobkit.model.clock import SystemClock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import Partition
-from jobkit.model.tenancy import Tenancy
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import (
     Accepted,
@@ -138,9 +137,7 @@ class History:
 
     def new_job(self) -> NewJob:
         job = replace(self.any_envelope(), sequence=None)
-        ordered = job.key in KEYS[:-1] and self.rng.random() < 0.7
-        tenancy = None if ordered or self.rng.random() < 0.5 else Tenancy(self.rng.choice("ab"), self.rng.randint(1, 3))
-        return NewJob(job, ordered, tenancy=tenancy)
+        return NewJob(job, ordered=job.key in KEYS[:-1] and self.rng.random() < 0.7)
 
     def effects(self) -> Effects:
         many = self.rng.randint
