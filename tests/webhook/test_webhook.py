@@ -20,8 +20,8 @@ from jobkit.plugin.registry import Registry
 from jobkit.testing import JobOutcome, run_job
 from tests.webhook.receiver import Receiver, open_receiver, saying
 from workers.webhook import Delivered, Webhook, answers, webhook
-from workers.webhook import processor as module
-from workers.webhook.addresses import CheckedResolver
+from workers.webhook import posting as module
+from workers.webhook.resolver import CheckedResolver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + "QUJD" * 8

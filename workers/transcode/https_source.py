@@ -16,7 +16,8 @@ from jobkit import Reject
 from workers.transcode.fetching import Broken, Part, Remote, allowed_host
 from workers.transcode.settings import TranscodeSettings
 from workers.transcode.source import shown_reference
-from workers.webhook.addresses import AddressRefused, CheckedResolver, check_literal
+from workers.webhook.addresses import AddressRefused, check_literal
+from workers.webhook.resolver import CheckedResolver
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}

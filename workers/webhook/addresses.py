@@ -7,17 +7,13 @@ that resolves to another address a moment later leads nowhere else.
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Sequence
-
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What allows more networks, unless somebody else than webhooks asks.
-_SETTING = "JOBKIT_WEBHOOK_ALLOW_NETWORKS"
+SETTING = "JOBKIT_WEBHOOK_ALLOW_NETWORKS"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -46,43 +42,22 @@ def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def check_literal(host: str, networks: Sequence[Network], *, setting: str = _SETTING) -> None:
+def check_literal(host: str, networks: Sequence[Network], *, setting: str = SETTING) -> None:
     """Raise `AddressRefused` where a host is an address, and one that may not be reached. No name is looked up."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return
     if not is_allowed(address, networks):
-        raise _refused(host, setting)
+        raise refusal(host, setting)
 
 
-class CheckedResolver(AbstractResolver):
-    """Resolves names to those of their addresses that may be reached. Raises `AddressRefused` where there are none."""
-
-    def __init__(
-        self, networks: Sequence[Network], inner: AbstractResolver | None = None, *, setting: str = _SETTING
-    ) -> None:
-        self._networks = networks
-        self._setting = setting
-        self._inner = inner or ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [one for one in found if is_allowed(_address(one["host"]), self._networks)]
-        if found and not allowed:
-            raise _refused(host, self._setting)
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _address(text: str) -> Address:
+def address_of(text: str) -> Address:
+    """Return a resolved address."""
     # An address of a link has a zone behind it.
     return ipaddress.ip_address(text.partition("%")[0])
 
 
-def _refused(host: str, setting: str) -> AddressRefused:
+def refusal(host: str, setting: str) -> AddressRefused:
+    """Return the error that says which setting allows the network of a host."""
     return AddressRefused(f"{host} has no public address: allow its network with {setting}")

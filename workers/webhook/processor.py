@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from jobkit import Concurrency, Context, Reject, Retry, RetryPolicy, processor
 from workers.webhook import answers
-from workers.webhook.addresses import AddressRefused, CheckedResolver, check_literal
+from workers.webhook.addresses import AddressRefused, check_literal
 from workers.webhook.payload import Delivered, Webhook
 from workers.webhook.settings import WebhookSettings
 from workers.webhook.signing import signed
 
-# Of an answer no more is read, and of that so much is told.
-MOST_BYTES = 16 * 1024
-EXCERPT_CHARACTERS = 200
 # About 10 s, 40 s, 3 min, 11 min and 43 min, then every three hours: about a day in all.
 RETRIES = RetryPolicy(
     max_attempts=13, initial=timedelta(seconds=10), factor=4, maximum=timedelta(hours=3), jitter=0.2, on=(Exception,)
@@ -38,6 +31,9 @@ FOR_EACH_HOST = Concurrency("webhook.host", 8, key=lambda job: job.host)
 )
 async def webhook(job: Webhook, ctx: Context) -> Delivered:
     """Post the event once. The same id, and the same body, with each attempt; another time and signature."""
+    # Loading an HTTP client takes longer than most commands, all of which load what plugins declare.
+    from workers.webhook.posting import posted
+
     settings = ctx.settings(WebhookSettings)
     _check_address(job, settings)
     body = body_of(job, ctx.job.submitted_at)
@@ -47,12 +43,7 @@ async def webhook(job: Webhook, ctx: Context) -> Delivered:
         **signed(ctx.job.id, int(ctx.clock.wall()), body, _secrets(job, settings)),
     }
     began = ctx.clock.now()
-    try:
-        status, told, excerpt = await _posted(job.url, body, headers, settings)
-    except aiohttp.InvalidURL as error:
-        raise Reject(f"the address is none: {error}") from error
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise _unreached(error, settings) from error
+    status, told, excerpt = await posted(job.url, body, headers, settings)
     answers.check(status, told, excerpt, ctx.clock.wall())
     return Delivered(status=status, seconds=round(ctx.clock.now() - began, 3))
 
@@ -79,37 +70,3 @@ def _secrets(job: Webhook, settings: WebhookSettings) -> list[str]:
         # A setting that may come with the next start of a worker.
         raise Retry(f"JOBKIT_WEBHOOK_SECRETS has no secret {job.secret!r}", after=timedelta(minutes=5))
     return secret.get_secret_value().split()
-
-
-async def _posted(
-    url: str, body: bytes, headers: Mapping[str, str], settings: WebhookSettings
-) -> tuple[int, Mapping[str, str], str]:
-    """Post once, to an address that was checked; return the status, the headers and the beginning of the answer."""
-    connector = aiohttp.TCPConnector(
-        resolver=CheckedResolver(settings.allow_networks), use_dns_cache=False, force_close=True
-    )
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=settings.timeout),
-            auto_decompress=False,
-        ) as session,
-        session.post(url, data=body, headers=headers, allow_redirects=False) as response,
-    ):
-        begun = b""
-        while len(begun) < MOST_BYTES and (chunk := await response.content.read(MOST_BYTES - len(begun))):
-            begun += chunk
-        text = " ".join(begun[: 4 * EXCERPT_CHARACTERS].decode(errors="replace").split())
-        return response.status, response.headers, text[:EXCERPT_CHARACTERS]
-
-
-def _unreached(error: BaseException, settings: WebhookSettings) -> Reject | Retry:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, AddressRefused):
-            return Reject(str(cause))
-        cause = cause.__cause__
-    if isinstance(error, asyncio.TimeoutError):
-        return Retry(f"no answer within {settings.timeout:g} s")
-    return Retry(f"the receiver could not be reached: {error}")
