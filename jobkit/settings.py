@@ -172,6 +172,9 @@ class Settings(BaseSettings):
         description="Which users that a proxy names are operators, separated by commas, `*` for all; others may look.",
     )
     web_read_only: bool = Field(False, description="Have the dashboard change nothing, whoever asks.")
+    drill_report: Path | None = Field(
+        None, description="In which file `jobkit drill` keeps its report as a page, and the dashboard finds it."
+    )
     event_loop: str = Field(
         "uvloop",
         description="What a worker runs on: `uvloop`, or `asyncio`, which takes about a sixth more processor time with "

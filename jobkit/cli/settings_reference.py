@@ -118,7 +118,7 @@ def _kind(field: FieldInfo) -> str:
         return f"whole number, at least 1, at most {CONCURRENCY_MOST}, and a list"
     if typing.get_origin(annotation) is tuple:
         return "list"
-    kind = {int: "whole number", float: "number", str: "text", bool: "true or false"}[annotation]
+    kind = {int: "whole number", float: "number", str: "text", Path: "path", bool: "true or false"}[annotation]
     if annotation is float and _is_duration(field):
         kind = "seconds"
     bounds = _bounds(field)

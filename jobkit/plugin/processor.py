@@ -88,7 +88,8 @@ class Processor(Generic[P, R]):
     key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
     of jobs that say none; without one the type knows no priorities. `notify` says of each job that takes effect who is
     told, in the same commit. `middleware` runs around each attempt. `resources` are what the function is given besides,
-    by parameter. `isolation` is how its attempts are kept apart, where they are.
+    by parameter. `isolation` is how its attempts are kept apart, where they are. What `private` ones say
+    is not for everybody who may look.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Processor(Generic[P, R]):
     resources: Mapping[str, Resource]
     isolation: Isolation | None
     describe: Check | None
+    private: bool
     _payloads: Codec[P]
     _results: Codec[R]
 
@@ -262,6 +264,7 @@ def processor(
     isolation: Literal["process"] | None = None,
     memory: str | int | None = None,
     describe: Check | None = None,
+    private: bool = False,
 ) -> Declare:
     """Declare `async def f(job: SomePayload, ctx: Context) -> SomeResult` to be the processor of job type `type`.
 
@@ -276,6 +279,8 @@ def processor(
 
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
+
+    What `private` jobs say, and what comes of them, the dashboard shows to operators, and not to viewers.
 
     Nothing is registered by decorating: name the module in `JOBKIT_PLUGINS`, or the processor in the entry
     point group `jobkit.processors`. Raises `ConfigurationError` where the declaration cannot work.
@@ -318,6 +323,7 @@ def processor(
             resources=signature.resources,
             isolation=apart,
             describe=describe,
+            private=private,
             _payloads=Codec(signature.payload),
             _results=_result_codec(name, signature.result),
         )

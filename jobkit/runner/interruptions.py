@@ -30,13 +30,14 @@ class Interruptions:
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
-        self._untold: dict[str, tuple[Envelope, Fence]] = {}
+        # By nonce and job: one lease may see several jobs of its key.
+        self._untold: dict[tuple[str, str], tuple[Envelope, Fence]] = {}
         self._more = anyio.Event()
 
     def add(self, envelope: Envelope, fence: Fence, reason: str) -> None:
         """Have it told that the start of a job under `fence` has ended; `reason` is for people."""
         self._telemetry.interrupted(envelope.type, envelope.id, reason)
-        self._untold[fence.nonce] = (envelope, fence)
+        self._untold[fence.nonce, envelope.id] = (envelope, fence)
         if len(self._untold) > _MOST:
             del self._untold[next(iter(self._untold))]
         self._more.set()
@@ -56,7 +57,7 @@ class Interruptions:
     async def _tell_all(self) -> None:
         pause = _PAUSE_SECONDS[0]
         while self._untold:
-            nonce, (envelope, fence) = next(iter(self._untold.items()))
+            start, (envelope, fence) = next(iter(self._untold.items()))
             try:
                 await self._store.interrupted(envelope, fence)
             except Unavailable as error:
@@ -64,4 +65,4 @@ class Interruptions:
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS[1])
             else:
-                self._untold.pop(nonce, None)
+                self._untold.pop(start, None)

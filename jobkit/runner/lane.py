@@ -71,7 +71,7 @@ class Lane:
         self.limits: tuple[Limit, ...] = ()
         self.scope = anyio.CancelScope()
         self._tools = tools
-        self._key = KeyLease()
+        self._key = KeyLease(self._following)
         self._done = done
         self._on_ack_unknown = on_ack_unknown
         # Set with the next arrival, where this lane waits for one.
@@ -144,6 +144,16 @@ class Lane:
         if self._expected is None or _sequence(first) <= self._expected:
             return first
         return min(self.waiting, key=_sequence)
+
+    def _following(self) -> Job | None:
+        """Return the job that comes after the current one by its sequence, if it waits here as the next."""
+        if self.stopping or len(self.waiting) < 2 or self.waiting[0] is not self.current:
+            return None
+        current, next = self.waiting[0].job, self.waiting[1].job
+        if not isinstance(current, Job) or not isinstance(next, Job) or next.limits:
+            return None
+        in_order = current.sequence is not None and next.sequence == current.sequence + 1
+        return next if in_order else None
 
     async def _take(self, pending: PendingDelivery) -> None:
         job = pending.job

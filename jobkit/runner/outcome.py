@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobkit.leases import Lease
-from jobkit.model.fence import Receipt
+from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.store import Opened
 from jobkit.runner.decode import Job
 
 
@@ -47,14 +49,30 @@ class Suspect:
 PipelineOutcome = Settled | Ahead | TryAgain | Outbid
 
 
+@dataclass(slots=True)
+class BegunAhead:
+    """A job that was opened before its turn; without an `answer` it may have been."""
+
+    job: Job
+    fence: Fence
+    answer: Opened | None = None
+
+
 class KeyLease:
-    """The lease that a lane has on its key, kept from one job to the next; `job` is the last that ran under it."""
+    """The lease that a lane has on its key, kept from one job to the next; `job` is the last that ran under it.
 
-    __slots__ = ("job", "lease")
+    `following` returns the job that comes next if the current one ends well, where that is known. `far`: an answer of
+    the store takes long.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("ahead", "far", "following", "job", "lease")
+
+    def __init__(self, following: Callable[[], Job | None]) -> None:
         self.lease: Lease | None = None
         self.job: Job | None = None
+        self.ahead: BegunAhead | None = None
+        self.far = False
+        self.following = following
 
     def take(self) -> Lease | None:
         """Return the lease that was kept, once."""

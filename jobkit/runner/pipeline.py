@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 
 from opentelemetry import trace
 
@@ -41,6 +42,7 @@ from jobkit.runner.decode import Job, Malformed
 from jobkit.runner.interruptions import Interruptions
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.limit_lines import LimitLines, Place
+from jobkit.runner.opening_ahead import FAR_SECONDS, OpeningAhead
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, PipelineOutcome, Settled, Suspect, TryAgain
 from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.settlement import Settlement
@@ -91,6 +93,7 @@ class Pipeline:
         invariants = InvariantMonitor(retention, clock, telemetry)
         self.settlement = Settlement(planes, sweeper, invariants, self.split_brain, clock, telemetry, self.hooks)
         self.interruptions = Interruptions(planes.store, clock, telemetry)
+        self._ahead = OpeningAhead(planes.store, self.interruptions, clock)
 
     @property
     def idle(self) -> bool:
@@ -129,11 +132,13 @@ class Pipeline:
                         place.leave()
                     outcome: PipelineOutcome | Stale | Suspect | None = None
                     try:
-                        outcome = await self._under_lease(job, claim, slot, working)
+                        outcome = await self._under_lease(job, claim, slot, working, key)
                     finally:
                         if key is not None and isinstance(outcome, Settled):
                             key.lease, key.job = claim, job
                         else:
+                            if key is not None:
+                                self._ahead.drop(key)
                             await self._release(claim, job)
                     if isinstance(outcome, Stale):
                         floor = outcome.mark
@@ -171,6 +176,7 @@ class Pipeline:
 
     async def let_go(self, key: KeyLease) -> None:
         """Release the lease that was kept on a key, if there is one; as `Keeper.release` also where it is cancelled."""
+        self._ahead.drop(key)
         lease = key.take()
         if lease is not None and key.job is not None:
             await self._release(lease, key.job)
@@ -186,7 +192,7 @@ class Pipeline:
         return TryAgain(1.0 if delay is None else delay, requeue=job.sequence is None and not job.processor.ordered)
 
     async def _under_lease(
-        self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None]
+        self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], key: KeyLease | None
     ) -> PipelineOutcome | Stale | Suspect:
         answer: OpenAnswer | None = None
         watch: CancelWatch | None = None
@@ -195,12 +201,13 @@ class Pipeline:
             try:
                 with lease.guarding() as scope:
                     while True:
-                        with self._telemetry.stage("open"):
-                            answer = await self._store.open(job.envelope, lease.fence)
+                        answer = None if key is None else self._ahead.taken(key, job, lease.fence)
+                        if answer is None:
+                            answer = await self._open(job, lease, key)
                         if not isinstance(answer, Opened):
                             return await self._not_opened(job, lease, answer)
                         with self._cancellations.watching(job.envelope.id, scope) as watch:
-                            outcome = await self._work(job, lease, slot, working, answer)
+                            outcome = await self._work(job, lease, slot, working, answer, key)
                         if outcome is not None:
                             break
             except LeaseLost as error:
@@ -222,6 +229,25 @@ class Pipeline:
             elif isinstance(outcome, Suspect):
                 self._interrupted(job, lease, answer, "it may take its worker down, and waits until it can run alone")
             return outcome
+
+    async def _open(self, job: Job, lease: Lease, key: KeyLease | None) -> OpenAnswer:
+        asked = self._clock.now()
+        with self._telemetry.stage("open"):
+            answer = await self._store.open(job.envelope, lease.fence)
+        if key is not None:
+            key.far = self._clock.now() - asked >= FAR_SECONDS
+        return answer
+
+    async def _commit(
+        self, job: Job, lease: Lease, done: Processed, started: float, slot: Slot, key: KeyLease | None
+    ) -> Settled | Outbid:
+        """Commit, and open the next job of the key meanwhile, where the store is far."""
+        commit = partial(self.settlement.commit, job, lease, done, started)
+        # Beside one that may take its worker down, no other is to begin.
+        following = key.following() if key is not None and key.far and not slot.alone else None
+        if key is None or following is None:
+            return await commit()
+        return await self._ahead.beside(commit, key, following, lease.fence)
 
     def _interrupted(self, job: Job, lease: Lease, answer: OpenAnswer | None, reason: str) -> None:
         """Have it told that this start has ended, where there was one; without an answer there may have been."""
@@ -259,7 +285,13 @@ class Pipeline:
                 return await self.settlement.bury_message(Malformed(envelope.body, envelope, CONFLICTING, detail))
 
     async def _work(
-        self, job: Job, lease: Lease, slot: Slot, working: Callable[[bool], None], opened: Opened
+        self,
+        job: Job,
+        lease: Lease,
+        slot: Slot,
+        working: Callable[[bool], None],
+        opened: Opened,
+        key: KeyLease | None,
     ) -> PipelineOutcome | Suspect | None:
         """Process and commit; None where the job is to be opened again, its pause being over."""
         # By its number, not by counting: a store may keep only the latest.
@@ -295,7 +327,7 @@ class Pipeline:
                 return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1, error=error)
         if isinstance(done, Processed):
             try:
-                return await self.settlement.commit(job, lease, done, started)
+                return await self._commit(job, lease, done, started, slot, key)
             except JobConflict as error:
                 reason = f"conflicting follow-up: {error}"
                 return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1, error=error)

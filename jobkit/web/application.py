@@ -32,15 +32,21 @@ from jobkit.web.actions import ACTIONS
 from jobkit.web.actions.action import Done, Refused
 from jobkit.web.history import EVERY_SECONDS, History
 from jobkit.web.looks import Looks
+from jobkit.web.masking import may_see
 from jobkit.web.page import Backstage, MakePage, NotFound, Page, View
-from jobkit.web.pages import PLACES
-from jobkit.web.protection import is_same_origin, protected
+from jobkit.web.pages import PLACES, drill
+from jobkit.web.protection import REPORT_POLICY, is_same_origin, protected
 from jobkit.web.rendering import environment
 
 _SAID = "jobkit_said"
 # An edited payload may be as large as any; all else is small.
 _MOST_FORM_BYTES = 9_000_000
-_STATIC = {"jobkit.css": "text/css", "jobkit.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC = {
+    "jobkit.css": "text/css",
+    "jobkit.js": "text/javascript",
+    "hls.min.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 _NOT_LET_IN = "You are not let in: this dashboard is for people on its own machine, or for those whom its proxy names."
 _FOREIGN = "This change did not come from a page of this dashboard, or the page was too old. Go back and try again."
@@ -67,6 +73,7 @@ class WebApplication:
         routes: list[BaseRoute] = [Route(place.path, self._page(place.make)) for place in PLACES]
         routes += [
             Route("/do/{action}", self._guarded(self._act), methods=["GET", "POST"]),
+            Route("/checks/drill/report", self._guarded(self._send_report)),
             Route("/find", self._guarded(self._find)),
             Route("/sign-in", self._sign_in, methods=["GET", "POST"]),
             Route("/sign-out", self._guarded(self._sign_out), methods=["POST"]),
@@ -178,7 +185,12 @@ class WebApplication:
         await response(scope, receive, send)
 
     async def _may_read_files(self, request: Request, type: str, key: str, name: str) -> bool:  # noqa: ARG002
-        return self._access.user(request) is not None
+        user = self._access.user(request)
+        return user is not None and may_see(user, self._backstage.registry, type)
+
+    async def _send_report(self, request: Request, user: User) -> Response:
+        report = await drill.report(self._view(request, user))
+        return HTMLResponse(report, headers={"content-security-policy": REPORT_POLICY, "x-frame-options": "SAMEORIGIN"})
 
     async def _find(self, request: Request, user: User) -> Response:  # noqa: ARG002
         id = request.query_params.get("id", "").strip()

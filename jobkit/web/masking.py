@@ -1,4 +1,4 @@
-"""Payloads as people may see them: what their model keeps as a secret is not shown."""
+"""What jobs say, as people may see it: secrets are masked, and what a type keeps private is for operators alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,50 @@ from jobkit.errors import JobkitError
 from jobkit.model.read_back import SECRETS
 from jobkit.ops.views import stored_json
 from jobkit.plugin.registry import Registry
+from jobkit.web.access import User
 
-MASK = "••••••"
+MASK = "•" * 6
+HIDDEN = "This is for operators to see: its type says so, or the type is not loaded in this dashboard."
 
 
-def shown_payload(registry: Registry, job_type: str, body: bytes) -> str:
+def may_see(user: User, registry: Registry, type: str) -> bool:
+    """Tell whether somebody may see what jobs of a type say.
+
+    Operators may. Others see what no type under that name keeps private, where those are known here.
+    """
+    members = registry.members(type)
+    return user.operates or (bool(members) and not any(one.private for one in members))
+
+
+def shown_payload(user: User, registry: Registry, type: str, body: bytes) -> str:
     """Return a payload as indented JSON, with its secrets masked where its type is loaded here."""
+    if not may_see(user, registry, type):
+        return HIDDEN
     said = stored_json(body)
     try:
-        processor, own = registry.addressed(job_type, body)
+        processor, own = registry.addressed(type, body)
         said = _masked(stored_json(own), processor.parse(own))
     except JobkitError:
         # Whoever cannot read it has nothing that tells where its secrets are: it is shown as it came.
         pass
+    return _pretty(said)
+
+
+def shown_result(user: User, registry: Registry, type: str, result: bytes) -> str:
+    """Return a result likewise."""
+    if not may_see(user, registry, type):
+        return HIDDEN
+    said = stored_json(result)
+    for processor in registry.members(type):
+        try:
+            said = _masked(said, processor.load_result(result))
+        except ValueError:
+            # It is a result of another type of the group, or of another version.
+            continue
+    return _pretty(said)
+
+
+def _pretty(said: Any) -> str:
     return said if isinstance(said, str) else json.dumps(said, indent=2, ensure_ascii=False)
 
 

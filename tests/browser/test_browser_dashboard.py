@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jobkit.lab.servers.rabbitmq import RabbitServer
 from jobkit.model.limit import Limit
 from jobkit.model.pause import Scope
 from jobkit.ports.coordinator import LeaseRef, Member, Waiting
 from jobkit.ports.planes import Planes
-from tests.browser.chromium import CHROMIUM
-from tests.cli.world import World, environment
+from tests.browser.dashboard import beside, browsing, dashboard, press
+from tests.cli.world import World
 
 if TYPE_CHECKING:
     # Only `make test-browser` installs it.
@@ -28,8 +24,6 @@ pytestmark = pytest.mark.browser
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 _WORKER = "host:1:abc"
-# How long a busy machine may take over what a page does by itself within two seconds.
-_PATIENCE_MS = 20_000
 
 
 @pytest.fixture
@@ -43,53 +37,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     made.ask(begin)
     return made
-
-
-@contextmanager
-def dashboard(**variables: str) -> Iterator[str]:
-    """Serve the dashboard of the current directory; yield its address."""
-    command = (sys.executable, "-m", "jobkit", "web", "--port", "0")
-    with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            told = next((line for line in process.stderr if "dashboard at" in line), "")
-            found = re.search(r"http://\S+:\d+", told)
-            assert found, told
-            yield found[0]
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def browsing(site: str, **options: object) -> Iterator[Page]:
-    """Lend a page on which nothing may go wrong: no script of a job's runs, and the policy has nothing to refuse."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_context(base_url=site, **options).new_page()  # type: ignore[arg-type]
-        page.set_default_timeout(_PATIENCE_MS)
-        wrong: list[str] = []
-        page.on("dialog", lambda dialog: wrong.append(dialog.message))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        try:
-            yield page
-            assert wrong == []
-        finally:
-            chromium.close()
-
-
-def press(page: Page, *labels: str) -> None:
-    """Press buttons, one after another."""
-    for label in labels:
-        page.get_by_role("button", name=label, exact=True).first.click()
-
-
-def beside(world: World, do: Callable[[Planes], Awaitable[None]]) -> None:
-    """Do something to the backends while a page is open, whose driver has an event loop in this thread."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(world.ask, do).result()
 
 
 def paused(world: World) -> str:
@@ -174,15 +121,42 @@ def test_an_operator_finds_why_a_job_is_late_and_mends_it(
         page.get_by_text(why).wait_for(state="detached")
 
 
-def test_a_broker_that_is_away_is_told(world: World) -> None:
-    world.accepted("note", {"about": "k"}, id="late")
+def test_a_broker_that_is_away_is_told_and_when_it_is_back(world: World, tmp_path: Path) -> None:
     here = "sqlite:///jobkit.db"
+    broker = RabbitServer(tmp_path)
     urls = {"JOBKIT_STORE_URL": here, "JOBKIT_COORDINATOR_URL": here, "JOBKIT_BLOBS_URL": "file:jobkit-blobs"}
-    with dashboard(JOBKIT_BROKER_URL="amqp://127.0.0.1:1/", **urls) as site, browsing(site) as page:
-        page.goto("/jobs/late")
-        page.get_by_text("The broker, which hands jobs to workers, is out of reach").wait_for()
-        page.goto("/")
-        page.get_by_text("jobkit_broker_unreachable").wait_for()
+    world.accepted("note", {"about": "k"}, id="late")
+    away = "The broker, which hands jobs to workers, is out of reach"
+    try:
+        with dashboard(JOBKIT_BROKER_URL=broker.url(), **urls) as site, browsing(site) as page:
+            page.goto("/")
+            page.get_by_text("jobkit_broker_unreachable").wait_for()
+            page.goto("/jobs/late")
+            page.get_by_text(away).wait_for()
+            broker.start()
+            page.get_by_text(away).wait_for(state="detached")
+            broker.kill()
+            page.get_by_text(away).wait_for()
+    finally:
+        broker.end()
+
+
+def test_a_worker_that_is_killed_while_one_looks_is_told_and_who_takes_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBKIT_LEASE_TTL", "3")
+    world.ask(lambda planes: planes.coordinator.leave(_WORKER))
+    world.accepted("note", {"about": "k", "seconds": 600}, id="long")
+    with dashboard() as site, browsing(site) as page:
+        page.goto("/jobs/long")
+        page.get_by_text("No worker is alive").wait_for()
+        with world.worker("note") as first:
+            page.get_by_text("It runs").wait_for()
+            first.kill()
+            page.get_by_text("was killed or cut off").wait_for()
+        with world.worker("note"):
+            page.get_by_text("Taken over").or_(page.get_by_text("Begun 2 times")).wait_for()
+            page.get_by_text("It runs").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -145,10 +145,11 @@ class Site:
     settings: Settings
     registry: Registry
 
-    def reader(self, **settings: Any) -> Reader:
-        """Return a reader of a dashboard with these settings."""
+    def reader(self, *types: Any, **settings: Any) -> Reader:
+        """Return a reader of a dashboard with these settings, and with these job types where they are named."""
         changed = Settings(**{**self.settings.model_dump(exclude_unset=True), **settings})
-        return Reader(WebApplication(self.planes, self.registry, changed))
+        registry = Registry(types) if types else self.registry
+        return Reader(WebApplication(self.planes, registry, changed))
 
     async def submitted(self, about: str = "k", text: str = "", *, id: str | None = None) -> str:
         return (await self.client.submit("note", Note(about=about, text=text), id=id)).id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -38,6 +39,7 @@ async def pages_of(site: Site) -> list[str]:
         *("/", "/jobs", "/jobs?state=dead&type=note", "/workers", "/dead", "/steering", "/checks", "/audit"),
         *("/checks/verify", "/checks/verify?run=1", f"/keys/note/%{quoted}", f"/dead/{number}"),
         *(f"/jobs/{id}" for id in (done, dead, waiting, running)),
+        *(f"/groups/{done}", "/checks/drill", "/jobs?error=script&column=doing"),
         *("/sign-in", "/nosuch", f"/jobs/{'%3Cscript%3E'}", f"/jobs?key=%{quoted}"),
     ]
 
@@ -132,7 +134,13 @@ async def test_a_job_shows_its_group_and_what_it_keeps_of_its_work(site: Site, r
     assert "2 of 3 have not" in words
     assert "3 members: 2 have yet to end, 1 are done" in words
     page = await reader.get("/jobs/page-1")
-    assert 'href="/jobs/book"' in page.text
+    assert 'href="/groups/book"' in page.text
+    tree = await reader.get("/groups/book")
+    assert (
+        tree.words.index("scheduled book") < tree.words.index("committed page-0") < tree.words.index("running page-1")
+    )
+    assert "3 members: 1 done, 2 to end" in tree.words
+    assert (await reader.get("/groups/nosuch")).status == 404
     assert "Step cut done" in page.words
 
 
@@ -191,3 +199,16 @@ def test_every_state_has_its_words() -> None:
     from jobkit.web.pages.overview import _STATES
 
     assert set(_STATES) == set(JobState)
+
+
+async def test_the_last_drill_is_shown_as_it_was_written(site: Site, tmp_path: Path) -> None:
+    assert "JOBKIT_DRILL_REPORT" in (await site.reader().get("/checks/drill")).words
+    report = tmp_path / "drill.html"
+    reader = site.reader(drill_report=report)
+    assert "No drill has been run yet" in (await reader.get("/checks/drill")).words
+    assert (await reader.get("/checks/drill/report")).status == 404
+    report.write_text("<style>p {}</style><p>Nothing was lost</p><script>alert(1)</script>")
+    assert 'src="/checks/drill/report"' in (await reader.get("/checks/drill")).text
+    shown = await reader.get("/checks/drill/report")
+    assert shown.words.endswith("Nothing was lost alert(1)")
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,13 @@ def bench_worker(
     from jobkit.lab.bench.run import round_trips
 
     session = CommandSession.begin(context, None, log_at_least="debug")
+    registry = session.registry()
+    # To load what a worker is made of takes as long as thousands of jobs, and is none of theirs.
+    import_module("jobkit.worker.signals")
 
     async def work(planes: Planes) -> None:
         before = time.process_time()
-        await serve(planes, session.registry(), [type], session)
+        await serve(planes, registry, [type], session)
         used = Account(time.process_time() - before, round_trips(planes.coordinator), round_trips(planes.store))
         write_account(account, used)
 

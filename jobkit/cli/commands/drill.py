@@ -34,7 +34,10 @@ def drill(
     rate: Annotated[float, typer.Option("--rate", min=1, help="Events of upload sessions per second.")] = 20.0,
     scale: Annotated[float, typer.Option("--scale", min=0.1, help="Lengthens the quiet phases.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Which sessions there are.")] = 1,
-    html: Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write the report as a page.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="PATH", help="Write the report as a page. Replaces JOBKIT_DRILL_REPORT."),
+    ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -54,6 +57,7 @@ def drill(
     session = CommandSession.begin(context, env_file, as_json=as_json)
     if broken is not None and broken not in list(Protection):
         raise ConfigurationError(f"--broken {broken}: choose one of {', '.join(Protection)}")
+    html = html or session.settings.drill_report
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigurationError(f"--html {html}: there is no directory {html.absolute().parent}")
     plan = DrillPlan(embedded, None if broken is None else Protection(broken), rate, scale, seed)

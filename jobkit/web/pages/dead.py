@@ -37,7 +37,7 @@ async def make_letter(view: View) -> Page:
         f"Dead letter {letter.number}",
         {
             "letter": letter,
-            "payload": shown_payload(registry, letter.type or "", letter.raw),
+            "payload": shown_payload(view.user, registry, letter.type or "", letter.raw),
             "today": _objection(view, letter),
             "error": error_of(letter),
             "tracebacks": list(dict.fromkeys([*(one.traceback for one in letter.failures), letter.detail])),

@@ -12,7 +12,7 @@ from jobkit.ops.lateness import Reason, why_late
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
-from jobkit.web.masking import shown_payload
+from jobkit.web.masking import may_see, shown_payload, shown_result
 from jobkit.web.page import NotFound, Page, View
 
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
@@ -43,7 +43,7 @@ async def make(view: View) -> Page:
     """Return the page of one job."""
     id = view.path["id"]
     seen = await view.backstage.looks.look(("job", id), lambda: _look(view, id))
-    job, envelope = seen.job, seen.envelope
+    job, envelope, registry = seen.job, seen.envelope, view.backstage.registry
     return Page(
         "job.html",
         f"Job {job.id}",
@@ -52,13 +52,14 @@ async def make(view: View) -> Page:
             "reasons": seen.reasons,
             "events": life(job, seen.kept),
             "closes": seen.closes,
-            "payload": None if envelope is None else shown_payload(view.backstage.registry, job.type, envelope.body),
+            "payload": None if envelope is None else shown_payload(view.user, registry, job.type, envelope.body),
+            "result": None if job.result is None else shown_result(view.user, registry, job.type, job.result),
             "trace": None if envelope is None else envelope.trace.get("traceparent"),
-            "files": seen.files,
+            "files": seen.files if may_see(view.user, registry, job.type) else (),
             "pictures": _PICTURES,
             "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
-            "prioritized": job.sequence is None and view.backstage.registry.knows_priorities(job.type),
+            "prioritized": job.sequence is None and registry.knows_priorities(job.type),
         },
     )
 

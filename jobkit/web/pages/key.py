@@ -6,9 +6,11 @@ from typing import Any
 
 from jobkit.errors import ConfigurationError, UnknownType
 from jobkit.files import FileReader
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.partition import partition_of
 from jobkit.model.pause import pause_of
 from jobkit.ports.inspection import KeyRecord
+from jobkit.web.masking import may_see
 from jobkit.web.page import NotFound, Page, View
 
 _LOG = 100
@@ -20,14 +22,16 @@ async def make(view: View) -> Page:
     type, key = view.path["type"], view.path["key"]
     after = view.number("after", 0, most=1 << 62) if view.said("after") else None
     kind = view.said("kind")
-    return await view.backstage.looks.look(("key", type, key, after, kind), lambda: _made(view, type, key, after, kind))
+    name = ("key", view.user.role, type, key, after, kind)
+    return await view.backstage.looks.look(name, lambda: _made(view, type, key, after, kind))
 
 
 async def _made(view: View, type: str, key: str, after: int | None, kind: str | None) -> Page:
     planes, partitions = view.planes, await view.partitions(type)
     record = await planes.inspection.key(type, key)
-    jobs = await planes.inspection.jobs(type=type, key=key, limit=_JOBS)
-    if record is None and not jobs:
+    page = await planes.inspection.find(JobFilter(type, key), limit=_JOBS)
+    jobs = page.jobs
+    if record is None and not jobs and page.below is None:
         raise NotFound(f"The store knows nothing of the key {key!r} of job type {type!r}.")
     # Without a place to begin at, the latest entries are what people look for.
     start = after if after is not None else max(0, (record.log_length if record else 0) - _LOG)
@@ -44,6 +48,8 @@ async def _made(view: View, type: str, key: str, after: int | None, kind: str | 
             "gap": gaps[0] if gaps else None,
             "pause": pause_of(await planes.store.pauses(), type, key, partitions),
             "jobs": jobs,
+            "more_jobs": page.below is not None,
+            "seen": may_see(view.user, view.backstage.registry, type),
             "log": [entry for entry in log if kind is None or kind in entry.kind],
             "kind": kind,
             "start": start,

@@ -29,7 +29,45 @@ function keepOpen(old, fresh) {
   }
 }
 
+// What needs a script is there where scripts run.
+function enliven(root) {
+  tellTimes(root);
+  for (const button of root.querySelectorAll("button[data-hls]")) {
+    button.hidden = false;
+  }
+}
+
+function playFilm(button) {
+  const { hls: path, player: script } = button.dataset;
+  const film = document.createElement("video");
+  film.controls = true;
+  button.replaceWith(film);
+  const player = document.createElement("script");
+  player.src = script;
+  player.addEventListener("load", () => {
+    if (Hls.isSupported()) {
+      const hls = new Hls({ enableWorker: false });
+      hls.loadSource(path);
+      hls.attachMedia(film);
+    } else {
+      film.src = path;
+    }
+    film.play();
+  });
+  document.head.append(player);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-hls]");
+  if (button) {
+    playFilm(button);
+  }
+});
+
 function busy(part) {
+  if (part.querySelector("video")) {
+    return true;
+  }
   const active = document.activeElement;
   return active && active !== document.body && part.contains(active) && active.matches("input, select, textarea, pre");
 }
@@ -56,7 +94,7 @@ function show(html) {
     keepOpen(old, part);
     old.replaceChildren(...document.adoptNode(part).childNodes);
     SHOWN.set(old, shown);
-    tellTimes(old);
+    enliven(old);
     again?.();
   }
 }
@@ -87,7 +125,7 @@ function rest() {
   source = null;
 }
 
-tellTimes(document);
+enliven(document);
 setInterval(() => document.hidden || tellTimes(document), 1000);
 if (document.body.dataset.live) {
   listen();
