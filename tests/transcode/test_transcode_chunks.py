@@ -42,7 +42,6 @@ class Kind:
 
 _TONE = "sine=frequency=440:sample_rate=44100"
 _FIELDS = ("-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct")
-_HDR = ",format=yuv420p10le,setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
 KINDS = {
     "plain": Kind("system", seconds=6.0),
     "open GOP": Kind("wheel", options=(*_X264, "-x264-params", "open-gop=1:keyint=37:bframes=3")),
@@ -58,7 +57,6 @@ KINDS = {
     "turned": Kind("wheel", turned=True),
     "fields": Kind("wheel", rate="50", options=_FIELDS, changes={"deinterlace": "field"}),
     "a reduced rate": Kind("wheel", rate="50", changes={"max_frame_rate": 20}),
-    "HDR": Kind("wheel", picture=_HDR, options=("-pix_fmt", "yuv420p10le"), changes={"hdr": "map"}),
 }
 
 _made: dict[str, tuple[Path, Made]] = {}
