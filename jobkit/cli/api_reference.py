@@ -115,8 +115,16 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     ),
     (
         "Testing",
-        "from jobkit.testing import run_job, JobOutcome",
-        (jobkit.testing.run_job, jobkit.testing.JobOutcome, LoggedEntry),
+        "from jobkit.testing import run_job, open_site, in_virtual_time",
+        (
+            jobkit.testing.run_job,
+            jobkit.testing.JobOutcome,
+            LoggedEntry,
+            jobkit.testing.open_site,
+            jobkit.testing.in_virtual_time,
+            jobkit.testing.Site,
+            jobkit.testing.SiteWorker,
+        ),
     ),
 )
 # What the runtime and the command line call, or what is made for a user and not by one.
@@ -127,6 +135,8 @@ _INTERNAL = {
     "Handle": {"__init__"},
     "SyncClient": {"__init__", "call_with", "wait", "lend", "submit_to"},
     "SyncHandle": {"__init__"},
+    "Site": {"__init__"},
+    "SiteWorker": {"__init__"},
     "Projection": {"begin", "advance", "record", "snapshot", "dump", "load", "records", "same"},
     "Processor": {"parse", "from_mapping", "key_of", "dump_result", "__init__"},
     "RetryPolicy": {"delay"},

@@ -129,14 +129,15 @@ class VirtualClock:
             await anyio.sleep(1e-6)
 
 
-def run_virtual(main: Coroutine[Any, Any, T], *, seed: int | None = None) -> T:
+def run_virtual(main: Coroutine[Any, Any, T], *, seed: int | None = None, threads_inline: bool = False) -> T:
     """Run `main` to its end in virtual time and return its result.
 
-    With a `seed`, processes are interleaved at random; without, first come first served.
+    With a `seed`, processes are interleaved at random; without, first come first served. Threads are refused; with
+    `threads_inline`, what anyio would run in one, such as work on files, is run at once while time stands still.
     Raises `VirtualDeadlock`, `VirtualSpin` or `ThreadForbidden`.
     """
     loop = VirtualLoop(seed)
-    with mock.patch.object(anyio.to_thread, "run_sync", _no_thread):
+    with mock.patch.object(anyio.to_thread, "run_sync", _at_once if threads_inline else _no_thread):
         try:
             return loop.run_until_complete(main)
         finally:
@@ -153,6 +154,10 @@ def running_loop() -> VirtualLoop:
 
 async def _no_thread(func: Callable[..., object], *_: object, **__: object) -> NoReturn:
     raise ThreadForbidden(f"anyio.to_thread.run_sync({func!r}, ...) within virtual time: use a backend without threads")
+
+
+async def _at_once(func: Callable[[*Ts], T], *args: *Ts, **_: object) -> T:
+    return func(*args)
 
 
 class _NumberedTask(asyncio.Task[Any]):

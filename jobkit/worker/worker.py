@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -18,6 +18,7 @@ from jobkit.model.ids import new_owner
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
+from jobkit.plugin.resource import Resource
 from jobkit.ports.planes import Planes
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.held_jobs import HeldJobs
@@ -57,7 +58,8 @@ class Worker:
     """One worker process.
 
     `types` are the job types it serves. `watchdog` watches the event loop from a thread, which simulations in
-    virtual time must not have. `page` is what `/metrics` shows beside the health endpoints.
+    virtual time must not have. `page` is what `/metrics` shows beside the health endpoints. `resources` are given to
+    processors in place of what those would open.
     """
 
     def __init__(
@@ -73,14 +75,18 @@ class Worker:
         owner: str | None = None,
         watchdog: bool = True,
         page: Page | None = None,
+        resources: Mapping[Resource, object] | None = None,
     ) -> None:
         self.owner = owner or new_owner()
         self.draining = False
+        # Set once it works; later than that, backends that are away are waited for.
+        self.started = anyio.Event()
         # Where the health endpoints are, once they are.
         self.health_port: int | None = None
         self._registry = registry
         self._types = tuple(types)
         self._settings = settings
+        self._given = resources or {}
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not secrets)
         self._telemetry = telemetry or Telemetry()
@@ -207,9 +213,10 @@ class Worker:
                 self.health_port = await around.enter_async_context(health)
             self._telemetry.log.info("worker started", owner=self.owner, types=list(self._types))
             with self._run_scope:
-                wanted = self._registry.resources(self._types)
-                async with open_resources(wanted, self._plugin_settings, self._telemetry) as opened:
+                wanted = self._registry.resources(self._types, self._given)
+                async with open_resources(wanted, self._plugin_settings, self._telemetry, self._given) as opened:
                     self._tools = self._lane_tools(opened)
+                    self.started.set()
                     await self._work(opened)
             self._telemetry.log.info("worker stopped", owner=self.owner)
 
@@ -246,7 +253,7 @@ class Worker:
         """Find out at the start what would otherwise fail every job."""
         for type in self._types:
             self._registry.kept_as(type)
-        self._plugin_settings = self._registry.settings(self._types)
+        self._plugin_settings = self._registry.settings(self._types, self._given)
         if problems := await self._registry.problems(self._types):
             raise ConfigurationError("\n".join(problems))
         for type in self._settings.concurrency.of_type.keys() - set(self._types):
@@ -260,7 +267,7 @@ class Worker:
                 f"{self._broker.max_body_bytes} at most"
             )
         await self._coordination.require()
-        await publish_types(self._planes.inspection, self._registry, self._types)
+        await publish_types(self._planes.inspection, self._registry, self._types, self._telemetry)
         await self._declarations.declare()
         # Before anything is begun; later it is looked at again and again.
         await self._pauses.look()

@@ -220,9 +220,17 @@ def test_blocking(folder: Path) -> None:
     assert _ran("blocking", folder) == ["committed 168 ", "dead  MemoryExceeded"]
 
 
-def test_a_test_of_a_plugin(tmp_path: Path) -> None:
+def test_versions(folder: Path) -> None:
+    assert _ran("versions", folder) == [
+        "read: customer='ann' amount=Decimal('12.5')",
+        "done: ben pays 7.50",
+    ]
+
+
+@pytest.mark.parametrize("name", ["test_word_count.py", "test_orders.py"])
+def test_tests_of_a_plugin_and_of_an_application(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / "test_word_count.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name)],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "2 passed" in done.stdout, done.stdout
@@ -292,7 +300,7 @@ def test_every_example_is_tested_and_listed() -> None:
     index = (EXAMPLES / "README.md").read_text()
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
     assert [name for name in programs if f"[{name}]({name})" not in index] == []
-    assert {*EMBEDDED, "script", "web", "webhooks", "own_tables", "test_word_count"} == {
+    assert {*EMBEDDED, "script", "web", "webhooks", "own_tables", "test_word_count", "test_orders"} == {
         Path(name).stem for name in programs
     }
     too_long = [name for name in programs if not 20 <= len((EXAMPLES / name).read_text().splitlines()) <= 65]

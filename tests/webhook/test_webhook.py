@@ -220,7 +220,6 @@ def test_a_secret_that_is_none_is_said_at_the_start_and_not_shown(monkeypatch: p
 
 
 def test_it_is_tried_for_hours_before_it_is_given_up() -> None:
-
-    delays = [module.RETRIES.delay(Retry("x"), attempt, random.Random(1)) for attempt in range(1, 14)]
+    delays = [webhook.retry.delay(Retry("x"), attempt, random.Random(1)) for attempt in range(1, 14)]
     assert delays[-1] is None
     assert 18 * 3600 < sum(delay for delay in delays if delay is not None) < 30 * 3600

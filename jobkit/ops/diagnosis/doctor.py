@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
 from jobkit.ops.diagnosis.machine import check_clock, check_versions
 from jobkit.ops.diagnosis.places import diagnose_places
@@ -26,4 +27,12 @@ async def diagnose(settings: Settings, clock: Clock, load: Callable[[], Registry
     findings += [finding for place in places for finding in place.summary()]
     in_trouble = frozenset(plane for place in places if place.in_trouble for plane in place.planes)
     absent = frozenset(plane for place in places if place.absent for plane in place.planes)
-    return findings + await probe_planes(settings, clock, in_trouble, absent)
+    return findings + await probe_planes(settings, clock, in_trouble, absent, _loaded(load))
+
+
+def _loaded(load: Callable[[], Registry]) -> Registry | None:
+    try:
+        return load()
+    except ConfigurationError:
+        # Told already, of the plugins.
+        return None

@@ -22,7 +22,9 @@ from jobkit.model.fence import Fence
 from jobkit.model.ids import new_nonce, new_owner
 from jobkit.model.layout import Layout
 from jobkit.model.plane import Plane
+from jobkit.ops.diagnosis.published_types import published_types
 from jobkit.ops.diagnosis.schedules import schedules
+from jobkit.plugin.registry import Registry
 from jobkit.ports.backend import Opening
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.broker import Broker
@@ -48,9 +50,13 @@ _LIMITS_SHOWN = 5
 
 
 async def probe_planes(
-    settings: Settings, clock: Clock, in_trouble: Collection[Plane], absent: Collection[Plane]
+    settings: Settings,
+    clock: Clock,
+    in_trouble: Collection[Plane],
+    absent: Collection[Plane],
+    registry: Registry | None = None,
 ) -> list[Finding]:
-    """Open each plane, ask it something and have it write something.
+    """Open each plane, ask it something and have it write something; of the store, what it knows of the `registry`.
 
     That one of `in_trouble` does not open is known, and not said again. What is `absent` has nothing to be asked.
     """
@@ -84,6 +90,8 @@ async def probe_planes(
         if store:
             await probed(Plane.STORE, _store(*store, clock, settings))
             await probed(Plane.STORE, _schedules(store[1], coordinator))
+            if registry is not None:
+                await probed(Plane.STORE, published_types(store[1], registry))
         if store and coordinator:
             await probed(Plane.COORDINATOR, _coordinators(coordinator, store[1], settings))
         if blobs:
