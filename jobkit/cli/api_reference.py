@@ -42,7 +42,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
         "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource\n"
-        "from jobkit import DeclaredSchedule, Notification",
+        "from jobkit import DeclaredSchedule, JobEnd, Notification",
         (
             jobkit.processor,
             jobkit.resource,
@@ -54,6 +54,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.Resource,
             jobkit.DeclaredSchedule,
             jobkit.Notification,
+            jobkit.JobEnd,
         ),
     ),
     (
