@@ -17,11 +17,11 @@ from jobkit.model.partition import Partition
 from jobkit.ports.planes import Planes
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.limit_backlog import LimitBacklog
-from jobkit.runner.moving import move_shelved
+from jobkit.runner.misplaced import move_shelved
 from jobkit.runner.pauses import Rest
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.shelved_keys import InflightKeys
-from jobkit.runner.shelving import Shelving
+from jobkit.runner.to_in_flight import Shelving
 from jobkit.telemetry import Telemetry
 
 # A look that failed is repeated so soon before anything is consumed, and so is an attempt to put a job behind others.

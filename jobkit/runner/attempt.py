@@ -26,7 +26,7 @@ from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure, NewJob
 from jobkit.ports.transactions import Participant
 from jobkit.projections.reader import ProjectionReader
-from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
+from jobkit.runner.contained import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from jobkit.runner.decode import Job
 from jobkit.runner.invocation import Call, bare_call
 from jobkit.telemetry import Telemetry

@@ -15,7 +15,7 @@ from typing import Any
 
 from jobkit.plugin.context import Context
 from jobkit.plugin.sync_context import SyncContext
-from jobkit.runner.containment import Raised, Returned
+from jobkit.runner.contained import Raised, Returned
 from jobkit.runner.context_calls import ContextCalls
 
 

@@ -20,6 +20,7 @@ from jobkit.model.fence import Receipt
 from jobkit.model.limit import Limit
 from jobkit.model.plane import Plane
 from jobkit.runner.decode import Job, Malformed, Unknown
+from jobkit.runner.gap_hold import GapBounds
 from jobkit.runner.outcome import Ahead, KeyLease, Outbid, Settled, TryAgain
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Pipeline
@@ -32,14 +33,6 @@ _GAP_POLL_SECONDS = 1.0
 _TROUBLE_SECONDS = (0.1, 5.0)
 # Who was outbid comes back after the first figure, four times as long each time, up to the second.
 _OUTBID_SECONDS = (0.05, 60.0)
-
-
-@dataclass(frozen=True, slots=True)
-class GapBounds:
-    """How long, in seconds, and how many jobs of a key wait in memory for a missing sequence."""
-
-    hold: float
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +191,8 @@ class Lane:
         if pending.held_since is None:
             pending.held_since = now
             self._tools.telemetry.gap(job.envelope.type, job.key, job.sequence, expected, "held")
-        left = pending.held_since + self._tools.bounds.hold - now
-        if blocked or left <= 0 or len(self.waiting) > self._tools.bounds.limit:
+        left = self._tools.bounds.left(now - pending.held_since, len(self.waiting))
+        if blocked or left <= 0:
             settled = await self._tools.pipeline.settlement.park(job, expected)
             await self._settle(pending, settled.receipt)
             return

@@ -1,6 +1,6 @@
 """One led partition: it is led and consumed from here, and what comes is put in hand (`in_hand.py`).
 
-Jobs that keep others waiting in a full prefetch are moved to the in-flight table (`prefetch.py`, `shelving.py`), so
+Jobs that keep others waiting in a full prefetch are moved to the in-flight table (`prefetch.py`, `to_in_flight.py`), so
 that other keys are reached, and so are those of a key that is paused; what is in that table is adopted (`adoption.py`).
 While all of the partition is paused, nothing is consumed and nothing is adopted, but it is led on. Where its jobs have
 priorities, each of its bands is consumed with a prefetch of its own, so that an urgent job waits behind no other.
@@ -33,12 +33,12 @@ from jobkit.runner.decode import Job, decode
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.limit_backlog import LimitBacklog
-from jobkit.runner.moving import move
+from jobkit.runner.misplaced import move
 from jobkit.runner.pauses import Pauses, Rest
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.prefetch import Prefetch
 from jobkit.runner.shelved_keys import InflightKeys
-from jobkit.runner.shelving import Shelving
+from jobkit.runner.to_in_flight import Shelving
 
 # A lost consumer is opened again after this long, in seconds, doubling up to the second figure.
 _REOPEN_SECONDS = (0.1, 5.0)

@@ -15,7 +15,7 @@ from functools import partial
 
 from opentelemetry import trace
 
-from jobkit.client.sweeper import Sweeper
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.errors import JobConflict, LeaseLost, ParticipantFailed, Reject, WaitTimeout
 from jobkit.leases import Keeper, Lease
 from jobkit.model.clock import Clock
@@ -49,12 +49,10 @@ from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.settlement import Settlement
 from jobkit.runner.slots import Slot
 from jobkit.runner.split_brain import SplitBrainWatch
+from jobkit.runner.suspicion import Suspicion
 from jobkit.runner.tracing import job_span, note_claim, step_span
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.telemetry import Telemetry
-
-# Before a job is buried as poison, so many starts that nobody reported the end of were its own alone.
-_ALONE_STARTS = 3
 
 
 class Pipeline:
@@ -85,7 +83,7 @@ class Pipeline:
         self._slots = slots
         self._cancellations = cancellations
         self._claim_wait = claim_wait
-        self._max_opens = max_opens
+        self._suspicion = Suspicion(max_opens)
         self._clock = clock
         self._rng = rng
         self._telemetry = telemetry
@@ -301,10 +299,9 @@ class Pipeline:
             # It was recorded, but the burial that was to follow did not happen.
             last = opened.failures[-1]
             return await self.settlement.bury(job, lease, _exhausted(last, failures), last.traceback, attempt=failures)
-        if opened.silent >= self._max_opens:
-            reason = f"poison: {opened.silent} of its starts ended with their workers"
-            return await self.settlement.bury(job, lease, reason, "", attempt=failures + 1)
-        if opened.silent >= max(1, self._max_opens - _ALONE_STARTS) and not slot.alone:
+        if (poison := self._suspicion.poison(opened)) is not None:
+            return await self.settlement.bury(job, lease, poison, "", attempt=failures + 1)
+        if self._suspicion.suspects(opened) and not slot.alone:
             return Suspect()
         await self._begin(lease, slot, working)
         started = self._clock.now()

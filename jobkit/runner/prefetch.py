@@ -13,7 +13,7 @@ from jobkit.runner.in_hand import InHand
 from jobkit.runner.limit_backlog import LimitBacklog
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Pipeline
-from jobkit.runner.shelving import Shelving
+from jobkit.runner.to_in_flight import Shelving
 
 # A prefetch that was full for so long, with idle slots, and in which less than such a share has ended, is made room in.
 _STUCK_SECONDS = 1.0

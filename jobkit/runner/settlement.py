@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from jobkit.client.sweeper import Sweeper
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.errors import Unavailable
 from jobkit.leases import Lease
 from jobkit.model.clock import Clock
@@ -18,11 +18,11 @@ from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Duplicate, Refused
 from jobkit.runner.attempt import Awaiting, Failed, Processed, Snoozed, info_of
 from jobkit.runner.decode import Job, Malformed, Unknown
-from jobkit.runner.holding import put_aside
 from jobkit.runner.invariant_monitor import InvariantMonitor
 from jobkit.runner.outcome import Outbid, Settled
 from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.split_brain import SplitBrainWatch
+from jobkit.runner.unknown_aside import put_aside
 from jobkit.telemetry import Telemetry
 
 # Doubt about a backend is asked again after this, doubling up to the second figure.

@@ -14,7 +14,7 @@ from jobkit.model.partition import Partition
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Job, NotJob, Unknown, decode
-from jobkit.runner.holding import put_aside
+from jobkit.runner.unknown_aside import put_aside
 from jobkit.telemetry import Telemetry
 
 # So many jobs of a key are taken from the table at once, and so many keys are looked at.

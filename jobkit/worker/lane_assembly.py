@@ -9,21 +9,22 @@ from functools import partial
 from pydantic_settings import BaseSettings
 
 from jobkit.client.layouts import Layouts
-from jobkit.client.sweeper import Sweeper
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.leases import Keeper
 from jobkit.model.clock import Clock
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.runner.attempt import Attempts
 from jobkit.runner.cancellations import Cancellations
-from jobkit.runner.held_jobs import HeldJobs
+from jobkit.runner.gap_hold import GapBounds
 from jobkit.runner.invocation import calls_of
-from jobkit.runner.lane import GapBounds, LaneTools
+from jobkit.runner.lane import LaneTools
 from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.resources import OpenResources
 from jobkit.runner.type_slots import TypeSlots
+from jobkit.runner.unknown_jobs import HeldJobs
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 

@@ -9,7 +9,7 @@ import anyio
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
 from jobkit.ports.coordinator import Coordinator
-from jobkit.runner.held_jobs import HeldJobs
+from jobkit.runner.unknown_jobs import HeldJobs
 from jobkit.telemetry import Telemetry
 from jobkit.worker.leadership import Leaderships
 

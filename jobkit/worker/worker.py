@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from jobkit.client.layouts import Layouts
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.client.relay import Relay
-from jobkit.client.sweeper import Sweeper
 from jobkit.errors import ConfigurationError
 from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.clock import Clock, SystemClock
@@ -21,11 +21,11 @@ from jobkit.plugin.registry import Registry
 from jobkit.plugin.resource import Resource
 from jobkit.ports.planes import Planes
 from jobkit.runner.cancellations import Cancellations
-from jobkit.runner.held_jobs import HeldJobs
 from jobkit.runner.lane import LaneTools
 from jobkit.runner.led_partition import LedPartition, PartitionTerms
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.resources import OpenResources, open_resources
+from jobkit.runner.unknown_jobs import HeldJobs
 from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.backend_refusals import Refusals

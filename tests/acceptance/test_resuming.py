@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from jobkit.ops.sweep import sweep
+from jobkit.ops.blob_garbage import sweep
 from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobState
 from tests.acceptance.plugin import Step

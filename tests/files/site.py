@@ -15,7 +15,7 @@ from jobkit.client import Client
 from jobkit.model.blob import BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.fence import Fence
-from jobkit.ops.sweep import sweep
+from jobkit.ops.blob_garbage import sweep
 from jobkit.plugin.blob_writer import BlobWriter
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes

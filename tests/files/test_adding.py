@@ -12,7 +12,7 @@ from jobkit import Context, Payload, SyncContext, processor
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
 from jobkit.errors import JobDead
-from jobkit.ops.sweep import sweep
+from jobkit.ops.blob_garbage import sweep
 from jobkit.plugin.processor import Processor
 from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes

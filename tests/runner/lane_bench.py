@@ -14,7 +14,8 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.ports.broker import Consumer, Delivery
 from jobkit.runner.decode import Job, Malformed
-from jobkit.runner.lane import GapBounds, Lane, LaneTools
+from jobkit.runner.gap_hold import GapBounds
+from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.outcome import Ahead, KeyLease, PipelineOutcome, Settled
 from jobkit.runner.pending_delivery import PendingDelivery
 from jobkit.runner.pipeline import Pipeline

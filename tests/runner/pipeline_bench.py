@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 
 from jobkit.client.layouts import Layouts
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.client.relay import Relay
-from jobkit.client.sweeper import Sweeper
 from jobkit.leases import Keeper, LeaseTerms
 from jobkit.model.concurrency import Concurrency
 from jobkit.model.envelope import Envelope

@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from workers.transcode import progress, verify
+from workers.transcode import output_problems, progress
 from workers.transcode.bench import Bench
 from workers.transcode.errors import OutputInvalid, OutputUnfit
 from workers.transcode.media import Media, SoundFile
@@ -113,28 +113,28 @@ def _sound_files(plan: TranscodePlan, source: Media, found: Sequence[Answer], po
         damaged.append(f"{POSTER}: it cannot be decoded ({poster.problem})")
     if damaged:
         raise OutputInvalid(f"outputs are damaged: {'; '.join(damaged)}")
-    unfit = [f"{POSTER}: {problem}" for problem in verify.poster_problems(poster, plan.rungs[0].size)]
+    unfit = [f"{POSTER}: {problem}" for problem in output_problems.poster_problems(poster, plan.rungs[0].size)]
     channels = None if plan.sound is None else plan.sound.channels
     for rung, (name, each) in zip(plan.rungs, named, strict=True):
         unfit += [
             f"{name}: {problem}"
-            for problem in verify.rendition_problems(each, rung.size, channels, source, rung.coding)
+            for problem in output_problems.rendition_problems(each, rung.size, channels, source, rung.coding)
         ]
     _require_none(unfit)
     renditions = [each for each in found if isinstance(each, Media)]
     names = [rung.name for rung in plan.rungs]
-    _require_none(verify.alignment_problems(dict(zip(names, renditions, strict=True))))
+    _require_none(output_problems.alignment_problems(dict(zip(names, renditions, strict=True))))
     return renditions
 
 
 def _check_package(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists) -> None:
     problems: list[str] = []
     for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True):
-        wrong = verify.package_problems(rendition, playlist)
+        wrong = output_problems.package_problems(rendition, playlist)
         problems += [*rendition.package_problems, *(f"{playlist_file(rung)}: {problem}" for problem in wrong)]
     _require_none(problems)
 
 
 def _require_none(problems: Sequence[str]) -> None:
     if problems:
-        raise OutputUnfit(f"outputs are not as planned: {'; '.join(problems)}; {verify.WHAT_TO_DO}")
+        raise OutputUnfit(f"outputs are not as planned: {'; '.join(problems)}; {output_problems.WHAT_TO_DO}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import anyio
 
 from jobkit import Context, Reject, RetryPolicy, processor
-from workers.transcode import verify
+from workers.transcode import output_problems
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.bench import Bench, open_bench
 from workers.transcode.check_outputs import RENDITION_FORMATS
@@ -98,7 +98,7 @@ async def _check(bench: Bench, job: TranscodeChunk) -> int:
         raise OutputInvalid(f"chunk {job.name}: outputs cannot be decoded: {found}")
     problems = list(_problems(job, media))
     if problems:
-        raise OutputUnfit(f"chunk {job.name} is not as planned: {'; '.join(problems)}; {verify.WHAT_TO_DO}")
+        raise OutputUnfit(f"chunk {job.name} is not as planned: {'; '.join(problems)}; {output_problems.WHAT_TO_DO}")
     return media[0].video.packets
 
 
@@ -106,9 +106,9 @@ def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
     names = [rung.name for rung in job.plan.rungs]
     problems = []
     for rung, each in zip(job.plan.rungs, media, strict=True):
-        found = verify.picture_problems(each.video, rung.size, rung.coding, job.plan.video.colour)
+        found = output_problems.picture_problems(each.video, rung.size, rung.coding, job.plan.video.colour)
         problems += [f"{rung.name}: {problem}" for problem in found]
-    problems += verify.alignment_problems(dict(zip(names, media, strict=True)))
+    problems += output_problems.alignment_problems(dict(zip(names, media, strict=True)))
     if len({each.video.packets for each in media}) > 1:
         problems.append("renditions have different numbers of pictures")
     return problems

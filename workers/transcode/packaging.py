@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workers.transcode import dash, hls, progress, verify
+from workers.transcode import dash, hls, progress
 from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import SAMPLE_RATE, video_range
 from workers.transcode.languages import distinct_names
 from workers.transcode.media import Media
+from workers.transcode.output_problems import WHAT_TO_DO, master_problems, missing_files
 from workers.transcode.plan import (
     DASH_MANIFEST,
     HLS_DIRECTORY,
@@ -90,7 +91,7 @@ async def package(bench: Bench, plan: TranscodePlan) -> None:
     )
     answer = answers[-1]
     if "malformed" in answer:
-        raise OutputUnfit(f"the renditions cannot be cut into segments: {answer['malformed']}; {verify.WHAT_TO_DO}")
+        raise OutputUnfit(f"the renditions cannot be cut into segments: {answer['malformed']}; {WHAT_TO_DO}")
     if finished.code != 0 or "done" not in answer:
         said = answer.get("failed") or finished.stderr[-1000:] or "it gave no reason"
         raise PackagingFailed(f"the packaging process ended with code {finished.code}: {said}")
@@ -134,7 +135,7 @@ def write_manifests(plan: TranscodePlan, renditions: Sequence[Media], playlists:
     master = directory / HLS_MASTER
     master.write_text(hls.master_playlist(written))
     read = hls.parse_master_playlist(master.read_text())
-    wrong = verify.master_problems(read, written) + verify.missing_files(directory, HLS_MASTER, read.files())
+    wrong = master_problems(read, written) + missing_files(directory, HLS_MASTER, read.files())
     if wrong:
         raise OutputInvalid(f"outputs are not as planned: {HLS_MASTER}: {'; '.join(wrong)}")
     (directory / DASH_MANIFEST).write_text(_manifest(plan, renditions, playlists, directory))
@@ -154,7 +155,7 @@ def _read(directory: Path, name: str) -> hls.MediaPlaylist:
         playlist = hls.parse_media_playlist((directory / name).read_text())
     except (ValueError, FileNotFoundError) as error:
         raise OutputInvalid(f"outputs are not as planned: {name}: {error}") from error
-    wrong = verify.missing_files(directory, name, playlist.files())
+    wrong = missing_files(directory, name, playlist.files())
     if wrong:
         raise OutputInvalid(f"outputs are not as planned: {name}: {'; '.join(wrong)}")
     return playlist

@@ -9,8 +9,8 @@ from anyio import to_thread
 from workers.transcode.arguments import poster_arguments
 from workers.transcode.bench import Bench
 from workers.transcode.errors import OutputUnfit
+from workers.transcode.output_problems import WHAT_TO_DO
 from workers.transcode.plan import POSTER, TranscodePlan
-from workers.transcode.verify import WHAT_TO_DO
 
 
 async def take_poster(bench: Bench, plan: TranscodePlan) -> None:

@@ -25,6 +25,7 @@ from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
 from workers.transcode.outcome import make_result
+from workers.transcode.output_problems import WHAT_TO_DO
 from workers.transcode.packaging import package
 from workers.transcode.payload import Transcode, TranscodeResult
 from workers.transcode.plan import HLS_DIRECTORY, POSTER, TranscodePlan, make_plan, rendition_file
@@ -35,7 +36,6 @@ from workers.transcode.source import OpenSource, open_source
 from workers.transcode.sources import sources_of
 from workers.transcode.split import Split, hand_out, join_chunks, make_split, may_be_split
 from workers.transcode.storyboard_processor import Storyboard, require_storyboard
-from workers.transcode.verify import WHAT_TO_DO
 from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders
 
 # Of what the encoders may write at most, so much there must be room for: they seldom need more than half.

@@ -14,13 +14,14 @@ from typing import Any
 import anyio
 
 from jobkit import Reject, Result
-from workers.transcode import progress, verify
+from workers.transcode import progress
 from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.chunks import Chunk, chunk_plan, may_be_split, sound_plan
 from workers.transcode.errors import OutputUnfit, PackagingFailed
 from workers.transcode.media import Media
+from workers.transcode.output_problems import WHAT_TO_DO
 from workers.transcode.payload import Transcode
 from workers.transcode.plan import SOUND_FILE, TranscodePlan, rendition_file
 from workers.transcode.settings import TranscodeSettings
@@ -117,7 +118,7 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
     counted = sum(each.made.pictures for each in pictures)
     if split.plan.pictures is not None and counted > split.plan.pictures:
         # Versions of ffmpeg differ in which of two chunks a picture at a joint is in, but not in that it is in one.
-        raise OutputUnfit(f"its chunks have {counted} pictures, the source {split.plan.pictures}; {verify.WHAT_TO_DO}")
+        raise OutputUnfit(f"its chunks have {counted} pictures, the source {split.plan.pictures}; {WHAT_TO_DO}")
     for sound in made[len(split.chunks) :]:
         for name in sound.made.files:
             await _fetch(bench, sound, name, name)
@@ -171,7 +172,7 @@ async def _join(bench: Bench, chunks: Sequence[str], target: str, sound: str | N
     )
     answer = answers[-1]
     if "malformed" in answer:
-        raise OutputUnfit(f"the chunks of {target} do not fit together: {answer['malformed']}; {verify.WHAT_TO_DO}")
+        raise OutputUnfit(f"the chunks of {target} do not fit together: {answer['malformed']}; {WHAT_TO_DO}")
     if finished.code != 0 or "done" not in answer:
         said = answer.get("failed") or finished.stderr[-1000:] or "it gave no reason"
         raise PackagingFailed(f"the joining process ended with code {finished.code}: {said}")

@@ -15,7 +15,7 @@ from pydantic import Field
 from jobkit import Context, Payload, Reject, Result, Retry, RetryPolicy, processor
 from jobkit.errors import FileReplaced, UnknownType
 from jobkit.files import CommittedFile, FileSet
-from workers.transcode import verify
+from workers.transcode import output_problems
 from workers.transcode.bench import Bench, open_bench
 from workers.transcode.errors import FfmpegFailed, OutputInvalid
 from workers.transcode.ladder import Size
@@ -132,7 +132,7 @@ async def _check(bench: Bench, sheets: tuple[str, ...], size: Size) -> None:
     wrong = [
         f"{name}: {problem}"
         for name, each in zip(sheets, found, strict=True)
-        for problem in verify.poster_problems(each, size)
+        for problem in output_problems.poster_problems(each, size)
     ]
     if wrong:
         raise OutputInvalid(f"outputs are not as planned: {'; '.join(wrong)}")

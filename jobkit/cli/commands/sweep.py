@@ -10,7 +10,7 @@ from jobkit.cli.options import AsJson, EnvFile
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
-    from jobkit.ops.sweep import Swept, Tally
+    from jobkit.ops.blob_garbage import Swept, Tally
 
 # A note about how far it has come, each time so many more objects were read.
 _NOTE_EVERY = 50_000
@@ -33,7 +33,7 @@ def sweep(
 ) -> None:
     """Show the files of lost attempts and replaced results, or remove them; jobs may run meanwhile."""
     from jobkit.cli.session import CommandSession
-    from jobkit.ops.sweep import sweep as sweep_all
+    from jobkit.ops.blob_garbage import sweep as sweep_all
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     progress = _Progress(session)
@@ -98,7 +98,7 @@ def _show(session: CommandSession, swept: Swept, *, applied: bool) -> None:
 
 
 def _summary(swept: Swept, *, applied: bool) -> str:
-    from jobkit.ops.sweep import Tally
+    from jobkit.ops.blob_garbage import Tally
 
     total = Tally()
     for tally in swept.garbage.values():

@@ -31,7 +31,7 @@ from jobkit.model.plane import Plane
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import OutboxEntry
 from jobkit.runner.led_partition import LedPartition
-from jobkit.runner.moving import move_shelved
+from jobkit.runner.misplaced import move_shelved
 from jobkit.telemetry import Telemetry
 from jobkit.worker.maintenance.barrier import caught_up
 

@@ -14,7 +14,7 @@ from jobkit.backends.s3.blobs import S3Blobs
 from jobkit.errors import Unavailable
 from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
-from jobkit.ops.sweep import Kind, sweep
+from jobkit.ops.blob_garbage import Kind, sweep
 from jobkit.ports.store import Committed, Effects
 from jobkit.testing.conformance.values import opened, submitted
 

@@ -8,7 +8,7 @@ from jobkit.model.blob import BlobRef, BlobSpace
 from jobkit.model.blob_location import attempt_space
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.ops.sweep import Swept
+from jobkit.ops.blob_garbage import Swept
 from jobkit.ports.blobs import Blobs
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Committed, Effects

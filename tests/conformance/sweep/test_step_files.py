@@ -9,7 +9,7 @@ from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.ops.sweep import sweep
+from jobkit.ops.blob_garbage import sweep
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import KeyRecord
 from jobkit.testing.conformance.harness import FullStore

@@ -16,7 +16,7 @@ from conformance.sweep.sweeping import LONG, finished, garbage, left, planes, wr
 from jobkit.backends.local_files.blobs import LocalFileBlobs
 from jobkit.model.blob_location import keyed
 from jobkit.model.fence import Fence
-from jobkit.ops.sweep import Kind, sweep
+from jobkit.ops.blob_garbage import Kind, sweep
 from jobkit.ports.blobs import Blobs, Leftover, StoredObject
 from jobkit.ports.store import Committed, Effects, Opened
 from jobkit.testing.conformance.harness import FullStore, Harness

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.sweep.sweeping import LONG, finished, garbage, left, planes, written
 from jobkit.backends.local_files.blobs import LocalFileBlobs
-from jobkit.ops.sweep import Kind, sweep
+from jobkit.ops.blob_garbage import Kind, sweep
 from jobkit.ports.blobs import Blobs, StoredObject
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import opened, submitted

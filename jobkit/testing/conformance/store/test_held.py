@@ -10,7 +10,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.store import Committed, NewJob, Opened
-from jobkit.runner.holding import holding, put_aside
+from jobkit.runner.unknown_aside import holding, put_aside
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import NOTHING, envelope, fence, opened, unordered
 

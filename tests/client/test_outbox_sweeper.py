@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from jobkit.client.layouts import Layouts
-from jobkit.client.sweeper import Sweeper
+from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.model.envelope import Envelope
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition

@@ -1,9 +1,9 @@
 """Jobs that are held: each worker takes up those that it knows, and those that no live worker knows are buried in time.
 
-A worker holds what it does not know how to read (`holding.py`). Every worker of the type looks through what is held, so
-that it does not matter who leads which partition while two versions run side by side. Who knows something there keeps
-a lease that says so, for as long as it is there: while one lives, nothing of the type is buried. That lease is a hint,
-like each lease; whatever became of a job, the store alone decides what commits.
+A worker holds what it does not know how to read (`unknown_aside.py`). Every worker of the type looks through what is
+held, so that it does not matter who leads which partition while two versions run side by side. Who knows something
+there keeps a lease that says so, for as long as it is there: while one lives, nothing of the type is buried. That lease
+is a hint, like each lease; whatever became of a job, the store alone decides what commits.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.planes import Planes
 from jobkit.runner.decode import Job, NotJob, Unknown, decode
-from jobkit.runner.holding import holding
 from jobkit.runner.in_hand import InHand
 from jobkit.runner.lane import Lane, LaneTools
 from jobkit.runner.pending_delivery import PendingDelivery
+from jobkit.runner.unknown_aside import holding
 from jobkit.telemetry import metrics as m
 
 # So many held jobs are read at once, and so many of a type are looked at in one look; the next one goes on from there.

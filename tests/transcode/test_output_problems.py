@@ -13,9 +13,7 @@ from jobkit.model.clock import SystemClock
 from workers.transcode.hls import MediaPlaylist, Segment
 from workers.transcode.ladder import Size
 from workers.transcode.media import Colour, Media
-from workers.transcode.probe import ProbeTask, Unusable, probe
-from workers.transcode.process import Bounds, Limits, Supervisor
-from workers.transcode.verify import (
+from workers.transcode.output_problems import (
     BT709,
     alignment_problems,
     missing_files,
@@ -23,6 +21,8 @@ from workers.transcode.verify import (
     poster_problems,
     rendition_problems,
 )
+from workers.transcode.probe import ProbeTask, Unusable, probe
+from workers.transcode.process import Bounds, Limits, Supervisor
 
 SIZE = Size(320, 180)
 

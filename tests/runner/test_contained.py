@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from jobkit.runner.containment import GRACE_SECONDS, Raised, Returned, TimedOut, contained
+from jobkit.runner.contained import GRACE_SECONDS, Raised, Returned, TimedOut, contained
 from tests.virtual_site import in_virtual_time
 
 _seen: ContextVar[str] = ContextVar("seen", default="nothing")

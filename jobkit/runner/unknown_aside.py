@@ -1,6 +1,6 @@
 """Where jobs are held that a worker does not know how to read: a part of the in-flight table that nobody leads.
 
-Every worker of their type looks there, and takes what it knows (`held_jobs.py`).
+Every worker of their type looks there, and takes what it knows (`unknown_jobs.py`).
 """
 
 from __future__ import annotations
