@@ -36,7 +36,7 @@ def test_who_waits_for_a_place_is_shown_as_that(shell: Shell) -> None:
 def test_cancelling_gives_the_place_to_the_next(shell: Shell) -> None:
     for id in ("a", "b", "c"):
         submit(shell, id)
-    assert shell("cancel", "a").exit_code == 0
+    assert shell("cancel", "a", "--yes").exit_code == 0
     states = {job["id"]: job["state"] for job in json.loads(shell("jobs", "--json").stdout)}
     assert states == {"a": "cancelled", "b": "queued", "c": "scheduled"}
 
