@@ -30,11 +30,15 @@ class Lender:
         self._growing: asyncio.Task[None] | None = None
 
     async def borrow(self) -> Connection:
-        """Return a connection that is to be given back. Raises what the driver does where none can be made."""
-        again = False
-        while self._all_lent():
-            await self._until_given_back(first=again)
-            again = True
+        """Return a connection that is to be given back. Raises what the driver does where none can be made.
+
+        That is `TimeoutError`, too, where none is given back for as long as one may take to be made.
+        """
+        if self._all_lent():
+            async with asyncio.timeout(self._connect_seconds):
+                await self._until_given_back(first=False)
+                while self._all_lent():
+                    await self._until_given_back(first=True)
         try:
             return await self.pool.acquire(timeout=self._connect_seconds)
         except BaseException:
@@ -80,12 +84,14 @@ class Lender:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Have the next one that waits look again."""
+        """Have the next one that waits look again; where no connection is left all do, and may each make one."""
+        none_left = self.pool.get_size() == 0
         while self._waiting:
             next = self._waiting.popleft()
             if not next.done():
                 next.set_result(None)
-                return
+                if not none_left:
+                    return
 
     def end(self) -> None:
         """Have no more connections made in the background."""
