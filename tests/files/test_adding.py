@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jobkit import Context, Payload, SyncContext, processor
+from jobkit import Context, Payload, RetryPolicy, SyncContext, processor
 from jobkit.backends.registry import open_planes
 from jobkit.client import Client
 from jobkit.errors import JobDead
@@ -26,7 +26,7 @@ class Draw(Payload):
     adds: bool = True
 
 
-@processor("draw", key=lambda _: "k", ordered=True)
+@processor("draw", key=lambda _: "k", ordered=True, retry=RetryPolicy(max_attempts=1))
 async def draw(job: Draw, ctx: Context) -> None:
     if job.adds:
         ctx.blobs.add_to_committed()
@@ -35,7 +35,7 @@ async def draw(job: Draw, ctx: Context) -> None:
             await anyio.Path(path).write_text(job.text)
 
 
-@processor("draw", key=lambda _: "k", ordered=True)
+@processor("draw", key=lambda _: "k", ordered=True, retry=RetryPolicy(max_attempts=1))
 def blocking(job: Draw, ctx: SyncContext) -> None:
     ctx.blobs.add_to_committed()
     for name in job.names:
