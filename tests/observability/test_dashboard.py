@@ -141,7 +141,7 @@ async def test_all_there_is_is_shown_from_the_start() -> None:
     families = {name.removesuffix("_total").removesuffix("_bucket") for name in shown}
     expected = {prometheus_name(metric.name, metric.unit) for metric in CATALOGUE}
     unseen = {"jobkit_split_brain_time_seconds", "jobkit_limits_waiting", "jobkit_schedules_lateness_seconds"}
-    unseen.add("jobkit_resource_healthy")
+    unseen |= {"jobkit_resource_healthy", "jobkit_held"}
     assert expected - families == unseen | {*_OF_THE_EXPORTER}
     assert shown["jobkit_jobs_total"][("outcome", "committed"), ("type", "step")] == 1
     assert shown["jobkit_jobs_total"][("outcome", "dead"), ("type", "step")] == 1

@@ -188,6 +188,12 @@ LOUD: dict[str, tuple[Callable[[Telemetry], None], str, dict[str, str], str]] = 
         {"type": "t", "kind": "rebuilt"},
         "warning",
     ),
+    "a job held": (
+        lambda telemetry: telemetry.held("t", "j", "schema", "newer"),
+        "jobkit.jobs.held",
+        {"type": "t", "unknown": "schema"},
+        "warning",
+    ),
     "a failed hook": (
         lambda telemetry: telemetry.hook_failed("page", "x", ValueError("no")),
         "jobkit.hooks.failed",
