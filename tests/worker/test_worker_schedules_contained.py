@@ -139,6 +139,8 @@ async def test_a_defect_met_by_one_schedule_stops_no_other(monkeypatch: pytest.M
         await site.clock.sleep(65)
         assert not running.ended.is_set()
         assert len(await ticks(site, "good")) in (6, 7)
+        running.worker.stop()
+        await running.ended.wait()
         site.expected_defects = site.witness.lines("unexpected error")
         assert 1 <= len(site.expected_defects) <= 3
 
