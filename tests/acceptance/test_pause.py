@@ -77,7 +77,7 @@ async def test_a_paused_workers_ffmpeg_is_gone_and_the_other_transcode_stands(tm
     sources = tmp_path / "sources"
     sources.mkdir()
     source = sources / "clip.mp4"
-    await make_sample(source, seconds=40, size=(640, 360))
+    await make_sample(source, seconds=16, size=(640, 360))
     variables = {"JOBKIT_TRANSCODE_SOURCE_ROOTS": str(sources), "JOBKIT_TRANSCODE_THREADS": "1"}
     async with open_site(tmp_path, PLUGINS="") as site:
         submitted = await site.client.submit("transcode", {"video_id": "clip", "source": str(source)})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.lab.bench.site import measured
 
+campaign = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
+
 
 @pytest.mark.slow
 @pytest.mark.servers("rabbitmq", "redis", "postgres")
-@pytest.mark.parametrize(("servers", "store"), [("redis", "redis"), ("postgres", "postgresql")])
+@pytest.mark.parametrize(
+    ("servers", "store"), [("redis", "redis"), pytest.param("postgres", "postgresql", marks=campaign)]
+)
 def test_one_command_measures_the_distributed_set_up_beside_its_ceilings(
     servers: str, store: str, tmp_path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+campaign = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
+
 
 def drilled(tmp_path: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Run a drill as a user would; return its exit code, its document and what it said."""
@@ -44,6 +46,7 @@ def test_nothing_breaks_with_all_protections(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "report.html").read_text(), said
 
 
+@campaign
 @pytest.mark.slow
 def test_without_sequences_events_are_applied_out_of_order(tmp_path: Path) -> None:
     code, document, said = drilled(tmp_path, "--broken", "sequence", "--rate", "60")
