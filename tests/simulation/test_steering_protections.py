@@ -108,7 +108,7 @@ def paused_attempts_go_on_failing(patch: Patch) -> None:
 
 MUTATIONS = (
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING, seed=14),
-    Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING),
+    Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING, seed=1),
     Mutation("messages of another priority", messages_of_another_priority_good, ("priority",), REPRIORITIZING, seed=6),
     Mutation("names held by many", names_held_by_many, ("unique",)),
     Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",), seed=1),
