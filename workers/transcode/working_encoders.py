@@ -19,6 +19,9 @@ from workers.transcode.renditions import Way, way
 from workers.transcode.settings import TranscodeSettings
 from workers.transcode.trial import trial_problem
 
+# How long the doctor waits for what can be encoded.
+_TRYING_SECONDS = 4.0
+
 Trial = Callable[[Path, Coding, TranscodeSettings], Awaitable[str | None]]
 
 
@@ -138,18 +141,31 @@ async def working_encoders(settings: TranscodeSettings) -> AsyncIterator[Working
 
 
 async def abilities() -> Sequence[str]:
-    """Return what this machine can encode, a sentence for each format; hardware is tried as well."""
+    """Return what this machine can encode, a sentence for each format; hardware is tried as well.
+
+    Who asks waits for it, so what is not tried within a few seconds is told as that.
+    """
+    return await abilities_within(_TRYING_SECONDS)
+
+
+async def abilities_within(seconds: float) -> Sequence[str]:
+    """As `abilities`, within so many seconds."""
     settings = TranscodeSettings()
     binary = find_ffmpeg(settings.ffmpeg)
     if binary is None:
         return []
     _, listed = await ask([str(binary), "-hide_banner", "-v", "error", "-encoders"], settings)
     names = {word for line in listed.splitlines() for word in line.split()[1:2]}
-    told = [await _ability(encoder, binary, settings) for encoder in ENCODERS.values() if encoder.name in names]
+    found = [encoder for encoder in ENCODERS.values() if encoder.name in names]
+    told: list[tuple[Encoder, str, str | None]] = []
+    with anyio.move_on_after(seconds):
+        for encoder in found:
+            told.append(await _ability(encoder, binary, settings))  # noqa: PERF401  (what was told by then counts)
     working = [f"{encoder.name} ({encoder.codec}, {depth})" for encoder, depth, _ in told if depth]
     broken = [f"{encoder.name} ({problem})" for encoder, depth, problem in told if not depth]
-    sentences = [f"encodes by {', '.join(working)}"] if working else []
-    return [*sentences, *([f"cannot encode by {', '.join(broken)}"] if broken else [])]
+    untried = [encoder.name for encoder in found[len(told) :]]
+    sentences = {"encodes by": working, "cannot encode by": broken, "has, and had no time to try": untried}
+    return [f"{what} {', '.join(which)}" for what, which in sentences.items() if which]
 
 
 async def _ability(encoder: Encoder, binary: Path, settings: TranscodeSettings) -> tuple[Encoder, str, str | None]:
