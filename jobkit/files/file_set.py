@@ -57,16 +57,10 @@ class OpenFile:
         return b"".join([chunk async for chunk in self._chunks])
 
 
-class FileSet(Sequence[CommittedFile]):
-    """The files of one key as one commit left them, in the order they were written in."""
+class CommittedFiles(Sequence[CommittedFile]):
+    """Files that one commit left, as a sequence; whoever is one keeps them in `_files`."""
 
-    def __init__(self, type: str, key: str, blobs: Blobs, manifest: Sequence[BlobRef]) -> None:
-        self.type = type
-        self.key = key
-        self._blobs = blobs
-        self.manifest = tuple(manifest)
-        self._files = tuple(_file(type, key, blob) for blob in manifest)
-        self._named = {file.name: file for file in self._files}
+    _files: Sequence[CommittedFile]
 
     @overload
     def __getitem__(self, index: int) -> CommittedFile: ...
@@ -79,6 +73,18 @@ class FileSet(Sequence[CommittedFile]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+class FileSet(CommittedFiles):
+    """The files of one key as one commit left them, in the order they were written in."""
+
+    def __init__(self, type: str, key: str, blobs: Blobs, manifest: Sequence[BlobRef]) -> None:
+        self.type = type
+        self.key = key
+        self._blobs = blobs
+        self.manifest = tuple(manifest)
+        self._files = tuple(_file(type, key, blob) for blob in manifest)
+        self._named = {file.name: file for file in self._files}
 
     def __iter__(self) -> Iterator[CommittedFile]:
         return iter(self._files)

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
-from jobkit.files.file_set import CommittedFile
+from jobkit.files.file_set import CommittedFile, CommittedFiles
 from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
@@ -74,25 +74,13 @@ class SyncBlobs:
         self._calls.call("take", number)
 
 
-class SyncJobFiles(Sequence[CommittedFile]):
+class SyncJobFiles(CommittedFiles):
     """The files of one key as one commit left them, in the order they were written in."""
 
     def __init__(self, calls: Calls, number: int, files: Sequence[CommittedFile]) -> None:
         self._calls = calls
         self._number = number
         self._files = tuple(files)
-
-    @overload
-    def __getitem__(self, index: int) -> CommittedFile: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[CommittedFile]: ...
-
-    def __getitem__(self, index: int | slice) -> CommittedFile | Sequence[CommittedFile]:
-        return self._files[index]
-
-    def __len__(self) -> int:
-        return len(self._files)
 
     def download(self, name: str, to: Path) -> CommittedFile:
         """Write a file to the path `to`, whole or not at all; return what it is. Raises as `FileSet.download`."""

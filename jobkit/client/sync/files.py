@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar
 
 from jobkit.client.sync.blocking import blocking
-from jobkit.files.file_set import CommittedFile, FileSet, OpenFile
+from jobkit.files.file_set import CommittedFile, CommittedFiles, FileSet, OpenFile
 from jobkit.handles.sync_handle import Waits, each
 
 T = TypeVar("T")
@@ -44,26 +44,16 @@ def opened(lends: Lends, open: Callable[[], AbstractAsyncContextManager[OpenFile
         yield SyncOpenFile(file, lends)
 
 
-class SyncFileSet(Sequence[CommittedFile]):
+class SyncFileSet(CommittedFiles):
     """The files of one key as one commit left them, as `FileSet` has them."""
+
+    _files: FileSet
 
     def __init__(self, files: FileSet, lends: Lends) -> None:
         self.type = files.type
         self.key = files.key
         self._files = files
         self._lends = lends
-
-    @overload
-    def __getitem__(self, index: int) -> CommittedFile: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[CommittedFile]: ...
-
-    def __getitem__(self, index: int | slice) -> CommittedFile | Sequence[CommittedFile]:
-        return self._files[index]
-
-    def __len__(self) -> int:
-        return len(self._files)
 
     def named(self, name: str) -> CommittedFile:
         """Return the file called `name`. Raises `FileMissing` where there is none of that name."""
