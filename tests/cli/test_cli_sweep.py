@@ -91,5 +91,5 @@ def test_a_job_that_runs_keeps_its_files(shell: Shell, world: World) -> None:
 
 def test_how_far_it_has_come_is_said_on_stderr(shell: Shell, littered: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobkit.cli.commands.sweep._NOTE_EVERY", 1)
-    monkeypatch.setattr("jobkit.ops.sweep._KEYS_AT_ONCE", 1)
+    monkeypatch.setattr("jobkit.ops.blob_garbage._KEYS_AT_ONCE", 1)
     assert "objects read, " in shell("sweep").stderr

@@ -266,7 +266,7 @@ class _Unfinished:
 async def test_more_unended_jobs_than_can_be_looked_at_keep_everything(
     store: FullStore, files: LocalFileBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobkit.ops.sweep._PAGE", 2)
+    monkeypatch.setattr("jobkit.ops.blob_garbage._PAGE", 2)
     first = await submitted(store, "a")
     under = await opened(store, first)
     ref = await written(files, under)
