@@ -127,7 +127,7 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class HotKey:
-    """Ordered jobs of one key, drained over a way of so many `milliseconds`; `seconds` from the first to the last."""
+    """Ordered jobs of one key, drained over a way of so many `milliseconds`; `seconds` are those of all the `jobs`."""
 
     jobs: int
     milliseconds: float
@@ -136,7 +136,7 @@ class HotKey:
     @property
     def rate(self) -> float:
         """Jobs per second."""
-        return (self.jobs - 1) / self.seconds
+        return self.jobs / self.seconds
 
     @property
     def for_each_round_trip(self) -> float:
