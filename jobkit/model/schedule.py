@@ -102,7 +102,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         # It is the beginning of job ids.
-        slug(self.name, "schedule")
+        slug(self.name, "the name of a schedule")
         if not 1 <= self.bound <= LOOKED_AT:
             raise ValueError(f"bound={self.bound}: at least 1 and at most {LOOKED_AT} missed ticks can fire")
         if self.grace < 0:

@@ -64,7 +64,7 @@ def _problems(limit: Concurrency | Rate) -> list[str]:
     name, count, key = limit.name, limit.count, limit.key
     found = []
     try:
-        slug(name, "limit")
+        slug(name, "the name of a limit")
     except ValueError as error:
         found.append(str(error))
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_STARTS:

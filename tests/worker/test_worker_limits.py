@@ -258,7 +258,7 @@ def test_two_declarations_of_one_limit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
-        ([Concurrency("Gpu", 1)], "limit 'Gpu': use lower-case"),
+        ([Concurrency("Gpu", 1)], "the name of a limit"),
         ([Concurrency("gpu", 0)], "count must be"),
         ([Rate("mail", 1, per=timedelta(0))], "per must be"),
         ([Concurrency("gpu", 1, key="tenant")], "plain function"),  # type: ignore[arg-type]
