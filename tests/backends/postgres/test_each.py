@@ -17,7 +17,7 @@ async def test_jobs_that_are_set_aside_together_take_as_many_round_trips_as_one(
     jobs = [await unordered(store, f"job-{number}", key=f"key-{number}") for number in range(_MANY)]
     before = store.round_trips
     receipts = await asyncio.gather(*(store.shelve(job, _PARTITION) for job in jobs))
-    assert [receipt.id for receipt in receipts] == [job.id for job in jobs]
+    assert [receipt.job_id for receipt in receipts] == [job.id for job in jobs]
     # The first does not wait for others.
     assert store.round_trips - before <= 2
     shelved = await store.shelved(_PARTITION, limit=_MANY)
