@@ -19,7 +19,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Tell whether it will change no more by itself."""
+        """Return whether it will change no more by itself."""
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
 
 

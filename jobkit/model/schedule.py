@@ -109,7 +109,7 @@ class Schedule:
         return None if tick is None else self.timing.due(tick_id(self.name, tick), tick)
 
     def same_as(self, other: Schedule) -> bool:
-        """Tell whether both say the same of what is to happen, however far each has come."""
+        """Return whether both say the same of what is to happen, however far each has come."""
         return self.come_as_far_as(other) == other
 
     def come_as_far_as(self, other: Schedule) -> Schedule:

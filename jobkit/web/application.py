@@ -280,7 +280,7 @@ def _root(request: Request) -> str:
 
 
 def _is_ours(path: str) -> bool:
-    """Tell whether a path stays on this site: `//host` and `/\\host` do not."""
+    """Return whether a path stays on this site: `//host` and `/\\host` do not."""
     return path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path
 
 

@@ -69,7 +69,7 @@ def test_wait_prints_the_result_of_a_job_that_is_done(shell: Shell, world: World
 def test_wait_follows_a_job_to_its_result(shell: Shell, world: World) -> None:
     with world.worker("note"):
         payload = '{"about": "tea", "text": "milk first", "seconds": 1.2}'
-        result = shell("submit", "note", "--payload", payload, "--wait", "--timeout", "30")
+        result = shell("submit", "note", "--payload", payload, "--wait", "--timeout", "120")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout) == {"said": "milk first"}
     assert "running" in result.stderr

@@ -6,22 +6,19 @@ Waiting is only looking: ending the wait, by Ctrl-C or by its timeout, does noth
 from __future__ import annotations
 
 import json
-import os
-import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.exit_codes import ExitCode, NoAnswer
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.cli.submit_arguments import read_expiry, read_payload, read_time, read_unique
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
-from jobkit.model import due
 from jobkit.model.ids import new_job_id
 from jobkit.model.priority import Priority
-from jobkit.model.unique import OnConflict, While, told_unique
+from jobkit.model.unique import OnConflict, While
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,9 +98,9 @@ def submit(
 
     if timeout is not None and not wait:
         raise ConfigurationError("--timeout goes with --wait")
-    when = _read_time(at, after)
-    expiry = _read_expiry(expires)
-    name = _read_unique(unique, while_, on_conflict)
+    when = read_time(at, after)
+    expiry = read_expiry(expires)
+    name = read_unique(unique, while_, on_conflict)
     told = [_read_notification(one) for one in notify or ()]
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
@@ -112,7 +109,7 @@ def submit(
             registry.get(type).priority_for(priority)
         except ValueError as error:
             raise ConfigurationError(f"--priority: {error}") from error
-    body = _read_payload(payload, session.settings.max_payload_bytes)
+    body = read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
     job = _Job(
         session,
@@ -235,44 +232,6 @@ class _Job:
         return Client(planes, self._registry, self._session.settings, self._session.clock)
 
 
-def _read_time(at: str | None, after: float | None) -> tuple[datetime | None, timedelta | None]:
-    """Return when the job is to run. Raises `ConfigurationError` where that is no time, or not clear."""
-    try:
-        when = (None if at is None else datetime.fromisoformat(at), None if after is None else timedelta(seconds=after))
-        due.told(*when)
-    except OverflowError as error:
-        raise ConfigurationError("--after: say a hundred years at most") from error
-    except ValueError as error:
-        raise ConfigurationError(f"--at and --after: {error}") from error
-    return when
-
-
-def _read_expiry(expires: str | None) -> datetime | timedelta | None:
-    """Return by when the job has to have begun. Raises `ConfigurationError` where that is no time, or not clear."""
-    if expires is None:
-        return None
-    try:
-        try:
-            expiry: datetime | timedelta = timedelta(seconds=float(expires))
-        except ValueError:
-            expiry = datetime.fromisoformat(expires)
-        due.told_expiry(expiry)
-    except OverflowError as error:
-        raise ConfigurationError("--expires: say a hundred years at most") from error
-    except ValueError as error:
-        raise ConfigurationError(f"--expires: {error}") from error
-    return expiry
-
-
-def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tuple[str | None, While, OnConflict]:
-    """Return the unique name as it was said. Raises `ConfigurationError` where it is none."""
-    try:
-        told_unique(name, while_, on_conflict)
-    except ValueError as error:
-        raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
-    return name, while_, on_conflict
-
-
 def _read_notification(argument: str) -> Notification:
     """Return what is to be told of the job. Raises `ConfigurationError` where the argument does not say."""
     from jobkit.plugin.notification import Notification
@@ -289,39 +248,6 @@ def _read_notification(argument: str) -> Notification:
         f"--notify {argument!r:.80} is none: say "
         '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one'
     )
-
-
-def _read_payload(argument: str, most: int) -> bytes:
-    """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
-    if argument == "-":
-        if os.isatty(0):
-            typer.echo("reading the payload from the terminal; end it with Ctrl-D", err=True)
-        body, source = sys.stdin.buffer.read(most + 1), "stdin"
-    elif argument.startswith("@"):
-        source = argument[1:]
-        try:
-            with Path(source).open("rb") as file:
-                body = file.read(most + 1)
-        except OSError as error:
-            raise ConfigurationError(f"--payload {argument}: {error.strerror}") from error
-    else:
-        body, source = argument.encode(errors="surrogateescape"), "--payload"
-    if len(body) > most:
-        raise ConfigurationError(
-            f"{source} has more bytes than JOBKIT_MAX_PAYLOAD_BYTES allows ({most}); "
-            "put large data in a file and its path in the payload"
-        )
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError) as error:
-        hint = f"; to read it from the file, say --payload @{argument}" if _names_a_file(argument) else ""
-        raise ConfigurationError(f"{source} is not JSON: {error}{hint}") from error
-    return body
-
-
-def _names_a_file(argument: str) -> bool:
-    # No longer than a file's name may be, for the question itself fails on such.
-    return len(argument) < 256 and Path(argument).is_file()
 
 
 def _announce(submission: Submission, out: Output) -> None:
