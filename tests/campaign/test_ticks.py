@@ -1,4 +1,4 @@
-"""A tick fires once: who fires is killed or stopped just then, time and again, and one machine's clock is an hour off."""
+"""A tick fires once: who fires is killed or stopped just then, again and again, and one clock is an hour off."""
 
 from __future__ import annotations
 
