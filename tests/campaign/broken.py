@@ -20,7 +20,7 @@ from jobkit.ports.store import NewJob, SubmitAnswer
 from jobkit.runner.decode import Job
 from jobkit.runner.lane import Lane
 from jobkit.runner.pending_delivery import PendingDelivery
-from jobkit.worker.maintenance.ticking import Ticker
+from jobkit.worker.maintenance.schedule_ticks import Ticker
 
 
 def ack_before_commit() -> None:
