@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -216,6 +216,13 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """
         ...
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        """Count the jobs of types that wait for a place of their tenants', `rules.COUNTED` of each at most.
+
+        Types without any may be left out.
+        """
+        ...
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         """Return jobs that are due and that nobody has released yet, those first that were due first."""
         ...
@@ -254,12 +261,14 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """
         ...
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         """End jobs that have yet to end, wherever they are, and note who did it and why; one answer for each.
 
-        On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
-        stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
-        cancelled.
+        Those that are in none of `states` at that moment are left as they are. On an ordered key each gives up its
+        turn, and the key goes on. No attempt that still runs can commit. The ids stay known as long as those of
+        committed jobs. Where the answer is lost, the next one says that they are cancelled.
         """
         ...
 

@@ -31,6 +31,8 @@ HIGHEST_GIVEN = (1 << 53) - 1
 NOTE_CHARACTERS = 500
 # So much may be paused at a time: each worker reads all of it twice a second.
 PAUSES_AT_MOST = 1_000
+# So many jobs of a type that wait for a place are counted; more is as much.
+COUNTED = 10_000
 # Who ends a job that nobody has cancelled, where others say who did.
 ENDED_BY_JOBKIT = "jobkit"
 # Why one ends that expired.

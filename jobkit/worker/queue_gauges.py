@@ -69,6 +69,7 @@ class QueueGauges:
             since[type] = min(at, since.get(type, at))
         depth.update(await self._in_flight(depths))
         held = Counter(lease.resource.partition("/")[0] for lease in await self._planes.coordinator.leases())
+        in_line = await self._planes.inspection.waiting_for_places(types)
         now = self._clock.wall()
         found: _Readings = {}
         for one in depths:
@@ -79,6 +80,7 @@ class QueueGauges:
         for type in types:
             found[m.QUEUE_DEPTH, (type,)] = depth[type]
             found[m.QUEUE_RUNNING, (type,)] = held[type]
+            found[m.QUEUE_WAITING_FOR_PLACES, (type,)] = in_line.get(type, 0)
             found[m.QUEUE_AGE, (type,)] = max(0.0, now - since[type]) if type in since else 0.0
         found[m.SCHEDULES_OVERDUE, ()] = await self._schedules_overdue()
         return found | await self._paused(types)

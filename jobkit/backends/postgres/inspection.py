@@ -38,6 +38,13 @@ OVERDUE = JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) AND placed IS NOT false "
     "ORDER BY due, number LIMIT $1"
 )
+WAITING_FOR_PLACES = """
+    SELECT t.type, (SELECT count(*) FROM (
+        SELECT FROM jobkit.jobs j
+        WHERE j.type = t.type AND j.line IS NOT NULL AND j.placed = false AND j.ended IS NULL LIMIT $2
+    ) w) AS waiting
+    FROM unnest($1::text[]) AS t (type)
+"""
 # What a waiter compares to see that a job ended or progressed.
 MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
 DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jobkit.backends.postgres import (
@@ -27,6 +27,7 @@ from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     LOOKED_AT,
+    UNFINISHED,
     Cancellation,
     DeadLetter,
     JobPage,
@@ -39,7 +40,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import KEYS_PER_JOB, RELEASED
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED
 
 
 class PostgresInspection(Calls):
@@ -93,6 +94,10 @@ class PostgresInspection(Calls):
     async def _submitted_after(self, at: float) -> int:
         return int((await self._look(job_search.SUBMITTED_AFTER, at + CLOCKS_APART))[0]["high"])
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        rows = await self._look(inspection.WAITING_FOR_PLACES, list(types), COUNTED) if types else []
+        return {row["type"]: row["waiting"] for row in rows}
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
 
@@ -123,10 +128,12 @@ class PostgresInspection(Calls):
         rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
         return [row["id"] for row in rows]
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         if not ids:
             return []
-        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
+        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason, states)))
         self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
         return answers
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from jobkit.backends.redis import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
+from jobkit.backends.redis import (
+    audit,
+    cancel,
+    coordinators,
+    inspection,
+    pauses,
+    priorities,
+    repair,
+    retention,
+    submit,
+    tenants,
+)
 from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
@@ -16,6 +27,7 @@ from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     LOOKED_AT,
+    UNFINISHED,
     Cancellation,
     DeadLetter,
     JobPage,
@@ -27,7 +39,7 @@ from jobkit.ports.inspection import (
     PriorityChange,
     StoreCounts,
 )
-from jobkit.ports.rules import KEYS_PER_JOB
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB
 
 
 class RedisInspection(Calls):
@@ -88,6 +100,11 @@ class RedisInspection(Calls):
         """Return the number of a job; "" where it is not known."""
         return str((await self._scripts.run(inspection.NUMBER, id) or b"").decode())
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        waiting = list(types)
+        counts = await self._looks.run(tenants.WAITING, *waiting) if waiting else ()
+        return {type: min(int(count), COUNTED) for type, count in zip(waiting, counts, strict=True) if count}
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
 
@@ -128,11 +145,14 @@ class RedisInspection(Calls):
             found += (id.decode() for id in page)
         return found
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         found: list[Cancellation] = []
         for start in range(0, len(ids), inspection.PAGE):
             page = ids[start : start + inspection.PAGE]
-            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
+            asked = cancel.arguments(page, by, reason, states)
+            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *asked))
         return found
 
     async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:

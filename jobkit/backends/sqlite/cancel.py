@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite import ending, given_up_sequences, job_groups, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
-from jobkit.ports.inspection import Cancellation, JobState
+from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
 from jobkit.ports.rules import ENDED_BY_JOBKIT, EXPIRED_REASON, replaced_reason
 from jobkit.ports.store import Expired
 
@@ -28,17 +28,19 @@ class _Known:
     line: str | None
 
 
-def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
-    """End jobs that have yet to end; one answer for each."""
+def cancel(
+    transaction: Transaction, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+) -> list[Cancellation]:
+    """End jobs that have yet to end and are in one of `states`; one answer for each."""
     known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
-    going = {id: job for id, job in known.items() if not job.state.ended}
+    going = {id: job for id, job in known.items() if not job.state.ended and job.state in states}
     _cancel(transaction, list(going.values()), by, reason)
     answers = []
     for id in ids:
         job = known.get(id)
         if job is None:
             answers.append(Cancellation(id, cancelled=False, state=None))
-        elif job.state.ended:
+        elif job.state.ended or job.state not in states:
             answers.append(Cancellation(id, cancelled=False, state=job.state, result=job.result))
         else:
             # Of an id that is there twice, the first is answered so.

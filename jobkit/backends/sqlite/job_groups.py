@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import ending, submit
+from jobkit.backends.sqlite import ending, outbox, submit
 from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
@@ -139,7 +139,7 @@ def release_held(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
 
 
 def count(
-    transaction: Transaction, group: str | None, was: str | None, becomes: str, source: str | None = None
+    transaction: Transaction, group: str | None, was: str | None, becomes: str, source: str = outbox.UNTOLD
 ) -> list[OutboxEntry]:
     """Count a member of a group that was one thing and becomes another; None: it is new.
 

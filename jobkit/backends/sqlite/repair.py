@@ -38,7 +38,7 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
     ).fetchone()
     if job is None:
         own = _in_turn(transaction, envelope, is_known=False)
-        outbox.add(transaction, insert_foreign(transaction, own, JobState.QUEUED))
+        outbox.add(transaction, insert_foreign(transaction, own, JobState.QUEUED), outbox.UNTOLD)
     elif not is_message_of(envelope, job[1], job[2]):
         return None
     else:
@@ -83,7 +83,7 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
     ).fetchone()
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
     if line is None or tenants.take_place(transaction, job, type, line, places):
-        outbox.add(transaction, job)
+        outbox.add(transaction, job, outbox.UNTOLD)
 
 
 def purge_dead(transaction: Transaction, number: int) -> bool:
@@ -113,7 +113,7 @@ def republish(transaction: Transaction, ids: Sequence[str]) -> list[str]:
             (id,),
         ).fetchall()
     for number, _ in sorted(found):
-        outbox.add(transaction, number)
+        outbox.add(transaction, number, outbox.UNTOLD)
     return [id for _, id in sorted(found)]
 
 

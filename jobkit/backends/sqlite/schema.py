@@ -122,7 +122,8 @@ _STORE = [
     "CREATE INDEX job_groups_held ON job_groups (id) WHERE to_release AND undeclared = 0",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
-    # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.
+    # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry, or
+    # empty: see `outbox.UNTOLD`.
     """CREATE TABLE outbox (
         position INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, source TEXT, job INTEGER NOT NULL)""",
     "CREATE INDEX outbox_source ON outbox (source, position) WHERE source IS NOT NULL",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from jobkit.backends.sqlite import (
     audit,
@@ -15,6 +15,7 @@ from jobkit.backends.sqlite import (
     priorities,
     repair,
     retention,
+    tenants,
 )
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
@@ -24,6 +25,7 @@ from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     LOOKED_AT,
+    UNFINISHED,
     Cancellation,
     DeadLetter,
     JobPage,
@@ -69,6 +71,9 @@ class SqliteInspection(Calls):
     ) -> JobPage:
         return await self._plane.read(job_search.find, wanted, below=below, limit=limit, look_at=look_at)
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        return await self._plane.read(tenants.waiting, types)
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.overdue, limit=limit)
 
@@ -87,9 +92,11 @@ class SqliteInspection(Calls):
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         return await self._plane.write(repair.republish, ids) if ids else []
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         note = {"by": keepable_note(by), "reason": keepable_note(reason)}
-        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+        return await self._plane.write(cancel.cancel, ids, **note, states=states) if ids else []
 
     async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
         return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []

@@ -20,13 +20,13 @@ BEGIN
     PERFORM jobkit.tally(in_outbox => -gone);
     SELECT committed INTO done FROM jobkit.keys WHERE type = j.type AND key = j.key;
     IF j.sequence <= done THEN
-        PERFORM jobkit.release_parked(j.type, j.key, done + 1, NULL, in_most);
+        PERFORM jobkit.release_parked(j.type, j.key, done + 1, '', in_most);
     END IF;
     IF j.member_of IS NOT NULL THEN
         PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['unended'], ARRAY['dead'], in_most);
     END IF;
     IF j.line IS NOT NULL THEN
-        PERFORM jobkit.give_places(j.type, j.line, NULL);
+        PERFORM jobkit.give_places(j.type, j.line, '');
     END IF;
 END $$;
 

@@ -26,3 +26,4 @@ from jobkit.testing.conformance.store.test_superseded import *
 from jobkit.testing.conformance.store.test_tenants import *
 from jobkit.testing.conformance.store.test_unique import *
 from jobkit.testing.conformance.store.test_unique_together import *
+from jobkit.testing.conformance.store.test_untold import *

@@ -19,9 +19,9 @@ local function begin_anew(job, envelope)
   end
   move(job, 'queued')
   call('HSET', ENVELOPES, job.id, envelope)
-  publish(job)
-  if job.line then
-    take_place(job)
+  local position = publish(job)
+  if not job.line or take_place(job) then
+    leave_untold({{position}})
   end
 end
 
@@ -52,7 +52,7 @@ local function run(a)
   end
   delete_letter(number)
   if not job then
-    publish(begin(a))
+    leave_untold({{publish(begin(a))}})
   elseif job.state == 'dead' then
     begin_anew(job, a[FACTS])
     if unique then
