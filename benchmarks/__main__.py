@@ -77,7 +77,7 @@ def site() -> Iterator[Site]:
         tempfile.TemporaryDirectory(prefix="jobkit-benchmarks-", ignore_cleanup_errors=True) as name,
         ExitStack() as stack,
     ):
-        urls = start_together(Path(name), stack, redis_settings=DURABLE, postgres=False)
+        urls = start_together(Path(name), stack, redis_settings=DURABLE, postgres=False).urls
         yield Site(urls["broker"], urls["store"], Path(name))
 
 

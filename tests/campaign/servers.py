@@ -139,9 +139,8 @@ class Servers:
     def _start_broker_empty(self, _: Plane) -> None:
         self.broker.start_empty(self.vhost)
 
-    def _start_coordinator_empty(self, plane: Plane) -> None:
-        shutil.rmtree(self.coordinator.directory / "appendonlydir")
-        self._start(plane)
+    def _start_coordinator_empty(self, _: Plane) -> None:
+        self.coordinator.start_empty()
 
 
 def _copy(source: Path, target: Path) -> None:

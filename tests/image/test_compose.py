@@ -28,7 +28,7 @@ def servers(image: Image) -> Iterator[dict[str, str]]:
     """The URLs of private servers, by plane."""
     with tempfile.TemporaryDirectory(prefix="jobkit-compose-") as name, ExitStack() as stack:
         try:
-            yield start_together(Path(name), stack, redis_settings=DURABLE, postgres=True)
+            yield start_together(Path(name), stack, redis_settings=DURABLE, postgres=True).urls
         except ServerMissing as error:
             pytest.skip(str(error))
 

@@ -31,6 +31,14 @@ def drill(
             help="Without this protection, to see what it is there for.",
         ),
     ] = None,
+    lose: Annotated[
+        str | None,
+        typer.Option(
+            "--lose",
+            metavar="broker|coordinator|region",
+            help="Lose this with all its data, in place of the incident's own troubles.",
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", min=1, help="Events of upload sessions per second.")] = 20.0,
     scale: Annotated[float, typer.Option("--scale", min=0.1, help="Lengthens the quiet phases.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Which sessions there are.")] = 1,
@@ -50,17 +58,28 @@ def drill(
     from jobkit.errors import ConfigurationError
 
     try:
-        from jobkit.lab.drill import DrillPlan, Protection, render, run_drill
+        from jobkit.lab.drill import DrillPlan, Loss, Protection, render, run_drill
     except ModuleNotFoundError as error:
         raise ConfigurationError("the drill needs the extras rabbitmq, redis, postgres and lab") from error
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     if broken is not None and broken not in list(Protection):
         raise ConfigurationError(f"--broken {broken}: choose one of {', '.join(Protection)}")
+    if lose is not None and lose not in list(Loss):
+        raise ConfigurationError(f"--lose {lose}: choose one of {', '.join(Loss)}")
+    if lose is not None and lose != Loss.REGION and embedded:
+        raise ConfigurationError(f"--lose {lose}: with --embedded all is in one file, of which nothing is lost alone")
     html = html or session.settings.drill_report
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigurationError(f"--html {html}: there is no directory {html.absolute().parent}")
-    plan = DrillPlan(embedded, None if broken is None else Protection(broken), rate, scale, seed)
+    plan = DrillPlan(
+        embedded,
+        None if broken is None else Protection(broken),
+        rate,
+        scale,
+        seed,
+        None if lose is None else Loss(lose),
+    )
 
     async def carry_out() -> DrillReport:
         return await run_drill(plan, session.settings, session.clock, session.out.note)

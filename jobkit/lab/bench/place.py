@@ -52,7 +52,7 @@ def _start(servers: StoreServer, directory: Path, stack: ExitStack) -> dict[str,
         ) from error
     try:
         # Durable also where it only coordinates: both ceilings and both stores then meet the same Redis.
-        urls = start_together(directory, stack, redis_settings=DURABLE, postgres=servers is StoreServer.POSTGRES)
+        started = start_together(directory, stack, redis_settings=DURABLE, postgres=servers is StoreServer.POSTGRES)
     except ServerMissing as error:
         raise ConfigurationError(f"--servers: {error}") from error
-    return {f"{plane}_url": url for plane, url in urls.items()}
+    return {f"{plane}_url": url for plane, url in started.urls.items()}

@@ -3,6 +3,7 @@
 from jobkit.lab.drill.comparison import Line, comparison, is_better, verdict
 from jobkit.lab.drill.environment import DrillFailed
 from jobkit.lab.drill.html_report import render
+from jobkit.lab.drill.loss import Loss
 from jobkit.lab.drill.protections import Protection
 from jobkit.lab.drill.run import DrillPlan, DrillReport, run_drill
 
@@ -11,6 +12,7 @@ __all__ = [
     "DrillPlan",
     "DrillReport",
     "Line",
+    "Loss",
     "Protection",
     "comparison",
     "is_better",

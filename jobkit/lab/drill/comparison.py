@@ -32,7 +32,7 @@ def comparison(report: DrillReport) -> list[Line]:
     failed = report.failed_claims / claims if claims else 0.0
     elections, lag = report.elections_per_minute, report.highest_lag
     healed = "never" if report.healed_after is None else f"{report.healed_after:.0f} s after the heal"
-    return [
+    lines = [
         Line("elections of one leader, in its worst minute", "47", str(elections), elections < _ELECTIONS),
         Line("lock acquisitions that failed", "34%", f"{failed:.1%} ({report.failed_claims})", failed < _FAILED),
         Line("highest lag from event to effect", "45 s", f"{lag:.1f} s", lag < _LAG_SECONDS),
@@ -43,8 +43,12 @@ def comparison(report: DrillReport) -> list[Line]:
         Line("sessions corrupted", "23", str(judged.corrupted_sessions), judged.corrupted_sessions == 0),
         Line("videos transcoded twice", "847", str(judged.transcoded_twice), judged.transcoded_twice == 0),
         Line("ticks of a schedule, each fired once", "no schedules", _ticks(judged.ticks), judged.ticks.once),
-        Line("writes under a lost lease", "all taken", _late_writes(report.late_writes), report.fence_tried),
     ]
+    if report.plan.lose is None:
+        lines.append(
+            Line("writes under a lost lease", "all taken", _late_writes(report.late_writes), report.fence_tried)
+        )
+    return lines
 
 
 def is_better(report: DrillReport) -> bool:

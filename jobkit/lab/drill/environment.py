@@ -28,7 +28,7 @@ from jobkit.lab.drill.protections import BROKEN_VARIABLE, SHARED_VARIABLE, Prote
 from jobkit.lab.servers.base import free_port
 from jobkit.lab.servers.proxied import proxied
 from jobkit.lab.servers.proxy import Proxy
-from jobkit.lab.servers.together import start_together
+from jobkit.lab.servers.together import Servers, start_together
 from jobkit.model.plane import Plane
 from jobkit.settings import Settings
 
@@ -36,6 +36,8 @@ PLANES = ("broker", "coordinator", "store")
 REGIONS = ("near", "far")
 WORKERS_PER_REGION = 2
 _LOG_TAIL_CHARACTERS = 2_000
+# Sooner than a worker does by default, so that what a lost broker held is seen to come back within a drill.
+REPUBLISH_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 
 
@@ -57,11 +59,17 @@ class WorkerProcess:
     proxies: Mapping[str, Proxy]
     process: subprocess.Popen[bytes]
     stopped: list[tuple[float, float]] = field(default_factory=list)
+    lost: bool = False
 
     def stop(self) -> None:
         """Stop the process where it is, as a paused virtual machine."""
         self.process.send_signal(signal.SIGSTOP)
         self.stops()
+
+    def lose(self) -> None:
+        """Kill the process, for good, as the loss of its machine would."""
+        self.lost = True
+        self.process.kill()
 
     def stops(self) -> None:
         """Take note that the process stops by itself."""
@@ -76,13 +84,18 @@ class WorkerProcess:
 
 @dataclass
 class Site:
-    """The servers' own URLs by plane, and the workers."""
+    """The servers (none on embedded backends) with their own URLs by plane, and the workers."""
 
     directory: Path
     urls: Mapping[str, str]
     blobs: str
-    embedded: bool
+    servers: Servers | None
     workers: list[WorkerProcess] = field(default_factory=list)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether all is in one SQLite file."""
+        return self.servers is None
 
     @property
     def trace(self) -> Path:
@@ -113,13 +126,10 @@ async def open_site(settings: Mapping[str, str], *, embedded: bool, broken: Prot
     async with AsyncExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="jobkit-drill-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        servers = stack.enter_context(ExitStack())
-        site = Site(
-            directory,
-            _embedded(directory) if embedded else await asyncio.to_thread(_start_servers, directory, servers),
-            f"file://{directory / 'blobs'}",
-            embedded,
-        )
+        life = stack.enter_context(ExitStack())
+        servers = None if embedded else await asyncio.to_thread(_start_servers, directory, life)
+        urls = _embedded(directory) if servers is None else servers.urls
+        site = Site(directory, urls, f"file://{directory / 'blobs'}", servers)
         site.shared.mkdir()
         store = SecretStr(site.urls[Plane.STORE])
         await migrate_store(Settings.model_construct(store_url=store))
@@ -134,7 +144,7 @@ def _embedded(directory: Path) -> dict[str, str]:
     return dict.fromkeys(PLANES, f"sqlite:///{directory / 'drill.db'}")
 
 
-def _start_servers(directory: Path, stack: ExitStack) -> dict[str, str]:
+def _start_servers(directory: Path, stack: ExitStack) -> Servers:
     # As a coordinator is run that may lose its last second.
     settings = {"appendonly": "yes", "appendfsync": "everysec"}
     return start_together(directory, stack, redis_settings=settings, postgres=True)
@@ -157,6 +167,7 @@ async def _add_worker(
         "JOBKIT_BLOBS_URL": site.blobs,
         "JOBKIT_HEALTH_PORT": str(metrics_port),
         "JOBKIT_LOG_FORMAT": "json",
+        "JOBKIT_REPUBLISH_SECONDS": str(REPUBLISH_SECONDS),
         TRACE_VARIABLE: str(site.trace),
         SHARED_VARIABLE: str(site.shared),
         BROKEN_VARIABLE: "" if broken is None else broken.value,

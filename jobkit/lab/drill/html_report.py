@@ -23,11 +23,11 @@ _VIOLATIONS_SHOWN = 20
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f8fa; --edge: #d1d9e0;
   --line: #0969da; --good: #1a7f37; --bad: #cf222e; --doubtful: #9a6700;
-  --slow: #9a670033; --flapping: #bc4c0033; --partitioned: #cf222e2e; }
+  --slow: #9a670033; --flapping: #bc4c0033; --partitioned: #cf222e2e; --lost: #8250df33; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --paper: #0d1117; --card: #161b22;
   --edge: #30363d; --line: #58a6ff; --good: #3fb950; --bad: #f85149;
   --doubtful: #d29922; --slow: #d2992240; --flapping: #db6d2840;
-  --partitioned: #f8514938; } }
+  --partitioned: #f8514938; --lost: #a371f740; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 24px 16px 48px; max-width: 1120px; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
@@ -47,7 +47,8 @@ figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block
 svg text { fill: var(--soft); font: 13px system-ui, sans-serif; } .grid { stroke: var(--edge); stroke-width: 1; }
 .line { fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round; }
 .phase { font-weight: 600; } .slow { fill: var(--slow); } .flapping, .stalling { fill: var(--flapping); }
-.partitioned, .paused { fill: var(--partitioned); } .good-text { color: var(--good); } .bad-text { color: var(--bad); }
+.partitioned, .paused { fill: var(--partitioned); }
+.lost { fill: var(--lost); } .good-text { color: var(--good); } .bad-text { color: var(--bad); }
 """
 
 

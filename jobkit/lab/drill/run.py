@@ -15,6 +15,7 @@ from jobkit.client import Client
 from jobkit.lab.drill import plugin
 from jobkit.lab.drill.environment import PLANES, DrillFailed, Site, log_tail, open_site
 from jobkit.lab.drill.fence_trial import FenceTrial, LateWrite
+from jobkit.lab.drill.loss import LOST_REGION, Loss
 from jobkit.lab.drill.protections import Protection
 from jobkit.lab.drill.sampling import Sample, Watch
 from jobkit.lab.drill.script import Phase, Script, script_for
@@ -48,6 +49,7 @@ class DrillPlan:
     rate: float = 20.0
     scale: float = 1.0
     seed: int = 1
+    lose: Loss | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ async def _drill(
     await _settled(planes, site, clock, settings.partitions)
     client = Client(planes, Registry(plugin.processors(plan.broken)), settings, clock)
     traffic = Traffic(plan.rate, random.Random(plan.seed))  # noqa: S311  (a schedule, not secrets)
-    script = script_for(settings.lease_ttl, embedded=plan.embedded, scale=plan.scale)
+    script = script_for(settings.lease_ttl, embedded=plan.embedded, scale=plan.scale, lose=plan.lose)
     trial = FenceTrial(planes, site, settings, clock)
     watch = Watch(planes, site, clock, trial, clock.now())
     began, phases = clock.wall(), dict[Phase, float]()
@@ -142,10 +144,11 @@ async def _drill(
         phases[phase] = clock.now() - watch.began
         tell(f"{phases[phase]:5.0f} s  {phase.value}: {what}")
 
-    led = await _led_far(planes, site)
-    outage = script.seconds_of(Phase.PARTITIONED, Phase.PAUSED)
+    led = await _led(planes, site, LOST_REGION if plan.lose is Loss.REGION else "far")
+    outage = script.seconds_of(Phase.PARTITIONED, Phase.PAUSED, Phase.LOST)
     await traffic.begin_lectures(client, led, settings.partitions, outage + _LECTURE_MARGIN_SECONDS)
-    await trial.begin(client)
+    if plan.lose is None:
+        await trial.begin(client)
     ticks = Ticks()
     await ticks.begin(client)
     async with anyio.create_task_group() as tasks:
@@ -153,7 +156,7 @@ async def _drill(
         tasks.start_soon(_show_forever, watch, clock, tell)
         async with anyio.create_task_group() as submitting:
             submitting.start_soon(traffic.run, client, clock)
-            await perform(script, Scene(site, planes.coordinator, clock, trial), say)
+            await perform(script, Scene(site, planes.coordinator, clock, trial, plan.lose), say)
             traffic.stopping = True
             trial.release()
         tell("no more events: the backlog drains")
@@ -202,9 +205,9 @@ async def _settled(planes: Planes, site: Site, clock: Clock, partitions: int) ->
         await clock.sleep(_POLL_SECONDS)
 
 
-async def _led_far(planes: Planes, site: Site) -> list[int]:
-    """Return the partitions of transcodes that the far region leads."""
-    pids = {str(worker.process.pid) for worker in site.of("far")}
+async def _led(planes: Planes, site: Site, region: str) -> list[int]:
+    """Return the partitions of transcodes that a region leads."""
+    pids = {str(worker.process.pid) for worker in site.of(region)}
     prefix = f"leader/{plugin.TRANSCODE}/"
     leases = await planes.coordinator.leases(prefix)
     return [int(lease.resource.removeprefix(prefix)) for lease in leases if lease.owner.split(":")[-2] in pids]
@@ -213,7 +216,7 @@ async def _led_far(planes: Planes, site: Site) -> list[int]:
 def _check_alive(site: Site) -> None:
     for worker in site.workers:
         code = worker.process.poll()
-        if code is not None:
+        if code is not None and not worker.lost:
             raise DrillFailed(f"worker {worker.name} ended with {code}; it said:\n{log_tail(worker)}")
 
 

@@ -97,9 +97,10 @@ class Watch:
     async def _count_elections(self) -> None:
         for lease in await self.planes.coordinator.leases("leader/"):
             known = self._leaderships.get(lease.resource)
-            if known is not None and lease.token > known:
+            # One that lost its data begins to count anew.
+            if known is not None and lease.token != known:
                 self.elections.setdefault(lease.resource, []).append(self.clock.now() - self.began)
-            self._leaderships[lease.resource] = max(lease.token, known or 0)
+            self._leaderships[lease.resource] = lease.token
 
     async def _scrape(self) -> None:
         pages = await side_by_side(partial(asyncio.to_thread, _page, worker) for worker in self.site.workers)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobkit.lab.drill.environment import REPUBLISH_SECONDS
+from jobkit.lab.drill.loss import Loss
+
 
 class Phase(StrEnum):
     """What may be the matter while a drill goes on."""
@@ -15,6 +18,7 @@ class Phase(StrEnum):
     PARTITIONED = "partitioned"
     STALLING = "stalling"
     PAUSED = "paused"
+    LOST = "lost"
     HEALED = "healed"
 
 
@@ -42,8 +46,10 @@ class Script:
         return next(step.told for step in self.steps if step.phase is phase)
 
 
-def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0) -> Script:
+def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0, lose: Loss | None = None) -> Script:
     """Return the script for leases of so many seconds; `scale` lengthens what does not depend on them.
+
+    With `lose` that is lost for good, and nothing else happens.
 
     Embedded backends have no network to make trouble on: there, workers are paused.
     """
@@ -52,6 +58,16 @@ def script_for(lease_ttl: float, *, embedded: bool = False, scale: float = 1.0) 
     outage = 2 * lease_ttl + 60 * scale
     # Twice what the recovery may take, to see that it lasts.
     quiet = 20 * scale
+    if lose is not None:
+        # It takes two looks to find what a lost broker held; what a lost worker held comes once its leases are over.
+        recovery = 2 * REPUBLISH_SECONDS + lease_ttl
+        return Script(
+            (
+                normal,
+                Step(Phase.LOST, 10 * scale, lose.told(embedded=embedded)),
+                Step(Phase.HEALED, recovery + quiet, "what took its place is there; nobody lends a hand"),
+            )
+        )
     if embedded:
         return Script(
             (

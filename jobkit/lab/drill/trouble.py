@@ -9,6 +9,7 @@ import anyio
 
 from jobkit.lab.drill.environment import Site
 from jobkit.lab.drill.fence_trial import FenceTrial
+from jobkit.lab.drill.loss import Loss, lose
 from jobkit.lab.drill.pausing import pause
 from jobkit.lab.drill.script import Phase, Script, Step
 from jobkit.lab.servers.proxy import Proxy
@@ -31,6 +32,7 @@ class Scene:
     coordinator: Coordinator
     clock: Clock
     trial: FenceTrial
+    lose: Loss | None = None
 
     def links(self, do: Callable[[Proxy], object], *planes: str) -> None:
         """Do something to the far region's links to these planes, to all of them by default."""
@@ -100,6 +102,11 @@ async def _pause(scene: Scene, step: Step) -> None:
         await scene.trial.resumed(victim)
 
 
+async def _lose(scene: Scene, step: Step) -> None:
+    assert scene.lose is not None  # noqa: S101  (the script has this phase only where something is to be lost)
+    await lose(scene.lose, scene.site, scene.clock, step.seconds)
+
+
 def _delay(proxy: Proxy) -> None:
     proxy.delay(_SLOW_SECONDS)
 
@@ -111,5 +118,6 @@ _PHASES: Mapping[Phase, Callable[[Scene, Step], Awaitable[None]]] = {
     Phase.PARTITIONED: _partition,
     Phase.STALLING: _stall,
     Phase.PAUSED: _pause,
+    Phase.LOST: _lose,
     Phase.HEALED: _quiet,
 }

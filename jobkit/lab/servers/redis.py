@@ -48,6 +48,11 @@ class RedisServer:
             login = f":{self._password}"
         return f"redis://{login}{'@' if login else ''}127.0.0.1:{port or self.port}/{database}"
 
+    def start_empty(self) -> None:
+        """Start the server, which does not run, without what it had kept in its append-only file."""
+        shutil.rmtree(self.directory / "appendonlydir")
+        self.process.start()
+
     def call(self, *command: str | int) -> Any:
         """Carry out a command as the server's operator."""
         with redis.Redis(port=self.port, password=self._password, socket_timeout=_PATIENCE_SECONDS) as client:

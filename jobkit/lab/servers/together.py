@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from jobkit.lab.servers.postgres import PostgresServer
@@ -11,12 +12,25 @@ from jobkit.lab.servers.rabbitmq import RabbitServer
 from jobkit.lab.servers.redis import RedisServer
 
 
-def start_together(
-    directory: Path, stack: ExitStack, *, redis_settings: Mapping[str, str], postgres: bool
-) -> dict[str, str]:
-    """Start the servers, with their files below `directory`, until `stack` ends; return the URLs by plane.
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers; without PostgreSQL the store is on the Redis of the leases."""
 
-    Without PostgreSQL the store is on the Redis of the leases. Raises `ServerMissing` where one is not installed.
+    broker: RabbitServer
+    coordinator: RedisServer
+    store: PostgresServer | None
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URLs by plane."""
+        store = self.coordinator if self.store is None else self.store
+        return {"broker": self.broker.url(), "coordinator": self.coordinator.url(), "store": store.url()}
+
+
+def start_together(directory: Path, stack: ExitStack, *, redis_settings: Mapping[str, str], postgres: bool) -> Servers:
+    """Start the servers, with their files below `directory`, until `stack` ends.
+
+    Raises `ServerMissing` where one is not installed.
     """
     # PostgreSQL runs as another user, who has to reach its folder.
     directory.chmod(0o755)
@@ -26,13 +40,12 @@ def start_together(
     redis = RedisServer(_folder(directory, "redis"), redis_settings)
     stack.callback(redis.process.kill)
     redis.process.start()
-    urls = {"broker": rabbit.url(), "coordinator": redis.url(), "store": redis.url()}
-    if postgres:
-        server = PostgresServer(_folder(directory, "postgres"))
-        stack.callback(server.kill)
-        server.start()
-        urls["store"] = server.url()
-    return urls
+    if not postgres:
+        return Servers(rabbit, redis, None)
+    server = PostgresServer(_folder(directory, "postgres"))
+    stack.callback(server.kill)
+    server.start()
+    return Servers(rabbit, redis, server)
 
 
 def _folder(directory: Path, name: str) -> Path:

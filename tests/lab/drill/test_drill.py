@@ -14,12 +14,13 @@ import pytest
 campaign = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
 
 
-def drilled(tmp_path: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+def drilled(tmp_path: Path, *options: str, embedded: bool = True) -> tuple[int, dict[str, Any], str]:
     """Run a drill as a user would; return its exit code, its document and what it said."""
+    where = ["--embedded"] if embedded else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBKIT_")}
     leases = {"JOBKIT_LEASE_TTL": "3", "JOBKIT_LEASE_GUARD": "0.5"}
     done = subprocess.run(
-        [sys.executable, "-m", "jobkit", "drill", "--embedded", "--scale", "0.2", "--json", *options],
+        [sys.executable, "-m", "jobkit", "drill", *where, "--scale", "0.2", "--json", *options],
         cwd=tmp_path,
         env={**environment, **leases},
         capture_output=True,
@@ -55,10 +56,32 @@ def test_without_sequences_events_are_applied_out_of_order(tmp_path: Path) -> No
     assert document["judgement"]["events_out_of_order"] > 0, said
 
 
+@campaign
+@pytest.mark.slow
+def test_a_region_can_be_lost_with_its_workers(tmp_path: Path) -> None:
+    code, document, said = drilled(tmp_path, "--lose", "region")
+    assert code == 0, (said, document.get("judgement"))
+    assert "lost: the near region's workers are killed" in said
+    assert document["healed_after"] is not None, said
+
+
+@campaign
+@pytest.mark.slow
+@pytest.mark.servers("rabbitmq", "redis", "postgres")
+@pytest.mark.parametrize("loss", ["broker", "coordinator", "region"])
+def test_servers_can_be_lost_with_all_their_data(loss: str, tmp_path: Path) -> None:
+    code, document, said = drilled(tmp_path, "--lose", loss, embedded=False)
+    assert code == 0, (said, document.get("judgement"))
+    assert document["healed_after"] is not None, said
+
+
 def test_options_that_cannot_work_are_told_before_anything_starts(tmp_path: Path) -> None:
     code, _, said = drilled(tmp_path, "--broken", "luck")
     assert code == 2
     assert "choose one of fencing, sequence, dedup, release, watch" in said
+    code, _, said = drilled(tmp_path, "--lose", "broker")
+    assert code == 2
+    assert "all is in one file" in said
     code, _, said = drilled(tmp_path, "--html", "nowhere/report.html")
     assert code == 2
     assert "there is no directory" in said

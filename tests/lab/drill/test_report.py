@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobkit.lab.drill import DrillPlan, DrillReport, Protection, comparison, render
+from jobkit.lab.drill import DrillPlan, DrillReport, Loss, Protection, comparison, render
 from jobkit.lab.drill.fence_trial import LateWrite
 from jobkit.lab.drill.html_report import _round_up
 from jobkit.lab.drill.late_commit import Lateness
@@ -127,6 +127,14 @@ def test_what_is_no_better_than_the_incident_or_was_not_tried_is_not_green(
     page = render(doubtful)
     assert 'class="verdict good"' not in page
     assert f"but look at: {named}" in page
+
+
+def test_where_something_is_lost_there_are_no_late_writes_to_look_for() -> None:
+    script = script_for(15.0, lose=Loss.BROKER)
+    phases = {step.phase: 20.0 * number for number, step in enumerate(script.steps)}
+    lost = report(plan=DrillPlan(lose=Loss.BROKER), late_writes=(), script=script, phases=phases)
+    assert "under a lost lease" not in [line.name for line in comparison(lost)]
+    assert 'class="verdict good"' in render(lost)
 
 
 def test_a_drill_without_a_protection_says_which() -> None:

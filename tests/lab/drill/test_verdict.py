@@ -31,7 +31,7 @@ async def planes() -> AsyncIterator[Planes]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return Site(tmp_path, {}, "", embedded=True)
+    return Site(tmp_path, {}, "", None)
 
 
 def event(number: int) -> LogEntry:
