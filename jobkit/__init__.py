@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import JobkitError, Reject, Retry, Snooze
+from jobkit.model.notice import EndState
 from jobkit.plugin.context import Context
 from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
 from jobkit.plugin.job_info import JobInfo
@@ -36,6 +37,7 @@ __all__ = [
     "Context",
     "DeadEvent",
     "DeclaredSchedule",
+    "EndState",
     "FailedEvent",
     "Handle",
     "JobEnd",

@@ -150,7 +150,8 @@ class Client(Steering):
         `on_conflict` says what becomes of the one that does: "keep" it, or "replace" it by this one if it has not
         begun. The submission tells what has: it is that of the job that is kept, where one is.
 
-        Each of `notify` is submitted in the job's commit: so there is an event if, and only if, the job took effect.
+        Each of `notify` is submitted by the transaction that ends the job in one of the ways that it names, its commit
+        unless told otherwise, and by no other: so there is an event if, and only if, that came about.
 
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same

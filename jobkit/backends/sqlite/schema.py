@@ -78,7 +78,7 @@ _STORE = [
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
     # where something is in `checkpoints`, and may be a `member_of` a group. A tenant's job waits in a `line` (its
     # priority, a space, the tenant), where so many `places` are; it is `placed`, or waits for that (0), or neither as
-    # long as it has a `due` of its own.
+    # long as it has a `due` of its own. `notices` are the jobs that tell of its end where that is not a commit.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -89,7 +89,7 @@ _STORE = [
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
         expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT,
-        line TEXT, places INTEGER, placed INTEGER)""",
+        line TEXT, places INTEGER, placed INTEGER, notices TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",

@@ -25,6 +25,7 @@ local function end_early(job, state, by, reason)
     count_member(job.group, 'unended', state)
   end
   give_places(job, {})
+  tell_end(job, state)
 end
 
 local function expire(job)

@@ -54,4 +54,5 @@ local function die(job, reason)
     count_member(job.group, 'unended', 'dead')
   end
   give_places(job, {})
+  tell_end(job, 'dead')
 end
