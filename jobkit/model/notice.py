@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.model.priority import Priority
 
 # How a job can end.
@@ -30,7 +31,7 @@ class Notice:
     """
 
     id: Annotated[str, Field(min_length=1, max_length=100)]
-    type: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Annotated[str, Field(min_length=1, max_length=TYPE_CHARACTERS)]
     key: str | None
     body: str
     inside: tuple[str, ...]

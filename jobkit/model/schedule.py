@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from jobkit.model.names import slug
 from jobkit.model.priority import Priority
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.ticks import Timing, tick_id
 
-# A name is the beginning of job ids, and keeps to what a job type may be called.
-_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # So many ticks are looked at in one decision: of those that were missed for long, the latest.
 LOOKED_AT = 1_000
 # No tick is decided after this Unix time, in the year 4969: later ones lie beyond what calendars can calculate.
@@ -103,11 +101,8 @@ class Schedule:
     last_job: str | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"the name of a schedule is a lower-case letter, then at most 62 of a-z, 0-9, _, . and -, "
-                f"not {self.name!r}"
-            )
+        # It is the beginning of job ids.
+        slug(self.name, "the name of a schedule")
         if not 1 <= self.bound <= LOOKED_AT:
             raise ValueError(f"bound={self.bound}: at least 1 and at most {LOOKED_AT} missed ticks can fire")
         if self.grace < 0:

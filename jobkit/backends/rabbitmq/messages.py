@@ -16,7 +16,7 @@ from typing import Any
 import aio_pika
 from aiormq import spec
 
-from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered
+from jobkit.backends.rabbitmq.frame_reader import UNREADABLE, Delivered
 from jobkit.model.envelope import (
     MAX_ID_LENGTH,
     MAX_SCHEMA,

@@ -12,7 +12,8 @@ from jobkit.ops.lateness import Reason, why_late
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
-from jobkit.web.masking import may_see, shown_payload, shown_result
+from jobkit.web.access import may_see
+from jobkit.web.masking import shown_payload, shown_result
 from jobkit.web.page import NotFound, Page, View
 
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
