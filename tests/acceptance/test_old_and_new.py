@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from jobkit import Payload
 from jobkit.client import Client
+from jobkit.lab.servers.rabbitmq import shared_server
 from jobkit.ops.verify import verify
 from jobkit.plugin.registry import Registry
 from jobkit.settings import Settings
@@ -16,8 +20,19 @@ from tests.acceptance.site import Site, open_site, until
 _KEYS = ("ann", "bob", "cem", "dee")
 
 
-async def test_old_and_new_workers_do_every_job_in_its_turn(tmp_path: Path) -> None:
-    async with open_site(tmp_path) as site:
+@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.servers("rabbitmq"))])
+def broker(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """What the site is told of its broker."""
+    if request.param == "embedded":
+        yield {}
+        return
+    server = shared_server()
+    with server.vhost() as vhost:
+        yield {"BROKER_URL": server.url(vhost)}
+
+
+async def test_old_and_new_workers_do_every_job_in_its_turn(tmp_path: Path, broker: dict[str, str]) -> None:
+    async with open_site(tmp_path, **broker) as site:
         old = site.start("test.bill", JOBKIT_PLUGINS="tests.acceptance.bill_old")
         older, newer = (Client(site.planes, Registry([one.bill]), Settings()) for one in (bill_old, bill_new))
         for key in _KEYS:
