@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jobkit.client.sync import SyncClient
     from jobkit.errors import JobkitError, Reject, Retry, Snooze
     from jobkit.handles import Handle, Progress, SyncHandle
+    from jobkit.model.notice import EndState
     from jobkit.plugin.context import Context
     from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
     from jobkit.plugin.job_info import JobInfo
@@ -35,6 +36,7 @@ __all__ = [
     "Context",
     "DeadEvent",
     "DeclaredSchedule",
+    "EndState",
     "FailedEvent",
     "Handle",
     "JobEnd",
@@ -79,6 +81,7 @@ _WHERE = {
     "Context": "jobkit.plugin.context",
     "DeadEvent": "jobkit.plugin.hooks",
     "DeclaredSchedule": "jobkit.plugin.schedule",
+    "EndState": "jobkit.model.notice",
     "FailedEvent": "jobkit.plugin.hooks",
     "Handle": "jobkit.handles",
     "JobEnd": "jobkit.plugin.notification",

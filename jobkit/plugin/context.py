@@ -33,6 +33,7 @@ from jobkit.plugin.checkpoints import KeptWork
 from jobkit.plugin.context_groups import ContextGroups
 from jobkit.plugin.follow_ups import FollowUps
 from jobkit.plugin.job_info import JobInfo
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.progress import ProgressReport
 from jobkit.plugin.staging import bounded, checked_name, staged_json
@@ -268,6 +269,7 @@ class Context(ContextGroups):
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
+        notify: Sequence[Notification] = (),
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
@@ -275,9 +277,10 @@ class Context(ContextGroups):
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
         job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
         payload. Under a `unique` name it is submitted
-        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
-        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
-        know that priority.
+        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Each of `notify`
+        tells of the follow-up's end, as there; the code of its type is loaded here. Raises `UnknownType`,
+        `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not know that
+        priority.
         """
         self._check_staging("ctx.submit")
         job = self._follow_ups.new_job(
@@ -294,7 +297,7 @@ class Context(ContextGroups):
             tenant=tenant,
             unique=told_unique(unique, while_, on_conflict),
         )
-        self._jobs.append(job)
+        self._jobs.append(self._follow_ups.noticed(job, notify) if notify else job)
         return job.envelope.id
 
     def in_commit(self, participant: J) -> J:
@@ -333,7 +336,7 @@ class Context(ContextGroups):
     def _notifications(self, result: bytes) -> list[NewJob]:
         if not self._envelope.notices:
             return []
-        made = self._envelope.notifications(result, at=self.clock.wall(), trace=current_trace())
+        made = self._envelope.notifications("committed", result, at=self.clock.wall(), trace=current_trace())
         return [NewJob(envelope, ordered=False) for envelope in made]
 
     async def effects(self, result: bytes) -> Effects:

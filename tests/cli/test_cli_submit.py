@@ -245,6 +245,8 @@ def test_a_job_is_told_of_by_its_commit(shell: Shell, world: World) -> None:
         ("errand", 2, "--notify 'errand' is none: say"),
         ('{"type": "errand"}', 2, "is none: say"),
         ('{"type": "errand", "payload": {}, "to": "me"}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {}, "on": ["started"]}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {}, "on": []}', 2, "is none: say"),
         ('{"type": "errand", "payload": {"abuot": "tea"}}', 2, "abuot"),
         ('{"type": "nosuch", "payload": {}}', 2, "nobody can be notified by a job of type 'nosuch'"),
     ],

@@ -26,6 +26,7 @@ class _Known:
     saved: int | None
     group: str | None
     line: str | None
+    notices: str | None
 
 
 def cancel(
@@ -91,11 +92,14 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
     job_groups.abandon(transaction, [job.id for job in jobs])
     for job in jobs:
         job_groups.count(transaction, job.group, job_groups.UNENDED, state)
+        ending.tell(transaction, job.notices, state.value)
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:
     row = transaction.execute(
-        "SELECT number, type, key, sequence, entry, state, result, saved, member_of, line FROM jobs WHERE id = ?", (id,)
+        "SELECT number, type, key, sequence, entry, state, result, saved, member_of, line, notices FROM jobs "
+        "WHERE id = ?",
+        (id,),
     ).fetchone()
     if row is None:
         return None

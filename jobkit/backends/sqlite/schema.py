@@ -58,11 +58,12 @@ _STORE = [
     "CREATE TABLE retention (floor INTEGER NOT NULL, cursor_type TEXT NOT NULL, cursor_key TEXT NOT NULL)",
     "INSERT INTO retention (floor, cursor_type, cursor_key) VALUES (0, '', '')",
     # (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
-    # `touched` is store time, for retention.
+    # `touched` is store time, for retention. `log_trimmed` entries of its log were dropped.
     """CREATE TABLE keys (
         type TEXT NOT NULL, key TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, nonce TEXT NOT NULL DEFAULT '',
         owner TEXT NOT NULL DEFAULT '', submitted INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
         forgotten INTEGER NOT NULL DEFAULT 0, log_length INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL,
+        log_trimmed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (type, key)) WITHOUT ROWID""",
     # `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder.
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
@@ -78,7 +79,7 @@ _STORE = [
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
     # where something is in `checkpoints`, and may be a `member_of` a group. A tenant's job waits in a `line` (its
     # priority, a space, the tenant), where so many `places` are; it is `placed`, or waits for that (0), or neither as
-    # long as it has a `due` of its own.
+    # long as it has a `due` of its own. `notices` are the jobs that tell of its end where that is not a commit.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
@@ -89,7 +90,7 @@ _STORE = [
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
         expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT,
-        line TEXT, places INTEGER, placed INTEGER)""",
+        line TEXT, places INTEGER, placed INTEGER, notices TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",

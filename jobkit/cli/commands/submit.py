@@ -234,19 +234,20 @@ class _Job:
 
 def _read_notification(argument: str) -> Notification:
     """Return what is to be told of the job. Raises `ConfigurationError` where the argument does not say."""
-    from jobkit.plugin.notification import Notification
+    from jobkit.plugin.notification import Notification, checked_ends
 
     try:
         match json.loads(argument):
-            case {"type": str(type), "payload": dict(payload), "key": str(key), **rest} if not rest:
-                return Notification(type, payload, key)
-            case {"type": str(type), "payload": dict(payload), **rest} if not rest:
-                return Notification(type, payload)
+            case {"type": str(type), "payload": dict(payload), **rest} if rest.keys() <= {"key", "on"}:
+                key, on = rest.get("key"), rest.get("on", ["committed"])
+                if isinstance(key, str | None) and isinstance(on, list):
+                    return Notification(type, payload, key, checked_ends(on))
     except (ValueError, RecursionError):
         pass
     raise ConfigurationError(
         f"--notify {argument!r:.80} is none: say "
-        '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one'
+        '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one, and '
+        '"on": ["dead", "cancelled", "expired"] where other ends are told of'
     )
 
 

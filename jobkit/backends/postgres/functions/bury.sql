@@ -8,7 +8,7 @@ DECLARE
     gone integer;
     done bigint;
 BEGIN
-    SELECT type, key, sequence, state, entry, member_of, line INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT type, key, sequence, state, entry, member_of, line, notices INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL,
         expires = NULL, reason = in_reason
     WHERE id = in_id;
@@ -27,6 +27,9 @@ BEGIN
     END IF;
     IF j.line IS NOT NULL THEN
         PERFORM jobkit.give_places(j.type, j.line, '');
+    END IF;
+    IF j.notices IS NOT NULL THEN
+        PERFORM jobkit.tell_end(j.notices, 'dead');
     END IF;
 END $$;
 

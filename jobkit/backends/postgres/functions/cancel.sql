@@ -25,10 +25,12 @@ BEGIN
     ORDER BY k.type, k.key FOR UPDATE OF k;
     SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
     SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed,
-           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members, count(l.line) AS lines
+           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members, count(l.line) AS lines,
+           count(l.notices) AS notices
     INTO found
     FROM (
-        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of, w.line FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of, w.line, w.notices FROM jobkit.jobs w
+        WHERE w.id = ANY (in_ids)
         ORDER BY w.type, w.key, w.number FOR UPDATE
     ) l;
     IF found.keyed <> keyed THEN
@@ -84,6 +86,10 @@ BEGIN
         IF found.lines > 0 THEN
             PERFORM jobkit.give_places(l.type, l.line, '')
             FROM (SELECT DISTINCT w.type, w.line FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.line IS NOT NULL) l;
+        END IF;
+        IF found.notices > 0 THEN
+            PERFORM jobkit.tell_end(w.notices, in_state)
+            FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.notices IS NOT NULL;
         END IF;
     END IF;
     RETURN QUERY

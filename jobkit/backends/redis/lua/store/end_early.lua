@@ -25,6 +25,7 @@ local function end_early(job, state, by, reason)
     leave_untold({count_member(job.group, 'unended', state)})
   end
   give_places_untold(job)
+  tell_end(job, state)
 end
 
 local function expire(job)

@@ -54,4 +54,5 @@ local function die(job, reason)
     leave_untold({count_member(job.group, 'unended', 'dead')})
   end
   give_places_untold(job)
+  tell_end(job, 'dead')
 end
