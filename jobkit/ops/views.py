@@ -217,7 +217,13 @@ def limit_view(info: LimitInfo, waiting: int) -> dict[str, Any]:
 
 def member_view(member: Member) -> dict[str, Any]:
     """Return a live worker for JSON."""
-    return {"owner": member.owner, "latency": member.latency, "types": list(member.types)}
+    return {
+        "owner": member.owner,
+        "latency": member.latency,
+        "types": list(member.types),
+        "assigned": [str(partition) for partition in member.assigned],
+        "dismissed": member.dismissed,
+    }
 
 
 def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:

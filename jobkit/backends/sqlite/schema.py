@@ -46,7 +46,10 @@ _COORDINATOR = [
     # As whoever asked last declared them.
     "CREATE TABLE limits (bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, per REAL) WITHOUT ROWID",
     "CREATE TABLE waiting (owner TEXT PRIMARY KEY, told TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
+    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL, "
+    "dismissed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
+    # Which partitions people asked a member to lead.
+    "CREATE TABLE assigned (type TEXT, partition INTEGER, owner TEXT NOT NULL, PRIMARY KEY (type, partition)) "
     "WITHOUT ROWID",
     # Nobody changes it: another file is another coordinator.
     "CREATE TABLE coordinator (identity TEXT NOT NULL)",
