@@ -144,6 +144,7 @@ def job_fields(
         ("state", job.state.value),
         *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if job.tenant is None else [("tenant", job.tenant)]),
+        *([("tags", " ".join(job.tags))] if job.tags else []),
         *([("waits for", "a place of its tenant's")] if job.waits_for_place else []),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),

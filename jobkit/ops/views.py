@@ -55,6 +55,7 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
         "tenant": job.tenant,
+        "tags": list(job.tags),
         "waits_for_place": job.waits_for_place,
         "group": job.group,
         "parent": job.parent,

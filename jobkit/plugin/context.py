@@ -6,7 +6,7 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import codec_of
+from jobkit.model.tags import tagged
 from jobkit.model.unique import OnConflict, While, told_unique
 from jobkit.plugin import job_groups
 from jobkit.plugin.blob_writer import BlobWriter, step_files
@@ -270,6 +271,7 @@ class Context:
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -279,8 +281,7 @@ class Context:
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
         job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
-        payload. Under a `unique` name it is submitted
-        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
+        payload. By its `tags`, words without blanks, people find it. Under a `unique` name it is submitted as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
         `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
         know that priority.
         """
@@ -291,7 +292,7 @@ class Context:
             key=key,
             id=id,
             submitted_at=self.clock.wall(),
-            trace=current_trace(),
+            trace=tagged(current_trace(), tags),
             at=at,
             after=after,
             expires=expires,

@@ -7,6 +7,7 @@ local function job_row(id)
   local packed = call('HGET', ENVELOPES, id)
   row[#row + 1] = packed and packed:match('^[^\n]*')
   row[#row + 1] = row[19] and call('ZSCORE', PREFIX .. 'waiting:' .. name_of(row[1], row[19]), id)
+  row[#row + 1] = call('HGET', job_at(id), 'trace')
   row[#row + 1] = id
   return row
 end
