@@ -278,12 +278,13 @@ class Context:
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
-        Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
-        or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
-        job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
-        payload. By its `tags`, words without blanks, people find it. Under a `unique` name it is submitted as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
-        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
-        know that priority.
+        Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before
+        `at`, or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after
+        this job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of
+        its payload. By its `tags`, words without blanks, people find it. Under a `unique` name it is submitted as by
+        `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises `UnknownType`,
+        `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not know that
+        priority.
         """
         self._check_staging("ctx.submit")
         job = self._follow_ups.new_job(
