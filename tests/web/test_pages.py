@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from jobkit.model.tags import tagged
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import JobState
 from jobkit.web.application import WebApplication
@@ -212,3 +213,26 @@ async def test_the_last_drill_is_shown_as_it_was_written(site: Site, tmp_path: P
     shown = await reader.get("/checks/drill/report")
     assert shown.words.endswith("Nothing was lost alert(1)")
     assert shown.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+
+
+async def test_a_trace_is_a_link_where_it_is_told_where_traces_are(site: Site, reader: Reader) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for id, carried in (("good", trace), ("bad", "00-<script>-1-01")):
+        job = site.registry.new_job("note", Note(about=id), id=id, trace=tagged({"traceparent": carried}, ["nightly"]))
+        await site.planes.store.submit([job])
+    await site.committed("good")
+    linked = site.reader(web_trace_url="https://traces.example/{trace_id}?from=jobkit")
+    assert "<code>0af7651916cd43dd8448eb211c80319c</code>" in (await reader.get("/jobs/good")).text
+    url = "https://traces.example/0af7651916cd43dd8448eb211c80319c?from=jobkit"
+    assert f'href="{url}"' in (await linked.get("/jobs/good")).text
+    assert "traces.example" not in (await linked.get("/jobs/bad")).text
+
+
+async def test_jobs_are_found_by_their_tags(site: Site, reader: Reader) -> None:
+    for id, tags in (("one", ["nightly"]), ("two", ["hourly"])):
+        await site.client.submit("note", Note(about=id), id=id, tags=tags)
+    listed = await reader.get("/jobs?tag=nightly&column=tags")
+    assert "/jobs/one" in listed.text
+    assert "/jobs/two" not in listed.text
+    assert 'href="/jobs?tag=nightly"' in (await reader.get("/jobs/one")).text
+    assert "1 job with the tag nightly" in (await reader.get("/do/cancel-all?tag=nightly")).words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.web.masking import may_see, shown_payload, shown_result
 from jobkit.web.page import NotFound, Page, View
 
+# Of the W3C header `traceparent`, which anybody may have written.
+_TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 
 
@@ -54,7 +57,8 @@ async def make(view: View) -> Page:
             "closes": seen.closes,
             "payload": None if envelope is None else shown_payload(view.user, registry, job.type, envelope.body),
             "result": None if job.result is None else shown_result(view.user, registry, job.type, job.result),
-            "trace": None if envelope is None else envelope.trace.get("traceparent"),
+            "trace_id": (trace_id := _trace_id(job)),
+            "trace_url": _trace_url(view, trace_id),
             "files": seen.files if may_see(view.user, registry, job.type) else (),
             "pictures": _PICTURES,
             "partition": partition_of(job.key, seen.partitions),
@@ -62,6 +66,16 @@ async def make(view: View) -> Page:
             "prioritized": job.sequence is None and registry.knows_priorities(job.type),
         },
     )
+
+
+def _trace_id(job: JobRecord) -> str | None:
+    found = _TRACE_ID.match(job.trace.get("traceparent", ""))
+    return None if found is None else found[1]
+
+
+def _trace_url(view: View, trace_id: str | None) -> str | None:
+    url = view.backstage.settings.web_trace_url
+    return None if url is None or trace_id is None else url.replace("{trace_id}", trace_id)
 
 
 async def _look(view: View, id: str) -> _Seen:
