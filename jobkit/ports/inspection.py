@@ -16,6 +16,7 @@ from jobkit.model.tags import tags_in
 from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure, OutboxEntry
+from jobkit.ports.take_over import TakeOver
 from jobkit.ports.types import Types
 
 # Of so many jobs at most the records or states are asked for at once.
@@ -38,7 +39,7 @@ class JobRecord:
     that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
     commit of its `parent` made, unless a client did. It is its `tenant`'s, and `waits_for_place` where it is scheduled,
     for no time, until that one has a place for it. `trace` is the trace context that it was submitted in, with its
-    `tags`.
+    `tags`. `take_overs` are those of it since it was submitted, or tried again, the last few.
     """
 
     id: str
@@ -67,6 +68,7 @@ class JobRecord:
     tenant: str | None = None
     waits_for_place: bool = False
     trace: Mapping[str, str] = field(default_factory=dict, hash=False)
+    take_overs: tuple[TakeOver, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -35,12 +35,12 @@ class ComparedField:
     fits: bool
 
 
-def compared(user: User, registry: Registry, type: str, body: bytes) -> Sequence[ComparedField]:
+def compared(user: User, registry: Registry, job_type: str, body: bytes) -> Sequence[ComparedField]:
     """Return the fields of a payload and of its model; none where either is not to be seen here."""
-    if not may_see(user, registry, type):
+    if not may_see(user, registry, job_type):
         return ()
     try:
-        processor, own = registry.addressed(type, body)
+        processor, own = registry.addressed(job_type, body)
     except JobkitError:
         return ()
     said = stored_json(own)

@@ -118,7 +118,7 @@ async def test_a_job_shows_its_life_its_payload_and_its_result(site: Site, reade
     assert "token 7" in words
     assert "host:1:abc" in words
     assert '"seconds": 12' in words
-    assert words.index("Submitted") < words.index("Begun") < words.index("Done")
+    assert words.index("Submitted") < words.index("Claimed and begun") < words.index("Done")
     assert "film/1" in (await reader.get("/keys/note/film%2F1")).words
 
 
@@ -226,6 +226,16 @@ async def test_a_trace_is_a_link_where_it_is_told_where_traces_are(site: Site, r
     url = "https://traces.example/0af7651916cd43dd8448eb211c80319c?from=jobkit"
     assert f'href="{url}"' in (await linked.get("/jobs/good")).text
     assert "traces.example" not in (await linked.get("/jobs/bad")).text
+
+
+async def test_a_take_over_names_both_workers_and_their_tokens(site: Site, reader: Reader) -> None:
+    id = await site.submitted()
+    await site.opened(id, 7, "ann:1:a")
+    await site.opened(id, 9, "bob:2:b")
+    words = (await reader.get(f"/jobs/{id}")).words
+    begun = words.index("by ann:1:a, token 7, after")
+    over = words.index("by bob:2:b, token 9, from ann:1:a, token 7, which had not ended it")
+    assert words.index("Claimed and begun") < begun < words.index("Taken over") < over < words.index("Running now")
 
 
 async def test_jobs_are_found_by_their_tags(site: Site, reader: Reader) -> None:

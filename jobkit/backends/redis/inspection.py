@@ -15,6 +15,7 @@ from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
+from jobkit.ports.take_over import load_take_overs
 
 RECORDS = store_script("records", "views")
 ENVELOPE = store_script("envelope")
@@ -72,6 +73,7 @@ def job(row: Row) -> JobRecord:
         head,
         waits,
         trace,
+        taken_over,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -102,6 +104,7 @@ def job(row: Row) -> JobRecord:
         tenant=tenant_in(_text(line)),
         waits_for_place=waits is not None,
         trace=load_trace(trace or b""),
+        take_overs=load_take_overs((taken_over or b"").splitlines()),
     )
 
 

@@ -126,9 +126,9 @@ async def test_jobs_are_found_by_a_tag_however_they_ended(store: FullStore) -> N
     assert await found(store, tag="traceparent") == ""
     assert await found(store, tag="nightly", state=JobState.QUEUED) == "c"
     for id, named in tags.items():
-        job = await store.job(id)
-        assert job is not None
-        assert (job.tags, job.trace["traceparent"]) == (named, trace["traceparent"])
+        record = await store.job(id)
+        assert record is not None
+        assert (record.tags, record.trace["traceparent"]) == (named, trace["traceparent"])
     await unordered(store, "e", key="e")
     plain = await store.job("e")
     assert plain is not None
