@@ -112,6 +112,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "waits_for": None,
         "unique": None,
         "tenant": None,
+        "tags": [],
         "waits_for_place": False,
         "group": None,
         "parent": None,
