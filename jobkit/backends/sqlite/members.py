@@ -9,8 +9,8 @@ from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Member
 
 _MEMBERS = (
-    "SELECT owner, types, latency, dismissed, (SELECT json_group_array(json_array(a.type, a.partition)) FROM "
-    "(SELECT type, partition FROM assigned a WHERE a.owner = members.owner ORDER BY type, partition) a) "
+    "SELECT owner, types, latency, dismissed, (SELECT json_group_array(json_array(type, partition)) FROM "
+    "(SELECT type, partition FROM assigned WHERE assigned.owner = members.owner ORDER BY type, partition)) "
     "FROM members WHERE expires > ? ORDER BY owner"
 )
 

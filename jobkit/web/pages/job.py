@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -64,11 +64,19 @@ async def make(view: View) -> Page:
             "trace_url": _trace_url(view, trace_id),
             "files": seen.files if may_see(view.user, registry, job.type) else (),
             "pictures": _PICTURES,
+            "films": _films(seen.files),
             "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
             "prioritized": job.sequence is None and registry.knows_priorities(job.type),
         },
     )
+
+
+def _films(files: Sequence[CommittedFile]) -> Collection[str]:
+    """Return the names of the files that are films by themselves, and no parts of one that a playlist plays."""
+    played = {file.name.rpartition("/")[0] for file in files if file.name.endswith((".m3u8", ".mpd"))}
+    films = [file.name for file in files if file.media_type == "video/mp4"]
+    return [name for name in films if not any(f"{name}/".startswith(f"{folder}/") or not folder for folder in played)]
 
 
 def _trace_id(job: JobRecord) -> str | None:
