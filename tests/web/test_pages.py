@@ -10,6 +10,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from jobkit.client import Client
+from jobkit.model.clock import SystemClock
 from jobkit.model.tags import tagged
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import JobState
@@ -226,6 +228,19 @@ async def test_a_trace_is_a_link_where_it_is_told_where_traces_are(site: Site, r
     url = "https://traces.example/0af7651916cd43dd8448eb211c80319c?from=jobkit"
     assert f'href="{url}"' in (await linked.get("/jobs/good")).text
     assert "traces.example" not in (await linked.get("/jobs/bad")).text
+
+
+class _EarlierClock(SystemClock):
+    """A clock that goes two hours behind."""
+
+    def wall(self) -> float:
+        return super().wall() - 7_210
+
+
+async def test_the_overview_tells_how_long_the_oldest_job_has_waited(site: Site, reader: Reader) -> None:
+    await Client(site.planes, site.registry, site.settings, _EarlierClock()).submit("note", Note(about="old"))
+    await site.submitted("new")
+    assert "note 2 2h ago" in (await reader.get("/")).words
 
 
 async def test_a_take_over_names_both_workers_and_their_tokens(site: Site, reader: Reader) -> None:
