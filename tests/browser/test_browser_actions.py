@@ -35,7 +35,7 @@ _CHANGES = (
     ("cancel", "id=sent", "Job sent is cancelled."),
     ("cancel-all", "type=errand", "2 jobs cancelled."),
     ("resume-gap", "type=chapter&key=ulysses", "tried again."),
-    ("skip-gap", "type=chapter&key=ulysses", "goes on with number 2"),
+    ("skip-gap", "type=chapter&key=emma", "goes on with number 2"),
     ("requeue-edited", "number=1", "is submitted in its place."),
     ("requeue", "number=1", "Job dead-0 is tried again."),
     ("requeue-job", "id=dead-1", "Job dead-1 is tried again."),
@@ -50,8 +50,9 @@ def _filled(directory: Path) -> None:
     for number in range(5):
         job = world.accepted("note", {"about": f"d{number}"}, id=f"dead-{number}")
         world.buried(job, reason="hopeless", error="no room")
-    world.accepted("chapter", {"about": "ulysses"}, id="first")
-    world.parked(world.accepted("chapter", {"about": "ulysses"}, id="second"))
+    for key in ("ulysses", "emma"):
+        world.buried(world.accepted("chapter", {"about": key}, id=f"{key}-1"), reason="hopeless")
+        world.parked(world.accepted("chapter", {"about": key}, id=f"{key}-2"))
 
     async def fill(planes: Planes) -> None:
         for owner in ("w:1:a", "w:2:b"):
