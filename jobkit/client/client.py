@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
 from jobkit.model.side_by_side import side_by_side
+from jobkit.model.tags import tagged
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.notification import Notification
@@ -109,6 +110,7 @@ class Client(Steering):
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -118,7 +120,7 @@ class Client(Steering):
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
             job = self._new_job(
-                span, self._with_code(type, payload), key, id, at, after, expires, priority, tenant, name
+                span, self._with_code(type, payload), key, id, at, after, expires, priority, tenant, name, tags
             )
             return self._publishable(self._notices.with_code(job, notify))
 
@@ -134,6 +136,7 @@ class Client(Steering):
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -145,7 +148,7 @@ class Client(Steering):
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
         accepted, it never runs. Without a `priority` it has that of its type. Where the tenants of its type take turns,
-        it is that of its payload, unless another `tenant` is given.
+        it is that of its payload, unless another `tenant` is given. People find it by its `tags`, words without blanks.
 
         Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
@@ -171,7 +174,7 @@ class Client(Steering):
         with self._creating("send", type) as span:
             known = type in self._registry.processors
             make = self._with_code(type, payload) if known else await self._without_code(type, payload)
-            job = self._new_job(span, make, key, id, at, after, expires, priority, tenant, name)
+            job = self._new_job(span, make, key, id, at, after, expires, priority, tenant, name, tags)
             job = self._publishable(await self._notices.added(job, notify))
             (submission,) = await self._submit([job], connection)
         return submission
@@ -182,8 +185,8 @@ class Client(Steering):
         times = (options.get("at"), options.get("after"), options.get("expires"))
         with self._creating("send", processor.name) as span:
             make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
-            whose = (options.get("priority"), options.get("tenant"))
-            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, *whose, name)
+            whose, tags = (options.get("priority"), options.get("tenant")), options.get("tags", ())
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, *whose, name, tags)
             job = self._publishable(await self._notices.added(job, options.get("notify", ())))
             (submission,) = await self._submit([job], options.get("connection"))
         return Handle(self, submission.id, processor.result_type)
@@ -269,13 +272,14 @@ class Client(Steering):
         priority: str | None,
         tenant: str | None,
         unique: Unique | None,
+        tags: Collection[str],
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         job = make(
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
-            trace=current_trace(),
+            trace=tagged(current_trace(), tags),
             at=at,
             after=after,
             expires=expires,

@@ -133,10 +133,10 @@ class Envelope:
 
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
-    context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits. Nor are `notices`, by which its end is told. `version` is that of the payload, as
-    its type counts them. `extra` is what the envelope says besides and this version of jobkit does not know: it is
-    handed on as it came.
+    context, and the job's tags. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the
+    job is: it may be changed while the job waits. Nor are `notices`, by which its end is told. `version` is that of the
+    payload, as its type counts them. `extra` is what the envelope says besides and this version of jobkit does not
+    know: it is handed on as it came.
     """
 
     id: str

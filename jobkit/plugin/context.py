@@ -6,7 +6,7 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from jobkit.model.fence import Fence
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import codec_of
+from jobkit.model.tags import tagged
 from jobkit.model.unique import OnConflict, While, told_unique
 from jobkit.plugin.blob_writer import BlobWriter, step_files
 from jobkit.plugin.checkpoints import KeptWork
@@ -266,6 +267,7 @@ class Context(ContextGroups):
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -276,8 +278,8 @@ class Context(ContextGroups):
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
         job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
-        payload. Under a `unique` name it is submitted
-        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Each of `notify`
+        payload. By its `tags`, words without blanks, people find it. Under a `unique` name it is submitted as by
+        `Client.submit`, once this job commits: where another one is kept, no job has the id. Each of `notify`
         tells of the follow-up's end, as there; the code of its type is loaded here. Raises `UnknownType`,
         `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not know that
         priority.
@@ -289,7 +291,7 @@ class Context(ContextGroups):
             key=key,
             id=id,
             submitted_at=self.clock.wall(),
-            trace=current_trace(),
+            trace=tagged(current_trace(), tags),
             at=at,
             after=after,
             expires=expires,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
@@ -59,6 +59,7 @@ class SubmitOptions(TypedDict, total=False):
     expires: datetime | timedelta | None
     priority: PriorityName | None
     tenant: str | None
+    tags: Collection[str]
     unique: str | None
     while_: While
     on_conflict: OnConflict

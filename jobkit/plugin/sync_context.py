@@ -6,7 +6,7 @@ done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -168,6 +168,7 @@ class SyncContext:
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -175,7 +176,7 @@ class SyncContext:
     ) -> str:
         """Stage a follow-up job and return its id, as `Context.submit`."""
         named = {"key": key, "id": id, "at": at, "after": after, "expires": expires}
-        whose = {"priority": priority, "tenant": tenant, "notify": notify}
+        whose = {"priority": priority, "tenant": tenant, "tags": tags, "notify": notify}
         found: str = self._calls.call(
             "submit", type, payload, **named, **whose, unique=unique, while_=while_, on_conflict=on_conflict
         )

@@ -9,12 +9,15 @@ from typing import Protocol
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.model.tags import tags_in
 from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure, OutboxEntry
+from jobkit.ports.take_over import TakeOver
 from jobkit.ports.types import Types
 
 # Of so many jobs at most the records or states are asked for at once.
@@ -31,7 +34,8 @@ class JobRecord:
     `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
     that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
     commit of its `parent` made, unless a client did. It is its `tenant`'s, and `waits_for_place` where it is scheduled,
-    for no time, until that one has a place for it.
+    for no time, until that one has a place for it. `trace` is the trace context that it was submitted in, with its
+    `tags`. `take_overs` are those of it since it was submitted, or tried again, the last few.
     """
 
     id: str
@@ -59,6 +63,13 @@ class JobRecord:
     parent: str | None = None
     tenant: str | None = None
     waits_for_place: bool = False
+    trace: Mapping[str, str] = field(default_factory=dict, hash=False)
+    take_overs: tuple[TakeOver, ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The words that it is to be found by."""
+        return tags_in(self.trace)
 
 
 @dataclass(frozen=True, slots=True)

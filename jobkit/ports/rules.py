@@ -16,6 +16,8 @@ from jobkit.ports.store import Failure, NewJob
 FAILURES_KEPT = 20
 # So many starts of a job whose end nobody reported are told apart; far more than a job is given.
 SILENT_KEPT = 1_000
+# So many take-overs of a job are kept, the last ones.
+TAKE_OVERS_KEPT = 10
 # How long, in seconds, a store remembers by which coordinators its workers went.
 COORDINATORS_KEPT = 86_400.0
 # So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.

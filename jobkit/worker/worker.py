@@ -136,6 +136,7 @@ class Worker:
             self._types,
             self._layouts,
             self._lead,
+            self.drain,
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,

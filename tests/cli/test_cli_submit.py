@@ -254,3 +254,13 @@ def test_a_job_is_told_of_by_its_commit(shell: Shell, world: World) -> None:
 def test_what_cannot_be_told_is_named(shell: Shell, told: str, code: int, problem: str) -> None:
     result = shell("submit", "note", "--payload", '{"about": "tea"}', "--notify", told)
     assert (result.exit_code, problem in result.stderr) == (code, True), result.stderr
+
+
+def test_a_job_is_submitted_with_tags_and_shown_with_them(shell: Shell) -> None:
+    words = ("submit", "note", "--payload", '{"about": "tea"}', "--id", "t", "--tag", "nightly", "--tag", "eu")
+    assert shell(*words).exit_code == 0
+    assert json.loads(shell("status", "t", "--json").stdout)["tags"] == ["nightly", "eu"]
+    assert "nightly eu" in shell("status", "t").stdout
+    refused = shell("submit", "note", "--payload", '{"about": "tea"}', "--tag", "two words")
+    assert refused.exit_code == 2
+    assert "without blanks" in refused.stderr

@@ -7,7 +7,8 @@ from typing import Any
 
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.fence import Receipt
-from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
+from jobkit.model.job_state import UNFINISHED
+from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import RELEASED, keepable_note
 from jobkit.ports.store import Expired
 

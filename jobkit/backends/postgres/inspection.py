@@ -12,6 +12,7 @@ from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
+from jobkit.ports.take_over import load_take_overs
 
 Row = Mapping[str, Any]
 
@@ -23,7 +24,8 @@ JOB = (
     'expires AS expires_at, unique_name AS "unique", member_of AS "group", '
     "(SELECT parent FROM jobkit.job_groups g WHERE g.id = jobs.member_of) AS parent, "
     "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority, "
-    "line AS tenant, ended IS NULL AND placed IS false AS waits_for_place FROM jobkit.jobs "
+    "line AS tenant, ended IS NULL AND placed IS false AS waits_for_place, trace, taken_over AS take_overs "
+    "FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
@@ -114,6 +116,8 @@ def job(row: Row) -> JobRecord:
         "failures": load_failures(row["failures"]),
         "priority": priority_in(row["priority"]),
         "tenant": tenant_in(row["tenant"]),
+        "take_overs": load_take_overs(row["take_overs"] or ()),
+        "trace": json.loads(row["trace"]) if row["trace"] else {},
     }
     return JobRecord(**{**row, **read})
 

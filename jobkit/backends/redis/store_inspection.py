@@ -21,13 +21,13 @@ from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.groups import DECLARED_WITHIN
 from jobkit.ports.inspection import (
     LOOKED_AT,
-    UNFINISHED,
     Cancellation,
     DeadLetter,
     JobPage,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from jobkit.backends.sqlite import ending, given_up_sequences, job_groups, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
-from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
+from jobkit.model.job_state import UNFINISHED
+from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import ENDED_BY_JOBKIT, EXPIRED_REASON, replaced_reason
 from jobkit.ports.store import Expired
 

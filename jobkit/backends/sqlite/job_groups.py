@@ -188,6 +188,13 @@ def group(transaction: Transaction, id: str) -> GroupRecord | None:
     return None if row is None else _record(row)
 
 
+def groups(transaction: Transaction, *, below: str | None, limit: int) -> list[GroupRecord]:
+    """Return groups, those with the highest ids first."""
+    condition, values = ("", ()) if below is None else ("WHERE id < ? ", (below,))
+    rows = transaction.execute(f"{_GROUP}{condition}ORDER BY id DESC LIMIT ?", (*values, limit)).fetchall()
+    return [_record(row) for row in rows]
+
+
 def groups_of(transaction: Transaction, parent: str, *, after: str, limit: int) -> list[GroupRecord]:
     """Return groups that the commit of a job made."""
     rows = transaction.execute(

@@ -74,8 +74,8 @@ def _in_turn(transaction: Transaction, envelope: Envelope, *, is_known: bool) ->
 def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence: int | None) -> None:
     type, line, places = transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
-        "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
-        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
+        "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', taken_over = NULL, progress = 0, "
+        "message = '', started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
         "priority = NULL, placed = NULL, "
         "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ? "
         "RETURNING type, line, places",

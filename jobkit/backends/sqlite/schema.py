@@ -46,7 +46,10 @@ _COORDINATOR = [
     # As whoever asked last declared them.
     "CREATE TABLE limits (bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, per REAL) WITHOUT ROWID",
     "CREATE TABLE waiting (owner TEXT PRIMARY KEY, told TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
+    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL, "
+    "dismissed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
+    # Which partitions people asked a member to lead.
+    "CREATE TABLE assigned (type TEXT, partition INTEGER, owner TEXT NOT NULL, PRIMARY KEY (type, partition)) "
     "WITHOUT ROWID",
     # Nobody changes it: another file is another coordinator.
     "CREATE TABLE coordinator (identity TEXT NOT NULL)",
@@ -74,7 +77,8 @@ _STORE = [
     # have begun by `expires`, by the wall clock, has that until it begins; or for good, where it never did.
     # `priority` is there where it was changed: messages of any other are no longer the job's.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
-    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
+    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it;
+    # `taken_over` is a line for each take-over. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
     # where something is in `checkpoints`, and may be a `member_of` a group. A tenant's job waits in a `line` (its
@@ -85,7 +89,7 @@ _STORE = [
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
         token INTEGER, nonce TEXT, owner TEXT,
         opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT, retry_at REAL,
-        told TEXT, silent TEXT NOT NULL DEFAULT '',
+        told TEXT, silent TEXT NOT NULL DEFAULT '', taken_over TEXT,
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,

@@ -20,12 +20,12 @@ from jobkit.backends.sqlite import (
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
 from jobkit.ports.inspection import (
     LOOKED_AT,
-    UNFINISHED,
     Cancellation,
     DeadLetter,
     JobPage,

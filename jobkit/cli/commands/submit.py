@@ -67,6 +67,7 @@ def submit(
         str | None,
         typer.Option("--tenant", help="Whose it is, where tenants take turns, in place of the payload's own."),
     ] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="A word to find the job by; repeatable.")] = None,
     unique: Annotated[
         str | None,
         typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
@@ -122,6 +123,7 @@ def submit(
         expiry,
         priority,
         tenant,
+        tags or (),
         name,
         told,
     )
@@ -150,6 +152,7 @@ class _Job:
         expires: datetime | timedelta | None,
         priority: Priority | None,
         tenant: str | None,
+        tags: Sequence[str],
         unique: tuple[str | None, While, OnConflict],
         notify: Sequence[Notification],
     ) -> None:
@@ -163,6 +166,7 @@ class _Job:
         self._expires = expires
         self._priority = priority
         self._tenant = tenant
+        self._tags = tags
         self._unique, self._while, self._on_conflict = unique
         self._notify = notify
         self._submitted = False
@@ -179,6 +183,7 @@ class _Job:
                 expires=self._expires,
                 priority=self._priority,
                 tenant=self._tenant,
+                tags=self._tags,
                 unique=self._unique,
                 while_=self._while,
                 on_conflict=self._on_conflict,

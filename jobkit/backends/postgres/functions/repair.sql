@@ -56,7 +56,7 @@ BEGIN
         END IF;
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
-            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
+            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, taken_over = NULL, progress = 0, message = '', started_at = NULL,
             finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, placed = NULL, envelope = in_envelope,
             unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;

@@ -4,7 +4,7 @@
 -- unique name that the job had, the id of who holds it}.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
-    'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority')
+    'taken_over', 'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority')
   block(job.type, job.key, job.sequence, -1)
   if job.key and job.sequence then
     local key = load_key(name_of(job.type, job.key))

@@ -25,6 +25,7 @@
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   group:ID            hash: the group that job ID closes: its parent, on_failure, whether it is held, how many members are
 --   undeclared, unended, or have ended each way, whether it is settled or abandoned, and the number released up to
+--   groups              zset by name, score 0: the ids of all groups
 --   members:ID          zset by number: ids of the members of that group
 --   groups of:ID        zset by name, score 0: the groups that the commit of job ID made
 --   undeclared          zset by the time it was last added to: groups not all of whose members are declared
@@ -47,6 +48,7 @@ local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
 local UNIQUE = PREFIX .. 'unique'
 local UNDECLARED = PREFIX .. 'undeclared'
+local GROUPS = PREFIX .. 'groups'
 local HELD = PREFIX .. 'held'
 local PLACES_AWAITED = PREFIX .. 'places awaited'
 local UNTOLD = PREFIX .. 'untold'

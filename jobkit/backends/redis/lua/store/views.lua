@@ -7,6 +7,8 @@ local function job_row(id)
   local packed = call('HGET', ENVELOPES, id)
   row[#row + 1] = packed and packed:match('^[^\n]*')
   row[#row + 1] = row[19] and call('ZSCORE', PREFIX .. 'waiting:' .. name_of(row[1], row[19]), id)
+  local kept = call('HMGET', job_at(id), 'trace', 'taken_over')
+  row[#row + 1], row[#row + 2] = kept[1], kept[2]
   row[#row + 1] = id
   return row
 end
