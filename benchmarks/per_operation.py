@@ -2,7 +2,8 @@
 
 It runs on the store that JOBKIT_STORE_URL names, which should be empty, or else on a SQLite file of its own, and leaves
 behind what it makes. Each row is the median of some calls, in milliseconds, and should be as long for 100,000 as for
-1,000. A queue's delayed messages are looked at where the broker is SQLite.
+1,000. A queue's delayed messages are looked at where the broker is SQLite, and an open snapshot where the store is
+PostgreSQL or SQLite: Redis has none.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 from pydantic import SecretStr
 
 from jobkit.backends.registry import migrate_store, open_broker, open_store
@@ -99,6 +103,13 @@ async def _rows(bench: Bench, size: int) -> AsyncIterator[tuple[str, Ask]]:
     yield "counts", inspection.counts
     yield "parked jobs resumed", lambda: inspection.resume_gap(parked, "hot")
 
+    skipped = f"skipped{size}"
+    behind = await bench.submit(skipped, size + CALLS, ordered=True, key="hot")
+    # Each call gives one of the first up; all others wait behind them.
+    given_up = iter([job.sequence or 0 for job in behind[1 : CALLS + 1]])
+    await bench.each(behind[CALLS + 1 :], lambda job: store.park(job, reason="benchmark"))
+    yield "parked jobs skipped", lambda: inspection.skip_gap(skipped, "hot", before=next(given_up))
+
     here = Partition(flying, 0)
     await bench.each(await bench.submit(flying, size, ordered=False), lambda job: store.shelve(job, here))
     aside = (await bench.submit(flying, 1, ordered=False, key="z"))[0]
@@ -130,6 +141,25 @@ async def _delayed(broker: Broker, size: int) -> AsyncIterator[Ask]:
         yield look
 
 
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncIterator[bool]:
+    """Keep a snapshot of the store open, as a forgotten transaction does; tell whether there are any there."""
+    async with AsyncExitStack() as stack:
+        if url.startswith("sqlite:"):
+            path = url.removeprefix("sqlite:///")
+            reader = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        elif url.startswith("postgres"):
+            other = await asyncpg.connect(url)
+            stack.push_async_callback(other.close)
+            await other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        else:
+            yield False
+            return
+        yield True
+
+
 async def _median(ask: Ask) -> float:
     took = []
     for _ in range(CALLS):
@@ -137,6 +167,11 @@ async def _median(ask: Ask) -> float:
         await ask()
         took.append(1_000 * (time.perf_counter() - began))
     return statistics.median(took)
+
+
+async def _one(bench: Bench, type: str) -> None:
+    (job,) = await bench.submit(type, 1, ordered=False)
+    await bench.commit(job)
 
 
 async def measure(settings: Settings, sizes: tuple[int, ...]) -> dict[str, list[float]]:
@@ -147,6 +182,16 @@ async def measure(settings: Settings, sizes: tuple[int, ...]) -> dict[str, list[
         for size in sizes:
             async for what, ask in _rows(bench, size):
                 found.setdefault(what, []).append(await _median(ask))
+            async with _snapshot(settings.store_url.get_secret_value()) as there_is_one:
+                if there_is_one:
+                    type = f"snapshot{size}"
+                    for _ in range(size // AT_ONCE):
+                        jobs = await bench.submit(type, AT_ONCE, ordered=False)
+                        await asyncio.gather(*(bench.commit(job) for job in jobs))
+                    row = "submit and commit, such work after a snapshot"
+                    found.setdefault(row, []).append(await _median(partial(_one, bench, type)))
+                    row = "counts, such work after a snapshot"
+                    found.setdefault(row, []).append(await _median(bench.inspection.counts))
             if settings.broker_url.get_secret_value().startswith(("sqlite:", "memory:")):
                 broker = await open_broker(settings, Opening(SystemClock(), stack))
                 async with _delayed(broker, size) as look:

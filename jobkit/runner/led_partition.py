@@ -334,7 +334,7 @@ class LedPartition:
 
     async def _lane_ended(self, key: str, lane: Lane) -> None:
         """Take up what comes after a lane's jobs, and what waited for the limits that they had."""
-        if key in self._inflight.keys and not lane.scope.cancel_called:
+        if key in self._inflight.keys and not (self.draining or lane.scope.cancel_called):
             await self._adoption.go_on(key)
         if lane.limits:
             await self._adoption.top_up([limit.bucket for limit in lane.limits])

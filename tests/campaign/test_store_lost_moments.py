@@ -1,48 +1,15 @@
-"""The store loses its last moments and the broker has their messages, as after a failover to a replica that lagged."""
+"""The store loses its last moments and the broker has their messages, as after a restore from a backup."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-import anyio
 import pytest
 
-from jobkit.errors import Unavailable
-from jobkit.ops.verify import verify
-from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import SUPERSEDED
-from tests.acceptance.site import Site, open_site, until
-from tests.campaign.names import TYPE
-from tests.campaign.plugin import Step
+from tests.acceptance.site import open_site
+from tests.campaign.lost_moments import check_newer_jobs_win
 from tests.campaign.schedule import PLANES
 from tests.campaign.servers import STORES, StoreKind, open_servers
-
-_KEYS, _EACH = 10, 3
-_PATIENCE_SECONDS = 90.0
-
-
-async def _accepted(site: Site, when: str) -> set[str]:
-    """Submit jobs and publish them all; return their ids."""
-    jobs = [
-        site.client.job(TYPE, Step(on=f"key-{key}", number=number), id=f"{when}-{key}-{number}")
-        for key in range(_KEYS)
-        for number in range(1, 1 + _EACH)
-    ]
-
-    async def all_published() -> bool:
-        try:
-            await site.client.submit_many(jobs)
-            left = await site.planes.store.outbox(older_than=-1, limit=len(jobs))
-            await site.client._relay.publish(left)
-        except Unavailable:
-            # The store was restarted: its connections are made anew.
-            return False
-        return not left
-
-    await until(all_published, within=_PATIENCE_SECONDS, what="all is published")
-    return {job.envelope.id for job in jobs}
 
 
 @pytest.mark.slow
@@ -55,34 +22,7 @@ async def test_newer_jobs_win_over_those_that_the_store_lost_and_these_can_go_be
         urls = {f"{plane.upper()}_URL": servers.url(plane) for plane in PLANES}
         terms = {"LEASE_TTL": "3", "LEASE_GUARD": "0.5", "PARTITIONS": "2"}
         async with open_site(tmp_path, PLUGINS="tests.campaign.plugin", **urls, **terms) as site:
-            before = await _accepted(site, "before")
-            backup = await servers.back_up_store(tmp_path)
-            lost = await _accepted(site, "lost")
-            await servers.restore_store(backup)
-            newer = await _accepted(site, "newer")
-            site.start(TYPE)
-
-            async def all_ended() -> bool:
-                counts = await site.planes.inspection.counts()
-                committed = counts.jobs.get(JobState.COMMITTED, 0)
-                return committed == len(before | newer) and counts.dead == len(lost)
-
-            await until(all_ended, within=_PATIENCE_SECONDS, what="all that the store knows is committed")
-            letters = await site.planes.inspection.dead(limit=1_000)
-            assert {letter.id for letter in letters} == lost
-            assert {letter.reason for letter in letters} == {SUPERSEDED}
-            found = (await verify(site.planes)).findings
-            assert {finding.where for finding in found} == {f"{TYPE}/key-{key}" for key in range(_KEYS)}
-            command = [sys.executable, "-m", "jobkit", "dead", "requeue", "--all"]
-            await anyio.run_process(command, env={**os.environ, **site.environment})
-
-            async def everything() -> bool:
-                counts = await site.planes.inspection.counts()
-                return counts.jobs.get(JobState.COMMITTED, 0) == len(before | newer | lost)
-
-            await until(everything, within=_PATIENCE_SECONDS, what="what was lost is done, too")
-            for key in range(_KEYS):
-                log = await site.planes.inspection.log(TYPE, f"key-{key}")
-                assert [entry.sequence for entry in log] == list(range(1, 1 + 3 * _EACH))
-                assert [entry.job_id.split("-")[0] for entry in log] == ["before"] * 3 + ["newer"] * 3 + ["lost"] * 3
-            assert (await verify(site.planes)).findings == []
+            backup = tmp_path / "backup"
+            await check_newer_jobs_win(
+                site, lambda: servers.back_up_store(tmp_path), lambda: servers.restore_store(backup)
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jobkit.backends.postgres import each
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.dead_letter import Letter
@@ -24,7 +25,7 @@ FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 INTERRUPTED = "SELECT jobkit.note_interrupted($1, $2)"
 BURY = "SELECT * FROM jobkit.bury_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
-PROGRESS = "SELECT jobkit.note_progress($1, $2, $3, $4, $5, $6, $7) AS noted"
+PROGRESS = each.statement("note_progress", ["text", "text", "text", "bigint", "text", "double precision", "text"])
 
 
 def fenced(envelope: Envelope, fence: Fence) -> tuple[Any, ...]:
@@ -94,6 +95,6 @@ def bury_message_arguments(letter: Letter, job_key: str | None) -> tuple[Any, ..
     )
 
 
-def progress_arguments(envelope: Envelope, fence: Fence, fraction: float, message: str) -> tuple[Any, ...]:
-    """Return the arguments of `PROGRESS`."""
+def progress_arguments(envelope: Envelope, fence: Fence, fraction: float, message: str) -> each.Arguments:
+    """Return what `PROGRESS` is told of one job."""
     return (*fenced(envelope, fence), fraction, message)

@@ -57,7 +57,11 @@ LOG = (
     "SELECT position, kind, data, job_id, sequence, token, at FROM jobkit.log "
     "WHERE type = $1 AND key = $2 AND position > $3 ORDER BY position LIMIT $4"
 )
-RECORD = "SELECT value FROM jobkit.records WHERE type = $1 AND key = $2 AND name = $3"
+RECORD = """
+    SELECT g.place, (SELECT r.value FROM jobkit.records r
+                     WHERE r.type = g.type AND r.key = g.key AND r.name = g.name) AS answer
+    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS g (type, key, name, place)
+"""
 GAPS = """
     SELECT p.type, p.key, k.committed + 1 AS expected, min(p.sequence) AS first, count(*) AS parked,
            (array_agg(p.reason ORDER BY p.sequence))[1] AS reason, min(p.parked_at) AS since

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jobkit.backends.postgres import each
 from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.submit import facts
 from jobkit.model.envelope import Envelope
@@ -14,7 +15,13 @@ from jobkit.ports.in_flight import Shelved
 from jobkit.ports.rules import key_of, keyless_digest_of, without_sequence
 
 PARK = "SELECT jobkit.park_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS answer"
-SHELVE = "SELECT jobkit.shelve_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
+SHELVE = each.statement(
+    "shelve_job",
+    [
+        *("text", "text", "text", "bigint", "bigint", "bytea", "text", "integer", "double precision", "bytea"),
+        *("bigint", "bytea", "text", "integer"),
+    ],
+)
 _SHELVED = (
     "SELECT i.position, j.sequence, j.envelope FROM jobkit.inflight i JOIN jobkit.jobs j USING (id) "
     "WHERE i.type = $1 AND i.number = $2 AND i.position > $3 {} ORDER BY i.position LIMIT $4"
@@ -37,8 +44,8 @@ def parked(envelope: Envelope, answer: str) -> Receipt:
     return Receipt(envelope.id, answer)
 
 
-def shelve_arguments(envelope: Envelope, partition: Partition) -> tuple[Any, ...]:
-    """Return the arguments of `SHELVE`."""
+def shelve_arguments(envelope: Envelope, partition: Partition) -> each.Arguments:
+    """Return what `SHELVE` is told of one job."""
     key_of(envelope)
     return (*facts(envelope), keyless_digest_of(envelope), partition.type, partition.index)
 

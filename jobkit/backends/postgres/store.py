@@ -16,6 +16,7 @@ from jobkit.backends.postgres import (
     cancel,
     commit,
     coordinators,
+    each,
     fail,
     inspection,
     job_groups,
@@ -34,7 +35,7 @@ from jobkit.backends.postgres.faults import translated
 from jobkit.backends.postgres.migrations import check_migrated
 from jobkit.backends.postgres.notifier import Notifier
 from jobkit.backends.postgres.pool import CALL_SECONDS, ConnectionPool, query
-from jobkit.backends.postgres.sanitize import fit, fit_all
+from jobkit.backends.postgres.sanitize import fit
 from jobkit.backends.postgres.store_checkpoints import PostgresCheckpoints
 from jobkit.backends.postgres.store_inspection import PostgresInspection
 from jobkit.backends.postgres.store_schedules import PostgresSchedules
@@ -83,8 +84,15 @@ A = TypeVar("A")
 # More would not be faster, and one call that fails has its whole group sent again one by one.
 _LARGEST_GROUP = 64
 _LARGEST_SUBMIT = 500
+_LARGEST_BYTES = 1_000_000
+# What a call takes besides the bytes that it carries.
+_CALL_BYTES = 10_000
 # Two, so that one is on its way while the other waits for the disk; one where the order of calls is kept.
 _LANES = 2
+
+
+def _bytes_of(call: each.Arguments) -> int:
+    return _CALL_BYTES + sum(len(value) for value in call if isinstance(value, bytes))
 
 
 class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, PostgresCheckpoints):
@@ -93,11 +101,15 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
     def __init__(self, sessions: ConnectionPool, notifier: Notifier, clock: Clock) -> None:
         super().__init__(sessions, notifier)
         self._clock = clock
+        self._groups: list[Group[Any, Any]] = []
         self._submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         # Those with unique names, which others may have locked, hold up none without.
         self._named_submits = self._group(self._submit, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._confirmations = self._group(self._confirm, apart=id, lanes=1, largest=_LARGEST_SUBMIT, size=len)
         self._openings = self._group(self._open, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
+        self._shelvings = self._each(park.SHELVE)
+        self._progress = self._each(fail.PROGRESS)
+        self._records = self._each(inspection.RECORD, lanes=_LANES)
         self._endings = self._group(self._commit, apart=lambda c: c.apart, lanes=_LANES, largest=_LARGEST_GROUP)
 
     # ---- groups ----------------------------------------------------------------------------------------------------
@@ -111,7 +123,7 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         largest: int,
         size: Callable[[C], int] = lambda _: 1,
     ) -> Group[C, A]:
-        return Group(
+        group = Group(
             partial(ask, self._sessions.run_raw),
             wait=partial(ask, self._sessions.run_patiently),
             explain=lambda error: translated(error, self._sessions.name),
@@ -120,6 +132,16 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
             largest=largest,
             size=size,
         )
+        self._groups.append(group)
+        return group
+
+    def _each(self, statement: str, *, lanes: int = 1) -> Group[each.Arguments, Any]:
+        """Return the calls of one function; with one lane those of a key keep the order of asking."""
+
+        async def ask(run: _Run, calls: Sequence[each.Arguments]) -> Sequence[Any]:
+            return each.answers(await run(query(statement, *each.columns(calls))))
+
+        return self._group(ask, apart=id, lanes=lanes, largest=_LARGEST_BYTES, size=_bytes_of)
 
     async def _submit(self, run: _Run, calls: Sequence[Sequence[NewJob]]) -> list[list[SubmitAnswer]]:
         jobs = [job for call in calls for job in call]
@@ -266,10 +288,10 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         return park.parked(envelope, row["answer"])
 
     async def shelve(self, envelope: Envelope, partition: Partition) -> Receipt:
-        row = await self._row(park.SHELVE, *park.shelve_arguments(envelope, partition))
-        if row["answer"] in UNWANTED:
-            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[row["answer"]])
-        return Receipt(envelope.id, row["answer"])
+        answer = await self._shelvings.ask(park.shelve_arguments(envelope, partition))
+        if answer in UNWANTED:
+            return await self.bury_message(envelope.body, envelope, reason=UNWANTED[answer])
+        return Receipt(envelope.id, answer)
 
     async def shelved(
         self, partition: Partition, *, limit: int, key: str | None = None, after: int = 0
@@ -307,10 +329,10 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         return cancel.receipts(await self._look(cancel.CANCELLED, list(map(fit, ids)))) if ids else []
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
-        row = await self._row(fail.PROGRESS, *fail.progress_arguments(envelope, fence, fraction, message))
-        if row["noted"]:
+        noted = bool(await self._progress.ask(fail.progress_arguments(envelope, fence, fraction, message)))
+        if noted:
             self._notifier.notify([job_topic(envelope.id)])
-        return bool(row["noted"])
+        return noted
 
     async def group(self, id: str) -> GroupRecord | None:
         rows = await self._look(job_groups.GROUP, id)
@@ -326,8 +348,8 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
         return list(map(job_groups.group, await self._look(job_groups.GROUPS_OF, parent, after, limit)))
 
     async def record(self, type: str, key: str, name: str) -> bytes | None:
-        rows = await self._sessions.run(query(inspection.RECORD, *fit_all((type, key, name))))
-        return rows[0]["value"] if rows else None
+        value: bytes | None = await self._records.ask((type, key, name))
+        return value
 
     async def wait_finished(self, ids: Sequence[str], timeout: float) -> None:
         deadline = self._clock.now() + timeout
@@ -342,7 +364,7 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
                     return
 
     async def aclose(self) -> None:
-        for group in (self._submits, self._named_submits, self._confirmations, self._openings, self._endings):
+        for group in self._groups:
             await group.aclose()
         await self._notifier.aclose()
         await self._sessions.aclose()

@@ -45,8 +45,8 @@ class PostgresServer:
         options: tuple[str, ...] = (),
         port: int | None = None,
     ) -> None:
-        initdb, postgres, self._is_ready, self._control = require(
-            "initdb", "postgres", "pg_isready", "pg_ctl", beside=installed_programs()
+        postgres, self._is_ready, self._control = require(
+            "postgres", "pg_isready", "pg_ctl", beside=installed_programs()
         )
         self.port = port or free_port()
         self.data = directory / "data"
@@ -59,16 +59,7 @@ class PostgresServer:
         if user is not None:
             for path in (directory, self.data, secret):
                 shutil.chown(path, user)
-        subprocess.run(
-            [
-                *(initdb, "-D", str(self.data), "-U", _USER, "-A", "scram-sha-256", "--pwfile", str(secret)),
-                *("--encoding=UTF8", "--locale=C", "--no-sync"),
-            ],
-            user=user,
-            check=True,
-            cwd=directory,
-            stdout=subprocess.DEVNULL,
-        )
+        subprocess.run(self._fill(secret), user=user, check=True, cwd=directory, stdout=subprocess.DEVNULL)
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -86,6 +77,14 @@ class PostgresServer:
         self._process = ServerProcess(
             [*command, *options], answers=self._answers, log=log, environment={"LC_ALL": "C"}, user=user
         )
+
+    def _fill(self, secret: Path) -> list[str]:
+        """Return the command that makes what is in the data directory; `secret` is the file of the password."""
+        (initdb,) = require("initdb", beside=installed_programs())
+        return [
+            *(initdb, "-D", str(self.data), "-U", _USER, "-A", "scram-sha-256", "--pwfile", str(secret)),
+            *("--encoding=UTF8", "--locale=C", "--no-sync"),
+        ]
 
     @property
     def running(self) -> bool:

@@ -225,8 +225,13 @@ class Proxy:
         self._refusing = True
         self.cut()
 
+    def lead_to(self, target: int) -> None:
+        """Reset all connections, and pass new ones on to another port, as a name that has been moved does."""
+        self._target = target
+        self.cut()
+
     def heal(self) -> None:
-        """Take back everything."""
+        """Take back everything but where it leads."""
         self._refusing = False
         self._weather.delay = 0.0
         self._weather.held.clear()
