@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
+from pydantic import JsonValue
+from pydantic_core import from_json
 
 from jobkit.client import job_groups
 from jobkit.client.group_progress import with_members
@@ -359,6 +361,15 @@ class Client(Steering):
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
         return await with_members(self._planes.store, await found_job(self._planes.inspection, id))
+
+    async def payload(self, id: str) -> JsonValue:
+        """Return what a job was given, which is kept until it has ended: None from then on. Raises `JobNotFound`."""
+        envelope = await self._planes.inspection.envelope(id)
+        if envelope is None:
+            await found_job(self._planes.inspection, id)
+            return None
+        found: JsonValue = from_json(envelope.body)
+        return found
 
     async def watch(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
         """Yield the job's record now and at each change, until it has ended or is parked.
