@@ -15,7 +15,7 @@ from jobkit.model.notice import EndState, Notice
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import Unique
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Accepted, Effects, NewJob
+from jobkit.ports.store import Accepted, Effects, NewJob, Opened
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import (
     buried,
@@ -69,12 +69,17 @@ async def _expire(store: FullStore, job: Envelope) -> None:
     assert [one.id for one in await store.expire_due(limit=10)] == [job.id]
 
 
+async def _expire_as_it_is_opened(store: FullStore, job: Envelope) -> None:
+    assert not isinstance(await store.open(job, fence()), Opened)
+
+
 End = Callable[[FullStore, Envelope], Awaitable[None]]
 ENDS: Sequence[tuple[EndState, End]] = [
     ("dead", _die),
     ("dead", _die_as_message),
     ("cancelled", _cancel),
     ("expired", _expire),
+    ("expired", _expire_as_it_is_opened),
 ]
 
 
