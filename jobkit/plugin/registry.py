@@ -20,6 +20,7 @@ from jobkit.model.unique import Unique
 from jobkit.plugin.around import NOTHING_AROUND, Around
 from jobkit.plugin.groups import AnyProcessor, Groups
 from jobkit.plugin.limits import Concurrency, Rate, differ
+from jobkit.plugin.log_retention import LogRetention
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.notification import FIELD, Notification, completed, notice_of, noticed
 from jobkit.plugin.payload import Payload
@@ -159,6 +160,10 @@ class Registry:
     def projections_of(self, type: str) -> Sequence[Projection[Any]]:
         """Return the projections of the keys of a type. Raises as `kept_as`."""
         return self._chosen([self.kept_as(type)])[0].projections
+
+    def log_retention_of(self, type: str) -> LogRetention | None:
+        """Return how long the logs of the keys of a type are kept, or None for ever. Raises as `kept_as`."""
+        return self._chosen([self.kept_as(type)])[0].log_retention
 
     def _chosen(self, types: Sequence[str] | None) -> Sequence[AnyProcessor]:
         """Return the processors of these types and groups, or all."""

@@ -138,7 +138,10 @@ class ParkedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """One key as the store sees it: its mark, its sequences and its log. `committed_sequence` counts skips too."""
+    """One key as the store sees it: its mark, its sequences and its log. `committed_sequence` counts skips too.
+
+    Of its log's `log_length` entries the first `log_trimmed` were dropped by `Inspection.trim_log`.
+    """
 
     type: str
     key: str
@@ -149,6 +152,7 @@ class KeyRecord:
     committed_sequence: int
     log_length: int
     manifest: tuple[BlobRef, ...]
+    log_trimmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +332,15 @@ class Inspection(Schedules, Types, Audit, Protocol):
         ...
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
-        """Return entries of a key's log with a position above `after`, in order."""
+        """Return entries of a key's log with a position above `after`, in order: of those that are kept."""
+        ...
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        """Drop the first entries of a key's log, and return how many.
+
+        None at a position above `upto`, none that is younger than `older_than` seconds (store's clock), `limit` at
+        most. The others keep their positions, and the log its length. Where a commit holds the key, that may be none.
+        """
         ...
 
     async def coordinators(self, *, within: float) -> Sequence[str]:

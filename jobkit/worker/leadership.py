@@ -36,7 +36,12 @@ _LONGEST_TRIP_SECONDS = 1.0
 
 def leads_first(led: Sequence[LedPartition]) -> bool:
     """Tell whether a type's first partition is among those: who leads it does what one worker does for all."""
-    return any(one.partition.index == 0 and not one.released.is_set() for one in led)
+    return bool(first_led(led))
+
+
+def first_led(led: Sequence[LedPartition]) -> set[str]:
+    """Return the types of which the first partition is among those."""
+    return {one.partition.type for one in led if one.partition.index == 0 and not one.released.is_set()}
 
 
 class Leaderships:

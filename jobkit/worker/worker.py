@@ -36,10 +36,11 @@ from jobkit.worker.health import Page, serving_health
 from jobkit.worker.lane_assembly import held_jobs, lane_tools
 from jobkit.worker.latency import NEAR_SECONDS, LatencyMonitor
 from jobkit.worker.layout_watch import follow
-from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.leadership import Leaderships, first_led, leads_first
 from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.declared_schedules import Declarations
 from jobkit.worker.maintenance.due_jobs import release_forever
+from jobkit.worker.maintenance.log_retention import trim_logs_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.retention import prune_forever
@@ -325,6 +326,7 @@ class Worker:
             upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._follow_layouts)
             upkeep.start_soon(self._prune)
+            upkeep.start_soon(self._trim_logs)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_due)
             upkeep.start_soon(self._ticker.run)
@@ -397,6 +399,17 @@ class Worker:
             self._planes.inspection,
             older_than=self._settings.retention_seconds,
             keep_at_most=self._settings.retention_limit,
+            clock=self._clock,
+            rng=self._rng,
+            telemetry=self._telemetry,
+        )
+
+    async def _trim_logs(self) -> None:
+        await trim_logs_forever(
+            self._planes,
+            self._registry,
+            self._types,
+            leads=lambda: first_led(self._leaderships.led),
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,

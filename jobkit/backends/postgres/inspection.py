@@ -27,7 +27,7 @@ JOB = (
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
-    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs "
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
 )
 
@@ -128,6 +128,7 @@ def key(row: Row) -> KeyRecord:
         submitted_sequence=row["submitted"],
         committed_sequence=row["committed"],
         log_length=row["log_length"],
+        log_trimmed=row["log_trimmed"],
         manifest=tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else (),
     )
 

@@ -180,6 +180,10 @@ class PostgresInspection(Calls):
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
 
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        row = await self._row(retention.TRIM_LOG, type, key, upto, older_than, limit, aside=True)
+        return int(row["gone"])
+
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return [row["identity"] for row in await self._look(coordinators.NOTED, within)]
 

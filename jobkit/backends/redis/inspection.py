@@ -121,7 +121,7 @@ def dead_letter(row: Row) -> DeadLetter:
 
 def key(row: Row) -> KeyRecord:
     """Return the key in a row."""
-    token, nonce, owner, submitted, committed, entries, blobs, name = row
+    token, nonce, owner, submitted, committed, entries, trimmed, blobs, name = row
     type, key = split(name)
     return KeyRecord(
         type=type,
@@ -132,6 +132,7 @@ def key(row: Row) -> KeyRecord:
         submitted_sequence=_whole(submitted) or 0,
         committed_sequence=_whole(committed) or 0,
         log_length=_whole(entries) or 0,
+        log_trimmed=_whole(trimmed) or 0,
         manifest=tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else (),
     )
 

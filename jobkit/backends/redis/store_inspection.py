@@ -199,12 +199,16 @@ class RedisInspection(Calls):
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         found: list[LoggedEntry] = []
         while len(found) < limit:
-            first, wanted = after + len(found), min(limit - len(found), inspection.PAGE)
-            page = await self._looks.run(inspection.LOG, type, key, str(first), str(wanted))
-            found += [inspection.entry(position, row) for position, row in enumerate(page, start=first + 1)]
+            begin, wanted = found[-1].position if found else after, min(limit - len(found), inspection.PAGE)
+            first, *page = await self._looks.run(inspection.LOG, type, key, str(begin), str(wanted))
+            found += [inspection.entry(position, row) for position, row in enumerate(page, start=int(first) + 1)]
             if len(page) < wanted:
                 break
         return found
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        arguments = (type, key, str(upto), repr(older_than), str(limit))
+        return int(await self._looks.run(retention.TRIM_LOG, *arguments))
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         found = await self._looks.run(coordinators.NOTED, repr(within))

@@ -112,7 +112,7 @@ def gaps(transaction: Transaction) -> list[ParkedKey]:
 
 
 _KEY = (
-    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs "
     "FROM keys LEFT JOIN manifests USING (type, key) "
 )
 
@@ -182,6 +182,6 @@ def _dead(row: tuple[Any, ...]) -> DeadLetter:
 
 
 def _key(row: tuple[Any, ...]) -> KeyRecord:
-    type, key, token, nonce, owner, submitted, committed, log_length, blobs = row
+    type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs = row
     manifest = tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else ()
-    return KeyRecord(type, key, token, nonce, owner, submitted, committed, log_length, manifest)
+    return KeyRecord(type, key, token, nonce, owner, submitted, committed, log_length, manifest, log_trimmed)

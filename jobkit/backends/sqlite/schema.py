@@ -58,11 +58,12 @@ _STORE = [
     "CREATE TABLE retention (floor INTEGER NOT NULL, cursor_type TEXT NOT NULL, cursor_key TEXT NOT NULL)",
     "INSERT INTO retention (floor, cursor_type, cursor_key) VALUES (0, '', '')",
     # (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
-    # `touched` is store time, for retention.
+    # `touched` is store time, for retention. `log_trimmed` entries of its log were dropped.
     """CREATE TABLE keys (
         type TEXT NOT NULL, key TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, nonce TEXT NOT NULL DEFAULT '',
         owner TEXT NOT NULL DEFAULT '', submitted INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
         forgotten INTEGER NOT NULL DEFAULT 0, log_length INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL,
+        log_trimmed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (type, key)) WITHOUT ROWID""",
     # `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder.
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence

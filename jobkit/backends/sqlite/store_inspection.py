@@ -124,6 +124,9 @@ class SqliteInspection(Calls):
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
 
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        return await self._plane.write(retention.trim_log, type, key, upto=upto, older_than=older_than, limit=limit)
+
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return await self._plane.read(coordinators.noted, within=within)
 

@@ -35,7 +35,7 @@
 --   coordinators        zset by time: the identities of those that workers go by
 --   checkpoints:ID      hash by step, empty for a checkpoint: what the job keeps of its work, where it is `saved`
 --   step files:TYPE\0KEY   hash by "ID\0STEP": the files of those that have any
---   log:, records:, as TYPE\0KEY   list and hash: what commits have written
+--   log:, records:, as TYPE\0KEY   list and hash: what commits have written; so many of the log's first entries are `trimmed`
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'

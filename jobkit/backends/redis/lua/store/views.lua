@@ -19,7 +19,7 @@ local function letter_row(number)
 end
 
 local function key_row(name)
-  local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'blobs')
+  local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'trimmed', 'blobs')
   row[1] = row[1] or call('HGET', STORE, 'floor')
   row[#row + 1] = name
   return row
