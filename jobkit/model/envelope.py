@@ -17,12 +17,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from jobkit.model.names import JOB_ID, KEY, TYPE_CHARACTERS
 from jobkit.model.notice import MAX_NOTICES, EndState, Notice
 from jobkit.model.priority import Priority
+from jobkit.model.sequence import MAX_SEQUENCE
 
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
 MAX_ID_LENGTH = JOB_ID.limit
 MAX_KEY_BYTES = KEY.limit
-MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
 MAX_VERSION = MAX_SCHEMA
 # What every version of jobkit has to be able to read; of a later one the rest may mean anything.
