@@ -57,7 +57,7 @@ def new_result(task: Any, run: TaskRun, status: Any, workers: Sequence[str] = ()
 
 def result_of(record: JobRecord, run: TaskRun | None, backend: str) -> Any:
     """Return the result of a task whose job has this record; without what it was it has no arguments."""
-    done = TaskDone.model_validate_json(record.result) if record.state is JobState.COMMITTED else None
+    done = None if record.result is None else TaskDone.model_validate_json(record.result)
     if run is None and done is not None:
         run = done.run
     if run is None:
