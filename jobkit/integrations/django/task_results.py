@@ -58,7 +58,10 @@ def new_result(task: Any, run: TaskRun, status: Any, workers: Sequence[str] = ()
 def result_of(record: JobRecord, run: TaskRun | None, backend: str) -> Any:
     """Return the result of a task whose job has this record; without what it was it has no arguments."""
     done = None if record.result is None else TaskDone.model_validate_json(record.result)
-    run = run or (done and done.run) or _what_is_left(record, backend)
+    if run is None and done is not None:
+        run = done.run
+    if run is None:
+        run = _what_is_left(record, backend)
     workers = [failure.owner for failure in record.failures]
     if record.owner is not None and record.state in (JobState.RUNNING, JobState.COMMITTED):
         workers.append(record.owner)
