@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= 2
 # Playing takes as long as the media last and hardly any processor, so more of it goes on side by side.
 PLAYERS ?= 4
+# Commands and tests start thousands of processes, each of which would compile all of jobkit again.
+export PYTHONDONTWRITEBYTECODE :=
 # Shells have a variable of that name for something else, so only what looks like one of our files counts.
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 

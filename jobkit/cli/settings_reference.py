@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from jobkit.cli.masking import masked_url
+from jobkit.cli.url_masking import masked_url
 from jobkit.model.concurrency import MOST as CONCURRENCY_MOST
 from jobkit.model.concurrency import Concurrency
 from jobkit.settings import Seconds, Settings

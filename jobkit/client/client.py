@@ -21,12 +21,12 @@ from typing import Any, TypeVar, Unpack, overload
 from opentelemetry.trace import Span
 
 from jobkit.client import job_groups
-from jobkit.client.awaited import with_members
+from jobkit.client.group_progress import with_members
 from jobkit.client.job_watch import JobWatch, unknown_job
 from jobkit.client.layouts import Layouts
 from jobkit.client.notices import Notices
-from jobkit.client.published import PublishedTypes
-from jobkit.client.published import new_job as published_job
+from jobkit.client.published_types import PublishedTypes
+from jobkit.client.published_types import new_job as published_job
 from jobkit.client.relay import Relay
 from jobkit.client.schedules import ScheduleBook, entries_of
 from jobkit.client.steering import Steering

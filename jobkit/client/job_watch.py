@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from jobkit.client.awaited import all_with_members
+from jobkit.client.group_progress import all_with_members
 from jobkit.errors import JobNotFound
 from jobkit.model.clock import Clock
 from jobkit.ports.inspection import STATES_AT_ONCE, Inspection, JobRecord

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.client.published import PublishedTypes
-from jobkit.client.published import new_job as published_job
+from jobkit.client.published_types import PublishedTypes
+from jobkit.client.published_types import new_job as published_job
 from jobkit.errors import UnknownType
 from jobkit.model.envelope import Envelope
 from jobkit.model.notice import Notice

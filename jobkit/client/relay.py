@@ -17,7 +17,7 @@ from contextlib import nullcontext
 import anyio
 
 from jobkit.client.layouts import Layouts
-from jobkit.client.pace import Pace
+from jobkit.client.publish_pace import Pace
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.partition import Partition

@@ -10,17 +10,15 @@ from jobkit.client.relay import Relay
 from jobkit.errors import NotTransactional
 from jobkit.model.ids import user_at_host
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED, WAITING, JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import PriorityName, priority_of
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import (
     STATES_AT_ONCE,
-    UNFINISHED,
-    WAITING,
     Cancellation,
     JobRecord,
-    JobState,
     PriorityChange,
 )
 from jobkit.ports.planes import Planes

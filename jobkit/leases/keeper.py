@@ -3,9 +3,8 @@
 A lease is not fencing: a paused process outlives its lease without noticing, so the store checks the token of
 every write. What is promised here is that a process that runs stops its own work before its lease can have ended.
 
-Method: the holder trusts a lease until the time it read on its own clock *before* it sent the request, plus the
-TTL, less clock drift and a guard (as the Chubby and etcd clients do). An answer that comes after that is worth
-nothing, and an answer that does not come moves nothing.
+How long a holder trusts a lease is in `deadline.py`. An answer that comes after that is worth nothing, and an answer
+that does not come moves nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from typing import overload
 import anyio
 
 from jobkit.errors import Unavailable
-from jobkit.leases.lease import Lease, LeaseTerms
+from jobkit.leases.deadline import LeaseTerms
+from jobkit.leases.lease import Lease
 from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
@@ -79,8 +79,7 @@ class Keeper:
         An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
         """
         nonce = new_nonce(self._rng)
-        started = self._clock.now()
-        deadline = started + self.terms.trusted
+        deadline = self.terms.deadline(sent=self._clock.now())
         answer = await self._claim_until(resource, nonce, floor, limits, deadline)
         if not isinstance(answer, Granted):
             self._telemetry.claimed("held" if isinstance(answer, Held) else "limited")
@@ -168,7 +167,7 @@ class Keeper:
         self.heard()
         for ref, lease in held.items():
             if ref in kept:
-                lease.deadline = max(lease.deadline, started + self.terms.trusted)
+                lease.deadline = max(lease.deadline, self.terms.deadline(sent=started))
             elif ref in self._held:
                 self._lose(lease, "the coordinator says that it is no longer held")
         return True

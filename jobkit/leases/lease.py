@@ -7,7 +7,6 @@ write.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 
 import anyio
@@ -16,31 +15,6 @@ from jobkit.errors import LeaseLost
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
 from jobkit.ports.coordinator import LeaseRef
-from jobkit.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """How long leases are asked for and trusted; all in seconds but `drift`, a share."""
-
-    ttl: float
-    guard: float
-    drift: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> LeaseTerms:
-        """Return the terms that the settings ask for."""
-        return cls(settings.lease_ttl, settings.lease_guard, settings.clock_drift)
-
-    @property
-    def trusted(self) -> float:
-        """For how long after a request was sent its grant is trusted."""
-        return self.ttl * (1 - self.drift) - self.guard
-
-    @property
-    def renew_every(self) -> float:
-        """How often leases are renewed: twice more than needed, so that one lost renewal is no loss."""
-        return self.ttl / 3
 
 
 class Lease:

@@ -14,16 +14,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from jobkit.model.names import KEY
+from jobkit.model.names import JOB_ID, KEY, TYPE_CHARACTERS
 from jobkit.model.notice import MAX_NOTICES, Notice
 from jobkit.model.priority import Priority
+from jobkit.model.sequence import MAX_SEQUENCE
 
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
-MAX_ID_LENGTH = 200
-MAX_TYPE_LENGTH = 200
+MAX_ID_LENGTH = JOB_ID.limit
 MAX_KEY_BYTES = KEY.limit
-MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
 MAX_VERSION = MAX_SCHEMA
 # What every version of jobkit has to be able to read; of a later one the rest may mean anything.
@@ -59,7 +58,7 @@ class _Head(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     id: Annotated[_Text, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-    type: Annotated[_Text, Field(min_length=1, max_length=MAX_TYPE_LENGTH)]
+    type: Annotated[_Text, Field(min_length=1, max_length=TYPE_CHARACTERS)]
     key: _Key | None = None
     sequence: Annotated[int, Field(ge=1, le=MAX_SEQUENCE)] | None = None
     submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0

@@ -6,6 +6,7 @@ alike are two names. A subclass of `str`, an enum's member say, is the text that
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -37,7 +38,31 @@ class NameRule:
         return text
 
 
-# Together with a type of 200 characters it has to fit into an index entry of every store.
+# A type names queues, resources and folders in every backend, so it keeps to what all of them take.
+TYPE_CHARACTERS = 63
+_SLUG = re.compile(rf"[a-z][a-z0-9_.-]{{0,{TYPE_CHARACTERS - 1}}}")
+_TAKEN = {"leader": "the leases of leaders", "held": "the leases of those who know held jobs"}
+
+
+def slug(name: object, what: str) -> str:
+    """Return a name that keeps to the rule of job types. Raises `ValueError` saying what it must be."""
+    if not isinstance(name, str) or not _SLUG.fullmatch(name):
+        raise ValueError(
+            f"{what} {shown(name)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most "
+            f"{TYPE_CHARACTERS} of them"
+        )
+    return str.__str__(name)
+
+
+def type_name(name: object, what: str = "job type") -> str:
+    """Return the name of a job type, or of a group of them. Raises `ValueError` where it can be none."""
+    text = slug(name, what)
+    if text in _TAKEN:
+        raise ValueError(f"{what} {text!r} is taken: {_TAKEN[text]} have that name")
+    return text
+
+
+# Together with a type it has to fit into an index entry of every store.
 KEY = NameRule("a key", 512)
 JOB_ID = NameRule("a job id", 200)
 # In the same index entries as a key.

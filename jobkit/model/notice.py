@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.model.priority import Priority
 
 # Each has to fit into the head of a message, all of them together with everything else that is there.
@@ -27,7 +28,7 @@ class Notice:
     """
 
     id: Annotated[str, Field(min_length=1, max_length=100)]
-    type: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Annotated[str, Field(min_length=1, max_length=TYPE_CHARACTERS)]
     key: str | None
     body: str
     inside: tuple[str, ...]

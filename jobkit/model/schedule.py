@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from jobkit.model.names import slug
 from jobkit.model.priority import Priority
 from jobkit.model.tenancy import Tenancy
+from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.model.ticks import Timing, tick_id
 
-# A name is the beginning of job ids, and keeps to what a job type may be called.
-_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # So many ticks are looked at in one decision: of those that were missed for long, the latest.
 LOOKED_AT = 1_000
 # No tick is decided after this Unix time, in the year 4969: later ones lie beyond what calendars can calculate.
@@ -22,22 +20,6 @@ _LATEST_MOMENT = 94_670_856_000.0
 _whole = with_config(ConfigDict(extra="forbid"))
 # How soon a tick is looked at again that waits for the job before it, in seconds.
 _HELD_SECONDS = 1.0
-
-
-class Missed(StrEnum):
-    """Which of the ticks fire that passed while nobody was there: none, the latest, or all of them, up to a bound."""
-
-    SKIP = "skip"
-    LATEST = "latest"
-    ALL = "all"
-
-
-class Overlap(StrEnum):
-    """What a tick does while the schedule's last job has yet to end: fire as well, pass, or wait for it."""
-
-    ALLOW = "allow"
-    SKIP = "skip"
-    WAIT = "wait"
 
 
 @_whole
@@ -103,11 +85,8 @@ class Schedule:
     last_job: str | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"the name of a schedule is a lower-case letter, then at most 62 of a-z, 0-9, _, . and -, "
-                f"not {self.name!r}"
-            )
+        # It is the beginning of job ids.
+        slug(self.name, "the name of a schedule")
         if not 1 <= self.bound <= LOOKED_AT:
             raise ValueError(f"bound={self.bound}: at least 1 and at most {LOOKED_AT} missed ticks can fire")
         if self.grace < 0:

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import re
 from datetime import timedelta
 
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError
 from jobkit.model.envelope import MAX_VERSION
+from jobkit.model.names import type_name
 from jobkit.model.priority import priority_of
 from jobkit.model.safe_text import shown
 from jobkit.plugin.retry import RetryPolicy
 from jobkit.projections.projection import Projection
 
-# A type names queues, resources and folders in every backend, so it keeps to what all of them take.
-_TYPE_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
-_TAKEN = {"leader": "the leases of leaders", "held": "the leases of those who know held jobs"}
-
 
 def checked_type(type: object, what: str = "job type") -> str:
     """Return the name of a job type, or of `what`. Raises `ConfigurationError` where it can be none."""
-    if not isinstance(type, str) or not _TYPE_NAME.fullmatch(type):
-        raise ConfigurationError(
-            f"{what} {shown(type)}: use lower-case letters, digits, '.', '_' and '-', a letter first, at most 63 of "
-            "them"
-        )
-    if type in _TAKEN:
-        raise ConfigurationError(f"{what} {type!r} is taken: {_TAKEN[type]} have that name")
-    return str.__str__(type)
+    try:
+        return type_name(type, what)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def argument_problems(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +10,11 @@ from typing import Any
 
 from jobkit.model import names
 from jobkit.model.limit import Limit
+from jobkit.model.names import slug
 from jobkit.model.safe_text import shown
 
 # Each start is remembered for as long as it counts.
 _MOST_STARTS = 10_000
-_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 
 LimitKey = Callable[[Any], str]
 
@@ -64,8 +63,10 @@ def problems_of(limits: object) -> list[str]:
 def _problems(limit: Concurrency | Rate) -> list[str]:
     name, count, key = limit.name, limit.count, limit.key
     found = []
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        found.append(f"the name of a limit must be lower-case letters, digits, '.', '_' and '-', not {shown(name)}")
+    try:
+        slug(name, "the name of a limit")
+    except ValueError as error:
+        found.append(str(error))
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_STARTS:
         found.append(f"limit {shown(name)}: count must be 1 to {_MOST_STARTS}, not {shown(count)}")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):

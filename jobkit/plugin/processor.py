@@ -15,7 +15,7 @@ from jobkit.errors import ConfigurationError, EffectInvalid, PayloadInvalid, Pay
 from jobkit.handles.handle import Handle, ResultType
 from jobkit.handles.sync_handle import SyncHandle
 from jobkit.model import names
-from jobkit.model.declared import unreadable_fields
+from jobkit.model.field_check import unreadable_fields
 from jobkit.model.limit import Limit
 from jobkit.model.priority import Priority, PriorityName, chosen_priority, priority_of
 from jobkit.model.read_back import Codec, NotReadBack

@@ -24,11 +24,6 @@ STATES_AT_ONCE = 1000
 # So many jobs are looked at for one page of those that match.
 LOOKED_AT = 5_000
 
-# The states of jobs that have yet to end, each before those that a job may go on to from it.
-UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
-# The states of jobs whose priority can be changed.
-WAITING = (JobState.SCHEDULED, JobState.QUEUED)
-
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:

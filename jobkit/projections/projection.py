@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from jobkit.errors import ConfigurationError, ProjectionFailed
 from jobkit.model import names
-from jobkit.model.declared import unreadable_fields
+from jobkit.model.field_check import unreadable_fields
 from jobkit.model.read_back import Codec, NotReadBack, difference
 from jobkit.model.safe_text import error_text, shown
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from jobkit.model.clock import Clock
 from jobkit.model.ids import user_at_host
+from jobkit.plugin.registry import Registry
 from jobkit.settings import Settings
 
 COOKIE = "jobkit_session"
@@ -49,7 +50,7 @@ class User:
 
 
 class Access:
-    """Tells who sends a request, by the settings."""
+    """Tells who sends a request and whether they may change anything, by the settings."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
@@ -61,6 +62,7 @@ class Access:
         self._header = settings.web_user_header
         self._proxies = settings.web_proxies
         self._operators = settings.web_operators
+        self.read_only = settings.web_read_only
         # What several servers share where they share a token; else this process has a secret of its own.
         shared = "\0".join(self._tokens.values())
         self._secret = hashlib.sha256(f"jobkit web\0{shared or secrets.token_hex(32)}".encode()).digest()
@@ -94,15 +96,15 @@ class Access:
         user = User(_named(name, role), role)
         until = int(self._clock.wall()) + SESSION_SECONDS
         said = f"{until}.{role.value}.{user.name.encode().hex()}"
-        return user, f"{said}.{self._signature('session', said)}"
+        return user, f"{said}.{self.signature('session', said)}"
 
-    def form_token(self, user: User) -> str:
-        """Return what every form of this user carries, so that no other site's form is taken for one of ours."""
-        return self._signature("form", f"{user.role.value}.{user.name}")
+    def may_change(self, user: User | None) -> bool:
+        """Return whether somebody may change anything."""
+        return user is not None and user.operates and not self.read_only
 
-    def is_form_token(self, user: User, said: str) -> bool:
-        """Tell whether a form was made for this user."""
-        return hmac.compare_digest(self.form_token(user).encode(), said.encode())
+    def signature(self, what: str, said: str) -> str:
+        """Return what only this dashboard could have signed; `what` keeps signatures of one purpose from another."""
+        return hmac.new(self._secret, f"{what}\0{said}".encode(), hashlib.sha256).hexdigest()
 
     def _of_proxy(self, request: Request) -> User | None:
         name = None if self._header is None else request.headers.get(self._header)
@@ -113,7 +115,7 @@ class Access:
 
     def _of_cookie(self, request: Request) -> User | None:
         said, _, signature = request.cookies.get(COOKIE, "").rpartition(".")
-        if not self._tokens or not hmac.compare_digest(self._signature("session", said).encode(), signature.encode()):
+        if not self._tokens or not hmac.compare_digest(self.signature("session", said).encode(), signature.encode()):
             return None
         until, role, name = said.split(".")
         return User(bytes.fromhex(name).decode(), Role(int(role))) if int(until) > self._clock.wall() else None
@@ -137,8 +139,14 @@ class Access:
                 return role
         return None
 
-    def _signature(self, what: str, said: str) -> str:
-        return hmac.new(self._secret, f"{what}\0{said}".encode(), hashlib.sha256).hexdigest()
+
+def may_see(user: User, registry: Registry, type: str) -> bool:
+    """Return whether somebody may see what jobs of a type say.
+
+    Operators may. Others see what no type under that name keeps private, where those are known here.
+    """
+    members = registry.members(type)
+    return user.operates or (bool(members) and not any(one.private for one in members))
 
 
 def is_loopback(host: str) -> bool:

@@ -27,16 +27,16 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.web import live
-from jobkit.web.access import COOKIE, SESSION_SECONDS, Access, User
+from jobkit.web.access import COOKIE, SESSION_SECONDS, Access, User, may_see
 from jobkit.web.actions import ACTIONS
 from jobkit.web.actions.action import Done, Refused
+from jobkit.web.csrf import form_token, is_own_form, is_same_origin
 from jobkit.web.history import EVERY_SECONDS, History
-from jobkit.web.looks import Looks
-from jobkit.web.masking import may_see
 from jobkit.web.page import Backstage, MakePage, NotFound, Page, View
+from jobkit.web.page_cache import PageCache
 from jobkit.web.pages import PLACES, drill, overview
-from jobkit.web.protection import REPORT_POLICY, is_same_origin, protected
 from jobkit.web.rendering import environment
+from jobkit.web.security_headers import REPORT_POLICY, protected
 
 _SAID = "jobkit_said"
 # An edited payload may be as large as any; all else is small.
@@ -65,7 +65,7 @@ class WebApplication:
         self._access = Access(settings, clock)
         self._settings = settings
         layouts = Layouts(planes.store, settings.partitions, clock)
-        self._backstage = Backstage(planes, registry, settings, clock, Looks(clock), History(clock), layouts)
+        self._backstage = Backstage(planes, registry, settings, clock, PageCache(clock), History(clock), layouts)
         self._templates = environment()
         self._static = {name: files("jobkit.web").joinpath("static", name).read_bytes() for name in _STATIC}
         self._version = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
@@ -134,9 +134,9 @@ class WebApplication:
             "static": f"{quote(root)}/static",
             "version": self._version,
             "user": user,
-            "operates": user is not None and user.operates and not self._settings.web_read_only,
-            "read_only": self._settings.web_read_only,
-            "form_token": "" if user is None else self._access.form_token(user),
+            "operates": self._access.may_change(user),
+            "read_only": self._access.read_only,
+            "form_token": "" if user is None else form_token(self._access, user),
             "signs_in": self._access.signs_in,
             "places": [place for place in PLACES if place.label],
             "here": request.url.path.removeprefix(root),
@@ -203,8 +203,8 @@ class WebApplication:
         action = ACTIONS.get(request.path_params["action"])
         if action is None:
             raise NotFound("There is no such action.")
-        if not user.operates or self._settings.web_read_only:
-            why = "nobody may change anything here" if self._settings.web_read_only else f"{user.name} may only look"
+        if not self._access.may_change(user):
+            why = "nobody may change anything here" if self._access.read_only else f"{user.name} may only look"
             page = Page("problem.html", "Not allowed", {"problem": f"Not allowed: {why}.", "change": ""}, live=False)
             return self._failed(request, user, page, 403)
         view = self._view(request, user)
@@ -214,7 +214,7 @@ class WebApplication:
             shows = {"proposal": proposal, "asked": asked}
             return HTMLResponse(self._html(request, user, Page("confirm.html", proposal.title, shows, live=False)))
         form = await _form(request)
-        if not is_same_origin(request) or not self._access.is_form_token(user, form.pop("form_token", "")):
+        if not is_own_form(request, self._access, user, form.pop("form_token", "")):
             page = Page("problem.html", "Not allowed", {"problem": _FOREIGN, "change": ""}, live=False)
             return self._failed(request, user, page, 403)
         done = await action.carry_out(View(self._backstage, user, request.path_params, QueryParams(form)))
@@ -261,7 +261,7 @@ class WebApplication:
     async def _sign_out(self, request: Request, user: User) -> Response:
         form = await _form(request)
         response = RedirectResponse(f"{_root(request)}/sign-in", 303)
-        if is_same_origin(request) and self._access.is_form_token(user, form.get("form_token", "")):
+        if is_own_form(request, self._access, user, form.get("form_token", "")):
             response.delete_cookie(COOKIE, path=_root(request) or "/")
         return response
 

@@ -15,8 +15,8 @@ from jobkit.errors import JobkitError
 from jobkit.model.safe_text import shown
 from jobkit.ops.views import stored_json
 from jobkit.plugin.registry import Registry
-from jobkit.web.access import User
-from jobkit.web.masking import MASK, holds_secrets, may_see
+from jobkit.web.access import User, may_see
+from jobkit.web.masking import MASK, holds_secrets
 
 _SHOWN_CHARACTERS = 120
 

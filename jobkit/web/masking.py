@@ -11,19 +11,10 @@ from jobkit.errors import JobkitError
 from jobkit.model.read_back import SECRETS
 from jobkit.ops.views import stored_json
 from jobkit.plugin.registry import Registry
-from jobkit.web.access import User
+from jobkit.web.access import User, may_see
 
 MASK = "•" * 6
 HIDDEN = "This is for operators to see: its type says so, or the type is not loaded in this dashboard."
-
-
-def may_see(user: User, registry: Registry, type: str) -> bool:
-    """Tell whether somebody may see what jobs of a type say.
-
-    Operators may. Others see what no type under that name keeps private, where those are known here.
-    """
-    members = registry.members(type)
-    return user.operates or (bool(members) and not any(one.private for one in members))
 
 
 def shown_payload(user: User, registry: Registry, type: str, body: bytes) -> str:

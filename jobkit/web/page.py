@@ -16,7 +16,7 @@ from jobkit.ports.planes import Planes
 from jobkit.settings import Settings
 from jobkit.web.access import User
 from jobkit.web.history import History
-from jobkit.web.looks import Looks
+from jobkit.web.page_cache import PageCache
 
 
 class NotFound(JobkitError):
@@ -31,7 +31,7 @@ class Backstage:
     registry: Registry
     settings: Settings
     clock: Clock
-    looks: Looks
+    looks: PageCache
     history: History
     layouts: Layouts
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from jobkit.ports.coordinator import Member
-from jobkit.worker.reach import NEAR_SECONDS
+from jobkit.worker.latency import NEAR_SECONDS
 
 # Who is so many times as far as another, or less, is as far: what is told changes only by a factor of two.
 _ALIKE = 2.5

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from jobkit.telemetry import Telemetry
-from jobkit.worker.serving import serving
+from jobkit.worker.asgi_server import serving
 
 Check = Callable[[], dict[str, bool]]
 

@@ -24,7 +24,7 @@ from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
 from jobkit.worker.fair_share import assignments, rank, share_with
-from jobkit.worker.reach import LOOK_SECONDS, NEAR_SECONDS
+from jobkit.worker.latency import LOOK_SECONDS, NEAR_SECONDS
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
 _LOOK_SECONDS = 1.0

@@ -30,22 +30,22 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordinator_watch import CoordinatorWatch
+from jobkit.worker.drain import end_after_drain, leave
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
 from jobkit.worker.lane_assembly import held_jobs, lane_tools
+from jobkit.worker.latency import NEAR_SECONDS, LatencyMonitor
 from jobkit.worker.layout_watch import follow
 from jobkit.worker.leadership import Leaderships, leads_first
-from jobkit.worker.leaving import end_after_drain, leave
 from jobkit.worker.limit_report import report_waiting_forever
-from jobkit.worker.maintenance.declaring import Declarations
-from jobkit.worker.maintenance.pruning import prune_forever
+from jobkit.worker.maintenance.declared_schedules import Declarations
+from jobkit.worker.maintenance.due_jobs import release_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
-from jobkit.worker.maintenance.scheduled import release_forever
-from jobkit.worker.maintenance.ticking import Ticker
-from jobkit.worker.publishing import publish_types
-from jobkit.worker.reach import NEAR_SECONDS, Reach
-from jobkit.worker.rebuild_check import Coverage
+from jobkit.worker.maintenance.retention import prune_forever
+from jobkit.worker.maintenance.schedule_ticks import Ticker
+from jobkit.worker.publish_types import publish_types
+from jobkit.worker.queue_rebuild_check import Coverage
 from jobkit.worker.resource_health import ResourceHealth
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
@@ -143,7 +143,7 @@ class Worker:
             telemetry=self._telemetry,
         )
         self._pauses = Pauses(planes.store, self._telemetry)
-        self._reach = Reach(
+        self._reach = LatencyMonitor(
             self._pauses.look,
             planes.coordinator,
             self.owner,

@@ -11,7 +11,7 @@ import pytest
 import jobkit
 import jobkit.errors
 import jobkit.testing
-from jobkit.cli.masking import masked_url
+from jobkit.cli.url_masking import masked_url
 from jobkit.settings import Settings
 from tests.cli.conftest import Shell
 

@@ -13,7 +13,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.worker.rebuild_check import Coverage
+from jobkit.worker.queue_rebuild_check import Coverage
 from tests.client.test_relay import ONE, ZERO, accept, answering, delivered, on, outbox, relay, waiting
 from tests.faults.answers import refusing, rejecting, silent
 from tests.faults.doubles import faulty_planes, lost_request

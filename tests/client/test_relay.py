@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from jobkit.client.layouts import Layouts
-from jobkit.client.pace import Pace
+from jobkit.client.publish_pace import Pace
 from jobkit.client.relay import GATHERED, Relay, left
 from jobkit.model.layout import Layout
 from jobkit.model.partition import Partition

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from yarl import URL
 
 from jobkit.files import Access, FileLinks, FilesApplication, everyone
-from jobkit.worker.serving import serving
+from jobkit.worker.asgi_server import serving
 from tests.files.site import FileSite, file_site
 
 HOUR = timedelta(hours=1)

@@ -27,7 +27,7 @@ from jobkit.runner.outcome import PipelineOutcome, Settled
 from jobkit.runner.pipeline import Pipeline
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.testing.virtual_time import VirtualClock
-from jobkit.worker.rebuild_check import Coverage
+from jobkit.worker.queue_rebuild_check import Coverage
 from jobkit.worker.unpublishable import Rejections
 from tests.faults.doubles import Faults, faulty_planes
 from tests.steps import Step, loose, step

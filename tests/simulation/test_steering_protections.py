@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobkit.backends.sqlite import cancel, commit, schema, turns, unique
+from jobkit.backends.sqlite import cancel, commit, given_up_sequences, schema, unique
 from jobkit.backends.sqlite import open as opening
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
@@ -48,7 +48,7 @@ def cancelled_ids_forgotten(patch: Patch) -> None:
 
 def cancelled_turns_kept(patch: Patch) -> None:
     """A job that is cancelled does not give up its turn."""
-    patch.setattr(turns, "give_up", lambda *_: 0)
+    patch.setattr(given_up_sequences, "give_up", lambda *_: 0)
 
 
 def messages_of_another_priority_good(patch: Patch) -> None:

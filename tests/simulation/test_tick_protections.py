@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from jobkit.backends.sqlite import schedule, schedules
-from jobkit.model.schedule import Missed
-from jobkit.worker.maintenance import ticking
+from jobkit.model.tick_policy import Missed
+from jobkit.worker.maintenance import schedule_ticks
 from simulation.protection import Mutation, Patch, assert_needed
 from simulation.schedule import Schedule
 from simulation.simulate import simulate
@@ -40,8 +40,8 @@ def revisions_not_compared(patch: Patch) -> None:
 def ticks_without_ids(patch: Patch) -> None:
     """Each leader gives the job of a tick an id of its own."""
     numbers = itertools.count()
-    tick_id = ticking.tick_id
-    patch.setattr(ticking, "tick_id", lambda name, tick: f"{tick_id(name, tick)}.{next(numbers)}")
+    tick_id = schedule_ticks.tick_id
+    patch.setattr(schedule_ticks, "tick_id", lambda name, tick: f"{tick_id(name, tick)}.{next(numbers)}")
 
 
 def revisions_and_tick_ids_missing(patch: Patch) -> None:
@@ -53,16 +53,16 @@ def revisions_and_tick_ids_missing(patch: Patch) -> None:
 def due_by_the_workers_clock(patch: Patch) -> None:
     """A leader decides by the wall clock of its own machine which ticks are due."""
 
-    async def look(self: ticking.Ticker) -> int:
+    async def look(self: schedule_ticks.Ticker) -> int:
         now, _ = await self._inspection.due_schedules(limit=1)
         for kept in await self._inspection.schedules():
-            found = ticking.schedule_of(kept)
+            found = schedule_ticks.schedule_of(kept)
             # Of the other schedule an hour's ticks would fire, which takes long and shows no more.
             by = self._clock.wall() if found.missed is Missed.LATEST else now
             await self._decide(kept, found, by)
         return 0
 
-    patch.setattr(ticking.Ticker, "_look", look)
+    patch.setattr(schedule_ticks.Ticker, "_look", look)
 
 
 MUTATIONS = (

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from jobkit.worker.serving import serving
+from jobkit.worker.asgi_server import serving
 from tests.web.site import Reader, Site, fields_of
 
 OPERATOR, VIEWER = "operator-token-1", "viewer-token-123"

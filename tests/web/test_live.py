@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from jobkit.web.live import EVERY_SECONDS, fragments
-from jobkit.web.looks import FRESH_SECONDS, Looks
+from jobkit.web.page_cache import FRESH_SECONDS, PageCache
 
 
 class Clock:
@@ -50,7 +50,7 @@ async def test_only_what_changes_is_sent() -> None:
 
 async def test_many_tabs_are_one_look_at_the_store() -> None:
     clock = Clock()
-    looks, asked = Looks(clock), 0
+    looks, asked = PageCache(clock), 0
 
     async def ask() -> int:
         nonlocal asked
@@ -75,7 +75,7 @@ async def test_many_tabs_are_one_look_at_the_store() -> None:
 
 
 async def test_a_look_that_failed_or_was_given_up_is_taken_again() -> None:
-    looks = Looks(Clock())
+    looks = PageCache(Clock())
 
     async def fail() -> int:
         raise OSError("away")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import jobkit.worker.maintenance.pruning
+import jobkit.worker.maintenance.retention
 from jobkit.errors import JobNotFound
 from tests.faults.doubles import lost_request
 from tests.steps import Step, loose, step
@@ -53,7 +53,7 @@ async def test_no_more_ended_jobs_are_known_than_the_limit_says() -> None:
 
 @in_virtual_time
 async def test_a_long_backlog_of_the_forgotten_goes_in_one_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobkit.worker.maintenance.pruning, "_BATCH", 10)
+    monkeypatch.setattr(jobkit.worker.maintenance.retention, "_BATCH", 10)
     async with open_site(loose, retention_limit=1) as site:
         site.start()
         jobs = [site.client.job("loose", Step(on=f"k{number % 50}")) for number in range(45)]

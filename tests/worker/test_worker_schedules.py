@@ -18,8 +18,8 @@ from jobkit.model.schedule import load_schedule
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.store import OutboxEntry
-from jobkit.worker.maintenance.declaring import FORGOTTEN_SECONDS
-from jobkit.worker.maintenance.ticking import Ticker
+from jobkit.worker.maintenance.declared_schedules import FORGOTTEN_SECONDS
+from jobkit.worker.maintenance.schedule_ticks import Ticker
 from tests.faults.doubles import Faults, faulty_planes, lost_reply
 from tests.virtual_site import Site, in_virtual_time, open_site
 

@@ -15,7 +15,7 @@ from jobkit.model.ticks import tick_id
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.worker.maintenance.declaring import FORGOTTEN_SECONDS
+from jobkit.worker.maintenance.declared_schedules import FORGOTTEN_SECONDS
 from tests.virtual_site import Site, in_virtual_time, open_site
 
 UNREADABLE = "schedule cannot be read, it does not fire here"
@@ -122,16 +122,16 @@ async def test_an_unreadable_schedule_is_shown_and_can_only_be_removed() -> None
 
 @in_virtual_time
 async def test_a_defect_met_by_one_schedule_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobkit.worker.maintenance import ticking
+    from jobkit.worker.maintenance import schedule_ticks
 
-    decide = ticking.decide
+    decide = schedule_ticks.decide
 
     def broken(schedule: Any, now: float, *, busy: bool) -> Any:
         if schedule.name == "bad":
             raise ZeroDivisionError
         return decide(schedule, now, busy=busy)
 
-    monkeypatch.setattr(ticking, "decide", broken)
+    monkeypatch.setattr(schedule_ticks, "decide", broken)
     async with open_site(report) as site:
         await add(site, "bad", 5)
         await add(site, "good", 10)

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from jobkit import Reject
-from workers.transcode.bench import Bench
 from workers.transcode.errors import FfmpegFailed
+from workers.transcode.job_tools import Bench
 from workers.transcode.source import OpenSource
 
 _FILE = "animation.mkv"

@@ -9,8 +9,8 @@ import anyio
 from anyio import to_thread
 
 from workers.transcode import output_problems, progress
-from workers.transcode.bench import Bench
 from workers.transcode.errors import OutputInvalid, OutputUnfit
+from workers.transcode.job_tools import Bench
 from workers.transcode.media import Media, SoundFile
 from workers.transcode.packaging import Playlists, read_playlists, write_manifests
 from workers.transcode.plan import (

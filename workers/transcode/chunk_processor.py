@@ -11,10 +11,10 @@ import anyio
 from jobkit import Context, Reject, RetryPolicy, processor
 from workers.transcode import output_problems
 from workers.transcode.arguments import encode_arguments
-from workers.transcode.bench import Bench, open_bench
 from workers.transcode.check_outputs import RENDITION_FORMATS
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, SourceChanged
+from workers.transcode.job_tools import Bench, open_bench
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
 from workers.transcode.plan import SOUND_FILE, rendition_file
@@ -23,7 +23,7 @@ from workers.transcode.progress import Step
 from workers.transcode.renditions import Way
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
 from workers.transcode.source import OpenSource, open_source
-from workers.transcode.sources import sources_of
+from workers.transcode.source_schemes import sources_of
 from workers.transcode.working_encoders import WorkingEncoders, working_encoders
 
 _ENCODE, _CHECK = Step(0.0, 0.9, "encoding"), Step(0.9, 1.0, "checking")

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workers.transcode import dash, hls, progress
-from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import SAMPLE_RATE, video_range
+from workers.transcode.job_tools import Bench
 from workers.transcode.languages import distinct_names
 from workers.transcode.media import Media
 from workers.transcode.output_problems import WHAT_TO_DO, master_problems, missing_files
@@ -26,7 +26,7 @@ from workers.transcode.plan import (
     rendition_file,
     sound_folder,
 )
-from workers.transcode.texts import TEXT_FILE, cue_count, text_playlist
+from workers.transcode.subtitles import TEXT_FILE, cue_count, text_playlist
 
 _SOUND_GROUP, _TEXT_GROUP = "sound", "text"
 _MIN_BUFFERS = 1.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from workers.transcode.arguments import poster_arguments
-from workers.transcode.bench import Bench
 from workers.transcode.errors import OutputUnfit
+from workers.transcode.job_tools import Bench
 from workers.transcode.output_problems import WHAT_TO_DO
 from workers.transcode.plan import POSTER, TranscodePlan
 

@@ -17,11 +17,11 @@ from jobkit import Context, Reject, RetryPolicy, processor
 from workers.transcode import progress
 from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
-from workers.transcode.bench import Bench, open_bench
 from workers.transcode.check_outputs import check_outputs
 from workers.transcode.chunks import plan_chunks
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
+from workers.transcode.job_tools import Bench, open_bench
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
 from workers.transcode.outcome import make_result
@@ -33,7 +33,7 @@ from workers.transcode.poster import take_poster
 from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source
 from workers.transcode.settings import LONGEST_TIMEOUT_SECONDS, TranscodeSettings
 from workers.transcode.source import OpenSource, open_source
-from workers.transcode.sources import sources_of
+from workers.transcode.source_schemes import sources_of
 from workers.transcode.split import Split, hand_out, join_chunks, make_split, may_be_split
 from workers.transcode.storyboard_processor import Storyboard, require_storyboard
 from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders

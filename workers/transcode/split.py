@@ -15,11 +15,11 @@ import anyio
 
 from jobkit import Reject, Result
 from workers.transcode import progress
-from workers.transcode.bench import Bench
 from workers.transcode.child import child_command
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.chunks import Chunk, chunk_plan, may_be_split, sound_plan
 from workers.transcode.errors import OutputUnfit, PackagingFailed
+from workers.transcode.job_tools import Bench
 from workers.transcode.media import Media
 from workers.transcode.output_problems import WHAT_TO_DO
 from workers.transcode.payload import Transcode

@@ -16,8 +16,8 @@ from jobkit import Context, Payload, Reject, Result, Retry, RetryPolicy, process
 from jobkit.errors import FileReplaced, UnknownType
 from jobkit.files import CommittedFile, FileSet
 from workers.transcode import output_problems
-from workers.transcode.bench import Bench, open_bench
 from workers.transcode.errors import FfmpegFailed, OutputInvalid
+from workers.transcode.job_tools import Bench, open_bench
 from workers.transcode.ladder import Size
 from workers.transcode.media import Media
 from workers.transcode.probe import ProbeTask, probe

@@ -11,13 +11,13 @@ import anyio
 
 from jobkit import Reject, resource
 from workers.transcode.asking import ask
+from workers.transcode.encoder_trial import trial_problem
 from workers.transcode.encoders import ENCODERS, HARDWARE, LIBX264, SOFTWARE, Coding, Encoder
 from workers.transcode.errors import FfmpegFailed
 from workers.transcode.ffmpeg import find_ffmpeg, required_ffmpeg
 from workers.transcode.profile import Profile, VideoProfile, known_profiles
 from workers.transcode.renditions import Way, way
 from workers.transcode.settings import TranscodeSettings
-from workers.transcode.trial import trial_problem
 
 # How long the doctor waits for what can be encoded.
 _TRYING_SECONDS = 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from jobkit.backends.postgres.functions import known_functions
+from jobkit.backends.postgres.install_functions import known_functions
 
 _CALL = re.compile(r"jobkit\.(\w+)\([^)]*\)")
 

@@ -1,6 +1,6 @@
 """Lending the connections of a pool: while another one is made, whoever waits takes the first that is given back.
 
-To make a connection takes about ten round trips. The driver's pool has who finds all others lent make one and wait for
+To make a connection takes several round trips. The driver's pool has who finds all others lent make one and wait for
 it; on a slow link those are the jobs under way, although a connection is free after one round trip.
 """
 

@@ -1,7 +1,7 @@
 """The database's tables and functions: made by `jobkit migrate`, checked by everybody else.
 
 Each file in `migrations/` is one step of the tables, named by its number; a step that was ever released is never
-changed again. Functions are no steps: `jobkit.backends.postgres.functions` makes them as they are now, after the steps.
+changed again. Functions are no steps: `install_functions.py` makes them as they are now, after the steps.
 
 No library does this here: those there are (yoyo, alembic) bring a second, synchronous driver, and more than the fifty
 lines below to configure. All pending steps and the functions are one transaction, under a lock of the server's, so any
@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 
-from jobkit.backends.postgres import functions
+from jobkit.backends.postgres import install_functions
 from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained
@@ -76,7 +76,7 @@ async def _apply(connection: Any, address: PostgresAddress) -> Sequence[str]:
     check_server(connection, address)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute(_BOOK + functions.BOOK)
+        await connection.execute(_BOOK + install_functions.BOOK)
         applied = {row["number"] for row in await connection.fetch("SELECT number FROM jobkit.migrations")}
         known = known_migrations()
         _refuse_newer(max(applied, default=0), known, address)
@@ -87,7 +87,7 @@ async def _apply(connection: Any, address: PostgresAddress) -> Sequence[str]:
                 "INSERT INTO jobkit.migrations (number, name) VALUES ($1, $2)", migration.number, migration.name
             )
         done = [migration.name for migration in pending]
-        renewed = await functions.replace_functions(connection, address)
+        renewed = await install_functions.replace_functions(connection, address)
         return done if renewed is None else [*done, renewed]
 
 
@@ -105,7 +105,7 @@ async def check_migrated(connection: Any, address: PostgresAddress) -> None:
             f"{address.name} has jobkit's tables at version {applied}, this jobkit needs {known[-1].number}: "
             "run `jobkit migrate`"
         )
-    await functions.check_functions(connection, address)
+    await install_functions.check_functions(connection, address)
 
 
 def check_server(connection: Any, address: PostgresAddress) -> None:

@@ -1,4 +1,4 @@
-"""JobOpening jobs: what the server is told, and what its answers mean."""
+"""Opening jobs: what the server is told, and what its answers mean. `functions/open.sql` decides."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ import asyncpg
 from jobkit.backends.postgres.address import PostgresAddress
 from jobkit.backends.postgres.connect import Connector
 from jobkit.backends.postgres.faults import explained, is_about_connection, is_held_up, is_overtaken
+from jobkit.backends.postgres.known_types import KnownTypesConnection
 from jobkit.backends.postgres.lending import Lender
 from jobkit.backends.postgres.timeouts import cut_after
 from jobkit.errors import Unavailable
@@ -56,20 +57,27 @@ _ATTEMPTS = 12
 _RETRY_SECONDS = (0.001, 0.01)
 
 _PREPARE_SESSION = """
-    SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
-           set_config('idle_in_transaction_session_timeout', $3, false),
+    SELECT set_config('statement_timeout', '{statement}ms', false), set_config('lock_timeout', '{lock}ms', false),
+           set_config('idle_in_transaction_session_timeout', '{idle}ms', false),
            CASE WHEN current_setting('synchronous_commit') = 'off'
                 THEN set_config('synchronous_commit', 'on', false) END,
            CASE WHEN version() LIKE '%linux%'  -- other platforms cannot look, and refuse the setting
-                THEN set_config('client_connection_check_interval', $4, false) END
+                THEN set_config('client_connection_check_interval', '{look}ms', false) END
 """
 
 
 async def prepare_session(connection: Any, *, lock_seconds: float) -> None:
     """Bound what the server does for this connection, and have its commits durable when they return."""
-    limits = (_STATEMENT_SECONDS, lock_seconds, _IDLE_IN_TRANSACTION_SECONDS, _LOOK_FOR_CLIENT_SECONDS)
+    seconds = {
+        "statement": _STATEMENT_SECONDS,
+        "lock": lock_seconds,
+        "idle": _IDLE_IN_TRANSACTION_SECONDS,
+        "look": _LOOK_FOR_CLIENT_SECONDS,
+    }
+    limits = {name: round(1000 * limit) for name, limit in seconds.items()}
     with cut_after(CONNECT_SECONDS, connection):
-        await connection.fetch(_PREPARE_SESSION, *(f"{round(1000 * seconds)}ms" for seconds in limits))
+        # One round trip; with arguments it would be two.
+        await connection.execute(_PREPARE_SESSION.format(**limits))
 
 
 async def _keep_session(_connection: Any) -> None:
@@ -97,6 +105,7 @@ class ConnectionPool:
             pool = asyncpg.create_pool(
                 address.url,
                 connect=Connector(address).connect,
+                connection_class=KnownTypesConnection,
                 min_size=0,
                 max_size=size,
                 init=partial(prepare_session, lock_seconds=lock_seconds),

@@ -12,7 +12,7 @@ Whatever is asked of the server goes through aio-pika's objects:
 aiormq, the protocol library below it, does the rest:
 
 * the socket and the reader of frames, which aio-pika has no parameter for: a socket must close without its peer's
-  consent, and wire.py says why frames are read first. `?frame_reader=off` goes without that reader;
+  consent, and frame_reader.py says why frames are read first. `?frame_reader=off` goes without that reader;
 * what makes a topology: dozens of queues and bindings without waiting for each answer; aio-pika waits for each;
 * publishing jobs: aio-pika waits for the socket with each message, and keeps each property twice;
 * a partition's messages and their acks: aio-pika starts a task more for each message, and acks wait for the socket;

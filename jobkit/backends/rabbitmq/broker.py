@@ -25,7 +25,7 @@ from jobkit.backends.rabbitmq.exclusive_consumer import Holder, acquire_queue, h
 from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, to_message, too_large_for
 from jobkit.backends.rabbitmq.publisher import Publisher
-from jobkit.backends.rabbitmq.rebuilding import remove_silent
+from jobkit.backends.rabbitmq.queue_rebuild import remove_silent
 from jobkit.backends.rabbitmq.topology import PREFETCH, exclusive_queue, partition_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory

@@ -31,8 +31,8 @@ from aiormq.abc import DeliveredMessage
 from jobkit.backends.first_to_answer import NoneAnswered, first_to_answer
 from jobkit.backends.rabbitmq.address import Endpoint, Server
 from jobkit.backends.rabbitmq.faults import is_refusal, not_connected, words_of
+from jobkit.backends.rabbitmq.frame_reader import Delivered, delivered
 from jobkit.backends.rabbitmq.transport import PlainChannel, PlainConnection, Sockets
-from jobkit.backends.rabbitmq.wire import Delivered, delivered
 from jobkit.backends.versions import too_old
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import Clock

@@ -23,10 +23,10 @@ from aiormq import spec
 from jobkit.backends.rabbitmq.acks import Acks
 from jobkit.backends.rabbitmq.connection import Channel
 from jobkit.backends.rabbitmq.delays import Delays
+from jobkit.backends.rabbitmq.frame_reader import Delivered
 from jobkit.backends.rabbitmq.messages import addressed, delay_left, to_delivery
 from jobkit.backends.rabbitmq.publisher import Publisher
 from jobkit.backends.rabbitmq.topology import partition_queue
-from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.errors import ConfigurationError, ConsumerClosed, JobkitError, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Receipt

@@ -20,7 +20,7 @@ from jobkit.backends.rabbitmq.connection import OLDEST_VERSION, Blocked, Link
 from jobkit.backends.rabbitmq.faults import refused
 from jobkit.backends.rabbitmq.messages import Message, addressed
 from jobkit.backends.rabbitmq.publisher import Answer, Publisher
-from jobkit.backends.rabbitmq.silence import silent_queues
+from jobkit.backends.rabbitmq.sick_queues import silent_queues
 from jobkit.backends.rabbitmq.topology import Topology, dead_letter_queue, topology_of
 from jobkit.backends.rabbitmq.topology_check import look
 from jobkit.backends.rabbitmq.type_registry import Directory

@@ -15,7 +15,7 @@ from aio_pika.tools import OneShotCallback
 from yarl import URL
 
 from jobkit.backends.rabbitmq.address import Endpoint
-from jobkit.backends.rabbitmq.wire import FrameReader
+from jobkit.backends.rabbitmq.frame_reader import FrameReader
 
 
 class Sockets(aiormq.TransportFactory):

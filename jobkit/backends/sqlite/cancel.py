@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobkit.backends.sqlite import ending, job_groups, tenants, turns
+from jobkit.backends.sqlite import ending, given_up_sequences, job_groups, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
 from jobkit.ports.inspection import Cancellation, JobState
@@ -84,7 +84,7 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
         ending.leave(transaction, job.id, job.number, job.entry)
         if job.saved:
             ending.drop_checkpoints(transaction, job.number)
-    turns.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
+    given_up_sequences.give_up_all(transaction, ((job.type, job.key, job.sequence) for job in jobs))
     tenants.give_all_places(transaction, ((job.type, job.line) for job in jobs))
     job_groups.abandon(transaction, [job.id for job in jobs])
     for job in jobs:

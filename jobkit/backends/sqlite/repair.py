@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import ending, job_groups, outbox, tenants, turns
+from jobkit.backends.sqlite import ending, given_up_sequences, job_groups, outbox, tenants
 from jobkit.backends.sqlite.fail import is_message_of
 from jobkit.backends.sqlite.sequences import is_taken, next_sequence
 from jobkit.backends.sqlite.submit import insert_foreign
@@ -132,4 +132,4 @@ def skip_gap(transaction: Transaction, type: str, key: str, *, before: int) -> i
         "ON CONFLICT DO UPDATE SET submitted = max(submitted, excluded.submitted)",
         (type, key, before - 1, transaction.now),
     )
-    return turns.give_up(transaction, type, key, expected, before - 1)
+    return given_up_sequences.give_up(transaction, type, key, expected, before - 1)

@@ -35,6 +35,12 @@ def bench(
         StoreServer | None,
         typer.Option("--servers", help="Start a private RabbitMQ, Redis and, if named, PostgreSQL, and run on these."),
     ] = None,
+    latency: Annotated[
+        float,
+        typer.Option(
+            "--latency", metavar="MS", min=0, help="With --servers: also drain one ordered key at such round trips."
+        ),
+    ] = 0.0,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -45,11 +51,14 @@ def bench(
     of its own that is gone afterwards. On RabbitMQ it also measures what plain aio-pika does without any safety.
     """
     from jobkit.cli.session import CommandSession
+    from jobkit.errors import ConfigurationError
     from jobkit.lab.bench import BenchPlan
     from jobkit.lab.bench.place import place_for
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    plan = BenchPlan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases)
+    if latency and servers is None:
+        raise ConfigurationError("--latency needs --servers: only private servers are put behind a slow link")
+    plan = BenchPlan(jobs, keys, rate, seconds, tuple(dict.fromkeys(workers or [1])), rounds, leases, latency)
     environment = {
         "JOBKIT_CONCURRENCY": str(concurrency),
         "JOBKIT_PREFETCH": str(max(concurrency, session.settings.prefetch)),
@@ -120,6 +129,10 @@ def _measured(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, 
     yield f"submit to start, at {plan.rate:g} jobs/s", _quantiles(report.start), f"{report.start.count} jobs"
     yield f"submit to commit, at {plan.rate:g} jobs/s", _quantiles(report.commit), ""
     trips = "" if report.renewal.round_trips is None else f"{report.renewal.round_trips} round trip(s)"
+    hot = report.hot_key
+    if hot is not None:
+        ratio = f"{hot.for_each_round_trip:.2f} jobs for each round trip"
+        yield f"one ordered key, round trips of {hot.milliseconds:g} ms", f"{hot.rate:,.1f} jobs/s", ratio
     yield f"renewal of {report.renewal.leases:,} leases", f"{report.renewal.milliseconds:.1f} ms", trips
 
 
@@ -139,6 +152,8 @@ def _compared(report: BenchReport, plan: BenchPlan) -> Iterator[tuple[str, str, 
     if few < many:
         ratio = report.drain_rate(many) / report.drain_rate(few)
         yield from line(f"drain, {many} processes of {few}", ratio, 1.0)
+    hot = None if report.hot_key is None else report.hot_key.for_each_round_trip
+    yield from line("one ordered key, jobs for each round trip", hot, target.HOT_KEY_RATIO)
     p99 = report.start.p99
     yield "submit to start, p99", f"{p99:.1f} ms", f"below {target.START_P99_MS:g} ms", _said(p99 < target.START_P99_MS)
     growth = report.drains(plan.workers[0])[0].memory_growth

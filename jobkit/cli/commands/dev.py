@@ -34,7 +34,7 @@ def dev(
 
     from jobkit.cli.commands.web import show
     from jobkit.cli.session import CommandSession
-    from jobkit.worker.reloading import ReloadingWorker, code_of
+    from jobkit.worker.auto_reload import ReloadingWorker, code_of
 
     places = code_of(plugins)
     _FOLDER.mkdir(exist_ok=True)

@@ -135,7 +135,7 @@ def serve(
 
     from jobkit.cli.session import CommandSession
     from jobkit.files import FileReader, FilesApplication, everyone
-    from jobkit.worker.serving import serving
+    from jobkit.worker.asgi_server import serving
 
     session = CommandSession.begin(context, env_file, log_at_least="info")
     if not public and session.settings.files_secret is None:

@@ -8,7 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.cli.output import plain
-from jobkit.ports.inspection import JobState
+from jobkit.model.job_state import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def status(
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import job_fields
     from jobkit.client import found_job
-    from jobkit.client.awaited import with_members
+    from jobkit.client.group_progress import with_members
     from jobkit.ops.views import checkpoints_view, holding_up, job_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
@@ -115,7 +115,7 @@ def _awaited(session: CommandSession, jobs: Sequence[JobRecord]) -> Mapping[str,
     """Return the limit that each job waits for, as far as the coordinator tells: jobs are worth showing without."""
     from jobkit.cli.exit_codes import NoAnswer
     from jobkit.errors import ConfigurationError, Unavailable
-    from jobkit.ops.waiting import waits_for
+    from jobkit.ops.limit_waiters import waits_for
 
     if all(job.state.ended for job in jobs):
         return {}

@@ -385,8 +385,9 @@ def _conclude(job: JobRecord, out: Output) -> None:
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[JobRecord], None]]:
     """Lend what shows each change of a job: JSON lines, a moving bar on a terminal, or plain lines on stderr."""
-    from jobkit.cli.output import plain, terminal
+    from jobkit.cli.output import plain
     from jobkit.cli.tables import percent
+    from jobkit.cli.terminal import terminal
     from jobkit.ops.views import job_view
     from jobkit.ports.inspection import JobState
 

@@ -57,7 +57,7 @@ async def show(planes: Planes, session: CommandSession) -> None:
     import anyio
 
     from jobkit.distribution import install_hint
-    from jobkit.worker.serving import serving
+    from jobkit.worker.asgi_server import serving
 
     try:
         from jobkit.web.application import WebApplication

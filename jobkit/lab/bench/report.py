@@ -11,6 +11,8 @@ PUBLISH_RATIO = 0.5
 DRAIN_RATIO = {"redis": 0.7, "postgresql": 0.35}
 START_P99_MS = 25.0
 MEMORY_GROWTH = 0.05
+# One job for each round trip, less what the job itself takes.
+HOT_KEY_RATIO = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class BenchPlan:
     workers: tuple[int, ...] = (1,)
     rounds: int = 1
     leases: int = 1_000
+    # Milliseconds of a round trip for the worker of a hot key; 0: it is not measured.
+    latency: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,25 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
+class HotKey:
+    """Ordered jobs of one key, drained over a way of so many `milliseconds`; `seconds` are those of all the `jobs`."""
+
+    jobs: int
+    milliseconds: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second."""
+        return self.jobs / self.seconds
+
+    @property
+    def for_each_round_trip(self) -> float:
+        """Jobs in the time that a round trip takes."""
+        return self.rate * self.milliseconds / 1000
+
+
+@dataclass(frozen=True, slots=True)
 class BenchReport:
     """What was measured. Latencies are from the call of `submit` to the processor's start, and to the commit."""
 
@@ -132,6 +155,7 @@ class BenchReport:
     start: Latency
     commit: Latency
     renewal: Renewal
+    hot_key: HotKey | None = None
 
     @property
     def publish_rate(self) -> float:

@@ -23,6 +23,7 @@ from jobkit.lab.bench.report import (
     BenchReport,
     Ceilings,
     Drain,
+    HotKey,
     Latency,
     MemoryPoint,
     Renewal,
@@ -65,6 +66,7 @@ class Bench:
             await self._until_working(1, TIMED_TYPE)
             records = await self._steady(plan)
         renewal = await self._renew(plan.leases)
+        hot_key = await self._hot_key(plan) if plan.latency else None
         return BenchReport(
             broker=_kind(self.settings.broker_url),
             coordinator=_kind(self.settings.coordinator_url),
@@ -73,7 +75,15 @@ class Bench:
             start=Latency.of([(json.loads(record.result or b"0") - record.submitted_at) * 1000 for record in records]),
             commit=Latency.of([((record.finished_at or 0) - record.submitted_at) * 1000 for record in records]),
             renewal=renewal,
+            hot_key=hot_key,
         )
+
+    async def _hot_key(self, plan: BenchPlan) -> HotKey:
+        # Proxies need packages that a benchmark without them does not.
+        from jobkit.lab.bench.hot_key import measure_hot_key
+
+        self.tell(f"draining one key at round trips of {plan.latency:g} ms")
+        return await measure_hot_key(self.client, self.environment, self._ended, plan.latency)
 
     async def _refuse_leftovers(self) -> None:
         depths = await self.planes.broker.depths()

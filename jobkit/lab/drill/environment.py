@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -27,6 +26,7 @@ from jobkit.errors import JobkitError
 from jobkit.lab.drill.plugin import TRACE_VARIABLE
 from jobkit.lab.drill.protections import BROKEN_VARIABLE, SHARED_VARIABLE, Protection
 from jobkit.lab.servers.base import free_port
+from jobkit.lab.servers.proxied import proxied
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.together import start_together
 from jobkit.model.plane import Plane
@@ -151,10 +151,7 @@ async def _add_worker(
     proxies: dict[str, Proxy] = {}
     urls = dict(site.urls)
     if not site.embedded:
-        for plane, url in site.urls.items():
-            port = urlsplit(url).port or 0
-            proxies[plane] = await stack.enter_async_context(Proxy(port))
-            urls[plane] = url.replace(f":{port}/", f":{proxies[plane].port}/")
+        proxies, urls = await stack.enter_async_context(proxied(site.urls))
     metrics_port = free_port()
     variables = {f"JOBKIT_{plane.upper()}_URL": url for plane, url in urls.items()} | {
         "JOBKIT_BLOBS_URL": site.blobs,

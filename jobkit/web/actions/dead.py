@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UniqueNameTaken, UnknownType
 from jobkit.model.ids import new_job_id
+from jobkit.ops.dead_letter_groups import letters_of
 from jobkit.ops.dead_matching import letter_of, letters_matching
-from jobkit.ops.grouping import letters_of
 from jobkit.ports.inspection import DeadLetter
 from jobkit.ports.store import Conflict
 from jobkit.web.actions.action import Action, Ask, Done, Proposal, Refused, job_path, many, told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobkit.errors import JobkitError
-from jobkit.ops.grouping import LOOKED_AT, error_of, groups, letters_of
+from jobkit.ops.dead_letter_groups import LOOKED_AT, error_of, groups, letters_of
 from jobkit.ports.inspection import DeadLetter
 from jobkit.web.comparison import compared
 from jobkit.web.masking import shown_payload

@@ -15,7 +15,8 @@ from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.store import Failure
-from jobkit.web.masking import may_see, shown_payload, shown_result
+from jobkit.web.access import may_see
+from jobkit.web.masking import shown_payload, shown_result
 from jobkit.web.page import NotFound, Page, View
 from jobkit.web.rendering import span
 

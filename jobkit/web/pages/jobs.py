@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobkit.model.job_filter import JobFilter
-from jobkit.ops.running import running_jobs
+from jobkit.ops.running_jobs import running_jobs
 from jobkit.ports.inspection import LOOKED_AT, JobPage, JobState
 from jobkit.web.job_query import asked, wanted
 from jobkit.web.page import Page, View

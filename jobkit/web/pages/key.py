@@ -10,7 +10,7 @@ from jobkit.model.job_filter import JobFilter
 from jobkit.model.partition import partition_of
 from jobkit.model.pause import pause_of
 from jobkit.ports.inspection import KeyRecord
-from jobkit.web.masking import may_see
+from jobkit.web.access import may_see
 from jobkit.web.page import NotFound, Page, View
 
 _LOG = 100

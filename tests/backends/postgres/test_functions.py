@@ -7,9 +7,9 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from jobkit.backends.postgres import functions
+from jobkit.backends.postgres import install_functions
 from jobkit.backends.postgres.address import parse_address
-from jobkit.backends.postgres.functions import FunctionSet, known_functions
+from jobkit.backends.postgres.install_functions import FunctionSet, known_functions
 from jobkit.backends.postgres.migrations import migrate
 from jobkit.errors import ConfigurationError
 from jobkit.testing.conformance.values import committed, submitted
@@ -35,7 +35,7 @@ async def _made(server: TestServer, database: str) -> dict[str, list[int]]:
 def _changed(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     scripts = tuple(script.replace(old, new) for script in known_functions().scripts)
     assert scripts != known_functions().scripts
-    monkeypatch.setattr(functions, "known_functions", lambda: FunctionSet(scripts))
+    monkeypatch.setattr(install_functions, "known_functions", lambda: FunctionSet(scripts))
 
 
 def test_each_function_is_written_once_and_its_signature_is_read() -> None:
@@ -63,7 +63,7 @@ async def test_a_changed_body_takes_the_place_of_the_old_one_and_keeps_what_was_
     before = await _made(server, own_database)
     _changed(monkeypatch, "at the same time", "meanwhile")
     (done,) = await migrate(parse_address(server.url(own_database)))
-    assert done == f"functions {functions.known_functions().digest[:12]}"
+    assert done == f"functions {install_functions.known_functions().digest[:12]}"
     assert await _made(server, own_database) == before
     with pytest.raises(asyncpg.SerializationError, match="meanwhile"):
         await server.execute("SELECT jobkit.overtaken('x')", database=own_database)
@@ -87,7 +87,7 @@ async def test_what_differs_in_more_than_its_body_leaves_nothing_of_the_old_one(
     _changed(monkeypatch, old, new)
     assert len(await migrate(parse_address(server.url(own_database)))) == 1
     after = await _made(server, own_database)
-    assert after.keys() == functions.known_functions().names
+    assert after.keys() == install_functions.known_functions().names
     assert all(len(overloads) == 1 for overloads in after.values())
     kept = before.keys() - {"overtaken"}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}

@@ -10,7 +10,7 @@ from jobkit.backends.postgres.pool import WORK_CONNECTIONS, ConnectionPool, quer
 from jobkit.lab.servers.proxy import Proxy
 from tests.lab.servers.postgres import TestServer
 
-# A round trip on a slow link. To make a connection takes about ten of them.
+# A round trip on a slow link. To make a connection takes several of them.
 _TRIP_SECONDS = 0.2
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pamqp import frame
 from pamqp.header import ContentHeader
 
+from jobkit.backends.rabbitmq.frame_reader import Delivered
 from jobkit.backends.rabbitmq.messages import (
     DELAY_LEFT,
     DELAYED,
@@ -23,7 +24,6 @@ from jobkit.backends.rabbitmq.messages import (
     to_message,
     too_large_for,
 )
-from jobkit.backends.rabbitmq.wire import Delivered
 from jobkit.model.envelope import SCHEMA_VERSION, Envelope
 from jobkit.model.notice import Notice
 from jobkit.model.partition import Partition
@@ -49,7 +49,7 @@ def foreign(body: bytes = b"{}", **properties: Any) -> Delivery:
     return arrived(Message("q", body, Properties(**properties)))
 
 
-text = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=200)
+text = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=60)
 
 
 @given(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobkit.backends.s3.address import parse_address
-from jobkit.cli.masking import masked_url
+from jobkit.cli.url_masking import masked_url
 from jobkit.errors import ConfigurationError
 
 ENDPOINT = "http://127.0.0.1:8333"

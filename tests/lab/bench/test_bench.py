@@ -51,6 +51,12 @@ def test_jobs_that_an_earlier_run_left_are_not_measured(tmp_path: Path) -> None:
     assert "1 jobs of an earlier benchmark wait there" in done.stderr
 
 
+def test_only_private_servers_are_put_behind_a_slow_link(tmp_path: Path) -> None:
+    done = run(tmp_path, "bench", "--latency", "500")
+    assert done.returncode == 2
+    assert "--latency needs --servers" in done.stderr
+
+
 def test_a_table_says_what_is_wanted(tmp_path: Path) -> None:
     done = run(tmp_path, "bench", *SMALL)
     assert done.returncode == 0, done.stderr

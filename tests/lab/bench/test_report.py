@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobkit.lab.bench.processes import BenchFailed, read_account, write_account
-from jobkit.lab.bench.report import Account, BenchReport, Ceilings, Drain, Latency, MemoryPoint, Renewal, Round
+from jobkit.lab.bench.report import Account, BenchReport, Ceilings, Drain, HotKey, Latency, MemoryPoint, Renewal, Round
 
 USED = Account(1.5, 10, 20)
 NOTHING = Latency(2, 0, 0, 0, 0)
@@ -33,6 +33,11 @@ def test_a_ratio_compares_what_was_measured_in_one_round() -> None:
     )
     assert found.ratio("publish") == 0.5
     assert found.ratio("scripted", 1) == 0.9
+
+
+def test_jobs_for_each_round_trip_are_those_that_end_while_one_lasts() -> None:
+    assert HotKey(30, 500.0, 15.0).for_each_round_trip == pytest.approx(1.0)
+    assert HotKey(30, 500.0, 30.0).rate == pytest.approx(1.0)
 
 
 def test_a_ratio_is_that_of_the_workers_asked_for() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from jobkit.model.envelope import MAX_KEY_BYTES, Envelope, Heading
 from jobkit.model.fence import Receipt
+from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import envelope
 
@@ -80,8 +81,10 @@ async def test_a_letter_takes_any_reason_detail_and_headers(store: FullStore) ->
 
 async def test_the_longest_key_there_may_be_is_kept_everywhere(store: FullStore) -> None:
     key = "ü" * (MAX_KEY_BYTES // 2)
-    job = envelope("i" * 200, type="y" * 200, key=key, sequence=2)
+    job = envelope("i" * 200, type="y" * TYPE_CHARACTERS, key=key, sequence=2)
     await store.park(job, reason="gap")
-    await store.bury_message(b"", envelope("i" * 199, type="y" * 200, key=key, sequence=3), reason="invalid")
+    await store.bury_message(
+        b"", envelope("i" * 199, type="y" * TYPE_CHARACTERS, key=key, sequence=3), reason="invalid"
+    )
     assert [gap.key for gap in await store.gaps()] == [key]
     assert [letter.key for letter in await store.dead()] == [key]

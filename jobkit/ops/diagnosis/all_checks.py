@@ -11,7 +11,7 @@ from jobkit.errors import ConfigurationError
 from jobkit.model.clock import Clock
 from jobkit.ops.diagnosis.machine import check_clock, check_versions
 from jobkit.ops.diagnosis.places import diagnose_places
-from jobkit.ops.diagnosis.planes import probe_planes
+from jobkit.ops.diagnosis.plane_probes import probe_planes
 from jobkit.ops.diagnosis.plugins import check_plugins
 from jobkit.ops.diagnosis.together import check_together
 from jobkit.plugin.registry import Registry

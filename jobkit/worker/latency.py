@@ -34,7 +34,7 @@ _STEP = 2.0
 _AWAY_SECONDS = 1.0
 
 
-class Reach:
+class LatencyMonitor:
     """Keeps `latency`: the seconds of a round trip to the farther of the two. `on_change` is called with a new one."""
 
     def __init__(

@@ -1,10 +1,7 @@
-"""What keeps other sites out: headers for every answer, and where a change has to come from."""
+"""Headers that keep other sites out of every answer: what browsers may load, embed and send on."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from starlette.requests import Request
 from starlette.responses import Response
 
 _POLICY = "; ".join(
@@ -41,12 +38,3 @@ def protected(response: Response) -> Response:
         response.headers.setdefault(name, value)
     response.headers.setdefault("cache-control", "no-store")
     return response
-
-
-def is_same_origin(request: Request) -> bool:
-    """Tell whether a browser says that a page of this site sends the request; what is no browser says neither."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from jobkit.worker.reach import NEAR_SECONDS, Reach
+from jobkit.worker.latency import NEAR_SECONDS, LatencyMonitor
 from tests.faults.doubles import Fault, Faults, faulty_planes, hanging, lost_request, slow_reply
 from tests.steps import step
 from tests.virtual_site import Site, in_virtual_time, open_site
 
 
 @asynccontextmanager
-async def reaching(site: Site, faults: Faults) -> AsyncIterator[tuple[Reach, list[float]]]:
+async def reaching(site: Site, faults: Faults) -> AsyncIterator[tuple[LatencyMonitor, list[float]]]:
     """Measure during the block; yield what measures, and what it told."""
     planes = faulty_planes(site.planes, faults)
     told: list[float] = []
@@ -22,7 +22,7 @@ async def reaching(site: Site, faults: Faults) -> AsyncIterator[tuple[Reach, lis
     async def tell() -> None:
         told.append(reach.latency)
 
-    reach = Reach(planes.store.pauses, planes.coordinator, "me", clock=site.clock, on_change=tell)
+    reach = LatencyMonitor(planes.store.pauses, planes.coordinator, "me", clock=site.clock, on_change=tell)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reach.run)
         yield reach, told

@@ -11,7 +11,7 @@ import pytest
 
 from jobkit.errors import ConfigurationError
 from jobkit.model.clock import SystemClock
-from jobkit.worker.reloading import ReloadingWorker, code_of
+from jobkit.worker.auto_reload import ReloadingWorker, code_of
 
 
 def read(path: Path) -> list[str]:
@@ -65,7 +65,7 @@ async def test_one_that_broke_is_started_again_when_it_was_mended(tmp_path: Path
 
 
 def test_the_code_of_a_module_is_its_file_and_of_a_package_its_folder() -> None:
-    (package,) = code_of(["jobkit.worker.reloading:code_of"])
+    (package,) = code_of(["jobkit.worker.auto_reload:code_of"])
     assert package.name == "jobkit"
     assert code_of(["this"])[0].name == "this.py"
     for wrong in ("no.such.module", "nosuch", ""):

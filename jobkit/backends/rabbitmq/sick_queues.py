@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import AMQPError
 
 from jobkit.backends.rabbitmq.connection import Link
-from jobkit.backends.rabbitmq.rebuilding import PROBE_SECONDS, probe
+from jobkit.backends.rabbitmq.queue_rebuild import PROBE_SECONDS, probe
 from jobkit.model.clock import Clock
 from jobkit.model.side_by_side import side_by_side
 

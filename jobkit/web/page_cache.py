@@ -26,7 +26,7 @@ class _Seen:
     value: Any = None
 
 
-class Looks:
+class PageCache:
     """Remembers what was seen a moment ago."""
 
     def __init__(self, clock: Clock) -> None:

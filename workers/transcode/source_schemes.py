@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from jobkit import Reject
-from workers.transcode.bench import Bench
 from workers.transcode.fetching import FetchedSource, Remotes
+from workers.transcode.job_tools import Bench
 from workers.transcode.settings import TranscodeSettings
 from workers.transcode.source import FileSource, OpenSource, Source, shown_reference
 

@@ -14,7 +14,7 @@ from pamqp import frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from jobkit.backends.rabbitmq.wire import UNREADABLE, Delivered, FrameReader, readable
+from jobkit.backends.rabbitmq.frame_reader import UNREADABLE, Delivered, FrameReader, readable
 
 Properties = spec.Basic.Properties
 
