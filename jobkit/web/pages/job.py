@@ -153,7 +153,7 @@ def _holds(job: JobRecord) -> list[Event]:
         elif following is not None:
             who = f"by {following.owner}, token {following.token}, from {hold.owner}, token {hold.token}"
             found.append(Event(hold.until, "Taken over", f"{who}, which had not ended it"))
-    if job.opens > 1:
+    if job.opens > max(1, len(holds)):
         found.append(Event(None, f"Begun {job.opens} times in all", "by other workers, or after failed attempts"))
     return found
 

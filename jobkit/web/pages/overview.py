@@ -165,6 +165,10 @@ def _types(seen: Seen) -> list[TypeRow]:
     ]
 
 
+def _jobs_wait(count: int, which: str = "") -> str:
+    return f"1 job{which} waits" if count == 1 else f"{count:,} jobs{which} wait"
+
+
 def _attention(seen: Seen) -> list[Attention]:
     found = [
         Attention(f"jobkit_{plane.value}_unreachable", f"The {plane.value} is out of reach: {error}", "/checks")
@@ -177,11 +181,12 @@ def _attention(seen: Seen) -> list[Attention]:
     if Plane.COORDINATOR not in seen.away:
         for row in _types(seen):
             if (row.waiting or row.delayed) and not row.workers:
-                text = f"No worker serves {row.type}, and {row.waiting:,} jobs of it wait."
+                text = f"No worker serves {row.type}, and {_jobs_wait(row.waiting, ' of it')}."
                 found.append(Attention("jobkit_worker_down", text, "/workers"))
     if seen.gaps:
         jobs = sum(gap.parked for gap in seen.gaps)
-        text = f"{len(seen.gaps):,} keys stand still behind a missing job; {jobs:,} jobs wait behind it."
+        stand = "1 key stands" if len(seen.gaps) == 1 else f"{len(seen.gaps):,} keys stand"
+        text = f"{stand} still behind a missing job; {_jobs_wait(jobs)} behind it."
         found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
     if dead := seen.counts.dead:
         text = "A job was given up." if dead == 1 else f"{dead:,} jobs were given up."
