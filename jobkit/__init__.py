@@ -2,30 +2,30 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import JobkitError, Reject, Retry, Snooze
-from jobkit.plugin.context import Context
-from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
-from jobkit.plugin.job_info import JobInfo
-from jobkit.plugin.limits import Concurrency, Rate
-from jobkit.plugin.middleware import around_attempt, around_submit
-from jobkit.plugin.notification import JobEnd, Notification
-from jobkit.plugin.payload import Payload, Result
-from jobkit.plugin.processor import Processor, processor
-from jobkit.plugin.resource import Resource, resource
-from jobkit.plugin.retry import RetryPolicy
-from jobkit.plugin.schedule import DeclaredSchedule, schedule
-from jobkit.plugin.sync_context import SyncContext
-from jobkit.projections.projection import Projection
-
 if TYPE_CHECKING:
     from jobkit.client.client import Client
     from jobkit.client.connect import connect
     from jobkit.client.schedules import ScheduleBook, ScheduleStatus
     from jobkit.client.submission import Submission
     from jobkit.client.sync import SyncClient
+    from jobkit.errors import JobkitError, Reject, Retry, Snooze
     from jobkit.handles import Handle, Progress, SyncHandle
+    from jobkit.model.notice import EndState
+    from jobkit.plugin.context import Context
+    from jobkit.plugin.hooks import CancelledEvent, CommittedEvent, DeadEvent, FailedEvent, hook
+    from jobkit.plugin.job_info import JobInfo
+    from jobkit.plugin.limits import Concurrency, Rate
+    from jobkit.plugin.middleware import around_attempt, around_submit
+    from jobkit.plugin.notification import JobEnd, Notification
+    from jobkit.plugin.payload import Payload, Result
+    from jobkit.plugin.processor import Processor, processor
+    from jobkit.plugin.resource import Resource, resource
+    from jobkit.plugin.retry import RetryPolicy
+    from jobkit.plugin.schedule import DeclaredSchedule, schedule
+    from jobkit.plugin.sync_context import SyncContext
     from jobkit.plugin.type_definition import TypeDefinition
     from jobkit.ports.inspection import Cancellation, PriorityChange
+    from jobkit.projections.projection import Projection
 
 __all__ = [
     "Cancellation",
@@ -36,6 +36,7 @@ __all__ = [
     "Context",
     "DeadEvent",
     "DeclaredSchedule",
+    "EndState",
     "FailedEvent",
     "Handle",
     "JobEnd",
@@ -70,26 +71,58 @@ __all__ = [
     "schedule",
 ]
 
-# Only programs that submit need these, and they bring a backend and telemetry with them: a plugin does without.
-_ON_DEMAND = {
+# Each is loaded when it is asked for: a plugin needs no client, a client no plugin, and `jobkit --help` neither.
+_WHERE = {
     "Cancellation": "jobkit.ports.inspection",
+    "CancelledEvent": "jobkit.plugin.hooks",
     "Client": "jobkit.client.client",
+    "CommittedEvent": "jobkit.plugin.hooks",
+    "Concurrency": "jobkit.plugin.limits",
+    "Context": "jobkit.plugin.context",
+    "DeadEvent": "jobkit.plugin.hooks",
+    "DeclaredSchedule": "jobkit.plugin.schedule",
+    "EndState": "jobkit.model.notice",
+    "FailedEvent": "jobkit.plugin.hooks",
     "Handle": "jobkit.handles",
-    "Progress": "jobkit.handles",
+    "JobEnd": "jobkit.plugin.notification",
+    "JobInfo": "jobkit.plugin.job_info",
+    "JobkitError": "jobkit.errors",
+    "Notification": "jobkit.plugin.notification",
+    "Payload": "jobkit.plugin.payload",
     "PriorityChange": "jobkit.ports.inspection",
+    "Processor": "jobkit.plugin.processor",
+    "Progress": "jobkit.handles",
+    "Projection": "jobkit.projections.projection",
+    "Rate": "jobkit.plugin.limits",
+    "Reject": "jobkit.errors",
+    "Resource": "jobkit.plugin.resource",
+    "Result": "jobkit.plugin.payload",
+    "Retry": "jobkit.errors",
+    "RetryPolicy": "jobkit.plugin.retry",
     "ScheduleBook": "jobkit.client.schedules",
     "ScheduleStatus": "jobkit.client.schedules",
+    "Snooze": "jobkit.errors",
     "Submission": "jobkit.client.submission",
     "SyncClient": "jobkit.client.sync",
+    "SyncContext": "jobkit.plugin.sync_context",
     "SyncHandle": "jobkit.handles",
     "TypeDefinition": "jobkit.plugin.type_definition",
+    "around_attempt": "jobkit.plugin.middleware",
+    "around_submit": "jobkit.plugin.middleware",
     "connect": "jobkit.client.connect",
+    "hook": "jobkit.plugin.hooks",
+    "processor": "jobkit.plugin.processor",
+    "resource": "jobkit.plugin.resource",
+    "schedule": "jobkit.plugin.schedule",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_ON_DEMAND[name]), name)
+    found = getattr(import_module(_WHERE[name]), name)
+    # From now on it is found at once.
+    globals()[name] = found
+    return found

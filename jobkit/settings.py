@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         description="Which users that a proxy names are operators, separated by commas, `*` for all; others may look.",
     )
     web_read_only: bool = Field(False, description="Have the dashboard change nothing, whoever asks.")
+    web_trace_url: str | None = Field(
+        None,
+        description="Where a job's trace is to be seen, with `{trace_id}` in its place: the dashboard links to it. "
+        "`https://grafana.example/explore?traceId={trace_id}`.",
+    )
     drill_report: Path | None = Field(
         None, description="In which file `jobkit drill` keeps its report as a page, and the dashboard finds it."
     )
@@ -201,6 +206,13 @@ class Settings(BaseSettings):
     @classmethod
     def _concurrency(cls, value: Any) -> Any:
         return Concurrency.parse(str(value)) if isinstance(value, str | int) else value
+
+    @field_validator("web_trace_url")
+    @classmethod
+    def _known_trace_url(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith(("https://", "http://")) and "{trace_id}" in value):
+            raise ValueError("use an address that begins with https:// or http:// and has {trace_id} in it")
+        return value
 
     @field_validator("event_loop")
     @classmethod

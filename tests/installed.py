@@ -41,7 +41,7 @@ _TESTS = Path(__file__).parent
 
 
 def is_slow(path: Path) -> bool:
-    """Tell whether the tests of a file take long for the folder that it is in."""
+    """Return whether the tests of a file take long for the folder that it is in."""
     return path.is_relative_to(_TESTS) and path.relative_to(_TESTS).parts[0] in SLOW_FOLDERS
 
 

@@ -162,7 +162,7 @@ class Site:
         return (await self.planes.inspection.counts()).shelved
 
     async def free(self) -> bool:
-        """Tell whether nobody holds a lease on a job."""
+        """Return whether nobody holds a lease on a job."""
         leases = await self.planes.coordinator.leases()
         return all(lease.resource.startswith("leader/") for lease in leases)
 

@@ -19,6 +19,7 @@ import jobkit.testing
 from jobkit.client.steering import Steering
 from jobkit.model.fence import Fence
 from jobkit.plugin.blob_writer import BlobWriter
+from jobkit.plugin.context_groups import ContextGroups
 from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.middleware import AttemptMiddleware, SubmitMiddleware
 from jobkit.plugin.sync_context import SyncBlobs
@@ -36,7 +37,7 @@ Words such as *key* and *fence* are in the [glossary](glossary.md).
 """
 
 # Bases whose members are told with those of the classes that are made of them.
-_PARTS = (Steering,)
+_PARTS = (Steering, ContextGroups)
 # What a program may import, by where it is documented. All that is not here is private and may change at any time.
 _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (

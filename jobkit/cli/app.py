@@ -45,6 +45,7 @@ from jobkit.cli.commands import (
     web,
     why,
     worker,
+    workers,
 )
 from jobkit.cli.exit_codes import explained
 from jobkit.cli.options import EnvFile, Globals
@@ -116,6 +117,7 @@ app.command("resume")(pauses.resume)
 app.command("pauses")(pauses.pauses)
 app.command("leases")(leases.leases)
 app.command("limits")(limits.limits)
+app.add_typer(workers.app, name="workers")
 app.add_typer(dead.app, name="dead")
 app.add_typer(gaps.app, name="gaps")
 app.add_typer(schedules.app, name="schedules")

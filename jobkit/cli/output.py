@@ -12,13 +12,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-# Where there is no terminal whose width matters, a table is as wide as what it holds.
-_UNLIMITED_COLUMNS = 10_000
-
 
 class Output:
     """One command's output, as text or as JSON."""
@@ -44,6 +37,11 @@ class Output:
 
         `right` names the columns, separated by blanks, that are aligned to the right.
         """
+        from rich.table import Table
+        from rich.text import Text
+
+        from jobkit.cli.terminal import terminal
+
         shown = [[plain(cell) for cell in row] for row in rows]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for index, heading in enumerate(headings):
@@ -61,6 +59,10 @@ class Output:
 
     def fields(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line, values in one column."""
+        from rich.text import Text
+
+        from jobkit.cli.terminal import terminal
+
         listed = [(name, plain(value)) for name, value in pairs]
         width = max((len(name) for name, _ in listed), default=0)
         console = terminal()
@@ -71,22 +73,11 @@ class Output:
 
     def note(self, text: str) -> None:
         """Say something about the output, on stderr."""
+        from rich.text import Text
+
+        from jobkit.cli.terminal import terminal
+
         terminal(stderr=True).print(Text(plain(text)), soft_wrap=True)
-
-
-class _PipeConsole(Console):
-    """A console that leaves a closed pipe to the one place that knows what to do about it."""
-
-    def on_broken_pipe(self) -> None:
-        # Called while the BrokenPipeError is being handled.
-        raise
-
-
-def terminal(*, stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr, as that is right now."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _UNLIMITED_COLUMNS
-    return _PipeConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:

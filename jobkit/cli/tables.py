@@ -26,7 +26,7 @@ TYPE_HEADINGS = ("TYPE", "TAKES", "RETURNS", "PUBLISHED", "DESCRIPTION")
 LEASE_HEADINGS = ("RESOURCE", "TOKEN", "ENDS IN", "OWNER")
 LIMIT_HEADINGS = ("LIMIT", "USED", "WAITING", "NEXT FREE", "HELD BY")
 PAUSE_HEADINGS = ("TYPE", "PARTITION", "KEY", "SINCE", "BY", "REASON")
-WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES")
+WORKER_HEADINGS = ("WORKER", "LATENCY", "TYPES", "ASKED")
 
 
 def job_row(job: JobRecord, now: float, waits_for: str | None = None, pause: Pause | None = None) -> tuple[str, ...]:
@@ -144,6 +144,7 @@ def job_fields(
         ("state", job.state.value),
         *([] if job.priority in (None, Priority.NORMAL) else [("priority", str(job.priority))]),
         *([] if job.tenant is None else [("tenant", job.tenant)]),
+        *([("tags", " ".join(job.tags))] if job.tags else []),
         *([("waits for", "a place of its tenant's")] if job.waits_for_place else []),
         *([] if pause is None else [("paused", pause_text(pause, now))]),
         *([("waits for", f"limit {waits_for}")] if waits_for is not None and not job.state.ended else []),
@@ -194,7 +195,8 @@ def pause_text(pause: Pause, now: float) -> str:
 
 def worker_row(worker: Member) -> tuple[str, ...]:
     """Return a worker for a table."""
-    return (worker.owner, f"{1000 * worker.latency:.0f} ms", ", ".join(worker.types))
+    asked = [*(f"leads {partition}" for partition in worker.assigned), *(["drains"] if worker.dismissed else [])]
+    return (worker.owner, f"{1000 * worker.latency:.0f} ms", ", ".join(worker.types), ", ".join(asked))
 
 
 def failure_fields(failures: Sequence[Failure], now: float) -> list[tuple[str, str]]:

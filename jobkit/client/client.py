@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
 from opentelemetry.trace import Span
+from pydantic import JsonValue
+from pydantic_core import from_json
 
 from jobkit.client import job_groups
 from jobkit.client.group_progress import with_members
@@ -39,6 +41,7 @@ from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
 from jobkit.model.side_by_side import side_by_side
+from jobkit.model.tags import tagged
 from jobkit.model.unique import OnConflict, Unique, While, told_unique
 from jobkit.plugin.new_job import new_job
 from jobkit.plugin.notification import Notification
@@ -107,6 +110,7 @@ class Client(Steering):
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -116,7 +120,7 @@ class Client(Steering):
         name = told_unique(unique, while_, on_conflict)
         with self._creating("create", type) as span:
             job = self._new_job(
-                span, self._with_code(type, payload), key, id, at, after, expires, priority, tenant, name
+                span, self._with_code(type, payload), key, id, at, after, expires, priority, tenant, name, tags
             )
             return self._publishable(self._notices.with_code(job, notify))
 
@@ -132,6 +136,7 @@ class Client(Steering):
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
@@ -143,14 +148,15 @@ class Client(Steering):
         It is to run at once, or not before `at`, or so long `after` it is accepted, by the store's clock. An ordered
         job gets its sequence when it is due. Where it has not begun when it `expires`, a time or so long after it is
         accepted, it never runs. Without a `priority` it has that of its type. Where the tenants of its type take turns,
-        it is that of its payload, unless another `tenant` is given.
+        it is that of its payload, unless another `tenant` is given. People find it by its `tags`, words without blanks.
 
         Under a `unique` name, which is one of the type's, it is accepted only if no other job holds that name: each
         does so `while_` it is "queued" (until it begins for the first time), or "unfinished" (until it has ended).
         `on_conflict` says what becomes of the one that does: "keep" it, or "replace" it by this one if it has not
         begun. The submission tells what has: it is that of the job that is kept, where one is.
 
-        Each of `notify` is submitted in the job's commit: so there is an event if, and only if, the job took effect.
+        Each of `notify` is submitted by the transaction that ends the job in one of the ways that it names, its commit
+        unless told otherwise, and by no other: so there is an event if, and only if, that came about.
 
         With a `connection` (an asyncpg connection to the store's database) it is part of the transaction that is open
         there: accepted when that commits. Until then other submitters on the key of an ordered job, or under the same
@@ -168,7 +174,7 @@ class Client(Steering):
         with self._creating("send", type) as span:
             known = type in self._registry.processors
             make = self._with_code(type, payload) if known else await self._without_code(type, payload)
-            job = self._new_job(span, make, key, id, at, after, expires, priority, tenant, name)
+            job = self._new_job(span, make, key, id, at, after, expires, priority, tenant, name, tags)
             job = self._publishable(await self._notices.added(job, notify))
             (submission,) = await self._submit([job], connection)
         return submission
@@ -179,8 +185,8 @@ class Client(Steering):
         times = (options.get("at"), options.get("after"), options.get("expires"))
         with self._creating("send", processor.name) as span:
             make = partial(new_job, processor, payload, max_bytes=self._registry.max_payload_bytes)
-            whose = (options.get("priority"), options.get("tenant"))
-            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, *whose, name)
+            whose, tags = (options.get("priority"), options.get("tenant")), options.get("tags", ())
+            job = self._new_job(span, make, options.get("key"), options.get("id"), *times, *whose, name, tags)
             job = self._publishable(await self._notices.added(job, options.get("notify", ())))
             (submission,) = await self._submit([job], options.get("connection"))
         return Handle(self, submission.id, processor.result_type)
@@ -266,13 +272,14 @@ class Client(Steering):
         priority: str | None,
         tenant: str | None,
         unique: Unique | None,
+        tags: Collection[str],
     ) -> NewJob:
         """Return a job whose message was created by `span`, the current one."""
         job = make(
             key=key,
             id=id,
             submitted_at=self._clock.wall(),
-            trace=current_trace(),
+            trace=tagged(current_trace(), tags),
             at=at,
             after=after,
             expires=expires,
@@ -358,6 +365,15 @@ class Client(Steering):
     async def status(self, id: str) -> JobRecord:
         """Return what is known of a job. Raises `JobNotFound`."""
         return await with_members(self._planes.store, await found_job(self._planes.inspection, id))
+
+    async def payload(self, id: str) -> JsonValue:
+        """Return what a job was given, which is kept until it has ended: None from then on. Raises `JobNotFound`."""
+        envelope = await self._planes.inspection.envelope(id)
+        if envelope is None:
+            await found_job(self._planes.inspection, id)
+            return None
+        found: JsonValue = from_json(envelope.body)
+        return found
 
     async def watch(self, id: str, timeout: float | None = None) -> AsyncIterator[JobRecord]:
         """Yield the job's record now and at each change, until it has ended or is parked.

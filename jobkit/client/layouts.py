@@ -51,7 +51,7 @@ class Layouts:
         return self.of(type).partition(type, key)
 
     def fresh(self, types: Collection[str]) -> bool:
-        """Tell whether those of the types are known, and new enough to publish by."""
+        """Return whether those of the types are known, and new enough to publish by."""
         return self._clock.now() - self._read_at < FRESH_SECONDS and all(type in self._known for type in types)
 
     async def refresh(self, types: Collection[str] = ()) -> None:

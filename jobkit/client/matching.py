@@ -53,12 +53,13 @@ async def cancel(
 ) -> AsyncIterator[int]:
     """Cancel such jobs, those too that come to such a state meanwhile; yield how many each transaction cancelled.
 
-    Raises `Unavailable`.
+    What is in no such state any more as its turn comes is left as it is: the store decides that. Raises `Unavailable`.
     """
     some = True
     while some:
         some = False
         async for ids in pages(inspection, wanted, states, upto=upto):
-            cancelled = sum(answer.cancelled for answer in await inspection.cancel(ids, by=by, reason=reason))
+            answers = await inspection.cancel(ids, by=by, reason=reason, states=states)
+            cancelled = sum(answer.cancelled for answer in answers)
             some = some or cancelled > 0
             yield cancelled

@@ -9,7 +9,6 @@ from jobkit.client.published_types import new_job as published_job
 from jobkit.errors import UnknownType
 from jobkit.model.envelope import Envelope
 from jobkit.model.notice import Notice
-from jobkit.plugin.new_job import new_job
 from jobkit.plugin.notification import FIELD, Notification, completed, notice_of, noticed
 from jobkit.plugin.registry import Registry
 from jobkit.ports.store import NewJob
@@ -23,10 +22,10 @@ class Notices:
         self._published = published
 
     def with_code(self, job: NewJob, notify: Sequence[Notification]) -> NewJob:
-        """Return a job whose end is told by types whose code is here. Raises `UnknownType` or `PayloadInvalid`."""
+        """Return a job whose end is told by types whose code is here. Raises as `Registry.noticed`."""
         if not notify:
             return job
-        return noticed(job, [self._with_code(one, job.envelope) for one in notify])
+        return self._registry.noticed(job, notify)
 
     async def added(self, job: NewJob, notify: Sequence[Notification]) -> NewJob:
         """Return a job whose end is told so. Raises as `with_code`, or `Unavailable`."""
@@ -36,15 +35,8 @@ class Notices:
 
     async def _notice(self, told: Notification, of: Envelope) -> Notice:
         if told.type in self._registry.processors:
-            return self._with_code(told, of)
+            return self._registry.notice(told, of)
         return await self._without_code(told, of)
-
-    def _with_code(self, told: Notification, of: Envelope) -> Notice:
-        processor = self._registry.get(told.type)
-        says_end = FIELD in processor.payload.model_fields
-        payload = completed(told, of) if says_end else told.payload
-        job = new_job(processor, payload, max_bytes=self._registry.max_payload_bytes, key=told.key)
-        return notice_of(told, job, says_end=says_end)
 
     async def _without_code(self, told: Notification, of: Envelope) -> Notice:
         type = await self._published.get(told.type)

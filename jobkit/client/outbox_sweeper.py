@@ -123,7 +123,7 @@ class Sweeper:
 
     @property
     def _outdated(self) -> bool:
-        """Tell whether what is known of the outbox was found by layouts of before."""
+        """Return whether what is known of the outbox was found by layouts of before."""
         return self._generation != self._relay.generation
 
     def _begin_anew(self) -> None:
@@ -176,7 +176,7 @@ class Sweeper:
         await self._carry(ready, swept=swept)
 
     def _is_behind(self, partition: Partition) -> bool:
-        """Tell whether earlier entries of a partition wait, as before it was this process's to sweep."""
+        """Return whether earlier entries of a partition wait, as before it was this process's to sweep."""
         return partition in self._waiting or partition in self._catching_up
 
     async def _carry(self, entries: Sequence[OutboxEntry], *, swept: int | None) -> bool:

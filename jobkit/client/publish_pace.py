@@ -31,7 +31,7 @@ class Pace:
         return 0 if now < self._retry_at else max(0, self._window - self.under_way)
 
     def waits(self, now: float) -> bool:
-        """Tell whether nothing may be sent because of trouble that is not over, or is being probed."""
+        """Return whether nothing may be sent because of trouble that is not over, or is being probed."""
         return self.failures > 0 and self.room(now) == 0
 
     def went_well(self) -> None:

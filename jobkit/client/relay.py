@@ -82,12 +82,12 @@ class Relay:
 
     @property
     def waits(self) -> bool:
-        """Tell whether the broker is out of reach, and not to be asked again yet."""
+        """Return whether the broker is out of reach, and not to be asked again yet."""
         return self._way.waits(self._clock.now())
 
     @property
     def gathers(self) -> bool:
-        """Tell whether jobs of any type are left in the outbox, to be published in their turn."""
+        """Return whether jobs of any type are left in the outbox, to be published in their turn."""
         return any(layout.gathered for layout in self._layouts.known.values())
 
     @property
@@ -96,7 +96,7 @@ class Relay:
         return self._layouts.generation
 
     def gathered(self, partition: Partition) -> bool:
-        """Tell whether a partition's entries are left in the outbox, each to be published after those before it."""
+        """Return whether a partition's entries are left in the outbox, each to be published after those before it."""
         return partition.index in self._layouts.of(partition.type).gathered
 
     async def publish(

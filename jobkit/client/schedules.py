@@ -15,7 +15,8 @@ from jobkit.client.relay import Relay
 from jobkit.client.schedule_row import job_of, kept_of, schedule_of
 from jobkit.errors import ConfigurationError, JobConflict, ScheduleNotFound, ScheduleUnreadable
 from jobkit.model.ids import new_job_id, user_at_host
-from jobkit.model.schedule import Missed, Overlap, Pause, Schedule
+from jobkit.model.schedule import Pause, Schedule
+from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.plugin.new_job import checked_id
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.registry import Registry

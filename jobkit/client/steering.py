@@ -10,17 +10,15 @@ from jobkit.client.relay import Relay
 from jobkit.errors import NotTransactional
 from jobkit.model.ids import user_at_host
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED, WAITING, JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import PriorityName, priority_of
 from jobkit.plugin.registry import Registry
 from jobkit.ports.broker import Published
 from jobkit.ports.inspection import (
     STATES_AT_ONCE,
-    UNFINISHED,
-    WAITING,
     Cancellation,
     JobRecord,
-    JobState,
     PriorityChange,
 )
 from jobkit.ports.planes import Planes
@@ -45,11 +43,11 @@ class Steering:
         Raises `Unavailable` where the store does not answer: cancel again to be sure. With a connection also
         `NotTransactional` or `ConfigurationError`.
         """
-        note = {"by": user_at_host() if by is None else by, "reason": reason}
+        by = user_at_host() if by is None else by
         if connection is None:
-            (answer,) = await self._planes.inspection.cancel([id], **note)
+            (answer,) = await self._planes.inspection.cancel([id], by=by, reason=reason)
         else:
-            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], **note)
+            (answer,) = await self._transactions("cancelling").cancel_in(connection, [id], by=by, reason=reason)
         return answer
 
     async def cancel_all(
@@ -61,7 +59,7 @@ class Steering:
         reason: str = "",
         by: str | None = None,
     ) -> int:
-        """Cancel all jobs of a type, or of one of its keys, that are in one of `states`; return how many.
+        """Cancel all jobs of a type, or of one of its keys, that are in one of `states` as it happens; return how many.
 
         What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
         what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and

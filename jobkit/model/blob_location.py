@@ -43,7 +43,7 @@ class Place:
     nonce: str
 
     def is_under(self, token: int, nonce: str) -> bool | None:
-        """Tell whether the object was written under this token and nonce, by any attempt; None where that is lost."""
+        """Return whether the object was written under this token and nonce, by any attempt; None where that is lost."""
         if self.token != token:
             return False
         written = unquoted(self.nonce)

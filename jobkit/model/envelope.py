@@ -15,14 +15,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from jobkit.model.names import JOB_ID, KEY, TYPE_CHARACTERS
-from jobkit.model.notice import MAX_NOTICES, Notice
+from jobkit.model.notice import MAX_NOTICES, EndState, Notice
 from jobkit.model.priority import Priority
+from jobkit.model.sequence import MAX_SEQUENCE
 
 SCHEMA_VERSION = 1
 # Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
 MAX_ID_LENGTH = JOB_ID.limit
 MAX_KEY_BYTES = KEY.limit
-MAX_SEQUENCE = 2**63 - 1
 MAX_SCHEMA = 2**31 - 1
 MAX_VERSION = MAX_SCHEMA
 # What every version of jobkit has to be able to read; of a later one the rest may mean anything.
@@ -133,10 +133,10 @@ class Envelope:
 
     `key` and `sequence` may be missing on messages of foreign publishers: the key is then derived from the
     payload, and a missing sequence means that the job is taken in its queue's order. `trace` carries W3C trace
-    context. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the job is: it may be
-    changed while the job waits. Nor are `notices`, by which its commit is told. `version` is that of the payload, as
-    its type counts them. `extra` is what the envelope says besides and this version of jobkit does not know: it is
-    handed on as it came.
+    context, and the job's tags. `submitted_at` is Unix time in seconds, for people. `priority` is no part of what the
+    job is: it may be changed while the job waits. Nor are `notices`, by which its end is told. `version` is that of the
+    payload, as its type counts them. `extra` is what the envelope says besides and this version of jobkit does not
+    know: it is handed on as it came.
     """
 
     id: str
@@ -237,13 +237,15 @@ class Envelope:
         """Return this envelope as one of that priority."""
         return self if self.priority is priority else replace(self, priority=priority)
 
-    def notifications(self, result: bytes, *, at: float, trace: Mapping[str, str]) -> list[Envelope]:
-        """Return the jobs that tell of this one's commit with that result (JSON), made at the Unix time `at`."""
+    def notifications(
+        self, state: EndState, result: bytes = b"null", *, at: float, trace: Mapping[str, str]
+    ) -> list[Envelope]:
+        """Return the jobs that tell that this one ended so, with that result (JSON), made at the Unix time `at`."""
         return [
             Envelope(
-                id=notice.id,
+                id=notice.id if state == "committed" else f"{notice.id}.{state}",
                 type=notice.type,
-                body=notice.body_of(self.key or "", result),
+                body=notice.body_of(self.key or "", state, result),
                 key=notice.key,
                 submitted_at=at,
                 trace=trace,
@@ -251,4 +253,5 @@ class Envelope:
                 version=notice.version,
             )
             for notice in self.notices
+            if state in notice.on
         ]

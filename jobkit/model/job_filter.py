@@ -16,7 +16,7 @@ class JobFilter:
 
     `worker` is what the name of the worker begins with that began it last. `error` is found in what one of its attempts
     failed with, or in why it was ended; large and small ASCII letters are the same. It was submitted between `since`
-    and `until`, which are Unix seconds.
+    and `until`, which are Unix seconds. It has this `tag`.
     """
 
     type: str | None = None
@@ -26,3 +26,4 @@ class JobFilter:
     error: str | None = None
     since: float | None = None
     until: float | None = None
+    tag: str | None = None

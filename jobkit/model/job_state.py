@@ -19,5 +19,11 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Tell whether it will change no more by itself."""
+        """Return whether it will change no more by itself."""
         return self in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
+
+
+# The states of jobs that have yet to end, each before those that a job may go on to from it.
+UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
+# The states of jobs whose priority can be changed.
+WAITING = (JobState.SCHEDULED, JobState.QUEUED)

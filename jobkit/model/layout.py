@@ -41,12 +41,12 @@ class Layout:
 
     @property
     def moving(self) -> bool:
-        """Tell whether nothing may be published now, and all that is delivered is to be moved."""
+        """Return whether nothing may be published now, and all that is delivered is to be moved."""
         return bool(self.unmoved)
 
     @property
     def settled(self) -> bool:
-        """Tell whether no change is under way any more."""
+        """Return whether no change is under way any more."""
         return not (self.unmoved or self.gathered or self.opening or self.surplus) and self.next is None
 
     @property
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def surplus(self) -> bool:
-        """Tell whether there are queues beyond the last partition."""
+        """Return whether there are queues beyond the last partition."""
         return self.made > self.partitions
 
     def partition(self, type: str, key: str | None) -> Partition:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.model.priority import Priority
 
+# How a job can end.
+EndState = Literal["committed", "dead", "cancelled", "expired"]
+ENDS: tuple[EndState, ...] = get_args(EndState)
 # Each has to fit into the head of a message, all of them together with everything else that is there.
 MAX_NOTICES = 8
 MAX_NOTICES_BYTES = 32 * 1024
@@ -21,7 +24,7 @@ MAX_RESULT_BYTES = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A job of `type`, which is submitted in the commit of another one.
+    """A job of `type`, which is submitted by the transaction that ends another one in one of the ways `on`.
 
     `body` is its payload as JSON, of that `version` of its type. `inside` are the names of the objects, from
     the outermost, in which it says what became of the other one; empty where it does not say.
@@ -34,16 +37,18 @@ class Notice:
     inside: tuple[str, ...]
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
     version: Annotated[int, Field(ge=1)] = 1
+    on: Annotated[tuple[EndState, ...], Field(min_length=1, max_length=len(ENDS))] = ("committed",)
 
-    def body_of(self, key: str, result: bytes) -> bytes:
-        """Return the body that tells of a job with that key and that result (JSON)."""
+    def body_of(self, key: str, state: EndState, result: bytes) -> bytes:
+        """Return the body that tells of a job with that key, that ended so, and with that result (JSON)."""
         if not self.inside:
             return self.body.encode()
         body: dict[str, Any] = json.loads(self.body)
         told = body
         for name in self.inside:
             told = told[name]
-        told |= {"key": key, "result": json.loads(result) if len(result) <= MAX_RESULT_BYTES else None}
+        small = json.loads(result) if len(result) <= MAX_RESULT_BYTES else None
+        told |= {"key": key, "state": state, "result": small}
         return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 

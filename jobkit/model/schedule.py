@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from jobkit.model.names import slug
 from jobkit.model.priority import Priority
 from jobkit.model.tenancy import Tenancy
+from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.model.ticks import Timing, tick_id
 
 # So many ticks are looked at in one decision: of those that were missed for long, the latest.
@@ -20,22 +20,6 @@ _LATEST_MOMENT = 94_670_856_000.0
 _whole = with_config(ConfigDict(extra="forbid"))
 # How soon a tick is looked at again that waits for the job before it, in seconds.
 _HELD_SECONDS = 1.0
-
-
-class Missed(StrEnum):
-    """Which of the ticks fire that passed while nobody was there: none, the latest, or all of them, up to a bound."""
-
-    SKIP = "skip"
-    LATEST = "latest"
-    ALL = "all"
-
-
-class Overlap(StrEnum):
-    """What a tick does while the schedule's last job has yet to end: fire as well, pass, or wait for it."""
-
-    ALLOW = "allow"
-    SKIP = "skip"
-    WAIT = "wait"
 
 
 @_whole
@@ -125,7 +109,7 @@ class Schedule:
         return None if tick is None else self.timing.due(tick_id(self.name, tick), tick)
 
     def same_as(self, other: Schedule) -> bool:
-        """Tell whether both say the same of what is to happen, however far each has come."""
+        """Return whether both say the same of what is to happen, however far each has come."""
         return self.come_as_far_as(other) == other
 
     def come_as_far_as(self, other: Schedule) -> Schedule:

@@ -15,6 +15,8 @@ def matches(job: JobRecord, wanted: JobFilter) -> bool:
         return False
     if not (wanted.since or float("-inf")) <= job.submitted_at <= (wanted.until or float("inf")):
         return False
+    if wanted.tag is not None and wanted.tag not in job.tags:
+        return False
     errors = [*(failure.error for failure in job.failures), job.reason or ""]
     return wanted.error is None or any(_lowered(wanted.error) in _lowered(error) for error in errors)
 

@@ -55,6 +55,7 @@ def job_view(job: JobRecord, waits_for: str | None = None, pause: Pause | None =
         "waits_for": None if job.state.ended else waits_for,
         "unique": job.unique,
         "tenant": job.tenant,
+        "tags": list(job.tags),
         "waits_for_place": job.waits_for_place,
         "group": job.group,
         "parent": job.parent,
@@ -217,7 +218,13 @@ def limit_view(info: LimitInfo, waiting: int) -> dict[str, Any]:
 
 def member_view(member: Member) -> dict[str, Any]:
     """Return a live worker for JSON."""
-    return {"owner": member.owner, "latency": member.latency, "types": list(member.types)}
+    return {
+        "owner": member.owner,
+        "latency": member.latency,
+        "types": list(member.types),
+        "assigned": [str(partition) for partition in member.assigned],
+        "dismissed": member.dismissed,
+    }
 
 
 def diagnosis_view(findings: Sequence[Finding]) -> dict[str, Any]:

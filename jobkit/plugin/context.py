@@ -6,7 +6,7 @@ is forgotten, and the blobs it wrote are garbage that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 from structlog.typing import FilteringBoundLogger
 
-from jobkit.errors import AttemptOver, EffectInvalid, LeaseLost, NotTransactional, Unavailable
+from jobkit.errors import AttemptOver, EffectInvalid, NotTransactional
 from jobkit.files.file_set import FileReader, FileSet
 from jobkit.model import names
 from jobkit.model.blob import BlobRef, BlobSpace
@@ -24,20 +24,21 @@ from jobkit.model.blob_location import attempt_space
 from jobkit.model.clock import Clock
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
-from jobkit.model.job_group import OnFailure
 from jobkit.model.plane import Plane
 from jobkit.model.priority import PriorityName
 from jobkit.model.read_back import codec_of
+from jobkit.model.tags import tagged
 from jobkit.model.unique import OnConflict, While, told_unique
-from jobkit.plugin import job_groups
 from jobkit.plugin.blob_writer import BlobWriter, step_files
 from jobkit.plugin.checkpoints import KeptWork
+from jobkit.plugin.context_groups import ContextGroups
 from jobkit.plugin.follow_ups import FollowUps
 from jobkit.plugin.job_info import JobInfo
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload
+from jobkit.plugin.progress import ProgressReport
 from jobkit.plugin.staging import bounded, checked_name, staged_json
 from jobkit.ports.blobs import Blobs
-from jobkit.ports.groups import GroupMember, group_members
 from jobkit.ports.store import Effects, LogEntry, NewJob, Store
 from jobkit.ports.transactions import Participant
 from jobkit.projections.projection import Projection
@@ -50,11 +51,8 @@ J = TypeVar("J", bound=Participant)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# Progress is for eyes: more often than this it costs store writes and shows nothing more.
-PROGRESS_INTERVAL_SECONDS = 0.25
 
-
-class Context:
+class Context(ContextGroups):
     """One attempt at one job. `on_unavailable` is told of a plane that failed in something the work does not depend on.
 
     Files go to a place of their own for each `space` of a fence: jobs that follow one another under one lease, and
@@ -104,7 +102,7 @@ class Context:
         self._projection_reader = projection_reader
         self._transactional = transactional
         self._participants: list[Participant] = []
-        self._last_progress = float("-inf")
+        self._report: ProgressReport | None = None
         self._over = False
 
     def end(self) -> None:
@@ -150,19 +148,18 @@ class Context:
         Raises `LeaseLost` where somebody else has taken the job over.
         """
         self.check()
-        now = self.clock.now()
-        if now - self._last_progress < PROGRESS_INTERVAL_SECONDS and fraction < 1:
-            return
-        self._last_progress = now
-        bounded = min(max(fraction, 0.0), 1.0)
-        try:
-            noted = await self._store.progress(self._envelope, self.fence, fraction=bounded, message=message)
-        except Unavailable as error:
-            # Only eyes miss it, and hours of work may hang on this.
-            self._on_unavailable(error.plane, f"noting the progress of job {self.job.id}", error)
-            return
-        if not noted:
-            raise LeaseLost(f"job {self.job.id} on {self.job.type}/{self.job.key} was taken over by a newer lease")
+        await self._progress.tell(fraction, message)
+
+    async def _progress_at_once(self, fraction: float, message: str) -> None:
+        await self._progress.tell(fraction, message, at_once=True)
+
+    @property
+    def _progress(self) -> ProgressReport:
+        if self._report is None:
+            self._report = ProgressReport(
+                self.job, self._store, self._envelope, self.fence, self.clock, self._on_unavailable
+            )
+        return self._report
 
     def _warn(self, plane: Plane, doing: str, error: Exception) -> None:
         self.log.warning("backend unavailable", plane=plane, doing=doing, error=str(error))
@@ -270,19 +267,22 @@ class Context:
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
+        notify: Sequence[Notification] = (),
     ) -> str:
         """Stage a follow-up job and return its id: it is submitted if, and only if, this job commits.
 
         Give an id of your own where another attempt must name the same follow-up. It runs at once, or not before `at`,
         or so long `after` this job's commit. Where it has not begun when it `expires`, a time or so long after this
         job's commit, it never runs. Without a `priority` it has that of its type, and without a `tenant` that of its
-        payload. Under a `unique` name it is submitted
-        as by `Client.submit`, once this job commits: where another one is kept, no job has the id. Raises
-        `UnknownType`, `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not
-        know that priority.
+        payload. By its `tags`, words without blanks, people find it. Under a `unique` name it is submitted as by
+        `Client.submit`, once this job commits: where another one is kept, no job has the id. Each of `notify`
+        tells of the follow-up's end, as there; the code of its type is loaded here. Raises `UnknownType`,
+        `PayloadInvalid`, or `ValueError` where a time says no zone, a name is none or the type does not know that
+        priority.
         """
         self._check_staging("ctx.submit")
         job = self._follow_ups.new_job(
@@ -291,7 +291,7 @@ class Context:
             key=key,
             id=id,
             submitted_at=self.clock.wall(),
-            trace=current_trace(),
+            trace=tagged(current_trace(), tags),
             at=at,
             after=after,
             expires=expires,
@@ -299,97 +299,8 @@ class Context:
             tenant=tenant,
             unique=told_unique(unique, while_, on_conflict),
         )
-        self._jobs.append(job)
+        self._jobs.append(self._follow_ups.noticed(job, notify) if notify else job)
         return job.envelope.id
-
-    def new_job(
-        self,
-        type: str,
-        payload: Payload,
-        *,
-        key: str | None = None,
-        id: str | None = None,
-        expires: datetime | timedelta | None = None,
-        priority: PriorityName | None = None,
-        tenant: str | None = None,
-    ) -> NewJob:
-        """Return a job for `submit_group`; by itself it does nothing. Raises as `submit` does."""
-        return self._follow_ups.new_job(
-            type,
-            payload,
-            key=key,
-            id=id,
-            submitted_at=self.clock.wall(),
-            trace=current_trace(),
-            at=None,
-            after=None,
-            expires=expires,
-            priority=priority,
-            tenant=tenant,
-            unique=None,
-        )
-
-    def submit_group(
-        self, members: Iterable[NewJob | Payload], *, then: NewJob | Payload, on_failure: OnFailure = "wait"
-    ) -> str:
-        """Stage a group of follow-up jobs, and one that runs once all of them have ended; return the latter's id.
-
-        That is the group's id, too. All of it is submitted if, and only if, this job commits. Give payloads where one
-        type takes them, or what `new_job` returns. `on_failure` says what becomes of `then` where members die, are
-        cancelled or expire: it "waits" for dead ones to be requeued, and is dead-lettered where that can help no more;
-        it "runs" with what there is, once all have ended; or it is to "die" then. It reads them by `members`.
-
-        Where this job is a member of a group itself, `then` takes its place in it. Raises `ValueError` where there are
-        no members, or one has a unique name or a time of its own, and as `submit` does.
-        """
-        self._check_staging("ctx.submit_group")
-        jobs = [self._as_job(member) for member in members]
-        closing = job_groups.closing(self._as_job(then), len(jobs), on_failure)
-        self._jobs += [closing, *job_groups.joined(jobs, closing.envelope.id)]
-        return closing.envelope.id
-
-    async def await_group(
-        self,
-        members: Iterable[NewJob | Payload],
-        *,
-        on_failure: OnFailure = "wait",
-        until: float = 0.9,
-        message: str = "",
-    ) -> None:
-        """Submit a group of jobs at once, and go on behind this call once all of them have ended.
-
-        Until then the job holds no worker: this attempt ends here, and when the last member has ended the job begins
-        anew, with what it kept by `step` and `checkpoint`, and passes this call. The group has the job's id, so that
-        `members` tells what came of them. `on_failure` is as for `submit_group`, of the job itself. Where the job is
-        cancelled meanwhile, so are they. What this attempt has staged is lost, like that of any other that did not
-        commit. Its progress goes with them from 0 to `until`. Once for each job, of a type without an order. Raises
-        `EffectInvalid` for another, `LeaseLost`, or `Unavailable`, and as `submit` does.
-        """
-        self._check_staging("ctx.await_group")
-        group = await self._store.group(self.job.id)
-        if group is not None and group.parent == self.job.id:
-            return
-        if group is not None or self.job.sequence is not None:
-            what = "closes a group itself" if group is not None else "has a place in an order"
-            raise EffectInvalid(f"job {self.job.id} cannot wait for a group of its own: it {what}")
-        jobs = [self._as_job(member) for member in members]
-        if not jobs:
-            raise ValueError("a group has at least one member")
-        self._last_progress = float("-inf")
-        await self.progress(until, message)
-        raise job_groups.GroupAwaited(job_groups.joined(jobs, self.job.id), on_failure)
-
-    def _as_job(self, job: NewJob | Payload) -> NewJob:
-        if isinstance(job, NewJob):
-            return job
-        return self.new_job(self._follow_ups.type_of(job, "ctx.new_job(type, ...)"), job)
-
-    def members(self, group: str | None = None) -> AsyncIterator[GroupMember]:
-        """Return the members of a group, of the one that this job closes unless another is named, page by page.
-
-        They come in the order of their submission, whatever became of them. Raises `Unavailable`.
-        """
-        return group_members(self._store, self.job.id if group is None else group)
 
     def in_commit(self, participant: J) -> J:
         """Stage statements of your own, to be committed together with the job or not at all; also as a decorator.
@@ -427,7 +338,7 @@ class Context:
     def _notifications(self, result: bytes) -> list[NewJob]:
         if not self._envelope.notices:
             return []
-        made = self._envelope.notifications(result, at=self.clock.wall(), trace=current_trace())
+        made = self._envelope.notifications("committed", result, at=self.clock.wall(), trace=current_trace())
         return [NewJob(envelope, ordered=False) for envelope in made]
 
     async def effects(self, result: bytes) -> Effects:

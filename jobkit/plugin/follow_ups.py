@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from jobkit.model.unique import Unique
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload
 from jobkit.ports.store import NewJob
 
@@ -31,6 +32,10 @@ class FollowUps(Protocol):
         unique: Unique | None,
     ) -> NewJob:
         """Return the job. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
+        ...
+
+    def noticed(self, job: NewJob, notify: Sequence[Notification]) -> NewJob:
+        """Return a job whose end is told so. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
         ...
 
     def type_of(self, job: Payload, said_by: str) -> str:

@@ -93,6 +93,8 @@ def _check_agreement(group: str, members: Sequence[AnyProcessor]) -> None:
             raise ConfigurationError(f"{those} share their queues: declare a priority for both, or for neither")
         if set(map(id, other.projections)) != set(map(id, first.projections)):
             raise ConfigurationError(f"{those} write one log for each key: declare the same projections for both")
+        if other.log_retention != first.log_retention:
+            raise ConfigurationError(f"{those} write one log for each key: declare one log_retention for both")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,17 +1,18 @@
-"""What is to be told of a job: a follow-up job, made in the transaction that ends it."""
+"""What is to be told of a job: a follow-up job, made by the transaction that ends it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import JsonValue
 
 from jobkit.errors import PayloadInvalid
 from jobkit.model.envelope import Envelope
 from jobkit.model.ids import new_job_id
-from jobkit.model.notice import MAX_NOTICES, MAX_NOTICES_BYTES, Notice, packed
+from jobkit.model.notice import ENDS, MAX_NOTICES, MAX_NOTICES_BYTES, EndState, Notice, packed
+from jobkit.model.safe_text import shown
 from jobkit.plugin.job_info import JobInfo
 from jobkit.plugin.payload import Payload, Result
 from jobkit.ports.store import NewJob
@@ -21,12 +22,12 @@ FIELD = "ended"
 
 
 class JobEnd(Result):
-    """The end of a job that took effect: which it was, and its `result`, unless that is more than 32 KiB."""
+    """What became of a job: its `state`, and the `result` that it committed, unless that is more than 32 KiB."""
 
     job: str
     type: str
     key: str
-    state: Literal["committed"] = "committed"
+    state: EndState = "committed"
     result: JsonValue = None
 
 
@@ -34,12 +35,14 @@ class JobEnd(Result):
 class Notification:
     """A job of `type` with this payload; the key is derived from it unless it is given.
 
-    Where it is given to a submit and its payload has a field `ended: JobEnd | None`, that says what became of the job.
+    Given to a submit, it is made where that job ends in one of the ways `on`; and where its payload has a field
+    `ended: JobEnd | None`, that says what became of the job.
     """
 
     type: str
     payload: Payload | Mapping[str, Any]
     key: str | None = None
+    on: Sequence[EndState] = ("committed",)
 
 
 # Makes the notification of a payload, the result and the job, or None where nobody is to be told.
@@ -48,7 +51,7 @@ Notify = Callable[[Any, Any, JobInfo], Notification | None]
 
 def completed(told: Notification, of: Envelope) -> Payload | Mapping[str, Any]:
     """Return the payload with what its key may be made of; what became of the job is yet to come."""
-    ended = JobEnd(job=of.id, type=of.type, key=of.key or "")
+    ended = JobEnd(job=of.id, type=of.type, key=of.key or "", state=checked_ends(told.on)[0])
     if isinstance(told.payload, Payload):
         return told.payload.model_copy(update={FIELD: ended})
     return {**told.payload, FIELD: ended.model_dump(mode="json")}
@@ -57,7 +60,7 @@ def completed(told: Notification, of: Envelope) -> Payload | Mapping[str, Any]:
 def notice_of(told: Notification, job: NewJob, *, says_end: bool) -> Notice:
     """Return what goes with the job that is told of; `job` is the one that tells, as it would be submitted now.
 
-    Raises `PayloadInvalid` for a type that is ordered.
+    Raises `PayloadInvalid` for a type that is ordered, or `ValueError` for an end that is none.
     """
     if job.ordered:
         raise PayloadInvalid(f"job type {told.type!r} is ordered: a notification is of a type without an order")
@@ -70,6 +73,7 @@ def notice_of(told: Notification, job: NewJob, *, says_end: bool) -> Notice:
         inside=(*around, FIELD) if says_end else (),
         priority=job.envelope.priority,
         version=job.envelope.version,
+        on=checked_ends(told.on),
     )
 
 
@@ -80,3 +84,11 @@ def noticed(job: NewJob, notices: Sequence[Notice]) -> NewJob:
     if (size := len(packed(notices).encode())) > MAX_NOTICES_BYTES:
         raise PayloadInvalid(f"the notifications of a job have {size} bytes, more than {MAX_NOTICES_BYTES}")
     return replace(job, envelope=replace(job.envelope, notices=tuple(notices)))
+
+
+def checked_ends(on: Sequence[EndState]) -> tuple[EndState, ...]:
+    """Return the ends of a job that are named, in one order. Raises `ValueError`."""
+    known = tuple(end for end in ENDS if end in on)
+    if isinstance(on, str) or not known or len(known) != len(on):
+        raise ValueError(f"on= names ends of a job, each once, out of {', '.join(ENDS)}: not {shown(on)}")
+    return known

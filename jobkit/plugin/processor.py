@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
@@ -23,12 +23,14 @@ from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin import limits as limiting
+from jobkit.plugin import log_retention as keeping_logs
 from jobkit.plugin import middleware as surrounding
 from jobkit.plugin import tenants as taking_turns
 from jobkit.plugin.context import Context
 from jobkit.plugin.declaration import argument_problems, checked_type, priority_problems, version_problems
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
+from jobkit.plugin.log_retention import LogRetention
 from jobkit.plugin.middleware import AroundAttempt
 from jobkit.plugin.notification import Notification, Notify
 from jobkit.plugin.payload import Payload
@@ -57,6 +59,7 @@ class SubmitOptions(TypedDict, total=False):
     expires: datetime | timedelta | None
     priority: PriorityName | None
     tenant: str | None
+    tags: Collection[str]
     unique: str | None
     while_: While
     on_conflict: OnConflict
@@ -88,8 +91,9 @@ class Processor(Generic[P, R]):
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts; `describe` returns what this
     machine can do, and is asked by `jobkit doctor`. `projections` move with the
-    key's log, in the same commit. `limits` hold in the whole cluster, over all types that name them. `priority` is that
-    of jobs that say none; without one the type knows no priorities. `tenants`, where it has some, take turns. `notify`
+    key's log, in the same commit; `log_retention` is how long that is kept, if not for ever. `limits` hold in the whole
+    cluster, over all types that name them. `priority` is that of jobs that say none; without one the type knows no
+    priorities. `tenants`, where it has some, take turns. `notify`
     says of each job that takes effect who is told, in the same commit. `middleware` runs around each attempt.
     `resources` are what the function is given besides, by parameter. `isolation` is how its attempts are kept apart,
     where they are. `upcasts` lead from payloads of earlier versions to those of today's. What `private` ones say is not
@@ -107,6 +111,7 @@ class Processor(Generic[P, R]):
     settings: type[BaseSettings] | None
     check: Check | None
     projections: tuple[Projection[Any], ...]
+    log_retention: LogRetention | None
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
     priority: Priority | None
@@ -293,6 +298,7 @@ def processor(
     settings: type[BaseSettings] | None = None,
     check: Check | None = None,
     projections: Sequence[Projection[Any]] = (),
+    log_retention: LogRetention | None = None,
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
     priority: PriorityName | None = None,
@@ -317,6 +323,9 @@ def processor(
     job that is about to commit, and may return a `Notification`: that job is submitted if, and only if, this one
     commits.
 
+    Entries of a key's log are kept for ever; or, by `log_retention`, for so long; or, by "snapshot", until the
+    projections have a snapshot of them. Those that a projection has no snapshot of are always kept.
+
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
@@ -334,6 +343,7 @@ def processor(
     shared = None if group is None else checked_type(group, "group")
     problems = argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
+    problems += keeping_logs.problems_of(log_retention, projections)
     problems += priority_problems(priority, ordered) + version_problems(version)
     problems += taking_turns.problems_of(tenant, places, ordered)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
@@ -361,6 +371,7 @@ def processor(
             settings=settings,
             check=check,
             projections=tuple(projections),
+            log_retention=log_retention,
             group=shared,
             limits=tuple(limits),
             priority=None if priority is None else Priority(priority),

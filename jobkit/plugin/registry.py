@@ -12,13 +12,17 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from jobkit.errors import ConfigurationError, PayloadInvalid, UnknownType
+from jobkit.model.envelope import Envelope
+from jobkit.model.notice import Notice
 from jobkit.model.priority import Priority
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
 from jobkit.plugin.around import NOTHING_AROUND, Around
 from jobkit.plugin.groups import AnyProcessor, Groups
 from jobkit.plugin.limits import Concurrency, Rate, differ
+from jobkit.plugin.log_retention import LogRetention
 from jobkit.plugin.new_job import new_job
+from jobkit.plugin.notification import FIELD, Notification, completed, notice_of, noticed
 from jobkit.plugin.payload import Payload
 from jobkit.plugin.resource import Resource, in_order
 from jobkit.plugin.schedule import DeclaredSchedule
@@ -156,6 +160,10 @@ class Registry:
     def projections_of(self, type: str) -> Sequence[Projection[Any]]:
         """Return the projections of the keys of a type. Raises as `kept_as`."""
         return self._chosen([self.kept_as(type)])[0].projections
+
+    def log_retention_of(self, type: str) -> LogRetention | None:
+        """Return how long the logs of the keys of a type are kept, or None for ever. Raises as `kept_as`."""
+        return self._chosen([self.kept_as(type)])[0].log_retention
 
     def _chosen(self, types: Sequence[str] | None) -> Sequence[AnyProcessor]:
         """Return the processors of these types and groups, or all."""
@@ -296,6 +304,18 @@ class Registry:
             tenant=tenant,
             unique=unique,
         )
+
+    def noticed(self, job: NewJob, notify: Sequence[Notification]) -> NewJob:
+        """Return a job whose end is told so. Raises as `notice`, and `PayloadInvalid` where that is too much."""
+        return noticed(job, [self.notice(told, job.envelope) for told in notify])
+
+    def notice(self, told: Notification, of: Envelope) -> Notice:
+        """Return what goes with a job to tell of its end. Raises `UnknownType`, `PayloadInvalid` or `ValueError`."""
+        processor = self.get(told.type)
+        says_end = FIELD in processor.payload.model_fields
+        payload = completed(told, of) if says_end else told.payload
+        job = new_job(processor, payload, max_bytes=self.max_payload_bytes, key=told.key)
+        return notice_of(told, job, says_end=says_end)
 
 
 def _origin(processor: AnyProcessor) -> str:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from jobkit.errors import ConfigurationError
 from jobkit.model.safe_text import shown
-from jobkit.model.schedule import Missed, Overlap, Schedule, ScheduledJob
+from jobkit.model.schedule import Schedule, ScheduledJob
+from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.model.ticks import Timing
 from jobkit.plugin.payload import Payload
 

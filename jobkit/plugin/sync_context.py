@@ -6,7 +6,7 @@ done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from jobkit.model.job_group import OnFailure
 from jobkit.model.priority import PriorityName
 from jobkit.model.unique import OnConflict, While
 from jobkit.plugin.job_info import JobInfo
+from jobkit.plugin.notification import Notification
 from jobkit.plugin.payload import Payload
 from jobkit.ports.groups import GroupMember
 from jobkit.ports.store import NewJob
@@ -167,13 +168,15 @@ class SyncContext:
         expires: datetime | timedelta | None = None,
         priority: PriorityName | None = None,
         tenant: str | None = None,
+        tags: Collection[str] = (),
         unique: str | None = None,
         while_: While = "queued",
         on_conflict: OnConflict = "keep",
+        notify: Sequence[Notification] = (),
     ) -> str:
         """Stage a follow-up job and return its id, as `Context.submit`."""
         named = {"key": key, "id": id, "at": at, "after": after, "expires": expires}
-        whose = {"priority": priority, "tenant": tenant}
+        whose = {"priority": priority, "tenant": tenant, "tags": tags, "notify": notify}
         found: str = self._calls.call(
             "submit", type, payload, **named, **whose, unique=unique, while_=while_, on_conflict=on_conflict
         )

@@ -9,6 +9,9 @@ from typing import Protocol
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
 
+# So many pages of a type's jobs are looked through for the oldest that waits.
+_PAGES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Adrift:
@@ -42,3 +45,21 @@ class MessageLoss(Protocol):
         are looked at, whatever becomes of them; the number to go on `after` comes with the page, or None at the end.
         """
         ...
+
+
+async def oldest_waiting(store: MessageLoss, type: str, *, at_once: int = 500) -> float | None:
+    """Return when the oldest job of a type was submitted that waits in a queue; None where none is found soon.
+
+    A Unix time. So many jobs are looked at in one page, and `_PAGES` of them: before it are those that run. Raises
+    `Unavailable`.
+    """
+    after: int | None = 0
+    upto = await store.horizon()
+    for _ in range(_PAGES):
+        page, after = await store.adrift(Partition(type, 0), 1, after=after or 0, upto=upto, limit=at_once)
+        for job in page:
+            if not (job.running or job.delayed):
+                return job.envelope.submitted_at
+        if after is None:
+            break
+    return None

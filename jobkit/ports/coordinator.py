@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobkit.model.limit import Limit
+from jobkit.model.partition import Partition
 from jobkit.ports.limits import Limited, Limits
 
 
@@ -51,11 +52,16 @@ class LeaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A live worker process: the job types it serves, and the seconds a round trip takes it to store or coordinator."""
+    """A live worker process: the job types it serves, and the seconds a round trip takes it to store or coordinator.
+
+    People asked that it leads the partitions `assigned` to it, and, where it is `dismissed`, that it drains and ends.
+    """
 
     owner: str
     types: tuple[str, ...]
     latency: float = 0.0
+    assigned: tuple[Partition, ...] = ()
+    dismissed: bool = False
 
 
 class Coordinator(Limits, Protocol):
@@ -109,11 +115,25 @@ class Coordinator(Limits, Protocol):
         ...
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
-        """Count as a live worker for `ttl` seconds; return all live workers by owner, this one included."""
+        """Count as a live worker for `ttl` seconds; return all live workers by owner, this one included.
+
+        What people asked of a worker is no part of what it tells, and stays.
+        """
         ...
 
     async def leave(self, owner: str) -> None:
         """Stop counting as a live worker at once; a heartbeat that was asked for before does not undo it."""
+        ...
+
+    async def assign(self, partition: Partition, owner: str) -> bool:
+        """Have a live worker asked to lead a partition, in place of whoever else was; return whether it is alive.
+
+        It holds as long as that worker counts as live. Nobody is made to: workers hear of it with their heartbeats.
+        """
+        ...
+
+    async def dismiss(self, owner: str) -> bool:
+        """Have a live worker asked to drain and end; return whether it is alive."""
         ...
 
     async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:

@@ -106,6 +106,13 @@ class Groups(Protocol):
         """Return members of a group with a number above `after`, in order: those known so far."""
         ...
 
+    async def groups(self, *, below: str | None = None, limit: int = 100) -> Sequence[GroupRecord]:
+        """Return groups with ids below that one, or from the last on, in descending order of their ids' UTF-8 bytes.
+
+        Where clients leave ids to be made, those tell the time: the latest group comes first.
+        """
+        ...
+
     async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
         """Return the groups that the commit of a job made, with ids above `after`, in order."""
         ...

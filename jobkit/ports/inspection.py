@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.job_state import JobState as JobState
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
+from jobkit.model.tags import tags_in
 from jobkit.ports.audit import Audit
 from jobkit.ports.schedules import Schedules
 from jobkit.ports.store import Failure, OutboxEntry
+from jobkit.ports.take_over import TakeOver
 from jobkit.ports.types import Types
 
 # Of so many jobs at most the records or states are asked for at once.
 STATES_AT_ONCE = 1000
 # So many jobs are looked at for one page of those that match.
 LOOKED_AT = 5_000
-
-# The states of jobs that have yet to end, each before those that a job may go on to from it.
-UNFINISHED = (JobState.SCHEDULED, JobState.PARKED, JobState.QUEUED, JobState.RUNNING)
-# The states of jobs whose priority can be changed.
-WAITING = (JobState.SCHEDULED, JobState.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,8 @@ class JobRecord:
     `due_at` is when a scheduled one is due, `expires_at` when one ends that has not begun by then. `unique` is the name
     that it was accepted with. `priority` is told of those that have yet to end. It is a member of `group`, which the
     commit of its `parent` made, unless a client did. It is its `tenant`'s, and `waits_for_place` where it is scheduled,
-    for no time, until that one has a place for it.
+    for no time, until that one has a place for it. `trace` is the trace context that it was submitted in, with its
+    `tags`. `take_overs` are those of it since it was submitted, or tried again, the last few.
     """
 
     id: str
@@ -64,6 +63,13 @@ class JobRecord:
     parent: str | None = None
     tenant: str | None = None
     waits_for_place: bool = False
+    trace: Mapping[str, str] = field(default_factory=dict, hash=False)
+    take_overs: tuple[TakeOver, ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The words that it is to be found by."""
+        return tags_in(self.trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,10 @@ class ParkedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """One key as the store sees it: its mark, its sequences and its log. `committed_sequence` counts skips too."""
+    """One key as the store sees it: its mark, its sequences and its log. `committed_sequence` counts skips too.
+
+    Of its log's `log_length` entries the first `log_trimmed` were dropped by `Inspection.trim_log`.
+    """
 
     type: str
     key: str
@@ -149,6 +158,7 @@ class KeyRecord:
     committed_sequence: int
     log_length: int
     manifest: tuple[BlobRef, ...]
+    log_trimmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,13 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """
         ...
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        """Count the jobs of types that wait for a place of their tenants', `rules.COUNTED` of each at most.
+
+        Types without any may be left out.
+        """
+        ...
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         """Return jobs that are due and that nobody has released yet, those first that were due first."""
         ...
@@ -259,12 +276,14 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """
         ...
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         """End jobs that have yet to end, wherever they are, and note who did it and why; one answer for each.
 
-        On an ordered key each gives up its turn, and the key goes on. No attempt that still runs can commit. The ids
-        stay known as long as those of committed jobs. Where the answer is lost, the next one says that they are
-        cancelled.
+        Those that are in none of `states` at that moment are left as they are. On an ordered key each gives up its
+        turn, and the key goes on. No attempt that still runs can commit. The ids stay known as long as those of
+        committed jobs. Where the answer is lost, the next one says that they are cancelled.
         """
         ...
 
@@ -328,7 +347,15 @@ class Inspection(Schedules, Types, Audit, Protocol):
         ...
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
-        """Return entries of a key's log with a position above `after`, in order."""
+        """Return entries of a key's log with a position above `after`, in order: of those that are kept."""
+        ...
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        """Drop the first entries of a key's log, and return how many.
+
+        None at a position above `upto`, none that is younger than `older_than` seconds (store's clock), `limit` at
+        most. The others keep their positions, and the log its length. Where a commit holds the key, that may be none.
+        """
         ...
 
     async def coordinators(self, *, within: float) -> Sequence[str]:

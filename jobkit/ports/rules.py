@@ -16,6 +16,8 @@ from jobkit.ports.store import Failure, NewJob
 FAILURES_KEPT = 20
 # So many starts of a job whose end nobody reported are told apart; far more than a job is given.
 SILENT_KEPT = 1_000
+# So many take-overs of a job are kept, the last ones.
+TAKE_OVERS_KEPT = 10
 # How long, in seconds, a store remembers by which coordinators its workers went.
 COORDINATORS_KEPT = 86_400.0
 # So many parked jobs go to the outbox in one transaction: enough to keep a lane busy, and no matter how many wait.
@@ -31,6 +33,8 @@ HIGHEST_GIVEN = (1 << 53) - 1
 NOTE_CHARACTERS = 500
 # So much may be paused at a time: each worker reads all of it twice a second.
 PAUSES_AT_MOST = 1_000
+# So many jobs of a type that wait for a place are counted; more is as much.
+COUNTED = 10_000
 # Who ends a job that nobody has cancelled, where others say who did.
 ENDED_BY_JOBKIT = "jobkit"
 # Why one ends that expired.

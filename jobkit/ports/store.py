@@ -135,6 +135,10 @@ class Store(InFlight, MessageLoss, Checkpoints, Groups, Protocol):
 
         Then members of groups that were held until all were declared, and are by now. An ordered one gets its key's
         next sequence now; one whose tenant has no place for it goes on waiting. Jobs that are not due cost nothing.
+
+        Last come outbox entries whose makers were not told of them, as `commit` tells of its own: what a job that was
+        cancelled, expired, died or snoozed let go, and what was republished, requeued, resumed or skipped. Each is told
+        once, so that it is published at once.
         """
         ...
 

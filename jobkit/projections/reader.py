@@ -116,11 +116,14 @@ async def read_log(
 ) -> AsyncIterator[Sequence[LoggedEntry]]:
     """Yield the entries of a key's log at the positions above `after` and not above `upto`, in pages.
 
-    Raises `ProjectionFailed` where the log is shorter.
+    Raises `ProjectionFailed` where the log is shorter, or one of them was dropped.
     """
     while after < upto:
         page = await inspection.log(type, key, after=after, limit=min(_PAGE, upto - after))
-        if not page:
-            raise ProjectionFailed(f"the log of {type}/{key} ends at {after}, before its {upto} entries")
+        if not page or page[0].position != after + 1:
+            raise ProjectionFailed(
+                f"the log of {type}/{key} does not have entry {after + 1} of {upto}: either its log_retention dropped "
+                "it, and the projection has no snapshot of it in this version, or it is lost"
+            )
         yield page
-        after += len(page)
+        after = page[-1].position

@@ -56,7 +56,7 @@ class Rebuilt:
 class Rebuilder:
     """Compares projections with the logs, and rebuilds those that differ. The keeper must be running.
 
-    `from_start`: believe no snapshot, and add up each log from its first entry.
+    `from_start`: believe no snapshot, and add up each log from its first entry, where that is kept.
     `patience`: how long to wait for a key on which a job runs, in seconds.
     """
 
@@ -117,7 +117,8 @@ class Rebuilder:
             current = await self._planes.inspection.key(key.type, key.key)
             if current is not None and latest.position > current.log_length:
                 return _Kept.WRONG
-        known = None if self._from_start else await self._snapshot(projection, key, latest.position)
+        from_start = self._from_start and not key.log_trimmed
+        known = None if from_start else await self._snapshot(projection, key, latest.position)
         built = await fold(projection, self._planes.inspection, key.type, key.key, latest.position, known)
         return _Kept.RIGHT if projection.same(built, latest) else _Kept.WRONG
 
@@ -143,7 +144,8 @@ class Rebuilder:
         while True:
             current = await self._planes.inspection.key(key.type, key.key)
             length = key.log_length if current is None else current.log_length
-            known = None if from_start else await self._snapshot(projection, key, length)
+            is_whole = current is not None and not current.log_trimmed
+            known = None if from_start and is_whole else await self._snapshot(projection, key, length)
             reached = await fold(projection, self._planes.inspection, key.type, key.key, length, known)
             # The snapshot too: where it is what was wrong, the next rebuild would start from it.
             records = dict.fromkeys((projection.record, projection.snapshot), projection.dump(reached))

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from jobkit.errors import LeaseLost, Snooze, Unavailable
+from jobkit.errors import EffectInvalid, LeaseLost, Snooze, Unavailable
 from jobkit.files.file_set import FileReader
 from jobkit.model.clock import Clock
 from jobkit.model.fence import Fence
@@ -22,6 +22,7 @@ from jobkit.plugin.context import Context
 from jobkit.plugin.follow_ups import FollowUps
 from jobkit.plugin.job_groups import GroupAwaited
 from jobkit.plugin.job_info import JobInfo
+from jobkit.plugin.notification import Notification
 from jobkit.ports.planes import Planes
 from jobkit.ports.store import Effects, Failure, NewJob
 from jobkit.ports.transactions import Participant
@@ -205,9 +206,17 @@ async def _effects(call: Call, job: Job, ctx: Context) -> Effects:
     result = await call(job.payload, ctx)
     for notify in job.processor.notify:
         if (told := notify(job.payload, result, ctx.job)) is not None:
+            _refuse_other_ends(told)
             ctx.submit(told.type, told.payload, key=told.key)
     ctx.end()
     return await ctx.effects(job.processor.dump_result(result))
+
+
+def _refuse_other_ends(told: Notification) -> None:
+    if tuple(told.on) != ("committed",):
+        raise EffectInvalid(
+            f"what notify= of a processor makes tells of a commit, not on={told.on!r}: that is for a submit"
+        )
 
 
 def _survived(participant: Participant) -> Participant:

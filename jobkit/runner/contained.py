@@ -75,7 +75,7 @@ async def contained(
 
 
 async def _done_within(task: asyncio.Task[Any], limit: float) -> bool:
-    """Tell whether the task is done within `limit` seconds: what `asyncio.wait` does for many, with less work for one.
+    """Return whether the task is done within `limit` seconds: as `asyncio.wait`, with less work for one.
 
     Not `wait_for`, which would wait for a coroutine that does not stop.
     """

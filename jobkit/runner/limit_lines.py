@@ -36,7 +36,7 @@ class LimitLines:
         return Place(self, id, limits, priority)
 
     def __contains__(self, bucket: str) -> bool:
-        """Tell whether a job waits for a bucket."""
+        """Return whether a job waits for a bucket."""
         return bucket in self._lines
 
     def in_line(self, bucket: str) -> Sequence[str]:
@@ -94,7 +94,7 @@ class LimitLines:
             line.first.first.set()
 
     def is_first(self, place: Place) -> bool:
-        """Tell whether a job is the first of the line that it is in, or in none."""
+        """Return whether a job is the first of the line that it is in, or in none."""
         return place.limit is None or self._lines[place.limit.bucket].first is place
 
     async def room(self, limited: Limited) -> None:

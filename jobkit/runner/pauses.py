@@ -46,7 +46,7 @@ class Pauses:
         self.changed = anyio.Event()
 
     def hold(self, partition: Partition) -> bool:
-        """Tell whether all of a partition is paused."""
+        """Return whether all of a partition is paused."""
         return any(
             pause.scope.type == partition.type
             and pause.scope.key is None
@@ -55,7 +55,7 @@ class Pauses:
         )
 
     def rests(self, partition: Partition, key: str) -> bool:
-        """Tell whether nothing of a key is to begin, which belongs to that partition."""
+        """Return whether nothing of a key is to begin, which belongs to that partition."""
         return bool(self.known) and (self.hold(partition) or key in self.keys(partition.type))
 
     def keys(self, type: str) -> frozenset[str]:

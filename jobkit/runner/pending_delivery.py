@@ -44,7 +44,7 @@ class PendingDelivery:
 
     @property
     def holds_delivery(self) -> bool:
-        """Tell whether the broker waits for an answer."""
+        """Return whether the broker waits for an answer."""
         return self._delivery is not None
 
     async def settle(self, receipt: Receipt) -> None:

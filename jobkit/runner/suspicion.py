@@ -26,5 +26,5 @@ class Suspicion:
         return f"poison: {opened.silent} of its starts ended with their workers"
 
     def suspects(self, opened: Opened) -> bool:
-        """Tell whether the job has to run alone, so that a crash counts against no neighbour."""
+        """Return whether the job has to run alone, so that a crash counts against no neighbour."""
         return opened.silent >= max(1, self.max_opens - _ALONE_STARTS)

@@ -266,6 +266,13 @@ QUEUE_PRIORITIES = Metric(
     "Of the jobs in the queues of a type with priorities, how many have each; by the same",
     {"type": TYPES, "priority": ("high", "normal", "low")},
 )
+QUEUE_WAITING_FOR_PLACES = Metric(
+    "jobkit.queue.waiting_for_places",
+    Kind.GAUGE,
+    "{job}",
+    "Jobs that wait for a place of their tenant's, 10,000 at most, by the same; more workers would not run them sooner",
+    _TYPE,
+)
 SCHEDULES_OVERDUE = Metric(
     "jobkit.schedules.overdue",
     Kind.GAUGE,

@@ -172,7 +172,7 @@ class _NumberedTask(asyncio.Task[Any]):
 
     @property
     def begun(self) -> bool:
-        """Tell whether any of it has run."""
+        """Return whether any of it has run."""
         coro = self.get_coro()
         return not asyncio.iscoroutine(coro) or getcoroutinestate(coro) != CORO_CREATED
 

@@ -45,7 +45,7 @@ class User:
 
     @property
     def operates(self) -> bool:
-        """Tell whether they may change anything."""
+        """Return whether they may change anything."""
         return self.role is Role.OPERATOR
 
 
@@ -69,12 +69,12 @@ class Access:
 
     @property
     def open_here(self) -> bool:
-        """Tell whether nobody has to sign in, and only this machine is let in."""
+        """Return whether nobody has to sign in, and only this machine is let in."""
         return not self._tokens and self._header is None
 
     @property
     def signs_in(self) -> bool:
-        """Tell whether people can sign in with a token."""
+        """Return whether people can sign in with a token."""
         return bool(self._tokens)
 
     def user(self, request: Request) -> User | None:
@@ -84,7 +84,7 @@ class Access:
         return self._of_proxy(request) or self._of_cookie(request) or self._of_header(request)
 
     def is_encrypted(self, request: Request) -> bool:
-        """Tell whether the browser came by TLS, to us or to a proxy of ours."""
+        """Return whether the browser came by TLS, to us or to a proxy of ours."""
         by_proxy = _peer(request) in self._proxies and request.headers.get("x-forwarded-proto") == "https"
         return by_proxy or request.url.scheme == "https"
 
@@ -150,7 +150,7 @@ def may_see(user: User, registry: Registry, type: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
+    """Return whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

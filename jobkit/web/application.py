@@ -34,7 +34,7 @@ from jobkit.web.csrf import form_token, is_own_form, is_same_origin
 from jobkit.web.history import EVERY_SECONDS, History
 from jobkit.web.page import Backstage, MakePage, NotFound, Page, View
 from jobkit.web.page_cache import PageCache
-from jobkit.web.pages import PLACES, drill
+from jobkit.web.pages import PLACES, drill, overview
 from jobkit.web.rendering import environment
 from jobkit.web.security_headers import REPORT_POLICY, protected
 
@@ -86,7 +86,7 @@ class WebApplication:
         """Keep the last hour in numbers, until cancelled. Without it they are kept while somebody looks."""
         while True:
             try:
-                self._backstage.history.note(await self._backstage.planes.inspection.counts())
+                await overview.look(self._backstage)
             except Unavailable as error:
                 structlog.get_logger("jobkit.web").warning("no counts for the charts", error=str(error))
             await self._backstage.clock.sleep(EVERY_SECONDS)
@@ -280,7 +280,7 @@ def _root(request: Request) -> str:
 
 
 def _is_ours(path: str) -> bool:
-    """Tell whether a path stays on this site: `//host` and `/\\host` do not."""
+    """Return whether a path stays on this site: `//host` and `/\\host` do not."""
     return path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path
 
 

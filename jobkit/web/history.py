@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from jobkit.model.clock import Clock
@@ -15,10 +15,16 @@ _KEPT = 360
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was counted at a moment of the process's clock."""
+    """What was counted at a moment of the process's clock.
+
+    `lag` is for how many seconds the oldest job has waited, where that was asked; `elections` how often partitions were
+    seen to have changed their leader until then.
+    """
 
     at: float
     counts: StoreCounts
+    lag: float | None = None
+    elections: int = 0
 
     @property
     def waiting(self) -> int:
@@ -33,13 +39,21 @@ class History:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._samples: deque[Sample] = deque(maxlen=_KEPT)
+        self._leaders: Collection[tuple[str, int]] | None = None
+        self._elections = 0
 
-    def note(self, counts: StoreCounts) -> None:
-        """Keep these counts, if it is time to."""
+    def note(
+        self, counts: StoreCounts, *, lag: float | None = None, leaders: Collection[tuple[str, int]] | None = None
+    ) -> None:
+        """Keep these counts, if it is time to; `leaders` are the leases of partitions, by resource and token."""
+        if leaders is not None:
+            if self._leaders is not None:
+                self._elections += len(set(leaders) - set(self._leaders))
+            self._leaders = leaders
         now = self._clock.now()
         # A little early is on time: whoever looks in that rhythm is to miss none.
         if not self._samples or now - self._samples[-1].at >= 0.9 * EVERY_SECONDS:
-            self._samples.append(Sample(now, counts))
+            self._samples.append(Sample(now, counts, lag, self._elections))
 
     def levels(self, of: Callable[[Sample], float]) -> Sequence[float]:
         """Return a number of each sample, oldest first."""

@@ -9,7 +9,7 @@ from jobkit.model.job_filter import JobFilter
 from jobkit.model.job_state import JobState
 from jobkit.web.page import View
 
-NAMES = ("type", "key", "state", "worker", "error", "since", "until")
+NAMES = ("type", "key", "state", "worker", "error", "since", "until", "tag")
 
 
 class NotATime(JobkitError):
@@ -32,6 +32,7 @@ def wanted(view: View) -> JobFilter:
         view.said("error"),
         _time(view, "since"),
         _time(view, "until"),
+        view.said("tag"),
     )
 
 
@@ -52,6 +53,7 @@ def in_words(sought: JobFilter) -> str:
         None if sought.type is None else f"of type {sought.type}",
         None if sought.key is None else f"of key {sought.key}",
         None if sought.worker is None else f"of worker {sought.worker}",
+        None if sought.tag is None else f"with the tag {sought.tag}",
         None if sought.error is None else f"with {sought.error!r} in an error",
         None if sought.since is None else f"submitted after {_shown(sought.since)}",
         None if sought.until is None else f"submitted before {_shown(sought.until)}",

@@ -11,12 +11,21 @@ from jobkit.model.clock import Clock
 from jobkit.ports.coordinator import Coordinator
 from jobkit.runner.unknown_jobs import HeldJobs
 from jobkit.telemetry import Telemetry
+from jobkit.worker.latency import NEAR_SECONDS
 from jobkit.worker.leadership import Leaderships
 
+# How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
+_HAND_OVER_GRACE_SECONDS = 0.5
 # How long saying good-bye to the coordinator may take.
 _LEAVE_SECONDS = 2.0
 # How often it is looked whether a drain is over.
 _DRAINED_SECONDS = 0.05
+
+
+def hand_over_grace(latency: float) -> float:
+    """Return how long, in seconds, running jobs may delay the hand-over of a partition."""
+    # Far away a job takes several round trips to end, and those that come after it wait for all of them.
+    return _HAND_OVER_GRACE_SECONDS if latency <= NEAR_SECONDS else 0.0
 
 
 async def leave(coordinator: Coordinator, owner: str, telemetry: Telemetry) -> None:

@@ -1,8 +1,12 @@
-"""How many partitions of a type a worker is to lead: as many as the others that are as near as it is."""
+"""How many partitions of a type a worker is to lead, and which: as many as the others that are as near as it is.
+
+Where people asked for it, some of them are certain ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from jobkit.ports.coordinator import Member
@@ -32,6 +36,32 @@ def fair_share(owner: str, members: Sequence[Member], type: str, partitions: int
     rest = partitions - sum(shares.values())
     in_line = sorted(quotas, key=lambda other: (-round(quotas[other] - shares[other], 6), rank(type, other)))
     return shares[owner] + (owner in in_line[:rest])
+
+
+def assignments(members: Sequence[Member], type: str, partitions: int) -> Mapping[int, str]:
+    """Return who was asked to lead which of a type's partitions, of those who can: they serve it, and are near."""
+    serving = [member for member in members if type in member.types]
+    nearest = min((member.latency for member in serving), default=0.0)
+    return {
+        partition.index: member.owner
+        for member in serving
+        for partition in member.assigned
+        if partition.type == type and partition.index < partitions and _weight(member.latency, nearest) == 1.0
+    }
+
+
+def share_with(assigned: Mapping[int, str], owner: str, members: Sequence[Member], type: str, partitions: int) -> int:
+    """Return how many of a type's partitions `owner` is to lead: its fair share, or all that are `assigned` to it.
+
+    The others share what is left.
+    """
+    counts = Counter(assigned.values())
+    while over := [one for one in counts if counts[one] > fair_share(one, members, type, partitions)]:
+        if owner in over:
+            return counts[owner]
+        members = [member for member in members if member.owner not in over]
+        partitions -= sum(counts.pop(one) for one in over)
+    return fair_share(owner, members, type, partitions)
 
 
 def _weight(latency: float, nearest: float) -> float:

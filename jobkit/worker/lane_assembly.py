@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pydantic_settings import BaseSettings
@@ -19,6 +19,7 @@ from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.gap_hold import GapBounds
 from jobkit.runner.invocation import calls_of
 from jobkit.runner.lane import LaneTools
+from jobkit.runner.led_partition import PartitionTerms
 from jobkit.runner.outcome_hooks import OutcomeHooks
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.pipeline import Pipeline
@@ -69,6 +70,17 @@ def lane_tools(
         hooks=OutcomeHooks(registry.around.hooks, telemetry),
     )
     return LaneTools(pipeline, GapBounds(settings.gap_hold, settings.gap_limit), clock, rng, telemetry)
+
+
+def partition_terms(settings: Settings, keeper: Keeper, hand_over_grace: Callable[[], float]) -> PartitionTerms:
+    """Return the terms on which a partition is led."""
+    return PartitionTerms(
+        prefetch=settings.prefetch,
+        max_payload=settings.max_payload_bytes,
+        delivery_hold=settings.delivery_hold,
+        adopt_every=keeper.terms.renew_every,
+        hand_over_grace=hand_over_grace,
+    )
 
 
 def held_jobs(

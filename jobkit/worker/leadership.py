@@ -2,14 +2,15 @@
 
 Each worker looks at the live workers of a type, and leads its share of the partitions: as many as the others, or fewer,
 down to none, where it is farther from store and coordinator than they are. Who has too many drains one and releases
-it; who has too few takes what is free, and only that, so that healthy workers never contend. It is not mutual
-exclusion: that is the lease that each leadership is.
+it; who has too few takes what is free, and only that, so that healthy workers never contend. Where people asked for a
+partition to be led by a certain worker, the others hand it over and leave it to that one. It is not mutual exclusion:
+that is the lease that each leadership is.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,7 +23,7 @@ from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, LeaseInfo, Member
 from jobkit.runner.led_partition import LedPartition
 from jobkit.telemetry import Telemetry
-from jobkit.worker.fair_share import fair_share, rank
+from jobkit.worker.fair_share import assignments, rank, share_with
 from jobkit.worker.latency import LOOK_SECONDS, NEAR_SECONDS
 
 # While it leads too few, a worker looks for free partitions at least this often, in seconds.
@@ -36,7 +37,12 @@ _LONGEST_TRIP_SECONDS = 1.0
 
 def leads_first(led: Sequence[LedPartition]) -> bool:
     """Tell whether a type's first partition is among those: who leads it does what one worker does for all."""
-    return any(one.partition.index == 0 and not one.released.is_set() for one in led)
+    return bool(first_led(led))
+
+
+def first_led(led: Sequence[LedPartition]) -> set[str]:
+    """Return the types of which the first partition is among those."""
+    return {one.partition.type for one in led if one.partition.index == 0 and not one.released.is_set()}
 
 
 class Leaderships:
@@ -49,6 +55,7 @@ class Leaderships:
         types: Sequence[str],
         layouts: Layouts,
         start: Callable[[Partition, Lease], LedPartition],
+        on_dismissal: Callable[[], None],
         *,
         clock: Clock,
         rng: random.Random,
@@ -62,6 +69,7 @@ class Leaderships:
         self._types = tuple(types)
         self._layouts = layouts
         self._start = start
+        self._on_dismissal = on_dismissal
         self._clock = clock
         self._rng = rng
         self._telemetry = telemetry
@@ -152,25 +160,31 @@ class Leaderships:
         satisfied = True
         for type in self._types:
             missing = self._hand_over_surplus(type, members)
-            if missing > 0:
-                satisfied &= await self._take(type, missing, held, running)
+            assigned = assignments(members, type, self._layouts.of(type).led)
+            if missing > 0 or self._owner in assigned.values():
+                satisfied &= await self._take(type, missing, assigned, held, running)
         return satisfied
 
     def _hand_over_surplus(self, type: str, members: Sequence[Member]) -> int:
         """Hand over what is more than this worker's share of a type; return how many it leads too few."""
         layout = self._layouts.of(type)
-        share = fair_share(self._owner, members, type, layout.led)
+        assigned = assignments(members, type, layout.led)
+        share = share_with(assigned, self._owner, members, type, layout.led)
         leading = [led for led in self._leading() if led.partition.type == type]
         keeping = []
         for led in [led for led in leading if not led.draining]:
-            if led.layout.version == layout.version and led.partition.index < layout.led:
-                keeping.append(led)
-            else:
+            if led.layout.version != layout.version or led.partition.index >= layout.led:
                 # Taken again, by whoever may, it is led as it has to be now.
                 self._telemetry.handed_over(str(led.partition), "another number of partitions")
                 led.drain()
+            elif assigned.get(led.partition.index, self._owner) != self._owner:
+                self._telemetry.handed_over(str(led.partition), "assigned to another worker")
+                led.drain()
+            else:
+                keeping.append(led)
         # Idle ones first: handing them over disturbs nobody.
-        for led in sorted(keeping, key=lambda led: led.busy)[: max(0, len(keeping) - share)]:
+        keeping.sort(key=lambda led: (led.partition.index in assigned, led.busy))
+        for led in keeping[: max(0, len(keeping) - share)]:
             self._telemetry.handed_over(str(led.partition), "another worker's share")
             led.drain()
         return share - len(leading)
@@ -179,19 +193,26 @@ class Leaderships:
         me = Member(self._owner, self._types, self.latency)
         self._members = await self._coordinator.heartbeat(me, ttl=self._keeper.terms.ttl)
         self._keeper.heard()
+        if any(member.dismissed and member.owner == self._owner for member in self._members):
+            self._on_dismissal()
         return self._members
 
-    async def _take(self, type: str, missing: int, held: Collection[str], running: TaskGroup) -> bool:
-        """Claim up to `missing` partitions that are not `held`; return whether all were granted."""
+    async def _take(
+        self, type: str, missing: int, assigned: Mapping[int, str], held: Collection[str], running: TaskGroup
+    ) -> bool:
+        """Claim partitions that are not `held`: those assigned to this worker, and others until none is `missing`.
+
+        Return whether it leads as many as it is to.
+        """
         free = [
             partition
             for partition in (Partition(type, index) for index in range(self._layouts.of(type).led))
-            if partition.resource not in held
+            if partition.resource not in held and assigned.get(partition.index, self._owner) == self._owner
         ]
         # In random order, so that workers that start together seldom ask for the same one.
         self._rng.shuffle(free)
-        for partition in free:
-            if missing == 0:
+        for partition in sorted(free, key=lambda partition: partition.index not in assigned):
+            if missing <= 0 and partition.index not in assigned:
                 break
             lease = await self._keeper.claim(partition.resource)
             if isinstance(lease, Lease):

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from jobkit.errors import Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.partition import Partition
+from jobkit.ports.adrift import oldest_waiting
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.planes import Planes
 from jobkit.telemetry import Telemetry
@@ -25,8 +25,6 @@ EVERY_SECONDS = 5.0
 _UNPUBLISHED_SECONDS = 5.0
 # So many of those, of jobs that are due, and of keys in flight in one partition are counted; more is as much to do.
 _COUNTED = 1_000
-# So many jobs of a type are looked through for the oldest that waits, a page at a time: before it are those that run.
-_PAGE, _PAGES = 500, 4
 
 _Readings = dict[tuple[m.Metric, tuple[str, ...]], float]
 
@@ -63,12 +61,15 @@ class QueueGauges:
         depth = Counter({one.partition.type: 0 for one in depths})
         for one in depths:
             depth[one.partition.type] += one.ready
-        since: dict[str, float] = {type: at for type in types if (at := await self._oldest(type, depth[type]))}
+        since: dict[str, float] = {
+            type: at for type in types if depth[type] and (at := await oldest_waiting(self._planes.store, type))
+        }
         for type, at in [*await self._unpublished(), *await self._overdue()]:
             depth[type] += 1
             since[type] = min(at, since.get(type, at))
         depth.update(await self._in_flight(depths))
         held = Counter(lease.resource.partition("/")[0] for lease in await self._planes.coordinator.leases())
+        in_line = await self._planes.inspection.waiting_for_places(types)
         now = self._clock.wall()
         found: _Readings = {}
         for one in depths:
@@ -79,24 +80,10 @@ class QueueGauges:
         for type in types:
             found[m.QUEUE_DEPTH, (type,)] = depth[type]
             found[m.QUEUE_RUNNING, (type,)] = held[type]
+            found[m.QUEUE_WAITING_FOR_PLACES, (type,)] = in_line.get(type, 0)
             found[m.QUEUE_AGE, (type,)] = max(0.0, now - since[type]) if type in since else 0.0
         found[m.SCHEDULES_OVERDUE, ()] = await self._schedules_overdue()
         return found | await self._paused(types)
-
-    async def _oldest(self, type: str, depth: int) -> float | None:
-        """Return since when the oldest job has waited that is in a queue."""
-        after: int | None = 0
-        upto = await self._planes.store.horizon() if depth else 0
-        for _ in range(_PAGES if depth else 0):
-            page, after = await self._planes.store.adrift(
-                Partition(type, 0), 1, after=after or 0, upto=upto, limit=_PAGE
-            )
-            for job in page:
-                if not (job.running or job.delayed):
-                    return job.envelope.submitted_at
-            if after is None:
-                break
-        return None
 
     async def _unpublished(self) -> list[tuple[str, float]]:
         entries = await self._planes.store.outbox(older_than=_UNPUBLISHED_SECONDS, limit=_COUNTED)

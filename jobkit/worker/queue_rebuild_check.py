@@ -21,7 +21,7 @@ class Coverage:
         self._layouts = layouts
 
     async def complete(self, partition: Partition) -> bool:
-        """Tell whether the outbox or the in-flight table has every job that waits or runs. Raises `Unavailable`."""
+        """Return whether the outbox or the in-flight table has every job that waits or runs. Raises `Unavailable`."""
         waiting: set[str] = set()
         for state in (JobState.QUEUED, JobState.RUNNING):
             found = await self._inspection.jobs(type=partition.type, state=state, limit=_MOST_JOBS + 1)

@@ -32,6 +32,12 @@ class Watchdog:
         """Record that the event loop turns."""
         self._last = self._clock.now()
 
+    async def beat_forever(self) -> None:
+        """Beat as long as the event loop turns, until cancelled."""
+        while True:
+            self.beat()
+            await self._clock.sleep(self.interval)
+
     @property
     def turning(self) -> bool:
         """Return whether the event loop has turned lately."""

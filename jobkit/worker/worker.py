@@ -11,7 +11,6 @@ import anyio
 from jobkit.client.layouts import Layouts
 from jobkit.client.outbox_sweeper import Sweeper
 from jobkit.client.relay import Relay
-from jobkit.errors import ConfigurationError
 from jobkit.leases import Keeper, Lease, LeaseTerms
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.ids import new_owner
@@ -22,7 +21,7 @@ from jobkit.plugin.resource import Resource
 from jobkit.ports.planes import Planes
 from jobkit.runner.cancellations import Cancellations
 from jobkit.runner.lane import LaneTools
-from jobkit.runner.led_partition import LedPartition, PartitionTerms
+from jobkit.runner.led_partition import LedPartition
 from jobkit.runner.pauses import Pauses
 from jobkit.runner.resources import OpenResources, open_resources
 from jobkit.runner.unknown_jobs import HeldJobs
@@ -30,28 +29,28 @@ from jobkit.settings import Settings
 from jobkit.telemetry import Telemetry
 from jobkit.worker.backend_refusals import Refusals
 from jobkit.worker.coordinator_watch import CoordinatorWatch
-from jobkit.worker.drain import end_after_drain, leave
+from jobkit.worker.drain import end_after_drain, hand_over_grace, leave
 from jobkit.worker.gauges import Gauges
 from jobkit.worker.health import Page, serving_health
-from jobkit.worker.lane_assembly import held_jobs, lane_tools
-from jobkit.worker.latency import NEAR_SECONDS, LatencyMonitor
+from jobkit.worker.lane_assembly import held_jobs, lane_tools, partition_terms
+from jobkit.worker.latency import LatencyMonitor
 from jobkit.worker.layout_watch import follow
-from jobkit.worker.leadership import Leaderships, leads_first
+from jobkit.worker.leadership import Leaderships, first_led, leads_first
 from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.declared_schedules import Declarations
 from jobkit.worker.maintenance.due_jobs import release_forever
+from jobkit.worker.maintenance.log_retention import trim_logs_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
 from jobkit.worker.maintenance.retention import prune_forever
 from jobkit.worker.maintenance.schedule_ticks import Ticker
 from jobkit.worker.publish_types import publish_types
 from jobkit.worker.queue_rebuild_check import Coverage
+from jobkit.worker.readiness import liveness, readiness
 from jobkit.worker.resource_health import ResourceHealth
+from jobkit.worker.startup import prepare
 from jobkit.worker.unpublishable import Rejections
 from jobkit.worker.watchdog import Watchdog
-
-# How long running jobs may delay a hand-over before they are shelved and go on under their own leases.
-_HAND_OVER_GRACE_SECONDS = 0.5
 
 
 class Worker:
@@ -137,6 +136,7 @@ class Worker:
             self._types,
             self._layouts,
             self._lead,
+            self.drain,
             clock=self._clock,
             rng=self._rng,
             telemetry=self._telemetry,
@@ -197,7 +197,20 @@ class Worker:
         where a resource does not open, and `Unavailable` where a backend is out of reach at the start; later it waits
         for backends to come back.
         """
-        await self._prepare()
+        self._plugin_settings = await prepare(
+            self._broker,
+            self._registry,
+            self._types,
+            self._settings,
+            self._layouts,
+            given=self._given,
+            telemetry=self._telemetry,
+        )
+        await self._coordination.require()
+        await publish_types(self._planes.inspection, self._registry, self._types, self._telemetry)
+        await self._declarations.declare()
+        # Before anything is begun; later it is looked at again and again.
+        await self._pauses.look()
         async with contextlib.AsyncExitStack() as around:
             if self._watchdog is not None:
                 around.enter_context(self._watchdog.watching())
@@ -235,42 +248,18 @@ class Worker:
 
     def live(self) -> dict[str, bool]:
         """Return the liveness checks by name: one that fails means that the process should be restarted."""
-        return {"loop_turns": self._watchdog is None or self._watchdog.turning}
+        return liveness(self._watchdog)
 
     def ready(self) -> dict[str, bool]:
         """Return the readiness checks by name: one that fails means that the process does not work at full strength."""
-        leading = [led for led in self._leaderships.led if not led.draining and not led.released.is_set()]
-        return {
-            "not_draining": not self.draining,
-            "coordinator_answers": self._keeper.healthy,
-            "one_coordinator": self._coordination.alone,
-            "no_backend_refuses": not self._refusals.any,
-            "consumers_open": all(led.consuming or led.paused for led in leading),
-            **self._resource_health.checks,
-        }
-
-    async def _prepare(self) -> None:
-        """Find out at the start what would otherwise fail every job."""
-        for type in self._types:
-            self._registry.kept_as(type)
-        self._plugin_settings = self._registry.settings(self._types, self._given)
-        if problems := await self._registry.problems(self._types):
-            raise ConfigurationError("\n".join(problems))
-        for type in self._settings.concurrency.of_type.keys() - set(self._types):
-            self._telemetry.log.warning("JOBKIT_CONCURRENCY limits a job type that is not served here", type=type)
-        await self._layouts.refresh(self._types)
-        for type in self._types:
-            await self._broker.declare(type, self._layouts.of(type).led)
-        if self._settings.max_payload_bytes > self._broker.max_body_bytes:
-            raise ConfigurationError(
-                f"JOBKIT_MAX_PAYLOAD_BYTES={self._settings.max_payload_bytes} is more than the broker takes: set it to "
-                f"{self._broker.max_body_bytes} at most"
-            )
-        await self._coordination.require()
-        await publish_types(self._planes.inspection, self._registry, self._types, self._telemetry)
-        await self._declarations.declare()
-        # Before anything is begun; later it is looked at again and again.
-        await self._pauses.look()
+        return readiness(
+            draining=self.draining,
+            keeper=self._keeper,
+            coordination=self._coordination,
+            refusals=self._refusals,
+            led=self._leaderships.led,
+            resources=self._resource_health,
+        )
 
     def _lane_tools(self, opened: OpenResources) -> LaneTools:
         return lane_tools(
@@ -293,13 +282,6 @@ class Worker:
         return {**dict.fromkeys(declared, 0), **self._tools.pipeline.limit_lines.numbers}
 
     def _lead(self, partition: Partition, lease: Lease) -> LedPartition:
-        terms = PartitionTerms(
-            prefetch=self._settings.prefetch,
-            max_payload=self._settings.max_payload_bytes,
-            delivery_hold=self._settings.delivery_hold,
-            adopt_every=self._keeper.terms.renew_every,
-            hand_over_grace=self._hand_over_grace,
-        )
         return LedPartition(
             partition,
             lease,
@@ -307,15 +289,11 @@ class Worker:
             planes=self._planes,
             registry=self._registry,
             tools=self._tools,
-            terms=terms,
+            terms=partition_terms(self._settings, self._keeper, lambda: hand_over_grace(self._reach.latency)),
             layout=self._layouts.of(partition.type),
             pauses=self._pauses,
             upkeep=self._repartitioner.watch,
         )
-
-    def _hand_over_grace(self) -> float:
-        # Far away a job takes several round trips to end, and those that come after it wait for all of them.
-        return _HAND_OVER_GRACE_SECONDS if self._reach.latency <= NEAR_SECONDS else 0.0
 
     async def _work(self, opened: OpenResources) -> None:
         """Run everything that makes a worker; the upkeep outlives the last job, for that still needs its lease."""
@@ -325,6 +303,7 @@ class Worker:
             upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._follow_layouts)
             upkeep.start_soon(self._prune)
+            upkeep.start_soon(self._trim_logs)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_due)
             upkeep.start_soon(self._ticker.run)
@@ -337,7 +316,7 @@ class Worker:
             upkeep.start_soon(self._tools.pipeline.interruptions.run)
             upkeep.start_soon(self._tools.pipeline.hooks.run)
             if self._watchdog is not None:
-                upkeep.start_soon(self._beat_forever, self._watchdog)
+                upkeep.start_soon(self._watchdog.beat_forever)
             try:
                 async with anyio.create_task_group() as partitions:
                     partitions.start_soon(self._leaderships.run, partitions)
@@ -402,6 +381,17 @@ class Worker:
             telemetry=self._telemetry,
         )
 
+    async def _trim_logs(self) -> None:
+        await trim_logs_forever(
+            self._planes,
+            self._registry,
+            self._types,
+            leads=lambda: first_led(self._leaderships.led),
+            clock=self._clock,
+            rng=self._rng,
+            telemetry=self._telemetry,
+        )
+
     async def _release_due(self) -> None:
         await release_forever(
             self._planes.store,
@@ -420,8 +410,3 @@ class Worker:
             clock=self._clock,
             telemetry=self._telemetry,
         )
-
-    async def _beat_forever(self, watchdog: Watchdog) -> None:
-        while True:
-            watchdog.beat()
-            await self._clock.sleep(watchdog.interval)

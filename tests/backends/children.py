@@ -21,7 +21,7 @@ def python(module: str, *arguments: object) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return a child's environment, in which it finds the tests."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def run(command: list[str]) -> str:

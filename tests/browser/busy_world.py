@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from jobkit.client import Client
+from jobkit.model.fence import Fence
 from jobkit.model.limit import Limit
+from jobkit.model.partition import Partition
 from jobkit.model.pause import Scope
+from jobkit.model.tags import tagged
+from jobkit.plugin.registry import Registry
 from jobkit.ports.coordinator import Member
 from jobkit.ports.limits import Waiting
 from jobkit.ports.planes import Planes
+from jobkit.ports.store import Opened
 from jobkit.settings import Settings
+from tests.cli.plugin import Note, note
 from tests.cli.world import World
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 _WORKERS = ("render-1:4711:9f2c", "render-2:4712:77ab")
 _LETTERS = 7
+_TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 PATHS = (
     "/",
@@ -21,9 +28,11 @@ PATHS = (
     "/jobs?state=dead&error=room&column=key&column=doing&column=attempts",
     "/jobs/waits",
     "/jobs/runs",
+    "/jobs/over",
     "/jobs/hostile",
     "/jobs/dead-1",
     "/jobs/done",
+    "/groups",
     "/groups/book",
     "/keys/chapter/ulysses",
     "/keys/note/k0",
@@ -36,6 +45,7 @@ PATHS = (
     "/checks/drill",
     "/audit",
     "/do/cancel?id=waits",
+    "/do/hand-over?type=note&partition=0",
     "/do/requeue-edited?number=1",
 )
 
@@ -58,6 +68,7 @@ def fill(world: World) -> None:
     world.parked(world.accepted("chapter", {"about": "ulysses"}, id="parked"))
     world.opened(world.accepted("note", {"about": "r"}, id="runs"), progress=0.42, message="second pass")
     world.ask(_steer)
+    world.ask(_take_over)
 
     async def make_group(planes: Planes) -> None:
         client = Client(planes, world.registry, Settings())
@@ -65,6 +76,15 @@ def fill(world: World) -> None:
         await client.submit_group(pages, then=client.job("chapter", {"about": "book"}, id="book"))
 
     world.ask(make_group)
+
+
+async def _take_over(planes: Planes) -> None:
+    """Have a job begun by one worker, and taken over by another."""
+    job = Registry([note]).new_job("note", Note(about="over"), id="over", trace=tagged(_TRACE, ["nightly", "eu-west"]))
+    await planes.store.submit([job])
+    for token, owner in enumerate(_WORKERS, 11):
+        assert isinstance(await planes.store.open(job.envelope, Fence(token, f"n{token}", owner)), Opened)
+    await planes.coordinator.assign(Partition("note", 1), _WORKERS[1])
 
 
 async def _steer(planes: Planes) -> None:

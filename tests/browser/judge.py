@@ -66,7 +66,7 @@ def change_problems(played: Played, source: Source) -> list[str]:
 
 
 def sync_problems(beeps: Sequence[float], flashes: Mapping[float, Shown | None], source: Source) -> list[str]:
-    """Tell whether flashes and beeps that belong together are seen and heard apart.
+    """Return whether flashes and beeps that belong together are seen and heard apart.
 
     `flashes` are the pictures with which the flashes of the source begin, None where one was not found.
     """
@@ -91,7 +91,7 @@ def first_white(pictures: Sequence[Shown], time: float, source: Source) -> Shown
 
 
 def seeking_problems(shown: Shown, wanted: float, source: Source) -> list[str]:
-    """Tell whether a picture is the one that a source shows about a time, or a repetition of it until then."""
+    """Return whether a picture is the one that a source shows about a time, or a repetition of it until then."""
     first = max((time for time in source.pictures if time <= wanted - TIME_TOLERANCE), default=0.0)
     problems = []
     if not first - TIME_TOLERANCE <= shown.time <= wanted + TIME_TOLERANCE:

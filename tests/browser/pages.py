@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # How long a busy machine may take over what a page does by itself within two seconds.
 _PATIENCE_MS = 20_000
+# And over a page: the doctor tries what the machine can encode, and asks every backend.
+_PAGE_MS = 60_000
 
 
 @contextmanager
@@ -25,6 +27,7 @@ def browsing(site: str, **options: object) -> Iterator[Page]:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = chromium.new_context(base_url=site, **options).new_page()  # type: ignore[arg-type]
         page.set_default_timeout(_PATIENCE_MS)
+        page.set_default_navigation_timeout(_PAGE_MS)
         wrong: list[str] = []
         page.on("dialog", lambda dialog: wrong.append(dialog.message))
         page.on("pageerror", lambda error: wrong.append(str(error)))

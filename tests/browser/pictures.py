@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.browser.busy_world import PATHS, fill
-from tests.browser.dashboard import browsing, dashboard
+from tests.browser.dashboard import dashboard
+from tests.browser.pages import browsing
 from tests.cli.world import World
 
 _WIDTHS = (360, 1280, 3840)

@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_while_one_looks_is_told_and_who_takes_over(
             first.kill()
             page.get_by_text("was killed or cut off").wait_for()
         with world.worker("note"):
-            page.get_by_text("Taken over").or_(page.get_by_text("Begun 2 times")).wait_for()
+            page.get_by_text("which had not ended it").wait_for()
             page.get_by_text("It runs").wait_for()
 
 

@@ -84,7 +84,7 @@ def gallery(folder: Path) -> Iterator[str]:
 
 
 def _answers(site: str) -> bool:
-    """Tell whether the application has started: it takes no connection before."""
+    """Return whether the application has started: it takes no connection before."""
     host, _, port = site.removeprefix("http://").partition(":")
     with socket.socket() as one:
         return one.connect_ex((host, int(port))) == 0

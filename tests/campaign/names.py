@@ -16,3 +16,4 @@ WRONG_CLOCK_VARIABLE = "CAMPAIGN_WRONG_CLOCK"
 # Where pieces write down what they were told of the work that is kept, and whether they are to look for none.
 JOURNAL_VARIABLE = "CAMPAIGN_JOURNAL"
 FORGETFUL_VARIABLE = "CAMPAIGN_FORGETFUL"
+TICKS_APART_VARIABLE = "CAMPAIGN_TICKS_APART"

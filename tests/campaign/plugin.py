@@ -21,13 +21,19 @@ from pydantic import BaseModel
 
 from jobkit import Concurrency, Context, Payload, Rate, Reject, Retry, processor
 from jobkit.model.clock import machine_time
-from tests.campaign.broken import ack_before_commit, kept_work_is_not_looked_for, wall_clock_is_wrong_by
+from tests.campaign.broken import (
+    ack_before_commit,
+    kept_work_is_not_looked_for,
+    ticks_are_fired_apart,
+    wall_clock_is_wrong_by,
+)
 from tests.campaign.names import (
     EARLY_ACKS_VARIABLE,
     ERRAND,
     FORGETFUL_VARIABLE,
     METRICS_VARIABLE,
     TALLY,
+    TICKS_APART_VARIABLE,
     TYPE,
     WRONG_CLOCK_VARIABLE,
 )
@@ -114,5 +120,7 @@ if EARLY_ACKS_VARIABLE in os.environ:
     ack_before_commit()
 if FORGETFUL_VARIABLE in os.environ:
     kept_work_is_not_looked_for()
+if TICKS_APART_VARIABLE in os.environ:
+    ticks_are_fired_apart(float(os.environ[TICKS_APART_VARIABLE]))
 if WRONG_CLOCK_VARIABLE in os.environ:
     wall_clock_is_wrong_by(float(os.environ[WRONG_CLOCK_VARIABLE]))

@@ -112,6 +112,7 @@ def test_status_as_json_has_the_documented_fields(shell: Shell, world: World) ->
         "waits_for": None,
         "unique": None,
         "tenant": None,
+        "tags": [],
         "waits_for_place": False,
         "group": None,
         "parent": None,
@@ -161,7 +162,8 @@ def test_leases_and_workers_are_shown(shell: Shell, world: World) -> None:
     assert "leader/note/0" in shown
     assert "note, chapter" in shown
     some = json.loads(shell("leases", "--json", "--prefix", "leader/").stdout)
-    assert some["workers"] == [{"owner": "host:1:a", "latency": 0.0, "types": ["note", "chapter"]}]
+    (worker,) = some["workers"]
+    assert (worker["owner"], worker["latency"], worker["types"]) == ("host:1:a", 0.0, ["note", "chapter"])
     (lease,) = some["leases"]
     assert 0 < lease.pop("remaining") <= 60
     assert lease == {"resource": "leader/note/0", "owner": "host:1:a", "token": 1}
@@ -230,7 +232,7 @@ def test_every_command_that_shows_something_takes_json() -> None:
     wordless = {"worker", "dev", "web", "exporter", "bench-worker", "new-plugin", "reference", "api"}
     group = get_command(app)
     commands = [*group.commands.items()]  # type: ignore[attr-defined]
-    for name in ("dead", "gaps", "config", "schedules"):
+    for name in ("dead", "gaps", "config", "schedules", "workers"):
         commands.extend(group.commands[name].commands.items())  # type: ignore[attr-defined]
     leaves = {name: command for name, command in commands if not hasattr(command, "commands")}
     assert len(leaves) > 12

@@ -28,6 +28,7 @@ ANSWERED = [
     ("status", "waiting"),
     ("jobs",),
     ("leases",),
+    ("workers", "list"),
     ("limits",),
     ("dead", "list"),
     ("dead", "show", "buried"),

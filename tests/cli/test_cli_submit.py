@@ -69,7 +69,7 @@ def test_wait_prints_the_result_of_a_job_that_is_done(shell: Shell, world: World
 def test_wait_follows_a_job_to_its_result(shell: Shell, world: World) -> None:
     with world.worker("note"):
         payload = '{"about": "tea", "text": "milk first", "seconds": 1.2}'
-        result = shell("submit", "note", "--payload", payload, "--wait", "--timeout", "30")
+        result = shell("submit", "note", "--payload", payload, "--wait", "--timeout", "120")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout) == {"said": "milk first"}
     assert "running" in result.stderr
@@ -245,6 +245,8 @@ def test_a_job_is_told_of_by_its_commit(shell: Shell, world: World) -> None:
         ("errand", 2, "--notify 'errand' is none: say"),
         ('{"type": "errand"}', 2, "is none: say"),
         ('{"type": "errand", "payload": {}, "to": "me"}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {}, "on": ["started"]}', 2, "is none: say"),
+        ('{"type": "errand", "payload": {}, "on": []}', 2, "is none: say"),
         ('{"type": "errand", "payload": {"abuot": "tea"}}', 2, "abuot"),
         ('{"type": "nosuch", "payload": {}}', 2, "nobody can be notified by a job of type 'nosuch'"),
     ],
@@ -252,3 +254,13 @@ def test_a_job_is_told_of_by_its_commit(shell: Shell, world: World) -> None:
 def test_what_cannot_be_told_is_named(shell: Shell, told: str, code: int, problem: str) -> None:
     result = shell("submit", "note", "--payload", '{"about": "tea"}', "--notify", told)
     assert (result.exit_code, problem in result.stderr) == (code, True), result.stderr
+
+
+def test_a_job_is_submitted_with_tags_and_shown_with_them(shell: Shell) -> None:
+    words = ("submit", "note", "--payload", '{"about": "tea"}', "--id", "t", "--tag", "nightly", "--tag", "eu")
+    assert shell(*words).exit_code == 0
+    assert json.loads(shell("status", "t", "--json").stdout)["tags"] == ["nightly", "eu"]
+    assert "nightly eu" in shell("status", "t").stdout
+    refused = shell("submit", "note", "--payload", '{"about": "tea"}', "--tag", "two words")
+    assert refused.exit_code == 2
+    assert "without blanks" in refused.stderr

@@ -144,3 +144,15 @@ async def test_a_client_needs_no_more_than_planes_a_registry_and_settings() -> N
         client = Client(planes, Registry([step]), settings_of())
         job = await client.submit("step", Step())
         assert (await client.status(job.id)).state == "queued"
+
+
+@in_virtual_time
+async def test_tags_are_kept_with_the_job_and_refused_where_they_are_none() -> None:
+    async with open_site(step) as site:
+        one = await site.client.submit("step", Step(), tags=["nightly", "eu"])
+        other = await step.submit(site.client, Step(number=2), tags=["hourly"])
+        (many,) = await site.client.submit_many([site.client.job("step", Step(number=3), tags=("x",))])
+        found = [await site.client.status(id) for id in (one.id, other.id, many.id)]
+        assert [job.tags for job in found] == [("nightly", "eu"), ("hourly",), ("x",)]
+        with pytest.raises(ValueError, match="without blanks"):
+            await site.client.submit("step", Step(), tags=["two words"])

@@ -1,19 +1,21 @@
-"""`notify=` of a submit: there is an event if, and only if, that job took effect."""
+"""`notify=` of a submit: there is an event if, and only if, that job ended in one of the ways that it names."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
-from jobkit import Context, JobEnd, Notification, Payload, Reject, processor
+from jobkit import Context, JobEnd, Notification, Payload, Reject, SyncContext, processor
 from jobkit.errors import PayloadInvalid, UnknownType
-from jobkit.model.notice import MAX_NOTICES, MAX_NOTICES_BYTES, MAX_RESULT_BYTES
+from jobkit.model.notice import ENDS, MAX_NOTICES, MAX_NOTICES_BYTES, MAX_RESULT_BYTES
 from jobkit.plugin.type_definition import definition_of, published
 from jobkit.ports.inspection import JobState
+from jobkit.testing import run_job
 from tests.faults.doubles import Faults
 from tests.virtual_site import Site, in_virtual_time, open_site
 
@@ -96,6 +98,60 @@ async def test_a_job_that_takes_no_effect_tells_nobody() -> None:
 
 
 @in_virtual_time
+async def test_an_end_is_told_by_who_names_it_and_by_nobody_else() -> None:
+    async with open_site(draw, tell) as site:
+        notify = [Notification("tell", Tell(whom=end), on=[end]) for end in ENDS]
+        notify.append(Notification("tell", Tell(whom="all"), on=["expired", "cancelled", "dead", "committed"]))
+        for key, options in (("committed", {}), ("dead", {"broken": True}), ("cancelled", {}), ("expired", {})):
+            expires = timedelta(seconds=1) if key == "expired" else None
+            handle = await draw.submit(site.client, Draw(picture=key, **options), notify=notify, expires=expires)
+            if key == "cancelled":
+                await handle.cancel()
+        await site.clock.sleep(2)
+        site.start()
+        told = [(one["whom"], one["ended"]["key"], one["ended"]["state"]) for one in await _results(site, "tell")]
+        assert sorted(told) == sorted((whom, end, end) for end in ENDS for whom in (end, "all"))
+
+
+@in_virtual_time
+async def test_a_follow_up_is_told_of_as_well() -> None:
+    @processor("sketch", key=lambda job: job.picture)
+    async def sketch(job: Draw, ctx: Context) -> None:
+        notify = [Notification("tell", Tell(whom="ann"), on=["dead", "committed"])]
+        ctx.submit("draw", job, notify=notify)
+        ctx.submit("draw", Draw(picture="fine"), notify=notify)
+        with pytest.raises(UnknownType):
+            ctx.submit("draw", job, notify=[Notification("nosuch", Tell(whom="ann"))])
+
+    async with open_site(draw, sketch, tell) as site:
+        await sketch.submit(site.client, Draw(picture="p", broken=True))
+        site.start()
+        told = [(one["ended"]["key"], one["ended"]["state"]) for one in await _results(site, "tell")]
+        assert sorted(told) == [("fine", "committed"), ("p", "dead")]
+
+
+async def test_a_follow_up_of_a_plain_function_is_told_of_as_well() -> None:
+    @processor("trace", key=lambda job: job.picture)
+    def trace(job: Draw, ctx: SyncContext) -> None:
+        ctx.submit("draw", job, notify=[replace(ANN, on=["dead"])])
+
+    (submitted,) = (await run_job(trace, Draw(picture="p"), knows=[draw, tell])).submitted
+    assert [(notice.type, notice.on) for notice in submitted.notices] == [("tell", ("dead",))]
+
+
+@in_virtual_time
+async def test_a_processor_tells_of_its_commits_alone() -> None:
+    @processor("paint", key=lambda job: job.picture, notify=[lambda *_: replace(ANN, on=["dead"])])
+    async def paint(job: Draw, ctx: Context) -> None: ...
+
+    async with open_site(paint, tell) as site:
+        submitted = await site.client.submit("paint", Draw(picture="p"))
+        site.start()
+        record = await site.ended(submitted.id)
+        assert (record.state, "that is for a submit" in record.failures[0].error) == (JobState.DEAD, True)
+
+
+@in_virtual_time
 async def test_a_letter_that_is_requeued_and_a_job_that_is_taken_over_tell_once() -> None:
     attempts = 0
 
@@ -168,4 +224,6 @@ async def test_what_cannot_be_told_is_refused_before_anything_is_accepted() -> N
         ):
             with pytest.raises(PayloadInvalid, match=problem):
                 await site.client.submit("draw", Draw(picture="p"), notify=notify)
+        with pytest.raises(ValueError, match="on= names ends of a job"):
+            await site.client.submit("draw", Draw(picture="p"), notify=[replace(ANN, on=["ended"])])  # type: ignore[list-item]
         assert await site.planes.inspection.jobs() == []

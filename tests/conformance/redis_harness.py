@@ -47,6 +47,13 @@ AGE_STORE = """
     for _, row in ipairs(redis.call('KEYS', '{jobkit}:key:*')) do
         age(row, 'touched')
     end
+    for _, log in ipairs(redis.call('KEYS', '{jobkit}:log:*')) do
+        for place, packed in ipairs(redis.call('LRANGE', log, 0, -1)) do
+            local entry = cmsgpack.unpack(packed)
+            entry[6] = string.format('%.6f', entry[6] - seconds)
+            redis.call('LSET', log, place - 1, cmsgpack.pack(entry))
+        end
+    end
     for _, identity in ipairs(redis.call('ZRANGE', '{jobkit}:coordinators', 0, -1)) do
         redis.call('ZINCRBY', '{jobkit}:coordinators', -seconds, identity)
     end

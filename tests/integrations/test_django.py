@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import django
 import pytest
 
 from tests.lab.servers.postgres import ready_server
@@ -67,3 +68,23 @@ def test_a_setting_that_is_wrong_is_named_as_the_project_starts(tmp_path: Path, 
         assert done.returncode == 1
         assert "ImproperlyConfigured" in done.stderr
         assert said in done.stderr
+
+
+@pytest.mark.skipif(django.VERSION < (6,), reason=f"Tasks came with Django 6; this is Django {django.__version__}")
+def test_the_tasks_of_django_6_run_as_jobs(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = _run(tmp_path, {**environment, "SHOP_TASKS": "1"}, "-m", "tests.integrations.shop.tasks_run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "System check identified no issues (0 silenced).",
+        "the card is refused",
+        "no task without an order: False",
+        "READY ['ann'] {} True",
+        "['count', 'count', 'greet', 'refuse', 'count']",
+        "{'orders': 2} 1 True",
+        "['hello bob', 1] True",
+        "[] {'name': 'bob'} 50 slow",
+        "FAILED OutOfStock True",
+        "FAILED JobCancelled",
+        "TaskResultMismatch",
+        "InvalidTask",
+    ]

@@ -46,15 +46,13 @@ class ColourSource:
     suffix: str = ".mp4"
     hdr: bool = False
 
-    def make(self, ffmpeg: Ffmpeg, folder: Path) -> Path:
-        """Write the source into a folder, and return its file."""
-        path = folder / f"{self.name}{self.suffix}"
+    def make(self, ffmpeg: Ffmpeg, path: Path) -> None:
+        """Write the source into a file."""
         width, height = self.size
         row = b"".join(bytes(PATCHES[x * len(PATCHES) // width]) for x in range(width))
         raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25", "-i", "-")
         chain = ("-vf", ",".join(self.filters)) if self.filters else ()
         ffmpeg.run(*raw, *chain, *self.encoder, str(path), stdin=row * height * _FRAMES)
-        return path
 
 
 def _coded(matrix: str, range_: str = "tv", pixels: str = "yuv420p") -> str:

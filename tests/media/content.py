@@ -9,6 +9,7 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 _BRIGHT = 128
 # A tone of half the full amplitude, against what the codec makes of silence.
@@ -22,7 +23,10 @@ def flashes(path: Path) -> list[float]:
     with av.open(str(path)) as media:
         if not media.streams.video:
             return []
-        return list(_onsets((frame.time or 0.0, _brightness(frame) > _BRIGHT) for frame in media.decode(video=0)))
+        # One for all pictures: each has a scaler of its own otherwise, which takes longer than scaling does.
+        scaler = VideoReformatter()
+        shown = media.decode(video=0)
+        return list(_onsets((frame.time or 0.0, _brightness(frame, scaler) > _BRIGHT) for frame in shown))
 
 
 def beeps(path: Path) -> list[float]:
@@ -47,8 +51,8 @@ def _onsets(bright: Iterable[tuple[float, bool]]) -> Iterator[float]:
         before = now
 
 
-def _brightness(frame: VideoFrame) -> float:
-    small = frame.reformat(width=16, height=16, format="gray")
+def _brightness(frame: VideoFrame, scaler: VideoReformatter) -> float:
+    small = scaler.reformat(frame, width=16, height=16, format="gray")
     plane = small.planes[0]
     rows = bytes(plane)
     return sum(sum(rows[y * plane.line_size :][:16]) for y in range(16)) / 256
@@ -61,4 +65,6 @@ def _loud(decoded: Iterable[AudioFrame]) -> Iterator[float]:
         for mono in resampler.resample(frame):
             values = memoryview(bytes(mono.planes[0])).cast("h")[: mono.samples]
             start, rate = frame.time or 0.0, mono.sample_rate
-            yield from (start + number / rate for number, value in enumerate(values) if abs(value) > _LOUD)
+            # Most of it is silence, which is passed over at once.
+            if values and max(max(values), -min(values)) > _LOUD:
+                yield from (start + number / rate for number, value in enumerate(values) if abs(value) > _LOUD)

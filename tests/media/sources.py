@@ -55,7 +55,7 @@ class Source:
         return any(later - earlier > _HELD_SECONDS for earlier, later in pairwise(shown))
 
     def is_white(self, time: float) -> bool:
-        """Tell whether the picture is white at a time."""
+        """Return whether the picture is white at a time."""
         return any(first <= time < last for first, last in self.white)
 
 

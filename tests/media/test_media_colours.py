@@ -9,7 +9,7 @@ import pytest
 
 from tests.media.colours import COLOUR_SOURCES, PATCHES, RGB, ColourSource, seen, tags
 from tests.media.ffmpegs import Ffmpeg, any_installed
-from tests.media.packages import transcoded
+from tests.media.packages import Workshop, transcoded
 from tests.media.playlists import read_master
 from workers.transcode import boxes
 from workers.transcode.boxes import Colour
@@ -32,10 +32,12 @@ class Coloured:
 
 
 @pytest.fixture(scope="module", params=COLOUR_SOURCES)
-def coloured(request: pytest.FixtureRequest, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Coloured:
+def coloured(
+    request: pytest.FixtureRequest, workshop: Workshop, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory
+) -> Coloured:
     source = COLOUR_SOURCES[request.param]
-    folder = tmp_path_factory.mktemp(source.name)
-    made, result = transcoded(source.make(any_installed(), folder), folder / "job", ffmpeg, ladder=LADDER)
+    file = workshop.made(f"colours-{source.name}", source.suffix, source.make)
+    made, result = transcoded(file, tmp_path_factory.mktemp(source.name) / "job", ffmpeg, ladder=LADDER)
     return Coloured(source, made, [made / rendition.blob for rendition in result.renditions])
 
 
@@ -89,5 +91,7 @@ def test_master_playlist_does_not_promise_hdr(coloured: Coloured) -> None:
 def test_judge_sees_colours_that_are_coded_otherwise_than_tagged(tmp_path: Path) -> None:
     right, wrong = COLOUR_SOURCES["bt709"], COLOUR_SOURCES["bt601"]
     mixed = ColourSource("mixed", (wrong.filters[0], right.filters[1]), right.encoder)
-    assert furthest(seen(right.make(any_installed(), tmp_path))) <= TOLERANCE
-    assert furthest(seen(mixed.make(any_installed(), tmp_path))) > 3 * TOLERANCE
+    for source in (right, mixed):
+        source.make(any_installed(), tmp_path / f"{source.name}.mp4")
+    assert furthest(seen(tmp_path / "bt709.mp4")) <= TOLERANCE
+    assert furthest(seen(tmp_path / "mixed.mp4")) > 3 * TOLERANCE

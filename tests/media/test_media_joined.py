@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.media import content, rawtimes
-from tests.media.ffmpegs import Ffmpeg, any_installed
-from tests.media.packages import transcoded
+from tests.media.ffmpegs import Ffmpeg
+from tests.media.packages import Workshop, transcoded
 from tests.media.playlists import read_master
 from tests.media.sources import picture, sound
 
 pytestmark = pytest.mark.slow
 
-SECONDS, RATE, PARTS = 4, 25, 3
+SECONDS, RATE, PARTS = 2, 25, 3
 # A FLV file begins with 9 bytes, and the size of the tag that does not precede the first.
 _FLV_HEADER = 9 + 4
 # Lips may be off by this before anybody sees it.
@@ -36,15 +37,16 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def joined(kind: str, folder: Path) -> Path:
-    """Make a file of several recordings, as a camera that went on writing after a break leaves it."""
-    once = folder / "once.flv"
-    inputs = (*picture(SECONDS, RATE), *sound(SECONDS))
-    any_installed().run(*inputs, "-c:v", "libx264", "-preset", "veryfast", *KINDS[kind], str(once))
-    recording = once.read_bytes()
-    joint = folder / "joined.flv"
-    joint.write_bytes(recording + (PARTS - 1) * recording[_FLV_HEADER:])
-    return joint
+def joined(kind: str) -> Callable[[Ffmpeg, Path], None]:
+    """Return what makes a file of several recordings, as a camera that went on writing after a break leaves it."""
+
+    def make(ffmpeg: Ffmpeg, path: Path) -> None:
+        inputs = (*picture(SECONDS, RATE), *sound(SECONDS))
+        ffmpeg.run(*inputs, "-c:v", "libx264", "-preset", "veryfast", *KINDS[kind], str(path))
+        recording = path.read_bytes()
+        path.write_bytes(recording + (PARTS - 1) * recording[_FLV_HEADER:])
+
+    return make
 
 
 def pictures_in(path: Path) -> int:
@@ -58,9 +60,11 @@ def pictures_in(path: Path) -> int:
     return found
 
 
-def test_all_pictures_are_kept_and_each_beep_comes_with_its_flash(kind: str, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    source = joined(kind, tmp_path)
-    folder, result = transcoded(source, tmp_path / "job", ffmpeg)
+def test_all_pictures_are_kept_and_each_beep_comes_with_its_flash(
+    kind: str, workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    source = workshop.made(f"joined-{kind}", ".flv", joined(kind))
+    folder, result = transcoded(source, tmp_path / "job", ffmpeg, ladder=(120,))
     assert result.warnings == (f"parts of the source whose clock starts anew, played one after another: {PARTS}",)
     for rendition in result.renditions:
         path = folder / rendition.blob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,48 +21,61 @@ OUT_OF_ORDER = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "50"
 class Folder:
     """An MP4 file, and a package of it that ffmpeg's own packager wrote."""
 
-    def __init__(self, folder: Path, source: Path, ffmpeg: Ffmpeg, *options: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.rendition = folder / "180p.mp4"
         self.playlist = folder / "index.m3u8"
+
+    def make(self, source: Path, ffmpeg: Ffmpeg, *options: str) -> None:
         ffmpeg.run("-i", str(source), *OUT_OF_ORDER, str(self.rendition))
         package = ("-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4")
-        ffmpeg.run("-i", str(self.rendition), "-c", "copy", *package, *options, self.playlist.name, cwd=folder)
+        output = (*package, *options, self.playlist.name)
+        ffmpeg.run("-i", str(self.rendition), "-c", "copy", *output, cwd=self.rendition.parent)
 
     def problems(self) -> str:
         variant = Variant({}, read_playlist(self.playlist), None)
         return "\n".join(timing_problems(variant, self.rendition, SOURCES["constant"].frame))
 
 
-def test_true_times_pass(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    source = workshop.source(SOURCES["constant"])
-    assert Folder(tmp_path, source, ffmpeg, *TRUE_TIMES).problems() == ""
+@pytest.fixture(scope="module")
+def made(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("true-times")
+    Folder(folder).make(workshop.source(SOURCES["constant"]), ffmpeg, *TRUE_TIMES)
+    return folder
+
+
+@pytest.fixture
+def true_times(made: Path, tmp_path: Path) -> Folder:
+    """A package with true times, to be bent."""
+    return Folder(shutil.copytree(made, tmp_path / "copy"))
+
+
+def test_true_times_pass(true_times: Folder) -> None:
+    assert true_times.problems() == ""
 
 
 @pytest.mark.parametrize("name", ["constant", "late-sound", "late-picture"])
 def test_times_that_need_an_edit_list_are_told(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path, name: str) -> None:
-    folder = Folder(tmp_path, workshop.source(SOURCES[name]), ffmpeg)
+    folder = Folder(tmp_path)
+    folder.make(workshop.source(SOURCES[name]), ffmpeg)
     assert "(picture) are off by up to" in folder.problems()
 
 
-def test_playlist_that_tells_other_lengths_is_told(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    folder = Folder(tmp_path, workshop.source(SOURCES["constant"]), ffmpeg, *TRUE_TIMES)
-    told = folder.playlist.read_text()
-    folder.playlist.write_text(told.replace("#EXTINF:2.0", "#EXTINF:2.1", 1))
-    assert "index1.m4s begins -100.0 ms off the time that its playlist says" in folder.problems()
+def test_playlist_that_tells_other_lengths_is_told(true_times: Folder) -> None:
+    told = true_times.playlist.read_text()
+    true_times.playlist.write_text(told.replace("#EXTINF:2.0", "#EXTINF:2.1", 1))
+    assert "index1.m4s begins -100.0 ms off the time that its playlist says" in true_times.problems()
 
 
-def test_segments_in_the_wrong_order_are_told(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    folder = Folder(tmp_path, workshop.source(SOURCES["constant"]), ffmpeg, *TRUE_TIMES)
-    first, second = (folder.playlist.with_name(f"index{number}.m4s") for number in (0, 1))
+def test_segments_in_the_wrong_order_are_told(true_times: Folder) -> None:
+    first, second = (true_times.playlist.with_name(f"index{number}.m4s") for number in (0, 1))
     earlier, later = first.read_bytes(), second.read_bytes()
     first.write_bytes(later)
     second.write_bytes(earlier)
-    assert "there is a gap of" in folder.problems()
+    assert "there is a gap of" in true_times.problems()
 
 
-def test_missing_segment_is_told(workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    folder = Folder(tmp_path, workshop.source(SOURCES["constant"]), ffmpeg, *TRUE_TIMES)
-    lines = folder.playlist.read_text().splitlines(keepends=True)
+def test_missing_segment_is_told(true_times: Folder) -> None:
+    lines = true_times.playlist.read_text().splitlines(keepends=True)
     at = lines.index("index1.m4s\n")
-    folder.playlist.write_text("".join(lines[: at - 1] + lines[at + 1 :]))
-    assert "packets of sound are not the" in folder.problems()
+    true_times.playlist.write_text("".join(lines[: at - 1] + lines[at + 1 :]))
+    assert "packets of sound are not the" in true_times.problems()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.media import content, rawtimes
-from tests.media.ffmpegs import Ffmpeg, any_installed
-from tests.media.packages import transcoded
+from tests.media.ffmpegs import Ffmpeg
+from tests.media.packages import Workshop, transcoded
 from tests.media.playlists import read_master
 from tests.media.sources import of_arguments, picture, sound
 
@@ -25,13 +25,17 @@ _FADING = "geq=lum='lum(X\\,Y)':cb=128:cr=128:a=100"
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """One source: what makes it, how many pictures it shows (0: they are not counted), and at what size."""
+    """One source: what makes it, how many pictures it shows (0: they are not counted), and at what size.
+
+    `beeps` is how many are to be heard with their flashes, 0 where the source's own reader tells.
+    """
 
     suffix: str
     make: Callable[[Ffmpeg, Path], None] = field(repr=False)
     pictures: int
     size: tuple[int, int] = (320, 180)
     warnings: tuple[str, ...] = ()
+    beeps: int = 0
 
 
 def cut_without_encoding(ffmpeg: Ffmpeg, path: Path) -> None:
@@ -56,6 +60,18 @@ def two_programmes(ffmpeg: Ffmpeg, path: Path) -> None:
         streams = [word for each in ids for word in ("-streamid", each)]
         offset = ("-output_ts_offset", str(2 * number))
         ffmpeg.run(*picture(2, 25), *sound(2), *_X264, "-c:a", "aac", *offset, *streams, str(part))
+        both += part.read_bytes()
+    path.write_bytes(both)
+
+
+def joined_with_clocks_of_their_own(ffmpeg: Ffmpeg, path: Path) -> None:
+    """Write one recording behind another of another size, whose clock begins where the first one's began."""
+    both = b""
+    for number, size in enumerate(("320x180", "480x270")):
+        part = path.with_name(f"part-{number}.ts")
+        ffmpeg.run(
+            *picture(2, 25), *sound(2), "-vf", f"scale={size.replace('x', ':')}", *_X264, "-c:a", "aac", str(part)
+        )
         both += part.read_bytes()
     path.write_bytes(both)
 
@@ -103,6 +119,7 @@ ODD = {
             "the source goes on in other streams after those that are used have ended; that part is missing",
         ),
     ),
+    "joined-with-clocks-of-their-own": Odd(".ts", joined_with_clocks_of_their_own, 100, beeps=4),
     "open-groups": Odd(".ts", open_groups, 0),
     "languages-broken-text": Odd(".mkv", languages, 100),
     "ten-bit-422-seven-one": Odd(
@@ -199,10 +216,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_source_is_seen_and_heard_as_it_is(name: str, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+def test_odd_source_is_seen_and_heard_as_it_is(name: str, workshop: Workshop, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     odd = ODD[name]
-    source = tmp_path / f"source{odd.suffix}"
-    odd.make(any_installed(), source)
+    source = workshop.made(f"odd-{name}", odd.suffix, odd.make)
     folder, result = transcoded(source, tmp_path / "job", ffmpeg, ladder=(180,))
     assert result.warnings == odd.warnings
     (rendition,) = result.renditions
@@ -210,7 +226,8 @@ def test_odd_source_is_seen_and_heard_as_it_is(name: str, ffmpeg: Ffmpeg, tmp_pa
     pictures = rawtimes.presented(path)["vide"]
     if odd.pictures:
         assert len(pictures) == odd.pictures
-    assert apart(path) == pytest.approx(apart(source), abs=TOLERANCE)
+    wanted = [0.0] * odd.beeps if odd.beeps else apart(source)
+    assert apart(path) == pytest.approx(wanted, abs=TOLERANCE)
     (variant,) = read_master(folder / "hls" / "master.m3u8").variants
     problems = rawtimes.timing_problems(variant, path, 2 * FRAME)
     assert not problems, "\n".join(problems)

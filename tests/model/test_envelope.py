@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobkit.model.envelope import SCHEMA_VERSION, Envelope
-from jobkit.model.notice import Notice
+from jobkit.model.notice import ENDS, Notice
 from jobkit.model.priority import Priority
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50)
@@ -38,6 +38,8 @@ envelopes = st.builds(
             body=text,
             inside=st.lists(text, max_size=2).map(tuple),
             priority=st.sampled_from(Priority),
+            version=st.integers(1, 5),
+            on=st.lists(st.sampled_from(ENDS), min_size=1, unique=True).map(tuple),
         ),
         max_size=2,
     ).map(tuple),

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobkit.model.schedule import Missed, Overlap, Pause, Schedule, ScheduledJob, decide, load_schedule
+from jobkit.model.schedule import Pause, Schedule, ScheduledJob, decide, load_schedule
+from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.model.ticks import Timing
 
 MINUTELY = Schedule("s", Timing(every=60), ScheduledJob("t", b"{}", None, ordered=False), decided=0.0)

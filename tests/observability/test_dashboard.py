@@ -40,6 +40,7 @@ _OF_THE_EXPORTER = {
     "jobkit_queue_running",
     "jobkit_queue_age_seconds",
     "jobkit_queue_priorities",
+    "jobkit_queue_waiting_for_places",
     "jobkit_schedules_overdue_seconds",
 }
 # There only once there is something to tell.

@@ -70,7 +70,7 @@ async def test_a_process_that_dies_is_a_failure_that_says_how() -> None:
 
 
 def _gone(pid: int) -> bool:
-    """Tell whether a process has ended, be it that nobody has asked how."""
+    """Return whether a process has ended, be it that nobody has asked how."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

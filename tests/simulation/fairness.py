@@ -6,7 +6,8 @@ import random
 
 import anyio
 
-from jobkit.ports.inspection import UNFINISHED, JobRecord, JobState
+from jobkit.model.job_state import UNFINISHED, JobState
+from jobkit.ports.inspection import JobRecord
 from jobkit.testing.virtual_time import running_loop
 from simulation.events import Unfair
 from simulation.work import LOOSE, PLACES

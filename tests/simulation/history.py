@@ -70,7 +70,7 @@ class History:
         return running_loop().time()
 
     def resumed(self, node: str) -> bool:
-        """Tell whether a node has gone on after a pause in this very instant."""
+        """Return whether a node has gone on after a pause in this very instant."""
         return self.processes[node].thawed_at == self.now()
 
     def digest(self) -> str:
@@ -137,7 +137,7 @@ def _resource(given: Any) -> str:
 
 
 def _accepted(answer: object) -> bool:
-    """Tell whether a write's answer means that something was written."""
+    """Return whether a write's answer means that something was written."""
     match answer:
         case SaveAnswer():
             return answer is SaveAnswer.SAVED

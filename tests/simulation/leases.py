@@ -26,7 +26,7 @@ class _Holding:
     began: bool = False
 
     def over(self, at: float) -> bool:
-        """Tell whether the coordinator may grant the resource to somebody else."""
+        """Return whether the coordinator may grant the resource to somebody else."""
         return self.released or self.forgotten or at >= self.expires
 
     def fault(self, at: float, resource: str, newest: Mapping[str, LeaseRef]) -> str:

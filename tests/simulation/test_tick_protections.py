@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from jobkit.backends.sqlite import schedule, schedules
-from jobkit.model.schedule import Missed
+from jobkit.model.tick_policy import Missed
 from jobkit.worker.maintenance import schedule_ticks
 from simulation.protection import Mutation, Patch, assert_needed
 from simulation.schedule import Schedule

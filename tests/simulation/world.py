@@ -67,7 +67,7 @@ class Machine:
 
     @property
     def up(self) -> bool:
-        """Tell whether its process runs."""
+        """Return whether its process runs."""
         return self.node is not None and not self.node.crashed and self.task is not None and not self.task.done()
 
 
@@ -118,7 +118,7 @@ class World:
 
     @property
     def spins(self) -> bool:
-        """Tell whether much more happens than could with any sense."""
+        """Return whether much more happens than could with any sense."""
         return len(self.history.events) > _MOST_EVENTS
 
     def wall_time(self, at: float) -> float:

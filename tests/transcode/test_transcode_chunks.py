@@ -14,8 +14,8 @@ from transcode_bench import FFMPEGS, Samples
 
 from workers.transcode import boxes
 from workers.transcode.box_reader import MalformedMp4
-from workers.transcode.finished import read_track
-from workers.transcode.joining import join
+from workers.transcode.finished import digest, read_track
+from workers.transcode.joining import damage, join
 
 _X264 = ("-preset", "veryfast", "-pix_fmt", "yuv420p")
 
@@ -137,6 +137,30 @@ async def test_chunks_that_overlap_or_were_coded_otherwise_are_refused(
         join([*parts, parts[-1]], None, tmp_path / "twice.mp4", lambda _: None)
     with pytest.raises(MalformedMp4, match="coded otherwise"):
         join([parts[0], parts[1].with_name(found.joined[1].name)], None, tmp_path / "mixed.mp4", lambda _: None)
+
+
+async def test_a_joined_file_is_compared_with_what_was_decoded(samples: Samples, folder: Path, tmp_path: Path) -> None:
+    _, found = await made("plain", samples, folder)
+    first = found.joined[0]
+    parts = [_part(first.parent / str(number) / first.name) for number in range(found.chunks)]
+    assert damage(first, parts, lambda _: None) is None
+    assert damage(first, parts[:-1], lambda _: None) == f"{first.name}: it has 150 pictures, its chunks 100"
+    track = read_track(first, "vide")
+    assert track
+    content = bytearray(first.read_bytes())
+    content[track.units[70].position + 9] ^= 1
+    (tmp_path / "bent.mp4").write_bytes(content)
+    bent = damage(tmp_path / "bent.mp4", parts, lambda _: None)
+    assert bent == "bent.mp4: its pictures from number 50 on are not those of chunk 1"
+    # Where they are, and in which order, counts as well.
+    swapped = damage(first, [parts[1], parts[0], *parts[2:]], lambda _: None)
+    assert swapped == f"{first.name}: its pictures from number 0 on are not those of chunk 0"
+
+
+def _part(chunk: Path) -> tuple[int, str]:
+    track = read_track(chunk, "vide")
+    assert track
+    return len(track.units), digest(chunk, track.units)
 
 
 async def test_the_index_of_a_joined_file_comes_first_and_names_every_byte(samples: Samples, folder: Path) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import anyio
 import pytest
-from transcode_bench import Desk, Samples, rejected
+from transcode_bench import Desk, Samples, rejected, script
 
 from jobkit import Reject
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ffmpeg: str) -> Desk:
+def desk(tmp_path: Path) -> Desk:
+    """Whether they can be taken is known before any ffmpeg is run, so none is here."""
     desk = Desk(tmp_path)
-    desk.settings["ffmpeg"] = ffmpeg
+    desk.settings["ffmpeg"] = script(tmp_path / "no-ffmpeg", "exit 1")
     return desk
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import anyio
 import av
 import pytest
-from transcode_bench import Desk, Samples, rejected
+from transcode_bench import FFMPEGS, Desk, Samples, rejected
 
 from workers.transcode.hls import parse_master_playlist, parse_media_playlist
 
 # The quarters of the test picture, as they are to be seen: red, green / blue, white.
 QUARTERS = "color=red:size={s}:rate=25[a];color=lime:size={s}:rate=25[b];color=blue:size={s}:rate=25[c];"
 QUARTERS += "color=white:size={s}:rate=25[d];[a][b]hstack[t];[c][d]hstack[u];[t][u]vstack"
+
+
+# For what is not ffmpeg's to do, one version is enough.
+any_ffmpeg = pytest.mark.parametrize("ffmpeg", [next(name for name in FFMPEGS if FFMPEGS[name])], indirect=True)
 
 
 @pytest.fixture
@@ -63,6 +67,7 @@ async def test_rotated_source_becomes_upright(
         assert quarters(desk.blobs / name) == ["red", "green", "blue", "white"]
 
 
+@any_ffmpeg
 @pytest.mark.parametrize(
     ("size", "expected"),
     [("321x181", (320, 180)), ("16x16", (16, 16)), ("2x2", (2, 2)), ("1x1", (2, 2)), ("33x2", (32, 2))],
@@ -76,6 +81,7 @@ async def test_odd_and_tiny_sizes_become_even(
     assert (rendition.width, rendition.height) == expected
 
 
+@any_ffmpeg
 async def test_portrait_source_is_scaled_by_its_width(desk: Desk, samples: Samples) -> None:
     source = samples.make("portrait.mp4", size="270x480", seconds=0.4)
     result = await desk.run(desk.place(source), ladder=(240, 120))
@@ -211,6 +217,7 @@ async def test_other_containers_are_taken_whatever_their_file_is_called(
     assert result.renditions[0].duration == pytest.approx(0.6, abs=0.2)
 
 
+@any_ffmpeg
 async def test_stream_that_is_shown_by_default_is_chosen(desk: Desk, samples: Samples, tmp_path: Path) -> None:
     small, large = samples.make("s.mp4", size="64x36", seconds=0.6), samples.plain()
     (tmp_path / "text.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
@@ -235,6 +242,7 @@ async def test_stream_that_is_shown_by_default_is_chosen(desk: Desk, samples: Sa
     assert rendition.audio_codec == "aac"
 
 
+@any_ffmpeg
 async def test_cover_art_beside_a_video_is_not_taken_for_it(desk: Desk, samples: Samples, tmp_path: Path) -> None:
     samples.ffmpeg("-f", "lavfi", "-i", "color=red:size=640x640", "-frames:v", "1", str(tmp_path / "c.png"))
     maps = ("-map", "0", "-map", "1", "-c:v:0", "mjpeg", "-disposition:v:0", "attached_pic")
@@ -251,6 +259,7 @@ async def test_two_recordings_in_one_stream_are_played_on(desk: Desk, samples: S
     assert result.renditions[0].duration == pytest.approx(2, abs=0.2)
 
 
+@any_ffmpeg
 @pytest.mark.parametrize(
     "name", ["with space.mp4", 'it\'s "quoted".mp4', "line\nbreak.mp4", "-y.mp4", "映画 ü.mp4", "100%d%05d.mp4"]
 )
@@ -319,6 +328,7 @@ async def test_poster_is_not_black_where_the_video_begins_black(desk: Desk, samp
     assert quarters(desk.blobs / "poster.jpg") != ["[0, 0, 0]"] * 4
 
 
+@any_ffmpeg
 async def test_what_is_left_out_is_told(desk: Desk, samples: Samples) -> None:
     plain = samples.plain()
     source = samples.derive(plain, "two.mkv", "-map", "0:v", "-map", "0:v", "-map", "0:a", "-map", "0:a")

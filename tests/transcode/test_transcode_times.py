@@ -77,9 +77,11 @@ def test_track_that_a_recording_lacks_joins_the_next_one() -> None:
 
 
 def test_smaller_holes_are_filled_between_recordings_than_within_one() -> None:
-    def chain(*restarts: float) -> str:
-        return sound_filters(SoundChain(2, folded=False, filled=True, until=None, restarts=restarts, loudness=None))
+    def chain(*restarts: float, joined: bool = False) -> str:
+        plan = SoundChain(2, folded=False, filled=True, until=None, restarts=restarts, loudness=None, joined=joined)
+        return sound_filters(plan)
 
     assert "min_hard_comp" not in chain()
+    assert "min_hard_comp" in chain(joined=True)
     assert "min_hard_comp" in chain(5.0)
     assert "gte(ld(1),1)*5.000000+gte(ld(1),2)*4.500000)/TB" in chain(5.0, 9.5)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -167,7 +168,7 @@ async def test_ffmpeg_that_cannot_be_run_is_tried_again(desk: Desk, source: str)
 async def test_output_that_is_damaged_is_never_stored(desk: Desk, source: str, damage: str, said: str) -> None:
     wrap(desk, f'"$FFMPEG" "$@" || exit 1; {damage}; exit 0')
     with pytest.raises(Retry, match=said):
-        await desk.run(source)
+        await desk.run(source, poster_at=timedelta(seconds=1))
     nothing_is_left(desk)
 
 

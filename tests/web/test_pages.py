@@ -10,6 +10,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from jobkit.client import Client
+from jobkit.model.clock import SystemClock
+from jobkit.model.tags import tagged
 from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import JobState
 from jobkit.web.application import WebApplication
@@ -80,7 +83,7 @@ async def test_the_overview_says_what_needs_attention(site: Site, reader: Reader
     words = (await other.get("/")).words
     assert "A job was given up." in words
     assert "a bad release" in words
-    assert "No worker serves note" not in words or "jobs of it wait" in words
+    assert "No worker serves note" not in words or "of it wait" in words
 
 
 async def test_jobs_are_listed_in_pages_by_what_the_url_says(site: Site, reader: Reader) -> None:
@@ -117,7 +120,7 @@ async def test_a_job_shows_its_life_its_payload_and_its_result(site: Site, reade
     assert "token 7" in words
     assert "host:1:abc" in words
     assert '"seconds": 12' in words
-    assert words.index("Submitted") < words.index("Begun") < words.index("Done")
+    assert words.index("Submitted") < words.index("Claimed and begun") < words.index("Done")
     assert "film/1" in (await reader.get("/keys/note/film%2F1")).words
 
 
@@ -212,3 +215,49 @@ async def test_the_last_drill_is_shown_as_it_was_written(site: Site, tmp_path: P
     shown = await reader.get("/checks/drill/report")
     assert shown.words.endswith("Nothing was lost alert(1)")
     assert shown.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+
+
+async def test_a_trace_is_a_link_where_it_is_told_where_traces_are(site: Site, reader: Reader) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for id, carried in (("good", trace), ("bad", "00-<script>-1-01")):
+        job = site.registry.new_job("note", Note(about=id), id=id, trace=tagged({"traceparent": carried}, ["nightly"]))
+        await site.planes.store.submit([job])
+    await site.committed("good")
+    linked = site.reader(web_trace_url="https://traces.example/{trace_id}?from=jobkit")
+    assert "<code>0af7651916cd43dd8448eb211c80319c</code>" in (await reader.get("/jobs/good")).text
+    url = "https://traces.example/0af7651916cd43dd8448eb211c80319c?from=jobkit"
+    assert f'href="{url}"' in (await linked.get("/jobs/good")).text
+    assert "traces.example" not in (await linked.get("/jobs/bad")).text
+
+
+class _EarlierClock(SystemClock):
+    """A clock that goes two hours behind."""
+
+    def wall(self) -> float:
+        return super().wall() - 7_210
+
+
+async def test_the_overview_tells_how_long_the_oldest_job_has_waited(site: Site, reader: Reader) -> None:
+    await Client(site.planes, site.registry, site.settings, _EarlierClock()).submit("note", Note(about="old"))
+    await site.submitted("new")
+    assert "note 2 2h ago" in (await reader.get("/")).words
+
+
+async def test_a_take_over_names_both_workers_and_their_tokens(site: Site, reader: Reader) -> None:
+    id = await site.submitted()
+    await site.opened(id, 7, "ann:1:a")
+    await site.opened(id, 9, "bob:2:b")
+    words = (await reader.get(f"/jobs/{id}")).words
+    begun = words.index("by ann:1:a, token 7, after")
+    over = words.index("by bob:2:b, token 9, from ann:1:a, token 7, which had not ended it")
+    assert words.index("Claimed and begun") < begun < words.index("Taken over") < over < words.index("Running now")
+
+
+async def test_jobs_are_found_by_their_tags(site: Site, reader: Reader) -> None:
+    for id, tags in (("one", ["nightly"]), ("two", ["hourly"])):
+        await site.client.submit("note", Note(about=id), id=id, tags=tags)
+    listed = await reader.get("/jobs?tag=nightly&column=tags")
+    assert "/jobs/one" in listed.text
+    assert "/jobs/two" not in listed.text
+    assert 'href="/jobs?tag=nightly"' in (await reader.get("/jobs/one")).text
+    assert "1 job with the tag nightly" in (await reader.get("/do/cancel-all?tag=nightly")).words

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +14,9 @@ from jobkit import Context, Payload, processor
 from jobkit.plugin.registry import Registry
 from jobkit.settings import Settings
 from jobkit.web.application import WebApplication
+from jobkit.web.rendering import NOTHING
 from tests.files.site import file_site, film
-from tests.web.site import Reader, Site, note
+from tests.web.site import Reader, Site, fields_of, note
 
 OPERATOR, VIEWER = "operator-token-1", "viewer-token-123"
 
@@ -40,6 +43,21 @@ class Sealed(Payload):
 async def letter(job: Letter, ctx: Context) -> Sealed:
     """Only names the type."""
     return Sealed(pin=job.pin)
+
+
+class Narrow(Payload):
+    """What a letter is today."""
+
+    to: str
+    text: int
+    pin: Pin = SecretStr("")
+    pages: int
+    extra: str = "x"
+
+
+@processor("letter", key=lambda job: job.to, private=True)
+async def narrow(job: Narrow, ctx: Context) -> None:
+    """Only names the type."""
 
 
 async def seen(site: Site, path: str, token: str, *types: object) -> str:
@@ -85,3 +103,27 @@ async def test_files_of_a_private_type_are_for_operators(tmp_path: Path) -> None
 async def test_viewers_see_what_others_say(site: Site) -> None:
     id = await site.submitted("k", "for everybody")
     assert "for everybody" in await seen(site, f"/jobs/{id}", VIEWER, note)
+
+
+async def test_secrets_are_masked_in_what_todays_model_does_not_take_and_kept_when_it_is_edited(site: Site) -> None:
+    number = await site.buried(await accepted(site, "dead"))
+    for token in (OPERATOR, VIEWER):
+        assert "4711" not in await seen(site, f"/dead/{number}", token, narrow)
+    said = await seen(site, f"/dead/{number}", OPERATOR, narrow)
+    # Field by field: what fits, what is wrong, what is missing, what is known no more.
+    assert re.search(r"to \S*dead\S* str fits", said)
+    assert re.search(rf"pages {NOTHING} int missing: it is needed", said)
+    assert re.search(rf"extra {NOTHING} str not given: 'x'", said)
+    assert re.search(r"pin •+ SecretStr fits", said)
+    assert re.search(r"text \S*meet me at six\S* int Input should be a valid integer", said)
+    assert "missing" not in await seen(site, f"/dead/{number}", VIEWER, narrow)
+    reader = site.reader(letter)
+    page = await reader.get(f"/do/requeue-edited?number={number}")
+    assert "4711" not in page.text
+    payload = fields_of(page)["payload"].replace("six", "seven")
+    done = await reader.confirmed("requeue-edited", {"payload": payload}, number=str(number))
+    assert done.status == 303, done.words
+    (job,) = [job for job in await site.planes.inspection.jobs(type="letter") if job.id.startswith("dead@")]
+    envelope = await site.planes.inspection.envelope(job.id)
+    assert envelope is not None
+    assert json.loads(envelope.body) == {"to": "dead", "text": "meet me at seven", "pin": "4711"}

@@ -19,7 +19,7 @@ from jobkit.errors import ConfigurationError, PayloadInvalid
 from jobkit.plugin.registry import Registry
 from jobkit.testing import JobOutcome, run_job
 from tests.webhook.receiver import Receiver, open_receiver, saying
-from workers.webhook import Delivered, Webhook, answers, webhook
+from workers.webhook import Delivered, Webhook, responses, webhook
 from workers.webhook import posting as module
 from workers.webhook.resolver import CheckedResolver
 
@@ -84,14 +84,14 @@ async def test_an_answer_that_may_pass_is_tried_again(receiver: Receiver, status
         ("120", timedelta(minutes=2)),
         ("Fri, 27 Nov 2026 13:00:00 GMT", timedelta(hours=1)),
         ("Fri, 27 Nov 2026 11:00:00 GMT", timedelta(0)),
-        ("99999999999999999999", answers.LONGEST_RETRY_AFTER),
+        ("99999999999999999999", responses.LONGEST_RETRY_AFTER),
         ("soon", None),
     ],
 )
 def test_retry_after_is_honoured_within_a_day(said: str, after: timedelta | None) -> None:
     noon = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
     with pytest.raises(Retry) as raised:
-        answers.check(503, {"Retry-After": said}, "", noon)
+        responses.check(503, {"Retry-After": said}, "", noon)
     assert raised.value.after == after
 
 

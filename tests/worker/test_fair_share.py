@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Member
-from jobkit.worker.fair_share import fair_share
+from jobkit.worker.fair_share import assignments, fair_share, share_with
 
 owners = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40, unique=True)
 
@@ -96,3 +98,27 @@ def test_a_few_milliseconds_more_cost_no_partition() -> None:
 def test_workers_of_which_one_is_told_twice_as_far_as_the_other_lead_as_many() -> None:
     members = [Member("a", ("t",), 0.5), Member("b", ("t",), 1.0)]
     assert [fair_share(member.owner, members, "t", 8) for member in members] == [4, 4]
+
+
+@given(owners, st.lists(st.integers(0, 7), max_size=8, unique=True), st.randoms(use_true_random=False))
+def test_the_shares_add_up_whoever_is_asked_to_lead_what(names: list[str], indexes: list[int], rng: Any) -> None:
+    asked = {index: rng.choice(names) for index in indexes}
+    members = [
+        Member(name, ("t",), 0.0, tuple(Partition("t", index) for index, owner in asked.items() if owner == name))
+        for name in names
+    ]
+    assigned = assignments(members, "t", 8)
+    assert assigned == asked
+    shares = {name: share_with(assigned, name, members, "t", 8) for name in names}
+    assert sum(shares.values()) == 8
+    for name in names:
+        assert shares[name] >= list(asked.values()).count(name)
+    if not asked:
+        assert shares == {name: fair_share(name, members, "t", 8) for name in names}
+
+
+def test_who_cannot_lead_a_partition_is_not_waited_for() -> None:
+    asked = tuple(Partition("t", index) for index in (1, 9))
+    members = [Member("a", ("t",)), Member("far", ("t",), 5, asked), Member("other", ("u",), 0, asked)]
+    assert assignments(members, "t", 8) == {}
+    assert assignments([*members, Member("b", ("t",), 0, asked)], "t", 8) == {1: "b"}

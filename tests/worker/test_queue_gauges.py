@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import anyio
 
+from jobkit import Context, processor
 from jobkit.worker.queue_gauges import EVERY_SECONDS, QueueGauges
 from tests.faults.doubles import faulty_planes, lost_request
 from tests.steps import Step, loose, step
@@ -30,7 +31,7 @@ async def looked(site: Site) -> dict[tuple[str, str], float]:
     await site.clock.sleep(EVERY_SECONDS * 1.1)
     return {
         (name, dict(point.attributes)["type"]): point.value
-        for name in ("depth", "running", "age")
+        for name in ("depth", "running", "age", "waiting_for_places")
         for point in site.witness.points(f"jobkit.queue.{name}")
     }
 
@@ -123,3 +124,18 @@ async def test_what_is_paused_and_a_schedule_that_nobody_fires_are_told_while_no
         await looked(site)
         (pauses,) = site.witness.points("jobkit.pauses")
         assert pauses.value == 0
+
+
+@in_virtual_time
+async def test_what_waits_for_a_place_is_counted_apart() -> None:
+    @processor("dish", key=lambda job: job.on, tenant=lambda job: job.on[:1], places=1)
+    async def dish(_job: Step, _ctx: Context) -> None:
+        """Do nothing."""
+
+    async with open_site(dish, loose) as site, measured(site):
+        for number in range(3):
+            await site.client.submit("dish", Step(on=f"k{number}"))
+        await site.client.submit("loose", Step())
+        found = await looked(site)
+        assert (found["depth", "dish"], found["waiting_for_places", "dish"]) == (1, 2)
+        assert (found["depth", "loose"], found["waiting_for_places", "loose"]) == (1, 0)

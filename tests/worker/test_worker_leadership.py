@@ -19,7 +19,7 @@ _LOOKS_EVERY = Settings.model_construct().lease_ttl / 3
 
 
 async def _led_by(site: Site, *owners: str) -> bool:
-    """Tell whether exactly these lead everything, as evenly as can be."""
+    """Return whether exactly these lead everything, as evenly as can be."""
     leaders = await site.leaders()
     counts = Counter(leaders.values())
     return (

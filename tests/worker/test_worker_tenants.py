@@ -122,6 +122,23 @@ async def test_jobs_that_die_or_are_tried_again_lose_no_place() -> None:
 
 
 @in_virtual_time
+async def test_a_place_is_used_again_at_once_however_its_job_ended() -> None:
+    kitchen = Kitchen(places=1)
+    async with open_site(kitchen.dish, concurrency="4") as site:
+        # One that leads nothing, so that it hears of no place by itself.
+        site.start("a")
+        await site.at_rest()
+        began = site.clock.now()
+        await all_end(site, await ordered(site, "a", 10, spoilt=True), "dead")
+        assert site.clock.now() - began < 10 * 1.6
+        for_nothing = await ordered(site, "b", 10)
+        for number, id in enumerate(for_nothing):
+            await site.until(lambda number=number: f"b{number}" in kitchen.order, 1.1)
+            assert (await site.client.cancel(id)).cancelled
+        assert len(kitchen.order) == 20
+
+
+@in_virtual_time
 async def test_places_outlive_workers() -> None:
     kitchen = Kitchen(places=2)
     async with open_site(kitchen.dish, concurrency="2") as site:

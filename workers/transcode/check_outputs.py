@@ -29,21 +29,25 @@ from workers.transcode.process import first_error
 Answer = Media | SoundFile | Unusable
 # Packets of sound have a length that no source ends by.
 _SOUND_SECONDS = 0.1
+# What is shorter is decoded sooner than a second process starts.
+_ALONE_SECONDS = 8.0
 RENDITION_FORMATS, _POSTER_FORMATS = "mov", "image2,jpeg_pipe"
 
 
-async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media) -> list[Media]:
+async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media, *, known: bool = False) -> list[Media]:
     """Decode and check every output, write the manifests, and return the facts of each rendition in the plan's order.
 
-    The segments are not decoded a second time: every packet of them is compared with the renditions'. Raises
-    `OutputInvalid` where a file is damaged, `OutputUnfit` with all that is not as planned.
+    Nothing is decoded a second time: not the segments, of which every packet is compared with the renditions', nor
+    pictures that are `known` to be those that were decoded where they were made. Raises `OutputInvalid` where a file is
+    damaged, `OutputUnfit` with all that is not as planned.
     """
     playlists = await to_thread.run_sync(read_playlists, plan, bench.directory) if plan.hls else None
     # The largest takes about as long to decode as all others together.
-    tasks = [_task(bench, plan, number) for number in range(len(plan.rungs))]
+    tasks = [_task(bench, plan, number, known) for number in range(len(plan.rungs))]
     tasks.append(ProbeTask(f"file:{POSTER}", _POSTER_FORMATS, True, 1))
     tasks += [_sound_task(sound) for sound in plan.other_sounds]
-    answers = await _side_by_side(bench, plan, [tasks[:1], tasks[1:]])
+    groups = [tasks] if plan.duration < _ALONE_SECONDS else [tasks[:1], tasks[1:]]
+    answers = await _side_by_side(bench, plan, groups)
     count = len(plan.rungs)
     renditions = _sound_files(plan, source, answers[:count], answers[count])
     _check_sounds(plan, answers[count + 1 :])
@@ -53,7 +57,7 @@ async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media) -> lis
     return renditions
 
 
-def _task(bench: Bench, plan: TranscodePlan, number: int) -> ProbeTask:
+def _task(bench: Bench, plan: TranscodePlan, number: int, known: bool) -> ProbeTask:
     rung = plan.rungs[number]
     packages: dict[str, str] = {}
     if plan.hls:
@@ -62,7 +66,7 @@ def _task(bench: Bench, plan: TranscodePlan, number: int) -> ProbeTask:
             packages["soun"] = sound_folder()
     # Two files at once: threads of one decoder cost more than they save.
     threads = max(1, bench.settings.threads // 2)
-    return ProbeTask(f"file:{rendition_file(rung)}", RENDITION_FORMATS, True, threads, packages)
+    return ProbeTask(f"file:{rendition_file(rung)}", RENDITION_FORMATS, True, threads, packages, known=known)
 
 
 def _sound_task(sound: OtherSound) -> ProbeTask:

@@ -6,6 +6,9 @@ from jobkit import Payload, Result
 from workers.transcode.chunks import Chunk
 from workers.transcode.plan import TranscodePlan
 
+# The part that holds all sounds and texts.
+SOUND = "sound"
+
 
 class TranscodeChunk(Payload):
     """A part of a video to encode for the job `parent`, which made it; `chunk` is None for the sounds and texts.
@@ -25,12 +28,16 @@ class TranscodeChunk(Payload):
     @property
     def name(self) -> str:
         """What its key ends in."""
-        return "sound" if self.chunk is None else str(self.chunk.number)
+        return SOUND if self.chunk is None else str(self.chunk.number)
 
 
 class EncodedChunk(Result):
-    """What was made of a part: how many pictures each rendition has, in how many bytes in all, and of which names."""
+    """What was made of a part: how many pictures each rendition has, in how many bytes in all, and of which names.
+
+    `digests` are of the pictures of each rendition, which were decoded where they were made.
+    """
 
     pictures: int
     size: int
     files: tuple[str, ...]
+    digests: tuple[str, ...]

@@ -56,8 +56,7 @@ async def transcode_chunk(
                 source.require_unchanged()
                 raise
             source.require_unchanged()
-        pictures = await _check(bench, job)
-        return await _store(bench, job, pictures)
+        return await _store(bench, job, await _check(bench, job))
     except (FfmpegFailed, OutputInvalid) as error:
         raise await bench.explained(error) from error
 
@@ -80,17 +79,17 @@ async def _encode(bench: Bench, job: TranscodeChunk, source: OpenSource) -> None
     await bench.ffmpeg.run(arguments, on_seconds=on_seconds, reads_source=True, pass_fds=[source.fd])
 
 
-async def _check(bench: Bench, job: TranscodeChunk) -> int:
-    """Decode all that was made, and return how many pictures there are.
+async def _check(bench: Bench, job: TranscodeChunk) -> list[Media]:
+    """Decode all that was made, and return the facts of each rendition.
 
     Raises `OutputInvalid` where a file is damaged, `OutputUnfit` where one is not as planned.
     """
     tasks = [
-        ProbeTask(f"file:{rendition_file(rung)}", RENDITION_FORMATS, True, bench.settings.threads)
+        ProbeTask(f"file:{rendition_file(rung)}", RENDITION_FORMATS, True, bench.settings.threads, digest=True)
         for rung in job.plan.rungs
     ]
     if not tasks:
-        return 0
+        return []
     await bench.report(_CHECK, 0.0)
     found = await probe(bench.supervisor, tasks, cwd=bench.directory)
     media = [each for each in found if isinstance(each, Media)]
@@ -99,7 +98,7 @@ async def _check(bench: Bench, job: TranscodeChunk) -> int:
     problems = list(_problems(job, media))
     if problems:
         raise OutputUnfit(f"chunk {job.name} is not as planned: {'; '.join(problems)}; {output_problems.WHAT_TO_DO}")
-    return media[0].video.packets
+    return media
 
 
 def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
@@ -114,7 +113,7 @@ def _problems(job: TranscodeChunk, media: Sequence[Media]) -> list[str]:
     return problems
 
 
-async def _store(bench: Bench, job: TranscodeChunk, pictures: int) -> EncodedChunk:
+async def _store(bench: Bench, job: TranscodeChunk, renditions: Sequence[Media]) -> EncodedChunk:
     plan = job.plan
     names = [rendition_file(rung) for rung in plan.rungs]
     if plan.sound is not None:
@@ -127,4 +126,6 @@ async def _store(bench: Bench, job: TranscodeChunk, pictures: int) -> EncodedChu
         size += (await made.stat()).st_size
         async with bench.ctx.blobs.create(name) as path:
             await made.rename(path)
-    return EncodedChunk(pictures=pictures, size=size, files=tuple(names))
+    pictures = renditions[0].video.packets if renditions else 0
+    digests = tuple(each.digest for each in renditions)
+    return EncodedChunk(pictures=pictures, size=size, files=tuple(names), digests=digests)

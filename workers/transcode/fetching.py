@@ -146,6 +146,6 @@ class _Fetch:
 
 
 def allowed_host(host: str, allowed: Sequence[str]) -> bool:
-    """Tell whether a host is one of those allowed: a name, or `.example.com` for all below it."""
+    """Return whether a host is one of those allowed: a name, or `.example.com` for all below it."""
     name = host.lower().rstrip(".")
     return any(name == one or (one.startswith(".") and name.endswith(one)) for one in allowed)

@@ -101,7 +101,7 @@ class PictureChain:
 class SoundChain:
     """How sound is made: silence fills what is `filled` before it begins, and after its end up to `until` seconds.
 
-    `loudness` is in LUFS, None leaves it as it is.
+    `loudness` is in LUFS, None leaves it as it is. It is `joined` where ffmpeg itself has one recording follow another.
     """
 
     channels: int
@@ -110,6 +110,7 @@ class SoundChain:
     until: float | None
     restarts: tuple[float, ...]
     loudness: float | None
+    joined: bool = False
 
 
 def gamut(colour: Colour) -> Gamut:
@@ -220,10 +221,11 @@ def sound_filters(chain: SoundChain) -> str:
     # with its pictures; sound whose times are right is left as it is.
     filled = f"aresample=async={_STRETCHED_SAMPLES}:min_comp={_SHORTEST_HOLE_SECONDS}"
     filled += ":first_pts=0" if chain.filled else ""
-    filters = [filled]
-    if chain.restarts:
-        # Between two recordings smaller holes are filled as well: within one, they are how a recorder counts.
-        filters = [f"asetpts={_continued(chain.restarts)}", f"{filled}:min_hard_comp={_SHORTEST_HOLE_SECONDS}"]
+    if chain.restarts or chain.joined:
+        # Between two recordings smaller holes are filled as well, and what overlaps is cut: within one, they are how a
+        # recorder counts.
+        filled += f":min_hard_comp={_SHORTEST_HOLE_SECONDS}"
+    filters = [f"asetpts={_continued(chain.restarts)}", filled] if chain.restarts else [filled]
     filters.append(f"aformat=channel_layouts={'mono' if chain.channels == 1 else 'stereo'}")
     if chain.loudness is not None:
         filters.append(f"loudnorm=I={chain.loudness:g}:TP=-1.5:LRA=11")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 from workers.transcode import boxes
@@ -41,6 +43,23 @@ def read_track(path: Path, handler: str) -> FinishedTrack | None:
     )
     description = _description(path, movie.tracks.index(track))
     return FinishedTrack(handler, track.timescale, description, units, _end(movie, track, units))
+
+
+def digest(path: Path, units: Sequence[Unit]) -> str:
+    """Return what tells units from any others: when each is shown, whether it is a keyframe, and its bytes."""
+    found = sha256()
+    with path.open("rb") as file:
+        for unit in units:
+            file.seek(unit.position)
+            found.update(struct.pack(">qQ?", unit.time, unit.size, unit.keyframe))
+            found.update(file.read(unit.size))
+    return found.hexdigest()
+
+
+def pictures_digest(path: Path) -> str:
+    """Return the digest of a file's pictures, empty where it has none."""
+    track = read_track(path, "vide")
+    return "" if track is None else digest(path, track.units)
 
 
 def track_description(path: Path, handler: str) -> bytes | None:

@@ -20,7 +20,7 @@ from workers.transcode import boxes
 from workers.transcode.box_reader import Box, MalformedMp4, index_boxes
 from workers.transcode.box_writer import box
 from workers.transcode.cutting import Unit
-from workers.transcode.finished import FinishedTrack, read_track
+from workers.transcode.finished import FinishedTrack, digest, read_track
 from workers.transcode.movie_writer import Picture, Run, SoundIndex, VideoIndex, movie_head
 
 # What is listed anew; all other tables of a sound stay as they are.
@@ -82,6 +82,20 @@ def join(chunks: Sequence[Path], sound: Path | None, target: Path, on_share: Cal
             with piece.path.open("rb") as media:
                 _copy(media, file, piece.position, piece.run.size)
             on_share(number / len(pieces))
+
+
+def damage(target: Path, parts: Sequence[tuple[int, str]], on_share: Callable[[float], None]) -> str | None:
+    """Tell where the pictures of a joined file are not those of its chunks, of which `parts` has number and digest.
+
+    Raises `MalformedMp4`, `OSError`.
+    """
+    units, begins = _pictures(target).units, 0
+    for number, (count, wanted) in enumerate(parts):
+        if digest(target, units[begins : begins + count]) != wanted:
+            return f"{target.name}: its pictures from number {begins} on are not those of chunk {number}"
+        begins += count
+        on_share((number + 1) / len(parts))
+    return None if begins == len(units) else f"{target.name}: it has {len(units)} pictures, its chunks {begins}"
 
 
 def _pictures(path: Path) -> FinishedTrack:

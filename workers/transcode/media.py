@@ -16,7 +16,10 @@ class _Facts(BaseModel):
 
 
 class _Track(_Facts):
-    """A stream. `restarts` has, for each time that its clock went back, what is added to it from there on."""
+    """A stream. `restarts` has, for each time that its clock went back, what is added to it from there on.
+
+    It is `joined` where its clock jumps and ffmpeg follows by itself.
+    """
 
     index: int = Field(ge=0)
     codec: str = Field(max_length=64)
@@ -27,6 +30,7 @@ class _Track(_Facts):
     packets: int = Field(ge=0)
     keyframes: tuple[float, ...]
     restarts: tuple[float, ...]
+    joined: bool = False
     decoded: int = Field(ge=0)
 
     @property
@@ -90,7 +94,7 @@ class AudioTrack(_Track):
 
 
 class OtherSound(_Facts):
-    """An audio stream that was not chosen; `start`, `end` and `restarts` are in seconds, as those of the others."""
+    """An audio stream that was not chosen; its times, `restarts` and `joined` are as those of the others."""
 
     index: int = Field(ge=0)
     language: str | None = Field(max_length=64)
@@ -98,6 +102,7 @@ class OtherSound(_Facts):
     start: float | None
     end: float
     restarts: tuple[float, ...]
+    joined: bool = False
 
 
 class Text(_Facts):
@@ -122,7 +127,7 @@ class Media(_Facts):
     `origin` is where its clock begins, `covered` which share of the file's bytes lies before the last of both streams.
     `declared` is how long its header says it lasts, `end` is where its last packet really ends, `media_end` where the
     last one of any pictures or sound does. `other_videos` counts the streams that were not chosen, as `other_sounds`
-    and `texts` tell of those beside the video.
+    and `texts` tell of those beside the video. `digest` is one of the pictures, where it was asked for.
     """
 
     container: str = Field(max_length=200)
@@ -137,6 +142,7 @@ class Media(_Facts):
     other_sounds: tuple[OtherSound, ...] = Field(max_length=64)
     texts: tuple[Text, ...] = Field(max_length=64)
     package_problems: tuple[str, ...]
+    digest: str = Field("", max_length=64)
 
     @property
     def start(self) -> float:

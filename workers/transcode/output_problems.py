@@ -74,7 +74,7 @@ def picture_problems(video: VideoTrack, size: Size, coding: Coding, source: Colo
 
 
 def alignment_problems(renditions: Mapping[str, Media]) -> list[str]:
-    """Tell whether the renditions' keyframes fall together, so that a player can change between them."""
+    """Return whether the renditions' keyframes fall together, so that a player can change between them."""
     times = {name: media.video.keyframes for name, media in renditions.items()}
     if len(set(times.values())) <= 1:
         return []
@@ -82,7 +82,7 @@ def alignment_problems(renditions: Mapping[str, Media]) -> list[str]:
 
 
 def package_problems(rendition: Media, playlist: MediaPlaylist) -> list[str]:
-    """Tell whether the segments of pictures last as long as the rendition; their raw times were compared before."""
+    """Return whether the segments of pictures last as long as the rendition; their raw times were compared before."""
     if abs(playlist.duration - rendition.duration) > _PLAYLIST_TOLERANCE_SECONDS:
         return [f"its segments last {playlist.duration:.2f} s, not {rendition.duration:.2f} s"]
     return []
@@ -112,7 +112,7 @@ def missing_files(base: Path, playlist: str, named: Sequence[str]) -> list[str]:
 
 
 def master_problems(read: Master, written: Master) -> list[str]:
-    """Tell whether a master playlist says, when read again, what was written."""
+    """Return whether a master playlist says, when read again, what was written."""
     return [] if read == written else ["it does not list the renditions as they are"]
 
 

@@ -203,6 +203,7 @@ def _sound(source: Media, audio: AudioTrack | SourceSound, settings: TranscodeSe
         until=source.duration if source.start + source.duration - audio.end > _SOUND_SLACK_SECONDS else None,
         restarts=audio.restarts,
         loudness=settings.loudness,
+        joined=audio.joined,
     )
 
 

@@ -48,7 +48,8 @@ class ProbeTask:
     """One file to look into: which formats it may have, and whether to decode all of it, strictly.
 
     `packages` are folders of segments, by handler (`vide`, `soun`), that must play as the file does. The answer to one
-    that is `sound_only` is a `SoundFile`. Pictures are counted in each `cell_seconds`, unless that is 0.
+    that is `sound_only` is a `SoundFile`. Pictures are counted in each `cell_seconds`, unless that is 0. A `digest` of
+    the pictures is made where it is asked for; where they are `known` by one, only the first of them is decoded.
     """
 
     path: str
@@ -58,6 +59,8 @@ class ProbeTask:
     packages: Mapping[str, str] = field(default_factory=dict)
     sound_only: bool = False
     cell_seconds: float = 0.0
+    digest: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Looks into media files, in a process of its own: files are not trusted, and decoders have crashed before.
 
 It judges nothing: it reports facts, or the kind of problem a file has. It imports nothing of jobkit. `main` takes one
-argument, a JSON list of `{path, formats, decode, threads, packages, sound_only}`. Answers with lines of JSON:
+argument, a JSON list of `workers.transcode.probe.ProbeTask`. Answers with lines of JSON:
 `{"beat": seconds}` now and then, and `{"facts": {...}}` or `{"problem": "..."}` for each task, in order.
 
 Not decoding means: demux all of it, and decode some pictures here and there, whose properties are the true ones.
@@ -24,7 +24,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from workers.transcode.beat import Beat, say
-from workers.transcode.probe_file import head, known_end, told_format, unreadable
+from workers.transcode.finished import pictures_digest
+from workers.transcode.probe_file import head, index_beyond_end, known_end, told_format, unreadable
 from workers.transcode.probe_track import Parts, Track
 from workers.transcode.segment_check import package_problems
 
@@ -72,6 +73,8 @@ def examine(
     packages: Mapping[str, str],
     sound_only: bool,
     cell_seconds: float,
+    digest: bool,
+    known: bool,
 ) -> dict[str, Any]:
     """Return the facts of one file. Raises `Problem`."""
     empty: set[int] = set()
@@ -83,7 +86,8 @@ def examine(
             if container.format.name == "apng" and b"acTL" not in head(path).partition(b"IDAT")[0]:
                 raise Problem("not-media")
             try:
-                return _facts(container, decode, threads, packages, empty, cell_seconds)
+                facts = _facts(container, decode, threads, packages, empty, cell_seconds, known)
+                return facts | {"digest": pictures_digest(Path(path.removeprefix("file:"))) if digest else ""}
             except _EmptyStream as found:
                 # Announced as the default, but without a picture: players show another.
                 empty.add(*found.args)
@@ -109,6 +113,7 @@ def _facts(
     packages: Mapping[str, str],
     empty: Collection[int],
     cell_seconds: float,
+    known: bool,
 ) -> dict[str, Any]:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     videos = [stream for stream in container.streams.video if not stream.disposition & pictures]
@@ -121,14 +126,14 @@ def _facts(
     for stream in (video, audio):
         if stream is not None and stream.codec_context is None:
             raise Problem("unknown-video-codec" if stream is video else "unknown-audio-codec")
-    if "mov" in container.format.name and _index_beyond_end(container):
+    if "mov" in container.format.name and index_beyond_end(container):
         raise Problem("cut-short")
     for stream in (video, audio):
         if stream is not None:
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
             stream.codec_context.options = _STRICTLY if decode else _QUICKLY
-    scan = _Scan(container, video, audio, decode)
+    scan = _Scan(container, video, audio, decode, known)
     if decode:
         scan.video.known_end = known_end(container.name)
     scan.run()
@@ -154,7 +159,9 @@ def _facts(
 class _Scan:
     """One pass over a file."""
 
-    def __init__(self, container: InputContainer, video: VideoStream, audio: AudioStream | None, decode: bool) -> None:
+    def __init__(
+        self, container: InputContainer, video: VideoStream, audio: AudioStream | None, decode: bool, known: bool
+    ) -> None:
         restarting = container.format.name in _RESTARTING_CLOCKS
         self.container = container
         parts = Parts()
@@ -167,6 +174,7 @@ class _Scan:
         self.pictures = 0
         self.samples = 0
         self._decode = decode
+        self._known = known
         self._others = [
             Track(stream, restarting, parts)
             for stream in container.streams.audio[:_MOST_OTHERS]
@@ -238,12 +246,20 @@ class _Scan:
                 "start": track.start,
                 "end": track.end,
                 "restarts": track.restarts,
+                "joined": track.joined,
             }
             for track in self._others
             if track.packets and track is not self.audio and isinstance(track.stream, AudioStream)
         ]
 
+    @property
+    def decoded(self) -> int:
+        """How many pictures are known to be decodable."""
+        return self.video.packets if self._known else self.pictures
+
     def _wants(self, track: Track, packet: Packet[Any]) -> bool:
+        if self._known and track is self.video:
+            return self.picture is None
         if self._decode:
             return True
         if track is not self.video:
@@ -298,7 +314,7 @@ def _video_facts(scan: _Scan, told: str | None) -> dict[str, Any]:
         "rotation": round(-picture.rotation) % 360,
         "pixel_format": picture.format.name,
         "interlaced": scan.interlaced,
-        "decoded": scan.pictures,
+        "decoded": scan.decoded,
         "colour": [
             int(picture.colorspace),
             int(stream.codec_context.color_primaries),
@@ -361,16 +377,6 @@ def _sound_facts(container: InputContainer, packages: Mapping[str, str]) -> dict
         for problem in package_problems(Path(folder), handler, track.expected)
     ]
     return {"audio": _audio_facts(track, samples), "package_problems": problems}
-
-
-def _index_beyond_end(container: InputContainer) -> bool:
-    """Tell whether the index of an MP4 names bytes that the file does not have."""
-    size = container.size
-    return any(
-        entry.pos + entry.size > size
-        for stream in (*container.streams.video, *container.streams.audio)
-        for entry in stream.index_entries
-    )
 
 
 def main(arguments: list[str]) -> int:

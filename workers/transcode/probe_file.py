@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from av.container import InputContainer
+
 from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.codecs import codec_string
 from workers.transcode.finished import shown_end, track_description
@@ -38,3 +40,13 @@ def head(path: str) -> bytes:
     with open(path.removeprefix("file:"), "rb") as file:  # noqa: PTH123  (a Path would spoil odd names)
         file.seek(0)
         return file.read(_HEAD_BYTES)
+
+
+def index_beyond_end(container: InputContainer) -> bool:
+    """Tell whether the index of an MP4 names bytes that the file does not have."""
+    size = container.size
+    return any(
+        entry.pos + entry.size > size
+        for stream in (*container.streams.video, *container.streams.audio)
+        for entry in stream.index_entries
+    )

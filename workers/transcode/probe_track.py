@@ -70,6 +70,7 @@ class Track:
         self.times = array("d")
         self.before_key = 0
         self.restarts: list[float] = []
+        self.joined = False
         self.expected: list[Expected] = []
         # Of files that were made here, whose edit lists say how long the last picture is shown.
         self.known_end: float | None = None
@@ -99,6 +100,7 @@ class Track:
         if self._restarting and not -_JUMP_BACK_SECONDS <= step <= _JUMP_FORWARD_SECONDS:
             self._offset -= step
             step = 0.0
+            self.joined = True
         elif not self._restarting and packet.dts is not None and step < -_RESTART_SECONDS:
             step = 0.0
             if len(self.restarts) < _MOST_RESTARTS:
@@ -181,6 +183,7 @@ class Track:
             "packets": self.packets,
             "keyframes": self.keyframes,
             "restarts": self.restarts,
+            "joined": self.joined,
         }
 
 

@@ -77,7 +77,7 @@ async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encode
     if split is not None:
         bench = replace(bench, settings=split.over(settings))
         await join_chunks(bench, job, split)
-        return await _finish(job, bench, split.plan, split.media, split.size, chosen)
+        return await _finish(job, bench, split.plan, split.media, split.size, chosen, known=True)
     async with open_source(job.source, sources_of(bench)) as source:
         try:
             async with readable(bench, source) as video:
@@ -103,11 +103,18 @@ async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encode
 
 
 async def _finish(
-    job: Transcode, bench: Bench, plan: TranscodePlan, media: Media, size: int, chosen: ChosenProfile
+    job: Transcode,
+    bench: Bench,
+    plan: TranscodePlan,
+    media: Media,
+    size: int,
+    chosen: ChosenProfile,
+    *,
+    known: bool = False,
 ) -> TranscodeResult:
-    """Package, check and store the renditions, however they were made."""
+    """Package, check and store the renditions, however they were made; their pictures may be `known` to be right."""
     await _package(bench, plan)
-    renditions = await check_outputs(bench, plan, media)
+    renditions = await check_outputs(bench, plan, media, known=known)
     result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory, chosen)
     for warning in result.warnings:
         bench.ctx.log.warning("done, but", warning=warning)

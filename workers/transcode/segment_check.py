@@ -39,11 +39,11 @@ class _Written(NamedTuple):
     without_delimiter: int
 
     def is_packet(self, packet: Packet) -> bool:
-        """Tell whether its bytes are those of a packet."""
+        """Return whether its bytes are those of a packet."""
         return (self.size, self.checksum) == (packet.size, packet.checksum)
 
     def repeats(self, packet: Packet) -> bool:
-        """Tell whether it is a packet once more, behind a delimiter where its format has them."""
+        """Return whether it is a packet once more, behind a delimiter where its format has them."""
         bare = (self.size - _DELIMITER_BYTES, self.without_delimiter)
         return bare == (packet.size, packet.checksum) or self.is_packet(packet)
 

@@ -7,7 +7,7 @@ soon it is done. What it has planned is kept, so that an attempt that follows an
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from workers.transcode import progress
 from workers.transcode.child import child_command
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.chunks import Chunk, chunk_plan, may_be_split, sound_plan
-from workers.transcode.errors import OutputUnfit, PackagingFailed
+from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.job_tools import Bench
 from workers.transcode.media import Media
 from workers.transcode.output_problems import WHAT_TO_DO
@@ -107,7 +107,8 @@ def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
 async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
     """Make each rendition of its chunks, in the order in which they were planned.
 
-    Raises `Reject` where one could not be made, `OutputUnfit` where they do not fit together, `PackagingFailed`.
+    What comes of it is compared with what was decoded where they were made. Raises `Reject` where one could not be
+    made, `OutputUnfit` where they do not fit together, `OutputInvalid`, `PackagingFailed`.
     """
     # Where this attempt follows one that ended before it had handed them out, it is done now.
     await _await_chunks(bench, job, split)
@@ -127,7 +128,14 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
         parts = [f"chunk-{place}-{name}" for place in range(len(pictures))]
         for each, part in zip(pictures, parts, strict=True):
             await _fetch(bench, each, name, part)
-        await _join(bench, parts, name, None if split.plan.sound is None else SOUND_FILE)
+        order = {
+            "target": name,
+            "sound": None if split.plan.sound is None else SOUND_FILE,
+            "chunks": parts,
+            "pictures": [each.made.pictures for each in pictures],
+            "digests": [each.made.digests[number] for each in pictures],
+        }
+        await _join(bench, order)
         for part in parts:
             await anyio.Path(bench.directory / part).unlink()
         await bench.report(progress.JOIN, (number + 1) / len(split.plan.rungs))
@@ -156,7 +164,10 @@ async def _fetch(bench: Bench, chunk: _Encoded, name: str, to: str) -> None:
     await files.download(name, bench.directory / to)
 
 
-async def _join(bench: Bench, chunks: Sequence[str], target: str, sound: str | None) -> None:
+async def _join(bench: Bench, order: Mapping[str, Any]) -> None:
+    # In a file: the names of very many chunks are longer than a command line.
+    file = anyio.Path(bench.directory / "join.json")
+    await file.write_text(json.dumps(order))
     answers: list[dict[str, Any]] = [{}]
 
     def on_line(line: str) -> bool:
@@ -166,13 +177,15 @@ async def _join(bench: Bench, chunks: Sequence[str], target: str, sound: str | N
             raise PackagingFailed(f"the joining process said something that is no answer: {line[:200]!r}") from error
         return True
 
-    order = json.dumps({"target": target, "chunks": list(chunks), "sound": sound})
     finished = await bench.supervisor.run(
-        child_command("join_child", [order]), cwd=bench.directory, name="the joining process", on_line=on_line
+        child_command("join_child", [file.name]), cwd=bench.directory, name="the joining process", on_line=on_line
     )
     answer = answers[-1]
     if "malformed" in answer:
-        raise OutputUnfit(f"the chunks of {target} do not fit together: {answer['malformed']}; {WHAT_TO_DO}")
+        problem = f"the chunks of {order['target']} do not fit together: {answer['malformed']}"
+        raise OutputUnfit(f"{problem}; {WHAT_TO_DO}")
+    if "damaged" in answer:
+        raise OutputInvalid(f"outputs are damaged: {answer['damaged']}")
     if finished.code != 0 or "done" not in answer:
         said = answer.get("failed") or finished.stderr[-1000:] or "it gave no reason"
         raise PackagingFailed(f"the joining process ended with code {finished.code}: {said}")

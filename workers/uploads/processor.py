@@ -52,7 +52,7 @@ async def upload(job: UploadEvent, ctx: Context) -> UploadProgress:
 
 
 async def _is_news(job: UploadEvent, before: UploadSession, ctx: Context) -> bool:
-    """Tell whether the event says something new. Raises `Reject` where it contradicts what is known."""
+    """Return whether the event says something new. Raises `Reject` where it contradicts what is known."""
     match job.event:
         case VideoChunkReceived() as chunk:
             return await _is_new_chunk(chunk, before, ctx)

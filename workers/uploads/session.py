@@ -62,7 +62,7 @@ class UploadSession(Result):
         return self.received[-1].last + 1 if self.received else 0
 
     def has(self, index: int) -> bool:
-        """Tell whether a chunk is there."""
+        """Return whether a chunk is there."""
         return any(span.first <= index <= span.last for span in self.received)
 
 

@@ -22,7 +22,7 @@ class AddressRefused(OSError):
 
 
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
-    """Tell whether an address is a public one, or in one of the networks. An IPv4 address within one of IPv6 counts."""
+    """Return whether an address is public, or in one of the networks. An IPv4 address within one of IPv6 counts."""
     if any(address in network for network in networks):
         return True
     if isinstance(address, ipaddress.IPv6Address):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
-from jobkit import JobInfo, Notification, Payload
+from jobkit import EndState, JobInfo, Notification, Payload
 from workers.webhook.payload import DEFAULT_SECRET, Webhook
 
 P = TypeVar("P", bound=Payload)
@@ -49,10 +49,17 @@ def webhook_event(
     return notify
 
 
-def webhook_to(url: str, *, event: str, data: JsonValue = None, secret: str = DEFAULT_SECRET) -> Notification:
-    """Return the event of one job, for `submit(notify=[...])`: made if, and only if, that job takes effect.
+def webhook_to(
+    url: str,
+    *,
+    event: str,
+    on: Sequence[EndState] = ("committed",),
+    data: JsonValue = None,
+    secret: str = DEFAULT_SECRET,
+) -> Notification:
+    """Return the event of one job, for `submit(notify=[...])`: made where that job ends in one of the ways `on`.
 
     Its data are the job's id, type, key, state and result, with yours as `data`. `secret` is the name of the secret
     that signs it. Raises `ValidationError` for what is no address.
     """
-    return Notification("webhook", Webhook(url=url, event=event, data=data, secret=secret))
+    return Notification("webhook", Webhook(url=url, event=event, data=data, secret=secret), on=on)

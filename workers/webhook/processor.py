@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from jobkit import Concurrency, Context, Reject, Retry, RetryPolicy, processor
-from workers.webhook import answers
+from workers.webhook import responses
 from workers.webhook.addresses import AddressRefused, check_literal
 from workers.webhook.payload import Delivered, Webhook
 from workers.webhook.settings import WebhookSettings
@@ -44,7 +44,7 @@ async def webhook(job: Webhook, ctx: Context) -> Delivered:
     }
     began = ctx.clock.now()
     status, told, excerpt = await posted(job.url, body, headers, settings)
-    answers.check(status, told, excerpt, ctx.clock.wall())
+    responses.check(status, told, excerpt, ctx.clock.wall())
     return Delivered(status=status, seconds=round(ctx.clock.now() - began, 3))
 
 

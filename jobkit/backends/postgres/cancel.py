@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.fence import Receipt
+from jobkit.model.job_state import UNFINISHED
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import RELEASED, keepable_note
 from jobkit.ports.store import Expired
 
-CANCEL = "SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4)"
+CANCEL = "SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4, $5)"
 CANCELLED = "SELECT id FROM jobkit.jobs WHERE id = ANY ($1) AND state = 'cancelled'"
 
 EXPIRE_DUE = "SELECT * FROM jobkit.expire_due($1, $2)"
@@ -21,9 +22,10 @@ _DUE = {True: "AND due IS NOT NULL ", False: "AND due IS NULL "}
 _LATEST = "ORDER BY number DESC LIMIT $3"
 
 
-def arguments(ids: Sequence[str], by: str, reason: str) -> tuple[Any, ...]:
+def arguments(ids: Sequence[str], by: str, reason: str, states: Collection[JobState] = UNFINISHED) -> tuple[Any, ...]:
     """Return the arguments of `CANCEL`."""
-    return list(map(fit, ids)), keepable_note(by), keepable_note(reason), RELEASED
+    wanted = [state.value for state in states]
+    return list(map(fit, ids)), keepable_note(by), keepable_note(reason), RELEASED, wanted
 
 
 def answers(ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Cancellation]:

@@ -18,7 +18,7 @@ from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 COMMIT = (
     "SELECT * FROM jobkit.commit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
     "$19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, "
-    "$34, $35, $36, $37)"
+    "$34, $35, $36, $37, $38)"
 )
 
 
@@ -62,6 +62,7 @@ def arguments(endings: Sequence[Ending]) -> tuple[Any, ...]:
         RELEASED,
         *submit.groups([job for _, job in follow_ups]),
         *submit.lines([job for _, job in follow_ups]),
+        submit.notices([job for _, job in follow_ups]),
     )
 
 

@@ -50,17 +50,17 @@ def sqlstate(error: BaseException) -> str:
 
 
 def is_overtaken(error: BaseException) -> bool:
-    """Tell whether the transaction was rolled back because of another one, so that the same again may succeed."""
+    """Return whether the transaction was rolled back because of another one, so that the same again may succeed."""
     return sqlstate(error) in ("40001", "40P01")
 
 
 def is_held_up(error: BaseException) -> bool:
-    """Tell whether another transaction held a lock for longer than was waited."""
+    """Return whether another transaction held a lock for longer than was waited."""
     return sqlstate(error) == "55P03"
 
 
 def is_about_connection(error: BaseException) -> bool:
-    """Tell whether `error` says that the server, or the way to it, is in trouble, whatever was asked.
+    """Return whether `error` says that the server, or the way to it, is in trouble, whatever was asked.
 
     Then the connection should not be used again. A server that has become a standby is left too, since the address may
     lead to the new primary.
@@ -71,7 +71,7 @@ def is_about_connection(error: BaseException) -> bool:
 
 
 def is_out_of_reach(error: BaseException) -> bool:
-    """Tell whether nobody answers, so that what waits to be asked need not wait any longer."""
+    """Return whether nobody answers, so that what waits to be asked need not wait any longer."""
     return isinstance(error, OSError) or sqlstate(error) in ("57P03", "53300")
 
 

@@ -12,6 +12,7 @@ from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
+from jobkit.ports.take_over import load_take_overs
 
 Row = Mapping[str, Any]
 
@@ -23,11 +24,12 @@ JOB = (
     'expires AS expires_at, unique_name AS "unique", member_of AS "group", '
     "(SELECT parent FROM jobkit.job_groups g WHERE g.id = jobs.member_of) AS parent, "
     "substring(envelope FROM 1 FOR position('\\x0a'::bytea IN envelope) - 1) AS priority, "
-    "line AS tenant, ended IS NULL AND placed IS false AS waits_for_place FROM jobkit.jobs "
+    "line AS tenant, ended IS NULL AND placed IS false AS waits_for_place, trace, taken_over AS take_overs "
+    "FROM jobkit.jobs "
 )
 _DEAD = "SELECT number, id, type, key, sequence, reason, detail, failures, raw, died_at, headers FROM jobkit.dead "
 _KEY = (
-    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs "
     "FROM jobkit.keys LEFT JOIN jobkit.manifests USING (type, key) "
 )
 
@@ -38,6 +40,13 @@ OVERDUE = JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) AND placed IS NOT false "
     "ORDER BY due, number LIMIT $1"
 )
+WAITING_FOR_PLACES = """
+    SELECT t.type, (SELECT count(*) FROM (
+        SELECT FROM jobkit.jobs j
+        WHERE j.type = t.type AND j.line IS NOT NULL AND j.placed = false AND j.ended IS NULL LIMIT $2
+    ) w) AS waiting
+    FROM unnest($1::text[]) AS t (type)
+"""
 # What a waiter compares to see that a job ended or progressed.
 MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
 DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"
@@ -111,6 +120,8 @@ def job(row: Row) -> JobRecord:
         "failures": load_failures(row["failures"]),
         "priority": priority_in(row["priority"]),
         "tenant": tenant_in(row["tenant"]),
+        "take_overs": load_take_overs(row["take_overs"] or ()),
+        "trace": json.loads(row["trace"]) if row["trace"] else {},
     }
     return JobRecord(**{**row, **read})
 
@@ -132,6 +143,7 @@ def key(row: Row) -> KeyRecord:
         submitted_sequence=row["submitted"],
         committed_sequence=row["committed"],
         log_length=row["log_length"],
+        log_trimmed=row["log_trimmed"],
         manifest=tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else (),
     )
 

@@ -70,7 +70,7 @@ class RecordedFunctions:
     present: frozenset[str]
 
     def are(self, known: FunctionSet) -> bool:
-        """Tell whether they are those, none missing."""
+        """Return whether they are those, none missing."""
         return self.digest == known.digest and known.names <= self.present
 
 

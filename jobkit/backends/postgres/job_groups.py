@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.job_state import JobState
 from jobkit.ports.groups import GroupMember, GroupRecord
 
@@ -23,6 +24,13 @@ MEMBERS = """
            EXISTS (SELECT FROM jobkit.job_groups g WHERE g.id = jobs.id) AS closes FROM jobkit.jobs
     WHERE member_of = $1 AND number > $2 ORDER BY number LIMIT $3
 """
+
+
+def groups_query(below: str | None, limit: int) -> tuple[Any, ...]:
+    """Return the query for groups, those with the highest ids first, and its arguments."""
+    if below is None:
+        return _GROUP + "ORDER BY g.id DESC LIMIT $1", limit
+    return _GROUP + "WHERE g.id < $1 ORDER BY g.id DESC LIMIT $2", fit(below), limit
 
 
 def group(row: Mapping[str, Any]) -> GroupRecord:

@@ -9,6 +9,7 @@ from jobkit.backends.postgres.inspection import BY_STATE, JOB
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.model.job_state import JobState
+from jobkit.model.tags import CARRIED_AS
 
 Row = Mapping[str, Any]
 
@@ -39,6 +40,7 @@ _FAILED_WITH = """(
         WHERE strpos(lower((failure::json ->> 'error') COLLATE "C"), lower({0} COLLATE "C")) > 0
     )
 )"""
+_TAGGED = f"strpos(' ' || (trace::json ->> '{CARRIED_AS}') || ' ', ' ' || {{0}}::text || ' ') > 0"
 LAST = (1 << 63) - 1
 
 
@@ -77,6 +79,7 @@ def page_query(
         (_FAILED_WITH, None if wanted.error is None else fit(wanted.error)),
         ("submitted_at >= {0}", wanted.since),
         ("submitted_at <= {0}", wanted.until),
+        (_TAGGED, None if wanted.tag is None else fit(wanted.tag)),
     ):
         if asked is not None:
             values.append(asked)

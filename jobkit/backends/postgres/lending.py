@@ -53,7 +53,7 @@ class Lender:
             self._look_again()
 
     def _all_lent(self) -> bool:
-        """Tell whether there are connections, and all of them are in use; without any, who asks makes one."""
+        """Return whether there are connections, and all of them are in use; without any, who asks makes one."""
         return self.pool.get_size() > 0 and self.pool.get_idle_size() == 0
 
     async def _until_given_back(self, *, first: bool) -> None:

@@ -12,10 +12,13 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.model.priority import Priority
-from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, SILENT_KEPT, digest_of, keyless_digest_of
+from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, SILENT_KEPT, TAKE_OVERS_KEPT, digest_of, keyless_digest_of
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Skipped, Stale, Superseded
 
-OPEN = "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+OPEN = (
+    "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+    "$19)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def arguments(openings: Sequence[JobOpening]) -> tuple[Any, ...]:
         SILENT_KEPT,
         RELEASED,
         _priorities(envelopes),
+        TAKE_OVERS_KEPT,
     )
 
 

@@ -41,7 +41,7 @@ def requeue_arguments(number: int, envelope: Envelope) -> tuple[Any, ...]:
 
 
 def is_requeued(number: int, row: Mapping[str, Any]) -> bool:
-    """Tell whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
+    """Return whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
     if row["holder"] is not None:
         raise UniqueNameTaken(number, row["name"], row["holder"])
     return bool(row["requeued"])

@@ -341,6 +341,9 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
     async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
         return list(map(job_groups.member, await self._look(job_groups.MEMBERS, id, after, limit)))
 
+    async def groups(self, *, below: str | None = None, limit: int = 100) -> Sequence[GroupRecord]:
+        return list(map(job_groups.group, await self._look(*job_groups.groups_query(below, limit))))
+
     async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
         return list(map(job_groups.group, await self._look(job_groups.GROUPS_OF, parent, after, limit)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jobkit.backends.postgres import (
@@ -21,6 +21,7 @@ from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
@@ -39,7 +40,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import KEYS_PER_JOB, RELEASED
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED
 
 
 class PostgresInspection(Calls):
@@ -93,6 +94,10 @@ class PostgresInspection(Calls):
     async def _submitted_after(self, at: float) -> int:
         return int((await self._look(job_search.SUBMITTED_AFTER, at + CLOCKS_APART))[0]["high"])
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        rows = await self._look(inspection.WAITING_FOR_PLACES, list(types), COUNTED) if types else []
+        return {row["type"]: row["waiting"] for row in rows}
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
 
@@ -123,10 +128,12 @@ class PostgresInspection(Calls):
         rows = await self._look(repair.REPUBLISH, list(map(fit, ids)))
         return [row["id"] for row in rows]
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         if not ids:
             return []
-        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason)))
+        answers = cancel.answers(ids, await self._look(cancel.CANCEL, *cancel.arguments(ids, by, reason, states)))
         self._notifier.notify([job_topic(answer.id) for answer in answers if answer.cancelled])
         return answers
 
@@ -179,6 +186,10 @@ class PostgresInspection(Calls):
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return [inspection.entry(row) for row in await self._look(inspection.LOG, type, key, after, limit)]
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        row = await self._row(retention.TRIM_LOG, type, key, upto, older_than, limit, aside=True)
+        return int(row["gone"])
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return [row["identity"] for row in await self._look(coordinators.NOTED, within)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
+from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
@@ -24,6 +25,11 @@ _SUBMIT_GROUPED = (
 _SUBMIT_OF_TENANTS = (
     "SELECT * FROM jobkit.submit_jobs_of_tenants($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
     "$16, $17, $18, $19, $20, $21, $22, $23)"
+)
+
+_SUBMIT_WITH_NOTICES = (
+    "SELECT * FROM jobkit.submit_jobs_with_notices($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+    "$16, $17, $18, $19, $20, $21, $22, $23, $24)"
 )
 
 
@@ -102,6 +108,13 @@ def lines(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[int | None]]:
     )
 
 
+def notices(jobs: Sequence[NewJob]) -> list[str | None]:
+    """Return what is to tell of the ends of jobs, where those are not commits. Nothing where nothing is."""
+    if all(not job.envelope.notices for job in jobs):
+        return []
+    return [dump_end_notices(job.envelope, dump_trace) for job in jobs]
+
+
 def facts(envelope: Envelope) -> tuple[Any, ...]:
     """Return what functions are told of one job that may be new to them, the last sequence given out here included."""
     return (
@@ -137,6 +150,9 @@ def has_tenants(jobs: Sequence[NewJob]) -> bool:
 def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that accepts jobs, and its arguments."""
     given = (*columns(jobs), [None] * len(jobs))
+    if any(job.envelope.notices for job in jobs):
+        whole = (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs), notices(jobs))
+        return _SUBMIT_WITH_NOTICES, whole
     if has_tenants(jobs):
         return _SUBMIT_OF_TENANTS, (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs))
     if is_grouped(jobs):

@@ -34,14 +34,14 @@ class Acks:
 
     @property
     def enough(self) -> bool:
-        """Tell whether it is worth sending at once."""
+        """Return whether it is worth sending at once."""
         return self._finished >= self.MANY_BEHIND or (
             self._finished >= self.ENOUGH and self._begins_finished(self.ENOUGH)
         )
 
     @property
     def waiting(self) -> bool:
-        """Tell whether anything is finished and not sent."""
+        """Return whether anything is finished and not sent."""
         return self._finished > 0
 
     def delivered(self, tag: int) -> None:

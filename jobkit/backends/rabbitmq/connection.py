@@ -86,7 +86,7 @@ class Connected:
 
     @property
     def alive(self) -> bool:
-        """Tell whether it can still be used, as far as is known."""
+        """Return whether it can still be used, as far as is known."""
         return self.connection.is_opened
 
 
@@ -104,7 +104,7 @@ class Channel:
 
     @property
     def usable(self) -> bool:
-        """Tell whether neither side has closed it, as far as is known."""
+        """Return whether neither side has closed it, as far as is known."""
         return self.connected.alive and not self.raw.is_closed
 
     async def call(self, call: Coroutine[Any, Any, T], doing: str) -> T:

@@ -96,7 +96,7 @@ class RabbitConsumer:
 
     @property
     def open(self) -> bool:
-        """Tell whether messages may still come."""
+        """Return whether messages may still come."""
         return not self._ended
 
     async def receive(self, limit: int) -> Sequence[Delivery]:

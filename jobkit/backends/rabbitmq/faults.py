@@ -72,7 +72,7 @@ def not_connected(link: Place, error: BaseException) -> Unavailable | Configurat
 
 
 def is_refusal(error: BaseException | None) -> TypeGuard[ChannelClosed]:
-    """Tell whether the server closed a channel and said why; one that we closed ourselves has no reason."""
+    """Return whether the server closed a channel and said why; one that we closed ourselves has no reason."""
     return isinstance(error, ChannelClosed) and bool(error.args) and error.args[0] is not None
 
 

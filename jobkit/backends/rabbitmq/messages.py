@@ -20,7 +20,6 @@ from jobkit.backends.rabbitmq.frame_reader import UNREADABLE, Delivered
 from jobkit.model.envelope import (
     MAX_ID_LENGTH,
     MAX_SCHEMA,
-    MAX_SEQUENCE,
     MAX_VERSION,
     SCHEMA_VERSION,
     Envelope,
@@ -29,6 +28,7 @@ from jobkit.model.envelope import (
 )
 from jobkit.model.notice import Notice, packed, unpacked
 from jobkit.model.partition import Partition
+from jobkit.model.sequence import MAX_SEQUENCE
 from jobkit.ports.broker import Delivery
 
 # The default of RabbitMQ 4; earlier versions take more.

@@ -51,7 +51,7 @@ async def _is_silent(link: Link, queue: str, clock: Clock) -> bool:
 
 
 async def _has_leader(queue: AbstractQueue) -> bool:
-    """Tell whether the queue answers at all; what it says, mostly a refusal, does not matter."""
+    """Return whether the queue answers at all; what it says, mostly a refusal, does not matter."""
     asking = asyncio.ensure_future(queue.get(fail=False, timeout=None))
     await asyncio.wait([asking], timeout=PROBE_SECONDS)
     if not asking.done():

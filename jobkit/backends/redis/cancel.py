@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobkit.backends.redis.scripts import Argument
@@ -18,9 +18,11 @@ CANCELLED = store_script("cancelled")
 UNFINISHED = store_script("unfinished")
 
 
-def arguments(ids: Sequence[str], by: str, reason: str) -> Sequence[Argument]:
+def arguments(ids: Sequence[str], by: str, reason: str, states: Collection[JobState]) -> Sequence[Argument]:
     """Return the arguments of `CANCEL`."""
-    return (keepable_note(by), keepable_note(reason), *ids)
+    # Each has a space on either side.
+    wanted = f" {' '.join(state.value for state in states)} "
+    return (keepable_note(by), keepable_note(reason), wanted, *ids)
 
 
 def answers(ids: Sequence[str], rows: Sequence[Any]) -> list[Cancellation]:

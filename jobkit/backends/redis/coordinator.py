@@ -17,6 +17,7 @@ from jobkit.backends.redis.scripts import Script, Scripts, load_script
 from jobkit.model.clock import Clock
 from jobkit.model.ids import new_nonce
 from jobkit.model.limit import Limit
+from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 from jobkit.ports.limits import Limited, LimitInfo, Waiting
@@ -37,7 +38,9 @@ _LIST_LIMITS, _WATCH_LIMIT = map(_limit_script, ("list_limits", "watch_limit"))
 _NOTE_WAITING, _WAITING = (load_script(f"coordinator/{name}") for name in ("note_waiting", "waiting"))
 _HEARTBEAT = load_script("coordinator/leases", "coordinator/limits", "coordinator/members", "coordinator/heartbeat")
 _IDENTITY = load_script("coordinator/identity")
-_LEAVE, _PRESENT = (load_script("coordinator/members", f"coordinator/{name}") for name in ("leave", "present"))
+_LEAVE, _PRESENT, _ASSIGN, _DISMISS = (
+    load_script("coordinator/members", f"coordinator/{name}") for name in ("leave", "present", "assign", "dismiss")
+)
 
 
 class RedisCoordinator:
@@ -139,6 +142,12 @@ class RedisCoordinator:
         # The way that heartbeats go, so that none that is still on it arrives afterwards.
         await self._renewals.run(_LEAVE, owner)
 
+    async def assign(self, partition: Partition, owner: str) -> bool:
+        return bool(await self._scripts.run(_ASSIGN, f"{partition.type}\0{partition.index}", owner))
+
+    async def dismiss(self, owner: str) -> bool:
+        return bool(await self._scripts.run(_DISMISS, owner))
+
     async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
         return _leases(await self._scripts.run(_LIST, prefix))
 
@@ -192,11 +201,14 @@ def _leases(flat: Sequence[Any]) -> list[LeaseInfo]:
     return found
 
 
-def _members(flat: Sequence[bytes]) -> list[Member]:
+def _members(flat: Sequence[Any]) -> list[Member]:
     # Sorted here: the server compares text by the locale that it happens to run in.
-    found = [_member(flat[at].decode(), *json.loads(flat[at + 1])) for at in range(0, len(flat), 2)]
+    found = [_member(*flat[at : at + 4]) for at in range(0, len(flat), 4)]
     return sorted(found, key=lambda member: member.owner)
 
 
-def _member(owner: str, types: Sequence[str], latency: float) -> Member:
-    return Member(owner, tuple(types), latency)
+def _member(owner: bytes, told: bytes, dismissed: bytes, assigned: Sequence[bytes]) -> Member:
+    types, latency = json.loads(told)
+    partitions = (one.decode().rsplit("\0", 1) for one in assigned)
+    led = sorted(Partition(type, int(index)) for type, index in partitions)
+    return Member(owner.decode(), tuple(types), latency, tuple(led), dismissed == b"1")

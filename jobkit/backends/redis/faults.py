@@ -45,7 +45,7 @@ def code_of(error: BaseException) -> str:
 
 
 def ends_connection(error: BaseException) -> bool:
-    """Tell whether the server said that it is not the right one any more, so that the way to it is looked for anew."""
+    """Return whether the server said that it is not the right one any more: its address is looked for anew."""
     return code_of(error) in ("READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED", "NOAUTH")
 
 

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobkit.backends.redis.history import load_failures
-from jobkit.backends.redis.submit import NONE, store_script
+from jobkit.backends.redis.submit import NONE, load_trace, store_script
 from jobkit.model.blob import BlobRef
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
+from jobkit.model.tags import CARRIED_AS
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
+from jobkit.ports.take_over import load_take_overs
 
 RECORDS = store_script("records", "views")
 ENVELOPE = store_script("envelope")
@@ -41,7 +43,8 @@ def wanted_arguments(wanted: JobFilter) -> tuple[str, ...]:
     """Return what `FIND` is told of the jobs that are looked for."""
     of = tuple(NONE if name is None else name for name in (wanted.type, wanted.key))
     times = ("" if at is None else repr(at) for at in (wanted.since, wanted.until))
-    return *of, wanted.state or "", wanted.worker or "", wanted.error or "", *times, repr(CLOCKS_APART)
+    said = (wanted.state or "", wanted.worker or "", wanted.error or "", *times)
+    return *of, *said, repr(CLOCKS_APART), wanted.tag or "", CARRIED_AS
 
 
 def job(row: Row) -> JobRecord:
@@ -69,6 +72,8 @@ def job(row: Row) -> JobRecord:
         expires,
         head,
         waits,
+        trace,
+        taken_over,
         id,
     ) = row
     submitted_at, started_at, finished_at = (_number(time) for time in times)
@@ -98,6 +103,8 @@ def job(row: Row) -> JobRecord:
         parent=_text(parent),
         tenant=tenant_in(_text(line)),
         waits_for_place=waits is not None,
+        trace=load_trace(trace or b""),
+        take_overs=load_take_overs((taken_over or b"").splitlines()),
     )
 
 
@@ -121,7 +128,7 @@ def dead_letter(row: Row) -> DeadLetter:
 
 def key(row: Row) -> KeyRecord:
     """Return the key in a row."""
-    token, nonce, owner, submitted, committed, entries, blobs, name = row
+    token, nonce, owner, submitted, committed, entries, trimmed, blobs, name = row
     type, key = split(name)
     return KeyRecord(
         type=type,
@@ -132,6 +139,7 @@ def key(row: Row) -> KeyRecord:
         submitted_sequence=_whole(submitted) or 0,
         committed_sequence=_whole(committed) or 0,
         log_length=_whole(entries) or 0,
+        log_trimmed=_whole(trimmed) or 0,
         manifest=tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else (),
     )
 

@@ -10,6 +10,7 @@ from jobkit.model.job_state import JobState
 from jobkit.ports.groups import GroupMember, GroupRecord
 
 GROUP = store_script("group", "views")
+GROUPS = store_script("groups", "views")
 GROUPS_OF = store_script("groups_of", "views")
 MEMBERS = store_script("members")
 

@@ -32,7 +32,8 @@ def arguments(envelope: Envelope, fence: Fence, *, whole: bool) -> Sequence[Argu
     """Return the arguments of `OPEN`; `whole`: the server has asked for the envelope."""
     without_key = rules.keyless_digest_of(envelope) if whole else ""
     fenced = (str(fence.token), fence.nonce, fence.owner)
-    return (*facts(envelope, whole=whole), *fenced, without_key, str(rules.SILENT_KEPT), envelope.priority.value)
+    kept = (str(rules.SILENT_KEPT), envelope.priority.value, str(rules.TAKE_OVERS_KEPT))
+    return (*facts(envelope, whole=whole), *fenced, without_key, *kept)
 
 
 def answer(envelope: Envelope, row: Sequence[Any]) -> OpenAnswer | None:

@@ -35,7 +35,7 @@ def requeue_arguments(number: int, envelope: Envelope) -> Sequence[Argument]:
 
 
 def is_requeued(number: int, row: Sequence[Any]) -> bool:
-    """Tell whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
+    """Return whether `REQUEUE` could do it. Raises `UniqueNameTaken` where another job holds the job's name."""
     match row:
         case [b"taken", name, holder]:
             raise UniqueNameTaken(number, name.decode(), holder.decode())

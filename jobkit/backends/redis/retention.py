@@ -5,3 +5,4 @@ from __future__ import annotations
 from jobkit.backends.redis.submit import ENDING, store_script
 
 PRUNE = store_script("retention", "outbox", *ENDING, "end_early")
+TRIM_LOG = store_script("trim_log")

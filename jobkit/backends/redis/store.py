@@ -231,6 +231,10 @@ class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
         rows = await self._looks.run(job_groups.MEMBERS, id, str(after), str(limit))
         return list(map(job_groups.member, rows))
 
+    async def groups(self, *, below: str | None = None, limit: int = 100) -> Sequence[GroupRecord]:
+        rows = await self._looks.run(job_groups.GROUPS, "+" if below is None else f"({below}", str(limit))
+        return list(map(job_groups.group, rows))
+
     async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
         rows = await self._looks.run(job_groups.GROUPS_OF, parent, after, str(limit))
         return list(map(job_groups.group, rows))

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from jobkit.backends.redis import audit, cancel, coordinators, inspection, pauses, priorities, repair, retention, submit
+from jobkit.backends.redis import (
+    audit,
+    cancel,
+    coordinators,
+    inspection,
+    pauses,
+    priorities,
+    repair,
+    retention,
+    submit,
+    tenants,
+)
 from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
@@ -27,7 +39,7 @@ from jobkit.ports.inspection import (
     PriorityChange,
     StoreCounts,
 )
-from jobkit.ports.rules import KEYS_PER_JOB
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB
 
 
 class RedisInspection(Calls):
@@ -88,6 +100,11 @@ class RedisInspection(Calls):
         """Return the number of a job; "" where it is not known."""
         return str((await self._scripts.run(inspection.NUMBER, id) or b"").decode())
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        waiting = list(types)
+        counts = await self._looks.run(tenants.WAITING, *waiting) if waiting else ()
+        return {type: min(int(count), COUNTED) for type, count in zip(waiting, counts, strict=True) if count}
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return [inspection.job(row) for row in await self._looks.run(inspection.OVERDUE, str(limit))]
 
@@ -128,11 +145,14 @@ class RedisInspection(Calls):
             found += (id.decode() for id in page)
         return found
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         found: list[Cancellation] = []
         for start in range(0, len(ids), inspection.PAGE):
             page = ids[start : start + inspection.PAGE]
-            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *cancel.arguments(page, by, reason)))
+            asked = cancel.arguments(page, by, reason, states)
+            found += cancel.answers(page, await self._looks.run(cancel.CANCEL, *asked))
         return found
 
     async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
@@ -199,12 +219,16 @@ class RedisInspection(Calls):
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         found: list[LoggedEntry] = []
         while len(found) < limit:
-            first, wanted = after + len(found), min(limit - len(found), inspection.PAGE)
-            page = await self._looks.run(inspection.LOG, type, key, str(first), str(wanted))
-            found += [inspection.entry(position, row) for position, row in enumerate(page, start=first + 1)]
+            begin, wanted = found[-1].position if found else after, min(limit - len(found), inspection.PAGE)
+            first, *page = await self._looks.run(inspection.LOG, type, key, str(begin), str(wanted))
+            found += [inspection.entry(position, row) for position, row in enumerate(page, start=int(first) + 1)]
             if len(page) < wanted:
                 break
         return found
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        arguments = (type, key, str(upto), repr(older_than), str(limit))
+        return int(await self._looks.run(retention.TRIM_LOG, *arguments))
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         found = await self._looks.run(coordinators.NOTED, repr(within))

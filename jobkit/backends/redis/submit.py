@@ -11,6 +11,7 @@ from jobkit.backends.redis.scripts import Argument, Script, load_script
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.unique import Unique
+from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.rules import digest_of, dump_group, not_a_group, not_in_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
@@ -27,20 +28,23 @@ def store_script(name: str, *parts: str) -> Script:
 
 
 # What ends jobs, dead ones among them; it comes after "outbox".
-ENDING = ("order", "tenants", "ending", "letters", "release", "job_group")
+ENDING = ("order", "tenants", "end_notices", "ending", "letters", "release", "job_group")
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptingScript:
-    """A script that accepts jobs: `plain`, and with what unique names, groups or tenants need; no other job pays."""
+    """A script that accepts jobs: `plain`, and with what unique names, groups, tenants and notices need."""
 
     plain: Script
     named: Script
     grouped: Script
     tenanted: Script
+    noticed: Script
 
     def of(self, jobs: Sequence[NewJob]) -> Script:
         """Return the one that takes what `arguments` returns for these jobs."""
+        if has_notices(jobs):
+            return self.noticed
         if has_tenants(jobs):
             return self.tenanted
         return self.grouped if is_grouped(jobs) else self.named if is_named(jobs) else self.plain
@@ -55,6 +59,7 @@ def accepting_script(name: str, *parts: str) -> AcceptingScript:
         store_script(name, *first, *unique, *rest),
         store_script(name, *first, *unique, "accept_grouped", *rest),
         store_script(name, *first, "accept_tenants", *unique, "accept_grouped", *rest),
+        store_script(name, *first, "accept_tenants", "accept_notices", *unique, "accept_grouped", *rest),
     )
 
 
@@ -109,7 +114,8 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
 def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
-    tenanted = has_tenants(jobs)
+    noticed = has_notices(jobs)
+    tenanted = noticed or has_tenants(jobs)
     grouped = tenanted or is_grouped(jobs)
     named = grouped or is_named(jobs)
     for job in jobs:
@@ -117,6 +123,8 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
         if tenanted:
             found += _dump_line(job)
+        if noticed:
+            found.append(dump_end_notices(job.envelope, dump_trace) or "")
         if named:
             found.append(_dump_unique(job.unique))
         if grouped:
@@ -132,6 +140,11 @@ def _dump_line(job: NewJob) -> tuple[str, str]:
     if job.tenancy is None:
         return "", ""
     return job.tenancy.line(job.envelope.priority), str(job.tenancy.places)
+
+
+def has_notices(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether the end of any of the jobs is to be told."""
+    return any(job.envelope.notices for job in jobs)
 
 
 def has_tenants(jobs: Sequence[NewJob]) -> bool:

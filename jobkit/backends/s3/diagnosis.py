@@ -86,7 +86,7 @@ async def _may(denied: list[str], permission: str, request: Callable[[], Awaitab
 
 
 async def _is_refused(put: Callable[[], Awaitable[Any]]) -> bool:
-    """Tell whether the server keeps a name from being written twice."""
+    """Return whether the server keeps a name from being written twice."""
     try:
         await answered(put())
     except ClientError as error:

@@ -74,17 +74,17 @@ def status_of(error: ClientError) -> int:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Tell whether it is the object that is not there."""
+    """Return whether it is the object that is not there."""
     return code_of(error) in ("NoSuchKey", "404", "NotFound")
 
 
 def is_taken(error: ClientError) -> bool:
-    """Tell whether an object was refused because there is, or may be just now, one of its name."""
+    """Return whether an object was refused because there is, or may be just now, one of its name."""
     return status_of(error) == 412 or code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 def is_unconditional(error: ClientError) -> bool:
-    """Tell whether the server says that it knows no writes with a condition."""
+    """Return whether the server says that it knows no writes with a condition."""
     return status_of(error) == 501 or code_of(error) == "NotImplemented"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobkit.backends.sqlite import ending, given_up_sequences, job_groups, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.fence import Receipt
+from jobkit.model.job_state import UNFINISHED
 from jobkit.ports.inspection import Cancellation, JobState
 from jobkit.ports.rules import ENDED_BY_JOBKIT, EXPIRED_REASON, replaced_reason
 from jobkit.ports.store import Expired
@@ -26,19 +27,22 @@ class _Known:
     saved: int | None
     group: str | None
     line: str | None
+    notices: str | None
 
 
-def cancel(transaction: Transaction, ids: Sequence[str], *, by: str, reason: str) -> list[Cancellation]:
-    """End jobs that have yet to end; one answer for each."""
+def cancel(
+    transaction: Transaction, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+) -> list[Cancellation]:
+    """End jobs that have yet to end and are in one of `states`; one answer for each."""
     known = {id: job for id in dict.fromkeys(ids) if (job := _look(transaction, id)) is not None}
-    going = {id: job for id, job in known.items() if not job.state.ended}
+    going = {id: job for id, job in known.items() if not job.state.ended and job.state in states}
     _cancel(transaction, list(going.values()), by, reason)
     answers = []
     for id in ids:
         job = known.get(id)
         if job is None:
             answers.append(Cancellation(id, cancelled=False, state=None))
-        elif job.state.ended:
+        elif job.state.ended or job.state not in states:
             answers.append(Cancellation(id, cancelled=False, state=job.state, result=job.result))
         else:
             # Of an id that is there twice, the first is answered so.
@@ -89,11 +93,14 @@ def _end(transaction: Transaction, jobs: Sequence[_Known], state: JobState, by: 
     job_groups.abandon(transaction, [job.id for job in jobs])
     for job in jobs:
         job_groups.count(transaction, job.group, job_groups.UNENDED, state)
+        ending.tell(transaction, job.notices, state.value)
 
 
 def _look(transaction: Transaction, id: str) -> _Known | None:
     row = transaction.execute(
-        "SELECT number, type, key, sequence, entry, state, result, saved, member_of, line FROM jobs WHERE id = ?", (id,)
+        "SELECT number, type, key, sequence, entry, state, result, saved, member_of, line, notices FROM jobs "
+        "WHERE id = ?",
+        (id,),
     ).fetchone()
     if row is None:
         return None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from jobkit.backends.sqlite import leases, limit_uses
+from jobkit.backends.sqlite import leases, limit_uses, members
 from jobkit.backends.sqlite.engine import Engine
 from jobkit.model.limit import Limit
+from jobkit.model.partition import Partition
 from jobkit.model.plane import Plane
 from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
 from jobkit.ports.limits import Limited, LimitInfo, Waiting
@@ -80,16 +81,22 @@ class SqliteCoordinator:
         return await self._plane.read(limit_uses.waiting)
 
     async def heartbeat(self, member: Member, *, ttl: float) -> Sequence[Member]:
-        return await self._plane.write(leases.heartbeat, member, ttl=ttl)
+        return await self._plane.write(members.heartbeat, member, ttl=ttl)
 
     async def leave(self, owner: str) -> None:
-        await self._plane.write(leases.leave, owner)
+        await self._plane.write(members.leave, owner)
+
+    async def assign(self, partition: Partition, owner: str) -> bool:
+        return await self._plane.write(members.assign, partition, owner)
+
+    async def dismiss(self, owner: str) -> bool:
+        return await self._plane.write(members.dismiss, owner)
 
     async def leases(self, prefix: str = "") -> Sequence[LeaseInfo]:
         return await self._plane.read(leases.live_leases, prefix)
 
     async def members(self) -> Sequence[Member]:
-        return await self._plane.read(leases.members)
+        return await self._plane.read(members.members)
 
     async def identity(self) -> str:
         return await self._plane.read(leases.identity)

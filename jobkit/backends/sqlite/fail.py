@@ -135,7 +135,7 @@ def _die(transaction: Transaction, id: str, reason: str) -> None:
 
 
 def is_message_of(envelope: Envelope, digest: bytes, key: str | None) -> bool:
-    """Tell whether it is the message of the job that has this digest and, by now, this key."""
+    """Return whether it is the message of the job that has this digest and, by now, this key."""
     if key is None:
         return digest == keyless_digest_of(envelope)
     return digest == digest_of(envelope if envelope.key is not None else envelope.with_key(key))

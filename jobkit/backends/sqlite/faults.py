@@ -22,7 +22,7 @@ def primary_code(error: BaseException) -> int | None:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether another connection was in the way, so that the same may succeed a moment later."""
+    """Return whether another connection was in the way, so that the same may succeed a moment later."""
     return primary_code(error) in _BUSY
 
 

@@ -19,7 +19,7 @@ def dump_failures(failures: Sequence[Failure]) -> str:
 
 
 def is_noted(failures: Sequence[Failure], attempt: int) -> bool:
-    """Tell whether `attempt` is among `failures`, or so old that it must have been."""
+    """Return whether `attempt` is among `failures`, or so old that it must have been."""
     if any(failure.attempt == attempt for failure in failures):
         return True
     return len(failures) == FAILURES_KEPT and attempt < min(failure.attempt for failure in failures)

@@ -14,13 +14,15 @@ from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
 from jobkit.ports.rules import priority_in
+from jobkit.ports.take_over import load_take_overs
 
 # The columns of `job`, from all jobs.
 JOB = (
     "SELECT id, type, key, sequence, state, owner, token, opens, failures, progress, message, result, submitted_at, "
     "started_at, finished_at, ended_by, reason, nullif(due, 9e999), expires, unique_name, "
     "(SELECT substr(envelope, 1, instr(envelope, x'0A') - 1) FROM envelopes WHERE job = number), member_of, "
-    "(SELECT parent FROM job_groups g WHERE g.id = jobs.member_of), line, ended IS NULL AND placed IS 0 FROM jobs "
+    "(SELECT parent FROM job_groups g WHERE g.id = jobs.member_of), line, ended IS NULL AND placed IS 0, trace, "
+    "taken_over FROM jobs "
 )
 _OF_THESE = "WHERE id IN (SELECT value FROM json_each(?))"
 _STATES = f"SELECT id, state FROM jobs {_OF_THESE}"  # noqa: S608  (names from above)
@@ -112,7 +114,7 @@ def gaps(transaction: Transaction) -> list[ParkedKey]:
 
 
 _KEY = (
-    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, blobs "
+    "SELECT type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs "
     "FROM keys LEFT JOIN manifests USING (type, key) "
 )
 
@@ -168,11 +170,30 @@ def moments(transaction: Transaction, ids: Sequence[str]) -> dict[str, tuple[Job
 
 def job(row: tuple[Any, ...]) -> JobRecord:
     """Return the job in a row."""
-    id, type, key, sequence, state, owner, token, opens, failures, *rest, head, group, parent, line, waits = row
+    (
+        id,
+        type,
+        key,
+        sequence,
+        state,
+        owner,
+        token,
+        opens,
+        failures,
+        *rest,
+        head,
+        group,
+        parent,
+        line,
+        waits,
+        trace,
+        over,
+    ) = row
     fence = (owner, token, opens)
     history = load_failures(failures)
     belongs = (priority_in(head), group, parent, tenant_in(line), bool(waits))
-    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, *belongs])
+    told = (json.loads(trace) if trace else {}, load_take_overs((over or "").splitlines()))
+    return JobRecord(id, type, key or "", sequence, JobState(state), *fence, history, *[*rest, *belongs, *told])
 
 
 def _dead(row: tuple[Any, ...]) -> DeadLetter:
@@ -182,6 +203,6 @@ def _dead(row: tuple[Any, ...]) -> DeadLetter:
 
 
 def _key(row: tuple[Any, ...]) -> KeyRecord:
-    type, key, token, nonce, owner, submitted, committed, log_length, blobs = row
+    type, key, token, nonce, owner, submitted, committed, log_length, log_trimmed, blobs = row
     manifest = tuple(BlobRef(**item) for item in json.loads(blobs)) if blobs else ()
-    return KeyRecord(type, key, token, nonce, owner, submitted, committed, log_length, manifest)
+    return KeyRecord(type, key, token, nonce, owner, submitted, committed, log_length, manifest, log_trimmed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import ending, submit
+from jobkit.backends.sqlite import ending, outbox, submit
 from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.errors import JobConflict
@@ -139,7 +139,7 @@ def release_held(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
 
 
 def count(
-    transaction: Transaction, group: str | None, was: str | None, becomes: str, source: str | None = None
+    transaction: Transaction, group: str | None, was: str | None, becomes: str, source: str = outbox.UNTOLD
 ) -> list[OutboxEntry]:
     """Count a member of a group that was one thing and becomes another; None: it is new.
 
@@ -186,6 +186,13 @@ def group(transaction: Transaction, id: str) -> GroupRecord | None:
     """Return one group."""
     row = transaction.execute(_GROUP + "WHERE id = ?", (id,)).fetchone()
     return None if row is None else _record(row)
+
+
+def groups(transaction: Transaction, *, below: str | None, limit: int) -> list[GroupRecord]:
+    """Return groups, those with the highest ids first."""
+    condition, values = ("", ()) if below is None else ("WHERE id < ? ", (below,))
+    rows = transaction.execute(f"{_GROUP}{condition}ORDER BY id DESC LIMIT ?", (*values, limit)).fetchall()
+    return [_record(row) for row in rows]
 
 
 def groups_of(transaction: Transaction, parent: str, *, after: str, limit: int) -> list[GroupRecord]:

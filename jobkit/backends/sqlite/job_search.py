@@ -9,6 +9,7 @@ from jobkit.backends.sqlite.inspection import JOB, job
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.model.job_state import JobState
+from jobkit.model.tags import CARRIED_AS
 from jobkit.ports.inspection import JobPage
 
 # For each state the index that has its jobs in order, and what it needs to hear before it may be used. Those that lead
@@ -35,6 +36,7 @@ _FAILED_WITH = (
     "SELECT 1 FROM json_each('[' || replace(failures, char(10), ',') || ']') "
     "WHERE instr(lower(json_extract(value, '$.error')), lower(?))))"
 )
+_TAGGED = f"instr(' ' || json_extract(trace, '$.\"{CARRIED_AS}\"') || ' ', ' ' || ? || ' ')"
 
 
 def find(transaction: Transaction, wanted: JobFilter, *, below: int | None, limit: int, look_at: int) -> JobPage:
@@ -103,6 +105,7 @@ def _conditions(wanted: JobFilter, types: list[str] | None) -> tuple[list[str], 
         (_FAILED_WITH, wanted.error, wanted.error),
         ("submitted_at >= ?", wanted.since),
         ("submitted_at <= ?", wanted.until),
+        (_TAGGED, wanted.tag),
     ):
         if None not in asked:
             conditions.append(condition)

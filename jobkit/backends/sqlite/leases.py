@@ -1,17 +1,16 @@
-"""Leases and members as rows: plain functions from a transaction and values to an answer.
+"""Leases as rows: plain functions from a transaction and values to an answer.
 
 None of them waits, and none reads a clock: the transaction brings the moment that decides expiry.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import limit_uses
+from jobkit.backends.sqlite import limit_uses, members
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.limit import Limit
-from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef, Member
+from jobkit.ports.coordinator import Granted, Held, LeaseInfo, LeaseRef
 from jobkit.ports.limits import Limited
 from jobkit.ports.notifier import lease_topic
 
@@ -97,30 +96,8 @@ def reached(transaction: Transaction, resource: str) -> tuple[frozenset[tuple[st
 def sweep(transaction: Transaction) -> None:
     """Remove what has expired, so that the tables stay as small as what is held."""
     transaction.execute("DELETE FROM leases WHERE expires <= ?", (transaction.now,))
+    members.sweep(transaction)
     limit_uses.sweep(transaction)
-
-
-def heartbeat(transaction: Transaction, member: Member, *, ttl: float) -> list[Member]:
-    """Count `member` as live, forget who is not, and return all live ones."""
-    transaction.execute("DELETE FROM members WHERE expires <= ?", (transaction.now,))
-    transaction.execute(
-        "REPLACE INTO members (owner, types, latency, expires) VALUES (?, ?, ?, ?)",
-        (member.owner, json.dumps(member.types), member.latency, transaction.now + ttl),
-    )
-    return members(transaction)
-
-
-def leave(transaction: Transaction, owner: str) -> None:
-    """Stop counting `owner` as live."""
-    transaction.execute("DELETE FROM members WHERE owner = ?", (owner,))
-
-
-def members(transaction: Transaction) -> list[Member]:
-    """Return the live members by owner."""
-    rows = transaction.execute(
-        "SELECT owner, types, latency FROM members WHERE expires > ? ORDER BY owner", (transaction.now,)
-    )
-    return [Member(owner, tuple(json.loads(types)), latency) for owner, types, latency in rows]
 
 
 def live_leases(transaction: Transaction, prefix: str) -> list[LeaseInfo]:

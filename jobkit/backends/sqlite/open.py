@@ -17,8 +17,9 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import SILENT_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
+from jobkit.ports.rules import SILENT_KEPT, TAKE_OVERS_KEPT, digest_of, key_of, keyless_digest_of, receipt_of_ended
 from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Opened, Refused, Skipped, Stale, Superseded
+from jobkit.ports.take_over import TakeOver, dump_take_over
 
 # One statement for all that opening asks: the key's row and the job's row, either of which may be missing.
 _LOOK = """
@@ -117,11 +118,21 @@ def _start(
     )
     if job is None:
         return Opened(1, (), log_length)
+    if job.state == JobState.RUNNING and job.owner != fence.owner:
+        _note_take_over(transaction, job)
     if job.expires is not None:
         transaction.execute("UPDATE jobs SET expires = NULL WHERE number = ?", (job.number,))
     if job.unique_while == "queued":
         transaction.execute("UPDATE jobs SET unique_while = 'begun' WHERE number = ?", (job.number,))
     return Opened(job.opens + 1, load_failures(job.failures), log_length, silent.count(" "))
+
+
+def _note_take_over(transaction: Transaction, job: _KnownJob) -> None:
+    (before,) = transaction.execute("SELECT taken_over FROM jobs WHERE number = ?", (job.number,)).fetchone()
+    lines = (before or "").splitlines()
+    lines.append(dump_take_over(TakeOver(job.owner or "", job.token or 0, transaction.wall)))
+    kept = "\n".join(lines[-TAKE_OVERS_KEPT:])
+    transaction.execute("UPDATE jobs SET taken_over = ? WHERE number = ?", (kept, job.number))
 
 
 def _silent(job: _KnownJob, fence: Fence) -> str:

@@ -12,6 +12,9 @@ from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.ports.store import OutboxEntry
 
+# The source of an entry that whoever made it is not told of: `take_untold` hands it to a worker.
+UNTOLD = ""
+
 _ENTRY = "SELECT o.position, o.made, e.envelope FROM outbox o JOIN envelopes e ON e.job = o.job "
 
 
@@ -29,7 +32,10 @@ def add_next(transaction: Transaction, source: str | None) -> int:
 
 
 def add(transaction: Transaction, job: int, source: str | None = None) -> OutboxEntry:
-    """Append the job of that number once more, in the place of an entry that it may have; return the new one."""
+    """Append the job of that number once more, in the place of an entry that it may have; return the new one.
+
+    Its `source` is `UNTOLD` where nobody will publish the entry that is returned.
+    """
     transaction.execute("DELETE FROM outbox WHERE position = (SELECT entry FROM jobs WHERE number = ?)", (job,))
     (position,) = transaction.execute(
         "INSERT INTO outbox (made, source, job) VALUES (?, ?, ?) RETURNING position", (transaction.now, source, job)
@@ -53,6 +59,15 @@ def entries(transaction: Transaction, *, older_than: float, limit: int, after: i
             break
         found.append(OutboxEntry(position, Envelope.unpack(packed)))
     return found
+
+
+def take_untold(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
+    """Return entries that nobody was told of, oldest first, and have it that somebody was."""
+    rows = transaction.execute(_ENTRY + "WHERE o.source = ? ORDER BY o.position LIMIT ?", (UNTOLD, limit)).fetchall()
+    transaction.executemany(
+        "UPDATE outbox SET source = NULL WHERE position = ?", [(position,) for position, *_ in rows]
+    )
+    return [OutboxEntry(position, Envelope.unpack(packed)) for position, _, packed in rows]
 
 
 def released_by(transaction: Transaction, source: str) -> list[OutboxEntry]:

@@ -80,7 +80,7 @@ def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receip
     # Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
     transaction.execute("DELETE FROM inflight WHERE job = ?", (number,))
     if sequence <= known.committed + 1:
-        outbox.add(transaction, number)
+        outbox.add(transaction, number, outbox.UNTOLD)
         return Receipt(envelope.id, "requeued")
     transaction.execute("DELETE FROM outbox WHERE position = (SELECT entry FROM jobs WHERE number = ?)", (number,))
     transaction.execute(
@@ -94,9 +94,11 @@ def park(transaction: Transaction, envelope: Envelope, *, reason: str) -> Receip
 
 
 def release_next(
-    transaction: Transaction, type: str, key: str, expected: int, source: str | None = None
+    transaction: Transaction, type: str, key: str, expected: int, source: str = outbox.UNTOLD
 ) -> list[OutboxEntry]:
     """Move the next parked jobs, from sequence `expected` on without a gap, to the outbox in order.
+
+    `source` is the job whose commit does it, and tells of them.
 
     Those below `expected` go too: their turn is over, and opening them says what becomes of them.
     """
@@ -113,7 +115,7 @@ def resume(transaction: Transaction, type: str, key: str) -> int:
     """Move the first of the key's parked jobs to the outbox, in order; return how many."""
     first = _parked(transaction, type, key)
     for _, number, id in first:
-        _release(transaction, number, id, None)
+        _release(transaction, number, id, outbox.UNTOLD)
     return len(first)
 
 
@@ -125,7 +127,7 @@ def _parked(transaction: Transaction, type: str, key: str) -> list[tuple[int, in
     ).fetchall()
 
 
-def _release(transaction: Transaction, number: int, id: str, source: str | None) -> OutboxEntry:
+def _release(transaction: Transaction, number: int, id: str, source: str) -> OutboxEntry:
     transaction.execute("DELETE FROM parked WHERE job = ?", (number,))
     transaction.execute("UPDATE jobs SET state = 'queued' WHERE number = ? AND state = 'parked'", (number,))
     transaction.notify(job_topic(id))

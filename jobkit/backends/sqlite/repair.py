@@ -38,7 +38,7 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
     ).fetchone()
     if job is None:
         own = _in_turn(transaction, envelope, is_known=False)
-        outbox.add(transaction, insert_foreign(transaction, own, JobState.QUEUED))
+        outbox.add(transaction, insert_foreign(transaction, own, JobState.QUEUED), outbox.UNTOLD)
     elif not is_message_of(envelope, job[1], job[2]):
         return None
     else:
@@ -74,8 +74,8 @@ def _in_turn(transaction: Transaction, envelope: Envelope, *, is_known: bool) ->
 def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence: int | None) -> None:
     type, line, places = transaction.execute(
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
-        "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', progress = 0, message = '', "
-        "started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
+        "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', taken_over = NULL, progress = 0, "
+        "message = '', started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
         "priority = NULL, placed = NULL, "
         "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ? "
         "RETURNING type, line, places",
@@ -83,7 +83,7 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
     ).fetchone()
     transaction.execute("INSERT INTO envelopes (job, envelope) VALUES (?, ?)", (job, envelope.pack()))
     if line is None or tenants.take_place(transaction, job, type, line, places):
-        outbox.add(transaction, job)
+        outbox.add(transaction, job, outbox.UNTOLD)
 
 
 def purge_dead(transaction: Transaction, number: int) -> bool:
@@ -113,7 +113,7 @@ def republish(transaction: Transaction, ids: Sequence[str]) -> list[str]:
             (id,),
         ).fetchall()
     for number, _ in sorted(found):
-        outbox.add(transaction, number)
+        outbox.add(transaction, number, outbox.UNTOLD)
     return [id for _, id in sorted(found)]
 
 

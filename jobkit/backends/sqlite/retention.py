@@ -7,6 +7,8 @@ without a row, so a forgotten key accepts no token that it would have refused.
 
 from __future__ import annotations
 
+import itertools
+
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.job_group import NEVER_WHOLE, NOT_AWAITED
@@ -98,3 +100,17 @@ def _forget_keys(transaction: Transaction, before: float, limit: int) -> None:
     transaction.execute(
         "UPDATE retention SET floor = max(floor, ?), cursor_type = ?, cursor_key = ?", (floor, *next_cursor)
     )
+
+
+def trim_log(transaction: Transaction, type: str, key: str, *, upto: int, older_than: float, limit: int) -> int:
+    """Drop the first entries of a key's log up to a position, those that are old enough; return how many."""
+    rows = transaction.execute(
+        "SELECT position, at FROM log WHERE type = ? AND key = ? AND position <= ? ORDER BY position LIMIT ?",
+        (type, key, upto, limit),
+    )
+    before = transaction.wall - older_than
+    going = [position for position, _ in itertools.takewhile(lambda row: row[1] <= before, rows)]
+    if going:
+        transaction.execute("DELETE FROM log WHERE type = ? AND key = ? AND position <= ?", (type, key, going[-1]))
+        transaction.execute("UPDATE keys SET log_trimmed = ? WHERE type = ? AND key = ?", (going[-1], type, key))
+    return len(going)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.backends.sqlite import job_groups, tenants
+from jobkit.backends.sqlite import job_groups, outbox, tenants
 from jobkit.backends.sqlite.open import refusal
 from jobkit.backends.sqlite.release import released
 from jobkit.backends.sqlite.transaction import Transaction
@@ -23,12 +23,12 @@ _DUE = """
 
 
 def release_due(transaction: Transaction, *, limit: int) -> list[OutboxEntry]:
-    """Move jobs that are due, and members of groups that were held, to the outbox."""
+    """Move jobs that are due, and members of groups that were held, to the outbox; then tell of what nobody was."""
     rows = transaction.execute(_DUE, (transaction.wall, limit)).fetchall()
     entries = released(transaction, rows)
     if len(rows) < limit:
         entries += job_groups.release_held(transaction, limit=limit - len(rows))
-    return entries
+    return entries + outbox.take_untold(transaction, limit=limit - len(entries))
 
 
 def snooze(transaction: Transaction, envelope: Envelope, fence: Fence, *, after: float) -> Receipt | Refused:

@@ -46,7 +46,10 @@ _COORDINATOR = [
     # As whoever asked last declared them.
     "CREATE TABLE limits (bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, per REAL) WITHOUT ROWID",
     "CREATE TABLE waiting (owner TEXT PRIMARY KEY, told TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL) "
+    "CREATE TABLE members (owner TEXT PRIMARY KEY, types TEXT NOT NULL, latency REAL NOT NULL, expires REAL NOT NULL, "
+    "dismissed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
+    # Which partitions people asked a member to lead.
+    "CREATE TABLE assigned (type TEXT, partition INTEGER, owner TEXT NOT NULL, PRIMARY KEY (type, partition)) "
     "WITHOUT ROWID",
     # Nobody changes it: another file is another coordinator.
     "CREATE TABLE coordinator (identity TEXT NOT NULL)",
@@ -58,11 +61,12 @@ _STORE = [
     "CREATE TABLE retention (floor INTEGER NOT NULL, cursor_type TEXT NOT NULL, cursor_key TEXT NOT NULL)",
     "INSERT INTO retention (floor, cursor_type, cursor_key) VALUES (0, '', '')",
     # (token, nonce) is the mark. `forgotten` is the highest sequence whose job retention removed.
-    # `touched` is store time, for retention.
+    # `touched` is store time, for retention. `log_trimmed` entries of its log were dropped.
     """CREATE TABLE keys (
         type TEXT NOT NULL, key TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, nonce TEXT NOT NULL DEFAULT '',
         owner TEXT NOT NULL DEFAULT '', submitted INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0,
         forgotten INTEGER NOT NULL DEFAULT 0, log_length INTEGER NOT NULL DEFAULT 0, touched REAL NOT NULL,
+        log_trimmed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (type, key)) WITHOUT ROWID""",
     # `number` is the order of submission; `slot` is the CRC-32 of the key, of which a partition is the remainder.
     # `entry` is the position of its latest entry in the outbox, which may be gone. (token, nonce, owner) is the fence
@@ -73,23 +77,24 @@ _STORE = [
     # have begun by `expires`, by the wall clock, has that until it begins; or for good, where it never did.
     # `priority` is there where it was changed: messages of any other are no longer the job's.
     # `retry_at` is the store time of its next attempt. `told` is the nonce of the latest start that a living worker has
-    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it. Until
+    # reported the end of; `silent` has those of earlier ones that nobody did, each with a space behind it;
+    # `taken_over` is a line for each take-over. Until
     # `delayed_until` the broker may keep its message back. One that was accepted under a `unique_name` holds it until
     # it has ended where `unique_while` is 'unfinished', and until it is 'begun' where that was 'queued'. It is `saved`
     # where something is in `checkpoints`, and may be a `member_of` a group. A tenant's job waits in a `line` (its
     # priority, a space, the tenant), where so many `places` are; it is `placed`, or waits for that (0), or neither as
-    # long as it has a `due` of its own.
+    # long as it has a `due` of its own. `notices` are the jobs that tell of its end where that is not a commit.
     """CREATE TABLE jobs (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, key TEXT, sequence INTEGER,
         slot INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL, entry INTEGER,
         token INTEGER, nonce TEXT, owner TEXT,
         opens INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, failures TEXT, retry_at REAL,
-        told TEXT, silent TEXT NOT NULL DEFAULT '',
+        told TEXT, silent TEXT NOT NULL DEFAULT '', taken_over TEXT,
         progress REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', result BLOB, trace TEXT,
         schema INTEGER NOT NULL, submitted_at REAL NOT NULL, started_at REAL, finished_at REAL,
         ended REAL, settled REAL, ended_by TEXT, reason TEXT, due REAL, ordered INTEGER, delayed_until REAL,
         expires REAL, unique_name TEXT, unique_while TEXT, priority TEXT, saved INTEGER, member_of TEXT,
-        line TEXT, places INTEGER, placed INTEGER)""",
+        line TEXT, places INTEGER, placed INTEGER, notices TEXT)""",
     # None of them mentions what changes as a job is opened or progresses.
     "CREATE INDEX jobs_open ON jobs (type, key, sequence) WHERE ended IS NULL",
     "CREATE INDEX jobs_of_type ON jobs (type, number, slot) WHERE ended IS NULL AND due IS NULL",
@@ -122,7 +127,8 @@ _STORE = [
     "CREATE INDEX job_groups_held ON job_groups (id) WHERE to_release AND undeclared = 0",
     # By the job's number, until it has ended. Apart from the job's row, which is written anew as the job goes its way.
     "CREATE TABLE envelopes (job INTEGER PRIMARY KEY, envelope BLOB NOT NULL)",
-    # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry.
+    # `job` is a number, here and below. `made` is store time. `source` is the job whose commit released the entry, or
+    # empty: see `outbox.UNTOLD`.
     """CREATE TABLE outbox (
         position INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, source TEXT, job INTEGER NOT NULL)""",
     "CREATE INDEX outbox_source ON outbox (source, position) WHERE source IS NOT NULL",

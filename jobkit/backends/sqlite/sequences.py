@@ -8,7 +8,7 @@ from jobkit.ports.rules import HIGHEST_GIVEN, key_of, without_order
 
 
 def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bool:
-    """Tell whether a job that is not known has a sequence that is to come and is another job's here."""
+    """Return whether a job that is not known has a sequence that is to come and is another job's here."""
     if envelope.sequence is None or not committed < envelope.sequence <= HIGHEST_GIVEN:
         return False
     (taken,) = transaction.execute(
@@ -21,7 +21,7 @@ def is_taken(transaction: Transaction, envelope: Envelope, committed: int) -> bo
 
 
 def is_skipped(transaction: Transaction, type: str, key: str, sequence: int) -> bool:
-    """Tell whether the sequence was given up."""
+    """Return whether the sequence was given up."""
     row = transaction.execute(
         "SELECT last FROM skipped WHERE type = ? AND key = ? AND first <= ? ORDER BY first DESC LIMIT 1",
         (type, key, sequence),

@@ -165,6 +165,9 @@ class SqliteStore(SqliteInspection, SqliteSchedules, SqliteTypes, SqliteCheckpoi
     async def members(self, id: str, *, after: int = 0, limit: int = MEMBERS_AT_ONCE) -> Sequence[GroupMember]:
         return await self._plane.read(job_groups.members, id, after=after, limit=limit)
 
+    async def groups(self, *, below: str | None = None, limit: int = 100) -> Sequence[GroupRecord]:
+        return await self._plane.read(job_groups.groups, below=below, limit=limit)
+
     async def groups_of(self, parent: str, *, after: str = "", limit: int = 100) -> Sequence[GroupRecord]:
         return await self._plane.read(job_groups.groups_of, parent, after=after, limit=limit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from jobkit.backends.sqlite import (
     audit,
@@ -15,10 +15,12 @@ from jobkit.backends.sqlite import (
     priorities,
     repair,
     retention,
+    tenants,
 )
 from jobkit.backends.sqlite.calls import Calls
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED
 from jobkit.model.pause import Pause, Scope
 from jobkit.model.priority import Priority
 from jobkit.ports.audit import ACTIONS_KEPT, Action
@@ -69,6 +71,9 @@ class SqliteInspection(Calls):
     ) -> JobPage:
         return await self._plane.read(job_search.find, wanted, below=below, limit=limit, look_at=look_at)
 
+    async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
+        return await self._plane.read(tenants.waiting, types)
+
     async def overdue(self, *, limit: int = 100) -> Sequence[JobRecord]:
         return await self._plane.read(inspection.overdue, limit=limit)
 
@@ -87,9 +92,11 @@ class SqliteInspection(Calls):
     async def republish(self, ids: Sequence[str]) -> Sequence[str]:
         return await self._plane.write(repair.republish, ids) if ids else []
 
-    async def cancel(self, ids: Sequence[str], *, by: str, reason: str) -> Sequence[Cancellation]:
+    async def cancel(
+        self, ids: Sequence[str], *, by: str, reason: str, states: Collection[JobState] = UNFINISHED
+    ) -> Sequence[Cancellation]:
         note = {"by": keepable_note(by), "reason": keepable_note(reason)}
-        return await self._plane.write(cancel.cancel, ids, **note) if ids else []
+        return await self._plane.write(cancel.cancel, ids, **note, states=states) if ids else []
 
     async def reprioritize(self, ids: Sequence[str], priority: Priority) -> Sequence[PriorityChange]:
         return await self._plane.write(priorities.reprioritize, ids, priority) if ids else []
@@ -123,6 +130,9 @@ class SqliteInspection(Calls):
 
     async def log(self, type: str, key: str, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         return await self._plane.read(inspection.log, type, key, after=after, limit=limit)
+
+    async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
+        return await self._plane.write(retention.trim_log, type, key, upto=upto, older_than=older_than, limit=limit)
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return await self._plane.read(coordinators.noted, within=within)

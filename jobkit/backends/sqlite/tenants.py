@@ -6,16 +6,21 @@ same transaction; so nothing has to look for those that wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from jobkit.backends.sqlite import outbox
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.notifier import job_topic
+from jobkit.ports.rules import COUNTED
 from jobkit.ports.store import OutboxEntry
 
 _IN_LINE = "FROM jobs WHERE type = ?1 AND line = ?2 AND ended IS NULL AND placed = "
 _TAKEN = f"SELECT count(*) FROM (SELECT 1 {_IN_LINE} 1 LIMIT ?3)"  # noqa: S608  (from above, here and below)
 _IS_FREE = f"SELECT NOT EXISTS (SELECT 1 {_IN_LINE} 0) AND ({_TAKEN}) < ?3"
+_WAITING = (
+    "SELECT count(*) FROM (SELECT 1 FROM jobs "
+    "WHERE type = ? AND line IS NOT NULL AND ended IS NULL AND placed = 0 LIMIT ?)"
+)
 _NEXT = f"SELECT number, id, places {_IN_LINE} 0 ORDER BY number LIMIT 1"
 
 
@@ -27,10 +32,12 @@ def take_place(transaction: Transaction, number: int, type: str, line: str, plac
     return bool(is_free)
 
 
-def give_places(transaction: Transaction, type: str, line: str | None, source: str | None = None) -> list[OutboxEntry]:
+def give_places(
+    transaction: Transaction, type: str, line: str | None, source: str = outbox.UNTOLD
+) -> list[OutboxEntry]:
     """Have those of a line go to the outbox for whom there are places, and return their entries.
 
-    `source` is the job whose commit has given up a place.
+    `source` is the job whose commit has given up a place, and tells of them.
     """
     given: list[OutboxEntry] = []
     while line is not None and (waits := transaction.execute(_NEXT, (type, line)).fetchone()) is not None:
@@ -66,3 +73,9 @@ def change_line(transaction: Transaction, number: int, line: str) -> OutboxEntry
     moved = outbox.add(transaction, number) if take_place(transaction, number, type, line, places) else None
     give_places(transaction, type, left)
     return moved
+
+
+def waiting(transaction: Transaction, types: Collection[str]) -> dict[str, int]:
+    """Count the jobs of types that wait for a place, up to a bound."""
+    counts = {type: transaction.execute(_WAITING, (type, COUNTED)).fetchone()[0] for type in types}
+    return {type: count for type, count in counts.items() if count}

@@ -9,10 +9,11 @@ import typer
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
 from jobkit.model.job_filter import JobFilter
-from jobkit.ports.inspection import UNFINISHED, Cancellation, JobState
+from jobkit.model.job_state import UNFINISHED, JobState
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession
+    from jobkit.ports.inspection import Cancellation
 
 
 def cancel(

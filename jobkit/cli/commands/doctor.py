@@ -60,7 +60,8 @@ def _report(findings: Sequence[Finding], out: Output) -> None:
         return
     from rich.text import Text
 
-    from jobkit.cli.output import plain, terminal
+    from jobkit.cli.output import plain
+    from jobkit.cli.terminal import terminal
 
     console = terminal()
     for finding in findings:

@@ -8,7 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
-from jobkit.model.envelope import MAX_SEQUENCE
+from jobkit.model.sequence import MAX_SEQUENCE
 
 if TYPE_CHECKING:
     from jobkit.ports.inspection import Inspection, ParkedKey

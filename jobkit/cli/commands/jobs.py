@@ -8,7 +8,7 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.cli.output import plain
-from jobkit.ports.inspection import JobState
+from jobkit.model.job_state import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
 from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.model.job_state import JobState
 from jobkit.model.priority import Priority
-from jobkit.ports.inspection import JobState
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile, Yes
-from jobkit.model.schedule import Missed, Overlap
+from jobkit.model.tick_policy import Missed, Overlap
 
 if TYPE_CHECKING:
     from jobkit.cli.session import CommandSession

@@ -6,22 +6,19 @@ Waiting is only looking: ending the wait, by Ctrl-C or by its timeout, does noth
 from __future__ import annotations
 
 import json
-import os
-import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobkit.cli.exit_codes import ExitCode, NoAnswer
 from jobkit.cli.options import AsJson, EnvFile
+from jobkit.cli.submit_arguments import read_expiry, read_payload, read_time, read_unique
 from jobkit.errors import ConfigurationError, JobFailed, Unavailable, WaitTimeout
-from jobkit.model import due
 from jobkit.model.ids import new_job_id
 from jobkit.model.priority import Priority
-from jobkit.model.unique import OnConflict, While, told_unique
+from jobkit.model.unique import OnConflict, While
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +67,7 @@ def submit(
         str | None,
         typer.Option("--tenant", help="Whose it is, where tenants take turns, in place of the payload's own."),
     ] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="A word to find the job by; repeatable.")] = None,
     unique: Annotated[
         str | None,
         typer.Option("--unique", metavar="NAME", help="Not at all, while another job of the type holds this name."),
@@ -101,9 +99,9 @@ def submit(
 
     if timeout is not None and not wait:
         raise ConfigurationError("--timeout goes with --wait")
-    when = _read_time(at, after)
-    expiry = _read_expiry(expires)
-    name = _read_unique(unique, while_, on_conflict)
+    when = read_time(at, after)
+    expiry = read_expiry(expires)
+    name = read_unique(unique, while_, on_conflict)
     told = [_read_notification(one) for one in notify or ()]
     session = CommandSession.begin(context, env_file, as_json=as_json)
     registry = session.registry()
@@ -112,7 +110,7 @@ def submit(
             registry.get(type).priority_for(priority)
         except ValueError as error:
             raise ConfigurationError(f"--priority: {error}") from error
-    body = _read_payload(payload, session.settings.max_payload_bytes)
+    body = read_payload(payload, session.settings.max_payload_bytes)
     # Made here and not by the client, so that it can be named where the answer to the submission is lost.
     job = _Job(
         session,
@@ -125,6 +123,7 @@ def submit(
         expiry,
         priority,
         tenant,
+        tags or (),
         name,
         told,
     )
@@ -153,6 +152,7 @@ class _Job:
         expires: datetime | timedelta | None,
         priority: Priority | None,
         tenant: str | None,
+        tags: Sequence[str],
         unique: tuple[str | None, While, OnConflict],
         notify: Sequence[Notification],
     ) -> None:
@@ -166,6 +166,7 @@ class _Job:
         self._expires = expires
         self._priority = priority
         self._tenant = tenant
+        self._tags = tags
         self._unique, self._while, self._on_conflict = unique
         self._notify = notify
         self._submitted = False
@@ -182,6 +183,7 @@ class _Job:
                 expires=self._expires,
                 priority=self._priority,
                 tenant=self._tenant,
+                tags=self._tags,
                 unique=self._unique,
                 while_=self._while,
                 on_conflict=self._on_conflict,
@@ -235,93 +237,23 @@ class _Job:
         return Client(planes, self._registry, self._session.settings, self._session.clock)
 
 
-def _read_time(at: str | None, after: float | None) -> tuple[datetime | None, timedelta | None]:
-    """Return when the job is to run. Raises `ConfigurationError` where that is no time, or not clear."""
-    try:
-        when = (None if at is None else datetime.fromisoformat(at), None if after is None else timedelta(seconds=after))
-        due.told(*when)
-    except OverflowError as error:
-        raise ConfigurationError("--after: say a hundred years at most") from error
-    except ValueError as error:
-        raise ConfigurationError(f"--at and --after: {error}") from error
-    return when
-
-
-def _read_expiry(expires: str | None) -> datetime | timedelta | None:
-    """Return by when the job has to have begun. Raises `ConfigurationError` where that is no time, or not clear."""
-    if expires is None:
-        return None
-    try:
-        try:
-            expiry: datetime | timedelta = timedelta(seconds=float(expires))
-        except ValueError:
-            expiry = datetime.fromisoformat(expires)
-        due.told_expiry(expiry)
-    except OverflowError as error:
-        raise ConfigurationError("--expires: say a hundred years at most") from error
-    except ValueError as error:
-        raise ConfigurationError(f"--expires: {error}") from error
-    return expiry
-
-
-def _read_unique(name: str | None, while_: While, on_conflict: OnConflict) -> tuple[str | None, While, OnConflict]:
-    """Return the unique name as it was said. Raises `ConfigurationError` where it is none."""
-    try:
-        told_unique(name, while_, on_conflict)
-    except ValueError as error:
-        raise ConfigurationError(f"--unique, --while and --on-conflict: {error}") from error
-    return name, while_, on_conflict
-
-
 def _read_notification(argument: str) -> Notification:
     """Return what is to be told of the job. Raises `ConfigurationError` where the argument does not say."""
-    from jobkit.plugin.notification import Notification
+    from jobkit.plugin.notification import Notification, checked_ends
 
     try:
         match json.loads(argument):
-            case {"type": str(type), "payload": dict(payload), "key": str(key), **rest} if not rest:
-                return Notification(type, payload, key)
-            case {"type": str(type), "payload": dict(payload), **rest} if not rest:
-                return Notification(type, payload)
+            case {"type": str(type), "payload": dict(payload), **rest} if rest.keys() <= {"key", "on"}:
+                key, on = rest.get("key"), rest.get("on", ["committed"])
+                if isinstance(key, str | None) and isinstance(on, list):
+                    return Notification(type, payload, key, checked_ends(on))
     except (ValueError, RecursionError):
         pass
     raise ConfigurationError(
         f"--notify {argument!r:.80} is none: say "
-        '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one'
+        '{"type": "webhook", "payload": {"url": "https://...", "event": "job.done"}}, and "key" where it has one, and '
+        '"on": ["dead", "cancelled", "expired"] where other ends are told of'
     )
-
-
-def _read_payload(argument: str, most: int) -> bytes:
-    """Return the JSON that `argument` is or names. Raises `ConfigurationError` where it is none."""
-    if argument == "-":
-        if os.isatty(0):
-            typer.echo("reading the payload from the terminal; end it with Ctrl-D", err=True)
-        body, source = sys.stdin.buffer.read(most + 1), "stdin"
-    elif argument.startswith("@"):
-        source = argument[1:]
-        try:
-            with Path(source).open("rb") as file:
-                body = file.read(most + 1)
-        except OSError as error:
-            raise ConfigurationError(f"--payload {argument}: {error.strerror}") from error
-    else:
-        body, source = argument.encode(errors="surrogateescape"), "--payload"
-    if len(body) > most:
-        raise ConfigurationError(
-            f"{source} has more bytes than JOBKIT_MAX_PAYLOAD_BYTES allows ({most}); "
-            "put large data in a file and its path in the payload"
-        )
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError) as error:
-        hint = f"; to read it from the file, say --payload @{argument}" if _names_a_file(argument) else ""
-        raise ConfigurationError(f"{source} is not JSON: {error}{hint}") from error
-    return body
-
-
-def _names_a_file(argument: str) -> bool:
-    # No longer than a file's name may be, for the question itself fails on such.
-    return len(argument) < 256 and Path(argument).is_file()
 
 
 def _announce(submission: Submission, out: Output) -> None:
@@ -380,8 +312,9 @@ def _conclude(job: JobRecord, out: Output) -> None:
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[JobRecord], None]]:
     """Lend what shows each change of a job: JSON lines, a moving bar on a terminal, or plain lines on stderr."""
-    from jobkit.cli.output import plain, terminal
+    from jobkit.cli.output import plain
     from jobkit.cli.tables import percent
+    from jobkit.cli.terminal import terminal
     from jobkit.ops.views import job_view
     from jobkit.ports.inspection import JobState
 

@@ -112,6 +112,7 @@ class SyncClient:
     pauses = blocking(Client.pauses)
     types = blocking(Client.types)
     status = blocking(Client.status)
+    payload = blocking(Client.payload)
     download = blocking(Client.download)
 
     def submit_to(self, processor: Processor[P, R], payload: P, **options: Unpack[SubmitOptions]) -> SyncHandle[R]:

@@ -16,6 +16,7 @@ from jobkit.plugin.processor import Processor
 from jobkit.settings import Settings, settings_problems
 
 _PREFIX = "JOBKIT_"
+_TASK_BACKEND = "jobkit.integrations.django.tasks.JobkitBackend"
 
 
 def project_settings() -> Settings:
@@ -32,13 +33,19 @@ def project_settings() -> Settings:
         read = Settings(**given)
     except ValidationError as error:
         raise ImproperlyConfigured(settings_problems(error, _PREFIX)) from error
-    return read.model_copy(update={"plugins": tuple(dict.fromkeys((*read.plugins, *_job_modules())))})
+    return read.model_copy(update={"plugins": tuple(dict.fromkeys((*read.plugins, *_job_modules(), *_task_modules())))})
 
 
 def said() -> dict[str, Any]:
     """Return what the project's settings say of jobkit, by the field of jobkit's settings."""
     names = [name for name in dir(settings) if name.startswith(_PREFIX)]
     return {name.removeprefix(_PREFIX).lower(): getattr(settings, name) for name in names}
+
+
+def _task_modules() -> Iterator[str]:
+    """Yield the module with the processors of the project's tasks, where a backend of jobkit's takes them."""
+    if any(one.get("BACKEND") == _TASK_BACKEND for one in getattr(settings, "TASKS", {}).values()):
+        yield "jobkit.integrations.django.task_jobs"
 
 
 def _job_modules() -> Iterator[str]:

@@ -31,6 +31,10 @@ class ProjectionCheck:
             loaded = projection.load(raw)
             if loaded is not None:
                 self._waiting.append((name, loaded))
+        if key.log_trimmed:
+            # What its first entries added up to is known by the snapshot alone.
+            snapshots = [reached for name, reached in self._waiting if name == projection.snapshot]
+            self._folded = snapshots[0] if snapshots else self._folded
         state = next((reached for name, reached in self._waiting if name == projection.record), None)
         if state is None and key.log_length:
             self._problems.append("is not kept in this version")
@@ -42,6 +46,12 @@ class ProjectionCheck:
         """Add the log's next entries."""
         for entry in entries:
             if self._problem:
+                return
+            if entry.position <= self._folded.position:
+                continue
+            if entry.position != self._folded.position + 1:
+                self._problem = f"needs log entry {self._folded.position + 1}, which is not there any more"
+                self._problems.append(self._problem)
                 return
             try:
                 self._folded = self._projection.advance(self._folded, [entry])

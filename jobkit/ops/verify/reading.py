@@ -101,13 +101,17 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
     """
     where = f"{key.type}/{key.key}"
     findings = []
-    position = token = sequence = 0
+    token = sequence = 0
+    position = key.log_trimmed
     current: str | None = None
     ended: set[str] = set()
     async for page in log_pages(planes.inspection, key.type, key.key):
         for check in checks:
             check.take(page)
         for entry in page:
+            if not ended and entry.position != position + 1:
+                # More of it may have been dropped since the key was read.
+                position = max(position, await _trimmed(planes, key))
             if entry.position != position + 1:
                 findings.append(
                     Violation(Invariant.NOTHING_LOST, where, f"the log jumps from {position} to {entry.position}")
@@ -127,6 +131,8 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
                 ended.add(entry.job_id)
             position, token = entry.position, max(token, entry.token)
             sequence = max(sequence, entry.sequence or 0)
+    if position < key.log_length and not ended:
+        position = max(position, await _trimmed(planes, key))
     if position < key.log_length:
         findings.append(Violation(Invariant.NOTHING_LOST, where, f"the log has {position} of {key.log_length} entries"))
     if token > key.token and token > await _mark(planes, key):
@@ -134,6 +140,12 @@ async def _log(planes: Planes, key: KeyRecord, checks: Sequence[ProjectionCheck]
             Violation(Invariant.FENCING, where, f"the mark is {key.token}, but token {token} wrote to the log")
         )
     return findings + [found for check in checks for found in check.findings()]
+
+
+async def _trimmed(planes: Planes, key: KeyRecord) -> int:
+    """Return how many entries of the log were dropped by now."""
+    current = await planes.inspection.key(key.type, key.key)
+    return key.log_trimmed if current is None else current.log_trimmed
 
 
 async def _mark(planes: Planes, key: KeyRecord) -> int:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from jobkit.web.actions import dead, gaps, jobs, pauses, schedules
+from jobkit.web.actions import dead, gaps, jobs, pauses, schedules, workers
 from jobkit.web.actions.action import Action
 
 ACTIONS: Mapping[str, Action] = {
-    action.name: action for action in (*jobs.ACTIONS, *pauses.ACTIONS, *dead.ACTIONS, *gaps.ACTIONS, *schedules.ACTIONS)
+    action.name: action for place in (jobs, pauses, dead, gaps, schedules, workers) for action in place.ACTIONS
 }

@@ -12,6 +12,7 @@ from jobkit.ports.inspection import DeadLetter
 from jobkit.ports.store import Conflict
 from jobkit.web.actions.action import Action, Ask, Done, Proposal, Refused, job_path, many, told
 from jobkit.web.job_query import asked, in_words, wanted
+from jobkit.web.masking import shown_payload, unmasked
 from jobkit.web.page import NotFound, View
 from jobkit.web.rendering import query
 
@@ -129,13 +130,14 @@ async def _propose_edit(view: View) -> Proposal:
         f"A new job, with an id of its own, is submitted with this payload in place of job {letter.id or '?'}. "
         "The dead letter stays until you delete it."
     )
-    asks = (Ask("payload", "Payload (JSON)", letter.raw.decode(errors="replace"), long=True),)
+    payload = shown_payload(view.user, view.backstage.registry, letter.type or "", letter.raw)
+    asks = (Ask("payload", "Payload (JSON)", payload, long=True),)
     return Proposal("Submit it edited", text, "Submit as a new job", f"/dead/{letter.number}", grave=False, asks=asks)
 
 
 async def _edit(view: View) -> Done:
     letter = await _letter(view)
-    registry, body = view.backstage.registry, (view.said("payload") or "").encode()
+    registry, body = view.backstage.registry, unmasked((view.said("payload") or "").encode(), letter.raw)
     # What it is called tells what it stands in for.
     id = f"{(letter.id or f'letter {letter.number}')[:_OLD_ID_CHARACTERS]}@{new_job_id()}"
     try:

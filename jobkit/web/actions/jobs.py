@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jobkit.client import Client, matching
 from jobkit.model.job_filter import JobFilter
+from jobkit.model.job_state import UNFINISHED, WAITING, JobState
 from jobkit.model.priority import Priority
-from jobkit.ports.inspection import UNFINISHED, WAITING, JobState
 from jobkit.web.actions.action import WHY, Action, Ask, Done, Proposal, Refused, job_path, many, told
 from jobkit.web.job_query import asked, in_words, wanted
 from jobkit.web.page import NotFound, View

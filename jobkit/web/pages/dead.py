@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobkit.errors import JobkitError
 from jobkit.ops.dead_letter_groups import LOOKED_AT, error_of, groups, letters_of
 from jobkit.ports.inspection import DeadLetter
+from jobkit.web.comparison import compared
 from jobkit.web.masking import shown_payload
 from jobkit.web.page import NotFound, Page, View
 
@@ -38,6 +39,7 @@ async def make_letter(view: View) -> Page:
         {
             "letter": letter,
             "payload": shown_payload(view.user, registry, letter.type or "", letter.raw),
+            "fields": compared(view.user, registry, letter.type or "", letter.raw),
             "today": _objection(view, letter),
             "error": error_of(letter),
             "tracebacks": list(dict.fromkeys([*(one.traceback for one in letter.failures), letter.detail])),

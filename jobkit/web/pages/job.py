@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from jobkit.files import CommittedFile, FileReader
 from jobkit.model.envelope import Envelope
@@ -12,10 +14,14 @@ from jobkit.ops.lateness import Reason, why_late
 from jobkit.ports.checkpoints import CHECKPOINT, Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobRecord, JobState
+from jobkit.ports.store import Failure
 from jobkit.web.access import may_see
 from jobkit.web.masking import shown_payload, shown_result
 from jobkit.web.page import NotFound, Page, View
+from jobkit.web.rendering import span
 
+# Of the W3C header `traceparent`, which anybody may have written.
+_TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 
 
@@ -55,14 +61,33 @@ async def make(view: View) -> Page:
             "closes": seen.closes,
             "payload": None if envelope is None else shown_payload(view.user, registry, job.type, envelope.body),
             "result": None if job.result is None else shown_result(view.user, registry, job.type, job.result),
-            "trace": None if envelope is None else envelope.trace.get("traceparent"),
+            "trace_id": (trace_id := _trace_id(job)),
+            "trace_url": _trace_url(view, trace_id),
             "files": seen.files if may_see(view.user, registry, job.type) else (),
             "pictures": _PICTURES,
+            "films": _films(seen.files),
             "partition": partition_of(job.key, seen.partitions),
             "ended": job.state.ended,
             "prioritized": job.sequence is None and registry.knows_priorities(job.type),
         },
     )
+
+
+def _films(files: Sequence[CommittedFile]) -> Collection[str]:
+    """Return the names of the files that are films by themselves, and no parts of one that a playlist plays."""
+    played = {file.name.rpartition("/")[0] for file in files if file.name.endswith((".m3u8", ".mpd"))}
+    films = [file.name for file in files if file.media_type == "video/mp4"]
+    return [name for name in films if not any(f"{name}/".startswith(f"{folder}/") or not folder for folder in played)]
+
+
+def _trace_id(job: JobRecord) -> str | None:
+    found = _TRACE_ID.match(job.trace.get("traceparent", ""))
+    return None if found is None else found[1]
+
+
+def _trace_url(view: View, trace_id: str | None) -> str | None:
+    url = view.backstage.settings.web_trace_url
+    return None if url is None or trace_id is None else url.replace("{trace_id}", trace_id)
 
 
 async def _look(view: View, id: str) -> _Seen:
@@ -85,23 +110,22 @@ async def _files(view: View, job: JobRecord) -> Sequence[CommittedFile]:
     return [file for file in files if file.job_id == job.id]
 
 
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """A worker that had the job: until when, and with what it failed, or None where another one took it over."""
+
+    owner: str
+    token: int
+    until: float
+    failure: Failure | None = None
+
+
 def life(job: JobRecord, kept: Sequence[Checkpoint] = ()) -> list[Event]:
     """Return what has happened to a job, in order, and what it keeps of its work."""
     found = [Event(job.submitted_at, "Submitted", "accepted by the store")]
     if job.due_at is not None:
         found.append(Event(job.due_at, "Due", "to begin no sooner"))
-    owners: list[str] = []
-    for failure in job.failures:
-        _note_take_over(found, owners, failure.owner, failure.at)
-        where = f"on {failure.owner}, token {failure.token}: {failure.error}"
-        found.append(Event(failure.at, f"Attempt {failure.attempt} failed", where, "bad"))
-    if job.owner is not None and job.started_at is not None:
-        if job.failures or job.opens <= 1:
-            _note_take_over(found, owners, job.owner, job.started_at)
-        started = f"by {job.owner}, token {job.token}"
-        found.append(Event(job.started_at, "Begun", started))
-        if job.opens > 1:
-            found.append(Event(None, f"Begun {job.opens} times in all", "by other workers, or after failed attempts"))
+    found += _holds(job)
     for one in kept:
         files = f"with {', '.join(blob.name for blob in one.blobs)}" if one.blobs else ""
         what = "Checkpoint kept" if one.step == CHECKPOINT else f"Step {one.step} done"
@@ -110,14 +134,34 @@ def life(job: JobRecord, kept: Sequence[Checkpoint] = ()) -> list[Event]:
     return sorted(found, key=lambda event: float("inf") if event.at is None else event.at)
 
 
-def _note_take_over(found: list[Event], owners: list[str], owner: str, at: float) -> None:
-    if owners and owners[-1] != owner:
-        found.append(Event(at, "Taken over", f"{owner} went on where {owners[-1]} left off"))
-    owners.append(owner)
+def _holds(job: JobRecord) -> list[Event]:
+    """Return how workers came to have the job, and what became of that."""
+    holds = [_Hold(one.owner, one.token, one.at, one) for one in job.failures]
+    holds += [_Hold(one.owner, one.token, one.at) for one in job.take_overs]
+    holds.sort(key=lambda hold: hold.until)
+    if job.owner is not None:
+        holds.append(_Hold(job.owner, job.token or 0, float("inf")))
+    found = list[Event]()
+    if holds and job.started_at is not None:
+        first, waited = holds[0], job.started_at - max(job.submitted_at, job.due_at or 0.0)
+        detail = f"by {first.owner}, token {first.token}, after {span(waited)}"
+        found.append(Event(job.started_at, "Claimed and begun", detail))
+    for hold, following in zip_longest(holds, holds[1:]):
+        if hold.failure is not None:
+            where = f"on {hold.owner}, token {hold.token}: {hold.failure.error}"
+            found.append(Event(hold.until, f"Attempt {hold.failure.attempt} failed", where, "bad"))
+        elif following is not None:
+            who = f"by {following.owner}, token {following.token}, from {hold.owner}, token {hold.token}"
+            found.append(Event(hold.until, "Taken over", f"{who}, which had not ended it"))
+    if job.opens > max(1, len(holds)):
+        found.append(Event(None, f"Begun {job.opens} times in all", "by other workers, or after failed attempts"))
+    return found
 
 
 def _last(job: JobRecord) -> Event:
-    ended = f"after {job.finished_at - job.submitted_at:.1f} s in all" if job.finished_at else ""
+    ended = f"after {span(job.finished_at - job.submitted_at)} in all" if job.finished_at else ""
+    if job.finished_at and job.started_at:
+        ended += f", {span(job.finished_at - job.started_at)} since it began"
     match job.state:
         case JobState.COMMITTED:
             return Event(job.finished_at, "Done", f"committed {ended}", "done")

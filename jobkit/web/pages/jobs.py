@@ -34,6 +34,7 @@ COLUMNS = (
     Column("doing", "Progress or error"),
     Column("attempts", "Failed", usual=False, number=True),
     Column("priority", "Priority", usual=False),
+    Column("tags", "Tags", usual=False),
     Column("group", "Group", usual=False),
     Column("submitted", "Submitted"),
     Column("due", "Due", usual=False),

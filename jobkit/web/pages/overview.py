@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobkit.model.pause import Pause
 from jobkit.model.plane import Plane
+from jobkit.ports.adrift import oldest_waiting
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import JobState, ParkedKey, StoreCounts
+from jobkit.ports.store import Store
 from jobkit.web.charts import Chart
-from jobkit.web.page import Page, View
+from jobkit.web.page import Backstage, Page, View
 from jobkit.web.pages.away import told
-from jobkit.web.rendering import NOTHING
+from jobkit.web.rendering import NOTHING, span
 
 # Two coordinators within so many seconds: some workers do not know of the leases of others.
 _COORDINATORS_WITHIN = 60.0
+# So many jobs of a type are looked at, a page at a time, for the oldest that waits.
+_LOOKED_AT = 100
 _STATES = (
     *(JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.PARKED),
     *(JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED),
@@ -40,6 +44,7 @@ class TypeRow:
 
     type: str
     waiting: int
+    oldest: float | None
     delayed: int
     running: int
     workers: int
@@ -49,7 +54,9 @@ class TypeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
+    """What the planes told."""
+
     counts: StoreCounts
     gaps: Sequence[ParkedKey]
     pauses: Sequence[Pause]
@@ -58,20 +65,27 @@ class _Seen:
     members: Sequence[Member]
     leases: Sequence[LeaseInfo]
     away: dict[Plane, str]
+    oldest: Mapping[str, float]
 
 
 async def make(view: View) -> Page:
     """Return the overview."""
-    seen = await view.backstage.looks.look("overview", lambda: _look(view))
+    seen = await look(view.backstage)
     history = view.backstage.history
     rates = history.rates(lambda sample: sample.counts.jobs[JobState.COMMITTED])
     failed = history.rates(lambda sample: sample.counts.jobs[JobState.DEAD])
     waiting = history.levels(lambda sample: sample.waiting)
+    lags = history.levels(lambda sample: sample.lag or 0.0)
+    elected = history.rates(lambda sample: 60 * sample.elections)
     running = history.levels(lambda sample: sample.counts.jobs[JobState.RUNNING])
     charts = [
         Chart("Done per second", f"{rates[-1]:.1f}" if rates else NOTHING, rates),
         Chart("Waiting", f"{waiting[-1]:,.0f}" if waiting else NOTHING, waiting),
         Chart("Running", f"{running[-1]:,.0f}" if running else NOTHING, running),
+        Chart("Oldest has waited", span(lags[-1]) if lags and waiting[-1] else NOTHING, lags),
+        Chart(
+            "New leaders per minute", f"{60 * elected[-1]:.1f}" if elected else NOTHING, [60 * one for one in elected]
+        ),
         Chart("Given up per minute", f"{60 * failed[-1]:.1f}" if failed else NOTHING, [60 * rate for rate in failed]),
     ]
     return Page(
@@ -89,23 +103,40 @@ async def make(view: View) -> Page:
     )
 
 
-async def _look(view: View) -> _Seen:
-    planes, away = view.planes, dict[Plane, str]()
+async def look(backstage: Backstage) -> Seen:
+    """Return what the overview shows, as it was seen a moment ago, and keep it for the charts. Raises `Unavailable`."""
+    return await backstage.looks.look("overview", lambda: _look(backstage))
+
+
+async def _look(backstage: Backstage) -> Seen:
+    planes, away = backstage.planes, dict[Plane, str]()
     counts = await planes.inspection.counts()
-    view.backstage.history.note(counts)
-    return _Seen(
+    depths = await told(planes.broker.depths(), (), Plane.BROKER, away)
+    leases = await told(planes.coordinator.leases(), (), Plane.COORDINATOR, away)
+    oldest = await _oldest(planes.store, depths)
+    lag = max((backstage.clock.wall() - at for at in oldest.values()), default=0.0)
+    leading = {(one.resource, one.token) for one in leases if one.resource.startswith("leader/")}
+    backstage.history.note(counts, lag=lag, leaders=None if Plane.COORDINATOR in away else leading)
+    return Seen(
         counts,
         await planes.inspection.gaps() if counts.parked else (),
         await planes.store.pauses(),
         await planes.inspection.coordinators(within=_COORDINATORS_WITHIN),
-        await told(planes.broker.depths(), (), Plane.BROKER, away),
+        depths,
         await told(planes.coordinator.members(), (), Plane.COORDINATOR, away),
-        await told(planes.coordinator.leases(), (), Plane.COORDINATOR, away),
+        leases,
         away,
+        oldest,
     )
 
 
-def _types(seen: _Seen) -> list[TypeRow]:
+async def _oldest(store: Store, depths: Sequence[QueueDepth]) -> Mapping[str, float]:
+    """Return when the oldest job was submitted of each type that has some in queues."""
+    types = sorted({depth.partition.type for depth in depths if depth.ready})
+    return {type: at for type in types if (at := await oldest_waiting(store, type, at_once=_LOOKED_AT)) is not None}
+
+
+def _types(seen: Seen) -> list[TypeRow]:
     waiting: Counter[str] = Counter()
     delayed: Counter[str] = Counter()
     partitions: Counter[str] = Counter()
@@ -122,6 +153,7 @@ def _types(seen: _Seen) -> list[TypeRow]:
         TypeRow(
             type,
             waiting[type],
+            seen.oldest.get(type),
             delayed[type],
             running[type],
             served[type],
@@ -133,7 +165,11 @@ def _types(seen: _Seen) -> list[TypeRow]:
     ]
 
 
-def _attention(seen: _Seen) -> list[Attention]:
+def _jobs_wait(count: int, which: str = "") -> str:
+    return f"1 job{which} waits" if count == 1 else f"{count:,} jobs{which} wait"
+
+
+def _attention(seen: Seen) -> list[Attention]:
     found = [
         Attention(f"jobkit_{plane.value}_unreachable", f"The {plane.value} is out of reach: {error}", "/checks")
         for plane, error in seen.away.items()
@@ -145,11 +181,12 @@ def _attention(seen: _Seen) -> list[Attention]:
     if Plane.COORDINATOR not in seen.away:
         for row in _types(seen):
             if (row.waiting or row.delayed) and not row.workers:
-                text = f"No worker serves {row.type}, and {row.waiting:,} jobs of it wait."
+                text = f"No worker serves {row.type}, and {_jobs_wait(row.waiting, ' of it')}."
                 found.append(Attention("jobkit_worker_down", text, "/workers"))
     if seen.gaps:
         jobs = sum(gap.parked for gap in seen.gaps)
-        text = f"{len(seen.gaps):,} keys stand still behind a missing job; {jobs:,} jobs wait behind it."
+        stand = "1 key stands" if len(seen.gaps) == 1 else f"{len(seen.gaps):,} keys stand"
+        text = f"{stand} still behind a missing job; {_jobs_wait(jobs)} behind it."
         found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
     if dead := seen.counts.dead:
         text = "A job was given up." if dead == 1 else f"{dead:,} jobs were given up."

@@ -47,6 +47,7 @@ async def _made(view: View) -> Page:
             "members": members,
             "leads": Counter(one.owner for one in leading.values()),
             "runs": Counter(one.owner for one in running),
+            "assigned": {(one.type, one.index): member.owner for member in members for one in member.assigned},
             "partitions": _partitions(depths, leading),
             "running": [(*one.resource.partition("/")[::2], one) for one in running[:_RUNNING]],
             "more": max(0, len(running) - _RUNNING),

@@ -201,7 +201,7 @@ class Repartitioner:
         return await self._replace(type, layout, layout.removed())
 
     async def _shelved_in(self, partitions: Iterable[Partition]) -> bool:
-        """Tell whether any job is in flight in one of the partitions."""
+        """Return whether any job is in flight in one of the partitions."""
         for partition in sorted(partitions):
             if await self._planes.store.shelved_keys(partition, limit=1):
                 return True

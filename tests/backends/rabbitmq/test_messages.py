@@ -62,7 +62,7 @@ text = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1
         sequence=st.none() | st.integers(1, 2**63 - 1),
         submitted_at=st.floats(allow_nan=False, allow_infinity=False),
         trace=st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage", "b3", "uber-trace-id"]), text),
-        notices=st.just(()) | st.just((Notice("n", "told", None, "{}", ()),)),
+        notices=st.just(()) | st.just((Notice("n", "told", None, "{}", (), on=("dead", "expired")),)),
     )
 )
 def test_an_envelope_arrives_as_it_was_sent(envelope: Envelope) -> None:
@@ -91,6 +91,9 @@ def test_a_foreign_publisher_may_give_the_time_in_the_standard_property() -> Non
     assert envelope.submitted_at == sent.timestamp()
 
 
+_NOTICE = '[{"id":"n","type":"t","key":null,"body":"{}","inside":[],"on":[%s]}]'
+
+
 @pytest.mark.parametrize(
     ("properties", "problem"),
     [
@@ -107,6 +110,8 @@ def test_a_foreign_publisher_may_give_the_time_in_the_standard_property() -> Non
         ({"message_id": "a", "headers": {"jobkit-id": 5}}, "message id"),
         ({"message_id": "a", "headers": {"jobkit-notices": 5}}, "jobkit-notices must be text"),
         ({"message_id": "a", "headers": {"jobkit-notices": "[{}]"}}, "jobkit-notices"),
+        ({"message_id": "a", "headers": {"jobkit-notices": _NOTICE % '"never"'}}, "jobkit-notices"),
+        ({"message_id": "a", "headers": {"jobkit-notices": _NOTICE % ""}}, "jobkit-notices"),
     ],
 )
 def test_what_cannot_be_a_job_is_delivered_with_its_body_and_the_problem(

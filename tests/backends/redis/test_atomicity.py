@@ -40,7 +40,7 @@ def heavy(told: bytes) -> Effects:
 
 
 async def is_whole(on: RedisStore, job: Envelope) -> bool:
-    """Tell whether a job is committed with all of its `heavy` effects; without any of them, it is not."""
+    """Return whether a job is committed with all of its `heavy` effects; without any of them, it is not."""
     record, row = await on.job(job.id), await on.key("t", job.key or "")
     assert record
     assert row

@@ -228,7 +228,7 @@ class History:
 
 
 async def is_another(store: FullStore, job: Envelope) -> bool:
-    """Tell whether the id is known on another key. Opening, which comes before, says then that it is in conflict."""
+    """Return whether the id is known on another key. Opening, which comes before, says then that it is in conflict."""
     known = await store.job(job.id)
     return known is not None and (known.type, known.key or job.key) != (job.type, job.key)
 

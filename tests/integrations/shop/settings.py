@@ -16,6 +16,14 @@ DATABASES = {
         "PASSWORD": os.environ["SHOP_PASSWORD"],
     }
 }
+if "SHOP_TASKS" in os.environ:
+    TASKS = {
+        "default": {
+            "BACKEND": "jobkit.integrations.django.tasks.JobkitBackend",
+            "QUEUES": ["default", "slow"],
+            "OPTIONS": {"database": "default"},
+        }
+    }
 JOBKIT_STORE_URL = os.environ["SHOP_URL"]
 JOBKIT_BROKER_URL = JOBKIT_COORDINATOR_URL = "sqlite:///jobkit.db"
 JOBKIT_BLOBS_URL = "file:blobs"

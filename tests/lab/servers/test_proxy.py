@@ -42,7 +42,7 @@ async def dial(proxy: Proxy) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
 
 
 async def silent(reader: asyncio.StreamReader) -> bool:
-    """Tell whether nothing comes for a moment."""
+    """Return whether nothing comes for a moment."""
     try:
         async with asyncio.timeout(0.1):
             await reader.read(1)

@@ -30,7 +30,7 @@ class JobView:
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing more happens to it by itself."""
+        """Return whether nothing more happens to it by itself."""
         return self.state in ("committed", "dead", "cancelled", "parked")
 
 
@@ -67,7 +67,7 @@ def pid_of(owner: str | None) -> int | None:
 
 
 def is_victim(job: JobView) -> bool:
-    """Tell whether this is the long job, far enough to lose something and not too far to be caught."""
+    """Return whether this is the long job, far enough to lose something and not too far to be caught."""
     least, most = KILL_BETWEEN
     return job.key == LONG.name and job.state == "running" and least <= job.progress < most
 

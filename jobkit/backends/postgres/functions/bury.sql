@@ -8,7 +8,7 @@ DECLARE
     gone integer;
     done bigint;
 BEGIN
-    SELECT type, key, sequence, state, entry, member_of, line INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
+    SELECT type, key, sequence, state, entry, member_of, line, notices INTO j FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     UPDATE jobkit.jobs SET state = 'dead', finished_at = jobkit.clock(), ended = jobkit.clock(), envelope = NULL,
         expires = NULL, reason = in_reason
     WHERE id = in_id;
@@ -20,13 +20,16 @@ BEGIN
     PERFORM jobkit.tally(in_outbox => -gone);
     SELECT committed INTO done FROM jobkit.keys WHERE type = j.type AND key = j.key;
     IF j.sequence <= done THEN
-        PERFORM jobkit.release_parked(j.type, j.key, done + 1, NULL, in_most);
+        PERFORM jobkit.release_parked(j.type, j.key, done + 1, '', in_most);
     END IF;
     IF j.member_of IS NOT NULL THEN
         PERFORM jobkit.count_members(ARRAY[in_id], ARRAY['unended'], ARRAY['dead'], in_most);
     END IF;
     IF j.line IS NOT NULL THEN
-        PERFORM jobkit.give_places(j.type, j.line, NULL);
+        PERFORM jobkit.give_places(j.type, j.line, '');
+    END IF;
+    IF j.notices IS NOT NULL THEN
+        PERFORM jobkit.tell_end(j.notices, 'dead');
     END IF;
 END $$;
 

@@ -1,9 +1,11 @@
 -- Jobs that are ended without having run to an end; they give up their turns.
 
--- End jobs that have yet to end, as 'cancelled'; or as 'expired', where they were to have begun by now and have not. One row
--- for each that is known: whether it was ended here and now, its state before where it had ended already, and the result of
+-- End jobs that have yet to end and are in one of `in_states`, as 'cancelled'; or as 'expired', where they were to have begun by
+-- now and have not. One row for each that is known: whether it was ended here and now, its state before where it had ended already, and the result of
 -- a committed one.
-CREATE OR REPLACE FUNCTION jobkit.end_early(in_ids text[], in_state text, in_by text, in_reason text, in_most integer)
+CREATE OR REPLACE FUNCTION jobkit.end_early(
+    in_ids text[], in_states text[], in_state text, in_by text, in_reason text, in_most integer
+)
 RETURNS TABLE (id text, now_ended boolean, state text, result bytea) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -23,10 +25,12 @@ BEGIN
     ORDER BY k.type, k.key FOR UPDATE OF k;
     SELECT count(w.key) INTO keyed FROM jobkit.jobs w WHERE w.id = ANY (in_ids);
     SELECT array_agg(l.id) AS ids, array_agg(l.state) AS states, array_agg(l.result) AS results, count(l.key) AS keyed,
-           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members, count(l.line) AS lines
+           array_agg(l.expires) AS expiries, bool_or(l.saved) AS saved, count(l.member_of) AS members, count(l.line) AS lines,
+           count(l.notices) AS notices
     INTO found
     FROM (
-        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of, w.line FROM jobkit.jobs w WHERE w.id = ANY (in_ids)
+        SELECT w.id, w.state, w.result, w.key, w.expires, w.saved, w.member_of, w.line, w.notices FROM jobkit.jobs w
+        WHERE w.id = ANY (in_ids)
         ORDER BY w.type, w.key, w.number FOR UPDATE
     ) l;
     IF found.keyed <> keyed THEN
@@ -34,7 +38,7 @@ BEGIN
         PERFORM jobkit.overtaken('the key of a job');
     END IF;
     SELECT array_agg(f.id) INTO going FROM unnest(found.ids, found.states, found.expiries) AS f (id, state, expires)
-    WHERE f.state IN ('scheduled', 'queued', 'running', 'parked') AND (in_state = 'cancelled' OR f.expires <= now);
+    WHERE f.state IN ('scheduled', 'queued', 'running', 'parked') AND f.state = ANY (in_states) AND (in_state = 'cancelled' OR f.expires <= now);
     IF going IS NOT NULL THEN
         DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
         DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
@@ -80,8 +84,12 @@ BEGIN
                                          array_fill(in_state, ARRAY[cardinality(going)]), in_most);
         END IF;
         IF found.lines > 0 THEN
-            PERFORM jobkit.give_places(l.type, l.line, NULL)
+            PERFORM jobkit.give_places(l.type, l.line, '')
             FROM (SELECT DISTINCT w.type, w.line FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.line IS NOT NULL) l;
+        END IF;
+        IF found.notices > 0 THEN
+            PERFORM jobkit.tell_end(w.notices, in_state)
+            FROM jobkit.jobs w WHERE w.id = ANY (going) AND w.notices IS NOT NULL;
         END IF;
     END IF;
     RETURN QUERY
@@ -91,14 +99,19 @@ BEGIN
 END $$;
 
 -- Cancel jobs, as `end_early` tells. Also called in transactions of callers' own.
-CREATE OR REPLACE FUNCTION jobkit.cancel_jobs(in_ids text[], in_by text, in_reason text, in_most integer)
-RETURNS TABLE (id text, cancelled boolean, state text, result bytea) LANGUAGE sql AS $$
-    SELECT e.id, e.now_ended, e.state, e.result FROM jobkit.end_early(in_ids, 'cancelled', in_by, in_reason, in_most) e
+CREATE OR REPLACE FUNCTION jobkit.cancel_jobs(
+    in_ids text[], in_by text, in_reason text, in_most integer,
+    in_states text[] DEFAULT ARRAY['scheduled', 'queued', 'running', 'parked']
+) RETURNS TABLE (id text, cancelled boolean, state text, result bytea) LANGUAGE sql AS $$
+    SELECT e.id, e.now_ended, e.state, e.result FROM jobkit.end_early(in_ids, in_states, 'cancelled', in_by, in_reason, in_most) e
 $$;
 
 -- End those jobs that were to have begun by now and have not; return which.
 CREATE OR REPLACE FUNCTION jobkit.expire_jobs(in_ids text[], in_most integer) RETURNS TABLE (id text) LANGUAGE sql AS $$
-    SELECT e.id FROM jobkit.end_early(in_ids, 'expired', 'jobkit', 'it had not begun in time', in_most) e WHERE e.now_ended
+    SELECT e.id
+    FROM jobkit.end_early(in_ids, ARRAY['scheduled', 'queued', 'running', 'parked'], 'expired', 'jobkit',
+                          'it had not begun in time', in_most) e
+    WHERE e.now_ended
 $$;
 
 -- End so many of them, those first whose time was over first; return which.

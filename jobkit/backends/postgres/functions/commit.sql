@@ -5,7 +5,8 @@
 -- the same fence), 'duplicate', 'cancelled', 'expired', or 'refused' with the mark. Rows with the answer 'released' follow: what its commit
 -- put into the outbox and nobody has confirmed yet.
 --
--- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty; so it is with groups and tenants.
+-- Of the follow-ups some have a unique name, or none has one and the arrays of names are empty; so it is with groups, tenants
+-- and what is to tell of their ends.
 --
 -- Raises JK001 where the id of a follow-up is known with another body, or JK002 as `submit_grouped_jobs` does: then nothing
 -- of the whole call is written.
@@ -19,7 +20,8 @@ CREATE OR REPLACE FUNCTION jobkit.commit_jobs(
     follow_submitted_at double precision[], follow_envelopes bytea[], follow_ats double precision[],
     follow_afters double precision[], follow_expire_ats double precision[], follow_expire_afters double precision[],
     follow_names text[], follow_whiles text[], follow_replacing boolean[], in_most integer, follow_closes text[],
-    follow_groups text[], follow_lines text[], follow_places integer[]
+    follow_groups text[], follow_lines text[], follow_places integer[],
+    follow_notices text[]
 ) RETURNS TABLE (place integer, answer text, mark bigint, "position" bigint, sequence bigint, envelope bytea)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -243,6 +245,9 @@ BEGIN
             PERFORM jobkit.enter_line(f.id, f.line, f.places)
             FROM unnest(follow_of, follow_ids, follow_lines, follow_places) WITH ORDINALITY AS f (of, id, line, places, n)
             WHERE written[f.of] AND f.line IS NOT NULL ORDER BY f.n;
+        END IF;
+        IF cardinality(follow_notices) > 0 THEN
+            PERFORM jobkit.keep_notices(follow_ids, follow_envelopes, follow_notices);
         END IF;
         FOR r IN SELECT DISTINCT f.of FROM unnest(follow_of) AS f (of) WHERE written[f.of] LOOP
             sources[r.of] := in_ids[r.of];

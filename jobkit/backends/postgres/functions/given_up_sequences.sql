@@ -31,7 +31,7 @@ BEGIN
         UPDATE jobkit.keys SET committed = done, touched = jobkit.clock() WHERE type = in_type AND key = in_key;
     END IF;
     IF EXISTS (SELECT FROM jobkit.parked WHERE type = in_type AND key = in_key) THEN
-        RETURN jobkit.release_parked(in_type, in_key, done + 1, NULL, in_most);
+        RETURN jobkit.release_parked(in_type, in_key, done + 1, '', in_most);
     END IF;
     RETURN 0;
 END $$;

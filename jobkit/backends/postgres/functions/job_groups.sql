@@ -149,7 +149,8 @@ BEGIN
         CONTINUE WHEN is_open = (now_is.unended - step.unended > 0 OR now_is.waits AND now_is.dead - step.dead > 0);
         UPDATE jobkit.job_groups g SET open_shards = g.open_shards + CASE WHEN is_open THEN 1 ELSE -1 END
         WHERE g.id = step.member_of RETURNING g.open_shards, g.settled INTO of_group;
-        IF of_group.open_shards = 0 AND NOT of_group.settled AND jobkit.settle_group(step.member_of, step.id, in_most) THEN
+        IF of_group.open_shards = 0 AND NOT of_group.settled AND jobkit.settle_group(
+            step.member_of, CASE WHEN step.committed > 0 THEN step.id ELSE '' END, in_most) THEN
             source := step.id;
             RETURN NEXT;
         END IF;

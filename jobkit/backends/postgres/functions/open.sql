@@ -18,13 +18,13 @@ $$;
 -- (`due_in` seconds), 'stale' (`number` is the mark), 'superseded' (`number` is the sequence), 'conflict', and 'unknown':
 -- the job, or its key, is not known here, so that its envelope is needed, and its digest without a key. `in_priorities` is
 -- empty where all messages are of normal priority. Of the starts whose end nobody reported `in_kept` are kept apart;
--- `silent` is how many there are.
+-- `silent` is how many there are. Of the take-overs of a job `in_take_overs` are kept.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
     in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint, in_kept integer,
-    in_most integer, in_priorities text[]
+    in_most integer, in_priorities text[], in_take_overs integer
 ) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
                  log_length bigint, silent integer, due_in double precision)
 LANGUAGE plpgsql
@@ -170,6 +170,12 @@ BEGIN
                 -- Who comes back to a job has evidently lived.
                 IF j.state = 'running' AND j.owner <> r.owner AND j.told IS DISTINCT FROM j.nonce THEN
                     j.silent_starts := (j.silent_starts || j.nonce)[greatest(1, cardinality(j.silent_starts) + 2 - in_kept):];
+                END IF;
+                IF j.state = 'running' AND j.owner <> r.owner THEN
+                    UPDATE jobkit.jobs
+                    SET taken_over = (taken_over || json_build_array(j.owner, j.token, jobkit.clock())::text)
+                        [greatest(1, coalesce(cardinality(taken_over), 0) + 2 - in_take_overs):]
+                    WHERE id = r.id AND ended IS NULL;
                 END IF;
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = opens + 1,

@@ -34,7 +34,7 @@ BEGIN
     -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
     DELETE FROM jobkit.inflight WHERE id = in_id;
     IF turn <= k.committed + 1 THEN
-        PERFORM jobkit.publish(in_id, NULL);
+        PERFORM jobkit.publish(in_id, '');
         RETURN 'requeued';
     END IF;
     DELETE FROM jobkit.outbox WHERE position = j.entry;

@@ -36,7 +36,7 @@ BEGIN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
                                       in_submitted_at, in_envelope, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
-        PERFORM jobkit.publish(in_id, NULL);
+        PERFORM jobkit.publish(in_id, '');
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
         RETURN;
     ELSIF j.state = 'dead' THEN
@@ -56,12 +56,12 @@ BEGIN
         END IF;
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
-            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, progress = 0, message = '', started_at = NULL,
+            attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, taken_over = NULL, progress = 0, message = '', started_at = NULL,
             finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, placed = NULL, envelope = in_envelope,
             unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);
-        PERFORM jobkit.publish(in_id, NULL);
+        PERFORM jobkit.publish(in_id, '');
         PERFORM jobkit.take_place(in_id);
         IF j.member_of IS NOT NULL THEN
             PERFORM jobkit.count_members(ARRAY[in_id], ARRAY[j.was], ARRAY['unended'], in_most);
@@ -114,7 +114,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM jobkit.inflight i WHERE i.id = j.id)
         ORDER BY j.number FOR UPDATE OF j SKIP LOCKED
     LOOP
-        PERFORM jobkit.publish(lost.id, NULL);
+        PERFORM jobkit.publish(lost.id, '');
         id := lost.id;
         RETURN NEXT;
     END LOOP;
@@ -127,7 +127,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     PERFORM FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE;
     -- Whatever the sequence, none is too high.
-    RETURN jobkit.release_parked(in_type, in_key, 9223372036854775806, NULL, in_most);
+    RETURN jobkit.release_parked(in_type, in_key, 9223372036854775806, '', in_most);
 END $$;
 
 -- Give up the sequences below `in_before`, and release the parked jobs that can run then. Answers how many were

@@ -1,9 +1,8 @@
 -- Jobs that are to run later: they wait in an index by the time they are due, and then go to the outbox.
 
 -- Release jobs that are due, `in_limit` at most, those first that were due first, and then members of groups that were held and
--- are whole; give those that are ordered their
--- sequences. Answers their outbox entries.
-CREATE OR REPLACE FUNCTION jobkit.release_due(in_limit integer)
+-- are whole; give those that are ordered their sequences. Answers their outbox entries.
+CREATE OR REPLACE FUNCTION jobkit.release_scheduled(in_limit integer)
 RETURNS TABLE ("position" bigint, sequence bigint, envelope bytea) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -56,7 +55,7 @@ BEGIN
         IF given.placed = false THEN
             -- The first of those who wait for a place is looked at anew, in case nobody has seen it.
             UPDATE jobkit.jobs SET due = jobkit.clock() + 60 WHERE id = given.id;
-            PERFORM jobkit.give_places(given.type, given.line, NULL);
+            PERFORM jobkit.give_places(given.type, given.line, '');
             CONTINUE;
         END IF;
         turn := NULL;
@@ -78,6 +77,17 @@ BEGIN
         SET released_to = greatest(g.released_to, upto), to_release = cardinality(ids) = in_limit
         WHERE g.id = whole;
     END IF;
+END $$;
+
+-- Do so, and then tell of entries that nobody was told of, `in_limit` in all.
+CREATE OR REPLACE FUNCTION jobkit.release_due(in_limit integer)
+RETURNS TABLE ("position" bigint, sequence bigint, envelope bytea) LANGUAGE plpgsql AS $$
+DECLARE
+    released bigint;
+BEGIN
+    RETURN QUERY SELECT * FROM jobkit.release_scheduled(in_limit);
+    GET DIAGNOSTICS released = ROW_COUNT;
+    RETURN QUERY SELECT * FROM jobkit.take_untold((in_limit - released)::integer);
 END $$;
 
 -- Put an opened job back until so many seconds from now. Answers 'scheduled', 'refused' with the mark, 'unknown', or
@@ -115,7 +125,7 @@ BEGIN
             PERFORM jobkit.tally_state(j.state, 'scheduled');
             PERFORM jobkit.tally(in_outbox => -gone);
             IF j.line IS NOT NULL THEN
-                PERFORM jobkit.give_places(in_type, j.line, NULL);
+                PERFORM jobkit.give_places(in_type, j.line, '');
             END IF;
         END IF;
     END IF;

@@ -56,7 +56,7 @@ LANGUAGE sql STABLE AS $$
     ) t
 $$;
 
--- Have those of a line go to the outbox for whom there are places, as following from `in_source`.
+-- Have those of a line go to the outbox for whom there are places, as following from `in_source`, empty where that is no commit.
 CREATE OR REPLACE FUNCTION jobkit.give_places(in_type text, in_line text, in_source text) RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -104,7 +104,7 @@ BEGIN
     IF jobkit.take_place(in_id) THEN
         SELECT entry INTO place FROM jobkit.jobs WHERE id = in_id;
     END IF;
-    PERFORM jobkit.give_places(j.type, j.line, NULL);
+    PERFORM jobkit.give_places(j.type, j.line, '');
     RETURN place;
 END $$;
 

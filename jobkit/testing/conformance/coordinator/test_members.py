@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Coordinator, Member
 from jobkit.testing.conformance.harness import Harness
 
@@ -63,3 +66,45 @@ async def test_every_process_sees_the_same_identity(coordinator_harness: Harness
     await coordinator_harness.elapse(coordinator_harness.ttl * 2)
     async with coordinator_harness.process() as again:
         assert await again.identity() == identity
+
+
+async def test_what_is_asked_of_a_worker_is_told_with_every_heartbeat_and_ends_with_the_worker(
+    coordinator_harness: Harness[Coordinator],
+) -> None:
+    ttl, partition = coordinator_harness.ttl, Partition("a", 3)
+    async with coordinator_harness.process() as one, coordinator_harness.process() as other:
+        await one.heartbeat(ANN, ttl=ttl)
+        await other.heartbeat(CYD, ttl=ttl)
+        assert await other.assign(partition, "ann")
+        assert await other.assign(Partition("a", 0), "ann")
+        assert await other.dismiss("cyd")
+        asked = [
+            replace(ANN, assigned=(Partition("a", 0), partition)),
+            replace(CYD, dismissed=True),
+        ]
+        assert await one.heartbeat(ANN, ttl=ttl) == asked
+        assert await other.heartbeat(CYD, ttl=ttl) == asked
+        assert await other.members() == asked
+        # A partition is asked of one worker.
+        assert await one.assign(partition, "cyd")
+        assert [member.assigned for member in await one.members()] == [(Partition("a", 0),), (partition,)]
+        await one.leave("ann")
+        await coordinator_harness.elapse(ttl * 1.1)
+        assert await one.members() == []
+        assert [await one.heartbeat(ANN, ttl=ttl), await one.heartbeat(CYD, ttl=ttl)] == [[ANN], [ANN, CYD]]
+
+
+async def test_nothing_can_be_asked_of_a_worker_that_is_not_alive(
+    coordinator: Coordinator, coordinator_harness: Harness[Coordinator]
+) -> None:
+    await coordinator.heartbeat(ANN, ttl=coordinator_harness.ttl)
+    await coordinator.heartbeat(BOB, ttl=coordinator_harness.ttl)
+    assert await coordinator.assign(Partition("a", 1), "ann")
+    await coordinator.leave("bob")
+    for gone in ("bob", "nobody"):
+        assert not await coordinator.assign(Partition("a", 1), gone)
+        assert not await coordinator.dismiss(gone)
+    assert await coordinator.members() == [replace(ANN, assigned=(Partition("a", 1),))]
+    await coordinator_harness.elapse(coordinator_harness.ttl * 1.1)
+    assert not await coordinator.assign(Partition("a", 1), "ann")
+    assert not await coordinator.dismiss("ann")

@@ -5,6 +5,7 @@ from jobkit.testing.conformance.inspection.test_audit import *
 from jobkit.testing.conformance.inspection.test_coordinators import *
 from jobkit.testing.conformance.inspection.test_find import *
 from jobkit.testing.conformance.inspection.test_inspection import *
+from jobkit.testing.conformance.inspection.test_log_trimming import *
 from jobkit.testing.conformance.inspection.test_pauses import *
 from jobkit.testing.conformance.inspection.test_retention import *
 from jobkit.testing.conformance.inspection.test_schedules import *

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
+from jobkit.model.tags import tagged
 from jobkit.ports.inspection import JobState
 from jobkit.ports.store import NewJob
 from jobkit.testing.conformance.harness import FullStore
@@ -109,3 +110,26 @@ async def test_jobs_are_found_by_when_they_were_submitted(store: FullStore) -> N
     # Neither the jobs after that time are looked at, nor those before.
     page = await store.find(JobFilter(since=1_000.0 + 2 * far, until=1_000.0 + 4 * far), look_at=5)
     assert ["".join(job.id for job in page.jobs), page.below] == ["edc", None]
+
+
+async def test_jobs_are_found_by_a_tag_however_they_ended(store: FullStore) -> None:
+    trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    tags = {"a": ("nightly", "eu-west"), "b": ("night",), "c": ("nightly", "%_'é"), "d": ()}
+    for id, named in tags.items():
+        job = replace(envelope(id, key=id), trace=tagged(trace, named))
+        await store.submit([NewJob(job, ordered=False)])
+    await committed(store, envelope("a", key="a"))
+    assert await found(store, tag="nightly") == "ca"
+    assert await found(store, tag="night") == "b"
+    assert await found(store, tag="%_'é") == "c"
+    assert await found(store, tag="eu") == ""
+    assert await found(store, tag="traceparent") == ""
+    assert await found(store, tag="nightly", state=JobState.QUEUED) == "c"
+    for id, named in tags.items():
+        record = await store.job(id)
+        assert record is not None
+        assert (record.tags, record.trace["traceparent"]) == (named, trace["traceparent"])
+    await unordered(store, "e", key="e")
+    plain = await store.job("e")
+    assert plain is not None
+    assert (plain.tags, plain.trace) == ((), {})

@@ -8,6 +8,7 @@ from jobkit.testing.conformance.store.test_cancel import *
 from jobkit.testing.conformance.store.test_cancel_order import *
 from jobkit.testing.conformance.store.test_checkpoints import *
 from jobkit.testing.conformance.store.test_commit import *
+from jobkit.testing.conformance.store.test_end_notices import *
 from jobkit.testing.conformance.store.test_ending import *
 from jobkit.testing.conformance.store.test_expiring import *
 from jobkit.testing.conformance.store.test_failing import *
@@ -26,3 +27,4 @@ from jobkit.testing.conformance.store.test_superseded import *
 from jobkit.testing.conformance.store.test_tenants import *
 from jobkit.testing.conformance.store.test_unique import *
 from jobkit.testing.conformance.store.test_unique_together import *
+from jobkit.testing.conformance.store.test_untold import *

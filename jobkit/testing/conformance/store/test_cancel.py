@@ -309,3 +309,33 @@ async def test_a_job_cancelled_before_its_turn_is_kept_until_that_is_over(
     # Nothing of it runs, though its id is no longer known.
     assert not isinstance(await store.open(b, fence()), Opened | Gap)
     await committed(store, c)
+
+
+# ---- by state --------------------------------------------------------------------------------------------------------
+
+
+async def test_only_what_is_in_such_a_state_at_that_moment_is_cancelled(store: FullStore) -> None:
+    waits, runs = await unordered(store, "waits", key="w"), await unordered(store, "runs", key="r")
+    later = NewJob(envelope("later", key="l"), ordered=False, after=3_600.0)
+    await store.submit([later])
+    under = await opened(store, runs)
+    ids = [waits.id, runs.id, "later", "unknown"]
+    answers = await store.cancel(ids, by="ann", reason="", states=[JobState.QUEUED])
+    assert [(answer.cancelled, answer.state) for answer in answers] == [
+        (True, JobState.CANCELLED),
+        (False, JobState.RUNNING),
+        (False, JobState.SCHEDULED),
+        (False, None),
+    ]
+    assert isinstance(await store.commit(runs, under, NOTHING), Committed)
+    answers = await store.cancel(["later", "runs"], by="ann", reason="", states=[JobState.RUNNING, JobState.SCHEDULED])
+    assert [(answer.cancelled, answer.state) for answer in answers] == [
+        (True, JobState.CANCELLED),
+        (False, JobState.COMMITTED),
+    ]
+
+
+async def test_no_state_cancels_nothing(store: FullStore) -> None:
+    await unordered(store, "a")
+    (answer,) = await store.cancel(["a"], by="ann", reason="", states=[])
+    assert (answer.cancelled, answer.state) == (False, JobState.QUEUED)

@@ -312,6 +312,21 @@ async def test_members_are_read_in_pages(store: FullStore) -> None:
     assert found[1].result is None
 
 
+async def test_groups_are_listed_from_the_last_id_on_a_page_at_a_time(store: FullStore) -> None:
+    assert list(await store.groups()) == []
+    ids = ["a", "b", "Z", "é", "b2"]
+    for id in ids:
+        await store.submit([closing(id, 1), member(f"m{id}", id)])
+    await unordered(store, "no group")
+    found, below = list[GroupRecord](), None
+    while page := await store.groups(below=below, limit=2):
+        assert len(page) <= 2
+        found += page
+        below = page[-1].id
+    assert [group.id for group in found] == ["é", "b2", "b", "a", "Z"]
+    assert found[0] == await store.group("é")
+
+
 # ---- in a commit -----------------------------------------------------------------------------------------------------
 
 

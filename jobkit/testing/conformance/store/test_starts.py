@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobkit.ports.rules import TAKE_OVERS_KEPT
 from jobkit.ports.store import Committed, Early, Opened
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import NOTHING, buried, failure, fence, opened, submitted, unordered
@@ -133,3 +134,32 @@ async def test_a_requeued_job_is_due_at_once(store: FullStore) -> None:
     (letter,) = await store.dead()
     await store.requeue_dead(letter.number)
     assert isinstance(await store.open(job, fence()), Opened)
+
+
+async def test_who_had_a_job_before_another_took_it_over_is_told(store: FullStore) -> None:
+    job = await unordered(store, "a")
+    for token, owner in ((1, "ann"), (2, "bob"), (3, "bob"), (4, "cyd")):
+        await opened(store, job, fence(token, f"n{token}", owner))
+    record = await store.job("a")
+    assert record is not None
+    assert [(one.owner, one.token) for one in record.take_overs] == [("ann", 1), ("bob", 3)]
+    assert record.started_at is not None
+    assert record.started_at <= record.take_overs[0].at <= record.take_overs[1].at
+    # Who failed has ended its attempt: what comes next takes nothing over.
+    under = fence(4, "n4", "cyd")
+    await store.fail(job, under, failure(1))
+    await opened(store, job, fence(5, "n5", "dan"))
+    # And only the last few are kept.
+    for token in range(6, 6 + 2 * TAKE_OVERS_KEPT):
+        await opened(store, job, fence(token, f"n{token}", f"w{token}"))
+    record = await store.job("a")
+    assert record is not None
+    assert [one.token for one in record.take_overs] == [*range(5 + TAKE_OVERS_KEPT, 5 + 2 * TAKE_OVERS_KEPT)]
+    under = fence(99, "n99", "zoe")
+    await opened(store, job, under)
+    await store.bury(job, under, reason="hopeless")
+    (letter,) = await store.dead()
+    await store.requeue_dead(letter.number)
+    record = await store.job("a")
+    assert record is not None
+    assert record.take_overs == ()

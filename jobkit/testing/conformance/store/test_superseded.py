@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobkit.model.envelope import MAX_SEQUENCE, Envelope
+from jobkit.model.envelope import Envelope
 from jobkit.model.partition import Partition
+from jobkit.model.sequence import MAX_SEQUENCE
 from jobkit.ports.inspection import JobState
 from jobkit.ports.rules import SUPERSEDED
 from jobkit.ports.store import Gap, Opened, Superseded

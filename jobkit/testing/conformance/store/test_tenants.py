@@ -181,6 +181,7 @@ async def test_a_snoozed_job_gives_its_place_up_and_takes_one_when_it_is_due(
     job = await opened_job(store, "a1")
     await store.snooze(job, await opened(store, job), after=store_harness.ttl)
     assert await outbox_ids(store) == ["a2"]
+    await published(store)
     await store_harness.elapse(store_harness.ttl * 1.5)
     assert await store.release_due(limit=10) == []
     assert await waiting(store, "a1", "a3") == ["a1", "a3"]
@@ -307,3 +308,30 @@ async def test_one_of_another_priority_waits_where_there_is_no_place_for_it(stor
     assert "low1" not in await outbox_ids(store)
     assert await commits(store, "high") == ["low1"]
     assert await commits(store, "low2") == []
+
+
+async def test_those_that_wait_are_counted_by_type(store: FullStore, store_harness: Harness[FullStore]) -> None:
+    other = NewJob(envelope("u", type="u", key="u"), ordered=False, tenancy=Tenancy("a", 1))
+    await asked(
+        store, *(of("a", f"a{n}", places=1) for n in range(6)), of("b", "b1", places=1), of("b", "b2", places=1)
+    )
+    await store.submit([other, of("a", "later", places=1, after=LONG)])
+    types = ["t", "u", "nosuch"]
+
+    async def counted() -> dict[str, int]:
+        return {type: count for type, count in (await store.waiting_for_places(types)).items() if count}
+
+    assert await counted() == {"t": 6}
+    assert await store.waiting_for_places([]) == {}
+    assert await store.waiting_for_places(["u"]) in ({}, {"u": 0})
+    await commits(store, "a0")
+    await cancel(store, "a1", "a5")
+    assert await counted() == {"t": 3}
+    await store.reprioritize(["a4"], Priority.HIGH)
+    assert await counted() == {"t": 2}
+    job = await opened_job(store, "b1")
+    await store.snooze(job, await opened(store, job), after=store_harness.ttl)
+    assert await counted() == {"t": 1}
+    await store_harness.elapse(store_harness.ttl * 1.5)
+    await store.release_due(limit=10)
+    assert await counted() == {"t": 2}

@@ -51,6 +51,7 @@ local function close(id, closes, source)
   local on_failure, members, held = closes:match('^(%l+) (%d+) (%d)$')
   call('HSET', group_at(id), 'on_failure', on_failure, 'members', members, 'undeclared', members, 'unended', members,
     'held', held, unpack(source and {'parent', source.id} or {}))
+  call('ZADD', GROUPS, 0, id)
   call('HSET', job_at(id), 'closes', '1')
   call('ZADD', UNDECLARED, MOMENT, id)
   if source then

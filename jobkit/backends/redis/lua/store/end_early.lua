@@ -22,9 +22,10 @@ local function end_early(job, state, by, reason)
   end
   abandon_awaited(job.id)
   if job.group then
-    count_member(job.group, 'unended', state)
+    leave_untold({count_member(job.group, 'unended', state)})
   end
-  give_places(job, {})
+  give_places_untold(job)
+  tell_end(job, state)
 end
 
 local function expire(job)

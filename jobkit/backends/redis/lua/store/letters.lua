@@ -47,11 +47,12 @@ local function die(job, reason)
     local name = name_of(job.type, job.key)
     local committed = load_key(name).committed
     if tonumber(job.sequence) <= committed then
-      release_next(name, committed + 1, {})
+      leave_untold(release_next(name, committed + 1, {}))
     end
   end
   if job.group then
-    count_member(job.group, 'unended', 'dead')
+    leave_untold({count_member(job.group, 'unended', 'dead')})
   end
-  give_places(job, {})
+  give_places_untold(job)
+  tell_end(job, 'dead')
 end

@@ -1,7 +1,8 @@
 -- Sets the mark of a job's key and tells what to do with the job. That a job has ended is told to anybody; all else is
 -- told, and written, only to who holds a fence that is not lower than the mark.
 -- Takes the facts, of which the envelope may be '', token, nonce, owner, the digest of the job without a key, or '', and
--- how many starts whose end nobody reported are told apart, and the priority of the message. Answers {'opened', opens,
+-- how many starts whose end nobody reported are told apart, the priority of the message, and how many take-overs are
+-- kept. Answers {'opened', opens,
 -- failures, log length, how many of those there are}, {'early', seconds}, {'ended'}, {'cancelled'}, {'expired'},
 -- {'scheduled'}, {'moved'}, {'forgotten'}, {'stale', mark}, {'conflict'}, {'superseded', sequence},
 -- {'gap', expected, 1 or 0}, {'skipped', next}, or {'unknown'}: the job, or its key, is not known here, so that its
@@ -47,6 +48,21 @@ local function silent_starts(job, owner, most)
   return math.min(#nonces, most)
 end
 
+-- Whoever had opened a job, and had not ended it, is noted as another worker opens it: a line of JSON each, the last few.
+local function note_take_over(job, owner, most)
+  local row = call('HMGET', job_at(job.id), 'owner', 'taken_over')
+  if not row[1] or row[1] == owner then
+    return
+  end
+  local lines = {}
+  for line in (row[2] or ''):gmatch('[^\n]+') do
+    lines[#lines + 1] = line
+  end
+  lines[#lines + 1] = cjson.encode({row[1], job.token, MOMENT})
+  local kept = table.concat(lines, '\n', math.max(1, #lines - most + 1))
+  call('HSET', job_at(job.id), 'taken_over', kept)
+end
+
 local function due_in(job)
   local retry_at = job.failures ~= '' and tonumber(call('HGET', job_at(job.id), 'retry_at') or '0') or 0
   return retry_at - NOW
@@ -58,7 +74,7 @@ local function is_over(job)
   return expires and tonumber(expires) <= NOW
 end
 
-local function start(a, key, job, token, nonce, owner, most)
+local function start(a, key, job, token, nonce, owner, most, take_overs)
   if not job then
     if a[FACTS] == '' then
       return {'unknown'}
@@ -78,6 +94,9 @@ local function start(a, key, job, token, nonce, owner, most)
     call('HSET', job_at(job.id), 'started_at', MOMENT)
     call('ZREM', EXPIRING, job.id)
   end
+  if job.state == 'running' then
+    note_take_over(job, owner, take_overs)
+  end
   move(job, 'running', 'token', token, 'nonce', nonce, 'owner', owner, 'opens', job.opens + 1)
   if job.failures ~= '' then
     -- That the attempt before ended under this very nonce says nothing of this one.
@@ -87,7 +106,7 @@ local function start(a, key, job, token, nonce, owner, most)
 end
 
 local function run(a)
-  local token, nonce, owner, keyless, most, priority = unpack(a, FACTS + 1, FACTS + 6)
+  local token, nonce, owner, keyless, most, priority, take_overs = unpack(a, FACTS + 1, FACTS + 7)
   local name = name_of(a[2], a[3])
   local key, job = load_key(name), load_job(a[1])
   if job and not job.key and a[FACTS] == '' then
@@ -126,5 +145,5 @@ local function run(a)
   if job and due_in(job) > 0 then
     return {'early', string.format('%.6f', due_in(job))}
   end
-  return start(a, key, job, token, nonce, owner, tonumber(most))
+  return start(a, key, job, token, nonce, owner, tonumber(most), tonumber(take_overs))
 end

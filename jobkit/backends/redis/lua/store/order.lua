@@ -106,5 +106,7 @@ local function give_up(key, first, last)
     key.committed = last
     save_key(key, 'committed', whole(last))
   end
-  return #release_next(key.name, key.committed + 1, {})
+  local released = release_next(key.name, key.committed + 1, {})
+  leave_untold(released)
+  return #released
 end

@@ -22,6 +22,19 @@ local function publish(job)
   return position
 end
 
+-- What of the outbox nobody was told of goes to a worker, which asks for it. Beyond so many it waits to be found there.
+local UNTOLD_AT_MOST = 10000
+
+-- Takes entries, as `release_scheduled` returns them, that the caller of the script is not told of.
+local function leave_untold(entries)
+  for _, entry in ipairs(entries) do
+    call('RPUSH', UNTOLD, entry[1])
+  end
+  if #entries > 0 then
+    call('LTRIM', UNTOLD, -UNTOLD_AT_MOST, -1)
+  end
+end
+
 -- Adds position, sequence and envelope of a stream's entry to a list. Its envelope may have been packed before the job
 -- had its sequence.
 local function add_entry(found, entry)

@@ -25,7 +25,7 @@ local function run(a)
   end
   job = job or insert_foreign(a, key, 'queued')
   if tonumber(sequence) <= key.committed + 1 then
-    publish(job)
+    leave_untold({{publish(job)}})
     unshelve(job.id)
     return 'requeued'
   end

@@ -12,7 +12,7 @@ local function run(a)
     drop_checkpoints(job)
     call('HINCRBY', STORE, 'purged', 1)
     if job.group then
-      count_member(job.group, 'dead', 'purged')
+      leave_untold({count_member(job.group, 'dead', 'purged')})
     end
   end
   return 1

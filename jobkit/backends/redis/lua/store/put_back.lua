@@ -23,7 +23,7 @@ local function put_back(id, type, key_name, token, nonce, due)
   withdraw(job)
   if job.line then
     leave_line(job)
-    give_places(job, {})
+    give_places_untold(job)
   end
   notify('job/' .. job.id)
   return {'scheduled'}, true

@@ -1,5 +1,5 @@
 -- Moves jobs that are due to the outbox, those first that were due first, and then members of groups that were held and are
--- whole. Takes how many. Answers {position, sequence or '', envelope}...
+-- whole; then tells of what nobody was told of. Takes how many. Answers {position, sequence or '', envelope}...
 local function release_held(group, answer, limit)
   local ids = call('ZRANGEBYSCORE', PREFIX .. 'members:' .. group, '(' .. (call('HGET', group_at(group), 'released_to') or '0'),
     '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
@@ -16,6 +16,22 @@ local function release_held(group, answer, limit)
   end
 end
 
+-- What is published by now, or has ended, is not in the outbox any more.
+local function add_untold(answer, limit)
+  local positions = limit > 0 and call('LRANGE', UNTOLD, 0, limit - 1) or {}
+  for _, position in ipairs(positions) do
+    local entry = call('XRANGE', OUTBOX, position .. '-0', position .. '-0')[1]
+    if entry then
+      local told = {}
+      add_entry(told, entry)
+      answer[#answer + 1] = told
+    end
+  end
+  if #positions > 0 then
+    call('LTRIM', UNTOLD, #positions, -1)
+  end
+end
+
 local function run(a)
   local answer, limit = {}, tonumber(a[1])
   local due = call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, limit)
@@ -26,5 +42,6 @@ local function run(a)
   if group then
     release_held(group, answer, limit - #due)
   end
+  add_untold(answer, limit - #answer)
   return answer
 end

@@ -18,7 +18,7 @@ local function change_line(job, priority)
     move(job, 'queued')
   end
   local position = take_place(job) and publish(job)
-  give_places(left, {})
+  give_places_untold(left)
   return position
 end
 

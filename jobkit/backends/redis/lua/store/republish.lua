@@ -13,7 +13,7 @@ local function run(a)
   table.sort(lost, function(one, other) return tonumber(one.number) < tonumber(other.number) end)
   local answer = {}
   for place, job in ipairs(lost) do
-    publish(job)
+    leave_untold({{publish(job)}})
     answer[place] = job.id
   end
   return answer

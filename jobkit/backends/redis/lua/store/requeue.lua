@@ -4,7 +4,7 @@
 -- unique name that the job had, the id of who holds it}.
 local function begin_anew(job, envelope)
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
-    'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority')
+    'taken_over', 'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority')
   block(job.type, job.key, job.sequence, -1)
   if job.key and job.sequence then
     local key = load_key(name_of(job.type, job.key))
@@ -19,9 +19,9 @@ local function begin_anew(job, envelope)
   end
   move(job, 'queued')
   call('HSET', ENVELOPES, job.id, envelope)
-  publish(job)
-  if job.line then
-    take_place(job)
+  local position = publish(job)
+  if not job.line or take_place(job) then
+    leave_untold({{position}})
   end
 end
 
@@ -52,7 +52,7 @@ local function run(a)
   end
   delete_letter(number)
   if not job then
-    publish(begin(a))
+    leave_untold({{publish(begin(a))}})
   elseif job.state == 'dead' then
     begin_anew(job, a[FACTS])
     if unique then

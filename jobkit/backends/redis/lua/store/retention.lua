@@ -24,6 +24,7 @@ local function forget_group(id)
     call('ZREM', PREFIX .. 'groups of:' .. parent, id)
   end
   call('DEL', group_at(id), PREFIX .. 'members:' .. id)
+  call('ZREM', GROUPS, id)
 end
 
 local function forget_job(job, unique)

@@ -12,6 +12,7 @@
 --   unique              hash by "TYPE\0NAME": the id of the job that took this unique name last, until that is forgotten
 --   envelopes           hash by id: the envelopes of the jobs that have yet to end, as they were packed
 --   outbox              stream: ids of what is to be published; the id of an entry is its position
+--   untold              list: positions in the outbox of entries that nobody was told of, the first made first
 --   shelved             hash by id: partitions of jobs in flight; shelved:TYPE\0INDEX, zset by position, and by key
 --   shelved as          hash by id: keys that jobs in flight are filed under, of those whose own is not known yet
 --   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0; and those of a key in
@@ -24,18 +25,20 @@
 --   holes:TYPE\0KEY     zset by last sequence: "FIRST LAST" of the ranges below the last one known that are nobody's yet
 --   group:ID            hash: the group that job ID closes: its parent, on_failure, whether it is held, how many members are
 --   undeclared, unended, or have ended each way, whether it is settled or abandoned, and the number released up to
+--   groups              zset by name, score 0: the ids of all groups
 --   members:ID          zset by number: ids of the members of that group
 --   groups of:ID        zset by name, score 0: the groups that the commit of job ID made
 --   undeclared          zset by the time it was last added to: groups not all of whose members are declared
 --   placed:TYPE\0LINE   zset by number: ids of the jobs that have the places of a tenant; LINE is 'PRIORITY TENANT'
 --   waiting:TYPE\0LINE  zset by number: ids of those that wait for one
+--   places awaited      hash by type: how many of its jobs do so
 --   held                zset by name, score 0: groups that are whole, with members to release
 --   pauses              hash by scope (type, partition or -1, key): since when, by whom and why
 --   audit               hash by number: what people have done; `store` counts them in `actions`
 --   coordinators        zset by time: the identities of those that workers go by
 --   checkpoints:ID      hash by step, empty for a checkpoint: what the job keeps of its work, where it is `saved`
 --   step files:TYPE\0KEY   hash by "ID\0STEP": the files of those that have any
---   log:, records:, as TYPE\0KEY   list and hash: what commits have written
+--   log:, records:, as TYPE\0KEY   list and hash: what commits have written; so many of the log's first entries are `trimmed`
 local STORE = PREFIX .. 'store'
 local NAMES = PREFIX .. 'keys'
 local JOBS = PREFIX .. 'jobs'
@@ -45,7 +48,10 @@ local EXPIRING = PREFIX .. 'expiring'
 local ENVELOPES = PREFIX .. 'envelopes'
 local UNIQUE = PREFIX .. 'unique'
 local UNDECLARED = PREFIX .. 'undeclared'
+local GROUPS = PREFIX .. 'groups'
 local HELD = PREFIX .. 'held'
+local PLACES_AWAITED = PREFIX .. 'places awaited'
+local UNTOLD = PREFIX .. 'untold'
 local NONE = '\0'
 local MOMENT = string.format('%.6f', NOW)
 local MICROSECONDS = math.floor(NOW * 1000000)

@@ -7,6 +7,13 @@ local function line_at(what, of)
   return PREFIX .. what .. ':' .. name_of(of.type, of.line)
 end
 
+-- Counts jobs of a type that wait for a place (step 1), or do so no more (step -1).
+local function count_awaited(type, step)
+  if call('HINCRBY', PLACES_AWAITED, type, step) == 0 then
+    call('HDEL', PLACES_AWAITED, type)
+  end
+end
+
 -- Gives a queued job a place; or has it wait for one, and returns false.
 local function take_place(job)
   if call('ZSCORE', line_at('placed', job), job.id) then
@@ -21,12 +28,17 @@ local function take_place(job)
   move(job, 'scheduled', 'due', 'inf')
   call('ZADD', DUE, 'inf', job.id)
   call('ZADD', line_at('waiting', job), job.number, job.id)
+  count_awaited(job.type, 1)
   return false
 end
 
 -- Takes a job out of its line; returns whether it had a place there, and whether it waited for one.
 local function leave_line(job)
-  return call('ZREM', line_at('placed', job), job.id) == 1, call('ZREM', line_at('waiting', job), job.id) == 1
+  local placed, waited = call('ZREM', line_at('placed', job), job.id), call('ZREM', line_at('waiting', job), job.id)
+  if waited == 1 then
+    count_awaited(job.type, -1)
+  end
+  return placed == 1, waited == 1
 end
 
 -- Has those of a line go to the outbox for whom there are places, and adds their entries to a list.
@@ -39,6 +51,14 @@ local function give_places(of, given)
     local job = load_job(id)
     call('ZADD', line_at('placed', of), job.number, id)
     call('ZREM', line_at('waiting', of), id)
+    count_awaited(of.type, -1)
     given[#given + 1] = release_scheduled(job)
   end
+end
+
+-- Does so where the caller of the script is told of none.
+local function give_places_untold(of)
+  local given = {}
+  give_places(of, given)
+  leave_untold(given)
 end

@@ -7,6 +7,8 @@ local function job_row(id)
   local packed = call('HGET', ENVELOPES, id)
   row[#row + 1] = packed and packed:match('^[^\n]*')
   row[#row + 1] = row[19] and call('ZSCORE', PREFIX .. 'waiting:' .. name_of(row[1], row[19]), id)
+  local kept = call('HMGET', job_at(id), 'trace', 'taken_over')
+  row[#row + 1], row[#row + 2] = kept[1], kept[2]
   row[#row + 1] = id
   return row
 end
@@ -19,7 +21,7 @@ local function letter_row(number)
 end
 
 local function key_row(name)
-  local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'blobs')
+  local row = call('HMGET', key_at(name), 'token', 'nonce', 'owner', 'submitted', 'committed', 'entries', 'trimmed', 'blobs')
   row[1] = row[1] or call('HGET', STORE, 'floor')
   row[#row + 1] = name
   return row

@@ -1,4 +1,4 @@
-"""What an answer means: taken, for good refused, or to be tried again, and when."""
+"""What a response means: taken, for good refused, or to be tried again, and when."""
 
 from __future__ import annotations
 
