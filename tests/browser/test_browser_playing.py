@@ -83,15 +83,29 @@ def flashes(page: Player, source: Source, played: Played) -> dict[float, Shown |
     return found
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-@pytest.mark.parametrize("name", SOURCES, scope="module")
-def test_it_plays_from_beginning_to_end_in_sync(package: Package, player: str) -> None:
+def heard_and_seen_problems(package: Package, player: str) -> str:
+    """Play a package to its end, and tell what is wrong with it."""
     source = package.source
     with opened(package, player) as page:
         played = page.play_to_end()
         begun = flashes(page, source, played)
-    problems = playing_problems(played, source) + sync_problems(played.beeps, begun, source)
-    assert not problems, "\n".join(problems)
+    return "\n".join(playing_problems(played, source) + sync_problems(played.beeps, begun, source))
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("name", SOURCES, scope="module")
+def test_it_plays_from_beginning_to_end_in_sync(package: Package, player: str) -> None:
+    assert heard_and_seen_problems(package, player) == ""
+
+
+@pytest.fixture(scope="module")
+def in_chunks(workshop: Workshop, ffmpeg: Ffmpeg) -> Package:
+    return workshop.chunked("late-sound", ffmpeg)
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_what_was_made_in_chunks_plays_in_sync(in_chunks: Package, player: str) -> None:
+    assert heard_and_seen_problems(in_chunks, player) == ""
 
 
 @pytest.mark.parametrize("player", PLAYERS)

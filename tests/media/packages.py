@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from tests.media.chunked_packages import transcoded_in_chunks
 from tests.media.ffmpegs import Ffmpeg, any_installed
 from tests.media.playlists import Master, read_master
 from tests.media.sources import SOURCES, Source
@@ -72,6 +73,12 @@ class Workshop:
         made = self._made[key]
         assert isinstance(made, Package), f"{name} was not transcoded: {made.reason}"
         return made
+
+    def chunked(self, name: str, ffmpeg: Ffmpeg) -> Package:
+        """Return what a source of `SOURCES` became in chunks."""
+        source, folder = SOURCES[name], self._folder / ffmpeg.name / f"{name}-in-chunks"
+        made, result = transcoded_in_chunks(self.source(source), folder, ffmpeg, ladder=LADDER)
+        return Package(source, self.source(source), made, result)
 
     def _transcoded(self, source: Source, ffmpeg: Ffmpeg) -> Package | Failed:
         file = self.source(source)

@@ -14,6 +14,7 @@ from transcode_bench import FFMPEGS, Samples
 
 from workers.transcode import boxes
 from workers.transcode.box_reader import MalformedMp4
+from workers.transcode.boxes import Colour
 from workers.transcode.finished import digest, read_track
 from workers.transcode.joining import damage, join
 
@@ -33,15 +34,18 @@ class Kind:
     changes: dict[str, Any] = field(default_factory=dict)
     picture: str = ""
     turned: bool = False
+    hdr: bool = False
 
     @property
     def keeps_numbers(self) -> bool:
         """Whether the numbers of its pictures can be read in the source, too, and are all kept."""
-        return not self.changes and not self.turned and "setpts=PTS+" not in self.picture
+        return not self.changes and not self.turned and not self.hdr and "setpts=PTS+" not in self.picture
 
 
 _TONE = "sine=frequency=440:sample_rate=44100"
 _FIELDS = ("-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct")
+_PQ = "format=yuv420p10le,setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
+_HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le")
 KINDS = {
     "plain": Kind("system", seconds=6.0),
     "open GOP": Kind("wheel", options=(*_X264, "-x264-params", "open-gop=1:keyint=37:bframes=3")),
@@ -55,6 +59,8 @@ KINDS = {
     "late sound": Kind("system", sound=f"{_TONE},asetpts=PTS+2.5/TB"),
     "late picture": Kind("wheel", picture=",setpts=PTS+2.6/TB"),
     "turned": Kind("wheel", turned=True),
+    "HDR": Kind("wheel", picture=f",{_PQ}", options=_HEVC, hdr=True),
+    "HDR, by an older one": Kind("system", suffix="mkv", picture=f",{_PQ}", options=_HEVC, hdr=True),
     "fields": Kind("wheel", rate="50", options=_FIELDS, changes={"deinterlace": "field"}),
     "a reduced rate": Kind("wheel", rate="50", changes={"max_frame_rate": 20}),
 }
@@ -93,6 +99,8 @@ async def test_every_picture_is_there_once_and_at_its_time(kind: str, samples: S
         wanted, there = shown(whole), shown(joined)
         assert [one.number for one in there] == [one.number for one in wanted]
         assert [one.time for one in there] == pytest.approx([one.time for one in wanted], abs=3e-5)
+        colours = [video.colour if (video := boxes.read(path).track("vide")) else None for path in (whole, joined)]
+        assert colours == [Colour("nclx", 1, 1, 1, full_range=False)] * 2
         for handler in ("vide", "soun"):
             tracks = [read_track(path, handler) for path in (whole, joined)]
             if tracks == [None, None]:

@@ -11,6 +11,8 @@ from transcode_bench import FFMPEG, Samples
 
 from jobkit.errors import JobDead
 from jobkit.model.job_state import JobState
+from tests.media import rawtimes
+from tests.media.playlists import read_master
 from workers.transcode import Transcode, transcode
 
 PARTS = ["0", "1", "2", "sound"]
@@ -71,6 +73,8 @@ async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
         assert (tmp_path / "chunks" / playlist).read_text() == (tmp_path / "whole" / playlist).read_text()
     numbers = [one.number for one in shown(tmp_path / "chunks" / "32p.mp4")]
     assert numbers == list(range(150))
+    (variant,) = read_master(tmp_path / "chunks" / "hls" / "master.m3u8").variants
+    assert rawtimes.timing_problems(variant, tmp_path / "chunks" / "32p.mp4", 0.04) == []
 
 
 async def test_a_worker_that_is_gone_costs_the_chunk_it_had(samples: Samples, sources: Path, tmp_path: Path) -> None:

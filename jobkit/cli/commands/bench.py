@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobkit.cli.benchmarks import Benchmarks
 from jobkit.cli.options import AsJson, EnvFile
 from jobkit.lab.servers.store_server import StoreServer
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from jobkit.ports.planes import Planes
 
 
+app = typer.Typer(cls=Benchmarks, invoke_without_command=True)
+
+
+@app.callback()
 def bench(
     context: typer.Context,
     jobs: Annotated[int, typer.Option("--jobs", min=100, help="How many no-op jobs to drain.")] = 20_000,
@@ -46,10 +51,14 @@ def bench(
 ) -> None:
     """Measure worker processes on no-op jobs: publishing, draining, latency, memory and round trips.
 
+    With the name of a plugin that has a benchmark, such as transcode, that one is run, with the options behind it.
+
     Where JOBKIT_BROKER_URL, JOBKIT_COORDINATOR_URL or JOBKIT_STORE_URL is set, in the environment or an --env-file, it
     runs on the backends configured, and leaves its job types there. Otherwise, and with --servers, it runs on a place
     of its own that is gone afterwards. On RabbitMQ it also measures what plain aio-pika does without any safety.
     """
+    if context.invoked_subcommand is not None:
+        return
     from jobkit.cli.session import CommandSession
     from jobkit.errors import ConfigurationError
     from jobkit.lab.bench import BenchPlan
