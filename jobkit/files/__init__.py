@@ -6,7 +6,7 @@ from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
 
 if TYPE_CHECKING:
     from jobkit.files.application import Access, FilesApplication, everyone
-    from jobkit.files.links import FileLinks
+    from jobkit.files.signed_links import FileLinks
 
 __all__ = [
     "Access",
@@ -22,7 +22,7 @@ __all__ = [
 # They bring a web framework with them, which a plugin does without.
 _ON_DEMAND = {
     "Access": "jobkit.files.application",
-    "FileLinks": "jobkit.files.links",
+    "FileLinks": "jobkit.files.signed_links",
     "FilesApplication": "jobkit.files.application",
     "everyone": "jobkit.files.application",
 }

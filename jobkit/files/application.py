@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jobkit.errors import FileMissing, FileReplaced, Unavailable, UnknownType
 from jobkit.files.byte_range import Unsatisfiable, byte_range
 from jobkit.files.file_set import FileSet, joined, opened
-from jobkit.files.links import NEVER, FileLinks, Pin, file_path
 from jobkit.files.media_types import media_type
+from jobkit.files.signed_links import NEVER, FileLinks, Pin, file_path
 from jobkit.model.blob_location import location_beside
 from jobkit.ports.blobs import Blobs
 

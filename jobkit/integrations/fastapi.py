@@ -24,7 +24,7 @@ from jobkit.client.client import Client
 from jobkit.client.connect import connect
 from jobkit.errors import JobConflict, JobkitError, JobNotFound, PayloadInvalid, Unavailable
 from jobkit.files.application import Access, FilesApplication
-from jobkit.files.links import FileLinks
+from jobkit.files.signed_links import FileLinks
 from jobkit.settings import Settings
 
 # The status that tells an HTTP client what to do about it: mend the request, or come back later.

@@ -16,7 +16,7 @@ from jobkit.model.limit import Limit
 from jobkit.model.priority import Priority
 from jobkit.ports.coordinator import Coordinator
 from jobkit.ports.limits import Limited, Waiting
-from jobkit.runner.priority_turns import Turns
+from jobkit.runner.next_in_line import Turns
 
 # The first of a line asks again after so many seconds at the latest, whatever it was told, or not told.
 _ASK_AGAIN_SECONDS = 10.0

@@ -19,7 +19,7 @@ import anyio
 
 from jobkit.model.clock import Clock
 from jobkit.model.priority import Priority
-from jobkit.runner.priority_turns import Turns
+from jobkit.runner.next_in_line import Turns
 
 # How much the latest job counts in the two averages.
 _WEIGHT = 0.1

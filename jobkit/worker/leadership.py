@@ -1,4 +1,4 @@
-"""Sharing partitions fairly: how many each worker leads, and how one is handed over.
+"""Sharing partitions fairly: how many each worker leads, and which it gives up (`led_partition.py` hands one over).
 
 Each worker looks at the live workers of a type, and leads its share of the partitions: as many as the others, or fewer,
 down to none, where it is farther from store and coordinator than they are. Who has too many drains one and releases

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobkit.model.schedule import Pause, Schedule, ScheduledJob, decide, load_schedule
+from jobkit.model.schedule import Pause, Schedule, ScheduledJob, load_schedule
+from jobkit.model.tick_decision import decide
 from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.model.ticks import Timing
 

@@ -7,7 +7,7 @@ import pytest
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.partition import partition_of
 from jobkit.model.priority import Priority
-from jobkit.runner.priority_turns import Turns
+from jobkit.runner.next_in_line import Turns
 from simulation.expectation import Violation
 from simulation.protection import Patch
 from simulation.schedule import Schedule

@@ -13,7 +13,7 @@ import structlog
 
 from jobkit.model.clock import SystemClock
 from workers.transcode.arguments import encode_arguments
-from workers.transcode.chunks import chunk_plan, plan_chunks, sound_plan
+from workers.transcode.chunk_plan import chunk_plan, plan_chunks, sound_plan
 from workers.transcode.ffmpeg import Ffmpeg
 from workers.transcode.joining import join
 from workers.transcode.payload import Transcode

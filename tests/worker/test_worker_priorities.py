@@ -12,7 +12,7 @@ from jobkit.errors import ConfigurationError, UnknownType
 from jobkit.model.priority import Priority, PriorityName
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobState
-from jobkit.runner.priority_turns import LOW_SHARE, NORMAL_SHARE
+from jobkit.runner.next_in_line import LOW_SHARE, NORMAL_SHARE
 from tests.errands import Errand, Errands
 from tests.faults.doubles import Faults
 from tests.steps import Step, step

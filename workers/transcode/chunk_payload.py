@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobkit import Payload, Result
-from workers.transcode.chunks import Chunk
+from workers.transcode.chunk_plan import Chunk
 from workers.transcode.plan import TranscodePlan
 
 # The part that holds all sounds and texts.

@@ -18,7 +18,7 @@ from workers.transcode import progress
 from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.check_outputs import check_outputs
-from workers.transcode.chunks import plan_chunks
+from workers.transcode.chunk_plan import plan_chunks
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.job_tools import Bench, open_bench

@@ -17,7 +17,7 @@ from jobkit import Reject, Result
 from workers.transcode import progress
 from workers.transcode.child import child_command
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
-from workers.transcode.chunks import Chunk, chunk_plan, may_be_split, sound_plan
+from workers.transcode.chunk_plan import Chunk, chunk_plan, may_be_split, sound_plan
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.job_tools import Bench
 from workers.transcode.media import Media

@@ -13,7 +13,8 @@ from jobkit.client.schedule_row import job_of, kept_of, schedule_of
 from jobkit.client.schedules import entries_of
 from jobkit.errors import ScheduleUnreadable, Unavailable
 from jobkit.model.clock import Clock
-from jobkit.model.schedule import Decision, Schedule, decide
+from jobkit.model.schedule import Schedule
+from jobkit.model.tick_decision import Decision, decide
 from jobkit.model.tick_policy import Overlap
 from jobkit.model.ticks import tick_id
 from jobkit.ports.inspection import Inspection

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from jobkit.files.links import NEVER, FileLinks, Pin
+from jobkit.files.signed_links import NEVER, FileLinks, Pin
 from jobkit.testing.conformance.manual_clock import ManualClock
 
 SECRET = "a secret of tests"

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 from jobkit.model.priority import Priority
-from jobkit.runner.priority_turns import LOW_SHARE, NORMAL_SHARE, Turns
+from jobkit.runner.next_in_line import LOW_SHARE, NORMAL_SHARE, Turns
 
 HIGH, NORMAL, LOW = Priority
 
