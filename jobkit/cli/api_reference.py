@@ -36,6 +36,15 @@ For a first program see the [README](../README.md), for complete ones [examples/
 Words such as *key* and *fence* are in the [glossary](glossary.md).
 """
 
+
+class _Words(typing.NamedTuple):
+    """A public type that is a choice of words, and so has no docstring of its own."""
+
+    name: str
+    literal: Any
+    prose: str
+
+
 # Bases whose members are told with those of the classes that are made of them.
 _PARTS = (Steering, ContextGroups)
 # What a program may import, by where it is documented. All that is not here is private and may change at any time.
@@ -43,7 +52,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
     (
         "Declaring jobs",
         "from jobkit import processor, resource, schedule, Payload, Result, RetryPolicy, Processor, Resource\n"
-        "from jobkit import DeclaredSchedule, JobEnd, Notification",
+        "from jobkit import DeclaredSchedule, EndState, JobEnd, Notification",
         (
             jobkit.processor,
             jobkit.resource,
@@ -56,6 +65,7 @@ _SECTIONS: Sequence[tuple[str, str, Sequence[Any]]] = (
             jobkit.DeclaredSchedule,
             jobkit.Notification,
             jobkit.JobEnd,
+            _Words("EndState", jobkit.EndState, "The ends of a job that a notification may tell of."),
         ),
     ),
     (
@@ -166,6 +176,9 @@ def _errors() -> Iterator[type[Exception]]:
 
 
 def _entry(thing: Any) -> str:
+    if isinstance(thing, _Words):
+        words = ", ".join(f"`{word}`" for word in typing.get_args(thing.literal))
+        return f"### {thing.name}\n\n{thing.prose}\n\n{words}.\n"
     name = thing.__name__
     lines = [f"### {name}\n"]
     if not inspect.isclass(thing):

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from jobkit import Client, SyncClient
 from jobkit.backends.postgres.foreign import statement
+from jobkit.backends.postgres.install_functions import known_functions
 from jobkit.backends.registry import open_planes
 from jobkit.errors import ConfigurationError, JobConflict, JobNotFound
 from jobkit.plugin.registry import Registry
@@ -116,6 +117,8 @@ def test_a_connection_that_leads_elsewhere_is_refused(client: SyncClient, url: s
 
 
 def test_every_argument_of_a_statement_says_its_kind() -> None:
-    assert statement("SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4)") == (
-        "SELECT * FROM jobkit.cancel_jobs(%s::text[], %s::text, %s::text, %s::integer)"
+    assert statement("SELECT * FROM jobkit.cancel_jobs($1, $2, $3, $4, $5)") == (
+        "SELECT * FROM jobkit.cancel_jobs(%s::text[], %s::text, %s::text, %s::integer, %s::text[])"
     )
+    # Kinds are told apart by the commas between parameters, so no default may have one.
+    assert [one for one in known_functions().signatures if "DEFAULT ARRAY" in one] == []

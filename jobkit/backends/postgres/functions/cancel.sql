@@ -100,8 +100,7 @@ END $$;
 
 -- Cancel jobs, as `end_early` tells. Also called in transactions of callers' own.
 CREATE OR REPLACE FUNCTION jobkit.cancel_jobs(
-    in_ids text[], in_by text, in_reason text, in_most integer,
-    in_states text[] DEFAULT ARRAY['scheduled', 'queued', 'running', 'parked']
+    in_ids text[], in_by text, in_reason text, in_most integer, in_states text[]
 ) RETURNS TABLE (id text, cancelled boolean, state text, result bytea) LANGUAGE sql AS $$
     SELECT e.id, e.now_ended, e.state, e.result FROM jobkit.end_early(in_ids, in_states, 'cancelled', in_by, in_reason, in_most) e
 $$;

@@ -224,5 +224,6 @@ BEGIN
     END IF;
     PERFORM jobkit.cancel_jobs(ids, 'jobkit', CASE
         WHEN is_awaited THEN 'the job that waited for its group was cancelled'
-        ELSE 'its group was never declared whole' END, in_most);
+        ELSE 'its group was never declared whole' END, in_most,
+        ARRAY['scheduled', 'queued', 'running', 'parked']);
 END $$;

@@ -135,7 +135,8 @@ BEGIN
                 RETURN NEXT;
                 CONTINUE;
             ELSIF holder.id IS NOT NULL THEN
-                PERFORM jobkit.cancel_jobs(ARRAY[holder.id], 'jobkit', 'replaced by ' || given.id, in_most);
+                PERFORM jobkit.cancel_jobs(ARRAY[holder.id], 'jobkit', 'replaced by ' || given.id, in_most,
+                                           ARRAY['scheduled', 'queued', 'running', 'parked']);
                 replaced[given.place] := holder.id;
             END IF;
         END IF;
