@@ -8,6 +8,7 @@ import pytest
 
 from jobkit.lab.servers.redis import RedisServer
 from jobkit.model.envelope import Envelope
+from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.model.partition import Partition
 from jobkit.ports.coordinator import Granted, LeaseRef, Member
 from jobkit.ports.rules import keepable
@@ -22,7 +23,7 @@ ODD = (
     *(P + name for name in OWN),
     *("job:a", f"{P}job:a", "key:a", "lease:a", "wanted:outbox", "lease/outbox", "{other}", "{", "}", ":", "/", "a/"),
     *("é", "e\u0301", "\U0001f600", " ", "a b", "a\nb", "a\r\nb", "\x01", "\x7f", "\u2028", "0", "00", "-1", "*", "%s"),
-    *("x" * 200, "'", '"', "\\", "\\ud800", "[", "(", "+", "$", "$-1\r\n"),
+    *("x" * TYPE_CHARACTERS, "'", '"', "\\", "\\ud800", "[", "(", "+", "$", "$-1\r\n"),
 )
 
 
