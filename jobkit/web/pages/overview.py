@@ -76,7 +76,7 @@ async def make(view: View) -> Page:
     failed = history.rates(lambda sample: sample.counts.jobs[JobState.DEAD])
     waiting = history.levels(lambda sample: sample.waiting)
     lags = history.levels(lambda sample: sample.lag or 0.0)
-    elected = history.rates(lambda sample: 60 * sample.elections)
+    elected = history.rates(lambda sample: sample.elections)
     running = history.levels(lambda sample: sample.counts.jobs[JobState.RUNNING])
     charts = [
         Chart("Done per second", f"{rates[-1]:.1f}" if rates else NOTHING, rates),
