@@ -16,7 +16,8 @@ from jobkit.model.safe_text import shown
 from jobkit.ops.views import stored_json
 from jobkit.plugin.registry import Registry
 from jobkit.web.access import User, may_see
-from jobkit.web.masking import MASK, holds_secrets
+from jobkit.web.masking import MASK
+from jobkit.web.secret_fields import holds_secrets, keys_of, reads_paths, secret_keys
 
 _SHOWN_CHARACTERS = 120
 
@@ -48,9 +49,17 @@ def compared(user: User, registry: Registry, job_type: str, body: bytes) -> Sequ
         return ()
     model: type[BaseModel] = processor.payload
     wrong = _wrong(model, own)
-    named = {info.alias or name: info for name, info in model.model_fields.items()}
-    rows = [_field(name, info, said, wrong.get(name, ())) for name, info in named.items()]
-    return [*rows, *(_stranger(name, said[name], wrong.get(name)) for name in said if name not in named)]
+    named = {_key(name, info, said): info for name, info in model.model_fields.items()}
+    rows = [_field(key, info, said, wrong.get(key, ())) for key, info in named.items()]
+    secret = said.keys() if reads_paths(model) and holds_secrets(model) else secret_keys(model)
+    strangers = {key: MASK if key in secret else _json(said[key]) for key in said if key not in named}
+    return [*rows, *(_stranger(key, has, wrong.get(key)) for key, has in strangers.items())]
+
+
+def _key(name: str, info: FieldInfo, said: Mapping[str, Any]) -> str:
+    """Return the key at which a payload has a field, or else the first at which it may."""
+    keys = keys_of(name, info)
+    return next((key for key in keys if key in said), keys[0])
 
 
 def _wrong(model: type[BaseModel], body: bytes) -> Mapping[str, Sequence[str]]:
@@ -75,18 +84,21 @@ def _field(name: str, info: FieldInfo, said: Mapping[str, Any], wrong: Sequence[
         default = info.get_default(call_default_factory=False)
         instead = "made anew for each" if info.default_factory is not None else _cut(repr(default))
         return ComparedField(name, "", takes, f"not given: {instead}", fits=True)
-    has = MASK if holds_secrets(info.annotation) else _cut(json.dumps(said[name], ensure_ascii=False))
+    has = MASK if holds_secrets(info.annotation) else _json(said[name])
     return ComparedField(name, has, takes, "; ".join(wrong) or "fits", fits=not wrong)
 
 
-def _stranger(name: str, value: Any, wrong: Sequence[str] | None) -> ComparedField:
-    has = _cut(json.dumps(value, ensure_ascii=False))
+def _stranger(name: str, has: str, wrong: Sequence[str] | None) -> ComparedField:
     verdict = "no such field any more: it is refused" if wrong else "no such field any more: it is left out"
     return ComparedField(name, has, "", verdict, fits=False)
 
 
 def _kind(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _json(value: Any) -> str:
+    return _cut(json.dumps(value, ensure_ascii=False))
 
 
 def _cut(text: str) -> str:
