@@ -58,25 +58,6 @@ def shown_result(user: User, registry: Registry, type: str, result: bytes) -> st
     return pretty(said)
 
 
-def unmasked(edited: bytes, original: bytes) -> bytes:
-    """Return an edited payload with the secrets of the original, where they were left masked."""
-    if MASK.encode() not in edited:
-        return edited
-    said = stored_json(edited)
-    # What is no JSON is left to whoever reads it.
-    return edited if isinstance(said, str) else json.dumps(_restored(said, stored_json(original))).encode()
-
-
-def _restored(said: Any, original: Any) -> Any:
-    if said == MASK:
-        return original
-    if isinstance(said, dict) and isinstance(original, dict):
-        return {name: _restored(value, original.get(name, value)) for name, value in said.items()}
-    if isinstance(said, list) and isinstance(original, list):
-        return [_restored(value, one) for value, one in zip(said, original, strict=False)] + said[len(original) :]
-    return said
-
-
 def pretty(said: Any) -> str:
     """Return JSON values as indented text, and what is text already as it is."""
     return said if isinstance(said, str) else json.dumps(said, indent=2, ensure_ascii=False)

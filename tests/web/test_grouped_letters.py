@@ -39,6 +39,10 @@ async def test_a_dead_letter_of_a_group_is_edited(site: Site) -> None:
     envelope = await site.planes.inspection.envelope(job.id)
     assert envelope is not None
     assert json.loads(envelope.body) == {"chunk": {"video": "v", "pin": "4711"}}
+    left = json.dumps({"video": MASK, "pin": MASK})
+    refused = await reader.confirmed("requeue-edited", {"payload": left}, number=number)
+    assert refused.status == 409
+    assert "give the secrets anew" in refused.words
 
 
 async def test_a_dead_letter_that_names_no_type_of_its_group_is_edited_to_name_one(site: Site) -> None:

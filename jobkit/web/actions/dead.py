@@ -8,15 +8,17 @@ from jobkit.errors import ConfigurationError, JobkitError, PayloadInvalid, Uniqu
 from jobkit.model.ids import new_job_id
 from jobkit.ops.dead_letter_groups import letters_of
 from jobkit.ops.dead_matching import letter_of, letters_matching
+from jobkit.ops.views import stored_json
 from jobkit.plugin.groups import AnyProcessor
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import DeadLetter
 from jobkit.ports.store import Conflict
 from jobkit.web.actions.action import Action, Ask, Done, Proposal, Refused, job_path, many, told
 from jobkit.web.job_query import asked, in_words, wanted
-from jobkit.web.masking import shown_payload, unmasked
+from jobkit.web.masking import masked_payload, shown_payload
 from jobkit.web.page import NotFound, View
 from jobkit.web.rendering import query
+from jobkit.web.unmasking import unmasked
 
 # So much of a dead job's id is in that of the one that stands in for it.
 _OLD_ID_CHARACTERS = 150
@@ -155,13 +157,14 @@ async def _edit(view: View) -> Done:
 
 
 def _edited(registry: Registry, letter: DeadLetter, edited: bytes) -> tuple[AnyProcessor, bytes]:
-    """Return who takes what was made of a letter, with its secrets. Raises as `addressed`."""
+    """Return who takes what was made of a letter, with its secrets. Raises as `addressed` and `unmasked`."""
     try:
         processor, own = registry.addressed(letter.type or "", letter.raw)
     except JobkitError:
         # The letter names no type of its group, so that it was shown as it came: what is made of it names one.
-        return registry.addressed(letter.type or "", edited)
-    return processor, unmasked(edited, own)
+        original = stored_json(letter.raw)
+        return registry.addressed(letter.type or "", unmasked(edited, original, original))
+    return processor, unmasked(edited, masked_payload(processor, own), stored_json(own))
 
 
 ACTIONS = (
