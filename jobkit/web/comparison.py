@@ -49,11 +49,24 @@ def compared(user: User, registry: Registry, job_type: str, body: bytes) -> Sequ
         return ()
     model: type[BaseModel] = processor.payload
     wrong = _wrong(model, own)
-    named = {_key(name, info, said): info for name, info in model.model_fields.items()}
-    rows = [_field(key, info, said, wrong.get(key, ())) for key, info in named.items()]
     secret = said.keys() if reads_paths(model) and holds_secrets(model) else secret_keys(model)
-    strangers = {key: MASK if key in secret else _json(said[key]) for key in said if key not in named}
-    return [*rows, *(_stranger(key, has, wrong.get(key)) for key, has in strangers.items())]
+    has = {key: MASK if key in secret else _json(value) for key, value in said.items()}
+    fields = [(_key(name, info, said), name, info) for name, info in model.model_fields.items()]
+    rows = [_field(key, info, has, _against(key, name, info, said, wrong)) for key, name, info in fields]
+    known = {key for key, _, _ in fields}
+    rows += [_stranger(key, value, wrong.get(key)) for key, value in has.items() if key not in known]
+    # What a validator of the whole model says is of no field.
+    whole = wrong.get("", ())
+    last = [ComparedField("all together", "", model.__name__, "; ".join(whole), fits=False)] if whole else []
+    return [*rows, *last]
+
+
+def _against(
+    key: str, name: str, info: FieldInfo, said: Mapping[str, Any], wrong: Mapping[str, Sequence[str]]
+) -> Sequence[str]:
+    """Return what is said against a field, by its alias or its name, and not against another entry of the payload."""
+    keys = [one for one in keys_of(name, info) if one == key or one not in said]
+    return [text for one in keys for text in wrong.get(one, ())]
 
 
 def _key(name: str, info: FieldInfo, said: Mapping[str, Any]) -> str:
@@ -66,7 +79,7 @@ def _wrong(model: type[BaseModel], body: bytes) -> Mapping[str, Sequence[str]]:
     """Return what the model says against each field, by its name."""
     found = defaultdict[str, list[str]](list)
     try:
-        model.model_validate_json(body)
+        model.model_validate_json(body, by_alias=True, by_name=True)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             first, *within = map(str, one["loc"]) if one["loc"] else ("",)
@@ -76,16 +89,15 @@ def _wrong(model: type[BaseModel], body: bytes) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _field(name: str, info: FieldInfo, said: Mapping[str, Any], wrong: Sequence[str]) -> ComparedField:
+def _field(name: str, info: FieldInfo, has: Mapping[str, str], wrong: Sequence[str]) -> ComparedField:
     takes = _kind(info.annotation)
-    if name not in said:
+    if name not in has:
         if info.is_required():
             return ComparedField(name, "", takes, "missing: it is needed", fits=False)
         default = info.get_default(call_default_factory=False)
         instead = "made anew for each" if info.default_factory is not None else _cut(repr(default))
         return ComparedField(name, "", takes, f"not given: {instead}", fits=True)
-    has = MASK if holds_secrets(info.annotation) else _json(said[name])
-    return ComparedField(name, has, takes, "; ".join(wrong) or "fits", fits=not wrong)
+    return ComparedField(name, has[name], takes, "; ".join(wrong) or "fits", fits=not wrong)
 
 
 def _stranger(name: str, has: str, wrong: Sequence[str] | None) -> ComparedField:

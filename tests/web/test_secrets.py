@@ -83,6 +83,7 @@ class Within(Payload):
 
     name: str
     token: Annotated[SecretStr, written] = Field(SecretStr(""), validation_alias=AliasPath("auth", "token"))
+    user: str = Field("", validation_alias=AliasPath("auth", "user"))
 
 
 @processor("hold", key=lambda job: job.name)
@@ -130,7 +131,7 @@ async def test_no_secret_is_on_a_page(site: Site, secret: dict[str, Any], taken:
 
 
 async def test_what_is_read_from_within_another_field_is_masked(site: Site) -> None:
-    assert SAID not in await dead_page(site, "within", {"name": "k", "auth": {"token": SAID}})
+    assert SAID not in await dead_page(site, "within", {"name": "k", "auth": {"token": SAID, "user": "u"}})
 
 
 @pytest.mark.parametrize(
