@@ -52,3 +52,10 @@ async def test_a_dead_letter_that_names_no_type_of_its_group_is_edited_to_name_o
     reader, payload = site.reader(chunk), json.dumps({"chunk": {"video": "w"}})
     done = await reader.confirmed("requeue-edited", {"payload": payload}, number=str(letter.number))
     assert done.status == 303, done.words
+
+
+async def test_what_names_no_type_of_a_group_that_has_secrets_is_masked(site: Site) -> None:
+    new = Registry([chunk]).new_job("chunk", {"video": "v"}, id="c", submitted_at=1_700_000_000.0)
+    await site.planes.store.bury_message(b'{"video": "v", "pin": "4711"}', new.envelope, reason="it names no type")
+    (letter,) = await site.planes.inspection.dead(limit=9)
+    assert "4711" not in (await site.reader(chunk).get(f"/dead/{letter.number}")).text
