@@ -63,7 +63,6 @@ class WebApplication:
     def __init__(self, planes: Planes, registry: Registry, settings: Settings, *, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
         self._access = Access(settings, clock)
-        self._settings = settings
         layouts = Layouts(planes.store, settings.partitions, clock)
         self._backstage = Backstage(planes, registry, settings, clock, PageCache(clock), History(clock), layouts)
         self._templates = environment()

@@ -43,3 +43,8 @@ class Chart:
         top = max(*self.values, 1e-9)
         step = _WIDTH / (len(self.values) - 1)
         return [(at * step, _HEIGHT - 3 - (_HEIGHT - 6) * value / top) for at, value in enumerate(self.values)]
+
+
+def known(values: Sequence[float | None]) -> Sequence[float]:
+    """Return those of a line's values that are known: where one could not be asked for, the line is no lower."""
+    return [value for value in values if value is not None]

@@ -16,7 +16,8 @@ from jobkit.model.safe_text import shown
 from jobkit.ops.views import stored_json
 from jobkit.plugin.registry import Registry
 from jobkit.web.access import User, may_see
-from jobkit.web.masking import MASK, holds_secrets
+from jobkit.web.masking import MASK
+from jobkit.web.secret_fields import holds_secrets, keys_of, reads_paths, secret_keys
 
 _SHOWN_CHARACTERS = 120
 
@@ -48,16 +49,37 @@ def compared(user: User, registry: Registry, job_type: str, body: bytes) -> Sequ
         return ()
     model: type[BaseModel] = processor.payload
     wrong = _wrong(model, own)
-    named = {info.alias or name: info for name, info in model.model_fields.items()}
-    rows = [_field(name, info, said, wrong.get(name, ())) for name, info in named.items()]
-    return [*rows, *(_stranger(name, said[name], wrong.get(name)) for name in said if name not in named)]
+    secret = said.keys() if reads_paths(model) and holds_secrets(model) else secret_keys(model)
+    has = {key: MASK if key in secret else _json(value) for key, value in said.items()}
+    fields = [(_key(name, info, said), name, info) for name, info in model.model_fields.items()]
+    rows = [_field(key, info, has, _against(key, name, info, said, wrong)) for key, name, info in fields]
+    known = {key for key, _, _ in fields}
+    rows += [_stranger(key, value, wrong.get(key)) for key, value in has.items() if key not in known]
+    # What a validator of the whole model says is of no field.
+    whole = wrong.get("", ())
+    last = [ComparedField("all together", "", model.__name__, "; ".join(whole), fits=False)] if whole else []
+    return [*rows, *last]
+
+
+def _against(
+    key: str, name: str, info: FieldInfo, said: Mapping[str, Any], wrong: Mapping[str, Sequence[str]]
+) -> Sequence[str]:
+    """Return what is said against a field, by its alias or its name, and not against another entry of the payload."""
+    keys = [one for one in keys_of(name, info) if one == key or one not in said]
+    return [text for one in keys for text in wrong.get(one, ())]
+
+
+def _key(name: str, info: FieldInfo, said: Mapping[str, Any]) -> str:
+    """Return the key at which a payload has a field, or else the first at which it may."""
+    keys = keys_of(name, info)
+    return next((key for key in keys if key in said), keys[0])
 
 
 def _wrong(model: type[BaseModel], body: bytes) -> Mapping[str, Sequence[str]]:
     """Return what the model says against each field, by its name."""
     found = defaultdict[str, list[str]](list)
     try:
-        model.model_validate_json(body)
+        model.model_validate_json(body, by_alias=True, by_name=True)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             first, *within = map(str, one["loc"]) if one["loc"] else ("",)
@@ -67,26 +89,28 @@ def _wrong(model: type[BaseModel], body: bytes) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _field(name: str, info: FieldInfo, said: Mapping[str, Any], wrong: Sequence[str]) -> ComparedField:
+def _field(name: str, info: FieldInfo, has: Mapping[str, str], wrong: Sequence[str]) -> ComparedField:
     takes = _kind(info.annotation)
-    if name not in said:
+    if name not in has:
         if info.is_required():
             return ComparedField(name, "", takes, "missing: it is needed", fits=False)
         default = info.get_default(call_default_factory=False)
         instead = "made anew for each" if info.default_factory is not None else _cut(repr(default))
         return ComparedField(name, "", takes, f"not given: {instead}", fits=True)
-    has = MASK if holds_secrets(info.annotation) else _cut(json.dumps(said[name], ensure_ascii=False))
-    return ComparedField(name, has, takes, "; ".join(wrong) or "fits", fits=not wrong)
+    return ComparedField(name, has[name], takes, "; ".join(wrong) or "fits", fits=not wrong)
 
 
-def _stranger(name: str, value: Any, wrong: Sequence[str] | None) -> ComparedField:
-    has = _cut(json.dumps(value, ensure_ascii=False))
+def _stranger(name: str, has: str, wrong: Sequence[str] | None) -> ComparedField:
     verdict = "no such field any more: it is refused" if wrong else "no such field any more: it is left out"
     return ComparedField(name, has, "", verdict, fits=False)
 
 
 def _kind(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _json(value: Any) -> str:
+    return _cut(json.dumps(value, ensure_ascii=False))
 
 
 def _cut(text: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jobkit.model.clock import Clock
 from jobkit.ports.inspection import JobState, StoreCounts
+
+L = TypeVar("L", float, float | None)
 
 EVERY_SECONDS = 10.0
 _KEPT = 360
@@ -55,7 +58,7 @@ class History:
         if not self._samples or now - self._samples[-1].at >= 0.9 * EVERY_SECONDS:
             self._samples.append(Sample(now, counts, lag, self._elections))
 
-    def levels(self, of: Callable[[Sample], float]) -> Sequence[float]:
+    def levels(self, of: Callable[[Sample], L]) -> Sequence[L]:
         """Return a number of each sample, oldest first."""
         return [of(sample) for sample in self._samples]
 

@@ -127,3 +127,11 @@ async def test_secrets_are_masked_in_what_todays_model_does_not_take_and_kept_wh
     envelope = await site.planes.inspection.envelope(job.id)
     assert envelope is not None
     assert json.loads(envelope.body) == {"to": "dead", "text": "meet me at seven", "pin": "4711"}
+
+
+async def test_secrets_are_masked_in_a_result_that_todays_model_does_not_take(site: Site) -> None:
+    id = await accepted(site, "done")
+    await site.committed(id, b'{"pin": "4711", "pages": "many"}')
+    said = await seen(site, f"/jobs/{id}", OPERATOR, letter)
+    assert '"pages": "many"' in said
+    assert "4711" not in said

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobkit.errors import ConfigurationError, PayloadInvalid, UniqueNameTaken, UnknownType
+from jobkit.errors import ConfigurationError, JobkitError, PayloadInvalid, UniqueNameTaken, UnknownType
 from jobkit.model.ids import new_job_id
 from jobkit.ops.dead_letter_groups import letters_of
 from jobkit.ops.dead_matching import letter_of, letters_matching
+from jobkit.ops.views import stored_json
+from jobkit.plugin.groups import AnyProcessor
+from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import DeadLetter
 from jobkit.ports.store import Conflict
 from jobkit.web.actions.action import Action, Ask, Done, Proposal, Refused, job_path, many, told
 from jobkit.web.job_query import asked, in_words, wanted
-from jobkit.web.masking import shown_payload, unmasked
+from jobkit.web.masking import masked_payload, shown_payload
 from jobkit.web.page import NotFound, View
 from jobkit.web.rendering import query
+from jobkit.web.unmasking import unmasked
 
 # So much of a dead job's id is in that of the one that stands in for it.
 _OLD_ID_CHARACTERS = 150
@@ -137,12 +141,12 @@ async def _propose_edit(view: View) -> Proposal:
 
 async def _edit(view: View) -> Done:
     letter = await _letter(view)
-    registry, body = view.backstage.registry, unmasked((view.said("payload") or "").encode(), letter.raw)
+    registry, edited = view.backstage.registry, (view.said("payload") or "").encode()
     # What it is called tells what it stands in for.
     id = f"{(letter.id or f'letter {letter.number}')[:_OLD_ID_CHARACTERS]}@{new_job_id()}"
     try:
-        processor, own = registry.addressed(letter.type or "", body)
-        new = registry.new_job(processor.name, own, id=id, submitted_at=view.now)
+        processor, body = _edited(registry, letter, edited)
+        new = registry.new_job(processor.name, body, id=id, submitted_at=view.now)
         (answer,) = await view.planes.store.submit([new])
     except (UnknownType, PayloadInvalid, ConfigurationError, ValueError) as error:
         raise Refused(f"It was not submitted: {error}") from error
@@ -150,6 +154,17 @@ async def _edit(view: View) -> Done:
         raise Refused("It was not submitted: its id is another job's.")
     detail = f"submitted edited as job {id}, in place of job {letter.id}"
     return Done(f"dead letter {letter.number}", detail, f"Job {id} is submitted in its place.", job_path(id))
+
+
+def _edited(registry: Registry, letter: DeadLetter, edited: bytes) -> tuple[AnyProcessor, bytes]:
+    """Return who takes what was made of a letter, with its secrets. Raises as `addressed` and `unmasked`."""
+    try:
+        processor, own = registry.addressed(letter.type or "", letter.raw)
+    except JobkitError:
+        # The letter names no type of its group, so that it was shown as it came: what is made of it names one.
+        original = stored_json(letter.raw)
+        return registry.addressed(letter.type or "", unmasked(edited, original, original))
+    return processor, unmasked(edited, masked_payload(processor, own), stored_json(own))
 
 
 ACTIONS = (

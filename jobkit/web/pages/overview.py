@@ -13,7 +13,7 @@ from jobkit.ports.broker import QueueDepth
 from jobkit.ports.coordinator import LeaseInfo, Member
 from jobkit.ports.inspection import JobState, ParkedKey, StoreCounts
 from jobkit.ports.store import Store
-from jobkit.web.charts import Chart
+from jobkit.web.charts import Chart, known
 from jobkit.web.page import Backstage, Page, View
 from jobkit.web.pages.away import told
 from jobkit.web.rendering import NOTHING, span
@@ -75,14 +75,14 @@ async def make(view: View) -> Page:
     rates = history.rates(lambda sample: sample.counts.jobs[JobState.COMMITTED])
     failed = history.rates(lambda sample: sample.counts.jobs[JobState.DEAD])
     waiting = history.levels(lambda sample: sample.waiting)
-    lags = history.levels(lambda sample: sample.lag or 0.0)
-    elected = history.rates(lambda sample: 60 * sample.elections)
+    lags = history.levels(lambda sample: sample.lag)
+    elected = history.rates(lambda sample: sample.elections)
     running = history.levels(lambda sample: sample.counts.jobs[JobState.RUNNING])
     charts = [
         Chart("Done per second", f"{rates[-1]:.1f}" if rates else NOTHING, rates),
         Chart("Waiting", f"{waiting[-1]:,.0f}" if waiting else NOTHING, waiting),
         Chart("Running", f"{running[-1]:,.0f}" if running else NOTHING, running),
-        Chart("Oldest has waited", span(lags[-1]) if lags and waiting[-1] else NOTHING, lags),
+        Chart("Oldest has waited", span(lags[-1]) if lags and waiting[-1] else NOTHING, known(lags)),
         Chart(
             "New leaders per minute", f"{60 * elected[-1]:.1f}" if elected else NOTHING, [60 * one for one in elected]
         ),
@@ -99,6 +99,7 @@ async def make(view: View) -> Page:
             "charted": history.span,
             "counts": seen.counts,
             "workers": len(seen.members),
+            "away": {plane.value for plane in seen.away},
         },
     )
 
@@ -114,7 +115,7 @@ async def _look(backstage: Backstage) -> Seen:
     depths = await told(planes.broker.depths(), (), Plane.BROKER, away)
     leases = await told(planes.coordinator.leases(), (), Plane.COORDINATOR, away)
     oldest = await _oldest(planes.store, depths)
-    lag = max((backstage.clock.wall() - at for at in oldest.values()), default=0.0)
+    lag = None if Plane.BROKER in away else max((backstage.clock.wall() - at for at in oldest.values()), default=0.0)
     leading = {(one.resource, one.token) for one in leases if one.resource.startswith("leader/")}
     backstage.history.note(counts, lag=lag, leaders=None if Plane.COORDINATOR in away else leading)
     return Seen(
