@@ -44,3 +44,14 @@ def test_a_queue_that_two_backends_have_is_an_error(tmp_path: Path) -> None:
 
 def test_a_backend_that_is_made_of_ours_has_its_processors(tmp_path: Path) -> None:
     assert _said(tmp_path, "one_is_made_of_ours") == ["('jobkit.integrations.django.task_jobs',)"]
+
+
+def test_who_is_told_of_a_task_has_its_error_and_cannot_undo_it(tmp_path: Path) -> None:
+    assert _said(tmp_path, "a_receiver_reports") == [
+        "FAILED [('OutOfStock', True)] True",
+        "closed",
+        "OutOfStock",
+        "SUCCESSFUL [] True",
+        "closed",
+        "2",
+    ]
