@@ -19,11 +19,13 @@ class Benchmarks(TyperGroup):
         return benchmark_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  (named by typer)
-        """Return the command of a benchmark, which is given all words behind its name; None where there is none."""
-        from jobkit.plugin.benchmarks import load_benchmark
+        """Return the command of a benchmark, which is given all words behind its name; None where there is none.
 
-        benchmark = load_benchmark(cmd_name)
-        if benchmark is None:
+        It is loaded as it runs: help and completion ask for all of them, and one may need what is not installed.
+        """
+        from jobkit.plugin.benchmarks import benchmark_names, load_benchmark
+
+        if cmd_name not in benchmark_names():
             return None
         alone = typer.Typer(add_completion=False)
 
@@ -34,6 +36,6 @@ class Benchmarks(TyperGroup):
             help=f"The benchmark of the plugin {cmd_name}.",
         )
         def run(context: typer.Context) -> None:
-            raise typer.Exit(benchmark(context.args))
+            raise typer.Exit(load_benchmark(cmd_name)(context.args))
 
         return get_command(alone)

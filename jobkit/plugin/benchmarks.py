@@ -18,12 +18,12 @@ def benchmark_names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
 
 
-def load_benchmark(name: str) -> Benchmark | None:
-    """Return the benchmark of a name, None where there is none. Raises `ConfigurationError` where it does not load."""
+def load_benchmark(name: str) -> Benchmark:
+    """Return the benchmark of a name. Raises `ConfigurationError` where it does not load, or there is none."""
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         try:
             loaded: Benchmark = entry.load()
         except Exception as error:
             raise ConfigurationError(f"benchmark {name!r} ({entry.value}) does not load: {error}") from error
         return loaded
-    return None
+    raise ConfigurationError(f"there is no benchmark {name!r}")

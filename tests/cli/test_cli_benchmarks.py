@@ -50,6 +50,14 @@ def test_benchmark_that_does_not_load_is_told() -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_help_lists_benchmarks_that_do_not_load() -> None:
+    result = CliRunner().invoke(app, ["bench", "--help"])
+    assert result.exit_code == 0
+    assert "broken" in result.output
+    assert "films" in result.output
+
+
+@pytest.mark.usefixtures("installed")
 def test_name_of_no_benchmark_is_no_command() -> None:
     result = CliRunner().invoke(app, ["bench", "nothing"])
     assert result.exit_code == 2

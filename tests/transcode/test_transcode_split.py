@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chunked import numbered_picture, shown
@@ -13,7 +14,10 @@ from jobkit.errors import JobDead
 from jobkit.model.job_state import JobState
 from tests.media import rawtimes
 from tests.media.playlists import read_master
-from workers.transcode import Transcode, transcode
+from workers.transcode import Transcode, chunk_processor, processor, transcode
+from workers.transcode.check_outputs import check_outputs
+from workers.transcode.chunk_payload import EncodedChunk
+from workers.transcode.media import Media
 
 PARTS = ["0", "1", "2", "sound"]
 
@@ -92,6 +96,29 @@ async def test_a_worker_that_is_gone_costs_the_chunk_it_had(samples: Samples, so
         assert all(one.opens == 1 for one in chunks if one.id in done)
         await site.files(tmp_path / "out")
         assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
+
+
+async def test_chunks_of_an_older_worker_are_joined_and_decoded_as_a_whole(
+    samples: Samples, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(*, digests: tuple[str, ...], **told: Any) -> EncodedChunk:
+        assert digests is not None
+        return EncodedChunk.model_validate(told)
+
+    decoded = []
+
+    async def checked(*given: Any, known: bool) -> list[Media]:
+        decoded.append(not known)
+        return await check_outputs(*given, known=known)
+
+    monkeypatch.setattr(chunk_processor, "EncodedChunk", older)
+    monkeypatch.setattr(processor, "check_outputs", checked)
+    async with split_site() as site:
+        site.start()
+        await site.transcode(str(placed(samples, sources)))
+        await site.files(tmp_path / "out")
+    assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
+    assert decoded == [True]
 
 
 async def test_a_chunk_that_cannot_be_made_ends_the_job_with_its_name(samples: Samples, sources: Path) -> None:

@@ -34,10 +34,11 @@ class TranscodeChunk(Payload):
 class EncodedChunk(Result):
     """What was made of a part: how many pictures each rendition has, in how many bytes in all, and of which names.
 
-    `digests` are of the pictures of each rendition, which were decoded where they were made.
+    `digests` are of the pictures of each rendition, which were decoded where they were made; workers of versions that
+    made none leave them out.
     """
 
     pictures: int
     size: int
     files: tuple[str, ...]
-    digests: tuple[str, ...]
+    digests: tuple[str, ...] = ()

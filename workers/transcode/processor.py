@@ -76,8 +76,8 @@ async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encode
     split = await bench.ctx.resume(Split) if splits else None
     if split is not None:
         bench = replace(bench, settings=split.over(settings))
-        await join_chunks(bench, job, split)
-        return await _finish(job, bench, split.plan, split.media, split.size, chosen, known=True)
+        known = await join_chunks(bench, job, split)
+        return await _finish(job, bench, split.plan, split.media, split.size, chosen, known=known)
     async with open_source(job.source, sources_of(bench)) as source:
         try:
             async with readable(bench, source) as video:

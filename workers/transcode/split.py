@@ -104,11 +104,12 @@ def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
     ]
 
 
-async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
+async def join_chunks(bench: Bench, job: Transcode, split: Split) -> bool:
     """Make each rendition of its chunks, in the order in which they were planned.
 
-    What comes of it is compared with what was decoded where they were made. Raises `Reject` where one could not be
-    made, `OutputUnfit` where they do not fit together, `OutputInvalid`, `PackagingFailed`.
+    Returns whether the pictures are known to be those that were decoded where they were made: they are compared, but
+    where an older worker left no digest of a chunk. Raises `Reject` where one could not be made, `OutputUnfit` where
+    they do not fit together, `OutputInvalid`, `PackagingFailed`.
     """
     # Where this attempt follows one that ended before it had handed them out, it is done now.
     await _await_chunks(bench, job, split)
@@ -120,6 +121,7 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
     if split.plan.pictures is not None and counted > split.plan.pictures:
         # Versions of ffmpeg differ in which of two chunks a picture at a joint is in, but not in that it is in one.
         raise OutputUnfit(f"its chunks have {counted} pictures, the source {split.plan.pictures}; {WHAT_TO_DO}")
+    known = all(each.made.digests for each in pictures)
     for sound in made[len(split.chunks) :]:
         for name in sound.made.files:
             await _fetch(bench, sound, name, name)
@@ -133,12 +135,13 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> None:
             "sound": None if split.plan.sound is None else SOUND_FILE,
             "chunks": parts,
             "pictures": [each.made.pictures for each in pictures],
-            "digests": [each.made.digests[number] for each in pictures],
+            "digests": [each.made.digests[number] for each in pictures] if known else None,
         }
         await _join(bench, order)
         for part in parts:
             await anyio.Path(bench.directory / part).unlink()
         await bench.report(progress.JOIN, (number + 1) / len(split.plan.rungs))
+    return known
 
 
 async def _encoded(bench: Bench) -> list[_Encoded]:

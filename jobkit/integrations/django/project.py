@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+import django
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import module_has_submodule
+from django.utils.module_loading import import_string, module_has_submodule
 from pydantic import ValidationError
 
 from jobkit.plugin.processor import Processor
 from jobkit.settings import Settings, settings_problems
 
 _PREFIX = "JOBKIT_"
-_TASK_BACKEND = "jobkit.integrations.django.tasks.JobkitBackend"
 
 
 def project_settings() -> Settings:
@@ -44,8 +44,19 @@ def said() -> dict[str, Any]:
 
 def _task_modules() -> Iterator[str]:
     """Yield the module with the processors of the project's tasks, where a backend of jobkit's takes them."""
-    if any(one.get("BACKEND") == _TASK_BACKEND for one in getattr(settings, "TASKS", {}).values()):
+    # Before Django 6 the setting is that of somebody else's package.
+    if django.VERSION >= (6,) and any(map(_takes_tasks, settings.TASKS.values())):
         yield "jobkit.integrations.django.task_jobs"
+
+
+def _takes_tasks(backend: Mapping[str, Any]) -> bool:
+    """Return whether a backend is jobkit's, or made of it. Raises `ImproperlyConfigured` where it does not load."""
+    from jobkit.integrations.django.tasks import JobkitBackend
+
+    try:
+        return issubclass(import_string(backend["BACKEND"]), JobkitBackend)
+    except (KeyError, ImportError) as error:
+        raise ImproperlyConfigured(f"TASKS: no backend is to be had of {dict(backend)}: {error!r}") from error
 
 
 def _job_modules() -> Iterator[str]:

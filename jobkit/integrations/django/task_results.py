@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from traceback import format_exception
 from typing import Any
 
 from django.tasks import Task, TaskResult, TaskResultStatus
@@ -82,6 +83,14 @@ def result_of(record: JobRecord, run: TaskRun | None, backend: str) -> Any:
     if done is not None:
         object.__setattr__(result, "_return_value", done.value)
     return result
+
+
+def error_of(error: BaseException) -> Any:
+    """Return what a task raised, as Django has it."""
+    return TaskError(
+        exception_class_path=f"{type(error).__module__}.{type(error).__qualname__}",
+        traceback="".join(format_exception(error)),
+    )
 
 
 def _what_is_left(record: JobRecord, backend: str) -> TaskRun:

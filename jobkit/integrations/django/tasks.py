@@ -17,7 +17,7 @@ from typing import Any
 
 from django.core.checks import Error
 from django.db import connections
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResultStatus, task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
@@ -73,6 +73,9 @@ class JobkitBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no typ
         try:
             record = client().status(result_id)
             payload = None if record.state.ended else client().payload(result_id)
+            if payload is None and not record.state.ended:
+                # It ended between the two.
+                record = client().status(result_id)
         except JobNotFound as error:
             raise TaskResultDoesNotExist(result_id) from error
         if queue_of(record.type) not in self.queues:
@@ -87,6 +90,20 @@ class JobkitBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no typ
         if unknown := sorted(set(self.options) - _OPTIONS):
             known = ", ".join(sorted(_OPTIONS))
             found.append(Error(f"TASKS: OPTIONS {', '.join(unknown)} are none of {known}", id="jobkit.E002"))
+        if shared := sorted(self.queues & self._queues_before()):
+            names = ", ".join(shared)
+            found.append(Error(f"TASKS: queues {names} of {self.alias!r} are another backend's, too", id="jobkit.E003"))
+        return found
+
+    def _queues_before(self) -> set[str]:
+        """Return the queues of the project's backends of jobkit's that come before this one: each is one job type."""
+        found: set[str] = set()
+        for alias in task_backends.settings:
+            if alias == self.alias:
+                break
+            backend = task_backends[alias]
+            if isinstance(backend, JobkitBackend):
+                found |= backend.queues
         return found
 
     def _transaction(self) -> Any:

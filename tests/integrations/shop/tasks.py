@@ -29,3 +29,9 @@ class OutOfStock(Exception):
 def refuse() -> None:
     """Fail."""
     raise OutOfStock("no tea")
+
+
+@task
+def twice() -> int:
+    """Return a number."""
+    return 2

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psutil
 
+from jobkit.errors import JobkitError
+
 # How long a worker that was told to end at once may take.
 _END_SECONDS = 10.0
 
 
-class DemoFailed(Exception):
+class DemoFailed(JobkitError):
     """Something is not as it should be; the message says what."""
 
 

@@ -1,7 +1,8 @@
 """Measures what workers make of a video: how fast, for how much of the processor, and what a killed worker costs.
 
 All is measured beside the plain ffmpeg command that makes the same renditions. Each figure is of one run, on embedded
-backends in a folder that is gone afterwards. `--figures FILE` keeps them, and measures only what is not there yet.
+backends in a folder that is gone afterwards. `--figures FILE` keeps them, and measures only what is not there yet of
+the same video, settings and chunks.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ _WORKERS = (1, 2, 4)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the figures as a table."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
     course = Course(chosen.seconds, chosen.size, chosen.preset, tuple(chosen.ladder), chosen.chunk, chosen.ttl)
     counts = [count for count in _WORKERS if count <= (os.cpu_count() or 1)]
     wanted = runs(course, counts, chosen.kill)
-    known = _known(chosen.figures)
+    if strange := sorted(set(chosen.only or ()) - set(wanted)):
+        parser.error(f"--only: there is no run {', '.join(strange)}; there are {', '.join(wanted)}")
+    known = _known(chosen.figures, course)
     missing = [(name, run) for name, run in wanted.items() if name not in known and name in (chosen.only or wanted)]
     with TemporaryDirectory(prefix="jobkit-measuring-") as name:
         folder = Path(name)
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             anyio.run(partial(make_sample, source, seconds=course.seconds, size=course.size))
         for label, run in missing:
             known[label] = run(folder / label, source)
-            _keep(chosen.figures, label, known[label])
+            _keep(chosen.figures, course, label, known[label])
     figures = [known[name] for name in wanted if name in known]
     print(json.dumps([asdict(one) for one in figures]) if chosen.json else markdown(course, figures))
     if chosen.chart is not None:
@@ -66,16 +70,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _known(file: Path | None) -> dict[str, Figure]:
+def _known(file: Path | None, course: Course) -> dict[str, Figure]:
+    """Return what a file has of a course, by the names of the runs."""
     if file is None or not file.exists():
         return {}
-    return {line["name"]: Figure(**line["figure"]) for line in map(json.loads, file.read_text().splitlines())}
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return {line["name"]: Figure(**line["figure"]) for line in lines if line.get("course") == _written(course)}
 
 
-def _keep(file: Path | None, name: str, figure: Figure) -> None:
+def _keep(file: Path | None, course: Course, name: str, figure: Figure) -> None:
     if file is not None:
         with file.open("a") as lines:
-            lines.write(json.dumps({"name": name, "figure": asdict(figure)}) + "\n")
+            lines.write(json.dumps({"name": name, "course": _written(course), "figure": asdict(figure)}) + "\n")
+
+
+def _written(course: Course) -> object:
+    """Return a course as it is read back, without tuples."""
+    return json.loads(json.dumps(asdict(course)))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Course:
 class Figure:
     """One run, by so many workers: seconds by the clock, and of the processor by all processes.
 
+    `processor` is None where a worker was killed: what the programs that it had started have used, nobody is told.
     `memory` is the most that a worker's own process took, in bytes; `joining` are the seconds from the end of the last
     chunk to that of the job, None where nothing was split.
     """
@@ -35,6 +36,6 @@ class Figure:
     what: str
     workers: int
     wall: float
-    processor: float
+    processor: float | None
     memory: int | None = None
     joining: float | None = None

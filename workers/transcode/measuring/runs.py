@@ -15,7 +15,7 @@ import structlog
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.measuring.course import Course, Figure
-from workers.transcode.measuring.site import site, transcoded
+from workers.transcode.measuring.site import NotMade, site, transcoded
 from workers.transcode.plan import make_plan
 from workers.transcode.probe import SOURCE_FORMATS, ProbeTask, probe, usable_source
 from workers.transcode.process import Bounds, Limits, Supervisor, environment
@@ -75,7 +75,10 @@ def _plain(course: Course, folder: Path, source: Path) -> Figure:
 def _on_site(
     course: Course, what: str, workers: int, split: bool, kill_at: float | None, folder: Path, source: Path
 ) -> Figure:
-    """Measure a transcode on a site of its own; a worker is killed once it has come as far as `kill_at`."""
+    """Measure a transcode on a site of its own; a worker is killed once it has come as far as `kill_at`.
+
+    Raises `NotMade` where the job did not commit, or nobody could be killed.
+    """
     before = _processor_seconds()
     with site(folder, course, source, workers) as lent:
         waiting = [] if kill_at is None else [kill_at]
@@ -88,7 +91,12 @@ def _on_site(
 
         wall, joining = anyio.run(partial(transcoded, source, split=split, on_look=on_look))
         memory = lent.memory
-    return Figure(what, workers, wall, _processor_seconds() - before, memory, joining)
+    if waiting:
+        raise NotMade(
+            f"no worker was at work at {waiting[0]:.0%} of the encoding: kill one earlier, or in a longer video"
+        )
+    processor = _processor_seconds() - before if kill_at is None else None
+    return Figure(what, workers, wall, processor, memory, joining)
 
 
 def _processor_seconds() -> float:

@@ -13,6 +13,7 @@ import anyio
 import psutil
 
 from jobkit import Client, connect
+from jobkit.errors import JobkitError
 from workers.transcode.chunk_payload import SOUND
 from workers.transcode.demo.jobs import pid_of
 from workers.transcode.demo.processes import Jobkit, WorkerProcess, end_at_once
@@ -23,8 +24,8 @@ _TYPES = ("transcode", "transcode.chunk")
 _POLL_SECONDS = 0.2
 
 
-class NotMade(Exception):
-    """The job did not commit; the message says how it ended."""
+class NotMade(JobkitError):
+    """There is no figure; the message says why."""
 
 
 @dataclass

@@ -17,9 +17,9 @@ def rows(course: Course, figures: Sequence[Figure]) -> Iterator[tuple[str, ...]]
             figure.what,
             str(figure.workers or "-"),
             f"{figure.wall:.1f}",
-            f"{figure.processor:.1f}",
+            "" if figure.processor is None else f"{figure.processor:.1f}",
             f"{course.seconds / figure.wall:.2f}",
-            f"{course.seconds / figure.processor:.2f}",
+            "" if figure.processor is None else f"{course.seconds / figure.processor:.2f}",
             _beside(figure, figures),
         )
 
@@ -34,12 +34,16 @@ def markdown(course: Course, figures: Sequence[Figure]) -> str:
 def _beside(figure: Figure, figures: Sequence[Figure]) -> str:
     """Return what a run took more than the one that it is to be compared with."""
     if figure.what == WHOLE and (plain := _first(figures, PLAIN)):
-        return f"{figure.processor / plain.processor - 1:+.1%} processor time of plain ffmpeg"
+        return _more(figure.processor, plain.processor, PLAIN)
     if figure.what == SPLIT and (whole := _first(figures, WHOLE)):
-        return f"{figure.processor / whole.processor - 1:+.1%} processor time of one piece"
+        return _more(figure.processor, whole.processor, WHOLE)
     if figure.what not in (PLAIN, WHOLE, SPLIT) and (split := _first(figures, SPLIT, figure.workers)):
         return f"{figure.wall - split.wall:+.1f} s for the kill"
     return ""
+
+
+def _more(processor: float | None, than: float | None, what: str) -> str:
+    return "" if processor is None or than is None else f"{processor / than - 1:+.1%} processor time of {what}"
 
 
 def _remarks(course: Course, figures: Sequence[Figure]) -> Iterator[str]:
