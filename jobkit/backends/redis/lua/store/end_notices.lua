@@ -9,6 +9,7 @@ local function tell_end(job, state)
       local key = told.key ~= cjson.null and told.key or NONE
       local new = insert_job({told.id, told.type, key, '', digest, MOMENT, told.trace, told.schema, envelope}, 1, 'queued')
       enter(new.id, new.number)
+      leave_untold({{new.number}})
     end
   end
 end
