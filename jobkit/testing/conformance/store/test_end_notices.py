@@ -12,6 +12,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.job_group import WHEN_RELEASED, NewGroup
 from jobkit.model.notice import EndState, Notice
+from jobkit.model.tags import tagged
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import Unique
 from jobkit.ports.inspection import JobState
@@ -36,7 +37,9 @@ def notice(id: str, *on: EndState, key: str | None = "k \u00fc") -> Notice:
 
 
 def noticed(id: str, *notices: Notice, type: str = "t", key: str | None = "k") -> Envelope:
-    return replace(envelope(id, type=type, key=key), notices=notices, trace={"traceparent": "00-1"})
+    return replace(
+        envelope(id, type=type, key=key), notices=notices, trace=tagged({"traceparent": "00-1"}, ["nightly"])
+    )
 
 
 async def taken(store: FullStore, *jobs: NewJob) -> list[Envelope]:
