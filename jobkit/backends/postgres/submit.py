@@ -10,7 +10,7 @@ from typing import Any
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
 from jobkit.ports.end_notices import dump_end_notices
-from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, keepable_trace, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 _SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
@@ -42,7 +42,7 @@ def check(jobs: Sequence[NewJob]) -> None:
 
 def dump_trace(trace: Mapping[str, str]) -> str | None:
     """Return a trace context as a row's column."""
-    return json.dumps(dict(trace)) if trace else None
+    return json.dumps(keepable_trace(trace)) if trace else None
 
 
 def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:

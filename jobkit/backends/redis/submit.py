@@ -12,7 +12,7 @@ from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.unique import Unique
 from jobkit.ports.end_notices import dump_end_notices
-from jobkit.ports.rules import digest_of, dump_group, not_a_group, not_in_group, without_order
+from jobkit.ports.rules import digest_of, dump_group, keepable_trace, not_a_group, not_in_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 # Stands for no key: no key holds a NUL.
@@ -84,8 +84,9 @@ def dump_trace(trace: Mapping[str, str]) -> str:
     """Return a trace context as it is stored: mostly it is one header, short enough for a compact row."""
     if not trace:
         return ""
-    only = trace.get(_TRACEPARENT, "") if len(trace) == 1 else ""
-    return only if only and not only.startswith("{") else json.dumps(dict(trace))
+    kept = keepable_trace(trace)
+    only = kept.get(_TRACEPARENT, "") if len(kept) == 1 else ""
+    return only if only and not only.startswith("{") else json.dumps(kept)
 
 
 def load_trace(stored: bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jobkit.model.partition import slot_of
 from jobkit.model.tenancy import Tenancy
 from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, keepable_trace, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
@@ -90,7 +90,7 @@ def _limit(transaction: Transaction, job: NewJob, number: int) -> None:
 
 
 def _dump_trace(trace: Mapping[str, str]) -> str | None:
-    return json.dumps(dict(trace)) if trace else None
+    return json.dumps(keepable_trace(trace)) if trace else None
 
 
 def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, entry: int | None = None) -> int:
