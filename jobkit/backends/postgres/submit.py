@@ -108,11 +108,11 @@ def lines(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[int | None]]:
     )
 
 
-def notices(jobs: Sequence[NewJob]) -> list[str | None]:
+def notices(envelopes: Sequence[Envelope]) -> list[str | None]:
     """Return what is to tell of the ends of jobs, where those are not commits. Nothing where nothing is."""
-    if all(not job.envelope.notices for job in jobs):
+    if all(not envelope.notices for envelope in envelopes):
         return []
-    return [dump_end_notices(job.envelope, dump_trace) for job in jobs]
+    return [dump_end_notices(envelope, dump_trace) for envelope in envelopes]
 
 
 def facts(envelope: Envelope) -> tuple[Any, ...]:
@@ -128,6 +128,7 @@ def facts(envelope: Envelope) -> tuple[Any, ...]:
         envelope.schema,
         envelope.submitted_at,
         envelope.pack(),
+        dump_end_notices(envelope, dump_trace),
         HIGHEST_GIVEN,
     )
 
@@ -151,7 +152,7 @@ def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that accepts jobs, and its arguments."""
     given = (*columns(jobs), [None] * len(jobs))
     if any(job.envelope.notices for job in jobs):
-        whole = (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs), notices(jobs))
+        whole = (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs), notices([job.envelope for job in jobs]))
         return _SUBMIT_WITH_NOTICES, whole
     if has_tenants(jobs):
         return _SUBMIT_OF_TENANTS, (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs))
