@@ -12,44 +12,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jobkit.model.names import JOB_ID, KEY, TYPE_CHARACTERS
-from jobkit.model.notice import MAX_NOTICES, EndState, Notice
+from jobkit.model.names import JOB_ID, TYPE_CHARACTERS
+from jobkit.model.notice import MAX_NOTICES, EndState, Notice, ReadNotice
 from jobkit.model.priority import Priority
+from jobkit.model.read_text import ReadKey, ReadText
 from jobkit.model.sequence import MAX_SEQUENCE
 
 SCHEMA_VERSION = 1
-# Bounds that every backend can keep. A key stands in indexes whose entries end near 2,700 bytes, beside other names.
+# Bounds that every backend can keep.
 MAX_ID_LENGTH = JOB_ID.limit
-MAX_KEY_BYTES = KEY.limit
 MAX_SCHEMA = 2**31 - 1
 MAX_VERSION = MAX_SCHEMA
 # What every version of jobkit has to be able to read; of a later one the rest may mean anything.
 _NEEDED = frozenset({"id", "type", "key", "sequence", "schema"})
 
 
-def bounded_key(key: object) -> str:
-    """Return `key` if every backend can keep it. Raises `ValueError`, also for what is no text."""
-    if not isinstance(key, str):
-        raise ValueError("must be text")
-    _without_nul(key)
-    if len(key) > MAX_KEY_BYTES or len(key.encode()) > MAX_KEY_BYTES:
-        raise ValueError(f"must not be longer than {MAX_KEY_BYTES} bytes")
-    return key
-
-
-def _without_nul(text: str) -> str:
-    # Not every backend can keep one.
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
 _HEAD = json.JSONEncoder(separators=(",", ":"))
-
-_Text = Annotated[str, AfterValidator(_without_nul)]
-_Key = Annotated[str, AfterValidator(bounded_key)]
 
 
 class _Head(BaseModel):
@@ -57,16 +37,16 @@ class _Head(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    id: Annotated[_Text, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-    type: Annotated[_Text, Field(min_length=1, max_length=TYPE_CHARACTERS)]
-    key: _Key | None = None
+    id: Annotated[ReadText, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+    type: Annotated[ReadText, Field(min_length=1, max_length=TYPE_CHARACTERS)]
+    key: ReadKey | None = None
     sequence: Annotated[int, Field(ge=1, le=MAX_SEQUENCE)] | None = None
     submitted_at: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     trace: dict[str, str] = {}
     schema_: Annotated[int, Field(alias="schema", ge=1, le=MAX_SCHEMA)] = SCHEMA_VERSION
     # Told as text, which is all that JSON knows.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
-    notices: Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)] = ()
+    notices: Annotated[tuple[ReadNotice, ...], Field(max_length=MAX_NOTICES)] = ()
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)] = 1
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from jobkit.model.names import TYPE_CHARACTERS
 from jobkit.model.priority import Priority
+from jobkit.model.read_text import ReadKey, ReadText
 
 # How a job can end.
 EndState = Literal["committed", "dead", "cancelled", "expired"]
@@ -30,9 +31,9 @@ class Notice:
     the outermost, in which it says what became of the other one; empty where it does not say.
     """
 
-    id: Annotated[str, Field(min_length=1, max_length=100)]
-    type: Annotated[str, Field(min_length=1, max_length=TYPE_CHARACTERS)]
-    key: str | None
+    id: Annotated[ReadText, Field(min_length=1, max_length=100)]
+    type: Annotated[ReadText, Field(min_length=1, max_length=TYPE_CHARACTERS)]
+    key: ReadKey | None
     body: str
     inside: tuple[str, ...]
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
@@ -67,4 +68,16 @@ def unpacked(text: object) -> tuple[Notice, ...]:
         raise ValueError("; ".join(item["msg"] for item in error.errors())) from error
 
 
-_NOTICES: TypeAdapter[tuple[Notice, ...]] = TypeAdapter(Annotated[tuple[Notice, ...], Field(max_length=MAX_NOTICES)])
+def _able_to_tell(notice: Notice) -> Notice:
+    try:
+        notice.body_of("", notice.on[0], b"null")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("its body has no such place in which to say what became of a job") from error
+    return notice
+
+
+# One that anybody may have written; its job's end must be able to make it.
+ReadNotice = Annotated[Notice, AfterValidator(_able_to_tell)]
+_NOTICES: TypeAdapter[tuple[Notice, ...]] = TypeAdapter(
+    Annotated[tuple[ReadNotice, ...], Field(max_length=MAX_NOTICES)]
+)

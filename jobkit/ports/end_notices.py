@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jobkit.model.envelope import Envelope
 from jobkit.model.notice import ENDS
 from jobkit.model.partition import slot_of
+from jobkit.model.tags import CARRIED_AS
 from jobkit.ports.rules import digest_of
 
 # Stands in a kept envelope for when its job ended, which nobody knows yet; other text in it cannot look like that.
@@ -21,6 +22,8 @@ def dump_end_notices(envelope: Envelope, dump_trace: Callable[[Mapping[str, str]
     """
     if not envelope.notices:
         return None
+    # Those who look for the job by its tags, or end all that have one, do not mean what tells of it.
+    trace = {name: value for name, value in envelope.trace.items() if name != CARRIED_AS}
     rows = [
         {
             "state": state,
@@ -35,7 +38,7 @@ def dump_end_notices(envelope: Envelope, dump_trace: Callable[[Mapping[str, str]
         }
         for state in ENDS
         if state != "committed"
-        for told in envelope.notifications(state, at=0.0, trace=envelope.trace)
+        for told in envelope.notifications(state, at=0.0, trace=trace)
     ]
     return json.dumps(rows, separators=(",", ":"), ensure_ascii=False) if rows else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from jobkit.model.envelope import Envelope
@@ -87,6 +88,11 @@ def kept_back(retry_in: float) -> float:
 def keepable(text: str) -> str:
     r"""Return text for people as any store can keep it: NUL and halves of characters are spelled out, as in `\x00`."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def keepable_trace(trace: Mapping[str, str]) -> dict[str, str]:
+    """Return a trace context, which anybody may have written, as any store can keep it and look for tags in it."""
+    return {keepable(name): keepable(value) for name, value in trace.items()}
 
 
 def keepable_note(text: str) -> str:

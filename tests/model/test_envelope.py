@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,31 @@ from jobkit.model.notice import ENDS, Notice
 from jobkit.model.priority import Priority
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50)
+
+
+def saying(inside: tuple[str, ...], notice: Notice) -> Notice:
+    """Return the notice with a body that has a place inside these objects."""
+    body: dict[str, object] = {}
+    for name in reversed(inside):
+        body = {name: body}
+    return replace(notice, inside=inside, body=json.dumps(body)) if inside else notice
+
+
+notices = st.builds(
+    saying,
+    st.lists(text, max_size=2).map(tuple),
+    st.builds(
+        Notice,
+        id=text,
+        type=text,
+        key=st.none() | text,
+        body=text,
+        inside=st.just(()),
+        priority=st.sampled_from(Priority),
+        version=st.integers(1, 5),
+        on=st.lists(st.sampled_from(ENDS), min_size=1, unique=True).map(tuple),
+    ),
+)
 envelopes = st.builds(
     Envelope,
     id=text,
@@ -29,20 +55,7 @@ envelopes = st.builds(
     schema=st.just(SCHEMA_VERSION),
     version=st.integers(1, 5),
     extra=st.dictionaries(text.map("new {}".format), st.none() | text | st.integers() | st.lists(text), max_size=2),
-    notices=st.lists(
-        st.builds(
-            Notice,
-            id=text,
-            type=text,
-            key=st.none() | text,
-            body=text,
-            inside=st.lists(text, max_size=2).map(tuple),
-            priority=st.sampled_from(Priority),
-            version=st.integers(1, 5),
-            on=st.lists(st.sampled_from(ENDS), min_size=1, unique=True).map(tuple),
-        ),
-        max_size=2,
-    ).map(tuple),
+    notices=st.lists(notices, max_size=2).map(tuple),
 )
 
 
@@ -68,6 +81,9 @@ def test_a_whole_number_may_be_a_time() -> None:
     assert Envelope.unpack(b'{"type":"t","id":"x","submitted_at":17}\n').submitted_at == 17
 
 
+_TOLD = b'{"id":"n","type":"told","key":%s,"body":"{}","inside":%s}'
+
+
 @pytest.mark.parametrize(
     ("head", "problem"),
     [
@@ -83,6 +99,8 @@ def test_a_whole_number_may_be_a_time() -> None:
         (b'{"id":"x","type":"t","priority":"urgent"}', "priority: Input should be"),
         (b'{"id":"x","type":"t","version":0}', "version: Input should be"),
         (b'{"id":"x","type":"t","notices":[{"id":"n"}]}', "notices.0.type: Field required"),
+        (b'{"id":"x","type":"t","notices":[%s]}' % _TOLD % (b'"a\\u0000"', b"[]"), "notices.0.key.*NUL"),
+        (b'{"id":"x","type":"t","notices":[%s]}' % _TOLD % (b"null", b'["a"]'), "notices.0: .* no such place"),
     ],
 )
 def test_what_is_wrong_with_a_head_is_named(head: bytes, problem: str) -> None:

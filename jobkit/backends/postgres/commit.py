@@ -62,7 +62,7 @@ def arguments(endings: Sequence[Ending]) -> tuple[Any, ...]:
         RELEASED,
         *submit.groups([job for _, job in follow_ups]),
         *submit.lines([job for _, job in follow_ups]),
-        submit.notices([job for _, job in follow_ups]),
+        submit.notices([job.envelope for _, job in follow_ups]),
     )
 
 

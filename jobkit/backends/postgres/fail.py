@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobkit.backends.postgres import each
+from jobkit.backends.postgres.submit import dump_trace
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.dead_letter import Letter
+from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.rules import (
     FAILURES_KEPT,
     RELEASED,
@@ -24,7 +26,7 @@ from jobkit.ports.store import Failure, Refused
 FAIL = "SELECT * FROM jobkit.fail_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 INTERRUPTED = "SELECT jobkit.note_interrupted($1, $2)"
 BURY = "SELECT * FROM jobkit.bury_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS answer"
+BURY_MESSAGE = "SELECT jobkit.bury_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS answer"
 PROGRESS = each.statement("note_progress", ["text", "text", "text", "bigint", "text", "double precision", "text"])
 
 
@@ -71,12 +73,13 @@ def buried(envelope: Envelope, row: Mapping[str, Any]) -> Receipt | Refused:
 
 def bury_message_arguments(letter: Letter, job_key: str | None) -> tuple[Any, ...]:
     """Return the arguments of `BURY_MESSAGE`; `job_key` is the key that the job of its id has by now."""
-    digest = keyless = None
+    digest = keyless = notices = None
     if letter.envelope is not None:
         keyed = letter.envelope
         if keyed.key is None and job_key:
             keyed = keyed.with_key(job_key)
         digest, keyless = digest_of(keyed), keyless_digest_of(keyed)
+        notices = dump_end_notices(keyed, dump_trace)
     return (
         letter.id,
         letter.type,
@@ -92,6 +95,7 @@ def bury_message_arguments(letter: Letter, job_key: str | None) -> tuple[Any, ..
         letter.fingerprint,
         letter.envelope is not None,
         RELEASED,
+        notices,
     )
 
 

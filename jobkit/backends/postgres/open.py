@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobkit.backends.postgres.history import load_failures
-from jobkit.backends.postgres.submit import dump_trace
+from jobkit.backends.postgres.submit import dump_trace, notices
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.model.partition import slot_of
@@ -17,7 +17,7 @@ from jobkit.ports.store import Conflict, Duplicate, Early, Gap, OpenAnswer, Open
 
 OPEN = (
     "SELECT * FROM jobkit.open_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-    "$19)"
+    "$19, $20)"
 )
 
 
@@ -59,6 +59,7 @@ def arguments(openings: Sequence[JobOpening]) -> tuple[Any, ...]:
         RELEASED,
         _priorities(envelopes),
         TAKE_OVERS_KEPT,
+        notices(envelopes) if any(opening.whole for opening in openings) else [],
     )
 
 

@@ -14,12 +14,12 @@ from jobkit.model.partition import Partition
 from jobkit.ports.in_flight import Shelved
 from jobkit.ports.rules import key_of, keyless_digest_of, without_sequence
 
-PARK = "SELECT jobkit.park_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS answer"
+PARK = "SELECT jobkit.park_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS answer"
 SHELVE = each.statement(
     "shelve_job",
     [
         *("text", "text", "text", "bigint", "bigint", "bytea", "text", "integer", "double precision", "bytea"),
-        *("bigint", "bytea", "text", "integer"),
+        *("text", "bigint", "bytea", "text", "integer"),
     ],
 )
 _SHELVED = (

@@ -20,7 +20,7 @@ from jobkit.ports.rules import (
 ENVELOPE_OF_LETTER = """
     SELECT d.envelope, j.key FROM jobkit.dead d LEFT JOIN jobkit.jobs j ON j.id = d.id WHERE d.number = $1
 """
-REQUEUE = "SELECT * FROM jobkit.requeue_dead($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+REQUEUE = "SELECT * FROM jobkit.requeue_dead($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 PURGE = "SELECT jobkit.purge_dead($1, $2, $3, $4, $5) AS done"
 REPUBLISH = "SELECT id FROM jobkit.republish($1)"
 RESUME = "SELECT jobkit.resume_gap($1, $2, $3) AS released"

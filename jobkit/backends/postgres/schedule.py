@@ -16,7 +16,7 @@ from jobkit.ports.store import NewJob, OutboxEntry, Refused, Suspended
 RELEASE = "SELECT * FROM jobkit.release_due($1)"
 SUSPEND = (
     "SELECT * FROM jobkit.suspend_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-    "$19, $20, $21, $22)"
+    "$19, $20, $21, $22, $23, $24, $25)"
 )
 SNOOZE = "SELECT * FROM jobkit.snooze_job($1, $2, $3, $4, $5, $6)"
 
@@ -49,6 +49,8 @@ def suspend_arguments(
         *submit.columns(members),
         [job.member_of for job in members],
         RELEASED,
+        *submit.lines(members),
+        submit.notices([job.envelope for job in members]),
     )
 
 

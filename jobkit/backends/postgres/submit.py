@@ -10,7 +10,7 @@ from typing import Any
 from jobkit.model.envelope import Envelope
 from jobkit.model.partition import slot_of
 from jobkit.ports.end_notices import dump_end_notices
-from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, RELEASED, digest_of, dump_group, keepable_trace, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 _SUBMIT = "SELECT * FROM jobkit.submit_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
@@ -42,7 +42,7 @@ def check(jobs: Sequence[NewJob]) -> None:
 
 def dump_trace(trace: Mapping[str, str]) -> str | None:
     """Return a trace context as a row's column."""
-    return json.dumps(dict(trace)) if trace else None
+    return json.dumps(keepable_trace(trace)) if trace else None
 
 
 def columns(jobs: Sequence[NewJob]) -> tuple[list[Any], ...]:
@@ -108,11 +108,11 @@ def lines(jobs: Sequence[NewJob]) -> tuple[list[str | None], list[int | None]]:
     )
 
 
-def notices(jobs: Sequence[NewJob]) -> list[str | None]:
+def notices(envelopes: Sequence[Envelope]) -> list[str | None]:
     """Return what is to tell of the ends of jobs, where those are not commits. Nothing where nothing is."""
-    if all(not job.envelope.notices for job in jobs):
+    if all(not envelope.notices for envelope in envelopes):
         return []
-    return [dump_end_notices(job.envelope, dump_trace) for job in jobs]
+    return [dump_end_notices(envelope, dump_trace) for envelope in envelopes]
 
 
 def facts(envelope: Envelope) -> tuple[Any, ...]:
@@ -128,6 +128,7 @@ def facts(envelope: Envelope) -> tuple[Any, ...]:
         envelope.schema,
         envelope.submitted_at,
         envelope.pack(),
+        dump_end_notices(envelope, dump_trace),
         HIGHEST_GIVEN,
     )
 
@@ -151,7 +152,7 @@ def statement(jobs: Sequence[NewJob]) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that accepts jobs, and its arguments."""
     given = (*columns(jobs), [None] * len(jobs))
     if any(job.envelope.notices for job in jobs):
-        whole = (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs), notices(jobs))
+        whole = (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs), notices([job.envelope for job in jobs]))
         return _SUBMIT_WITH_NOTICES, whole
     if has_tenants(jobs):
         return _SUBMIT_OF_TENANTS, (*given, *names(jobs), RELEASED, *groups(jobs), *lines(jobs))

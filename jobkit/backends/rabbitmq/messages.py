@@ -24,10 +24,10 @@ from jobkit.model.envelope import (
     SCHEMA_VERSION,
     Envelope,
     Heading,
-    bounded_key,
 )
 from jobkit.model.notice import Notice, packed, unpacked
 from jobkit.model.partition import Partition
+from jobkit.model.read_text import bounded_key
 from jobkit.model.sequence import MAX_SEQUENCE
 from jobkit.ports.broker import Delivery
 

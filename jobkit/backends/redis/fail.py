@@ -7,10 +7,11 @@ from typing import Any
 
 from jobkit.backends.redis.open import holder
 from jobkit.backends.redis.scripts import Argument, spelled
-from jobkit.backends.redis.submit import ENDING, NONE, store_script
+from jobkit.backends.redis.submit import ENDING, NONE, dump_trace, store_script
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.dead_letter import Letter
+from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.rules import (
     FAILURES_KEPT,
     digest_of,
@@ -82,4 +83,5 @@ def bury_message_arguments(letter: Letter, job_key: str | None) -> Sequence[Argu
         if keyed.key is None and job_key:
             keyed = keyed.with_key(job_key)
         told += (letter.packed, digest_of(keyed), keyless_digest_of(keyed))
+        told.append(dump_end_notices(keyed, dump_trace) or "")
     return told

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jobkit.backends.redis.submit import accepting_script, refusal, store_script
+from jobkit.backends.redis.scripts import Script
+from jobkit.backends.redis.submit import accepting_script, has_tenants, refusal, store_script
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
@@ -14,7 +15,7 @@ from jobkit.ports.store import NewJob, OutboxEntry, Refused, Suspended
 
 RELEASE = store_script("release_due", "outbox", "tenants", "release")
 SNOOZE = store_script("snooze", "outbox", "tenants", "release", "put_back")
-SUSPEND = accepting_script("suspend", "put_back").grouped
+_SUSPEND = accepting_script("suspend", "put_back")
 
 
 def snoozed(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
@@ -30,8 +31,13 @@ def snoozed(envelope: Envelope, row: Sequence[Any]) -> Receipt | Refused:
             raise never_opened(envelope)
 
 
+def suspend_script(members: Sequence[NewJob]) -> Script:
+    """Return the script that has a job wait for a group of these members."""
+    return _SUSPEND.tenanted if has_tenants(members) else _SUSPEND.grouped
+
+
 def suspended(envelope: Envelope, members: Sequence[NewJob], row: Sequence[Any]) -> Suspended | Refused:
-    """Return what the answer of `SUSPEND` says. Raises `JobConflict`, and `ValueError` as `snoozed` does."""
+    """Return what the answer of `suspend_script` says. Raises `JobConflict`, and `ValueError` as `snoozed` does."""
     if row[0] == b"conflict":
         raise JobConflict(refusal(*row[1:]))
     answer = snoozed(envelope, row[:2] if row[0] == b"refused" else row[:1])

@@ -137,7 +137,8 @@ class RedisStore(RedisInspection, RedisSchedules, RedisTypes, RedisCheckpoints):
     ) -> Suspended | Refused:
         submit.check(members)
         arguments = (*opening.holder(envelope, fence), on_failure, *submit.arguments(members))
-        return schedule.suspended(envelope, members, await self._scripts.run(schedule.SUSPEND, *arguments))
+        row = await self._scripts.run(schedule.suspend_script(members), *arguments)
+        return schedule.suspended(envelope, members, row)
 
     async def bury(self, envelope: Envelope, fence: Fence, *, reason: str, detail: str = "") -> Receipt | Refused:
         arguments = fail.bury_arguments(envelope, fence, reason, detail)

@@ -12,7 +12,7 @@ from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.unique import Unique
 from jobkit.ports.end_notices import dump_end_notices
-from jobkit.ports.rules import digest_of, dump_group, not_a_group, not_in_group, without_order
+from jobkit.ports.rules import digest_of, dump_group, keepable_trace, not_a_group, not_in_group, without_order
 from jobkit.ports.store import Accepted, Conflict, Kept, Known, NewJob, SubmitAnswer
 
 # Stands for no key: no key holds a NUL.
@@ -33,18 +33,15 @@ ENDING = ("order", "tenants", "end_notices", "ending", "letters", "release", "jo
 
 @dataclass(frozen=True, slots=True)
 class AcceptingScript:
-    """A script that accepts jobs: `plain`, and with what unique names, groups, tenants and notices need."""
+    """A script that accepts jobs: `plain`, and with what unique names, groups and tenants need."""
 
     plain: Script
     named: Script
     grouped: Script
     tenanted: Script
-    noticed: Script
 
     def of(self, jobs: Sequence[NewJob]) -> Script:
         """Return the one that takes what `arguments` returns for these jobs."""
-        if has_notices(jobs):
-            return self.noticed
         if has_tenants(jobs):
             return self.tenanted
         return self.grouped if is_grouped(jobs) else self.named if is_named(jobs) else self.plain
@@ -59,7 +56,6 @@ def accepting_script(name: str, *parts: str) -> AcceptingScript:
         store_script(name, *first, *unique, *rest),
         store_script(name, *first, *unique, "accept_grouped", *rest),
         store_script(name, *first, "accept_tenants", *unique, "accept_grouped", *rest),
-        store_script(name, *first, "accept_tenants", "accept_notices", *unique, "accept_grouped", *rest),
     )
 
 
@@ -84,8 +80,9 @@ def dump_trace(trace: Mapping[str, str]) -> str:
     """Return a trace context as it is stored: mostly it is one header, short enough for a compact row."""
     if not trace:
         return ""
-    only = trace.get(_TRACEPARENT, "") if len(trace) == 1 else ""
-    return only if only and not only.startswith("{") else json.dumps(dict(trace))
+    kept = keepable_trace(trace)
+    only = kept.get(_TRACEPARENT, "") if len(kept) == 1 else ""
+    return only if only and not only.startswith("{") else json.dumps(kept)
 
 
 def load_trace(stored: bytes) -> dict[str, str]:
@@ -97,7 +94,7 @@ def load_trace(stored: bytes) -> dict[str, str]:
 
 
 def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
-    """Return what scripts are told of a job that may be new to them; its envelope only where `whole`."""
+    """Return what scripts are told of a job that may be new to them; its envelope and notices only where `whole`."""
     return (
         envelope.id,
         envelope.type,
@@ -107,6 +104,7 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
         repr(envelope.submitted_at),
         dump_trace(envelope.trace),
         str(envelope.schema),
+        (dump_end_notices(envelope, dump_trace) or "") if whole else "",
         envelope.pack() if whole else b"",
     )
 
@@ -114,8 +112,7 @@ def facts(envelope: Envelope, *, whole: bool = True) -> tuple[Argument, ...]:
 def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
     """Return what `SUBMIT` and `COMMIT` are told of new jobs."""
     found: list[Argument] = []
-    noticed = has_notices(jobs)
-    tenanted = noticed or has_tenants(jobs)
+    tenanted = has_tenants(jobs)
     grouped = tenanted or is_grouped(jobs)
     named = grouped or is_named(jobs)
     for job in jobs:
@@ -123,8 +120,6 @@ def arguments(jobs: Sequence[NewJob]) -> list[Argument]:
         found += (*facts(job.envelope), "1" if job.ordered else "", *due)
         if tenanted:
             found += _dump_line(job)
-        if noticed:
-            found.append(dump_end_notices(job.envelope, dump_trace) or "")
         if named:
             found.append(_dump_unique(job.unique))
         if grouped:
@@ -140,11 +135,6 @@ def _dump_line(job: NewJob) -> tuple[str, str]:
     if job.tenancy is None:
         return "", ""
     return job.tenancy.line(job.envelope.priority), str(job.tenancy.places)
-
-
-def has_notices(jobs: Sequence[NewJob]) -> bool:
-    """Tell whether the end of any of the jobs is to be told."""
-    return any(job.envelope.notices for job in jobs)
 
 
 def has_tenants(jobs: Sequence[NewJob]) -> bool:

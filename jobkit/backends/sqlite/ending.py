@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobkit.backends.sqlite import park, submit, tenants
+from jobkit.backends.sqlite import outbox, park, submit, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.ports.end_notices import load_end_notices
 from jobkit.ports.notifier import job_topic
@@ -30,7 +30,7 @@ def tell(transaction: Transaction, kept: str | None, state: str) -> None:
     """Accept the jobs that tell of a job's end in `state`, out of what its row keeps for that."""
     if kept is not None:
         for told in load_end_notices(kept, state, transaction.wall):
-            submit.accept(transaction, NewJob(told, ordered=False), None)
+            submit.accept(transaction, NewJob(told, ordered=False), outbox.UNTOLD)
 
 
 def die(transaction: Transaction, id: str, reason: str) -> str | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from jobkit.backends.sqlite import ending, job_groups
 from jobkit.backends.sqlite.history import dump_failures, is_noted, load_failures
 from jobkit.backends.sqlite.open import refusal
+from jobkit.backends.sqlite.submit import dump_trace
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.dead_letter import Letter
+from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.inspection import JobState
 from jobkit.ports.notifier import job_topic
 from jobkit.ports.rules import (
@@ -108,7 +110,7 @@ def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
                 return Receipt(envelope.id, "duplicate")
             failures = row[3]
             _die(transaction, envelope.id, letter.reason)
-    transaction.execute(
+    is_new = transaction.execute(
         "INSERT INTO dead (id, type, key, sequence, reason, detail, failures, raw, envelope, headers, died_at, "
         "fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
@@ -125,7 +127,9 @@ def bury_message(transaction: Transaction, letter: Letter) -> Receipt:
             transaction.wall,
             letter.fingerprint,
         ),
-    )
+    ).rowcount
+    if is_new and envelope is not None and row is None:
+        ending.tell(transaction, dump_end_notices(envelope, dump_trace), "dead")
     return Receipt(envelope.id if envelope else "", "dead")
 
 

@@ -14,20 +14,12 @@ from jobkit.model.partition import slot_of
 from jobkit.model.tenancy import Tenancy
 from jobkit.ports.end_notices import dump_end_notices
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, without_order
+from jobkit.ports.rules import HIGHEST_GIVEN, digest_of, due_of, expiry_of, keepable_trace, without_order
 from jobkit.ports.store import Accepted, Conflict, Known, NewJob
 
 
 def accept(transaction: Transaction, job: NewJob, source: str | None) -> Accepted | Known | Conflict:
     """Accept one job that takes no unique name here; `source` is the job whose commit it follows from."""
-    answer = _accept(transaction, job, source)
-    if job.envelope.notices and isinstance(answer, Accepted):
-        kept = dump_end_notices(job.envelope, _dump_trace)
-        transaction.execute("UPDATE jobs SET notices = ? WHERE id = ?", (kept, job.envelope.id))
-    return answer
-
-
-def _accept(transaction: Transaction, job: NewJob, source: str | None) -> Accepted | Known | Conflict:
     envelope = job.envelope
     row = transaction.execute(
         "SELECT digest, sequence, submitted_at, trace, schema FROM jobs WHERE id = ?", (envelope.id,)
@@ -89,15 +81,16 @@ def _limit(transaction: Transaction, job: NewJob, number: int) -> None:
         transaction.execute("UPDATE jobs SET expires = ? WHERE number = ?", (expires, number))
 
 
-def _dump_trace(trace: Mapping[str, str]) -> str | None:
-    return json.dumps(dict(trace)) if trace else None
+def dump_trace(trace: Mapping[str, str]) -> str | None:
+    """Return a trace context as a row's column."""
+    return json.dumps(keepable_trace(trace)) if trace else None
 
 
 def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, entry: int | None = None) -> int:
     """Make a job known, keep its envelope, and return its number; `entry` is the one it has in the outbox."""
     number = transaction.execute(
-        "INSERT INTO jobs (entry, id, type, key, sequence, slot, digest, state, trace, schema, submitted_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (entry, id, type, key, sequence, slot, digest, state, trace, schema, submitted_at, notices) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry,
             envelope.id,
@@ -107,10 +100,11 @@ def insert_job(transaction: Transaction, envelope: Envelope, state: JobState, en
             slot_of(envelope.key),
             digest_of(envelope),
             state.value,
-            _dump_trace(envelope.trace),
+            dump_trace(envelope.trace),
             envelope.schema,
             # A foreign publisher may not have said when.
             envelope.submitted_at or transaction.wall,
+            dump_end_notices(envelope, dump_trace),
         ),
     ).lastrowid
     assert number is not None  # noqa: S101  (narrows the type; an INSERT always has one)

@@ -67,7 +67,7 @@ END $$;
 CREATE OR REPLACE FUNCTION jobkit.bury_message(
     in_id text, in_type text, in_key text, in_sequence bigint, in_digest bytea, in_keyless bytea, in_reason text,
     in_detail text, in_raw bytea, in_envelope bytea, in_headers text, in_fingerprint bytea, in_is_job boolean,
-    in_most integer
+    in_most integer, in_notices text
 ) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -92,5 +92,8 @@ BEGIN
     VALUES (in_id, in_type, in_key, in_sequence, in_reason, in_detail, history, in_raw, in_envelope, in_headers,
             jobkit.clock(), in_fingerprint)
     ON CONFLICT DO NOTHING;
+    IF FOUND AND in_notices IS NOT NULL AND NOT EXISTS (SELECT FROM jobkit.jobs WHERE id = in_id) THEN
+        PERFORM jobkit.tell_end(in_notices, 'dead');
+    END IF;
     RETURN 'dead';
 END $$;

@@ -36,7 +36,7 @@ BEGIN
     PERFORM jobkit.keep_notices(in_ids, in_envelopes, in_notices);
 END $$;
 
--- Accept those of them that tell of an end in this state.
+-- Accept those of them that tell of an end in this state. Whoever ends the job is not told of their entries.
 CREATE OR REPLACE FUNCTION jobkit.tell_end(in_notices text, in_state text) RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -50,7 +50,7 @@ BEGIN
         -- Nobody knew when that would be.
         array_agg(convert_to(overlay(n.envelope PLACING '"submitted_at":' || now
             FROM position('"submitted_at":0.0' IN n.envelope) FOR length('"submitted_at":0.0')), 'UTF8')),
-        array_agg(NULL::double precision), array_agg(NULL::double precision), '{}', '{}', array_agg(NULL::text))
+        array_agg(NULL::double precision), array_agg(NULL::double precision), '{}', '{}', array_agg(''::text))
     FROM json_to_recordset(in_notices::json) AS n (
         state text, id text, type text, key text, slot bigint, digest text, trace text, schema integer, envelope text)
     WHERE n.state = in_state HAVING count(*) > 0;

@@ -18,13 +18,14 @@ $$;
 -- (`due_in` seconds), 'stale' (`number` is the mark), 'superseded' (`number` is the sequence), 'conflict', and 'unknown':
 -- the job, or its key, is not known here, so that its envelope is needed, and its digest without a key. `in_priorities` is
 -- empty where all messages are of normal priority. Of the starts whose end nobody reported `in_kept` are kept apart;
--- `silent` is how many there are. Of the take-overs of a job `in_take_overs` are kept.
+-- `silent` is how many there are. Of the take-overs of a job `in_take_overs` are kept. `in_notices` is what tells of the jobs'
+-- ends, empty where nothing does.
 CREATE OR REPLACE FUNCTION jobkit.open_jobs(
     in_ids text[], in_types text[], in_keys text[], in_sequences bigint[], in_slots bigint[], in_digests bytea[],
     in_keyless bytea[],
     in_traces text[], in_schemas integer[], in_submitted_at double precision[],
     in_envelopes bytea[], in_tokens bigint[], in_nonces text[], in_owners text[], in_highest bigint, in_kept integer,
-    in_most integer, in_priorities text[], in_take_overs integer
+    in_most integer, in_priorities text[], in_take_overs integer, in_notices text[]
 ) RETURNS TABLE (place integer, answer text, number bigint, opens integer, failures text[], blocked boolean,
                  log_length bigint, silent integer, due_in double precision)
 LANGUAGE plpgsql
@@ -52,10 +53,10 @@ BEGIN
     FOR r IN
         SELECT * FROM unnest(
             in_ids, in_types, in_keys, in_sequences, in_slots, in_digests, in_keyless, in_traces, in_schemas,
-            in_submitted_at, in_envelopes, in_tokens, in_nonces, in_owners
+            in_submitted_at, in_envelopes, in_tokens, in_nonces, in_owners, in_notices
         ) WITH ORDINALITY AS g (
             id, type, key, sequence, slot, digest, keyless, trace, schema, submitted_at, envelope, token, nonce, owner,
-            place
+            notices, place
         )
         ORDER BY g.type COLLATE "C", g.key COLLATE "C"
     LOOP
@@ -198,7 +199,7 @@ BEGIN
         ELSIF NOT has_job AND answer IN ('opened', 'gap', 'skipped') THEN
             -- A foreign publisher's: it becomes known now.
             PERFORM jobkit.insert_foreign(r.id, r.type, r.key, r.sequence, r.slot, r.digest, r.trace, r.schema,
-                                          r.submitted_at, r.envelope, in_highest);
+                                          r.submitted_at, r.envelope, r.notices, in_highest);
             IF answer = 'opened' THEN
                 UPDATE jobkit.jobs
                 SET state = 'running', token = r.token, nonce = r.nonce, owner = r.owner, opens = 1,

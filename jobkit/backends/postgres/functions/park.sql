@@ -5,7 +5,7 @@
 -- 'requeued', 'duplicate' (it has ended), 'superseded' (it is not known, and its sequence is another's) or 'unordered'.
 CREATE OR REPLACE FUNCTION jobkit.park_job(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
-    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_reason text
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_notices text, in_highest bigint, in_reason text
 ) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -28,7 +28,7 @@ BEGIN
         RETURN 'superseded';
     ELSIF j.state IS NULL THEN
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
-                                      in_submitted_at, in_envelope, in_highest);
+                                      in_submitted_at, in_envelope, in_notices, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
     END IF;
     -- Parked, it is kept there: the in-flight table would have its partition's leader try it again and again.
@@ -79,7 +79,7 @@ END $$;
 -- known, and its sequence is another's) or 'conflict' (its id is that of another job).
 CREATE OR REPLACE FUNCTION jobkit.shelve_job(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
-    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint, in_keyless bytea,
+    in_schema integer, in_submitted_at double precision, in_envelope bytea, in_notices text, in_highest bigint, in_keyless bytea,
     in_place text, in_number integer
 ) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -102,7 +102,7 @@ BEGIN
             RETURN 'superseded';
         END IF;
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
-                                      in_submitted_at, in_envelope, in_highest);
+                                      in_submitted_at, in_envelope, in_notices, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN
         RETURN 'conflict';

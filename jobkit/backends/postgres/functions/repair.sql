@@ -6,7 +6,7 @@
 -- that the job had.
 CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
     in_number bigint, in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea,
-    in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_highest bigint,
+    in_trace text, in_schema integer, in_submitted_at double precision, in_envelope bytea, in_notices text, in_highest bigint,
     in_keyless bytea, in_most integer, OUT requeued boolean, OUT holder text, OUT name text
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -34,7 +34,7 @@ BEGIN
             in_sequence := jobkit.next_sequence(in_type, in_key);
         END IF;
         PERFORM jobkit.insert_foreign(in_id, in_type, in_key, in_sequence, in_slot, in_digest, in_trace, in_schema,
-                                      in_submitted_at, in_envelope, in_highest);
+                                      in_submitted_at, in_envelope, in_notices, in_highest);
         PERFORM jobkit.tally(in_queued => 1);
         PERFORM jobkit.publish(in_id, '');
     ELSIF j.digest <> (CASE WHEN j.key IS NULL THEN in_keyless ELSE in_digest END) THEN

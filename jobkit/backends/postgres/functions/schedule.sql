@@ -139,7 +139,8 @@ CREATE OR REPLACE FUNCTION jobkit.suspend_job(
     in_id text, in_type text, in_key text, in_token bigint, in_nonce text, in_on_failure text, in_ids text[], in_types text[],
     in_keys text[], in_ordered boolean[], in_slots bigint[], in_digests bytea[], in_traces text[], in_schemas integer[],
     in_submitted_at double precision[], in_envelopes bytea[], in_ats double precision[], in_afters double precision[],
-    in_expire_ats double precision[], in_expire_afters double precision[], in_groups text[], in_most integer
+    in_expire_ats double precision[], in_expire_afters double precision[], in_groups text[], in_most integer,
+    in_lines text[], in_places integer[], in_notices text[]
 ) RETURNS TABLE (answer text, number bigint, place integer, "position" bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -162,12 +163,12 @@ BEGIN
     END IF;
     PERFORM jobkit.make_group(in_id, in_id, in_on_failure, many, false);
     FOR member IN
-        SELECT s.place, s.answer, s.position FROM jobkit.submit_grouped_jobs(
+        SELECT s.place, s.answer, s.position FROM jobkit.submit_jobs_with_notices(
             in_ids, in_types, in_keys, in_ordered, in_slots, in_digests, in_traces, in_schemas, in_submitted_at, in_envelopes,
             in_ats, in_afters, in_expire_ats, in_expire_afters, array_fill(NULL::text, ARRAY[many]), '{}', '{}', '{}', in_most,
-            array_fill(NULL::text, ARRAY[many]), in_groups) s
+            array_fill(NULL::text, ARRAY[many]), in_groups, in_lines, in_places, in_notices) s
     LOOP
-        IF member.answer <> 'accepted' THEN
+        IF member.answer NOT IN ('accepted', 'waits') THEN
             PERFORM jobkit.refuse_group(in_ids[member.place], in_id);
         END IF;
         answer := 'accepted'; number := NULL; place := member.place; "position" := member.position;

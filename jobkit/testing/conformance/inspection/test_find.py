@@ -9,7 +9,7 @@ import pytest
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.model.tags import tagged
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import NewJob
+from jobkit.ports.store import NewJob, Opened
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import buried, committed, envelope, failure, fence, opened, unordered
 
@@ -110,6 +110,14 @@ async def test_jobs_are_found_by_when_they_were_submitted(store: FullStore) -> N
     # Neither the jobs after that time are looked at, nor those before.
     page = await store.find(JobFilter(since=1_000.0 + 2 * far, until=1_000.0 + 4 * far), look_at=5)
     assert ["".join(job.id for job in page.jobs), page.below] == ["edc", None]
+
+
+async def test_jobs_are_found_by_a_tag_beside_one_whose_trace_holds_what_text_columns_cannot(store: FullStore) -> None:
+    for id, trace in (("a", {"baggage": "x\0\ud800", "\0": "y"}), ("b", {})):
+        job = replace(envelope(id, key=id), trace=tagged(trace, ["nightly"]))
+        assert isinstance(await store.open(job, fence()), Opened)
+    assert await found(store, tag="nightly") == "ba"
+    assert await found(store, tag="x") == ""
 
 
 async def test_jobs_are_found_by_a_tag_however_they_ended(store: FullStore) -> None:

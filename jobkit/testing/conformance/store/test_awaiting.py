@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence
 from jobkit.model.job_group import MEMBERS_FAILED, NOT_AWAITED, NewGroup, OnFailure
+from jobkit.model.notice import Notice
+from jobkit.model.tenancy import Tenancy
 from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.groups import GroupRecord
 from jobkit.ports.inspection import JobState
@@ -101,6 +105,29 @@ async def test_asking_again_changes_nothing(store: FullStore) -> None:
     assert list(answer.outbox) == []
     assert await store.job("other") is None
     assert [one.id for one in await store.members("film")] == ["one"]
+
+
+async def test_members_of_a_tenant_take_turns(store: FullStore) -> None:
+    job = await unordered(store, "film", key="film")
+    members = [*(replace(member(id), tenancy=Tenancy("ann", 1)) for id in ("one", "two")), member("three")]
+    answer = await store.suspend(job, await opened(store, job), members=members, on_failure="wait")
+    assert isinstance(answer, Suspended)
+    assert [entry.envelope.id for entry in answer.outbox] == ["one", "three"]
+    released = (await committed(store, envelope("one", key="key of one"))).outbox
+    assert [entry.envelope.id for entry in released] == ["two"]
+    await committed(store, envelope("two", key="key of two"))
+    released = (await committed(store, envelope("three", key="key of three"))).outbox
+    assert [entry.envelope.id for entry in released] == ["film"]
+
+
+async def test_what_becomes_of_a_member_is_told(store: FullStore) -> None:
+    job = await unordered(store, "film", key="film")
+    notice = Notice(id="n", type="told", key="x", body="{}", inside=(), on=("cancelled",))
+    noticed = replace(member("one"), envelope=replace(member("one").envelope, notices=(notice,)))
+    answer = await store.suspend(job, await opened(store, job), members=[noticed], on_failure="wait")
+    assert isinstance(answer, Suspended)
+    await cancel(store, "one")
+    assert await store.job("n.cancelled") is not None
 
 
 async def test_a_stale_holder_is_refused_and_makes_no_group(store: FullStore) -> None:

@@ -12,10 +12,12 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.job_group import WHEN_RELEASED, NewGroup
 from jobkit.model.notice import EndState, Notice
+from jobkit.model.partition import Partition
+from jobkit.model.tags import tagged
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import Unique
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Accepted, Effects, NewJob, Opened
+from jobkit.ports.store import Accepted, Effects, Gap, NewJob, Opened
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import (
     buried,
@@ -36,7 +38,9 @@ def notice(id: str, *on: EndState, key: str | None = "k \u00fc") -> Notice:
 
 
 def noticed(id: str, *notices: Notice, type: str = "t", key: str | None = "k") -> Envelope:
-    return replace(envelope(id, type=type, key=key), notices=notices, trace={"traceparent": "00-1"})
+    return replace(
+        envelope(id, type=type, key=key), notices=notices, trace=tagged({"traceparent": "00-1"}, ["nightly"])
+    )
 
 
 async def taken(store: FullStore, *jobs: NewJob) -> list[Envelope]:
@@ -173,3 +177,39 @@ async def test_a_job_that_was_not_ended_tells_nothing(store: FullStore) -> None:
     await opened(store, job, fence())
     assert not isinstance(await store.bury(job, stale, reason="hopeless"), Receipt)
     assert await told(store) == []
+
+
+async def _open(store: FullStore, job: Envelope) -> None:
+    assert isinstance(await store.open(job, fence()), Opened)
+
+
+async def _open_behind_a_gap(store: FullStore, job: Envelope) -> None:
+    assert isinstance(await store.open(job.with_sequence(2), fence()), Gap)
+
+
+async def _park(store: FullStore, job: Envelope) -> None:
+    assert (await store.park(job.with_sequence(2), reason="waits")).kind == "parked"
+
+
+async def _shelve(store: FullStore, job: Envelope) -> None:
+    assert (await store.shelve(job, Partition("t", 0))).kind == "shelved"
+
+
+@pytest.mark.parametrize("learn", [_open, _open_behind_a_gap, _park, _shelve])
+async def test_a_job_that_is_known_by_its_message_alone_is_told_of_too(
+    store: FullStore, learn: Callable[[FullStore, Envelope], Awaitable[None]]
+) -> None:
+    await learn(store, noticed("a", notice("n", "cancelled")))
+    await cancel(store, "a")
+    assert await told(store) == ["n.cancelled"]
+
+
+async def test_a_message_that_dies_before_its_job_is_known_is_told_of_once(store: FullStore) -> None:
+    job = noticed("a", notice("n", "dead", "cancelled"))
+    for _ in range(2):
+        assert (await store.bury_message(job.pack(), job, reason="unknown type")).kind == "dead"
+        assert await told(store) == ["n.dead"]
+    (letter,) = await store.dead(limit=10)
+    await store.requeue_dead(letter.number)
+    await cancel(store, "a")
+    assert await told(store) == ["n.cancelled", "n.dead"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobkit.model.envelope import MAX_KEY_BYTES, Envelope, Heading
+from jobkit.model.envelope import Envelope, Heading
 from jobkit.model.fence import Receipt
-from jobkit.model.names import TYPE_CHARACTERS
+from jobkit.model.names import KEY, TYPE_CHARACTERS
 from jobkit.testing.conformance.harness import FullStore
 from jobkit.testing.conformance.values import envelope
 
@@ -80,7 +80,7 @@ async def test_a_letter_takes_any_reason_detail_and_headers(store: FullStore) ->
 
 
 async def test_the_longest_key_there_may_be_is_kept_everywhere(store: FullStore) -> None:
-    key = "ü" * (MAX_KEY_BYTES // 2)
+    key = "ü" * (KEY.limit // 2)
     job = envelope("i" * 200, type="y" * TYPE_CHARACTERS, key=key, sequence=2)
     await store.park(job, reason="gap")
     await store.bury_message(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_group import WHEN_RELEASED, NewGroup
+from jobkit.model.notice import Notice
 from jobkit.model.priority import Priority
 from jobkit.model.tenancy import Tenancy
 from jobkit.ports.store import Accepted, NewJob
@@ -138,6 +141,16 @@ async def test_the_last_of_a_group_that_ends_without_a_commit(store: FullStore) 
     assert second is not None
     await buried(store, second)
     assert await told(store) == ["then"]
+
+
+async def test_what_tells_of_an_end_that_is_no_commit(store: FullStore) -> None:
+    notice = Notice(id="n", type="told", key="x", body="{}", inside=(), on=("cancelled",))
+    await store.submit([NewJob(replace(envelope("a"), notices=(notice,)), ordered=False)])
+    await published(store)
+    await cancel(store, "a")
+    assert await told(store) == ["n.cancelled"]
+    assert await told(store) == []
+    assert await outbox_ids(store) == ["n.cancelled"]
 
 
 async def test_what_has_ended_or_is_published_by_then_is_not_told(store: FullStore) -> None:

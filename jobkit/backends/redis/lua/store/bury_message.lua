@@ -1,7 +1,7 @@
 -- Dead-letters a message, and ends the job whose message it is; the same message makes one letter.
 -- Takes fingerprint, raw, reason, detail, headers, id or NONE, type or NONE, key or NONE, sequence or ''; then, where an
--- envelope could be made of it, that, and the digests that its job has with a key and without. Answers {'dead'}, or
--- {'ended'} where that job had.
+-- envelope could be made of it, that, the digests that its job has with a key and without, and what tells of its end or ''.
+-- Answers {'dead'}, or {'ended'} where that job had.
 local function given(text)
   return text ~= NONE and text or nil
 end
@@ -22,6 +22,9 @@ local function run(a)
   end
   if call('HEXISTS', FINGERPRINTS, a[1]) == 0 then
     call('HSET', FINGERPRINTS, a[1], write_letter(fields))
+    if not job then
+      tell(a[13], 'dead')
+    end
   end
   return {'dead'}
 end

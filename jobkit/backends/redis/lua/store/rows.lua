@@ -158,8 +158,8 @@ local function next_position()
 end
 
 -- Makes a job known that is not, and returns it. Its facts are arguments from `at` on: id, type, key or NONE, sequence
--- or '', digest, when it was submitted or '0', its trace or '', its schema, its envelope.
-local FACTS = 9
+-- or '', digest, when it was submitted or '0', its trace or '', its schema, what tells of its end or '', its envelope.
+local FACTS = 10
 local function insert_job(a, at, state)
   local job = {id = a[at], type = a[at + 1], digest = a[at + 4], state = state, opens = 0, failures = ''}
   job.key = a[at + 2] ~= NONE and a[at + 2] or nil
@@ -174,7 +174,10 @@ local function insert_job(a, at, state)
   end
   call('HSET', job_at(job.id), 'digest', job.digest, 'type', job.type, 'submitted_at', submitted, 'trace', a[at + 6],
     'schema', a[at + 7], unpack(row))
-  call('HSET', ENVELOPES, job.id, a[at + 8])
+  if a[at + 8] ~= '' then
+    call('HSET', job_at(job.id), 'notices', a[at + 8])
+  end
+  call('HSET', ENVELOPES, job.id, a[at + 9])
   call('ZADD', JOBS, job.number, job.id)
   call('ZADD', state_at(state), job.number, job.id)
   count_open(job, 1)
