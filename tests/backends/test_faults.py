@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobkit.backends.sqlite.engine import Engine, open_engine
+from jobkit.backends.sqlite.schema import VERSION
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import SystemClock
@@ -204,6 +206,15 @@ async def test_a_newer_schema_is_refused_with_both_numbers(path: str) -> None:
     message = await refused(path)
     assert "99" in message
     assert "another version of jobkit" in message
+
+
+async def test_a_change_of_the_tables_is_another_version_of_them(path: str) -> None:
+    async with open_engine(path, SystemClock()):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    words = " ".join(" ".join(sql.split()) for (sql,) in tables)
+    assert (VERSION, hashlib.sha256(words.encode()).hexdigest()[:16]) == (2, "b744bd2166938cc3")
 
 
 async def test_damage_found_while_working_is_told_and_not_papered_over(path: str) -> None:
