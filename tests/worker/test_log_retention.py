@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -120,6 +121,54 @@ async def test_by_age_too_what_a_projection_needs_stays_and_one_that_comes_late_
         later = sum_projection("later")
         (found,) = [one async for one in _rebuilt(site, later)]
         assert (found.outcome, "does not have entry 1 of 5" in found.problem) == (RebuildOutcome.FAILED, True)
+
+
+class _Between:
+    """A plane at which something happens once, right after its first answer to a question."""
+
+    def __init__(self, plane: Any, question: str, happens: Callable[[], Awaitable[None]]) -> None:
+        self._plane, self._question, self._happens = plane, question, happens
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._plane, name)
+        if name != self._question:
+            return method
+
+        async def asked(*arguments: Any, **options: Any) -> Any:
+            answer = await method(*arguments, **options)
+            self._question = ""
+            await self._happens()
+            return answer
+
+        return asked
+
+
+@pytest.mark.parametrize(("plane", "question"), [("store", "record"), ("inspection", "keys")])
+@pytest.mark.parametrize("from_start", [False, True])
+@pytest.mark.parametrize("trims", [False, True])
+@in_virtual_time
+async def test_a_rebuild_finds_nothing_wrong_where_jobs_go_on_and_their_logs_are_trimmed_beside_it(
+    plane: str, question: str, from_start: bool, trims: bool
+) -> None:
+    """Jobs that take the log beyond the next snapshot, and maintenance, in the middle of its looks."""
+    projection = sum_projection(snapshot_every=3)
+    async with open_site(adder("snapshot", projection)) as site:
+        site.start()
+        await add(site, 4)
+        await site.clock.sleep(_ROUND)
+        assert await positions(site) == [4]
+
+        async def goes_on() -> None:
+            await add(site, 3)
+            if trims:
+                await site.clock.sleep(_ROUND)
+                assert await positions(site) == [7]
+
+        planes = replace(site.planes, **{plane: _Between(getattr(site.planes, plane), question, goes_on)})
+        async with keeper_of(site) as keeper:
+            rebuilder = Rebuilder(planes, keeper, site.clock, from_start=from_start)
+            found = [one async for one in rebuilder.run("add", [projection])]
+        assert [(one.outcome, one.problem) for one in found] == [(RebuildOutcome.SAME, "")]
 
 
 async def _rebuilt(site: Site, projection: Projection[Sum]) -> AsyncIterator[Rebuilt]:
