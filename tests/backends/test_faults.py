@@ -19,8 +19,8 @@ from jobkit.backends.sqlite.schema import VERSION
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import SystemClock
-from jobkit.ports.store import NewJob
-from jobkit.testing.conformance.values import envelope, submitted
+from jobkit.ports.store import Effects, LogEntry, NewJob
+from jobkit.testing.conformance.values import committed, envelope, submitted
 from tests.backends.children import own_mounts, python, run
 
 NOBODY = 65534
@@ -67,6 +67,14 @@ async def test_everybody_who_waited_for_the_lock_is_told(engine: Engine, path: s
             *(store.submit([NewJob(envelope(str(n)), True)]) for n in range(600)), return_exceptions=True
         )
     assert all(isinstance(answer, Unavailable) for answer in answers)
+
+
+async def test_a_look_at_a_log_of_which_nothing_is_old_enough_waits_for_no_writer(engine: Engine, path: str) -> None:
+    store = SqliteStore(engine)
+    await committed(store, await submitted(store, "a"), Effects(entries=[LogEntry("done", b"1")]))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await store.trim_log("t", "k", upto=1, older_than=3_600) == 0
 
 
 async def test_opening_a_locked_database_fails_after_a_while(path: str) -> None:

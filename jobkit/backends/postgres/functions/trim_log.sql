@@ -10,6 +10,14 @@ DECLARE
     trimmed bigint;
     reached bigint;
 BEGIN
+    -- A look first, which locks nothing: of most logs nothing is old enough.
+    IF NOT EXISTS (
+        SELECT FROM jobkit.log l
+        WHERE l.type = in_type AND l.key = in_key AND l.position <= in_upto AND l.at <= jobkit.clock() - in_older_than
+              AND l.position = (SELECT k.log_trimmed + 1 FROM jobkit.keys k WHERE k.type = in_type AND k.key = in_key)
+    ) THEN
+        RETURN 0;
+    END IF;
     SELECT log_trimmed INTO trimmed FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
