@@ -32,7 +32,8 @@ BEGIN
     IF reached IS NULL OR reached = trimmed THEN
         RETURN 0;
     END IF;
-    DELETE FROM jobkit.log WHERE type = in_type AND key = in_key AND position <= reached;
+    -- From there on: what went before is walked over, as long as somebody's old snapshot keeps it from being cleaned up.
+    DELETE FROM jobkit.log WHERE type = in_type AND key = in_key AND position > trimmed AND position <= reached;
     UPDATE jobkit.keys SET log_trimmed = reached WHERE type = in_type AND key = in_key;
     RETURN reached - trimmed;
 END $$;
