@@ -93,22 +93,29 @@ class Rebuilder:
         def ended(outcome: RebuildOutcome, entries: int, problem: str = "") -> Rebuilt:
             return Rebuilt(key.type, key.key, projection.name, outcome, entries, problem)
 
-        try:
-            kept = await self._compare(projection, key)
-            if kept is _Kept.RIGHT:
-                return ended(RebuildOutcome.SAME, key.log_length)
-            if not write:
-                return ended(RebuildOutcome.DIFFERS, key.log_length)
-            # A state that is wrong may have been wrong before: then the snapshot is too.
-            from_start = self._from_start or kept is _Kept.WRONG
-            return ended(RebuildOutcome.REBUILT, await self._rebuild(projection, key, from_start))
-        except ProjectionFailed as error:
-            return ended(RebuildOutcome.FAILED, key.log_length, str(error))
-        except WaitTimeout as error:
-            return ended(RebuildOutcome.BUSY, key.log_length, str(error))
+        while True:
+            try:
+                kept = await self._compare(projection, key)
+                if kept is _Kept.RIGHT:
+                    return ended(RebuildOutcome.SAME, key.log_length)
+                if not write:
+                    return ended(RebuildOutcome.DIFFERS, key.log_length)
+                # A state that is wrong may have been wrong before: then the snapshot is too.
+                from_start = self._from_start or kept is _Kept.WRONG
+                return ended(RebuildOutcome.REBUILT, await self._rebuild(projection, key, from_start))
+            except ProjectionFailed as error:
+                current = await self._planes.inspection.key(key.type, key.key)
+                if current is None or current.log_trimmed == key.log_trimmed:
+                    return ended(RebuildOutcome.FAILED, key.log_length, str(error))
+                # What was to be read was dropped meanwhile: a later snapshot has it.
+                key = current
+            except WaitTimeout as error:
+                return ended(RebuildOutcome.BUSY, key.log_length, str(error))
 
     async def _compare(self, projection: Projection[Any], key: KeyRecord) -> _Kept:
         """Return whether the record matches the log, as far as the log went when `key` was read."""
+        # Before what may move on beside it: so it is of no more entries, unless somebody wrote it by hand.
+        snapshot = await self._snapshot(projection, key)
         latest = projection.load(await self._planes.store.record(key.type, key.key, projection.record))
         if latest is None or latest.position < key.log_length:
             return _Kept.RIGHT if key.log_length == 0 and latest is None else _Kept.BEHIND
@@ -118,13 +125,12 @@ class Rebuilder:
             if current is not None and latest.position > current.log_length:
                 return _Kept.WRONG
         from_start = self._from_start and not key.log_trimmed
-        known = None if from_start else await self._snapshot(projection, key, latest.position)
+        known = None if from_start else _upto(latest.position, snapshot)
         built = await fold(projection, self._planes.inspection, key.type, key.key, latest.position, known)
         return _Kept.RIGHT if projection.same(built, latest) else _Kept.WRONG
 
-    async def _snapshot(self, projection: Projection[Any], key: KeyRecord, upto: int) -> ProjectionState[Any] | None:
-        snapshot = projection.load(await self._planes.store.record(key.type, key.key, projection.snapshot))
-        return snapshot if snapshot is not None and snapshot.position <= upto else None
+    async def _snapshot(self, projection: Projection[Any], key: KeyRecord) -> ProjectionState[Any] | None:
+        return projection.load(await self._planes.store.record(key.type, key.key, projection.snapshot))
 
     async def _rebuild(self, projection: Projection[Any], key: KeyRecord, from_start: bool) -> int:
         """Write the projection anew, under a lease; return how many entries it is of."""
@@ -142,10 +148,11 @@ class Rebuilder:
 
     async def _write(self, projection: Projection[Any], key: KeyRecord, lease: Lease, from_start: bool) -> int | Stale:
         while True:
+            snapshot = await self._snapshot(projection, key)
             current = await self._planes.inspection.key(key.type, key.key)
             length = key.log_length if current is None else current.log_length
             is_whole = current is not None and not current.log_trimmed
-            known = None if from_start and is_whole else await self._snapshot(projection, key, length)
+            known = None if from_start and is_whole else _upto(length, snapshot)
             reached = await fold(projection, self._planes.inspection, key.type, key.key, length, known)
             # The snapshot too: where it is what was wrong, the next rebuild would start from it.
             records = dict.fromkeys((projection.record, projection.snapshot), projection.dump(reached))
@@ -166,3 +173,7 @@ class Rebuilder:
             if left <= 0:
                 raise WaitTimeout(f"a job runs on it, by {answer.owner}, for over {self._patience:g} s")
             await self._planes.coordinator.wait_change(resource, min(left, answer.remaining) + 0.01)
+
+
+def _upto(position: int, snapshot: ProjectionState[Any] | None) -> ProjectionState[Any] | None:
+    return snapshot if snapshot is not None and snapshot.position <= position else None

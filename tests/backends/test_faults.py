@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -14,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from jobkit.backends.sqlite.engine import Engine, open_engine
+from jobkit.backends.sqlite.schema import VERSION
 from jobkit.backends.sqlite.store import SqliteStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.model.clock import SystemClock
-from jobkit.ports.store import NewJob
-from jobkit.testing.conformance.values import envelope, submitted
+from jobkit.ports.store import Effects, LogEntry, NewJob
+from jobkit.testing.conformance.values import committed, envelope, submitted
 from tests.backends.children import own_mounts, python, run
 
 NOBODY = 65534
@@ -65,6 +67,14 @@ async def test_everybody_who_waited_for_the_lock_is_told(engine: Engine, path: s
             *(store.submit([NewJob(envelope(str(n)), True)]) for n in range(600)), return_exceptions=True
         )
     assert all(isinstance(answer, Unavailable) for answer in answers)
+
+
+async def test_a_look_at_a_log_of_which_nothing_is_old_enough_waits_for_no_writer(engine: Engine, path: str) -> None:
+    store = SqliteStore(engine)
+    await committed(store, await submitted(store, "a"), Effects(entries=[LogEntry("done", b"1")]))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await store.trim_log("t", "k", upto=1, older_than=3_600) == 0
 
 
 async def test_opening_a_locked_database_fails_after_a_while(path: str) -> None:
@@ -204,6 +214,15 @@ async def test_a_newer_schema_is_refused_with_both_numbers(path: str) -> None:
     message = await refused(path)
     assert "99" in message
     assert "another version of jobkit" in message
+
+
+async def test_a_change_of_the_tables_is_another_version_of_them(path: str) -> None:
+    async with open_engine(path, SystemClock()):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    words = " ".join(" ".join(sql.split()) for (sql,) in tables)
+    assert (VERSION, hashlib.sha256(words.encode()).hexdigest()[:16]) == (2, "b744bd2166938cc3")
 
 
 async def test_damage_found_while_working_is_told_and_not_papered_over(path: str) -> None:

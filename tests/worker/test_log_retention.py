@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 
 import jobkit.worker.maintenance.log_retention
@@ -16,6 +19,7 @@ from jobkit.ops.verify import verify
 from jobkit.plugin.registry import Registry
 from jobkit.projections.projection import ProjectionState
 from jobkit.projections.rebuild import Rebuilder, RebuildOutcome, Rebuilt
+from jobkit.worker.maintenance.log_retention import trim_logs_forever
 from tests.projections.test_projection import Added, Sum, sum_projection
 from tests.projections.test_rebuild import keeper_of, outcomes
 from tests.virtual_site import Site, in_virtual_time, open_site
@@ -122,6 +126,54 @@ async def test_by_age_too_what_a_projection_needs_stays_and_one_that_comes_late_
         assert (found.outcome, "does not have entry 1 of 5" in found.problem) == (RebuildOutcome.FAILED, True)
 
 
+class _Between:
+    """A plane at which something happens once, right after its first answer to a question."""
+
+    def __init__(self, plane: Any, question: str, happens: Callable[[], Awaitable[None]]) -> None:
+        self._plane, self._question, self._happens = plane, question, happens
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._plane, name)
+        if name != self._question:
+            return method
+
+        async def asked(*arguments: Any, **options: Any) -> Any:
+            answer = await method(*arguments, **options)
+            self._question = ""
+            await self._happens()
+            return answer
+
+        return asked
+
+
+@pytest.mark.parametrize(("plane", "question"), [("store", "record"), ("inspection", "keys")])
+@pytest.mark.parametrize("from_start", [False, True])
+@pytest.mark.parametrize("trims", [False, True])
+@in_virtual_time
+async def test_a_rebuild_finds_nothing_wrong_where_jobs_go_on_and_their_logs_are_trimmed_beside_it(
+    plane: str, question: str, from_start: bool, trims: bool
+) -> None:
+    """Jobs that take the log beyond the next snapshot, and maintenance, in the middle of its looks."""
+    projection = sum_projection(snapshot_every=3)
+    async with open_site(adder("snapshot", projection)) as site:
+        site.start()
+        await add(site, 4)
+        await site.clock.sleep(_ROUND)
+        assert await positions(site) == [4]
+
+        async def goes_on() -> None:
+            await add(site, 3)
+            if trims:
+                await site.clock.sleep(_ROUND)
+                assert await positions(site) == [7]
+
+        planes = replace(site.planes, **{plane: _Between(getattr(site.planes, plane), question, goes_on)})
+        async with keeper_of(site) as keeper:
+            rebuilder = Rebuilder(planes, keeper, site.clock, from_start=from_start)
+            found = [one async for one in rebuilder.run("add", [projection])]
+        assert [(one.outcome, one.problem) for one in found] == [(RebuildOutcome.SAME, "")]
+
+
 async def _rebuilt(site: Site, projection: Projection[Sum]) -> AsyncIterator[Rebuilt]:
     async with keeper_of(site) as keeper:
         async for one in Rebuilder(site.planes, keeper, site.clock).run("add", [projection]):
@@ -135,6 +187,59 @@ async def test_a_log_that_is_kept_for_ever_is() -> None:
         await add(site, 3)
         await site.clock.sleep(5 * _ROUND)
         assert await positions(site) == [1, 2, 3]
+
+
+class _Looks:
+    """An inspection that counts the passes over all keys."""
+
+    def __init__(self, plane: Any) -> None:
+        self._plane, self.passes = plane, 0
+
+    async def keys(self, *, after: tuple[str, str], limit: int) -> Any:
+        self.passes += after[1] == ""
+        return await self._plane.keys(after=after, limit=limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plane, name)
+
+
+async def _trims(site: Site, retention: Any, leads: Callable[[], set[str]], seconds: float) -> int:
+    """Trim the logs of the site, as its leader by `leads` does, for so long; return how many passes that took."""
+    looks = _Looks(site.planes.inspection)
+    with anyio.move_on_after(seconds):
+        await trim_logs_forever(
+            replace(site.planes, inspection=looks),
+            Registry([adder(retention)]),
+            ["add"],
+            leads=leads,
+            clock=site.clock,
+            rng=random.Random(1),
+            telemetry=site.witness.telemetry,
+        )
+    return looks.passes
+
+
+@in_virtual_time
+async def test_who_no_longer_leads_leaves_the_rest_of_the_keys_to_who_does() -> None:
+    async with open_site(adder(None)) as site:
+        site.start()
+        for on in "abc":
+            await add(site, 1, on=on)
+        await site.clock.sleep(5)
+        # Asked at the beginning of the pass, and at the first key.
+        answers = iter([{"add"}, {"add"}])
+        await _trims(site, timedelta(seconds=1), lambda: next(answers, set()), _ROUND)
+        assert [await positions(site, on) for on in "abc"] == [[], [1], [1]]
+
+
+@in_virtual_time
+async def test_the_longer_entries_are_kept_the_seldomer_all_keys_are_looked_at() -> None:
+    async with open_site(adder(None)) as site:
+        site.start()
+        await add(site, 1)
+        passes = [await _trims(site, timedelta(seconds=age), lambda: {"add"}, 300) for age in (10_000, 100)]
+        assert passes[0] == 3
+        assert passes[1] > 15
 
 
 @pytest.mark.parametrize("wrong", [timedelta(0), 5, "age", "snapshot"])

@@ -21,6 +21,7 @@ SHELVE = each.statement(
         *("text", "text", "text", "bigint", "bigint", "bytea", "text", "integer", "double precision", "bytea"),
         *("text", "bigint", "bytea", "text", "integer"),
     ],
+    before="lock_jobs",
 )
 _SHELVED = (
     "SELECT i.position, j.sequence, j.envelope FROM jobkit.inflight i JOIN jobkit.jobs j USING (id) "

@@ -102,14 +102,21 @@ def _forget_keys(transaction: Transaction, before: float, limit: int) -> None:
     )
 
 
-def trim_log(transaction: Transaction, type: str, key: str, *, upto: int, older_than: float, limit: int) -> int:
-    """Drop the first entries of a key's log up to a position, those that are old enough; return how many."""
+def old_entries(
+    transaction: Transaction, type: str, key: str, *, upto: int, older_than: float, limit: int
+) -> list[int]:
+    """Return the positions of the first entries of a key's log up to a position, those that are old enough."""
     rows = transaction.execute(
         "SELECT position, at FROM log WHERE type = ? AND key = ? AND position <= ? ORDER BY position LIMIT ?",
         (type, key, upto, limit),
     )
     before = transaction.wall - older_than
-    going = [position for position, _ in itertools.takewhile(lambda row: row[1] <= before, rows)]
+    return [position for position, _ in itertools.takewhile(lambda row: row[1] <= before, rows)]
+
+
+def trim_log(transaction: Transaction, type: str, key: str, *, upto: int, older_than: float, limit: int) -> int:
+    """Drop the `old_entries`; return how many."""
+    going = old_entries(transaction, type, key, upto=upto, older_than=older_than, limit=limit)
     if going:
         transaction.execute("DELETE FROM log WHERE type = ? AND key = ? AND position <= ?", (type, key, going[-1]))
         transaction.execute("UPDATE keys SET log_trimmed = ? WHERE type = ? AND key = ?", (going[-1], type, key))

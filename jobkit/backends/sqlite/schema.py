@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from jobkit.errors import ConfigurationError
 
-VERSION = 1
+# Raised with every change of what is below: files of another version are refused.
+VERSION = 2
 # "jobk": tells this program's files from other SQLite databases.
 APPLICATION_ID = 0x6A6F626B
 

@@ -22,6 +22,9 @@ from jobkit.telemetry import Telemetry
 
 _EVERY_SECONDS = 600.0
 _BATCH = 1_000
+# Entries may be kept for so much of their time too long: the longer they are kept, the seldomer all keys are looked at,
+# of most of which nothing is old enough.
+_LATE = 0.01
 # Between keys, and between batches of one, the store belongs to the jobs.
 _PAUSE_SECONDS = 0.01
 
@@ -37,14 +40,18 @@ async def trim_logs_forever(
     telemetry: Telemetry,
 ) -> None:
     """Drop what is not kept of the logs of these types, of those that `leads` names by then, until cancelled."""
-    kept = {type: retention for type in types if (retention := registry.log_retention_of(type)) is not None}
+    kept = {type: seconds_of(found) for type in types if (found := registry.log_retention_of(type)) is not None}
+    # When each is to be looked at next.
+    due = dict.fromkeys(kept, clock.now())
     while kept:
         await clock.sleep(_EVERY_SECONDS * (0.5 + rng.random()))
-        for type in sorted(kept.keys() & leads()):
+        for type in sorted(type for type in kept.keys() & leads() if due[type] <= clock.now()):
+            due[type] = clock.now() + kept[type] * _LATE
             try:
                 projections = registry.projections_of(type)
-                dropped = await _trim(planes, type, projections, seconds_of(kept[type]), clock)
+                dropped = await _trim(planes, type, projections, kept[type], clock, lambda of: of in leads())
             except Unavailable as error:
+                due[type] = clock.now()
                 telemetry.connection_lost(error.plane, "dropping entries of logs", error)
             else:
                 if dropped:
@@ -52,14 +59,21 @@ async def trim_logs_forever(
 
 
 async def _trim(
-    planes: Planes, type: str, projections: Sequence[Projection[Any]], older_than: float, clock: Clock
+    planes: Planes,
+    type: str,
+    projections: Sequence[Projection[Any]],
+    older_than: float,
+    clock: Clock,
+    is_led: Callable[[str], bool],
 ) -> int:
     total = 0
     async for key in all_keys(planes.inspection, type):
+        if not is_led(type):
+            break
         if key.log_length == key.log_trimmed:
             continue
-        upto, gone = await _spared(planes, key, projections), _BATCH
-        while upto > key.log_trimmed and gone == _BATCH:
+        upto, gone = await _spared(planes, key, projections), 1
+        while upto > key.log_trimmed and gone:
             gone = await planes.inspection.trim_log(type, key.key, upto=upto, older_than=older_than, limit=_BATCH)
             total += gone
             await clock.sleep(_PAUSE_SECONDS)

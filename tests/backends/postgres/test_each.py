@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+import pytest
+
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.model.partition import Partition
-from jobkit.testing.conformance.values import fence, opened, submitted, unordered
+from jobkit.testing.conformance.values import envelope, fence, opened, submitted, unordered
 
 _PARTITION = Partition("t", 0)
 _MANY = 40
@@ -30,6 +33,36 @@ async def test_jobs_of_one_key_go_aside_in_the_order_in_which_that_was_asked(sto
     await asyncio.gather(*(store.shelve(job, _PARTITION) for job in backwards))
     shelved = await store.shelved(_PARTITION, limit=_MANY)
     assert [entry.envelope.id for entry in shelved] == [job.id for job in backwards]
+
+
+@pytest.mark.parametrize("held", ["", "first"])
+async def test_jobs_that_go_aside_together_are_locked_as_everybody_locks_them_keys_first_and_jobs_by_number(
+    url: str, store: PostgresStore, held: str
+) -> None:
+    """Whoever holds the keys gets their jobs: one that shelves them, in any order, and waits for a key, has none."""
+    first, second = [await submitted(store, id, key="k1") for id in ("first", "second")]
+    await submitted(store, "other", key="k2")
+    unknown = envelope("unknown", key="k2")
+    look = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM jobkit.keys WHERE key IN ('k1', 'k2') ORDER BY key FOR UPDATE")
+            await connection.execute("SELECT FROM jobkit.jobs WHERE id = $1 FOR UPDATE", held)
+            # Those behind the one that goes at once share a statement.
+            going = asyncio.gather(
+                *(store.shelve(job, _PARTITION) for job in (unknown, second, first, envelope("more", key="k2")))
+            )
+            async with asyncio.timeout(10):
+                while not await look.fetchval(  # noqa: ASYNC110  (there is no event to wait for)
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')"
+                ):
+                    await asyncio.sleep(0.01)
+            await connection.execute("SELECT FROM jobkit.jobs WHERE key = 'k1' ORDER BY number FOR UPDATE NOWAIT")
+        assert [receipt.job_id for receipt in await going] == ["unknown", "second", "first", "more"]
+    finally:
+        await look.close()
+        await connection.close()
 
 
 async def test_progress_of_many_jobs_is_noted_together_and_of_each_by_its_own_fence(store: PostgresStore) -> None:

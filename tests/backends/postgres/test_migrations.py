@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from tests.backends.postgres.conftest import opened
 from tests.lab.servers.postgres import TestServer
 
 PROCESSES = 8
+# What the steps do that databases have had, and how many of those there are.
+TAKEN_STEPS, TAKEN_DIGEST = 8, "174ae2bfbeb85811"
 
 
 async def _applied(server: TestServer, database: str) -> list[int]:
@@ -54,6 +57,25 @@ def test_the_steps_are_numbered_without_a_hole_and_packaged() -> None:
     assert [migration.number for migration in known] == list(range(1, len(known) + 1))
     assert all(re.search("(CREATE|ALTER) TABLE", migration.script) for migration in known)
     assert not any("FUNCTION" in migration.script for migration in known)
+
+
+def test_a_step_that_databases_have_had_stays_as_it_is_and_what_is_new_is_one_of_its_own() -> None:
+    done = "".join(migration.script for migration in known_migrations()[:TAKEN_STEPS])
+    words = " ".join(re.sub("--.*", "", done).split())
+    assert hashlib.sha256(words.encode()).hexdigest()[:16] == TAKEN_DIGEST
+
+
+async def test_a_database_in_which_nobody_was_taken_over_yet_is_carried_along(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.own_database(migrated=False) as name:
+        with monkeypatch.context() as before:
+            before.setattr(migrations, "known_migrations", lambda: known_migrations()[:TAKEN_STEPS])
+            await migrate(parse_address(server.url(name)))
+        await migrate(parse_address(server.url(name)))
+        async with opened(server.url(name)) as store:
+            assert await store.jobs() == []
+            assert await store.job("none") is None
 
 
 async def test_many_processes_may_migrate_at_once_and_each_step_is_applied_once(

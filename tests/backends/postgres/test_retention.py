@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from jobkit.backends.postgres.store import PostgresStore
-from jobkit.ports.store import Opened, Stale
+from jobkit.ports.store import Effects, LogEntry, Opened, Stale
 from jobkit.testing.conformance.values import committed, envelope, fence, submitted, unordered
 from tests.lab.servers.postgres import TestServer
 
@@ -26,6 +26,17 @@ async def test_what_somebody_has_locked_is_left_for_the_next_time(url: str, stor
         await connection.close()
     assert await store.prune(older_than=MANY, keep_at_most=0) == 1
     assert await store.jobs() == []
+
+
+async def test_a_look_at_a_log_of_which_nothing_is_old_enough_locks_nothing(url: str, store: PostgresStore) -> None:
+    await committed(store, await submitted(store, "a", key="k"), Effects(entries=[LogEntry("done", b"1")]))
+    connection = await asyncpg.connect(url)
+    try:
+        before = await connection.fetchval("SELECT xmax::text FROM jobkit.keys WHERE key = 'k'")
+        assert await store.trim_log("t", "k", upto=MANY, older_than=MANY) == 0
+        assert await connection.fetchval("SELECT xmax::text FROM jobkit.keys WHERE key = 'k'") == before
+    finally:
+        await connection.close()
 
 
 async def test_one_forgets_at_a_time_and_the_other_does_not_wait(url: str, store: PostgresStore) -> None:

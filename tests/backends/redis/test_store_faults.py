@@ -16,6 +16,7 @@ from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.lab.servers.redis import DURABLE, RedisServer, start_server
 from jobkit.model.partition import Partition
+from jobkit.model.tenancy import Tenancy
 from jobkit.ports.store import Committed, Effects, NewJob, Opened, Stale
 from jobkit.testing.conformance.values import NOTHING, committed, envelope, failure, fence, opened, submitted, unordered
 from tests.backends.redis.opened import eventually, store
@@ -261,3 +262,21 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
         counts = await on.counts()
         assert not any(counts.jobs.values())
         assert (counts.keys, counts.outbox, counts.dead, counts.shelved, counts.parked) == (0, 0, 0, 0, 0)
+
+
+# ---- older than the code -------------------------------------------------------------------------------------------
+
+
+async def test_jobs_that_waited_for_places_before_they_were_counted_leave_no_count_below_none(
+    server: RedisServer,
+) -> None:
+    async with store(server.url()) as here:
+        jobs = [NewJob(envelope(f"j{n}", key=f"j{n}"), ordered=False, tenancy=Tenancy("a", 1)) for n in range(3)]
+        await here.submit(jobs)
+        assert await here.waiting_for_places(["t"]) == {"t": 2}
+        (counter,) = server.call("KEYS", "*places awaited")
+        server.call("DEL", counter)
+        await here.cancel(["j1"], by="test", reason="")
+        assert await here.waiting_for_places(["t"]) == {}
+        await here.submit([replace(jobs[0], envelope=envelope("j3", key="j3"))])
+        assert await here.waiting_for_places(["t"]) == {"t": 1}

@@ -76,7 +76,7 @@ BEGIN
 END $$;
 
 -- Keep a job in the in-flight table until it ends. Answers 'shelved', 'duplicate' (it has ended), 'superseded' (it is not
--- known, and its sequence is another's) or 'conflict' (its id is that of another job).
+-- known, and its sequence is another's) or 'conflict' (its id is that of another job). Called under `lock_jobs`.
 CREATE OR REPLACE FUNCTION jobkit.shelve_job(
     in_id text, in_type text, in_key text, in_sequence bigint, in_slot bigint, in_digest bytea, in_trace text,
     in_schema integer, in_submitted_at double precision, in_envelope bytea, in_notices text, in_highest bigint, in_keyless bytea,

@@ -10,6 +10,14 @@ DECLARE
     trimmed bigint;
     reached bigint;
 BEGIN
+    -- A look first, which locks nothing: of most logs nothing is old enough.
+    IF NOT EXISTS (
+        SELECT FROM jobkit.log l
+        WHERE l.type = in_type AND l.key = in_key AND l.position <= in_upto AND l.at <= jobkit.clock() - in_older_than
+              AND l.position = (SELECT k.log_trimmed + 1 FROM jobkit.keys k WHERE k.type = in_type AND k.key = in_key)
+    ) THEN
+        RETURN 0;
+    END IF;
     SELECT log_trimmed INTO trimmed FROM jobkit.keys WHERE type = in_type AND key = in_key FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
@@ -24,7 +32,8 @@ BEGIN
     IF reached IS NULL OR reached = trimmed THEN
         RETURN 0;
     END IF;
-    DELETE FROM jobkit.log WHERE type = in_type AND key = in_key AND position <= reached;
+    -- From there on: what went before is walked over, as long as somebody's old snapshot keeps it from being cleaned up.
+    DELETE FROM jobkit.log WHERE type = in_type AND key = in_key AND position > trimmed AND position <= reached;
     UPDATE jobkit.keys SET log_trimmed = reached WHERE type = in_type AND key = in_key;
     RETURN reached - trimmed;
 END $$;

@@ -47,8 +47,7 @@ CREATE SEQUENCE jobkit.positions;
 -- One that has to have begun by `expires` has that until it begins; or for good, where it never did.
 -- `priority` is there where it was changed: messages of any other are no longer the job's.
 -- `retry_at` is the time of its next attempt. `told` is the nonce of the latest start that a living worker has reported
--- the end of; `silent` has those of earlier ones that nobody did, and
--- `taken_over` who had those that another worker took over. Until `delayed_until` the broker may keep its message
+-- the end of; `silent` has those of earlier ones that nobody did. Until `delayed_until` the broker may keep its message
 -- back. One that was accepted under a `unique_name` holds it until it has ended where `unique_while` is 'unfinished', and until
 -- it is 'begun' where that was 'queued'. One that is a `member_of` a group is counted in one of its shards.
 CREATE TABLE jobkit.jobs (
@@ -71,7 +70,6 @@ CREATE TABLE jobkit.jobs (
     retry_at double precision,
     told text,
     silent text[],
-    taken_over text[],
     progress double precision NOT NULL DEFAULT 0,
     message text NOT NULL DEFAULT '',
     result bytea,

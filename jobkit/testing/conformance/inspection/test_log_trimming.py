@@ -62,6 +62,14 @@ async def test_what_is_too_young_stays_with_all_that_follows_it(
     assert await kept(store) == [(3, b"3")]
 
 
+async def test_many_go_at_once_and_not_one_more_than_asked(store: FullStore) -> None:
+    await append(store, *range(35))
+    assert await store.trim_log("t", "k", upto=34, older_than=0, limit=20) == 20
+    assert await store.trim_log("t", "k", upto=34, older_than=0, limit=7) == 7
+    assert await store.trim_log("t", "k", upto=34, older_than=0) == 7
+    assert await kept(store) == [(35, b"34")]
+
+
 async def test_of_a_key_that_is_not_known_nothing_is_dropped(store: FullStore) -> None:
     assert await store.trim_log("t", "nosuch", upto=FOREVER, older_than=0) == 0
     assert await store.key("t", "nosuch") is None

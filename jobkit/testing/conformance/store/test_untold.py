@@ -9,7 +9,8 @@ from jobkit.model.job_group import WHEN_RELEASED, NewGroup
 from jobkit.model.notice import Notice
 from jobkit.model.priority import Priority
 from jobkit.model.tenancy import Tenancy
-from jobkit.ports.store import Accepted, NewJob
+from jobkit.model.unique import Unique
+from jobkit.ports.store import Accepted, Committed, Effects, NewJob
 from jobkit.testing.conformance.harness import FullStore, Harness
 from jobkit.testing.conformance.values import (
     buried,
@@ -127,6 +128,19 @@ async def test_what_is_requeued_and_what_is_republished(store: FullStore) -> Non
     await published(store)
     assert await store.republish(["a"]) == ["a"]
     assert await told(store) == ["a"]
+
+
+async def test_the_place_of_a_job_that_a_follow_up_replaces_is_told_once_whoever_is_told(store: FullStore) -> None:
+    await in_line(store, "held", "waits", unique=Unique("n"))
+    job = await submitted(store, "job", key="x")
+    await published(store)
+    under = await opened(store, job)
+    follow_ups = [NewJob(envelope(id, key=id), ordered=False) for id in ("first", "second", "last")]
+    follow_ups[1] = replace(follow_ups[1], unique=Unique("n", replace=True))
+    answer = await store.commit(job, under, Effects(follow_ups=follow_ups))
+    assert isinstance(answer, Committed)
+    everything = [entry.envelope.id for entry in answer.outbox] + await told(store)
+    assert sorted(everything) == ["first", "last", "second", "waits"]
 
 
 async def test_the_last_of_a_group_that_ends_without_a_commit(store: FullStore) -> None:

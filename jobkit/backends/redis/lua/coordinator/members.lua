@@ -11,27 +11,36 @@ local function is_live(owner)
   return ends and tonumber(ends) > NOW * 1000
 end
 
--- Returns the partitions that are assigned to each of those that are live.
+-- Returns the partitions that are assigned to each owner.
 local function assigned()
   local found, all = {}, call('HGETALL', ASSIGNED)
   for at = 1, #all, 2 do
     local owner = all[at + 1]
-    if is_live(owner) then
-      found[owner] = found[owner] or {}
-      table.insert(found[owner], all[at])
-    else
-      call('HDEL', ASSIGNED, all[at])
-    end
+    found[owner] = found[owner] or {}
+    table.insert(found[owner], all[at])
   end
   return found
 end
 
-local function members()
-  for _, gone in ipairs(call('ZRANGEBYSCORE', MEMBERS, '-inf', NOW * 1000)) do
-    call('ZREM', MEMBERS, gone)
-    call('HDEL', TOLD, gone)
-    call('SREM', DISMISSED, gone)
+-- Forgets workers, with what people asked of them.
+local function forget(owners)
+  local partitions = #owners > 0 and assigned()
+  for _, owner in ipairs(owners) do
+    call('ZREM', MEMBERS, owner)
+    call('HDEL', TOLD, owner)
+    call('SREM', DISMISSED, owner)
+    for _, partition in ipairs(partitions[owner] or {}) do
+      call('HDEL', ASSIGNED, partition)
+    end
   end
+end
+
+local function forget_gone()
+  forget(call('ZRANGEBYSCORE', MEMBERS, '-inf', NOW * 1000))
+end
+
+local function members()
+  forget_gone()
   local found, partitions = {}, assigned()
   for _, owner in ipairs(call('ZRANGE', MEMBERS, 0, -1)) do
     found[#found + 1] = owner

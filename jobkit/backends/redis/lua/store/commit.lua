@@ -42,7 +42,8 @@ local function write(a, name, key, job, records, entries)
   drop_checkpoints(job)
 end
 
--- The answer was lost and is asked for again: what the commit released and nobody has confirmed yet.
+-- The answer was lost and is asked for again: what the commit released and nobody has confirmed yet. Among that may be what
+-- was left to be told by somebody else, who then need not.
 local function again(id)
   local answer = {'committed'}
   local first, last = (call('HGET', job_at(id), 'released') or ''):match('^(%d+) (%d+)$')
@@ -50,6 +51,7 @@ local function again(id)
     local released = {}
     add_entry(released, entry)
     answer[#answer + 1] = released
+    call('LREM', UNTOLD, 1, released[1])
   end
   return answer
 end

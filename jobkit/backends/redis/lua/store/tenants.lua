@@ -7,9 +7,10 @@ local function line_at(what, of)
   return PREFIX .. what .. ':' .. name_of(of.type, of.line)
 end
 
--- Counts jobs of a type that wait for a place (step 1), or do so no more (step -1).
+-- Counts jobs of a type that wait for a place (step 1), or do so no more (step -1). Never below zero: some may have waited
+-- before they were counted.
 local function count_awaited(type, step)
-  if call('HINCRBY', PLACES_AWAITED, type, step) == 0 then
+  if call('HINCRBY', PLACES_AWAITED, type, step) <= 0 then
     call('HDEL', PLACES_AWAITED, type)
   end
 end
