@@ -117,7 +117,9 @@ async def test_messages_come_in_the_order_they_were_published_with_all_that_was_
             sequence=number if number % 2 else None,
             submitted_at=1.5,
             trace={"traceparent": "00-1-2-03"},
-            notices=(Notice("n", "told", "ké", '{"a":"é"}', ("ended",), Priority.HIGH),) if number % 3 else (),
+            notices=(Notice("n", "told", "ké", '{"a":"é","ended":{}}', ("ended",), Priority.HIGH),)
+            if number % 3
+            else (),
         )
         for number in range(30)
     ]
