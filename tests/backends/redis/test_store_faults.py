@@ -254,6 +254,8 @@ async def test_what_is_forgotten_leaves_nothing_behind(server: RedisServer) -> N
             (letter,) = await on.dead()
             assert await on.purge_dead(letter.number)
         await on.published([entry.position for entry in await on.outbox(older_than=-1, limit=1_000)])
+        # What was requeued is told of to who leads.
+        await on.release_due(limit=1_000)
         server.evaluate(AGE_STORE, 1)
         assert await on.prune(older_than=0, keep_at_most=10**9) == 60
         await on.prune(older_than=0, keep_at_most=10**9)
