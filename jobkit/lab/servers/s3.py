@@ -60,7 +60,8 @@ class S3Server:
             "ip.bind": "127.0.0.1",
             # It would tell its makers about itself.
             "master.telemetry": "false",
-            "master.volumeSizeLimitMB": "1024",
+            # Each bucket takes several volumes, and there are as many as fit on the disk at their full size.
+            "master.volumeSizeLimitMB": "64",
             "volume.max": "0",
             "volume.minFreeSpace": "10MiB",
             "s3": "true",
