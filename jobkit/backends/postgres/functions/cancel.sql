@@ -38,7 +38,7 @@ BEGIN
         PERFORM jobkit.overtaken('the key of a job');
     END IF;
     SELECT array_agg(f.id) INTO going FROM unnest(found.ids, found.states, found.expiries) AS f (id, state, expires)
-    WHERE f.state IN ('scheduled', 'queued', 'running', 'parked') AND f.state = ANY (in_states) AND (in_state = 'cancelled' OR f.expires <= now);
+    WHERE f.state = ANY (jobkit.unfinished()) AND f.state = ANY (in_states) AND (in_state = 'cancelled' OR f.expires <= now);
     IF going IS NOT NULL THEN
         DELETE FROM jobkit.inflight i WHERE i.id = ANY (going);
         DELETE FROM jobkit.parked p WHERE p.id = ANY (going);
@@ -98,6 +98,11 @@ BEGIN
     FROM unnest(found.ids, found.states, found.results) AS f (id, state, result);
 END $$;
 
+-- The states of jobs that have yet to end.
+CREATE OR REPLACE FUNCTION jobkit.unfinished() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['scheduled', 'queued', 'running', 'parked']
+$$;
+
 -- Cancel jobs, as `end_early` tells. Also called in transactions of callers' own.
 CREATE OR REPLACE FUNCTION jobkit.cancel_jobs(
     in_ids text[], in_by text, in_reason text, in_most integer, in_states text[]
@@ -108,7 +113,7 @@ $$;
 -- End those jobs that were to have begun by now and have not; return which.
 CREATE OR REPLACE FUNCTION jobkit.expire_jobs(in_ids text[], in_most integer) RETURNS TABLE (id text) LANGUAGE sql AS $$
     SELECT e.id
-    FROM jobkit.end_early(in_ids, ARRAY['scheduled', 'queued', 'running', 'parked'], 'expired', 'jobkit',
+    FROM jobkit.end_early(in_ids, jobkit.unfinished(), 'expired', 'jobkit',
                           'it had not begun in time', in_most) e
     WHERE e.now_ended
 $$;

@@ -225,5 +225,5 @@ BEGIN
     PERFORM jobkit.cancel_jobs(ids, 'jobkit', CASE
         WHEN is_awaited THEN 'the job that waited for its group was cancelled'
         ELSE 'its group was never declared whole' END, in_most,
-        ARRAY['scheduled', 'queued', 'running', 'parked']);
+        jobkit.unfinished());
 END $$;

@@ -136,7 +136,7 @@ BEGIN
                 CONTINUE;
             ELSIF holder.id IS NOT NULL THEN
                 PERFORM jobkit.cancel_jobs(ARRAY[holder.id], 'jobkit', 'replaced by ' || given.id, in_most,
-                                           ARRAY['scheduled', 'queued', 'running', 'parked']);
+                                           jobkit.unfinished());
                 replaced[given.place] := holder.id;
             END IF;
         END IF;
