@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jobkit.lazy_names import load
+
 if TYPE_CHECKING:
     from jobkit.client.client import Client
     from jobkit.client.connect import connect
@@ -118,11 +120,4 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = getattr(import_module(_WHERE[name]), name)
-    # From now on it is found at once.
-    globals()[name] = found
-    return found
+    return load(globals(), _WHERE, name)

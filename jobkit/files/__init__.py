@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jobkit.files.file_set import CommittedFile, FileReader, FileSet, OpenFile
+from jobkit.lazy_names import load
 
 if TYPE_CHECKING:
     from jobkit.files.application import Access, FilesApplication, everyone
@@ -29,8 +30,4 @@ _ON_DEMAND = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_ON_DEMAND[name]), name)
+    return load(globals(), _ON_DEMAND, name)
