@@ -76,11 +76,17 @@ class Keeper:
     async def claim(self, resource: str, *, floor: int = 0, limits: Sequence[Limit] = ()) -> Lease | Held | Limited:
         """Claim `resource` once. Raises `Unavailable` where no answer came while it could still be trusted.
 
-        An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost.
+        An unanswered claim is repeated under the same nonce, so that what an earlier one was granted is not lost. What
+        one that is cancelled was granted is released.
         """
         nonce = new_nonce(self._rng)
         deadline = self.terms.deadline(sent=self._clock.now())
-        answer = await self._claim_until(resource, nonce, floor, limits, deadline)
+        try:
+            answer = await self._claim_until(resource, nonce, floor, limits, deadline)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self._undo_claim(resource, nonce, floor, limits)
+            raise
         if not isinstance(answer, Granted):
             self._telemetry.claimed("held" if isinstance(answer, Held) else "limited")
             return answer
@@ -113,6 +119,19 @@ class Keeper:
             else:
                 self.heard()
                 return answer
+
+    async def _undo_claim(self, resource: str, nonce: str, floor: int, limits: Sequence[Limit]) -> None:
+        """Release what may have been granted unheard: nobody else could have it until it expires."""
+        try:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                # Under the same nonce it is the same grant.
+                answer = await self._coordinator.claim(
+                    resource, owner=self.owner, nonce=nonce, ttl=self.terms.ttl, floor=floor, limits=limits
+                )
+                if isinstance(answer, Granted):
+                    await self._coordinator.release(LeaseRef(resource, answer.token, nonce), unused=bool(limits))
+        except (Unavailable, TimeoutError) as error:
+            self._telemetry.connection_lost(Plane.COORDINATOR, f"giving {resource} back", error)
 
     async def release(self, lease: Lease) -> None:
         """Give the lease up now, even where this is cancelled.

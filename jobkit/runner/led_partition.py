@@ -368,16 +368,27 @@ class LedPartition:
         """Stop what has not begun, let what runs go on without its delivery, and have the rest go back to the queue."""
         # What comes of these keys once it is resumed goes behind what runs now.
         self._inflight.keys.update(self._in_hand.lanes)
-        await self._stop_lanes()
+        await self._stop_lanes(self._terms.hand_over_grace())
+        await self._shelve_running()
 
     async def _hand_over(self) -> None:
-        """Stop what has not begun, give what runs a moment to end, and shelve what goes on."""
-        self._handed_over = True
-        await self._stop_lanes()
+        """Stop what has not begun, give what runs a moment to end, and shelve what goes on.
 
-    async def _stop_lanes(self) -> None:
-        with anyio.move_on_after(self._terms.hand_over_grace()):
+        Without such a moment, which is how the far away hand over, nothing is shelved: that takes round trips for which
+        the whole partition would have no leader. What runs goes on all the same, and its message, which comes to the
+        next leader in its place, waits there for its lease.
+        """
+        self._handed_over = True
+        grace = self._terms.hand_over_grace()
+        await self._stop_lanes(grace)
+        if grace > 0:
+            await self._shelve_running()
+
+    async def _stop_lanes(self, grace: float) -> None:
+        with anyio.move_on_after(grace):
             await self._in_hand.stop_lanes()
+
+    async def _shelve_running(self) -> None:
         async with anyio.create_task_group() as shelving:
             # Side by side: one after another they would take as many round trips, and nobody leads meanwhile.
             for lane in list(self._in_hand.lanes.values()):

@@ -54,6 +54,9 @@ from jobkit.runner.tracing import job_span, note_claim, step_span
 from jobkit.runner.type_slots import TypeSlots
 from jobkit.telemetry import Telemetry
 
+# Where an opening takes this long, in seconds, a job that has not begun is given back rather than waited for.
+_VERY_FAR_SECONDS = 0.2
+
 
 class Pipeline:
     """Takes jobs the whole way, one call each."""
@@ -93,6 +96,8 @@ class Pipeline:
         self.settlement = Settlement(planes, sweeper, invariants, self.split_brain, clock, telemetry, self.hooks)
         self.interruptions = Interruptions(planes.store, clock, telemetry)
         self._ahead = OpeningAhead(planes.store, self.interruptions, clock)
+        # Whether the latest opening took so long.
+        self._far = False
 
     @property
     def idle(self) -> bool:
@@ -124,7 +129,8 @@ class Pipeline:
             if place is not None:
                 await place.turn()
             async with self._slots.admitted(job.envelope.type, alone=alone, priority=job.envelope.priority) as slot:
-                working(True)
+                # Very far away it is no work before it begins: a hand-over would wait for round trips.
+                working(not self._far)
                 claim = await self._kept(key) or await self._claim(job, floor)
                 if isinstance(claim, Lease):
                     if place is not None:
@@ -233,8 +239,10 @@ class Pipeline:
         asked = self._clock.now()
         with self._telemetry.stage("open"):
             answer = await self._store.open(job.envelope, lease.fence)
+        took = self._clock.now() - asked
+        self._far = took >= _VERY_FAR_SECONDS
         if key is not None:
-            key.far = self._clock.now() - asked >= FAR_SECONDS
+            key.far = took >= FAR_SECONDS
         return answer
 
     async def _commit(

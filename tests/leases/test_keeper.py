@@ -121,6 +121,28 @@ async def test_a_claim_that_is_never_answered_ends_while_it_could_still_be_trust
         assert desk.clock.now() - asked_at < TERMS.trusted
 
 
+@pytest.mark.parametrize("fault", [slow_reply(0.5), slow_request(0.5)], ids=["reply", "request"])
+@in_virtual_time
+async def test_what_a_cancelled_claim_was_granted_is_free_at_once(fault: Fault) -> None:
+    async with _desk() as desk:
+        desk.faults.always("coordinator.claim", fault)
+        began = desk.clock.now()
+        with anyio.move_on_after(0.25):
+            await desk.claim()
+        assert await desk.others.leases("t/k") == []
+        assert desk.clock.now() < began + 2
+
+
+@in_virtual_time
+async def test_a_cancelled_claim_leaves_what_somebody_holds_alone() -> None:
+    async with _desk() as desk:
+        await desk.others.claim("t/k", owner="other", nonce="n", ttl=15)
+        desk.faults.always("coordinator.claim", slow_reply(0.5))
+        with anyio.move_on_after(0.25):
+            await desk.keeper.claim("t/k")
+        assert [lease.owner for lease in await desk.others.leases("t/k")] == ["other"]
+
+
 @in_virtual_time
 async def test_a_claim_of_what_somebody_holds_says_who() -> None:
     async with _desk() as desk:

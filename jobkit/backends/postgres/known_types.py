@@ -53,3 +53,11 @@ class KnownTypesConnection(Connection):
         if all(oid in _KNOWN for oid in wanted):
             return [_KNOWN[oid] for oid in wanted], _NOT_ASKED
         return await super()._introspect_types(wanted, timeout)  # type: ignore[misc]  # the stubs do not have it
+
+    async def know(self, statement: str) -> None:
+        """Have a statement prepared before it is first needed: that is a round trip.
+
+        The driver leaves it to the next query to say that this one is over: until then the server's time limit for a
+        statement runs.
+        """
+        await self._get_statement(statement, None)  # type: ignore[attr-defined]  # the stubs do not have it

@@ -1,7 +1,8 @@
 """Lending the connections of a pool: while another one is made, whoever waits takes the first that is given back.
 
 To make a connection takes several round trips. The driver's pool has who finds all others lent make one and wait for
-it; on a slow link those are the jobs under way, although a connection is free after one round trip.
+it; on a slow link those are the jobs under way, although a connection is free after one round trip. And where all are
+`kept`, they are there before a link becomes slow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import asyncpg
+
+from jobkit.model.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -26,6 +29,7 @@ class Lender:
     def __init__(self, pool: Pool, connect_seconds: float) -> None:
         self.pool = pool
         self._connect_seconds = connect_seconds
+        self._kept = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._growing: asyncio.Task[None] | None = None
 
@@ -52,14 +56,19 @@ class Lender:
         finally:
             self._look_again()
 
+    def keep(self) -> None:
+        """Have as many connections as there may be from now on, made in the background."""
+        if not self._kept:
+            self._kept = True
+            self._grow_soon()
+
     def _all_lent(self) -> bool:
         """Return whether there are connections, and all of them are in use; without any, who asks makes one."""
         return self.pool.get_size() > 0 and self.pool.get_idle_size() == 0
 
     async def _until_given_back(self, *, first: bool) -> None:
         """Wait for the next one, as the first in the line or the last."""
-        if self._growing is None and self.pool.get_size() < self.pool.get_max_size():
-            self._growing = asyncio.create_task(self._grow())
+        self._grow_soon()
         given_back = asyncio.get_running_loop().create_future()
         if first:
             self._waiting.appendleft(given_back)
@@ -72,16 +81,29 @@ class Lender:
                 self._look_again()
             raise
 
+    def _grow_soon(self) -> None:
+        if self._growing is None and self.pool.get_size() < self.pool.get_max_size():
+            self._growing = asyncio.create_task(self._grow())
+
     async def _grow(self) -> None:
-        """Make one more connection."""
+        """Make one more connection, or all that are missing."""
         try:
-            await self.pool.release(await self.pool.acquire(timeout=self._connect_seconds))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            # Nobody waits for it: what is the matter is told to those who have no other.
-            return
+            if self._kept:
+                # Side by side, and each takes another one: those that are there already come back at once.
+                lent = self.pool.get_size() - self.pool.get_idle_size()
+                await side_by_side(self._make for _ in range(self.pool.get_max_size() - lent))
+            else:
+                await self._make()
         finally:
             self._growing = None
             self._look_again()
+
+    async def _make(self) -> None:
+        try:
+            await self.give_back(await self.pool.acquire(timeout=self._connect_seconds))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            # Nobody waits for it: what is the matter is told to those who have no other.
+            return
 
     def _look_again(self) -> None:
         """Have the next one that waits look again; where no connection is left all do, and may each make one."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +52,7 @@ _PATIENT_CALLS = ASIDE_CONNECTIONS - 1
 _IDLE_IN_TRANSACTION_SECONDS = 15.0
 # And this long after the connection of a statement under way was cut.
 _LOOK_FOR_CLIENT_SECONDS = 1.0
+# On the way of a job they are kept for good: where a link becomes slow, to make one takes seconds.
 _KEEP_IDLE_SECONDS = 60.0
 _ATTEMPTS = 12
 _RETRY_SECONDS = (0.001, 0.01)
@@ -94,13 +95,16 @@ class ConnectionPool:
         self.round_trips = 0
         self._rng = rng or random.Random()  # noqa: S311  (spreads retries, no secret)
         self.call_seconds = call_seconds
-        self._work = self._lender(address, WORK_CONNECTIONS, _LOCK_SECONDS)
+        self._known: Sequence[str] = ()
+        self._work = self._lender(address, WORK_CONNECTIONS, _LOCK_SECONDS, keep_idle_seconds=0)
         self._aside = self._lender(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS)
         self._patience = asyncio.Semaphore(_PATIENT_CALLS)
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _lender(self, address: PostgresAddress, size: int, lock_seconds: float) -> Lender:
+    def _lender(
+        self, address: PostgresAddress, size: int, lock_seconds: float, *, keep_idle_seconds: float = _KEEP_IDLE_SECONDS
+    ) -> Lender:
         with explained(self.name):
             pool = asyncpg.create_pool(
                 address.url,
@@ -108,12 +112,29 @@ class ConnectionPool:
                 connection_class=KnownTypesConnection,
                 min_size=0,
                 max_size=size,
-                init=partial(prepare_session, lock_seconds=lock_seconds),
+                init=partial(self._prepare, lock_seconds=lock_seconds),
                 reset=_keep_session,
                 timeout=CONNECT_SECONDS,
-                max_inactive_connection_lifetime=_KEEP_IDLE_SECONDS,
+                max_inactive_connection_lifetime=keep_idle_seconds,
+                max_cached_statement_lifetime=0,
             )
         return Lender(pool, CONNECT_SECONDS)
+
+    async def _prepare(self, connection: KnownTypesConnection, *, lock_seconds: float) -> None:
+        with cut_after(CONNECT_SECONDS, connection):
+            for statement in self._known:
+                await connection.know(statement)
+        await prepare_session(connection, lock_seconds=lock_seconds)
+
+    def keep_ready(self, *statements: str) -> None:
+        """Have all connections for the way of a job from now on, and new ones know these statements.
+
+        Else, where a link becomes slow, one or two have to do while others are made, and each statement takes a round
+        trip more where it is new: that is seconds for the jobs under way.
+        """
+        if not self._known:
+            self._known = statements
+            self._work.keep()
 
     async def open(self) -> ConnectionPool:
         """Make the pools ready; connections are made when they are needed."""

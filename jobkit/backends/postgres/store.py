@@ -197,6 +197,8 @@ class PostgresStore(PostgresInspection, PostgresSchedules, PostgresTypes, Postgr
 
     async def open(self, envelope: Envelope, fence: Fence) -> OpenAnswer:
         key_of(envelope)
+        # This is a process that works on jobs.
+        self._sessions.keep_ready(opening.OPEN, inspection.RECORD, commit.COMMIT)
         for whole in (False, True):
             answer = await self._openings.ask(opening.JobOpening(envelope, fence, whole))
             if answer is not None:

@@ -112,7 +112,7 @@ class LateStore:
 
     async def commit(self, envelope: Envelope, fence: Fence, effects: Effects) -> Any:
         late = LateCommit.of(self._folder, envelope.key)
-        if late is None or not _announce(late, fence):
+        if late is None or not _is_first(late, fence) or not _announce(late, fence):
             return await self._inner.commit(envelope, fence, effects)
         listens = True
         committing = asyncio.create_task(self._commit(late, envelope, fence, effects, lambda: listens))
@@ -138,6 +138,11 @@ class LateStore:
                 _tell(late, type(answer).__name__, listens())
                 return answer
         raise Unavailable(Plane.STORE, f"no answer to a commit, {_TRIES} times")
+
+
+def _is_first(late: LateCommit, fence: Fence) -> bool:
+    """Tell whether it is the commit of whoever began the job first: whoever takes it over is late for nothing."""
+    return late.first.exists() and late.first.read_text() == fence.nonce
 
 
 def _announce(late: LateCommit, fence: Fence) -> bool:

@@ -18,7 +18,9 @@ from jobkit.ports.coordinator import Coordinator
 
 # Half a second for a round trip.
 _SLOW_SECONDS = 0.25
-_FLAP_SECONDS = 2.0
+# Long enough for a worker to connect anew, at such round trips, and to renew what it holds: else its jobs are lost to
+# others before the fence is tried.
+_FLAP_SECONDS = 3.0
 _AWAY_SECONDS = 1.0
 
 Tell = Callable[[Phase, str], Awaitable[None]]

@@ -52,8 +52,9 @@ class Wire:
 async def taken_over(planes: Planes, wire: Wire, folder: Path) -> dict[str, Any]:
     """Have a commit come after the key was opened by another, to a worker that no longer listens."""
     assert isinstance(await planes.store.open(JOB, OLD), Opened)
-    late = asyncio.create_task(LateStore(wire, folder).commit(JOB, OLD, EFFECTS))
     expected = LateCommit(folder, KEY)
+    expected.first.write_text(OLD.nonce)
+    late = asyncio.create_task(LateStore(wire, folder).commit(JOB, OLD, EFFECTS))
     await comes(expected.announced.exists)
     assert isinstance(await planes.store.open(JOB, NEW), Opened)
     late.cancel()
@@ -90,6 +91,17 @@ async def test_without_the_fence_it_is_taken_and_that_is_a_violation(planes: Pla
     (violation,) = _taken([LateWrite(Lateness.WIRE, "the store took it", tried=True)])
     assert violation.invariant == "fencing"
     assert list(_taken([LateWrite(Lateness.WIRE, "its worker did not come to commit")])) == []
+
+
+async def test_whoever_took_the_job_over_before_it_was_to_be_late_commits_as_ever(
+    planes: Planes, tmp_path: Path
+) -> None:
+    """Nobody would wake a worker that stopped there: the drill looks after the one that began the job."""
+    late = LateCommit(tmp_path, KEY)
+    late.first.write_text(OLD.nonce)
+    assert isinstance(await planes.store.open(JOB, NEW), Opened)
+    assert isinstance(await LateStore(planes.store, tmp_path).commit(JOB, NEW, EFFECTS), Committed)
+    assert not late.announced.exists()
 
 
 async def test_other_jobs_are_as_ever(planes: Planes, tmp_path: Path) -> None:
