@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chunked import numbered_picture, shown
 from split_bench import split_site
 from transcode_bench import FFMPEG, Samples
 
@@ -15,6 +14,7 @@ from jobkit.model.job_state import JobState
 from jobkit.ops.verify import verify
 from jobkit.worker.maintenance import file_retention
 from tests.media import rawtimes
+from tests.media.numbered import numbered_picture, shown
 from tests.media.playlists import read_master
 from workers.transcode import Transcode, chunk_processor, processor, transcode
 from workers.transcode.check_outputs import check_outputs
