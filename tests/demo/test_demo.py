@@ -158,7 +158,6 @@ def test_who_came_back_too_late_says_in_its_log_what_it_had_lost(strikes: list[S
     ("changes", "chosen"),
     [
         ({}, True),
-        ({"progress": 0.04}, False),
         ({"progress": 0.9}, False),
         ({"state": "queued"}, False),
         ({"state": "committed"}, False),

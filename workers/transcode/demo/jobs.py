@@ -15,8 +15,8 @@ from rich.text import Text
 from workers.transcode.demo.clips import CHUNKS, CLIPS, LONG
 
 VIDEO, CHUNK = "transcode", "transcode.chunk"
-# A worker is interfered with when its chunk has come this far; beyond the second share it may end too soon.
-STRIKE_BETWEEN = (0.05, 0.8)
+# A worker is interfered with while its chunk has come less far than this: it may end too soon.
+STRIKE_BELOW = 0.8
 # Of so many ids the best is taken.
 _TRIED_IDS = 500
 
@@ -115,9 +115,8 @@ def pid_of(owner: str | None) -> int | None:
 
 
 def may_be_struck(job: JobView, strikes: Collection[Strike]) -> bool:
-    """Return whether this is a chunk, far enough to lose something and not too far, of a worker that is still well."""
-    least, most = STRIKE_BETWEEN
-    at_work = job.type == CHUNK and job.state == "running" and least <= job.progress < most
+    """Return whether this is a chunk that somebody is in the middle of, and a worker that is still well."""
+    at_work = job.type == CHUNK and job.state == "running" and job.progress < STRIKE_BELOW
     return at_work and all(job.owner != strike.job.owner and job.id != strike.job.id for strike in strikes)
 
 
@@ -138,7 +137,7 @@ def problems_of(jobs: Sequence[JobView], submitted: Sequence[str], strikes: Sequ
     found += [f"job {job.name} is {job.state}, not committed" for job in jobs if job.state != "committed"]
     found += [f"job {job.name} failed {job.failures} times" for job in jobs if job.failures]
     for how in STRIKES[len(strikes) :]:
-        found.append(f"no worker was {how}, because no chunk was seen {STRIKE_BETWEEN[0]:.0%} done")
+        found.append(f"no worker was {how}, because none was seen in the middle of a chunk")
     for strike in strikes:
         found += _problems_after(strike, next((job for job in jobs if job.id == strike.job.id), None))
     return found
