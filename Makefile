@@ -72,7 +72,7 @@ campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulate
 servers: $(INSTALLED) install-servers ## Run RabbitMQ, Redis, PostgreSQL and S3 here until Ctrl-C (ENV=FILE.env: those it names)
 	$(BIN)/python -m jobkit.lab.servers $(ENV_FILE)
 
-demo: $(INSTALLED) ## Transcode real video with several workers, and kill one of them (ENV=FILE.env: on what backends)
+demo: $(INSTALLED) ## Transcode real video with several workers; kill one, pause another (ENV=FILE.env: on what backends)
 	$(BIN)/python -m workers.transcode.demo $(ENV_FILE)
 
 bench: $(INSTALLED) ## Measure jobs per second and latency on this machine

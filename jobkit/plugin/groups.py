@@ -95,6 +95,8 @@ def _check_agreement(group: str, members: Sequence[AnyProcessor]) -> None:
             raise ConfigurationError(f"{those} write one log for each key: declare the same projections for both")
         if other.log_retention != first.log_retention:
             raise ConfigurationError(f"{those} write one log for each key: declare one log_retention for both")
+        if other.file_retention != first.file_retention:
+            raise ConfigurationError(f"{those} have their files in common: declare one file_retention for both")
 
 
 def _listed(names: Iterable[str]) -> str:

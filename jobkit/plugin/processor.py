@@ -22,12 +22,14 @@ from jobkit.model.read_back import Codec, NotReadBack
 from jobkit.model.safe_text import ERROR_CHARACTERS, shown
 from jobkit.model.tenancy import Tenancy
 from jobkit.model.unique import OnConflict, While
+from jobkit.plugin import file_retention as keeping_files
 from jobkit.plugin import limits as limiting
 from jobkit.plugin import log_retention as keeping_logs
 from jobkit.plugin import middleware as surrounding
 from jobkit.plugin import tenants as taking_turns
 from jobkit.plugin.context import Context
 from jobkit.plugin.declaration import argument_problems, checked_type, priority_problems, version_problems
+from jobkit.plugin.file_retention import FileRetention
 from jobkit.plugin.isolation import Isolation, isolation_of
 from jobkit.plugin.limits import Concurrency, Rate
 from jobkit.plugin.log_retention import LogRetention
@@ -90,11 +92,11 @@ class Processor(Generic[P, R]):
     `timeout` bounds one attempt. `ordered` jobs of a key take effect in the sequence they were submitted in. Types of
     one `group` share their keys. `settings` is validated when a worker starts. `check` returns what is wrong with this
     machine, a sentence each, and is asked by `jobkit doctor` and when a worker starts; `describe` returns what this
-    machine can do, and is asked by `jobkit doctor`. `projections` move with the
-    key's log, in the same commit; `log_retention` is how long that is kept, if not for ever. `limits` hold in the whole
-    cluster, over all types that name them. `priority` is that of jobs that say none; without one the type knows no
-    priorities. `tenants`, where it has some, take turns. `notify`
-    says of each job that takes effect who is told, in the same commit. `middleware` runs around each attempt.
+    machine can do, and is asked by `jobkit doctor`. `projections` move with the key's log, in the same commit;
+    `log_retention` is how long that is kept, if not for ever, and `file_retention` how long its files are. `limits`
+    hold in the whole cluster, over all types that name them. `priority` is that of jobs that say none; without one the
+    type knows no priorities. `tenants`, where it has some, take turns. `notify` says of each job that takes effect who
+    is told, in the same commit. `middleware` runs around each attempt.
     `resources` are what the function is given besides, by parameter. `isolation` is how its attempts are kept apart,
     where they are. `upcasts` lead from payloads of earlier versions to those of today's. What `private` ones say is not
     for everybody who may look.
@@ -112,6 +114,7 @@ class Processor(Generic[P, R]):
     check: Check | None
     projections: tuple[Projection[Any], ...]
     log_retention: LogRetention | None
+    file_retention: FileRetention | None
     group: str | None
     limits: tuple[Concurrency | Rate, ...]
     priority: Priority | None
@@ -299,6 +302,7 @@ def processor(
     check: Check | None = None,
     projections: Sequence[Projection[Any]] = (),
     log_retention: LogRetention | None = None,
+    file_retention: FileRetention | None = None,
     group: str | None = None,
     limits: Sequence[Concurrency | Rate] = (),
     priority: PriorityName | None = None,
@@ -326,6 +330,9 @@ def processor(
     Entries of a key's log are kept for ever; or, by `log_retention`, for so long; or, by "snapshot", until the
     projections have a snapshot of them. Those that a projection has no snapshot of are always kept.
 
+    A key's files are kept until a commit replaces them; or, by `file_retention="group"`, until the job has ended that
+    the group of theirs ends in, for which they were made. A dead one is waited for as long as it is known.
+
     With a `priority`, which is that of jobs that say none, jobs may be submitted as "high", "normal" or "low": each is
     begun before those that are less urgent, of which a share goes on all the same. Not for `ordered` types.
 
@@ -343,7 +350,7 @@ def processor(
     shared = None if group is None else checked_type(group, "group")
     problems = argument_problems(key, ordered, timeout, retry, settings, check, projections, describe)
     problems += limiting.problems_of(limits) + surrounding.problems_of(middleware)
-    problems += keeping_logs.problems_of(log_retention, projections)
+    problems += keeping_logs.problems_of(log_retention, projections) + keeping_files.problems_of(file_retention)
     problems += priority_problems(priority, ordered) + version_problems(version)
     problems += taking_turns.problems_of(tenant, places, ordered)
     if not isinstance(notify, list | tuple) or not all(map(callable, notify)):
@@ -372,6 +379,7 @@ def processor(
             check=check,
             projections=tuple(projections),
             log_retention=log_retention,
+            file_retention=file_retention,
             group=shared,
             limits=tuple(limits),
             priority=None if priority is None else Priority(priority),

@@ -18,6 +18,7 @@ from jobkit.model.priority import Priority
 from jobkit.model.schedule import Schedule, ScheduledJob
 from jobkit.model.unique import Unique
 from jobkit.plugin.around import NOTHING_AROUND, Around
+from jobkit.plugin.file_retention import FileRetention
 from jobkit.plugin.groups import AnyProcessor, Groups
 from jobkit.plugin.limits import Concurrency, Rate, differ
 from jobkit.plugin.log_retention import LogRetention
@@ -164,6 +165,13 @@ class Registry:
     def log_retention_of(self, type: str) -> LogRetention | None:
         """Return how long the logs of the keys of a type are kept, or None for ever. Raises as `kept_as`."""
         return self._chosen([self.kept_as(type)])[0].log_retention
+
+    def file_retention_of(self, type: str) -> FileRetention | None:
+        """Return how long the files of the keys of a type are kept, or None until others replace them.
+
+        Raises as `kept_as`.
+        """
+        return self._chosen([self.kept_as(type)])[0].file_retention
 
     def _chosen(self, types: Sequence[str] | None) -> Sequence[AnyProcessor]:
         """Return the processors of these types and groups, or all."""

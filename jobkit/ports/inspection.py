@@ -358,6 +358,14 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """
         ...
 
+    async def drop_files(self, type: str, key: str, files: Sequence[BlobRef]) -> bool:
+        """Have a key have no files any more, where it has just these; return whether nothing points at them now.
+
+        Not as long as a job of the key has yet to end that may have begun: it may keep them beside its own. Their bytes
+        stay. Where somebody else holds the key, nothing is done.
+        """
+        ...
+
     async def coordinators(self, *, within: float) -> Sequence[str]:
         """Return the identities of the coordinators noted in the last `within` seconds (store's clock), in order.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.job_group import NewGroup
@@ -75,6 +76,11 @@ def dump_failure(failure: Failure) -> str:
 def load_failure(text: str | bytes) -> Failure:
     """Return the failed attempt that `dump_failure` made `text` from."""
     return Failure(**json.loads(text))
+
+
+def dump_manifest(files: Sequence[BlobRef]) -> str:
+    """Return the files of a key as every store keeps them: the same files give the same text."""
+    return json.dumps([asdict(file) for file in files])
 
 
 def kept_back(retry_in: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 
@@ -39,6 +40,7 @@ from jobkit.worker.leadership import Leaderships, first_led, leads_first
 from jobkit.worker.limit_report import report_waiting_forever
 from jobkit.worker.maintenance.declared_schedules import Declarations
 from jobkit.worker.maintenance.due_jobs import release_forever
+from jobkit.worker.maintenance.file_retention import drop_files_forever
 from jobkit.worker.maintenance.log_retention import trim_logs_forever
 from jobkit.worker.maintenance.repartitioning import Repartitioner
 from jobkit.worker.maintenance.republishing import Republisher
@@ -303,7 +305,7 @@ class Worker:
             upkeep.start_soon(self._coordination.run)
             upkeep.start_soon(self._follow_layouts)
             upkeep.start_soon(self._prune)
-            upkeep.start_soon(self._trim_logs)
+            upkeep.start_soon(self._drop_what_is_not_kept)
             upkeep.start_soon(self._cancellations.run)
             upkeep.start_soon(self._release_due)
             upkeep.start_soon(self._ticker.run)
@@ -381,16 +383,21 @@ class Worker:
             telemetry=self._telemetry,
         )
 
-    async def _trim_logs(self) -> None:
-        await trim_logs_forever(
-            self._planes,
-            self._registry,
-            self._types,
-            leads=lambda: first_led(self._leaderships.led),
-            clock=self._clock,
-            rng=self._rng,
-            telemetry=self._telemetry,
-        )
+    async def _drop_what_is_not_kept(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for drop_forever in (trim_logs_forever, drop_files_forever):
+                tasks.start_soon(
+                    partial(
+                        drop_forever,
+                        self._planes,
+                        self._registry,
+                        self._types,
+                        leads=lambda: first_led(self._leaderships.led),
+                        clock=self._clock,
+                        rng=self._rng,
+                        telemetry=self._telemetry,
+                    )
+                )
 
     async def _release_due(self) -> None:
         await release_forever(

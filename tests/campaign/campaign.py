@@ -20,6 +20,8 @@ from tests.campaign.checker import findings, left_to_do
 from tests.campaign.cluster import Cluster, open_cluster
 from tests.campaign.fanning import Fanning
 from tests.campaign.fanning_checker import fanning_findings
+from tests.campaign.filming import CHUNK, FILM, Filming, film_settings
+from tests.campaign.filming_checker import filming_findings
 from tests.campaign.names import ERRAND, JOURNAL_VARIABLE, PIECE, TYPE
 from tests.campaign.plugin import Step
 from tests.campaign.schedule import Schedule
@@ -48,6 +50,7 @@ class Outcome:
     submitted: int = 0
     cancelled: int = 0
     groups: int = 0
+    films: int = 0
     reprioritized: int = 0
     seconds: float = 0.0
     drained: float = 0.0
@@ -68,7 +71,7 @@ class Outcome:
         return "\n".join(
             [
                 f"seed {self.schedule.seed}, {self.store} store: {self.submitted} jobs, {self.cancelled} cancelled, "
-                f"{self.groups} groups, "
+                f"{self.groups} groups, {self.films} films, "
                 f"{self.reprioritized} of another priority, {self.faults} faults, {self.seconds:.0f} s, "
                 f"everything done {self.drained:.1f} s after the last",
                 f"{self.elections} elections, {self.claims['granted']} leases granted, others: {failed or 'none'}; "
@@ -106,7 +109,8 @@ async def run_campaign(
     outcome = Outcome(schedule, store)
     began = time.monotonic()
     settings = {"LOG_LEVEL": "info", **dict(scale.settings)}
-    types = (TYPE, *[ERRAND] * bool(scale.errands), *[PIECE] * bool(scale.trees))
+    types = (TYPE, *[ERRAND] * bool(scale.errands), *[PIECE] * bool(scale.trees), *[FILM, CHUNK] * bool(scale.films))
+    settings |= film_settings(root / "sources") if scale.films else {}
     journal = root / "journal.jsonl"
     environment = {JOURNAL_VARIABLE: str(journal), **(extra or {})}
     async with open_cluster(
@@ -121,11 +125,13 @@ async def run_campaign(
         keys: dict[str, list[str]] = defaultdict(list)
         steering = Steering(cluster, schedule, keys)
         fanning = Fanning(cluster, schedule, journal)
+        filming = Filming(cluster, schedule, root / "sources")
         async with anyio.create_task_group() as carers:
             carers.start_soon(fanning.look_after)
-            await _storm(cluster, schedule, keys, steering, fanning)
+            await _storm(cluster, schedule, keys, steering, (fanning, filming))
             told = steering.told
-            outcome.submitted = scale.jobs + len(told.errands) + len(fanning.told.trees)
+            outcome.films = len(filming.told.films)
+            outcome.submitted = scale.jobs + len(told.errands) + len(fanning.told.trees) + outcome.films
             healed = time.monotonic()
             if scale.errands:
                 await steering.end()
@@ -137,6 +143,7 @@ async def run_campaign(
         outcome.wrong = cluster.wrong + await findings(planes, keys, told.cancelled)
         outcome.wrong += await steering_findings(planes.inspection, told, cluster.losses, scale.lease_ttl)
         outcome.wrong += await fanning_findings(planes.inspection, fanning.told, journal)
+        outcome.wrong += await filming_findings(cluster.site.client, planes.inspection, filming.told, root)
         outcome.groups = len(fanning.told.trees)
         outcome.cancelled = len(told.cancelled)
         outcome.reprioritized = told.reprioritized
@@ -152,7 +159,11 @@ async def run_campaign(
 
 
 async def _storm(
-    cluster: Cluster, schedule: Schedule, keys: dict[str, list[str]], steering: Steering, fanning: Fanning
+    cluster: Cluster,
+    schedule: Schedule,
+    keys: dict[str, list[str]],
+    steering: Steering,
+    others: Sequence[Fanning | Filming],
 ) -> None:
     """Have everything go wrong that is to, while jobs are submitted and steered."""
     if schedule.scale.errands:
@@ -160,7 +171,8 @@ async def _storm(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_submit, cluster, schedule, keys)
         tasks.start_soon(make_trouble, cluster, schedule)
-        tasks.start_soon(fanning.run)
+        for people in others:
+            tasks.start_soon(people.run)
         if schedule.scale.errands:
             tasks.start_soon(steering.run)
     cluster.note("nothing goes wrong any more")

@@ -55,7 +55,8 @@ class Scale:
     `alone`: first each fault by itself, one after another, each followed by `calm`. Then `together` faults, one about
     `every` so many seconds, however long the ones before still last. `settings` are those of the workers, without their
     prefix. `bound` is the time in which everything is done once nothing goes wrong any more. `errands` are submitted at
-    once, four times over; none: nobody steers anything. `trees` are groups of pieces, and those within them.
+    once, four times over; none: nobody steers anything. `trees` are groups of pieces, and those within them;
+    `films` are small ones that are transcoded in chunks.
     """
 
     jobs: int
@@ -73,6 +74,7 @@ class Scale:
     long_jobs: float = 0.005
     errands: int = 100
     trees: int = 60
+    films: int = 12
 
 
 # As it is asked for: 20,000 jobs over 500 keys, cuts of 30 s, and the lease terms that are the defaults.
@@ -113,6 +115,7 @@ SLICE = Scale(
     long_jobs=0.02,
     errands=15,
     trees=10,
+    films=3,
 )
 
 

@@ -23,7 +23,17 @@ pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make camp
 # Small, soon over, and given up soon: nobody looks for what is lost, so it does not come.
 _UNLOOKED = tuple({**dict(SLICE.settings), "REPUBLISH_SECONDS": "600"}.items())
 _SMALL = replace(
-    SLICE, workers=2, jobs=400, keys=40, bound=4.0, together=0, long_jobs=0.0, errands=0, trees=0, settings=_UNLOOKED
+    SLICE,
+    workers=2,
+    jobs=400,
+    keys=40,
+    bound=4.0,
+    together=0,
+    long_jobs=0.0,
+    errands=0,
+    trees=0,
+    films=0,
+    settings=_UNLOOKED,
 )
 
 _FORGET_WHAT_IS_FINISHED = """

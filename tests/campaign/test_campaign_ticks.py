@@ -16,7 +16,7 @@ from tests.campaign.servers import STORES, StoreKind
 
 pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
 
-_FEW = replace(SLICE, workers=3, jobs=30, keys=3, bound=60.0, errands=5, trees=0)
+_FEW = replace(SLICE, workers=3, jobs=30, keys=3, bound=60.0, errands=5, trees=0, films=0)
 # At each of these the firing worker is killed or stopped as soon as it has fired; another one is at it by the next.
 _KILLS = tuple(Fault("kill who fires, at a tick", at=1.0 + 3.0 * number) for number in range(6))
 _STOPS = tuple(Fault("stop who fires, at a tick", seconds=3.0, at=2.5 + 6.0 * number) for number in range(3))

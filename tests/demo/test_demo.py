@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,20 @@ from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.settings import Settings
 from workers.transcode.demo import run
 from workers.transcode.demo.backends import Backends, backends_of
-from workers.transcode.demo.clips import CLIPS, LONG
-from workers.transcode.demo.jobs import JobView, Kill, is_victim, job_views, pid_of, problems_of, table_of
+from workers.transcode.demo.clips import CHUNKS, CLIPS, LONG
+from workers.transcode.demo.jobs import (
+    CHUNK,
+    VIDEO,
+    JobView,
+    Strike,
+    gave_up,
+    job_views,
+    may_be_struck,
+    pid_of,
+    problems_of,
+    spread_id,
+    table_of,
+)
 from workers.transcode.demo.processes import (
     DemoFailed,
     Jobkit,
@@ -45,37 +58,51 @@ _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 
 
 def _committed(name: str, number: int) -> JobView:
-    return JobView(f"id-{name}", name, "committed", 1.0, "host:11:aa", number, 1, 0)
+    return JobView(f"id-{name}", VIDEO, name, "committed", 1.0, "host:11:aa", number, 1, 0)
+
+
+def _chunk(part: str, **changes: object) -> JobView:
+    job = JobView(f"id-{part}", CHUNK, f"id-{LONG.name}/{part}", "committed", 1.0, "host:11:aa", 9, 1, 0)
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def strikes() -> list[Strike]:
+    """Process 22 was killed at chunk 0, and process 33 paused at chunk 1."""
+    at_work = {"state": "running", "progress": 0.4}
+    return [
+        Strike("killed", "worker-2", _chunk("0", owner="host:22:bb", token=12, **at_work)),
+        Strike("paused", "worker-3", _chunk("1", owner="host:33:cc", token=13, **at_work)),
+    ]
 
 
 @pytest.fixture
 def ended() -> list[JobView]:
-    """All jobs as they should be at the end: the long one was taken over from process 22."""
+    """All jobs as they should be at the end: both chunks were taken over."""
     jobs = [_committed(clip.name, number) for number, clip in enumerate(CLIPS, start=1)]
-    return [replace(job, token=20, starts=2) if job.key == LONG.name else job for job in jobs]
-
-
-@pytest.fixture
-def kill() -> Kill:
-    return Kill("worker-2", JobView(f"id-{LONG.name}", LONG.name, "running", 0.4, "host:22:bb", 12, 1, 0))
+    struck = [_chunk(part, token=20, starts=2) for part in "01"]
+    return [*jobs, *struck, *(_chunk(str(number)) for number in range(2, CHUNKS)), _chunk("sound")]
 
 
 @pytest.fixture
 def ids(ended: list[JobView]) -> list[str]:
-    return [job.id for job in ended]
+    return [job.id for job in ended if job.type == VIDEO]
 
 
 def _with(jobs: list[JobView], name: str, **changes: object) -> list[JobView]:
-    return [replace(job, **changes) if job.key == name else job for job in jobs]  # type: ignore[arg-type]
+    return [replace(job, **changes) if job.name == name else job for job in jobs]  # type: ignore[arg-type]
 
 
 # ---- the verdict -------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_wrong_when_every_job_committed_and_the_killed_one_was_taken_over(
-    ended: list[JobView], ids: list[str], kill: Kill
+def test_nothing_is_wrong_when_every_job_committed_and_what_was_lost_was_taken_over(
+    ended: list[JobView], ids: list[str], strikes: list[Strike]
 ) -> None:
-    assert problems_of(ended, ids, kill) == []
+    assert problems_of(ended, ids, strikes) == []
+
+
+_KILLED, _PAUSED = f"{LONG.name}/0", f"{LONG.name}/1"
 
 
 @pytest.mark.parametrize(
@@ -85,43 +112,69 @@ def test_nothing_is_wrong_when_every_job_committed_and_the_killed_one_was_taken_
         ("webcam", {"state": "running"}, "webcam is running"),
         ("webcam", {"id": "another"}, "jobs were submitted"),
         ("webcam", {"failures": 1}, "webcam failed"),
-        (LONG.name, {"owner": "host:22:bb"}, "not taken over"),
-        (LONG.name, {"token": 12}, "not above 12"),
-        (LONG.name, {"starts": 1}, "started 1 time"),
+        (_KILLED, {"state": "running"}, f"{_KILLED} is running"),
+        (_KILLED, {"owner": "host:22:bb"}, "not taken over from worker-2, which was killed"),
+        (_KILLED, {"token": 12}, "not above 12"),
+        (_KILLED, {"starts": 1}, "started 1 time"),
+        (_KILLED, {"id": "another"}, "not taken over"),
+        (_PAUSED, {"owner": "host:33:cc"}, "not taken over from worker-3, which was paused"),
+        (_PAUSED, {"token": 13}, "not above 13"),
+        (f"{LONG.name}/5", {"type": "another"}, f"to be split into {CHUNKS} chunks, not {CHUNKS - 1}"),
     ],
 )
 def test_whatever_is_not_as_promised_is_a_problem(
-    ended: list[JobView], ids: list[str], kill: Kill, name: str, changes: dict[str, object], problem: str
+    ended: list[JobView], ids: list[str], strikes: list[Strike], name: str, changes: dict[str, object], problem: str
 ) -> None:
-    assert problem in " ".join(problems_of(_with(ended, name, **changes), ids, kill))
+    assert problem in " ".join(problems_of(_with(ended, name, **changes), ids, strikes))
 
 
-def test_a_job_that_is_missing_is_a_problem(ended: list[JobView], ids: list[str], kill: Kill) -> None:
-    assert problems_of(ended[1:], ids, kill) == [f"{len(CLIPS)} jobs were submitted, but {len(CLIPS) - 1} are known"]
+def test_a_job_that_is_missing_is_a_problem(ended: list[JobView], ids: list[str], strikes: list[Strike]) -> None:
+    said = [f"{len(CLIPS)} jobs were submitted, but {len(CLIPS) - 1} are known"]
+    assert problems_of(ended[1:], ids, strikes) == said
 
 
-def test_a_demo_without_a_kill_is_a_problem(ended: list[JobView], ids: list[str]) -> None:
-    assert "no worker was killed" in " ".join(problems_of(ended, ids, None))
+def test_a_demo_in_which_nothing_befell_a_worker_is_a_problem(
+    ended: list[JobView], ids: list[str], strikes: list[Strike]
+) -> None:
+    assert [problem.partition(",")[0] for problem in problems_of(ended, ids, [])] == [
+        "no worker was killed",
+        "no worker was paused",
+    ]
+    assert "no worker was paused" in " ".join(problems_of(ended, ids, strikes[:1]))
 
 
-# ---- whom to kill ------------------------------------------------------------------------------------------------
+def test_who_came_back_too_late_says_in_its_log_what_it_had_lost(strikes: list[Strike]) -> None:
+    paused = strikes[1]
+    lost = f"12:00:00 [warning] lease lost  resource={paused.resource} token=13 reason='past its deadline'"
+    assert gave_up(paused, f"first\n{lost}\nlast")
+    assert not gave_up(paused, lost.replace("/1 ", "/2 "))
+    assert not gave_up(paused, lost.replace("lost", "kept"))
+
+
+# ---- whom it befalls ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "chosen"),
     [
         ({}, True),
-        ({"progress": 0.04}, False),
         ({"progress": 0.9}, False),
         ({"state": "queued"}, False),
         ({"state": "committed"}, False),
-        ({"key": "webcam"}, False),
+        ({"type": VIDEO}, False),
     ],
 )
-def test_only_the_long_job_is_killed_and_only_in_its_middle(
-    kill: Kill, changes: dict[str, object], chosen: bool
+def test_a_worker_is_struck_in_the_middle_of_a_chunk_only(
+    strikes: list[Strike], changes: dict[str, object], chosen: bool
 ) -> None:
-    assert is_victim(replace(kill.job, **changes)) is chosen  # type: ignore[arg-type]
+    assert may_be_struck(replace(strikes[0].job, **changes), []) is chosen  # type: ignore[arg-type]
+
+
+def test_nobody_is_struck_twice_and_no_chunk_is(strikes: list[Strike]) -> None:
+    killed, other = strikes[0].job, strikes[1].job
+    assert may_be_struck(other, strikes[:1])
+    assert not may_be_struck(replace(other, owner=killed.owner), strikes[:1])
+    assert not may_be_struck(replace(killed, owner=other.owner), strikes[:1])
 
 
 def test_an_owner_names_its_process_even_where_the_host_has_colons() -> None:
@@ -152,16 +205,24 @@ def test_jobs_are_read_as_the_command_line_writes_them() -> None:
         finished_at=None,
     )
     first = replace(record, id="b", key=CLIPS[0].name)
-    long, other = JobView("a", LONG.name, "running", 0.4, "host:22:bb", 12, 2, 0), CLIPS[0].name
-    assert job_views(json.dumps([job_view(record), job_view(first)])) == [replace(long, id="b", key=other), long]
+    chunks = [replace(record, id=part, type=CHUNK, key=f"a/{part}", group="a") for part in ("sound", "10", "2")]
+    documents = [job_view(one) for one in (*chunks, record, first)]
+    long = JobView("a", VIDEO, LONG.name, "running", 0.4, "host:22:bb", 12, 2, 0)
+    found = job_views(json.dumps(documents))
+    assert found[:2] == [replace(long, id="b", key=CLIPS[0].name), long]
+    assert [(job.name, job.group) for job in found[2:]] == [
+        (f"{LONG.name}/{part}", "a") for part in ("2", "10", "sound")
+    ]
 
 
-def test_the_table_says_who_took_over_from_whom(ended: list[JobView], kill: Kill) -> None:
+def test_the_table_says_who_took_over_from_whom(ended: list[JobView], strikes: list[Strike]) -> None:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table_of(ended, {11: "worker-1", 22: "worker-2"}, kill))
-    (line,) = [line for line in console.export_text().splitlines() if LONG.name in line]
-    expected = "lecture committed 100% worker-1 20 2 taken over: worker-2 was killed at 40%, token 12"
-    assert line.split() == expected.split()
+    console.print(table_of(_with(ended, _PAUSED, token=13, starts=1), {11: "worker-1", 22: "worker-2"}, strikes))
+    lines = [line.split() for line in console.export_text().splitlines() if line.startswith((_KILLED, _PAUSED))]
+    assert lines == [
+        f"{_KILLED} committed 100% worker-1 20 2 taken over: worker-2 was killed at 40%, token 12".split(),
+        f"{_PAUSED} committed 100% worker-1 13 1 worker-3 was paused at 40%, token 13".split(),
+    ]
 
 
 def test_a_command_that_fails_ends_the_demo_with_what_it_said(tmp_path: Path) -> None:
@@ -254,7 +315,7 @@ class _Answers(Jobkit):
 def _jobs(state: JobState) -> str:
     record = JobRecord(
         id="a",
-        type="transcode",
+        type=VIDEO,
         key=LONG.name,
         sequence=None,
         state=state,
@@ -292,8 +353,16 @@ def test_each_video_lies_in_a_partition_of_its_own() -> None:
     assert len({partition_of(clip.name, run.PARTITIONS) for clip in CLIPS}) == len(CLIPS)
 
 
-def test_the_long_video_is_longer_than_half_a_minute() -> None:
+def test_every_worker_gets_chunks() -> None:
+    id = spread_id(run.PARTITIONS, lambda: str(uuid.uuid4()))
+    taken = {partition_of(f"{id}/{number}", run.PARTITIONS) for number in range(CHUNKS)}
+    assert run.PARTITIONS - len(taken) < run.PARTITIONS / run.WORKERS
+
+
+@pytest.mark.usefixtures("demo_environment")
+def test_the_long_video_is_longer_than_half_a_minute_and_has_as_many_chunks_as_is_said() -> None:
     assert LONG.seconds > 30
+    assert LONG.seconds / TranscodeSettings().chunk_seconds == CHUNKS
 
 
 # ---- processes ---------------------------------------------------------------------------------------------------
@@ -321,6 +390,8 @@ def test_a_worker_that_is_told_to_end_is_gone_even_if_it_does_not_listen(
     sleeper: subprocess.Popen[bytes], deaf: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.transcode.demo.processes._END_SECONDS", 0.1)
+    # It was paused, and nobody has continued it.
+    sleeper.send_signal(signal.SIGSTOP)
     end_at_once([sleeper, deaf])
     assert sleeper.returncode == -signal.SIGTERM
     assert deaf.returncode == -signal.SIGKILL

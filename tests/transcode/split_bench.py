@@ -78,6 +78,17 @@ class SplitSite:
                 await anyio.sleep(0.05)
                 states = {one.state.value for one in await self.chunks(id)}
 
+    async def until_chunks_are_gone(self, id: str) -> None:
+        """Wait until the chunks of a job have ended, and no files of any are left."""
+        states: set[bool] = {False}
+        left = True
+        with anyio.fail_after(60):
+            while states != {True} or left:
+                await anyio.sleep(0.05)
+                states = {one.state.ended for one in await self.chunks(id)}
+                found = [one.location or "" async for one in self.planes.blobs.objects()]
+                left = any(location.startswith("transcode.chunk/") for location in found)
+
     async def files(self, to: Path) -> FileSet:
         """Write what was committed to a folder, as its players would find it."""
         files = await self.client.files("transcode", "v1")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chunked import Made, made_both_ways, numbered_picture, shown
+from chunked import Made, made_both_ways
 from transcode_bench import FFMPEGS, Samples
 
+from tests.media.numbered import numbered_picture, shown
 from workers.transcode import boxes
 from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.boxes import Colour

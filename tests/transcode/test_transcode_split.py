@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chunked import numbered_picture, shown
 from split_bench import split_site
 from transcode_bench import FFMPEG, Samples
 
 from jobkit.errors import JobDead
 from jobkit.model.job_state import JobState
+from jobkit.ops.verify import verify
+from jobkit.worker.maintenance import file_retention
 from tests.media import rawtimes
+from tests.media.numbered import numbered_picture, shown
 from tests.media.playlists import read_master
 from workers.transcode import Transcode, chunk_processor, processor, transcode
 from workers.transcode.check_outputs import check_outputs
@@ -40,6 +42,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, value in given.items():
         monkeypatch.setenv(f"JOBKIT_TRANSCODE_{name.upper()}", value)
+    # Looked at all the time: what goes too early is missed.
+    monkeypatch.setattr(file_retention, "_EVERY_SECONDS", 0.1)
     return sources
 
 
@@ -94,8 +98,20 @@ async def test_a_worker_that_is_gone_costs_the_chunk_it_had(samples: Samples, so
         chunks = await site.chunks(handle.id)
         assert [one.state for one in chunks] == [JobState.COMMITTED] * len(PARTS)
         assert all(one.opens == 1 for one in chunks if one.id in done)
+        await site.until_chunks_are_gone(handle.id)
         await site.files(tmp_path / "out")
         assert [one.number for one in shown(tmp_path / "out" / "32p.mp4")] == list(range(150))
+        assert (await verify(site.planes)).findings == []
+
+
+async def test_a_cancelled_job_leaves_no_chunks(samples: Samples, sources: Path) -> None:
+    async with split_site() as site:
+        site.start()
+        handle = await transcode.submit(site.client, Transcode(video_id="v1", source=str(placed(samples, sources))))
+        await site.until_running(handle.id)
+        await site.client.cancel(handle.id)
+        await site.until_chunks_are_gone(handle.id)
+        assert not [key for key in await site.planes.inspection.keys() if key.manifest]
 
 
 async def test_chunks_of_an_older_worker_are_joined_and_decoded_as_a_whole(

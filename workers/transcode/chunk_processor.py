@@ -36,6 +36,7 @@ _ENCODE, _CHECK = Step(0.0, 0.9, "encoding"), Step(0.9, 1.0, "checking")
     retry=RetryPolicy(max_attempts=3, initial=timedelta(seconds=10)),
     settings=TranscodeSettings,
     check=check,
+    file_retention="group",
 )
 async def transcode_chunk(
     job: TranscodeChunk, ctx: Context, encoders: Annotated[WorkingEncoders, working_encoders]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from jobkit.backends.postgres import outbox, submit
 from jobkit.backends.postgres.sanitize import fit
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
-from jobkit.ports.rules import RELEASED
+from jobkit.ports.rules import RELEASED, dump_manifest
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
 COMMIT = (
@@ -42,9 +41,7 @@ def arguments(endings: Sequence[Ending]) -> tuple[Any, ...]:
     placed = [(place, ending.effects) for place, ending in enumerate(endings, start=1)]
     records = [(place, fit(name), value) for place, effects in placed for name, value in effects.records.items()]
     entries = [(place, fit(entry.kind), entry.data) for place, effects in placed for entry in effects.entries]
-    manifests = [
-        (place, json.dumps([asdict(blob) for blob in effects.blobs])) for place, effects in placed if effects.blobs
-    ]
+    manifests = [(place, dump_manifest(effects.blobs)) for place, effects in placed if effects.blobs]
     follow_ups = [(place, job) for place, effects in placed for job in effects.follow_ups]
     return (
         [envelope.id for envelope in envelopes],

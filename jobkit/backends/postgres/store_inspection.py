@@ -19,6 +19,7 @@ from jobkit.backends.postgres import (
 from jobkit.backends.postgres.calls import Calls
 from jobkit.backends.postgres.outbox import with_sequence
 from jobkit.backends.postgres.sanitize import fit
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import CLOCKS_APART, JobFilter
 from jobkit.model.job_state import UNFINISHED
@@ -40,7 +41,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED, dump_manifest
 
 
 class PostgresInspection(Calls):
@@ -190,6 +191,10 @@ class PostgresInspection(Calls):
     async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
         row = await self._row(retention.TRIM_LOG, type, key, upto, older_than, limit, aside=True)
         return int(row["gone"])
+
+    async def drop_files(self, type: str, key: str, files: Sequence[BlobRef]) -> bool:
+        row = await self._row(retention.DROP_FILES, type, key, dump_manifest(files), aside=True)
+        return bool(row["dropped"])
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return [row["identity"] for row in await self._look(coordinators.NOTED, within)]

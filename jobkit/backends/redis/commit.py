@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from jobkit.backends.redis import outbox, submit
@@ -13,6 +11,7 @@ from jobkit.backends.redis.scripts import Argument
 from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
+from jobkit.ports.rules import dump_manifest
 from jobkit.ports.store import Committed, Duplicate, Effects, Refused
 
 COMMIT = submit.accepting_script("commit", *submit.ENDING)
@@ -21,7 +20,7 @@ COMMIT = submit.accepting_script("commit", *submit.ENDING)
 def arguments(envelope: Envelope, fence: Fence, effects: Effects) -> list[Argument]:
     """Return the arguments of `COMMIT`. Raises `ValueError` where a follow-up cannot be ordered."""
     submit.check(effects.follow_ups)
-    manifest = json.dumps([asdict(blob) for blob in effects.blobs]) if effects.blobs else ""
+    manifest = dump_manifest(effects.blobs) if effects.blobs else ""
     found: list[Argument] = [*holder(envelope, fence), effects.result, manifest]
     found += (str(len(effects.records)), str(len(effects.entries)))
     for name, value in effects.records.items():

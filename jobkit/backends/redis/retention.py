@@ -6,3 +6,4 @@ from jobkit.backends.redis.submit import ENDING, store_script
 
 PRUNE = store_script("retention", "outbox", *ENDING, "end_early")
 TRIM_LOG = store_script("trim_log")
+DROP_FILES = store_script("drop_files")

@@ -19,6 +19,7 @@ from jobkit.backends.redis import (
 from jobkit.backends.redis.calls import Calls
 from jobkit.backends.redis.outbox import with_sequence
 from jobkit.backends.redis.scripts import spelled
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
 from jobkit.model.job_state import UNFINISHED
@@ -39,7 +40,7 @@ from jobkit.ports.inspection import (
     PriorityChange,
     StoreCounts,
 )
-from jobkit.ports.rules import COUNTED, KEYS_PER_JOB
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, dump_manifest
 
 
 class RedisInspection(Calls):
@@ -229,6 +230,9 @@ class RedisInspection(Calls):
     async def trim_log(self, type: str, key: str, *, upto: int, older_than: float, limit: int = 1000) -> int:
         arguments = (type, key, str(upto), repr(older_than), str(limit))
         return int(await self._looks.run(retention.TRIM_LOG, *arguments))
+
+    async def drop_files(self, type: str, key: str, files: Sequence[BlobRef]) -> bool:
+        return bool(await self._looks.run(retention.DROP_FILES, type, key, dump_manifest(files)))
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         found = await self._looks.run(coordinators.NOTED, repr(within))

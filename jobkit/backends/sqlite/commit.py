@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 from jobkit.backends.sqlite import ending, job_groups, outbox, park, tenants
 from jobkit.backends.sqlite.transaction import Transaction
 from jobkit.backends.sqlite.unique import accept
@@ -12,7 +9,7 @@ from jobkit.errors import JobConflict
 from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Fence, Receipt
 from jobkit.ports.inspection import JobState
-from jobkit.ports.rules import key_of, receipt_of_ended
+from jobkit.ports.rules import dump_manifest, key_of, receipt_of_ended
 from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, OutboxEntry, Refused
 
 _LOOK = """
@@ -111,7 +108,7 @@ def _write(
     if effects.blobs:
         transaction.execute(
             "REPLACE INTO manifests (type, key, blobs) VALUES (?, ?, ?)",
-            (envelope.type, envelope.key, json.dumps([asdict(blob) for blob in effects.blobs])),
+            (envelope.type, envelope.key, dump_manifest(effects.blobs)),
         )
 
 

@@ -8,12 +8,14 @@ without a row, so a forgotten key accepts no token that it would have refused.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from jobkit.backends.sqlite import cancel
 from jobkit.backends.sqlite.transaction import Transaction
+from jobkit.model.blob import BlobRef
 from jobkit.model.job_group import NEVER_WHOLE, NOT_AWAITED
 from jobkit.ports.groups import DECLARED_WITHIN
-from jobkit.ports.rules import ENDED_BY_JOBKIT, KEYS_PER_JOB
+from jobkit.ports.rules import ENDED_BY_JOBKIT, KEYS_PER_JOB, dump_manifest
 
 _IDLE_KEYS = """
     SELECT k.type, k.key, k.token,
@@ -121,3 +123,16 @@ def trim_log(transaction: Transaction, type: str, key: str, *, upto: int, older_
         transaction.execute("DELETE FROM log WHERE type = ? AND key = ? AND position <= ?", (type, key, going[-1]))
         transaction.execute("UPDATE keys SET log_trimmed = ? WHERE type = ? AND key = ?", (going[-1], type, key))
     return len(going)
+
+
+def drop_files(transaction: Transaction, type: str, key: str, files: Sequence[BlobRef]) -> bool:
+    """Take a key's manifest away, where it has just these files and no job of the key has yet to end."""
+    gone = transaction.execute(
+        "DELETE FROM manifests WHERE type = ?1 AND key = ?2 AND blobs = ?3 "
+        "AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.type = ?1 AND j.key = ?2 AND j.ended IS NULL)",
+        (type, key, dump_manifest(files)),
+    ).rowcount
+    if gone:
+        # The row stays for its time, so that a sweep knows what the bytes were of.
+        transaction.execute("UPDATE keys SET touched = ? WHERE type = ? AND key = ?", (transaction.now, type, key))
+    return bool(gone)

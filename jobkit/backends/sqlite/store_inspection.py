@@ -18,6 +18,7 @@ from jobkit.backends.sqlite import (
     tenants,
 )
 from jobkit.backends.sqlite.calls import Calls
+from jobkit.model.blob import BlobRef
 from jobkit.model.envelope import Envelope
 from jobkit.model.job_filter import JobFilter
 from jobkit.model.job_state import UNFINISHED
@@ -136,6 +137,9 @@ class SqliteInspection(Calls):
         if not await self._plane.read(retention.old_entries, type, key, upto=upto, older_than=older_than, limit=1):
             return 0
         return await self._plane.write(retention.trim_log, type, key, upto=upto, older_than=older_than, limit=limit)
+
+    async def drop_files(self, type: str, key: str, files: Sequence[BlobRef]) -> bool:
+        return await self._plane.write(retention.drop_files, type, key, files)
 
     async def coordinators(self, *, within: float) -> Sequence[str]:
         return await self._plane.read(coordinators.noted, within=within)

@@ -1,4 +1,4 @@
-"""The demo: workers transcode real video, one is killed in the middle of a job, and every job commits exactly once.
+"""The demo: workers share a long video, one is killed, one paused until it is too late, and all commits exactly once.
 
 It is no test of jobkit and uses none of its insides: it runs the `jobkit` command in processes of their own, as a
 user would, and judges by what that prints. Run it from the project's folder: `python -m workers.transcode.demo`.
@@ -46,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         screen.console.print("interrupted; the workers were ended")
         return 130
     screen.console.print()
-    screen.say(f"OK: {len(CLIPS)} videos, each committed exactly once, though a worker was killed.", "bold green")
+    though = "though one worker was killed, and one came back too late"
+    screen.say(f"OK: {len(CLIPS)} videos, each committed exactly once, {though}.", "bold green")
     return 0
 
 

@@ -30,15 +30,17 @@ class Clip:
 
 # Submitted in this order. The names are chosen so that each lies in a partition of its own, and every worker gets some.
 CLIPS = (
-    Clip("webcam", (640, 480), 12.0, 15, 1),
-    Clip("slideshow", (1024, 768), 12.0, 5, 0),
-    Clip("portrait", (360, 640), 12.0, 30, 1),
-    Clip("cinema", (1280, 536), 8.0, 24, 2),
-    Clip("match", (854, 480), 8.0, 50, 2),
-    Clip("lecture", (1280, 720), 50.0, 30, 2),
+    Clip("webcam", (640, 480), 8.0, 15, 1),
+    Clip("slideshow", (1024, 768), 8.0, 5, 0),
+    Clip("portrait", (360, 640), 8.0, 30, 1),
+    Clip("cinema", (1280, 536), 6.0, 24, 2),
+    Clip("match", (854, 480), 6.0, 50, 2),
+    Clip("lecture", (1280, 720), 48.0, 30, 2),
 )
-# The one whose worker is killed in the middle: the last, so that nothing but watching is left to do meanwhile.
+# The one that all workers share: the last, so that nothing but watching is left to do meanwhile.
 LONG = CLIPS[-1]
+# So many chunks of pictures it has, by the settings of the demo.
+CHUNKS = 6
 
 
 async def make_clips(directory: Path) -> None:

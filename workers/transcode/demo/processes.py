@@ -64,9 +64,7 @@ class Jobkit:
         """Run a command to its end, however it ends."""
         return subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
 
-    def start_worker(
-        self, name: str, logs: Path, scratch: Path, types: Sequence[str] = ("transcode",)
-    ) -> WorkerProcess:
+    def start_worker(self, name: str, logs: Path, scratch: Path, types: Sequence[str]) -> WorkerProcess:
         """Start a worker, with its log in a file of that name, and its temporary files in `scratch`."""
         log = logs / f"{name}.log"
         with log.open("wb") as output:
@@ -83,12 +81,14 @@ class Jobkit:
 
 
 @contextmanager
-def running_workers(jobkit: Jobkit, count: int, logs: Path, scratch: Path) -> Iterator[list[WorkerProcess]]:
+def running_workers(
+    jobkit: Jobkit, count: int, logs: Path, scratch: Path, types: Sequence[str]
+) -> Iterator[list[WorkerProcess]]:
     """Run workers during the block; whatever happens, none of them is left behind."""
     workers: list[WorkerProcess] = []
     try:
         while len(workers) < count:
-            workers.append(jobkit.start_worker(f"worker-{len(workers) + 1}", logs, scratch))
+            workers.append(jobkit.start_worker(f"worker-{len(workers) + 1}", logs, scratch, types))
         yield workers
     finally:
         end_at_once([worker.process for worker in workers])
@@ -100,6 +100,8 @@ def end_at_once(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         running = [process for process in processes if process.poll() is None]
         for process in running:
             process.send_signal(signal.SIGTERM)
+            # One that was paused hears of nothing.
+            process.send_signal(signal.SIGCONT)
         if running:
             # Signals that are sent at once may arrive as one.
             time.sleep(0.3)

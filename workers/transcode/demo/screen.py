@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from workers.transcode.demo.jobs import JobView, Kill, pid_of, table_of
+from workers.transcode.demo.jobs import JobView, Strike, pid_of, table_of
 
 
 class Screen:
@@ -42,10 +42,10 @@ class Screen:
             finally:
                 self._live = None
 
-    def show(self, jobs: Sequence[JobView], names: dict[int, str], kill: Kill | None) -> None:
+    def show(self, jobs: Sequence[JobView], names: dict[int, str], strikes: Sequence[Strike]) -> None:
         """Show how far the jobs are."""
         if self._live is not None:
-            self._live.update(table_of(jobs, names, kill))
+            self._live.update(table_of(jobs, names, strikes))
             return
         for job in jobs:
             worker = names.get(pid_of(job.owner) or 0, "-")
@@ -55,4 +55,4 @@ class Screen:
                 what += f", {int(job.progress * 4) * 25}%"
             if self._said.get(job.id) != what:
                 self._said[job.id] = what
-                self.say(f"{job.key}: {what}")
+                self.say(f"{job.name}: {what}")

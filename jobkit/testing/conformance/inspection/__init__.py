@@ -3,6 +3,7 @@
 from jobkit.testing.conformance.fixtures import store
 from jobkit.testing.conformance.inspection.test_audit import *
 from jobkit.testing.conformance.inspection.test_coordinators import *
+from jobkit.testing.conformance.inspection.test_file_dropping import *
 from jobkit.testing.conformance.inspection.test_find import *
 from jobkit.testing.conformance.inspection.test_inspection import *
 from jobkit.testing.conformance.inspection.test_log_trimming import *
