@@ -25,6 +25,13 @@ async def await_lowest(ctx: Context, lowest: Transcode) -> None:
     )
 
 
+async def has_awaited(ctx: Context) -> bool:
+    """Return whether a job has waited for its lowest rendition: it waits once, and so can wait for no chunks."""
+    async for _ in ctx.members():
+        return True
+    return False
+
+
 async def require_no_files(ctx: Context, job: Transcode) -> None:
     """Raise `Reject` where the lowest rendition alone would take the place of what a video has."""
     if job.lowest and await ctx.files():

@@ -25,7 +25,7 @@ from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, P
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.job_tools import Bench, open_bench
 from workers.transcode.key_sources import ask_key
-from workers.transcode.lowest_first import await_lowest, lowest_first, require_no_files
+from workers.transcode.lowest_first import await_lowest, has_awaited, lowest_first, require_no_files
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
 from workers.transcode.outcome import keeps_mp4, make_result
@@ -95,11 +95,11 @@ async def _transcode(
     settings = bench.settings
     splits = may_be_split(job, settings)
     split = await bench.ctx.resume(Split) if splits else None
+    lowest = await lowest_first(bench.ctx, job)
     if split is not None:
         bench = replace(bench, settings=split.over(settings))
-        known = await join_chunks(bench, job, split)
+        known = await join_chunks(bench, job, split, lowest)
         return await _finish(job, bench, split.plan, split.media, split.size, chosen, key, known=known)
-    lowest = await lowest_first(bench.ctx, job)
     if lowest is not None and not splits:
         # Before the source is opened: one that is fetched is fetched once less.
         await await_lowest(bench.ctx, lowest)
@@ -120,7 +120,7 @@ async def _transcode(
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
                 chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
-                if chunks:
+                if chunks and not await has_awaited(bench.ctx):
                     await hand_out(bench, job, make_split(source, media, plan, chunks, settings), lowest)
                 if lowest is not None:
                     await await_lowest(bench.ctx, lowest)

@@ -110,7 +110,7 @@ def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
     ]
 
 
-async def join_chunks(bench: Bench, job: Transcode, split: Split) -> bool:
+async def join_chunks(bench: Bench, job: Transcode, split: Split, lowest: Transcode | None = None) -> bool:
     """Make each rendition of its chunks, in the order in which they were planned.
 
     Returns whether the pictures are known to be those that were decoded where they were made: they are compared, but
@@ -118,7 +118,7 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> bool:
     they do not fit together, `OutputInvalid`, `PackagingFailed`.
     """
     # Where this attempt follows one that ended before it had handed them out, it is done now.
-    await _await_chunks(bench, job, split)
+    await _await_chunks(bench, job, split, lowest)
     await bench.report(progress.JOIN, 0.0)
     made = await _encoded(bench)
     await bench.require_room(2 * sum(each.made.size for each in made), "the renditions")
