@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import shutil
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -79,14 +79,25 @@ class Player:
 
 
 @contextmanager
-def playing(kind: str, folder: Path, name: str, seconds: float) -> Iterator[Player]:
-    """Have a player (`hls.js`, `shaka` or `native`) load a file of a folder that lasts so many seconds."""
+def playing(
+    kind: str,
+    folder: Path,
+    name: str,
+    seconds: float,
+    *,
+    more: Mapping[str, Path] | None = None,
+    clear_keys: Mapping[str, str] | None = None,
+) -> Iterator[Player]:
+    """Have a player (`hls.js`, `shaka` or `native`) load a file of a folder that lasts so many seconds.
+
+    `more` are folders that are served beside it, as `media` is; `clear_keys` are keys by their ids, in hexadecimal.
+    """
     # The media come from another origin than the page, as they do where people play them.
     pages = {"page": HERE / "page", "players": PLAYERS}
-    with serve(pages) as site, serve({"media": folder}) as media, _page() as page:
+    with serve(pages) as site, serve({"media": folder, **(more or {})}) as media, _page() as page:
         page.goto(f"{site}/page/player.html")
-        arguments = [kind, f"{media}/media/{name}", seconds + _PATIENCE_SECONDS]
-        page.evaluate("([kind, url, patience]) => load(kind, url, patience)", arguments)
+        arguments = [kind, f"{media}/media/{name}", seconds + _PATIENCE_SECONDS, clear_keys]
+        page.evaluate("([kind, url, patience, keys]) => load(kind, url, patience, keys)", arguments)
         yield Player(page)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 
@@ -80,6 +81,14 @@ class Workshop:
         made, result = transcoded_in_chunks(self.source(source), folder, ffmpeg, ladder=LADDER)
         return Package(source, self.source(source), made, result)
 
+    def encrypted(self, name: str, ffmpeg: Ffmpeg, encryption: str, key_source: str) -> Package:
+        """Return what a source of `SOURCES` became, encrypted with a key of `key_source`."""
+        source, folder = SOURCES[name], self._folder / ffmpeg.name / f"{name}-{encryption}"
+        made, result = transcoded(
+            self.source(source), folder, ffmpeg, settings={"encryption": encryption, "key_source": key_source}
+        )
+        return Package(source, self.source(source), made, result)
+
     def _transcoded(self, source: Source, ffmpeg: Ffmpeg) -> Package | Failed:
         file = self.source(source)
         try:
@@ -90,12 +99,17 @@ class Workshop:
 
 
 def transcoded(
-    file: Path, folder: Path, ffmpeg: Ffmpeg, *, ladder: tuple[int, ...] = LADDER
+    file: Path,
+    folder: Path,
+    ffmpeg: Ffmpeg,
+    *,
+    ladder: tuple[int, ...] = LADDER,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Path, TranscodeResult]:
-    """Run the plugin over a file; return the folder of its outputs, and its result."""
+    """Run the plugin over a file, with more settings; return the folder of its outputs, and its result."""
     folder.mkdir(parents=True)
     desk = Desk(folder)
-    desk.settings |= _SETTINGS | {"ffmpeg": str(ffmpeg.program)}
+    desk.settings |= _SETTINGS | {"ffmpeg": str(ffmpeg.program)} | settings
 
     async def run() -> TranscodeResult:
         # Posters are none of these tests' business, and the best of several takes one more run of ffmpeg.

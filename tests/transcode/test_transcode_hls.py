@@ -9,6 +9,7 @@ from workers.transcode.hls import (
     Master,
     MediaPlaylist,
     Segment,
+    SegmentKey,
     Variant,
     bandwidths,
     codecs,
@@ -81,6 +82,14 @@ def test_master_playlist_is_as_rfc_8216_writes_it() -> None:
 def test_media_playlist_says_when_read_what_was_written() -> None:
     segments = (Segment(4.0, "00000.m4s"), Segment(5.5, "00001.m4s"))
     assert parse_media_playlist(media_playlist(segments)) == MediaPlaylist(6, "init.mp4", segments)
+
+
+def test_key_that_stays_is_named_once() -> None:
+    keys = [SegmentKey(uri, None, "SAMPLE-AES", bytes([1, 2])) for uri in ("k1", "k1", "k2")]
+    segments = tuple(Segment(4.0, f"{number}.m4s", key) for number, key in enumerate(keys))
+    text = media_playlist(segments)
+    assert text.count("#EXT-X-KEY:METHOD=SAMPLE-AES,") == 2
+    assert parse_media_playlist(text).segments == segments
 
 
 def test_playlist_of_pictures_names_the_bytes_of_each() -> None:

@@ -48,7 +48,7 @@ def test_nonsense_is_survived() -> None:
 
 
 def test_steps_follow_each_other_from_zero_to_one() -> None:
-    steps = [progress.PROBE, progress.ENCODE, progress.PACKAGE, progress.VERIFY, progress.STORE]
+    steps = [progress.PROBE, progress.ENCODE, progress.PACKAGE, progress.VERIFY, progress.ENCRYPT, progress.STORE]
     assert steps[0].start == 0.0
     assert steps[-1].end == 1.0
     assert all(one.end == other.start for one, other in itertools.pairwise(steps))

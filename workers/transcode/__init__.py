@@ -7,13 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workers.transcode.chunk_processor import transcode_chunk
+    from workers.transcode.content_key import ContentKey, KeyRequest
     from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
     from workers.transcode.processor import transcode
     from workers.transcode.storyboard_processor import storyboard
 
-__all__ = ["Rendition", "SourceInfo", "Transcode", "TranscodeResult", "storyboard", "transcode", "transcode_chunk"]
+__all__ = [
+    "ContentKey",
+    "KeyRequest",
+    "Rendition",
+    "SourceInfo",
+    "Transcode",
+    "TranscodeResult",
+    "storyboard",
+    "transcode",
+    "transcode_chunk",
+]
 
-_HOMES = {"storyboard": "storyboard_processor", "transcode": "processor", "transcode_chunk": "chunk_processor"}
+_HOMES = {
+    "ContentKey": "content_key",
+    "KeyRequest": "content_key",
+    "storyboard": "storyboard_processor",
+    "transcode": "processor",
+    "transcode_chunk": "chunk_processor",
+}
 
 
 def __getattr__(name: str) -> Any:

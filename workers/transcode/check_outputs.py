@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -12,7 +13,7 @@ from workers.transcode import output_problems, progress
 from workers.transcode.errors import OutputInvalid, OutputUnfit
 from workers.transcode.job_tools import Bench
 from workers.transcode.media import Media, SoundFile
-from workers.transcode.packaging import Playlists, read_playlists, write_manifests
+from workers.transcode.packaging import Playlists, read_playlists
 from workers.transcode.plan import (
     POSTER,
     OtherSound,
@@ -34,8 +35,16 @@ _ALONE_SECONDS = 8.0
 RENDITION_FORMATS, _POSTER_FORMATS = "mov", "image2,jpeg_pipe"
 
 
-async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media, *, known: bool = False) -> list[Media]:
-    """Decode and check every output, write the manifests, and return the facts of each rendition in the plan's order.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Outputs that are right: the facts of each rendition in the plan's order, and the playlists of a package."""
+
+    renditions: tuple[Media, ...]
+    playlists: Playlists | None
+
+
+async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media, *, known: bool = False) -> Checked:
+    """Decode and check every output, and return what was found.
 
     Nothing is decoded a second time: not the segments, of which every packet is compared with the renditions', nor
     pictures that are `known` to be those that were decoded where they were made. Raises `OutputInvalid` where a file is
@@ -53,8 +62,7 @@ async def check_outputs(bench: Bench, plan: TranscodePlan, source: Media, *, kno
     _check_sounds(plan, answers[count + 1 :])
     if playlists is not None:
         _check_package(plan, renditions, playlists)
-        await to_thread.run_sync(write_manifests, plan, renditions, playlists, bench.directory)
-    return renditions
+    return Checked(tuple(renditions), playlists)
 
 
 def _task(bench: Bench, plan: TranscodePlan, number: int, known: bool) -> ProbeTask:

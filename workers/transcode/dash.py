@@ -13,6 +13,7 @@ from workers.transcode.ladder import Size
 # Microseconds: those that the lengths in an HLS playlist have.
 TIMESCALE = 1_000_000
 _BT709 = 1
+_CLEAR_KEY = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
 _TRANSFER_SCHEME = "urn:mpeg:mpegB:cicp:TransferCharacteristics"
 
 
@@ -58,14 +59,32 @@ class Text:
     forced: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How samples are encrypted: `cenc` or `cbcs`, with the key of an id, a UUID."""
+
+    scheme: str
+    key_id: str
+
+    def lines(self) -> list[str]:
+        """Return what a set of pictures or sound says of it."""
+        return [
+            '      <ContentProtection xmlns:cenc="urn:mpeg:cenc:2013" schemeIdUri="urn:mpeg:dash:mp4protection:2011" '
+            f'value="{self.scheme}" cenc:default_KID="{self.key_id}"/>',
+            f'      <ContentProtection schemeIdUri="{_CLEAR_KEY}" value="ClearKey1.0"/>',
+        ]
+
+
 def manifest(
     pictures: Sequence[Pictures],
     durations: Sequence[float],
     sounds: Sequence[Sound],
     texts: Sequence[Text],
     buffer: float,
+    protection: Protection | None = None,
 ) -> str:
     """Return the text of a manifest of renditions whose segments all last `durations`; `buffer` is in seconds."""
+    protected = [] if protection is None else protection.lines()
     length = max(sum(durations), *(sum(sound.durations) for sound in sounds), 0.0)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -76,13 +95,14 @@ def manifest(
     ]
     kinds = list(dict.fromkeys(each.kind for each in pictures))
     for number, kind in enumerate(kinds):
-        lines += _picture_set(number, [each for each in pictures if each.kind == kind], durations)
+        lines += _picture_set(number, [each for each in pictures if each.kind == kind], durations, protected)
     for number, sound in enumerate(sounds, len(kinds)):
         language = _language(sound.language)
         role = "main" if number == len(kinds) else "alternate"
         lines += [
             f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"{language} '
             'segmentAlignment="true" startWithSAP="1">',
+            *protected,
             '      <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" '
             f'value="{sound.channels}"/>',
             f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{role}"/>',
@@ -104,10 +124,13 @@ def manifest(
     return "\n".join([*lines, "  </Period>", "</MPD>"]) + "\n"
 
 
-def _picture_set(number: int, pictures: Sequence[Pictures], durations: Sequence[float]) -> list[str]:
+def _picture_set(
+    number: int, pictures: Sequence[Pictures], durations: Sequence[float], protected: Sequence[str]
+) -> list[str]:
     lines = [
         f'    <AdaptationSet id="{number}" contentType="video" mimeType="video/mp4" segmentAlignment="true" '
-        'startWithSAP="1">'
+        'startWithSAP="1">',
+        *protected,
     ]
     if pictures[0].transfer != _BT709:
         lines.append(f'      <EssentialProperty schemeIdUri="{_TRANSFER_SCHEME}" value="{pictures[0].transfer}"/>')

@@ -59,5 +59,9 @@ class SourceUnreachable(TranscodeFailed):
     """A source that is fetched could not be had, or not in time; the message says why."""
 
 
+class KeyUnavailable(TranscodeFailed):
+    """The key server could not be asked, or could not answer; the message says why."""
+
+
 class SourceChanged(TranscodeFailed):
     """Somebody wrote to the source while it was being read."""

@@ -123,7 +123,7 @@ class Ffmpeg:
 
     async def _written(self) -> object:
         """Return something that changes when files do: moving an index to the front of a file takes minutes."""
-        return await to_thread.run_sync(_fingerprint, self.directory)
+        return await to_thread.run_sync(fingerprint, self.directory)
 
 
 def judged(finished: Finished, *, reads_source: bool) -> Exception | None:
@@ -138,7 +138,8 @@ def judged(finished: Finished, *, reads_source: bool) -> Exception | None:
     return FfmpegFailed(f"ffmpeg ended with code {finished.code}: {said}")
 
 
-def _fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
+def fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return something that changes when files of a directory do: what is written there is a sign of life."""
     found = []
     for folder, _, names in os.walk(directory):
         for name in names:

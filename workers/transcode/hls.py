@@ -14,6 +14,8 @@ from workers.transcode.ladder import Size
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)(?:,|$)')
 _VERSION = 7
+WHOLE_SEGMENTS = "AES-128"
+_METHODS = (WHOLE_SEGMENTS, "SAMPLE-AES", "SAMPLE-AES-CTR")
 # Digits behind the point of a segment's length, in seconds.
 DIGITS = 6
 
@@ -24,11 +26,25 @@ _SHORTEST_RUN, _LONGEST_RUN = 0.5, 1.5
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentKey:
+    """What a segment is encrypted with: where players get the key, and how it is used.
+
+    `vector` is that of a segment that is encrypted as a whole, `key_id` that of one whose samples are.
+    """
+
+    uri: str
+    vector: bytes | None
+    method: str = WHOLE_SEGMENTS
+    key_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """One segment: how many seconds it lasts, and its file, relative to the playlist."""
+    """One segment: how many seconds it lasts, and its file, relative to the playlist; `key` is that of its bytes."""
 
     duration: float
     uri: str
+    key: SegmentKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +136,20 @@ def segment_file(number: int) -> str:
 
 
 def media_playlist(segments: Sequence[Segment]) -> str:
-    """Return the text of a finished media playlist."""
-    entries = [f"#EXTINF:{segment.duration:.{DIGITS}f},\n{segment.uri}" for segment in segments]
+    """Return the text of a finished media playlist. Keys come behind the init segment, which they are not for."""
+    entries, key = [], None
+    for segment in segments:
+        if segment.key is not None and segment.key != key:
+            entries.append(_key(segment.key))
+        entries.append(f"#EXTINF:{segment.duration:.{DIGITS}f},\n{segment.uri}")
+        key = segment.key
     return _playlist(segments, entries, "#EXT-X-INDEPENDENT-SEGMENTS")
+
+
+def _key(key: SegmentKey) -> str:
+    vector = "" if key.vector is None else f",IV=0x{key.vector.hex()}"
+    key_id = "" if key.key_id is None else f",KEYID=0x{key.key_id.hex()}"
+    return f'#EXT-X-KEY:METHOD={key.method},URI="{key.uri}"{vector}{key_id}'
 
 
 def iframes_playlist(segments: Sequence[Segment], ranges: Sequence[ByteRange]) -> str:
@@ -155,6 +182,7 @@ def parse_media_playlist(text: str) -> MediaPlaylist:
     target: float | None = None
     initialisation: str | None = None
     duration: float | None = None
+    key: SegmentKey | None = None
     ended = False
     segments: list[Segment] = []
     for line in lines:
@@ -163,6 +191,8 @@ def parse_media_playlist(text: str) -> MediaPlaylist:
             target = float(value)
         elif tag == "#EXT-X-MAP":
             initialisation = _attributes(value).get("URI")
+        elif tag == "#EXT-X-KEY":
+            key = _segment_key(_attributes(value))
         elif tag == "#EXTINF":
             duration = float(value.partition(",")[0])
         elif tag == "#EXT-X-ENDLIST":
@@ -170,11 +200,19 @@ def parse_media_playlist(text: str) -> MediaPlaylist:
         elif not line.startswith("#"):
             if duration is None:
                 raise ValueError(f"segment {line!r} has no #EXTINF")
-            segments.append(Segment(duration, line))
+            segments.append(Segment(duration, line, key))
             duration = None
     if target is None or initialisation is None or not segments or not ended:
         raise ValueError("the playlist has no target duration, no #EXT-X-MAP, no segments or no end")
     return MediaPlaylist(target, initialisation, tuple(segments))
+
+
+def _segment_key(found: dict[str, str]) -> SegmentKey:
+    method, uri = found.get("METHOD", ""), found.get("URI", "")
+    vector, key_id = (bytes.fromhex(found[name][2:]) if name in found else None for name in ("IV", "KEYID"))
+    if method not in _METHODS or not uri or (method == WHOLE_SEGMENTS and vector is None):
+        raise ValueError(f"a key has none of the methods {', '.join(_METHODS)}, no URI or no IV")
+    return SegmentKey(uri, vector, method, key_id)
 
 
 def parse_byte_ranges(text: str) -> tuple[ByteRange, ...]:

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from workers.transcode.asking import ask, reason
 from workers.transcode.ffmpeg import find_ffmpeg, missing_ffmpeg
+from workers.transcode.key_sources import key_source_problem
+from workers.transcode.packager import packager_problem
 from workers.transcode.probe import probe_command
 from workers.transcode.profile import known_profiles
 from workers.transcode.settings import TranscodeSettings
@@ -24,6 +26,7 @@ async def check() -> Sequence[str]:
     except ValidationError as error:
         return [f"JOBKIT_TRANSCODE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
     problems = [*_root_problems(settings), *await to_thread.run_sync(_profile_problems, settings)]
+    problems += await to_thread.run_sync(_key_problems, settings)
     return [*problems, *await _ffmpeg_problems(settings), *await _pyav_problems(settings)]
 
 
@@ -35,6 +38,12 @@ def _profile_problems(settings: TranscodeSettings) -> list[str]:
     if settings.profile in profiles:
         return []
     return [f"JOBKIT_TRANSCODE_PROFILE names {settings.profile!r}, and there are {', '.join(sorted(profiles))}"]
+
+
+def _key_problems(settings: TranscodeSettings) -> list[str]:
+    asked = settings.packager is not None or settings.encryption in ("cenc", "cbcs")
+    found = [key_source_problem(settings), packager_problem(settings.packager) if asked else None]
+    return [problem for problem in found if problem is not None]
 
 
 def _root_problems(settings: TranscodeSettings) -> list[str]:

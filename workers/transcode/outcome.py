@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from workers.transcode.content_key import PackageKey
 from workers.transcode.filters import Gamut, gamut, video_range
 from workers.transcode.media import Media
 from workers.transcode.packaging import codecs
@@ -34,22 +35,31 @@ def make_result(
     renditions: Sequence[Media],
     directory: Path,
     chosen: ChosenProfile,
+    key: PackageKey | None,
 ) -> TranscodeResult:
-    """Return the result of a job whose outputs have all been checked."""
+    """Return the result of a job whose outputs have all been checked; `key` is that of an encrypted package."""
+    kept = keeps_mp4(job, key)
     return TranscodeResult(
         video_id=job.video_id,
         profile=chosen.label,
         duration=round(source.duration, 3),
         source=_source_info(source, source_size),
         renditions=tuple(
-            _rendition(plan, number, media, directory / rendition_file(plan.rungs[number]))
+            _rendition(plan, number, media, directory / rendition_file(plan.rungs[number]) if kept else None)
             for number, media in enumerate(renditions)
         ),
         hls_master=HLS_MASTER if plan.hls else None,
-        dash_manifest=DASH_MANIFEST if plan.hls else None,
+        dash_manifest=DASH_MANIFEST if plan.hls and (key is None or key.request.in_dash) else None,
         poster=POSTER,
         warnings=(*chosen.warnings, *warnings(source, plan, renditions[0])),
+        encryption=None if key is None else key.request.encryption,
+        key_id=None if key is None else key.request.key_id,
     )
+
+
+def keeps_mp4(job: Transcode, key: PackageKey | None) -> bool:
+    """Return whether the MP4 files are kept: they are not encrypted."""
+    return key is None if job.mp4 is None else job.mp4
 
 
 def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[str]:
@@ -87,7 +97,7 @@ def _colour_warnings(source: Media, plan: TranscodePlan) -> Iterator[str]:
         yield "the source's colours, which are wider or coded in a rarer way, are mapped to BT.709"
 
 
-def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path) -> Rendition:
+def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path | None) -> Rendition:
     video, audio, rung = media.video, media.audio, plan.rungs[number]
     return Rendition(
         name=rung.name,
@@ -101,8 +111,8 @@ def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path) -> Re
         audio_channels=None if audio is None else audio.channels,
         codecs=codecs(media),
         duration=round(media.duration, 3),
-        size=path.stat().st_size,
-        blob=rendition_file(rung),
+        size=None if path is None else path.stat().st_size,
+        blob=None if path is None else path.name,
         playlist=playlist_file(rung) if plan.hls else None,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from workers.transcode import dash, hls, progress
 from workers.transcode.child import child_command
+from workers.transcode.content_key import KeyRequest
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import SAMPLE_RATE, video_range
 from workers.transcode.job_tools import Bench
@@ -129,16 +130,26 @@ def _write_texts(plan: TranscodePlan, directory: Path) -> Iterator[TextPlaylist]
         yield TextPlaylist(folder.name, text.language, name, text.default, text.forced)
 
 
-def write_manifests(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> None:
-    """Write the master playlist and the DASH manifest. Raises `OutputInvalid` where they cannot be read as written."""
-    written = _master(plan, renditions, playlists, directory)
+def write_manifests(
+    plan: TranscodePlan,
+    renditions: Sequence[Media],
+    playlists: Playlists,
+    directory: Path,
+    key: KeyRequest | None = None,
+) -> None:
+    """Write the master playlist and the DASH manifest; there is none of segments that are encrypted as a whole.
+
+    Raises `OutputInvalid` where they cannot be read as written.
+    """
+    written = _master(plan, renditions, playlists, directory, key_pictures=key is None)
     master = directory / HLS_MASTER
     master.write_text(hls.master_playlist(written))
     read = hls.parse_master_playlist(master.read_text())
     wrong = master_problems(read, written) + missing_files(directory, HLS_MASTER, read.files())
     if wrong:
         raise OutputInvalid(f"outputs are not as planned: {HLS_MASTER}: {'; '.join(wrong)}")
-    (directory / DASH_MANIFEST).write_text(_manifest(plan, renditions, playlists, directory))
+    if key is None or key.in_dash:
+        (directory / DASH_MANIFEST).write_text(_manifest(plan, renditions, playlists, directory, key))
 
 
 def codecs(rendition: Media) -> str:
@@ -181,7 +192,9 @@ def _alternatives(playlists: Playlists) -> Iterator[hls.Alternative]:
         )
 
 
-def _master(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> hls.Master:
+def _master(
+    plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path, *, key_pictures: bool
+) -> hls.Master:
     group, of_sound = None, (0, 0)
     audio_only: list[hls.Variant] = []
     if playlists.sounds:
@@ -208,6 +221,8 @@ def _master(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlis
                 video_range=video_range(video.colour),
             )
         )
+        if not key_pictures:
+            continue
         uri = f"{rung.name}/{hls.IFRAMES_FILE}"
         found = hls.parse_byte_ranges((directory / HLS_DIRECTORY / uri).read_text())
         most = hls.bandwidths(playlist, [each.length for each in found])[0]
@@ -215,7 +230,13 @@ def _master(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlis
     return hls.Master((*variants, *audio_only), tuple(pictures), tuple(_alternatives(playlists)))
 
 
-def _manifest(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path) -> str:
+def _manifest(
+    plan: TranscodePlan,
+    renditions: Sequence[Media],
+    playlists: Playlists,
+    directory: Path,
+    key: KeyRequest | None,
+) -> str:
     pictures = [
         dash.Pictures(
             folder=PurePosixPath(package_folder(rung)).name,
@@ -241,4 +262,5 @@ def _manifest(plan: TranscodePlan, renditions: Sequence[Media], playlists: Playl
     ]
     texts = [dash.Text(f"{each.folder}/{TEXT_FILE}", each.language, each.forced) for each in playlists.texts]
     durations = tuple(segment.duration for segment in playlists.pictures[0].segments)
-    return dash.manifest(pictures, durations, sounds, texts, _MIN_BUFFERS * playlists.pictures[0].target)
+    protection = None if key is None else dash.Protection(key.encryption, key.key_id)
+    return dash.manifest(pictures, durations, sounds, texts, _MIN_BUFFERS * playlists.pictures[0].target, protection)

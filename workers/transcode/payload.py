@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobkit import Payload, Result
+from workers.transcode.content_key import Encryption
 from workers.transcode.ladder import checked_ladder
 
 
@@ -20,6 +21,9 @@ class Transcode(Payload):
     With `storyboard` a job of that type follows.
     `profile` names one of the worker's profiles, None is the one that its settings name. With `split` the video is
     encoded in chunks if it has more than one, or never; None is by its length, as the worker is set.
+    `encryption` is that of the package, None is the profile's. `mp4` is whether the MP4 files are kept, None is unless
+    the package is encrypted. With `early` a job of its own makes the lowest rendition first, where the video has no
+    files; with `lowest` this is that job, which makes no other.
     """
 
     video_id: Annotated[str, Field(min_length=1, max_length=200)]
@@ -30,11 +34,23 @@ class Transcode(Payload):
     split: bool | None = None
     profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     storyboard: bool = False
+    encryption: Encryption | None = None
+    mp4: bool | None = None
+    early: bool = False
+    lowest: bool = False
 
     @field_validator("ladder")
     @classmethod
     def _usable(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         return None if value is None else checked_ladder(value)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.encryption is not None and not self.hls:
+            raise ValueError("encryption is of the package, which hls = false leaves out")
+        if self.mp4 is False and not self.hls:
+            raise ValueError("with neither the MP4 files nor a package nothing is made")
+        return self
 
 
 class SourceInfo(Result):
@@ -57,7 +73,8 @@ class SourceInfo(Result):
 
 
 class Rendition(Result):
-    """One MP4 file. `duration` is in seconds, `size` in bytes; `blob` is its name among the job's blobs.
+    """One rendition. `duration` is in seconds. `blob` is the name of its MP4 file among the job's blobs, `size` that
+    file's in bytes; both are None where it is not kept.
 
     `codecs` is what goes into a MIME type (RFC 6381), `video_range` is SDR, or PQ or HLG where HDR was kept; `playlist`
     is the blob of its HLS media playlist, `encoder` the name of ffmpeg's that made it.
@@ -74,8 +91,8 @@ class Rendition(Result):
     audio_channels: int | None
     codecs: str
     duration: float
-    size: int
-    blob: str
+    size: int | None
+    blob: str | None
     playlist: str | None
 
 
@@ -83,7 +100,8 @@ class TranscodeResult(Result):
     """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own.
 
     `profile` is the name and version of the profile, as `web@3`. `warnings` are sentences about what a submitter may
-    not expect: what was left out, mapped, folded or damaged.
+    not expect: what was left out, mapped, folded or damaged. `key_id` is what the key of an encrypted package was asked
+    for by.
     """
 
     video_id: str
@@ -95,3 +113,5 @@ class TranscodeResult(Result):
     dash_manifest: str | None
     poster: str
     warnings: tuple[str, ...]
+    encryption: Encryption | None = None
+    key_id: str | None = None

@@ -97,8 +97,12 @@ def make_plan(
     ways: Sequence[Way] | None = None,
     hls: bool = True,
     poster_at: timedelta | None = None,
+    lowest: bool = False,
 ) -> TranscodePlan:
-    """Decide what a source becomes. `ways` are those of coding its pictures, None is the plain one."""
+    """Decide what a source becomes. `ways` are those of coding its pictures, None is the plain one.
+
+    With `lowest` there is one rendition: the smallest of the first way, which is for everybody.
+    """
     video, audio = source.video, source.audio
     too_fast = video.frame_rate > settings.max_frame_rate + _FRAME_RATE_SLACK
     doubled = video.interlaced and settings.deinterlace == "field"
@@ -114,16 +118,17 @@ def make_plan(
         mapped=needs_mapping(video, settings),
     )
     counted = not too_fast and not video.interlaced
+    rungs = choose_renditions(
+        video.shown,
+        ladder or settings.ladder,
+        rate,
+        (ways or (plain_way(settings),))[: 1 if lowest else None],
+        hdr=gamut(video.colour) is Gamut.HDR,
+        keep_size=settings.keep_size,
+    )
     return TranscodePlan(
         container=source.container,
-        rungs=choose_renditions(
-            video.shown,
-            ladder or settings.ladder,
-            rate,
-            ways or (plain_way(settings),),
-            hdr=gamut(video.colour) is Gamut.HDR,
-            keep_size=settings.keep_size,
-        ),
+        rungs=rungs[-1:] if lowest else rungs,
         video=video,
         picture=picture,
         audio_index=None if audio is None else audio.index,

@@ -1,7 +1,7 @@
 """The processor of job type `transcode`: a source becomes MP4 renditions, a package for players and a poster.
 
-The line of stages: open -> probe -> plan -> encode -> package -> check -> store. Each takes the value that the one
-before it made. Files become blobs only after all of them have passed every check.
+The line of stages: open -> probe -> plan -> encode -> package -> check -> encrypt -> store. Each takes the value that
+the one before it made. Files become blobs only after all of them have passed every check.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from workers.transcode.animation import readable
 from workers.transcode.arguments import encode_arguments
 from workers.transcode.check_outputs import check_outputs
 from workers.transcode.chunk_plan import plan_chunks
+from workers.transcode.content_key import PackageKey
+from workers.transcode.encrypting import encrypt_package
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, PackagingFailed
 from workers.transcode.filters import MAPPING_FILTERS, Gamut, gamut
 from workers.transcode.job_tools import Bench, open_bench
+from workers.transcode.key_sources import ask_key
+from workers.transcode.lowest_first import await_lowest, has_awaited, lowest_first, require_no_files
 from workers.transcode.machine_check import check
 from workers.transcode.media import Media
-from workers.transcode.outcome import make_result
+from workers.transcode.outcome import keeps_mp4, make_result
 from workers.transcode.output_problems import WHAT_TO_DO
-from workers.transcode.packaging import package
+from workers.transcode.packaging import package, write_manifests
 from workers.transcode.payload import Transcode, TranscodeResult
 from workers.transcode.plan import HLS_DIRECTORY, POSTER, TranscodePlan, make_plan, rendition_file
 from workers.transcode.poster import take_poster
@@ -60,37 +64,66 @@ async def transcode(
     Raises `Reject` where the source can never be transcoded, a `TranscodeFailed` where another attempt may do it.
     """
     chosen = await encoders.choose(job.profile)
+    # Before all the work: a key that cannot be had is known at once.
+    key = await _key(job, ctx, chosen.settings)
     if job.storyboard:
         require_storyboard(job.video_id, ctx)
+        if not keeps_mp4(job, key):
+            raise Reject("a storyboard was asked for, which is made of the MP4 files: have them kept with mp4 = true")
+    await require_no_files(ctx, job)
     bench = await open_bench(ctx, chosen.settings)
     try:
-        return await _transcode(job, bench, chosen, encoders)
+        return await _transcode(job, bench, chosen, encoders, key)
     except (FfmpegFailed, PackagingFailed, OutputInvalid) as error:
         # A full disk shows in many ways, in odd words, and in some programs not at all.
         raise await bench.explained(error) from error
 
 
-async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encoders: WorkingEncoders) -> TranscodeResult:
+async def _key(job: Transcode, ctx: Context, settings: TranscodeSettings) -> PackageKey | None:
+    """Return the key that a package is to be encrypted with; None where it is not to be."""
+    encryption = job.encryption or settings.encryption
+    if encryption is None:
+        return None
+    if not job.hls:
+        raise Reject("the package is to be encrypted, and hls = false leaves it out: only the clear MP4 files would be")
+    return await ask_key(settings, job.video_id, ctx.job.id, encryption)
+
+
+async def _transcode(
+    job: Transcode, bench: Bench, chosen: ChosenProfile, encoders: WorkingEncoders, key: PackageKey | None
+) -> TranscodeResult:
     settings = bench.settings
     splits = may_be_split(job, settings)
     split = await bench.ctx.resume(Split) if splits else None
+    lowest = await lowest_first(bench.ctx, job)
     if split is not None:
         bench = replace(bench, settings=split.over(settings))
-        known = await join_chunks(bench, job, split)
-        return await _finish(job, bench, split.plan, split.media, split.size, chosen, known=known)
+        known = await join_chunks(bench, job, split, lowest)
+        return await _finish(job, bench, split.plan, split.media, split.size, chosen, key, known=known)
+    if lowest is not None and not splits:
+        # Before the source is opened: one that is fetched is fetched once less.
+        await await_lowest(bench.ctx, lowest)
     async with open_source(job.source, sources_of(bench)) as source:
         try:
             async with readable(bench, source) as video:
                 media = await _look_into(bench, video, settings.segment_seconds if splits else 0.0)
                 await _require_mapping(bench, media)
                 plan = make_plan(
-                    media, settings, ladder=job.ladder, ways=chosen.ways, hls=job.hls, poster_at=job.poster_at
+                    media,
+                    settings,
+                    ladder=job.ladder,
+                    ways=chosen.ways,
+                    hls=job.hls,
+                    poster_at=job.poster_at,
+                    lowest=job.lowest,
                 )
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
                 chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
-                if chunks:
-                    await hand_out(bench, job, make_split(source, media, plan, chunks, settings))
+                if chunks and not await has_awaited(bench.ctx):
+                    await hand_out(bench, job, make_split(source, media, plan, chunks, settings), lowest)
+                if lowest is not None:
+                    await await_lowest(bench.ctx, lowest)
                 async with encoders.on_devices(chosen.ways):
                     await _encode(bench, plan, video)
         except Reject:
@@ -99,7 +132,7 @@ async def _transcode(job: Transcode, bench: Bench, chosen: ChosenProfile, encode
             raise
         source.require_unchanged()
         size = source.size
-    return await _finish(job, bench, plan, media, size, chosen)
+    return await _finish(job, bench, plan, media, size, chosen, key)
 
 
 async def _finish(
@@ -109,16 +142,25 @@ async def _finish(
     media: Media,
     size: int,
     chosen: ChosenProfile,
+    key: PackageKey | None,
     *,
     known: bool = False,
 ) -> TranscodeResult:
     """Package, check and store the renditions, however they were made; their pictures may be `known` to be right."""
     await _package(bench, plan)
-    renditions = await check_outputs(bench, plan, media, known=known)
-    result = await to_thread.run_sync(make_result, job, media, size, plan, renditions, bench.directory, chosen)
+    checked = await check_outputs(bench, plan, media, known=known)
+    playlists = checked.playlists
+    if playlists is not None:
+        if key is not None:
+            playlists = await encrypt_package(bench, plan, playlists, key)
+        request = None if key is None else key.request
+        await to_thread.run_sync(write_manifests, plan, checked.renditions, playlists, bench.directory, request)
+    result = await to_thread.run_sync(
+        make_result, job, media, size, plan, checked.renditions, bench.directory, chosen, key
+    )
     for warning in result.warnings:
         bench.ctx.log.warning("done, but", warning=warning)
-    await _store(bench, plan)
+    await _store(bench, plan, mp4=keeps_mp4(job, key))
     if job.storyboard:
         bench.ctx.submit("storyboard", Storyboard(video_id=job.video_id))
     # The trace by which `jobkit verify` can tell that no transcode of this video took effect twice.
@@ -177,10 +219,10 @@ async def _package(bench: Bench, plan: TranscodePlan) -> None:
     await take_poster(bench, plan)
 
 
-async def _store(bench: Bench, plan: TranscodePlan) -> None:
+async def _store(bench: Bench, plan: TranscodePlan, *, mp4: bool) -> None:
     """Hand the checked files over; they become visible when the runtime commits."""
     blobs = bench.ctx.blobs
-    names = [*(rendition_file(rung) for rung in plan.rungs), POSTER]
+    names = [*(rendition_file(rung) for rung in plan.rungs if mp4), POSTER]
     for number, name in enumerate(names):
         await bench.report(progress.STORE, number / (len(names) + 1))
         async with blobs.create(name) as path:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from workers.transcode.codecs import VideoCodec
+from workers.transcode.content_key import Encryption
 from workers.transcode.encoders import (
     DEFAULT_BITRATE_SHARE,
     DEFAULT_PRESET,
@@ -113,6 +114,7 @@ class Profile(_Part):
     deinterlace: Literal["frame", "field"] | None = None
     hdr: Literal["map", "keep", "refuse"] | None = None
     loudness: Annotated[float, Field(ge=-40, le=-5)] | None = None
+    encryption: Encryption | None = None
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -133,7 +135,7 @@ class Profile(_Part):
     def over(self, settings: TranscodeSettings) -> TranscodeSettings:
         """Return the settings as this profile has them."""
         changes: dict[str, Any] = {}
-        for name in ("segment_seconds", "max_frame_rate", "keep_size", "deinterlace", "hdr", "loudness"):
+        for name in ("segment_seconds", "max_frame_rate", "keep_size", "deinterlace", "hdr", "loudness", "encryption"):
             value = getattr(self, name)
             if value is not None:
                 changes[name] = value

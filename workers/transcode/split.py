@@ -29,6 +29,8 @@ from workers.transcode.source import OpenSource
 
 __all__ = ["Split", "hand_out", "join_chunks", "make_split", "may_be_split"]
 
+_CHUNK = "transcode.chunk"
+
 
 class Split(Result):
     """What a job knows of the source that it has split, and what it is to become: all that its later attempts need."""
@@ -68,16 +70,20 @@ def make_split(
     )
 
 
-async def hand_out(bench: Bench, job: Transcode, split: Split) -> None:
-    """Have the chunks encoded by whoever serves them; this attempt ends here, and a later one goes on behind it."""
+async def hand_out(bench: Bench, job: Transcode, split: Split, lowest: Transcode | None = None) -> None:
+    """Have the chunks encoded by whoever serves them; this attempt ends here, and a later one goes on behind it.
+
+    `lowest` is a job that is to be done before them.
+    """
     bench.ctx.log.info("splitting", chunks=len(split.chunks))
     await bench.ctx.checkpoint(split)
-    await _await_chunks(bench, job, split)
+    await _await_chunks(bench, job, split, lowest)
 
 
-async def _await_chunks(bench: Bench, job: Transcode, split: Split) -> None:
+async def _await_chunks(bench: Bench, job: Transcode, split: Split, lowest: Transcode | None = None) -> None:
     parts = _parts(bench.ctx.job.id, job, split)
-    members = [bench.ctx.new_job("transcode.chunk", part) for part in parts]
+    members = [] if lowest is None else [bench.ctx.new_job("transcode", lowest)]
+    members += [bench.ctx.new_job(_CHUNK, part) for part in parts]
     # Of those that fail this job tells which, and why it cannot go on.
     await bench.ctx.await_group(members, on_failure="run", until=progress.JOIN.start, message="encoding in chunks")
 
@@ -104,7 +110,7 @@ def _parts(parent: str, job: Transcode, split: Split) -> list[TranscodeChunk]:
     ]
 
 
-async def join_chunks(bench: Bench, job: Transcode, split: Split) -> bool:
+async def join_chunks(bench: Bench, job: Transcode, split: Split, lowest: Transcode | None = None) -> bool:
     """Make each rendition of its chunks, in the order in which they were planned.
 
     Returns whether the pictures are known to be those that were decoded where they were made: they are compared, but
@@ -112,7 +118,7 @@ async def join_chunks(bench: Bench, job: Transcode, split: Split) -> bool:
     they do not fit together, `OutputInvalid`, `PackagingFailed`.
     """
     # Where this attempt follows one that ended before it had handed them out, it is done now.
-    await _await_chunks(bench, job, split)
+    await _await_chunks(bench, job, split, lowest)
     await bench.report(progress.JOIN, 0.0)
     made = await _encoded(bench)
     await bench.require_room(2 * sum(each.made.size for each in made), "the renditions")
@@ -149,6 +155,9 @@ async def _encoded(bench: Bench) -> list[_Encoded]:
     found: list[_Encoded] = []
     lost: list[str] = []
     async for member in bench.ctx.members():
+        if member.type != _CHUNK:
+            # The lowest rendition, which is there by itself.
+            continue
         made = member.load(EncodedChunk)
         if made is None:
             lost.append(member.id)

@@ -7,11 +7,11 @@ const recorder = new Recorder(video);
 let player;
 let patienceSeconds;
 
-async function load(kind, url, patience) {
+async function load(kind, url, patience, clearKeys) {
   patienceSeconds = patience;
   player = new PLAYERS[kind](video, recorder);
   await recorder.start();
-  await bounded(player.load(url));
+  await bounded(player.load(url, clearKeys));
   // The first picture is shown before anything is asked for, and is not taken for that of a seek.
   await bounded(recorder.settled(0));
 }
