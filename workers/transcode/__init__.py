@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workers.transcode.chunk_processor import transcode_chunk
-    from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
+    from workers.transcode.payload import Rendition, Sound, SourceInfo, Transcode, TranscodeResult
     from workers.transcode.processor import transcode
     from workers.transcode.storyboard_processor import storyboard
 
-__all__ = ["Rendition", "SourceInfo", "Transcode", "TranscodeResult", "storyboard", "transcode", "transcode_chunk"]
+__all__ = [
+    "Rendition",
+    "Sound",
+    "SourceInfo",
+    "Transcode",
+    "TranscodeResult",
+    "storyboard",
+    "transcode",
+    "transcode_chunk",
+]
 
 _HOMES = {"storyboard": "storyboard_processor", "transcode": "processor", "transcode_chunk": "chunk_processor"}
 
