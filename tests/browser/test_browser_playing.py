@@ -108,6 +108,16 @@ def test_what_was_made_in_chunks_plays_in_sync(in_chunks: Package, player: str) 
     assert heard_and_seen_problems(in_chunks, player) == ""
 
 
+@pytest.fixture(scope="module")
+def in_opus(workshop: Workshop, ffmpeg: Ffmpeg) -> Package:
+    return workshop.in_opus("late-sound", ffmpeg)
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_opus_plays_in_sync(in_opus: Package, player: str) -> None:
+    assert heard_and_seen_problems(in_opus, player) == ""
+
+
 @pytest.mark.parametrize("player", PLAYERS)
 @pytest.mark.parametrize("name", SOURCES, scope="module")
 def test_seeking_shows_the_picture_of_that_time(package: Package, player: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import anyio
 
@@ -89,6 +91,18 @@ class Workshop:
         )
         return Package(source, self.source(source), made, result)
 
+    def in_opus(self, name: str, ffmpeg: Ffmpeg) -> Package:
+        """Return what a source of `SOURCES` became with Opus beside AAC, in manifests that name Opus alone.
+
+        A player would choose by itself which of them it plays.
+        """
+        source, folder = SOURCES[name], self._folder / ffmpeg.name / f"{name}-in-opus"
+        profiles = self._folder / "opus.toml"
+        profiles.write_text('[[profiles.opus.audio]]\n[[profiles.opus.audio]]\ncodec = "opus"\n')
+        made, result = transcoded(self.source(source), folder, ffmpeg, settings={"profiles": profiles, "profile": "opus"})
+        without_aac(made / "hls")
+        return Package(source, self.source(source), made, result)
+
     def _transcoded(self, source: Source, ffmpeg: Ffmpeg) -> Package | Failed:
         file = self.source(source)
         try:
@@ -98,13 +112,25 @@ class Workshop:
         return Package(source, file, folder, result)
 
 
+def without_aac(package: Path) -> None:
+    """Have the manifests of a package name no sound of AAC."""
+    master, manifest = package / "master.m3u8", package / "manifest.mpd"
+    of_aac = r'^#EXT-X-MEDIA:.*GROUP-ID="sound",.*\n|^#EXT-X-STREAM-INF:.*AUDIO="sound"(?:,.*)?\n.*\n'
+    master.write_text(re.sub(of_aac, "", master.read_text(), flags=re.MULTILINE))
+    sets = r' *<AdaptationSet (?:(?!</AdaptationSet>).)*codecs="mp4a.*?</AdaptationSet>\n'
+    manifest.write_text(re.sub(sets, "", manifest.read_text(), flags=re.DOTALL))
+    for file in (master, manifest):
+        assert "mp4a" not in file.read_text()
+        assert "opus" in file.read_text()
+
+
 def transcoded(
     file: Path,
     folder: Path,
     ffmpeg: Ffmpeg,
     *,
     ladder: tuple[int, ...] = LADDER,
-    settings: Mapping[str, str] = MappingProxyType({}),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Path, TranscodeResult]:
     """Run the plugin over a file, with more settings; return the folder of its outputs, and its result."""
     folder.mkdir(parents=True)

@@ -21,6 +21,7 @@ from workers.transcode.hls import (
     parse_media_playlist,
 )
 from workers.transcode.ladder import Size
+from workers.transcode.sound_codecs import SoundCodec
 
 MEDIA = """#EXTM3U
 #EXT-X-VERSION:7
@@ -133,5 +134,6 @@ def test_bandwidth_of_a_single_short_segment_is_its_own() -> None:
 
 
 def test_read_backs_name_sound_only_where_there_is_some() -> None:
-    assert codecs("avc1.64001F", has_audio=True) == "avc1.64001F,mp4a.40.2"
-    assert codecs("avc1.64001F", has_audio=False) == "avc1.64001F"
+    assert codecs("avc1.64001F", SoundCodec.AAC) == "avc1.64001F,mp4a.40.2"
+    assert codecs("avc1.64001F", SoundCodec.OPUS) == "avc1.64001F,opus"
+    assert codecs("avc1.64001F", None) == "avc1.64001F"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from workers.transcode import hls
+from workers.transcode.box_writer import box
 from workers.transcode.boxes import fragments, read
 from workers.transcode.cutting import Placed, Unit
 from workers.transcode.fragment_writer import DELIMITER, fragment_header, init_segment, segment_type
@@ -96,6 +97,15 @@ def test_first_picture_may_be_repeated_before_its_time(tmp_path: Path) -> None:
     early = (placed(0, 50, repeat=True), b"abc")
     write(tmp_path, [(0.1, [early, (placed(50, 50), b"abc")])])
     assert package_problems(tmp_path, "vide", [packet(0.05, b"abc")]) == []
+
+
+def test_samples_that_players_are_told_to_leave_out_are_a_fault(tmp_path: Path) -> None:
+    entry = box("Opus", bytes(28), box("dOps", bytes((0, 2)) + (312).to_bytes(2, "big") + bytes(7)))
+    write(tmp_path, [(0.2, [(placed(0), b"abc"), (placed(100), b"def")])])
+    (tmp_path / "init.mp4").write_bytes(init_segment("soun", SCALE, bytes(4) + b"\0\0\0\1" + entry))
+    assert package_problems(tmp_path, "soun", PACKETS) == [
+        "players leave out its first 312 samples, which are those of time 0"
+    ]
 
 
 def test_edit_list_is_a_fault(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from workers.transcode.media import AudioTrack, Media, OtherSound, Text, VideoTr
 from workers.transcode.plan import make_plan
 from workers.transcode.probe import SOURCE_FORMATS, usable_source
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.sound_codecs import PLAIN_SOUND, SoundCodec, SoundCoding
 
 SETTINGS = TranscodeSettings(ladder=(720, 240))
 
@@ -92,11 +93,17 @@ def test_each_decoded_stream_goes_into_one_graph() -> None:
     """ffmpeg 9 may leave all but the first graph of a stream waiting for ever."""
     other = OtherSound(index=2, language="fr", channels=2, start=0.0, end=10.0, restarts=())
     made = arguments(media().model_copy(update={"other_sounds": (other,)}))
+    both = (PLAIN_SOUND, SoundCoding(SoundCodec.OPUS, 64_000))
+    more = arguments(media().model_copy(update={"other_sounds": (other,)}), sounds=both)
     graphs = [made[at + 1] for at, word in enumerate(made) if word == "-filter_complex"]
-    assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"]]
+    assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"], ["[0:2]"]]
     assert "asplit=2[a0][a1]" in graphs[1]
+    assert [graph for graph in more if "[0:1]" in graph] == [
+        f"{graphs[1].partition(',asplit')[0]},asplit=3[a0][a1][o1s];[o1s]aresample=async=1:first_pts=-648[o1]"
+    ]
+    assert "asplit=2[o0][o2s]" in next(graph for graph in more if "[0:2]" in graph)
     mapped = [made[at + 1] for at, word in enumerate(made) if word == "-map"]
-    assert mapped == ["[v0]", "[a0]", "[v1]", "[a1]", "0:2"]
+    assert mapped == ["[v0]", "[a0]", "[v1]", "[a1]", "[o0]"]
 
 
 def test_source_may_open_nothing_but_files_of_the_listed_formats() -> None:
@@ -216,7 +223,7 @@ def test_sounds_and_texts_beside_the_video_are_made_once_each() -> None:
     ]
     assert [(each.language, each.forced, each.folder) for each in plan.texts] == [("en", True, "hls/text-1")]
     made = arguments(source)
-    assert made.count("0:2") == made.count("0:4") == 1
+    assert made.count("[o0]") == made.count("0:4") == 1
     assert make_plan(source, SETTINGS, hls=False).other_sounds == ()
 
 

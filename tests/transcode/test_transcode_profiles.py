@@ -13,13 +13,15 @@ from jobkit import Reject
 from tests.media import rawtimes
 from tests.media.playlists import read_master
 from workers.transcode.codecs import VideoCodec
+from workers.transcode.encoder_trial import Tool
 from workers.transcode.encoders import ENCODERS, LIBX264, SOFTWARE, Coding
 from workers.transcode.errors import FfmpegFailed
 from workers.transcode.hls import parse_master_playlist
 from workers.transcode.ladder import Size
-from workers.transcode.profile import LadderStep, Profile, VideoProfile, known_profiles, read_profiles
+from workers.transcode.profile import AudioProfile, LadderStep, Profile, VideoProfile, known_profiles, read_profiles
 from workers.transcode.renditions import choose_renditions, plain_way, way
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.sound_codecs import SoundCodec, SoundCoding
 from workers.transcode.working_encoders import WorkingEncoders
 
 SETTINGS = TranscodeSettings(ladder=(720, 240))
@@ -82,6 +84,14 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ('[[profiles.a.video]]\nhdr = "keep"', "H.264 cannot keep HDR"),
         ('[[profiles.a.video]]\ncodec = "hevc"\nhdr = "keep"', "for everybody"),
         ("[[profiles.a.video]]\n[[profiles.a.video]]", "each codec may be there once"),
+        ('[[profiles.a.audio]]\ncodec = "opus"', "so it is aac"),
+        ("[[profiles.a.audio]]\n[[profiles.a.audio]]", "each may be there once"),
+        ("[[profiles.a.audio]]\nchannel_bitrate = 5", "channel_bitrate: Input should be greater"),
+        ("[[profiles.a.video]]\nvmaf = 100", "vmaf: Input should be less"),
+        ("[[profiles.a.video]]\nbest_quality = 20", "bound the search for a vmaf score"),
+        ("[[profiles.a.video]]\nvmaf = 93\nworst_quality = 52", "worst_quality 52: that of h264 ends at 51"),
+        ("[[profiles.a.video]]\nvmaf = 93\nbest_quality = 39", "best_quality (39) is above worst_quality (38)"),
+        ('[[profiles.a.video]]\n[[profiles.a.video]]\ncodec = "av1"\nhdr = "keep"\nvmaf = 9e1', "a measure of SDR"),
         ("[[profiles.a.video]]\nsmallest = 720\nlargest = 240", "smallest (720) is larger than largest (240)"),
     ],
 )
@@ -93,7 +103,7 @@ def test_profile_that_cannot_be_made_is_refused_in_words(tmp_path: Path, text: s
 
 def test_profiles_to_copy_from_can_be_made() -> None:
     shipped = read_profiles(Path(__file__).parents[2] / "configs/profiles.toml")
-    assert sorted(shipped) == ["cinema", "plain", "web"]
+    assert sorted(shipped) == ["cinema", "plain", "score", "web"]
     assert shipped["plain"] == Profile(version=1, description=shipped["plain"].description)
 
 
@@ -149,6 +159,16 @@ async def test_codec_that_cannot_be_made_is_left_out_and_told() -> None:
     chosen = await encoders(VideoProfile(codec=VideoCodec.AV1), {"libsvtav1": "Unknown encoder"}).choose(None)
     assert [each.coding.encoder.name for each in chosen.ways] == ["libx264"]
     assert chosen.warnings == ("renditions in av1 are left out, as this worker cannot make them: Unknown encoder",)
+
+
+async def test_sound_that_cannot_be_made_is_left_out_and_told() -> None:
+    async def trial(binary: Path, tool: Tool, settings: TranscodeSettings) -> str | None:
+        return "Unknown encoder 'libopus'"
+
+    profile = Profile(audio=(AudioProfile(channel_bitrate=96_000), AudioProfile(codec=SoundCodec.OPUS)))
+    chosen = await WorkingEncoders(SETTINGS, {"default": profile}, tool_trial=trial).choose(None)
+    assert chosen.sounds == (SoundCoding(SoundCodec.AAC, 96_000),)
+    assert chosen.warnings == ("sound in opus is left out, as this worker cannot make it: Unknown encoder 'libopus'",)
 
 
 async def test_worker_without_the_codec_for_everybody_leaves_the_job_to_another() -> None:

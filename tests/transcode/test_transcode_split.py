@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from split_bench import split_site
-from transcode_bench import FFMPEG, Samples
+from transcode_bench import FFMPEG, FFMPEGS, Samples
 
 from jobkit.errors import JobDead
 from jobkit.model.job_state import JobState
@@ -18,7 +18,7 @@ from tests.media.numbered import numbered_picture, shown
 from tests.media.playlists import read_master
 from workers.transcode import Transcode, chunk_processor, processor, transcode
 from workers.transcode.check_outputs import check_outputs
-from workers.transcode.chunk_payload import EncodedChunk
+from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.media import Media
 
 PARTS = ["0", "1", "2", "sound"]
@@ -55,14 +55,23 @@ def placed(samples: Samples, sources: Path) -> Path:
     return target
 
 
+def named(monkeypatch: pytest.MonkeyPatch, folder: Path, profile: str) -> None:
+    """Have jobs use a profile `p`."""
+    file = folder / "profiles.toml"
+    file.write_text(profile)
+    monkeypatch.setenv("JOBKIT_TRANSCODE_PROFILES", str(file))
+    monkeypatch.setenv("JOBKIT_TRANSCODE_PROFILE", "p")
+
+
 def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
 
 
 async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
-    samples: Samples, sources: Path, tmp_path: Path
+    samples: Samples, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = placed(samples, sources)
+    named(monkeypatch, tmp_path, '[[profiles.p.audio]]\n[[profiles.p.audio]]\ncodec = "opus"')
     found = []
     for name, split in (("chunks", None), ("whole", False)):
         async with split_site() as site:
@@ -77,11 +86,15 @@ async def test_the_files_and_the_result_are_those_of_a_video_in_one_piece(
         (one.name, one.codecs, one.duration, one.frame_rate) for one in whole.renditions
     ]
     assert (chunks.duration, chunks.source, chunks.warnings) == (whole.duration, whole.source, whole.warnings)
-    for playlist in ("hls/32p/index.m3u8", "hls/audio/index.m3u8"):
+    assert [one.codecs for one in chunks.sounds] == ["mp4a.40.2", "opus"]
+    assert chunks.sounds == whole.sounds
+    for playlist in ("hls/32p/index.m3u8", "hls/audio/index.m3u8", "hls/audio-opus/index.m3u8"):
         assert (tmp_path / "chunks" / playlist).read_text() == (tmp_path / "whole" / playlist).read_text()
+    for file in sorted((tmp_path / "whole" / "hls/audio-opus").iterdir()):
+        assert (tmp_path / "chunks" / "hls/audio-opus" / file.name).read_bytes() == file.read_bytes()
     numbers = [one.number for one in shown(tmp_path / "chunks" / "32p.mp4")]
     assert numbers == list(range(150))
-    (variant,) = read_master(tmp_path / "chunks" / "hls" / "master.m3u8").variants
+    variant, _ = read_master(tmp_path / "chunks" / "hls" / "master.m3u8").variants
     assert rawtimes.timing_problems(variant, tmp_path / "chunks" / "32p.mp4", 0.04) == []
 
 
@@ -161,3 +174,27 @@ async def test_the_same_source_gives_the_same_plan(samples: Samples, sources: Pa
             bodies.append([one.body.replace(handle.id.encode(), b"") for one in found if one])
         assert bodies[0] == bodies[1]
         assert len(bodies[0]) == len(PARTS)
+
+
+async def test_all_chunks_have_the_quality_that_was_found_once(
+    samples: Samples, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = FFMPEGS["wheel"]
+    if wheel is None:
+        pytest.skip("the imageio-ffmpeg package, whose ffmpeg has libvmaf, is not installed")
+    named(monkeypatch, tmp_path, "[[profiles.p.video]]\nvmaf = 80")
+    monkeypatch.setenv("JOBKIT_TRANSCODE_FFMPEG", wheel)
+    monkeypatch.setenv("JOBKIT_TRANSCODE_LADDER", "180")
+    source = samples.make("noisy-chunks.mp4", picture="testsrc2=size=320x180,noise=alls=18:allf=t", seconds=4.5)
+    (sources / source.name).write_bytes(source.read_bytes())
+    async with split_site() as site:
+        site.start("transcode")
+        job = Transcode(video_id="v1", source=str(sources / source.name))
+        handle = await transcode.submit(site.client, job)
+        chunks = await site.until_split(handle.id)
+        found = [await site.planes.inspection.envelope(chunk.id) for chunk in chunks]
+    rungs = [rung for one in found if one for rung in TranscodeChunk.model_validate_json(one.body).plan.rungs]
+    assert len(rungs) == 2
+    assert rungs[0] == rungs[1]
+    assert rungs[0].coding.level != 23
+    assert 80 <= (rungs[0].vmaf or 0) < 85

@@ -26,6 +26,7 @@ from jobkit.plugin.context import Context
 from jobkit.plugin.follow_ups import FollowUps
 from jobkit.plugin.job_info import JobInfo
 from jobkit.ports.blobs import Blobs
+from jobkit.ports.checkpoints import Checkpoint, SaveAnswer
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.store import Store
 from jobkit.projections.reader import ProjectionReader
@@ -68,11 +69,19 @@ class ScriptedClock:
 
 
 class ProgressStore:
-    """A store that knows of progress only; `holds_lease` False answers as one that has seen a newer lease."""
+    """A store that knows of progress and steps only; `holds_lease` False answers as one that has seen a newer lease."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, str]] = []
         self.holds_lease = True
+        self.steps: dict[str, Checkpoint] = {}
+
+    async def checkpoints(self, id: str) -> list[Checkpoint]:
+        return list(self.steps.values())
+
+    async def save_checkpoint(self, envelope: Envelope, fence: Fence, checkpoint: Checkpoint) -> SaveAnswer:
+        self.steps[checkpoint.step] = checkpoint
+        return SaveAnswer.SAVED
 
     async def progress(self, envelope: Envelope, fence: Fence, *, fraction: float, message: str) -> bool:
         self.seen.append((fraction, message))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workers.transcode.chunk_processor import transcode_chunk
     from workers.transcode.content_key import ContentKey, KeyRequest
-    from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
+    from workers.transcode.payload import Rendition, Sound, SourceInfo, Transcode, TranscodeResult
     from workers.transcode.processor import transcode
     from workers.transcode.storyboard_processor import storyboard
 
@@ -16,6 +16,7 @@ __all__ = [
     "ContentKey",
     "KeyRequest",
     "Rendition",
+    "Sound",
     "SourceInfo",
     "Transcode",
     "TranscodeResult",

@@ -6,22 +6,18 @@ working directory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from workers.transcode.filters import (
-    SAMPLE_RATE,
-    SoundChain,
-    kept_tags,
-    picture_graph,
-    sound_filters,
-    sound_graph,
-)
+from workers.transcode.encoders import PLAIN_CODING
+from workers.transcode.filters import SoundChain, kept_tags, picture_graph, sound_graph
 from workers.transcode.ladder import Rung
 from workers.transcode.plan import SOUND_FILE, TranscodePlan, rendition_file
 from workers.transcode.probe import SOURCE_FORMATS
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.sound_codecs import SoundCoding
+from workers.transcode.vmaf import vmaf_filter
 
-_AUDIO_BITS_PER_CHANNEL = 80_000
 # Fine enough for every frame rate in use. Older versions of ffmpeg count in frames of the average rate, and would
 # drop all but one of several pictures of a variable rate that fall into one of those.
 _TICKS = 90_000
@@ -35,6 +31,10 @@ _SHORTEST_TICKS, _USUAL_RATE = 90, 25.0
 # Versions of ffmpeg differ by the encoder's delay of the sound in where a file begins.
 _HELD_TOLERANCE_SECONDS = 0.03
 _OFFSET_SECONDS = 0.001
+# What VMAF is told in, by the number of the rendition.
+VMAF_REPORT = "vmaf-{}.json"
+# Pictures are compared one by one: times are rounded by encoding.
+_COUNTED = "settb=1/1000,setpts=N"
 
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5", "-y")
 # Metadata of a source can say where it was filmed, and by whom; none of it is passed on.
@@ -43,33 +43,52 @@ _NO_METADATA = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitex
 
 def encode_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
     """Return the arguments that decode `source` once and encode every rendition from it."""
-    threads = str(settings.threads)
-    arguments = [*_QUIET, *_setup(plan), "-filter_complex_threads", threads, "-threads", threads]
-    arguments += _from_where(plan)
-    arguments += [*_READING.get(plan.container, ()), "-protocol_whitelist", "file"]
-    arguments += ["-format_whitelist", SOURCE_FORMATS, "-i", source]
+    arguments = _reading(plan, settings, source)
     if plan.rungs:
         arguments += ["-filter_complex", picture_graph(plan.picture, plan.video, plan.rungs)]
-    if plan.sound is not None and plan.audio_index is not None:
-        # Without pictures it goes to a file of its own.
-        arguments += ["-filter_complex", sound_graph(plan.sound, plan.audio_index, max(1, len(plan.rungs)))]
+    for graph in _sound_graphs(plan):
+        arguments += ["-filter_complex", graph]
     for number, rung in enumerate(plan.rungs):
         arguments += ["-map", f"[v{number}]", *_video_arguments(plan, rung, settings)]
         if plan.sound is not None:
-            arguments += ["-map", f"[a{number}]", *_audio_arguments(plan.sound)]
+            arguments += ["-map", f"[a{number}]", *plan.sound_coding.arguments(plan.sound.channels)]
         arguments += [*_NO_METADATA, "-max_muxing_queue_size", "4096", "-movflags", "+faststart"]
         if plan.picture.part is not None:
             # Its own are too coarse for when the first picture is shown.
             arguments += ["-movie_timescale", str(_TICKS)]
         arguments += ["-f", "mp4", f"file:{rendition_file(rung)}"]
     if plan.sound is not None and not plan.rungs:
-        arguments += ["-map", "[a0]", *_audio_arguments(plan.sound), *_NO_METADATA, "-f", "mp4", f"file:{SOUND_FILE}"]
-    for sound in plan.other_sounds:
-        arguments += ["-map", f"0:{sound.index}", "-af", sound_filters(sound.chain), *_audio_arguments(sound.chain)]
+        arguments += ["-map", "[a0]", *plan.sound_coding.arguments(plan.sound.channels)]
+        arguments += [*_NO_METADATA, "-f", "mp4", f"file:{SOUND_FILE}"]
+    for number, sound in enumerate(plan.other_sounds):
+        arguments += ["-map", f"[{_other_label(number)}]", *sound.coding.arguments(sound.chain.channels)]
         arguments += [*_NO_METADATA, "-f", "mp4", f"file:{sound.file}"]
     for text in plan.texts:
         arguments += ["-map", f"0:{text.index}", "-c:s", "webvtt", *_NO_METADATA, "-f", "webvtt", f"file:{text.file}"]
     return arguments
+
+
+def measure_arguments(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
+    """Return the arguments that compare renditions with their `source`, at the size of each, and write reports."""
+    # What an encoder was given, as far as it is the same for all of them.
+    plan = replace(plan, rungs=tuple(replace(rung, coding=PLAIN_CODING) for rung in plan.rungs))
+    arguments = _reading(plan, settings, source)
+    graph = [picture_graph(plan.picture, plan.video, plan.rungs)]
+    outputs: list[str] = []
+    for number, rung in enumerate(plan.rungs):
+        arguments += ["-protocol_whitelist", "file", "-i", f"file:{rendition_file(rung)}"]
+        graph += [f"[{number + 1}:v]{_COUNTED}[made{number}]", f"[v{number}]{_COUNTED}[meant{number}]"]
+        graph.append(f"[made{number}][meant{number}]{vmaf_filter(VMAF_REPORT.format(number))}[m{number}]")
+        outputs += ["-map", f"[m{number}]", "-fps_mode", "passthrough", "-f", "null", "-"]
+    return [*arguments, "-filter_complex", ";".join(graph), *outputs]
+
+
+def _reading(plan: TranscodePlan, settings: TranscodeSettings, source: str) -> list[str]:
+    """Return the arguments that open `source`, as the first input, and come before all others."""
+    threads = str(settings.threads)
+    arguments = [*_QUIET, *_setup(plan), "-filter_complex_threads", threads, "-threads", threads]
+    arguments += [*_from_where(plan), *_READING.get(plan.container, ()), "-protocol_whitelist", "file"]
+    return [*arguments, "-format_whitelist", SOURCE_FORMATS, "-i", source]
 
 
 def _from_where(plan: TranscodePlan) -> list[str]:
@@ -84,11 +103,23 @@ def _from_where(plan: TranscodePlan) -> list[str]:
     return ["-itsoffset", f"{-offset:.6f}"] if offset else []
 
 
-def _audio_arguments(chain: SoundChain) -> list[str]:
-    bits = str(_AUDIO_BITS_PER_CHANNEL * chain.channels)
-    return [
-        *("-c:a", "aac", "-b:a", bits, "-ar", str(SAMPLE_RATE), "-ac", str(chain.channels), "-flags:a", "+bitexact"),
-    ]
+def _sound_graphs(plan: TranscodePlan) -> Iterator[str]:
+    """Yield a graph for each stream of sound, to all that is made of it."""
+    chains: dict[int, SoundChain] = {}
+    ends: dict[int, dict[str, SoundCoding]] = {}
+    if plan.sound is not None and plan.audio_index is not None:
+        chains[plan.audio_index] = plan.sound
+        # Without pictures it goes to a file of its own.
+        ends[plan.audio_index] = {f"a{number}": plan.sound_coding for number in range(max(1, len(plan.rungs)))}
+    for number, sound in enumerate(plan.other_sounds):
+        chains.setdefault(sound.index, sound.chain)
+        ends.setdefault(sound.index, {})[_other_label(number)] = sound.coding
+    for index, chain in chains.items():
+        yield sound_graph(chain, index, ends[index])
+
+
+def _other_label(number: int) -> str:
+    return f"o{number}"
 
 
 def poster_arguments(rung: Rung, times: Mapping[str, float]) -> list[str]:

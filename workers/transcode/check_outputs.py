@@ -86,7 +86,8 @@ def _check_sounds(plan: TranscodePlan, found: Sequence[Answer]) -> None:
     for sound, each in zip(plan.other_sounds, found, strict=True):
         if not isinstance(each, SoundFile):
             raise OutputInvalid(f"outputs are damaged: {sound.file}: it cannot be decoded ({each})")
-        problems += each.package_problems
+        wrong = output_problems.sound_problems(each.audio, sound.chain.channels, sound.coding.codec)
+        problems += [*each.package_problems, *(f"{sound.file}: {problem}" for problem in wrong)]
         if abs(each.audio.end - plan.duration) > _SOUND_SECONDS:
             problems.append(f"{sound.file}: it lasts {each.audio.end:.2f} s, not {plan.duration:.2f} s")
     _require_none(problems)
@@ -130,7 +131,9 @@ def _sound_files(plan: TranscodePlan, source: Media, found: Sequence[Answer], po
     for rung, (name, each) in zip(plan.rungs, named, strict=True):
         unfit += [
             f"{name}: {problem}"
-            for problem in output_problems.rendition_problems(each, rung.size, channels, source, rung.coding)
+            for problem in output_problems.rendition_problems(
+                each, rung.size, channels, source, rung.coding, plan.sound_coding.codec
+            )
         ]
     _require_none(unfit)
     renditions = [each for each in found if isinstance(each, Media)]

@@ -79,15 +79,19 @@ def _light(plan: TranscodePlan) -> TranscodePlan:
     return replace(plan, video=plan.video.model_copy(update={"cells": (), "pauses": ()}), poster_times=())
 
 
-def _can_be_cut(source: Media, plan: TranscodePlan) -> bool:
+def can_be_read_from(source: Media) -> bool:
+    """Return whether a reader that begins anywhere finds the same pictures at the same times."""
     # Where a clock goes back, what is shown when is known only to who has read all that comes before.
     clocks = [source.video, *([] if source.audio is None else [source.audio])]
-    steady = not any(track.restarts for track in clocks)
+    return not any(track.restarts for track in clocks) and any(name in source.container for name in _SEEKABLE)
+
+
+def _can_be_cut(source: Media, plan: TranscodePlan) -> bool:
     # A reduced rate fills pauses with pictures that nobody has counted.
     counted = plan.picture.frame_rate_limit is None or not source.video.pauses
     # Only of this one it is known that what it makes of chunks fits together.
     alike = all(rung.coding.encoder is LIBX264 for rung in plan.rungs)
-    return alike and steady and counted and any(name in source.container for name in _SEEKABLE)
+    return alike and counted and can_be_read_from(source)
 
 
 def _chunks(source: Media, plan: TranscodePlan, settings: TranscodeSettings) -> Iterator[Chunk]:

@@ -39,7 +39,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The segments of one sound, in `folder`, each with its length in seconds."""
+    """The segments of one sound, in `folder`, each with its length in seconds. The `main` one is the source's own."""
 
     folder: str
     bandwidth: int
@@ -48,6 +48,7 @@ class Sound:
     sample_rate: int
     language: str | None
     durations: tuple[float, ...]
+    main: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def manifest(
         lines += _picture_set(number, [each for each in pictures if each.kind == kind], durations, protected)
     for number, sound in enumerate(sounds, len(kinds)):
         language = _language(sound.language)
-        role = "main" if number == len(kinds) else "alternate"
+        role = "main" if sound.main else "alternate"
         lines += [
             f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"{language} '
             'segmentAlignment="true" startWithSAP="1">',

@@ -18,6 +18,13 @@ DEFAULT_PRESET = "medium"
 # What looks about as good as the same of x264 with 23, and takes what share of its bits.
 DEFAULT_QUALITY = {VideoCodec.H264: 23, VideoCodec.HEVC: 26, VideoCodec.AV1: 35, VideoCodec.VP9: 33}
 DEFAULT_BITRATE_SHARE = {VideoCodec.H264: 1.0, VideoCodec.HEVC: 0.7, VideoCodec.AV1: 0.6, VideoCodec.VP9: 0.7}
+# Between these a quality is looked for that reaches a score, the best first.
+QUALITIES_TO_TRY = {
+    VideoCodec.H264: (14, 38),
+    VideoCodec.HEVC: (16, 40),
+    VideoCodec.AV1: (18, 55),
+    VideoCodec.VP9: (16, 52),
+}
 WORST_QUALITY = {VideoCodec.H264: 51, VideoCodec.HEVC: 51, VideoCodec.AV1: 63, VideoCodec.VP9: 63}
 
 # The same presets for those that count them, in the order of `PRESETS`.

@@ -6,15 +6,15 @@ and the colours change with the level.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 from workers.transcode.ladder import Rung, Size
 from workers.transcode.media import Colour, VideoTrack
+from workers.transcode.sound_codecs import SAMPLE_RATE, SoundCoding
 
-SAMPLE_RATE = 48_000
 # Filters that mapping HDR, or other wide colours, takes.
 MAPPING_FILTERS = frozenset({"zscale", "tonemap"})
 
@@ -205,14 +205,22 @@ def video_range(colour: Colour) -> str:
     return {_PQ: "PQ", _HLG: "HLG"}.get(colour.transfer, "SDR")
 
 
-def sound_graph(chain: SoundChain, index: int, count: int) -> str:
-    """Return the graph from one decoded stream to `[a0]`, `[a1]` and so on, one for each of `count` rungs.
+def sound_graph(chain: SoundChain, index: int, ends: Mapping[str, SoundCoding]) -> str:
+    """Return the graph from one decoded stream to its `ends`, by label, for what codes each of them.
 
     It is one graph for all of them: of several graphs that one decoder feeds, ffmpeg 9 may leave all but the first
     waiting for ever, where they have more to say than what is muxed allows, as with sound that begins late.
     """
-    ends = "".join(f"[a{number}]" for number in range(count))
-    return f"[0:{index}]{sound_filters(chain)},asplit={count}{ends}"
+    leads = {label: lead for label, coding in ends.items() if (lead := _lead(chain, coding))}
+    split = "".join(f"[{label}s]" if label in leads else f"[{label}]" for label in ends)
+    graph = [f"[0:{index}]{sound_filters(chain)},asplit={len(ends)}{split}"]
+    return ";".join([*graph, *(f"[{label}s]{lead}[{label}]" for label, lead in leads.items())])
+
+
+def _lead(chain: SoundChain, coding: SoundCoding) -> str:
+    """Return the filter that puts silence before time 0, where what codes a sound takes some."""
+    # Where filters begin anew in the middle it would be put there as well: there the first packet is left out.
+    return f"aresample=async=1:first_pts={-coding.lead_samples}" if chain.filled and coding.lead_samples else ""
 
 
 def sound_filters(chain: SoundChain) -> str:

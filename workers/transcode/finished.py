@@ -28,8 +28,8 @@ class FinishedTrack:
 def read_track(path: Path, handler: str) -> FinishedTrack | None:
     """Return the first track of a handler; None where there is none.
 
-    What is shown before time 0 (the first packets of AAC, which hold only the encoder's delay) is left out. Raises
-    `MalformedMp4`.
+    What is shown before time 0 is left out, and so are packets of sound that begin before it, which hold the encoder's
+    delay. Raises `MalformedMp4`.
     """
     movie = boxes.read(path)
     track = movie.track(handler)
@@ -39,7 +39,7 @@ def read_track(path: Path, handler: str) -> FinishedTrack | None:
     units = tuple(
         Unit(sample.presentation_time + shift, sample.duration, sample.size, sample.keyframe, sample.position)
         for sample in track.samples()
-        if sample.presentation_time + shift + sample.duration > 0
+        if sample.presentation_time + shift + (0 if handler == "soun" else sample.duration - 1) >= 0
     )
     description = _description(path, movie.tracks.index(track))
     return FinishedTrack(handler, track.timescale, description, units, _end(movie, track, units))

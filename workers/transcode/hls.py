@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.transcode.ladder import Size
+from workers.transcode.sound_codecs import SoundCodec
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)(?:,|$)')
 _VERSION = 7
@@ -349,12 +350,9 @@ def bandwidths(playlist: MediaPlaylist, sizes: Sequence[int]) -> tuple[int, int]
     return math.ceil(max(peak, average)), math.ceil(average)
 
 
-AAC_LC = "mp4a.40.2"
-
-
-def codecs(pictures: str, *, has_audio: bool) -> str:
-    """Return the CODECS attribute (RFC 6381) of pictures in this format, and of AAC-LC where there is sound."""
-    return pictures + (f",{AAC_LC}" if has_audio else "")
+def codecs(pictures: str, sound: SoundCodec | None) -> str:
+    """Return the CODECS attribute (RFC 6381) of pictures in this format, and of sound where there is some."""
+    return pictures if sound is None else f"{pictures},{sound.told}"
 
 
 def _lines(text: str) -> list[str]:

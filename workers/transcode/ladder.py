@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from workers.transcode.encoders import PLAIN_CODING, Coding
+from workers.transcode.quality_search import Aim
 
 DEFAULT_LADDER = (1080, 720, 480, 360, 240)
 
@@ -44,12 +45,17 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One rendition to make; both sides of `size` are even. Its bits per second stay under `max_bitrate`."""
+    """One rendition to make; both sides of `size` are even. Its bits per second stay under `max_bitrate`.
+
+    With an `aim` its quality is looked for; `vmaf` is the score that samples had with the one that was found.
+    """
 
     name: str
     size: Size
     max_bitrate: int
     coding: Coding = PLAIN_CODING
+    aim: Aim | None = None
+    vmaf: float | None = None
 
 
 def checked_ladder(rungs: Sequence[int]) -> tuple[int, ...]:

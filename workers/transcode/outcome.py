@@ -7,9 +7,10 @@ from pathlib import Path
 
 from workers.transcode.content_key import PackageKey
 from workers.transcode.filters import Gamut, gamut, video_range
+from workers.transcode.hls import INDEX_FILE
 from workers.transcode.media import Media
-from workers.transcode.packaging import codecs
-from workers.transcode.payload import Rendition, SourceInfo, Transcode, TranscodeResult
+from workers.transcode.packaging import codecs, listed_sounds
+from workers.transcode.payload import Rendition, Sound, SourceInfo, Transcode, TranscodeResult
 from workers.transcode.plan import (
     DASH_MANIFEST,
     HLS_MASTER,
@@ -54,6 +55,7 @@ def make_result(
         warnings=(*chosen.warnings, *warnings(source, plan, renditions[0])),
         encryption=None if key is None else key.request.encryption,
         key_id=None if key is None else key.request.key_id,
+        sounds=tuple(_sounds(plan)) if plan.hls else (),
     )
 
 
@@ -72,7 +74,7 @@ def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[s
         yield f"parts of the source whose clock starts anew, played one after another: {len(source.video.restarts) + 1}"
     if source.other_videos:
         yield f"further video streams of the source, which are not used: {source.other_videos}"
-    unused = len(source.other_sounds) - len(plan.other_sounds)
+    unused = len(source.other_sounds) - len({sound.index for sound in plan.other_sounds} - {plan.audio_index})
     if unused:
         yield f"further sounds of the source, which are not used: {unused}"
     rest = source.media_end - max(track.end for track in (source.video, source.audio) if track is not None)
@@ -85,6 +87,13 @@ def warnings(source: Media, plan: TranscodePlan, rendition: Media) -> Iterator[s
     if plan.picture.frame_rate_limit is not None:
         rate = source.video.frame_rate
         yield f"the source has {rate:.4g} pictures a second; {plan.picture.frame_rate_limit:g} of them are kept"
+    for rung in plan.rungs:
+        if rung.aim is not None and (rung.vmaf is None or rung.vmaf < rung.aim.score):
+            reached = "could not be measured" if rung.vmaf is None else f"came to {rung.vmaf:.1f} on samples"
+            yield (
+                f"{rung.name}: VMAF {reached}, where {rung.aim.score:g} is wanted, with quality {rung.coding.level} of "
+                f"{rung.aim.best} to {rung.aim.worst} under {rung.max_bitrate} bits per second"
+            )
 
 
 def _colour_warnings(source: Media, plan: TranscodePlan) -> Iterator[str]:
@@ -114,7 +123,16 @@ def _rendition(plan: TranscodePlan, number: int, media: Media, path: Path | None
         size=None if path is None else path.stat().st_size,
         blob=None if path is None else path.name,
         playlist=playlist_file(rung) if plan.hls else None,
+        quality=rung.coding.level,
+        vmaf=rung.vmaf,
     )
+
+
+def _sounds(plan: TranscodePlan) -> Iterator[Sound]:
+    for codec, listed in listed_sounds(plan).items():
+        for folder, language, channels in listed:
+            playlist = f"{folder}/{INDEX_FILE}"
+            yield Sound(codecs=codec.told, channels=channels, language=language, playlist=playlist)
 
 
 def _source_info(source: Media, size: int) -> SourceInfo:

@@ -14,6 +14,7 @@ from workers.transcode.hls import Master, MediaPlaylist
 from workers.transcode.ladder import Size
 from workers.transcode.media import AudioTrack, Colour, Media, SoundFile, VideoTrack
 from workers.transcode.probe import Unusable
+from workers.transcode.sound_codecs import SoundCodec
 
 # How far the length of an output may be off: encoders pad sound, and the last picture's own length is often unknown.
 _TOLERANCE_SECONDS = 0.5
@@ -36,6 +37,7 @@ def rendition_problems(
     channels: int | None,
     source: Media,
     coding: Coding = PLAIN_CODING,
+    sound: SoundCodec = SoundCodec.AAC,
 ) -> list[str]:
     """Tell what is wrong with an MP4 rendition that should show `source` at `size`, coded as `coding` has it.
 
@@ -49,7 +51,7 @@ def rendition_problems(
     if (found.audio is None) != (source.audio is None):
         problems.append("it has sound, the source has none" if found.audio else "it has no sound, the source has")
     if found.audio is not None and source.audio is not None:
-        problems += _audio_problems(found.audio, channels)
+        problems += sound_problems(found.audio, channels, sound)
         problems += _end_problems("sound", found.audio, source.audio, source)
     return problems
 
@@ -116,11 +118,12 @@ def master_problems(read: Master, written: Master) -> list[str]:
     return [] if read == written else ["it does not list the renditions as they are"]
 
 
-def _audio_problems(audio: AudioTrack, channels: int | None) -> list[str]:
-    if (audio.codec, audio.profile, audio.channels) != ("aac", "LC", channels) or audio.decoded == 0:
-        return [
-            f"its sound is {audio.codec} {audio.profile} with {audio.channels} channels, not aac LC with {channels}"
-        ]
+def sound_problems(audio: AudioTrack, channels: int | None, codec: SoundCodec) -> list[str]:
+    """Tell what is wrong with a sound that should have so many channels."""
+    profile = "LC" if codec is SoundCodec.AAC else audio.profile
+    if (audio.codec, audio.profile, audio.channels) != (codec, profile, channels) or audio.decoded == 0:
+        found = f"{audio.codec} {audio.profile} with {audio.channels} channels"
+        return [f"its sound is {found}, not {codec} {profile} with {channels}"]
     return []
 
 

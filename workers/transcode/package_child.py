@@ -23,6 +23,7 @@ from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.cutting import Cut, Placed, cut_pictures, cut_sound
 from workers.transcode.finished import FinishedTrack, read_track
 from workers.transcode.fragment_writer import delimiter, fragment_header, init_segment, segment_type
+from workers.transcode.sound_codecs import without_pre_skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def _write(
 ) -> None:
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / hls.INIT_FILE).write_bytes(init_segment(track.handler, track.timescale, track.description, task.language))
+    description = track.description if track.handler == "vide" else without_pre_skip(track.description)
+    (folder / hls.INIT_FILE).write_bytes(init_segment(track.handler, track.timescale, description, task.language))
     segments: list[hls.Segment] = []
     iframes: list[hls.ByteRange] = []
     before_repeat = delimiter(track.description)

@@ -12,7 +12,7 @@ from workers.transcode import dash, hls, progress
 from workers.transcode.child import child_command
 from workers.transcode.content_key import KeyRequest
 from workers.transcode.errors import OutputInvalid, OutputUnfit, PackagingFailed
-from workers.transcode.filters import SAMPLE_RATE, video_range
+from workers.transcode.filters import video_range
 from workers.transcode.job_tools import Bench
 from workers.transcode.languages import distinct_names
 from workers.transcode.media import Media
@@ -27,21 +27,32 @@ from workers.transcode.plan import (
     rendition_file,
     sound_folder,
 )
+from workers.transcode.sound_codecs import SAMPLE_RATE, SoundCodec
 from workers.transcode.subtitles import TEXT_FILE, cue_count, text_playlist
 
-_SOUND_GROUP, _TEXT_GROUP = "sound", "text"
+_TEXT_GROUP = "text"
 _MIN_BUFFERS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class SoundPlaylist:
-    """One sound of a package: its folder beside the master playlist, its language and name, and its playlist."""
+    """One sound of a package: its folder beside the master playlist, its language and name, and its playlist.
+
+    The `main` one is what players begin with.
+    """
 
     folder: str
     language: str | None
     name: str
     channels: int
+    codec: SoundCodec
+    main: bool
     playlist: hls.MediaPlaylist
+
+    @property
+    def group(self) -> str:
+        """The group that it is in: all sounds of one format are."""
+        return "sound" if self.codec is SoundCodec.AAC else f"sound-{self.codec}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class TextPlaylist:
 
 @dataclass(frozen=True, slots=True)
 class Playlists:
-    """The playlists of a package: pictures in the order of the plan's rungs, sounds with the main one first."""
+    """The playlists of a package: pictures in the order of the plan's rungs, sounds by format, the main one first."""
 
     pictures: tuple[hls.MediaPlaylist, ...]
     sounds: tuple[SoundPlaylist, ...]
@@ -105,12 +116,12 @@ def read_playlists(plan: TranscodePlan, directory: Path) -> Playlists:
 
 
 def _sounds(plan: TranscodePlan, directory: Path) -> Iterator[SoundPlaylist]:
-    listed = [] if plan.sound is None else [(sound_folder(), plan.language, plan.sound.channels)]
-    listed += [(sound.folder, sound.language, sound.chain.channels) for sound in plan.other_sounds]
-    names = distinct_names([language for _, language, _ in listed], "Sound")
-    for name, (folder, language, channels) in zip(names, listed, strict=True):
-        playlist = _read(directory, f"{folder}/{hls.INDEX_FILE}")
-        yield SoundPlaylist(PurePosixPath(folder).name, language, name, channels, playlist)
+    for codec, listed in listed_sounds(plan).items():
+        names = distinct_names([language for _, language, _ in listed], "Sound")
+        for name, (folder, language, channels) in zip(names, listed, strict=True):
+            playlist = _read(directory, f"{folder}/{hls.INDEX_FILE}")
+            main = name == names[0]
+            yield SoundPlaylist(PurePosixPath(folder).name, language, name, channels, codec, main, playlist)
 
 
 def _write_texts(plan: TranscodePlan, directory: Path) -> Iterator[TextPlaylist]:
@@ -154,11 +165,23 @@ def write_manifests(
 
 def codecs(rendition: Media) -> str:
     """Return what goes into the MIME type of a rendition's MP4 file."""
-    return hls.codecs(rendition.video.told or "", has_audio=rendition.audio is not None)
+    return hls.codecs(
+        rendition.video.told or "", None if rendition.audio is None else SoundCodec(rendition.audio.codec)
+    )
 
 
 def _task(file: str, handler: str, folder: str, language: str | None = None) -> dict[str, str]:
     return {"file": file, "handler": handler, "folder": folder, "language": language or "und"}
+
+
+def listed_sounds(plan: TranscodePlan) -> dict[SoundCodec, list[tuple[str, str | None, int]]]:
+    """Return the folder, the language and the channels of each sound of a package by format, the main one first."""
+    listed: dict[SoundCodec, list[tuple[str, str | None, int]]] = {}
+    if plan.sound is not None:
+        listed[plan.sound_coding.codec] = [(sound_folder(), plan.language, plan.sound.channels)]
+    for sound in plan.other_sounds:
+        listed.setdefault(sound.coding.codec, []).append((sound.folder, sound.language, sound.chain.channels))
+    return listed
 
 
 def _read(directory: Path, name: str) -> hls.MediaPlaylist:
@@ -178,11 +201,9 @@ def _bandwidths(directory: Path, folder: str, playlist: hls.MediaPlaylist) -> tu
 
 
 def _alternatives(playlists: Playlists) -> Iterator[hls.Alternative]:
-    for number, sound in enumerate(playlists.sounds):
+    for sound in playlists.sounds:
         uri = f"{sound.folder}/{hls.INDEX_FILE}"
-        yield hls.Alternative(
-            "AUDIO", _SOUND_GROUP, sound.name, uri, sound.language, sound.channels, default=number == 0
-        )
+        yield hls.Alternative("AUDIO", sound.group, sound.name, uri, sound.language, sound.channels, default=sound.main)
     # A group has one default at most.
     default = next((text for text in playlists.texts if text.default), None)
     for text in playlists.texts:
@@ -195,39 +216,49 @@ def _alternatives(playlists: Playlists) -> Iterator[hls.Alternative]:
 def _master(
     plan: TranscodePlan, renditions: Sequence[Media], playlists: Playlists, directory: Path, *, key_pictures: bool
 ) -> hls.Master:
-    group, of_sound = None, (0, 0)
-    audio_only: list[hls.Variant] = []
-    if playlists.sounds:
-        group = _SOUND_GROUP
-        of_sound = max(
-            _bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist) for each in playlists.sounds
-        )
-        uri = f"{playlists.sounds[0].folder}/{hls.INDEX_FILE}"
-        audio_only.append(hls.Variant(uri, *of_sound, hls.AAC_LC, None, None, group))
-    variants: list[hls.Variant] = []
     pictures: list[hls.KeyPictures] = []
-    for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True):
-        video = rendition.video
-        peak, average = _bandwidths(directory, package_folder(rung), playlist)
-        variants.append(
-            hls.Variant(
-                uri=f"{rung.name}/{hls.INDEX_FILE}",
-                bandwidth=peak + of_sound[0],
-                average_bandwidth=average + of_sound[1],
-                codecs=codecs(rendition),
-                size=video.shown,
-                frame_rate=round(video.highest_rate, 3),
-                sound=group,
-                video_range=video_range(video.colour),
-            )
-        )
-        if not key_pictures:
-            continue
-        uri = f"{rung.name}/{hls.IFRAMES_FILE}"
+    shown = zip(plan.rungs, renditions, playlists.pictures, strict=True) if key_pictures else ()
+    for rung, rendition, playlist in shown:
+        video, uri = rendition.video, f"{rung.name}/{hls.IFRAMES_FILE}"
         found = hls.parse_byte_ranges((directory / HLS_DIRECTORY / uri).read_text())
         most = hls.bandwidths(playlist, [each.length for each in found])[0]
         pictures.append(hls.KeyPictures(uri, most, video.told or "", video.shown, video_range(video.colour)))
-    return hls.Master((*variants, *audio_only), tuple(pictures), tuple(_alternatives(playlists)))
+    # Each rendition is there with each format of sound: a player leaves out what it cannot play.
+    mains: list[SoundPlaylist | None] = [each for each in playlists.sounds if each.main]
+    variants = [
+        variant for main in mains or [None] for variant in _variants(plan, renditions, playlists, directory, main)
+    ]
+    return hls.Master(tuple(variants), tuple(pictures), tuple(_alternatives(playlists)))
+
+
+def _variants(
+    plan: TranscodePlan,
+    renditions: Sequence[Media],
+    playlists: Playlists,
+    directory: Path,
+    main: SoundPlaylist | None,
+) -> Iterator[hls.Variant]:
+    """Yield the renditions with the sounds of a group, and those alone."""
+    group = None if main is None else main.group
+    codec = None if main is None else main.codec
+    sounds = [each for each in playlists.sounds if each.group == group]
+    measured = [_bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist) for each in sounds]
+    of_sound = max(measured, default=(0, 0))
+    for rung, rendition, playlist in zip(plan.rungs, renditions, playlists.pictures, strict=True):
+        video = rendition.video
+        peak, average = _bandwidths(directory, package_folder(rung), playlist)
+        yield hls.Variant(
+            uri=f"{rung.name}/{hls.INDEX_FILE}",
+            bandwidth=peak + of_sound[0],
+            average_bandwidth=average + of_sound[1],
+            codecs=hls.codecs(video.told or "", codec),
+            size=video.shown,
+            frame_rate=round(video.highest_rate, 3),
+            sound=group,
+            video_range=video_range(video.colour),
+        )
+    if main is not None:
+        yield hls.Variant(f"{main.folder}/{hls.INDEX_FILE}", *of_sound, main.codec.told, None, None, group)
 
 
 def _manifest(
@@ -252,11 +283,12 @@ def _manifest(
         dash.Sound(
             folder=each.folder,
             bandwidth=_bandwidths(directory, f"{HLS_DIRECTORY}/{each.folder}", each.playlist)[0],
-            codecs=hls.AAC_LC,
+            codecs=each.codec.told,
             channels=each.channels,
             sample_rate=SAMPLE_RATE,
             language=each.language,
             durations=tuple(segment.duration for segment in each.playlist.segments),
+            main=each.main,
         )
         for each in playlists.sounds
     ]

@@ -77,7 +77,8 @@ class Rendition(Result):
     file's in bytes; both are None where it is not kept.
 
     `codecs` is what goes into a MIME type (RFC 6381), `video_range` is SDR, or PQ or HLG where HDR was kept; `playlist`
-    is the blob of its HLS media playlist, `encoder` the name of ffmpeg's that made it.
+    is the blob of its HLS media playlist, `encoder` the name of ffmpeg's that made it, `quality` what that was asked
+    for, on its own scale. `vmaf` is the score of samples with that quality, where it was looked for.
     """
 
     name: str
@@ -94,14 +95,25 @@ class Rendition(Result):
     size: int | None
     blob: str | None
     playlist: str | None
+    quality: int | None = None
+    vmaf: float | None = None
+
+
+class Sound(Result):
+    """One sound of the package; `codecs` is what goes into a MIME type, `playlist` the blob of its media playlist."""
+
+    codecs: str
+    channels: int
+    language: str | None
+    playlist: str
 
 
 class TranscodeResult(Result):
     """Everything that was made of a video: renditions, largest first. `duration` is in seconds, the source's own.
 
     `profile` is the name and version of the profile, as `web@3`. `warnings` are sentences about what a submitter may
-    not expect: what was left out, mapped, folded or damaged. `key_id` is what the key of an encrypted package was asked
-    for by.
+    not expect: what was left out, mapped, folded or damaged. `sounds` are those of the package. `key_id` is what the
+    key of an encrypted package was asked for by.
     """
 
     video_id: str
@@ -115,3 +127,4 @@ class TranscodeResult(Result):
     warnings: tuple[str, ...]
     encryption: Encryption | None = None
     key_id: str | None = None
+    sounds: tuple[Sound, ...] = ()

@@ -13,6 +13,7 @@ from workers.transcode.media import AudioTrack, Media, VideoTrack
 from workers.transcode.media import OtherSound as SourceSound
 from workers.transcode.renditions import Way, choose_renditions, plain_way
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.sound_codecs import PLAIN_SOUND, SoundCoding
 
 POSTER = "poster.jpg"
 # Of a sound that is encoded apart from the pictures, to be put beside them.
@@ -42,13 +43,17 @@ _HELD_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class OtherSound:
-    """A sound that players may choose instead: the stream, and the name of its file and of its folder."""
+    """A sound that players may choose instead: the stream, and the name of its file and of its folder.
+
+    It is another stream than the main one's, or coded otherwise.
+    """
 
     index: int
     chain: SoundChain
     language: str | None
     file: str
     folder: str
+    coding: SoundCoding = PLAIN_SOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class TranscodePlan:
     pictures: int | None
     poster_times: tuple[float, ...]
     hls: bool
+    sound_coding: SoundCoding = PLAIN_SOUND
 
 
 def make_plan(
@@ -95,13 +101,15 @@ def make_plan(
     *,
     ladder: Sequence[int] | None = None,
     ways: Sequence[Way] | None = None,
+    sounds: Sequence[SoundCoding] = (PLAIN_SOUND,),
     hls: bool = True,
     poster_at: timedelta | None = None,
     lowest: bool = False,
 ) -> TranscodePlan:
     """Decide what a source becomes. `ways` are those of coding its pictures, None is the plain one.
 
-    With `lowest` there is one rendition: the smallest of the first way, which is for everybody.
+    With `lowest` there is one rendition: the smallest of the first way, which is for everybody. `sounds` are those of
+    coding its sound; the first is that of the MP4 files, the others are in the package only.
     """
     video, audio = source.video, source.audio
     too_fast = video.frame_rate > settings.max_frame_rate + _FRAME_RATE_SLACK
@@ -118,6 +126,7 @@ def make_plan(
         mapped=needs_mapping(video, settings),
     )
     counted = not too_fast and not video.interlaced
+    sound = None if audio is None else _sound(source, audio, settings)
     rungs = choose_renditions(
         video.shown,
         ladder or settings.ladder,
@@ -132,9 +141,9 @@ def make_plan(
         video=video,
         picture=picture,
         audio_index=None if audio is None else audio.index,
-        sound=None if audio is None else _sound(source, audio, settings),
+        sound=sound,
         language=None if audio is None else playlist_language(audio.language),
-        other_sounds=_other_sounds(source, settings) if hls else (),
+        other_sounds=_other_sounds(source, sound, sounds, settings) if hls else (),
         texts=_texts(source) if hls else (),
         offset=source.start - source.origin,
         duration=source.duration,
@@ -142,6 +151,7 @@ def make_plan(
         pictures=video.shown_pictures + lead if counted else None,
         poster_times=_poster_times(source, poster_at),
         hls=hls,
+        sound_coding=sounds[0],
     )
 
 
@@ -171,17 +181,28 @@ def sound_folder() -> str:
     return f"{HLS_DIRECTORY}/{SOUND_FOLDER}"
 
 
-def _other_sounds(source: Media, settings: TranscodeSettings) -> tuple[OtherSound, ...]:
+def _other_sounds(
+    source: Media, main: SoundChain | None, codings: Sequence[SoundCoding], settings: TranscodeSettings
+) -> tuple[OtherSound, ...]:
+    others: list[tuple[str, AudioTrack | SourceSound, SoundChain]] = [
+        # Of one length with the main sound, so that a player can change between them anywhere.
+        (f"-{number}", each, replace(_sound(source, each, settings), until=source.duration))
+        for number, each in enumerate(source.other_sounds[:MOST_ALTERNATIVES], 2)
+    ]
+    every = others if source.audio is None or main is None else [("", source.audio, main), *others]
+    found = [(suffix, each, chain, codings[0]) for suffix, each, chain in others]
+    for coding in codings[1:]:
+        found += [(f"{suffix}-{coding.codec}", each, chain, coding) for suffix, each, chain in every]
     return tuple(
         OtherSound(
             index=each.index,
-            # Of one length with the main sound, so that a player can change between them anywhere.
-            chain=replace(_sound(source, each, settings), until=source.duration),
+            chain=chain,
             language=playlist_language(each.language),
-            file=f"sound-{number}.mp4",
-            folder=f"{HLS_DIRECTORY}/{SOUND_FOLDER}-{number}",
+            file=f"sound{suffix}.mp4",
+            folder=f"{HLS_DIRECTORY}/{SOUND_FOLDER}{suffix}",
+            coding=coding,
         )
-        for number, each in enumerate(source.other_sounds[:MOST_ALTERNATIVES], 2)
+        for suffix, each, chain, coding in found
     )
 
 

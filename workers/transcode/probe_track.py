@@ -122,7 +122,7 @@ class Track:
         self._parts.reach(end)
         if self.stream.type == "video":
             self._note_picture(packet, shown)
-        if detailed and (end > 0 or self.stream.type == "video"):
+        if detailed and (shown >= 0 or self.stream.type == "video"):
             content = bytes(packet)
             self.expected.append(Expected(shown, len(content), zlib.crc32(content)))
 

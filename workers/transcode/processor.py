@@ -40,6 +40,7 @@ from workers.transcode.source import OpenSource, open_source
 from workers.transcode.source_schemes import sources_of
 from workers.transcode.split import Split, hand_out, join_chunks, make_split, may_be_split
 from workers.transcode.storyboard_processor import Storyboard, require_storyboard
+from workers.transcode.target_quality import reach_quality
 from workers.transcode.working_encoders import ChosenProfile, WorkingEncoders, abilities, working_encoders
 
 # Of what the encoders may write at most, so much there must be room for: they seldom need more than half.
@@ -113,10 +114,13 @@ async def _transcode(
                     settings,
                     ladder=job.ladder,
                     ways=chosen.ways,
+                    sounds=chosen.sounds,
                     hls=job.hls,
                     poster_at=job.poster_at,
                     lowest=job.lowest,
                 )
+                async with encoders.on_devices(chosen.ways):
+                    plan = await reach_quality(bench, plan, media, video, chosen.label)
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
                 chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()

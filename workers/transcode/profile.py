@@ -22,10 +22,13 @@ from workers.transcode.encoders import (
     DEFAULT_PRESET,
     DEFAULT_QUALITY,
     ENCODERS,
+    QUALITIES_TO_TRY,
     WORST_QUALITY,
 )
 from workers.transcode.ladder import HIGHEST_RUNG, LOWEST_RUNG, checked_ladder
+from workers.transcode.quality_search import Aim
 from workers.transcode.settings import Preset, TranscodeSettings
+from workers.transcode.sound_codecs import DEFAULT_CHANNEL_BITRATE, SoundCodec, SoundCoding
 
 DEFAULT_PROFILE = "default"
 # Renditions are made in one run, with all of their encoders in memory.
@@ -58,7 +61,8 @@ class VideoProfile(_Part):
     """One way of coding pictures; several make renditions side by side.
 
     `encoder` is `software`, `auto` (hardware that works here, else software) or the name of one of ffmpeg's. `quality`
-    is on the encoder's own scale, lower is better. `bitrate_share` is of the ceilings of H.264. `smallest` and
+    is on the encoder's own scale, lower is better. With `vmaf` it is only where the search for one begins that reaches
+    this score, from `best_quality` to `worst_quality`. `bitrate_share` is of the ceilings of H.264. `smallest` and
     `largest` bound the steps of the ladder. `hdr` is `keep` for renditions that only HDR sources get.
     """
 
@@ -66,6 +70,9 @@ class VideoProfile(_Part):
     encoder: str = "software"
     preset: Preset | None = None
     quality: Annotated[int, Field(ge=0)] | None = None
+    vmaf: Annotated[float, Field(ge=20, le=99)] | None = None
+    best_quality: Annotated[int, Field(ge=0)] | None = None
+    worst_quality: Annotated[int, Field(ge=0)] | None = None
     bitrate_share: Annotated[float, Field(ge=0.05, le=4)] | None = None
     smallest: Side = LOWEST_RUNG
     largest: Side = HIGHEST_RUNG
@@ -79,11 +86,37 @@ class VideoProfile(_Part):
             raise ValueError(f"no encoder {self.encoder!r} for {self.codec}: write software, auto, or one of {fitting}")
         if self.hdr == "keep" and self.codec is VideoCodec.H264:
             raise ValueError("H.264 cannot keep HDR: players take it as 8 bits; use hevc, av1 or vp9")
-        if self.quality is not None and self.quality > WORST_QUALITY[self.codec]:
-            raise ValueError(f"quality {self.quality}: that of {self.codec} ends at {WORST_QUALITY[self.codec]}")
+        for name in ("quality", "best_quality", "worst_quality"):
+            level = getattr(self, name)
+            if level is not None and level > WORST_QUALITY[self.codec]:
+                raise ValueError(f"{name} {level}: that of {self.codec} ends at {WORST_QUALITY[self.codec]}")
+        self._check_aim()
         if self.smallest > self.largest:
             raise ValueError(f"smallest ({self.smallest}) is larger than largest ({self.largest})")
         return self
+
+    def _check_aim(self) -> None:
+        aim = self.aim
+        if aim is None:
+            if self.best_quality is not None or self.worst_quality is not None:
+                raise ValueError("best_quality and worst_quality bound the search for a vmaf score: give one, or none")
+            return
+        if self.hdr == "keep":
+            raise ValueError("vmaf is a measure of SDR: leave it out where HDR is kept")
+        if aim.best > aim.worst:
+            raise ValueError(f"best_quality ({aim.best}) is above worst_quality ({aim.worst}): lower is better")
+
+    @property
+    def aim(self) -> Aim | None:
+        """The score to reach, and by which qualities; None where the quality is fixed."""
+        if self.vmaf is None:
+            return None
+        best, worst = QUALITIES_TO_TRY[self.codec]
+        return Aim(
+            self.vmaf,
+            best if self.best_quality is None else self.best_quality,
+            worst if self.worst_quality is None else self.worst_quality,
+        )
 
     def preset_over(self, settings: TranscodeSettings) -> str:
         """Return the preset; that of the settings is x264's."""
@@ -101,13 +134,29 @@ class VideoProfile(_Part):
         return DEFAULT_BITRATE_SHARE[self.codec] if self.bitrate_share is None else self.bitrate_share
 
 
+class AudioProfile(_Part):
+    """One way of coding sound. `channel_bitrate` is in bits per second, for each channel."""
+
+    codec: SoundCodec = SoundCodec.AAC
+    channel_bitrate: Annotated[int, Field(ge=8_000, le=256_000)] | None = None
+
+    @property
+    def coding(self) -> SoundCoding:
+        """The format and its bits per second."""
+        return SoundCoding(self.codec, self.channel_bitrate or DEFAULT_CHANNEL_BITRATE[self.codec])
+
+
 class Profile(_Part):
-    """What renditions a video gets. The first way of coding is for everybody: posters are taken of it."""
+    """What renditions a video gets. The first ways of coding pictures and sound are for everybody.
+
+    Posters are taken of such pictures, and MP4 files have such sound; other sound is in the package only.
+    """
 
     version: Annotated[int, Field(ge=1)] = 1
     description: Annotated[str, Field(max_length=1000)] = ""
     ladder: tuple[LadderStep | int, ...] | None = None
     video: Annotated[tuple[VideoProfile, ...], Field(min_length=1, max_length=MOST_CODINGS)] = (VideoProfile(),)
+    audio: Annotated[tuple[AudioProfile, ...], Field(min_length=1, max_length=len(SoundCodec))] = (AudioProfile(),)
     segment_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
     max_frame_rate: Annotated[float, Field(ge=1, le=240)] | None = None
     keep_size: bool | None = None
@@ -122,6 +171,9 @@ class Profile(_Part):
             checked_ladder(self._sizes())
         if self.video[0].hdr == "keep":
             raise ValueError("the first way of coding is for everybody, and so cannot keep HDR")
+        sounds = [each.codec for each in self.audio]
+        if sounds[0] is not SoundCodec.AAC or len(set(sounds)) < len(sounds):
+            raise ValueError("the first way of coding sound is for everybody, so it is aac; each may be there once")
         ways = [(each.codec, each.hdr) for each in self.video]
         if len(set(ways)) < len(ways):
             raise ValueError("each codec may be there once, and once more to keep HDR")

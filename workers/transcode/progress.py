@@ -72,6 +72,7 @@ def _told(seconds: float) -> str:
 
 # Shares of the time that a job of some minutes takes; encoding is nearly all of it.
 PROBE = Step(0.0, 0.02, "looking into the source")
+AIM = Step(0.02, 0.02, "looking for the quality")
 ENCODE = Step(0.02, 0.85, "encoding")
 JOIN = Step(0.82, 0.85, "joining the chunks")
 PACKAGE = Step(0.85, 0.9, "packaging")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from workers.transcode.encoders import LIBX264, Coding
 from workers.transcode.ladder import HIGHEST_RUNG, LOWEST_RUNG, Rung, Size, choose_rungs, is_fast
 from workers.transcode.profile import LadderStep, Profile, VideoProfile
+from workers.transcode.quality_search import Aim
 from workers.transcode.settings import TranscodeSettings
 
 
@@ -15,7 +16,8 @@ from workers.transcode.settings import TranscodeSettings
 class Way:
     """One way of coding: for which steps of a ladder, and under what ceilings of bits per second.
 
-    `share` is of the ceilings of `steps`, and of the plugin's own formula where those have none.
+    `share` is of the ceilings of `steps`, and of the plugin's own formula where those have none. With an `aim`, the
+    level of the coding is only where the search for one begins.
     """
 
     coding: Coding
@@ -23,6 +25,7 @@ class Way:
     largest: int = HIGHEST_RUNG
     share: float = 1.0
     steps: tuple[LadderStep, ...] = ()
+    aim: Aim | None = None
 
     def distance(self, rung: Rung) -> int:
         """Return by how many pixels a step of the ladder is too small or too large."""
@@ -39,9 +42,10 @@ def plain_way(settings: TranscodeSettings) -> Way:
     return Way(Coding(LIBX264, settings.preset, settings.crf))
 
 
-def way(profile: Profile, video: VideoProfile, coding: Coding) -> Way:
-    """Return the way that a profile wants, with the coding that was found for it."""
-    return Way(coding, video.smallest, video.largest, video.share, profile.steps)
+def way(profile: Profile, video: VideoProfile, coding: Coding, *, measured: bool = True) -> Way:
+    """Return the way that a profile wants, with the coding that was found for it; its aim only where it is measured."""
+    aim = video.aim if measured else None
+    return Way(coding, video.smallest, video.largest, video.share, profile.steps, aim)
 
 
 def choose_renditions(
@@ -66,6 +70,7 @@ def choose_renditions(
                 name=f"{rung.name}{each.coding.suffix}",
                 max_bitrate=each.max_bitrate(rung, fast=fast),
                 coding=each.coding,
+                aim=each.aim,
             )
             for rung in fitting
         ]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from workers.transcode import boxes, hls
 from workers.transcode.box_reader import MalformedMp4
+from workers.transcode.finished import track_description
+from workers.transcode.sound_codecs import pre_skip
 
 # Raw times and those of the MP4 are in one timescale; this is what reading them as seconds may cost.
 _TOLERANCE_SECONDS = 0.002
@@ -57,6 +59,9 @@ def package_problems(folder: Path, handler: str, packets: Sequence[Packet]) -> l
         if len(movie.tracks) != 1 or track is None:
             return ["its init segment does not hold the one track that it should"]
         problems = ["its init segment has an edit list, which browsers ignore"] if track.edits else []
+        skipped = pre_skip(track_description(folder / playlist.initialisation, handler) or b"")
+        if skipped:
+            problems.append(f"players leave out its first {skipped} samples, which are those of time 0")
         return [*problems, *_sample_problems(folder, movie, track, playlist, packets)][:_MOST_TOLD]
     except (MalformedMp4, ValueError, FileNotFoundError) as error:
         return [str(error)]
