@@ -131,7 +131,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class ParkedKey:
-    """An ordered key that stands still: it waits for `expected`; `parked` jobs from `first` on wait behind it."""
+    """An ordered key that stands still: it waits for `expected`; `parked` jobs from `first` on wait behind it.
+
+    Of those, `rules.PARKED_COUNTED` are counted at most.
+    """
 
     type: str
     key: str
@@ -317,8 +320,12 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """End the pause of just this scope, and return it; None where there was none."""
         ...
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        """Return the ordered keys that stand still, longest first."""
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        """Return ordered keys that stand still, those above `after`, in order of (type, key)."""
+        ...
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        """Return what a key stands still for, or None where it does not."""
         ...
 
     async def resume_gap(self, type: str, key: str) -> int:

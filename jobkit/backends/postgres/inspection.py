@@ -62,12 +62,8 @@ RECORD = """
                      WHERE r.type = g.type AND r.key = g.key AND r.name = g.name) AS answer
     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS g (type, key, name, place)
 """
-GAPS = """
-    SELECT p.type, p.key, k.committed + 1 AS expected, min(p.sequence) AS first, count(*) AS parked,
-           (array_agg(p.reason ORDER BY p.sequence))[1] AS reason, min(p.parked_at) AS since
-    FROM jobkit.parked p JOIN jobkit.keys k USING (type, key)
-    GROUP BY p.type, p.key, k.committed ORDER BY since, p.type, p.key
-"""
+GAPS = "SELECT type, key, expected, first, parked, reason, since FROM jobkit.gaps($1, $2, $3, $4, $5)"
+GAP = "SELECT type, key, expected, first, parked, reason, since FROM jobkit.gap($1, $2, $3, $4)"
 # Who counts makes one of all rows as well, so that the next has few to add up.
 COUNTS = """
     SELECT coalesce(sum(scheduled), 0)::bigint AS scheduled, coalesce(sum(queued), 0)::bigint AS queued,

@@ -40,7 +40,7 @@ from jobkit.ports.inspection import (
     StoreCounts,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED
+from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, PARKED_COUNTED, PARKED_LOOKED_AT, RELEASED
 
 
 class PostgresInspection(Calls):
@@ -165,8 +165,13 @@ class PostgresInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        rows = await self._look(inspection.GAPS, *after, limit, PARKED_COUNTED, PARKED_LOOKED_AT)
+        return [inspection.gap(row) for row in rows]
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        rows = await self._look(inspection.GAP, type, key, PARKED_COUNTED, PARKED_LOOKED_AT)
+        return inspection.gap(rows[0]) if rows else None
 
     async def resume_gap(self, type: str, key: str) -> int:
         row = await self._row(repair.RESUME, type, key, RELEASED, aside=True)

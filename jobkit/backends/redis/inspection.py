@@ -14,7 +14,7 @@ from jobkit.model.tags import CARRIED_AS
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import priority_in
+from jobkit.ports.rules import PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
 from jobkit.ports.take_over import load_take_overs
 
 RECORDS = store_script("records", "views")
@@ -35,6 +35,9 @@ COUNTS = store_script("counts", "outbox", "order", "ending", "letters")
 
 # How much one script looks at, so that none keeps the server busy for long.
 PAGE = 500
+
+# As `GAPS` takes them.
+GAP_BOUNDS = (str(PARKED_COUNTED), str(PARKED_LOOKED_AT))
 
 Row = Sequence[Any]
 

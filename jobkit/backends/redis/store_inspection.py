@@ -186,13 +186,20 @@ class RedisInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return pauses.resumed(scope, await self._scripts.run(pauses.RESUME, pauses.name(scope)))
 
-    async def gaps(self) -> Sequence[ParkedKey]:
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []
-        after = b""
-        while page := await self._looks.run(inspection.GAPS, after, str(inspection.PAGE)):
+        while len(found) < limit:
+            wanted = min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(inspection.GAPS, *after, str(wanted), *inspection.GAP_BOUNDS)
             found += map(inspection.gap, page)
-            after = page[-1][0]
-        return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key))
+            if len(page) < wanted:
+                break
+            after = (found[-1].type, found[-1].key)
+        return found
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        rows = await self._looks.run(inspection.GAPS, type, key, "", *inspection.GAP_BOUNDS)
+        return inspection.gap(rows[0]) if rows else None
 
     async def resume_gap(self, type: str, key: str) -> int:
         return int(await self._scripts.run(repair.RESUME, type, key))

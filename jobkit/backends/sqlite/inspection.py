@@ -13,7 +13,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import priority_in
+from jobkit.ports.rules import PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
 from jobkit.ports.take_over import load_take_overs
 
 # The columns of `job`, from all jobs.
@@ -102,15 +102,38 @@ def dead_letter(transaction: Transaction, number: int) -> DeadLetter | None:
     return None if row is None else _dead(row)
 
 
-def gaps(transaction: Transaction) -> list[ParkedKey]:
-    """Return the keys with parked jobs, the longest-standing first."""
-    # With a single min(), SQLite takes the other columns from the row that has it: the reason is the first job's.
-    rows = transaction.execute(
-        "SELECT p.type, p.key, coalesce(k.committed, 0) + 1, min(p.sequence), count(*), p.reason, "
-        "(SELECT min(parked_at) FROM parked q WHERE q.type = p.type AND q.key = p.key) AS since "
-        "FROM parked p LEFT JOIN keys k USING (type, key) GROUP BY p.type, p.key ORDER BY since, p.type, p.key"
-    )
-    return [ParkedKey(*row) for row in rows]
+_NEXT_KEY = "SELECT type, key FROM parked WHERE type = ? AND key > ? ORDER BY key LIMIT 1"
+_NEXT_TYPE = "SELECT type, key FROM parked WHERE type > ? ORDER BY type, key LIMIT 1"
+_GAP = """
+    SELECT p.type, p.key,
+        coalesce((SELECT committed FROM keys k WHERE k.type = p.type AND k.key = p.key), 0) + 1,
+        p.sequence,
+        (SELECT count(*) FROM (SELECT 1 FROM parked c WHERE c.type = p.type AND c.key = p.key LIMIT ?3)),
+        p.reason,
+        (SELECT min(parked_at) FROM (SELECT parked_at FROM parked s WHERE s.type = p.type AND s.key = p.key
+                                     ORDER BY sequence, job LIMIT ?4))
+    FROM parked p WHERE p.type = ?1 AND p.key = ?2 ORDER BY p.sequence, p.job LIMIT 1
+"""
+
+
+def gaps(transaction: Transaction, *, after: tuple[str, str], limit: int) -> list[ParkedKey]:
+    """Return the keys above `after` with parked jobs, in order, by looking at the first ones of each alone."""
+    found: list[ParkedKey] = []
+    type, key = after
+    # One after another: a query for the next pair begins with all rows of the last one.
+    while len(found) < limit and (
+        row := transaction.execute(_NEXT_KEY, (type, key)).fetchone()
+        or transaction.execute(_NEXT_TYPE, (type,)).fetchone()
+    ):
+        type, key = row
+        found += filter(None, [gap(transaction, type, key)])
+    return found
+
+
+def gap(transaction: Transaction, type: str, key: str) -> ParkedKey | None:
+    """Return what a key stands still for."""
+    row = transaction.execute(_GAP, (type, key, PARKED_COUNTED, PARKED_LOOKED_AT)).fetchone()
+    return None if row is None else ParkedKey(*row)
 
 
 _KEY = (

@@ -113,8 +113,11 @@ class SqliteInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return await self._plane.write(pauses.resume, scope)
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return await self._plane.read(inspection.gaps)
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        return await self._plane.read(inspection.gaps, after=after, limit=limit)
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        return await self._plane.read(inspection.gap, type, key)
 
     async def resume_gap(self, type: str, key: str) -> int:
         return await self._plane.write(park.resume, type, key)

@@ -10,7 +10,7 @@ from jobkit.ops.views import schedule_view
 from jobkit.web.page import Page, View
 from jobkit.web.pages.away import told
 
-# So many keys that stand still are listed, those first that have for longest.
+# So many keys that stand still are listed, the first by their names.
 _GAPS = 200
 
 
@@ -21,7 +21,7 @@ async def make(view: View) -> Page:
 
 async def _made(view: View) -> Page:
     planes, away = view.planes, dict[Plane, str]()
-    gaps = await planes.inspection.gaps()
+    gaps = await planes.inspection.gaps(limit=_GAPS + 1)
     limits = await told(planes.coordinator.limits(), (), Plane.COORDINATOR, away)
     waiting: Counter[str] = Counter()
     for one in await told(planes.coordinator.waiting(), (), Plane.COORDINATOR, away):
@@ -31,8 +31,8 @@ async def _made(view: View) -> Page:
         "steering.html",
         "Held up",
         {
-            "gaps": gaps[:_GAPS],
-            "more_gaps": max(0, len(gaps) - _GAPS),
+            "gaps": sorted(gaps[:_GAPS], key=lambda gap: (gap.since, gap.type, gap.key)),
+            "more_gaps": len(gaps) > _GAPS,
             "pauses": await planes.store.pauses(),
             "limits": limits,
             "waiting": waiting,
