@@ -219,7 +219,14 @@ class Inspection(Schedules, Types, Audit, Protocol):
     ) -> Sequence[JobRecord]:
         """Return jobs, the latest submitted first: of those before the job of the id `before`, where it is given.
 
-        None where that job is not known.
+        None where that job is not known. It looks at as many as it takes, a page at a time: `find` does not.
+        """
+        ...
+
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        """Return the jobs that run of keys, each a type and a key, in any order.
+
+        Of each key the first `rules.OPEN_LOOKED_AT` that have yet to end are looked at, or all that run.
         """
         ...
 
@@ -387,3 +394,23 @@ class Inspection(Schedules, Types, Audit, Protocol):
         token forgotten becomes the floor for keys without a mark. Returns how many jobs went.
         """
         ...
+
+
+class Finds(Protocol):
+    """What finds jobs a page at a time, as `Inspection` does."""
+
+    async def find(self, wanted: JobFilter, *, below: int | None = None, limit: int = 50) -> JobPage:
+        """As `Inspection.find`."""
+        ...
+
+
+async def first_found(store: Finds, wanted: JobFilter, *, below: int | None, limit: int) -> Sequence[JobRecord]:
+    """Return the first jobs that match, the latest first; each look is bounded, however many there are to be."""
+    found: list[JobRecord] = []
+    while len(found) < limit:
+        page = await store.find(wanted, below=below, limit=limit - len(found))
+        found += page.jobs
+        below = page.below
+        if below is None:
+            break
+    return found

@@ -40,6 +40,8 @@ COUNTED = 10_000
 # came: those behind them nearly always came later.
 PARKED_COUNTED = 1_000
 PARKED_LOOKED_AT = 20
+# Of so many jobs of a key, the first in its order that have yet to end, it is asked which one runs.
+OPEN_LOOKED_AT = 100
 # Who ends a job that nobody has cancelled, where others say who did.
 ENDED_BY_JOBKIT = "jobkit"
 # Why one ends that expired.

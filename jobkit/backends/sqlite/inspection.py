@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobkit.backends.sqlite.history import load_failures
@@ -13,7 +13,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
+from jobkit.ports.rules import OPEN_LOOKED_AT, PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
 from jobkit.ports.take_over import load_take_overs
 
 # The columns of `job`, from all jobs.
@@ -50,33 +50,22 @@ def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
     return {id: JobState(state) for id, state in rows}
 
 
-def jobs(
-    transaction: Transaction,
-    *,
-    type: str | None,
-    key: str | None,
-    state: JobState | None,
-    limit: int,
-    before: str | None,
-) -> list[JobRecord]:
-    """Return jobs that match, the latest first."""
-    conditions, values = ["1"], []
-    for column, value in (("type", type), ("key", key), ("state", state)):
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            values.append(str(value))
-    if state is not None and not state.ended:
-        # Says what the index of unfinished jobs needs to hear before it is used.
-        conditions.append(f"ended IS NULL AND due IS {'NOT ' if state is JobState.SCHEDULED else ''}NULL")
-    elif state is JobState.CANCELLED:
-        conditions.append("ended_by IS NOT NULL AND expires IS NULL")
-    elif state is JobState.EXPIRED:
-        conditions.append("ended IS NOT NULL AND expires IS NOT NULL")
-    if before is not None:
-        conditions.append("number < (SELECT number FROM jobs WHERE id = ?)")
-        values.append(before)
-    rows = transaction.execute(JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit))
-    return [job(row) for row in rows]
+def number(transaction: Transaction, id: str) -> int | None:
+    """Return the number of a job."""
+    row = transaction.execute("SELECT number FROM jobs WHERE id = ?", (id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+_RUNNING = f"""{JOB}
+    WHERE state = 'running' AND number IN (
+        SELECT number FROM jobs WHERE type = ? AND key = ? AND ended IS NULL ORDER BY sequence, number LIMIT ?)
+"""  # noqa: S608  (names from above)
+
+
+def running(transaction: Transaction, keys: Collection[tuple[str, str]]) -> list[JobRecord]:
+    """Return the jobs that run of these keys."""
+    found = [transaction.execute(_RUNNING, (*of, OPEN_LOOKED_AT)) for of in keys]
+    return [job(row) for rows in found for row in rows]
 
 
 def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
@@ -90,9 +79,8 @@ def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
 
 def dead(transaction: Transaction, *, type: str | None, limit: int, after: int) -> list[DeadLetter]:
     """Return dead letters above `after`."""
-    rows = transaction.execute(
-        _DEAD + "WHERE number > ?1 AND (?2 IS NULL OR type = ?2) ORDER BY number LIMIT ?3", (after, type, limit)
-    )
+    of_type, values = ("", ()) if type is None else ("AND type = ? ", (type,))
+    rows = transaction.execute(_DEAD + f"WHERE number > ? {of_type}ORDER BY number LIMIT ?", (after, *values, limit))
     return [_dead(row) for row in rows]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jobkit.errors import ConfigurationError
 
 # Raised with every change of what is below: files of another version are refused.
-VERSION = 2
+VERSION = 3
 # "jobk": tells this program's files from other SQLite databases.
 APPLICATION_ID = 0x6A6F626B
 
@@ -149,6 +149,7 @@ _STORE = [
         reason TEXT NOT NULL, detail TEXT NOT NULL, failures TEXT, raw BLOB NOT NULL, envelope BLOB,
         headers TEXT NOT NULL DEFAULT '', died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
     "CREATE INDEX dead_sequence ON dead (type, key, sequence) WHERE sequence IS NOT NULL",
+    "CREATE INDEX dead_of_type ON dead (type, number)",
     # Sequences given up, by an operator or with their jobs, in ranges that neither overlap nor touch.
     """CREATE TABLE skipped (
         type TEXT NOT NULL, key TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,

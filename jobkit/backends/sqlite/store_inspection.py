@@ -36,6 +36,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     PriorityChange,
     StoreCounts,
+    first_found,
 )
 from jobkit.ports.rules import keepable_note
 
@@ -64,12 +65,20 @@ class SqliteInspection(Calls):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit, before=before)
+        below = None
+        if before is not None:
+            below = await self._plane.read(inspection.number, before)
+            if below is None:
+                return []
+        return await first_found(self, JobFilter(type, key, state), below=below, limit=limit)
 
     async def find(
         self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
     ) -> JobPage:
         return await self._plane.read(job_search.find, wanted, below=below, limit=limit, look_at=look_at)
+
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.running, keys) if keys else []
 
     async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
         return await self._plane.read(tenants.waiting, types)
