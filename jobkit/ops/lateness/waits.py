@@ -121,7 +121,7 @@ async def _limit(planes: Planes, job: JobRecord, seen: Seen) -> list[Reason]:
 
 async def _limit_info(planes: Planes, bucket: str) -> LimitInfo | None:
     try:
-        found = await planes.coordinator.limits(bucket)
+        found = await planes.coordinator.limits(bucket, limit=1)
     except Unavailable:
         # Who waits is known; how much is taken is only told besides.
         return None
