@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from jobkit.backends.sqlite import adrift, cancel, inspection, job_search, outbox, park
+from jobkit.backends.sqlite import adrift, cancel, inspection, job_search, outbox, park, queues
 from jobkit.backends.sqlite.commit import commit_job
 from jobkit.backends.sqlite.open import open_job
 from jobkit.backends.sqlite.schema import ensure_schema
@@ -85,6 +85,15 @@ def _filled(count: int) -> sqlite3.Connection:
         connection.execute("INSERT INTO keys (type, key, committed, touched) VALUES ('hot', ?, 3, 1)", (key,))
     for state in ("committed", "dead", "running"):
         _job(connection, "rare", "r", state)
+    for type in ("hot", "rare"):
+        queues.declare(Transaction(connection, 2.0, 2.0), type, 2)
+    hot, rare = (queues.queue_of(Transaction(connection, 2.0, 2.0), Partition(type, 0)) for type in ("hot", "rare"))
+    connection.execute("INSERT INTO messages (queue, due, body) VALUES (?, NULL, x'00')", (rare,))
+    for due in (None, 1.0, 9e9):
+        connection.executemany(
+            "INSERT INTO messages (queue, due, body) VALUES (?, ?, x'00')", [(hot, due) for _ in range(count)]
+        )
+    connection.execute("UPDATE queues SET consumer = 'one that died'")
     connection.execute("COMMIT")
     return connection
 
@@ -118,8 +127,19 @@ def _looks() -> Iterator[tuple[str, Look]]:
     yield "shelved keys", lambda t: park.shelved_keys(t, HOT, limit=9, after="")
     yield "adrift", lambda t: adrift.adrift(t, HOT, 1, after=0, upto=1 << 40, limit=9)
     yield "adrift of a rare type", lambda t: adrift.adrift(t, Partition("rare", 0), 1, after=0, upto=1 << 40, limit=9)
+    for queue in (Partition("hot", 0), Partition("rare", 0), Partition("rare", 1)):
+        yield f"{queue} is led", lambda t, of=queue: queues.open_claim(t, of, "me")
+        yield f"{queue} is read", lambda t, of=queue: _received(t, of)
+        yield f"{queue} is removed", lambda t, of=queue: queues.remove(t, of)
     for key in ("h", "behind"):
         yield f"a job of {key} is opened and committed", lambda t, key=key: _done(t, key)
+
+
+def _received(transaction: Transaction, partition: Partition) -> None:
+    claim = queues.open_claim(transaction, partition, "me")
+    queues.arrived(transaction, claim, 0, frozenset(), 9)
+    queues.last(transaction, claim)
+    queues.ack(transaction, claim, 1)
 
 
 def _done(transaction: Transaction, key: str) -> None:
