@@ -260,6 +260,10 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """Return one dead letter, or None."""
         ...
 
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        """Return the dead letters of a job, and of messages under its id, lowest number first."""
+        ...
+
     async def requeue_dead(self, number: int) -> Envelope | None:
         """Move a dead letter to the outbox with a fresh count of attempts, and return its envelope.
 

@@ -118,6 +118,8 @@ def _looks() -> Iterator[tuple[str, Look]]:
             yield f"gap {type} {key}", lambda t, of=(type, key): inspection.gap(t, *of)
         yield f"dead {type}", lambda t, of=type: inspection.dead(t, type=of, limit=9, after=0)
     yield "gaps", lambda t: inspection.gaps(t, after=("", ""), limit=9)
+    yield "letters of a job", lambda t: inspection.letters(t, "j5", limit=9)
+    yield "letters of no job", lambda t: inspection.letters(t, "none", limit=9)
     yield "overdue", lambda t: inspection.overdue(t, limit=9)
     yield "keys", lambda t: inspection.keys(t, after=("", ""), limit=9)
     yield "counts", inspection.counts

@@ -123,6 +123,9 @@ class PostgresInspection(Calls):
         rows = await self._look(inspection.DEAD_LETTER, number)
         return inspection.dead_letter(rows[0]) if rows else None
 
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._look(inspection.LETTERS, id, limit)]
+
     async def requeue_dead(self, number: int) -> Envelope | None:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
         envelope = repair.keyed(rows[0]) if rows else None

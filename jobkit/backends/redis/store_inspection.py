@@ -125,6 +125,9 @@ class RedisInspection(Calls):
         row = await self._looks.run(inspection.LETTER, str(number))
         return None if row is None else inspection.dead_letter(row)
 
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._looks.run(inspection.LETTERS, id, str(limit))]
+
     async def requeue_dead(self, number: int) -> Envelope | None:
         row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
         envelope = None if row is None else repair.keyed(row)

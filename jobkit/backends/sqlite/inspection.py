@@ -104,6 +104,12 @@ _GAP = """
 """
 
 
+def letters(transaction: Transaction, id: str, *, limit: int) -> list[DeadLetter]:
+    """Return the dead letters of a job."""
+    rows = transaction.execute(_DEAD + "WHERE id = ? ORDER BY number LIMIT ?", (id, limit))
+    return [_dead(row) for row in rows]
+
+
 def gaps(transaction: Transaction, *, after: tuple[str, str], limit: int) -> list[ParkedKey]:
     """Return the keys above `after` with parked jobs, in order, by looking at the first ones of each alone."""
     found: list[ParkedKey] = []

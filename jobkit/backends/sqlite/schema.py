@@ -150,6 +150,7 @@ _STORE = [
         headers TEXT NOT NULL DEFAULT '', died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
     "CREATE INDEX dead_sequence ON dead (type, key, sequence) WHERE sequence IS NOT NULL",
     "CREATE INDEX dead_of_type ON dead (type, number)",
+    "CREATE INDEX dead_of_job ON dead (id, number) WHERE id IS NOT NULL",
     # Sequences given up, by an operator or with their jobs, in ranges that neither overlap nor touch.
     """CREATE TABLE skipped (
         type TEXT NOT NULL, key TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,

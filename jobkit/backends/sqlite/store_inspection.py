@@ -92,6 +92,9 @@ class SqliteInspection(Calls):
     async def dead_letter(self, number: int) -> DeadLetter | None:
         return await self._plane.read(inspection.dead_letter, number)
 
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return await self._plane.read(inspection.letters, id, limit=limit)
+
     async def requeue_dead(self, number: int) -> Envelope | None:
         return await self._plane.write(repair.requeue_dead, number)
 

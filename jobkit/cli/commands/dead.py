@@ -188,7 +188,7 @@ async def _named(inspection: Inspection, names: list[str]) -> list[DeadLetter]:
             letter = await inspection.dead_letter(int(name))
             letters = [] if letter is None else [letter]
         else:
-            letters = [letter async for letter in _every(inspection, None) if letter.id == name]
+            letters = list(await inspection.letters(name))
         if not letters:
             raise JobkitError(f"no dead letter {name!r}; `jobkit dead list` shows those there are")
         found.extend(letters)

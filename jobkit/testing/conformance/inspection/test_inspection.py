@@ -68,6 +68,25 @@ async def test_what_runs_is_found_by_its_key(store: FullStore) -> None:
     assert await running() == set()
 
 
+async def test_the_letters_of_a_job_are_found_by_its_id(store: FullStore) -> None:
+    numbers = [await buried(store, await unordered(store, id, key=id)) for id in ("a", "b")]
+    await store.bury_message(b"{}", envelope("a", key="other"), reason="conflict")
+    await store.bury_message(b"?", None, reason="nobody's")
+
+    async def found(id: str) -> list[tuple[int, str]]:
+        return [(letter.number, letter.reason) for letter in await store.letters(id)]
+
+    first, second = await found("a")
+    assert first == (numbers[0], "hopeless")
+    assert second[1] == "conflict"
+    assert await found("b") == [(numbers[1], "hopeless")]
+    assert await found("nosuch") == []
+    assert [letter.number for letter in await store.letters("a", limit=1)] == [numbers[0]]
+    assert await store.purge_dead(second[0])
+    assert await store.requeue_dead(numbers[1])
+    assert (await found("a"), await found("b")) == ([first], [])
+
+
 async def test_jobs_are_listed_latest_first_and_filtered(store: FullStore) -> None:
     for id, key, type in (("a", "k", "t"), ("b", "l", "t"), ("c", "k", "u"), ("d", "k", "t")):
         await unordered(store, id, key=key, type=type)
