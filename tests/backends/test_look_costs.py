@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from jobkit.backends.sqlite import adrift, cancel, inspection, job_search, outbox, park, queues
+from jobkit.backends.sqlite import adrift, cancel, inspection, job_search, limit_uses, outbox, park, queues
 from jobkit.backends.sqlite.commit import commit_job
 from jobkit.backends.sqlite.open import open_job
 from jobkit.backends.sqlite.schema import ensure_schema
@@ -93,6 +93,10 @@ def _filled(count: int) -> sqlite3.Connection:
         connection.executemany(
             "INSERT INTO messages (queue, due, body) VALUES (?, ?, x'00')", [(hot, due) for _ in range(count)]
         )
+    connection.executemany("INSERT INTO limits VALUES (?, 1, 60)", [(f"calls/{place}",) for place in range(count)])
+    connection.executemany(
+        "INSERT INTO limit_uses VALUES (?, 'me', 9e9)", [(f"calls/{place}",) for place in range(count)]
+    )
     connection.execute("UPDATE queues SET consumer = 'one that died'")
     connection.execute("COMMIT")
     return connection
@@ -120,6 +124,8 @@ def _looks() -> Iterator[tuple[str, Look]]:
     yield "gaps", lambda t: inspection.gaps(t, after=("", ""), limit=9)
     yield "letters of a job", lambda t: inspection.letters(t, "j5", limit=9)
     yield "letters of no job", lambda t: inspection.letters(t, "none", limit=9)
+    for prefix in ("", "calls/5", "none"):
+        yield f"limits {prefix}", lambda t, of=prefix: limit_uses.in_use(t, of, after="", limit=9)
     yield "overdue", lambda t: inspection.overdue(t, limit=9)
     yield "keys", lambda t: inspection.keys(t, after=("", ""), limit=9)
     yield "counts", inspection.counts
