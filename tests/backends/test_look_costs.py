@@ -22,8 +22,8 @@ from jobkit.ports.store import Effects
 
 Look = Callable[[Transaction], object]
 
-FEW = 3 * PARKED_COUNTED // 2
-MANY = 4 * FEW
+FEW = PARKED_COUNTED + 100
+MANY = 3 * FEW
 HOT = Partition("hot", 0)
 _ENDED = {"ended": 1.0, "finished_at": 1.0}
 _STATES: Mapping[str, Mapping[str, Any]] = {
@@ -89,7 +89,7 @@ def _filled(count: int) -> sqlite3.Connection:
         queues.declare(Transaction(connection, 2.0, 2.0), type, 2)
     hot, rare = (queues.queue_of(Transaction(connection, 2.0, 2.0), Partition(type, 0)) for type in ("hot", "rare"))
     connection.execute("INSERT INTO messages (queue, due, body) VALUES (?, NULL, x'00')", (rare,))
-    for due in (None, 1.0, 9e9):
+    for due in (None, 9e9):
         connection.executemany(
             "INSERT INTO messages (queue, due, body) VALUES (?, ?, x'00')", [(hot, due) for _ in range(count)]
         )
@@ -135,6 +135,7 @@ def _looks() -> Iterator[tuple[str, Look]]:
     yield "shelved keys", lambda t: park.shelved_keys(t, HOT, limit=9, after="")
     yield "adrift", lambda t: adrift.adrift(t, HOT, 1, after=0, upto=1 << 40, limit=9)
     yield "adrift of a rare type", lambda t: adrift.adrift(t, Partition("rare", 0), 1, after=0, upto=1 << 40, limit=9)
+    yield "depths", queues.depths
     for queue in (Partition("hot", 0), Partition("rare", 0), Partition("rare", 1)):
         yield f"{queue} is led", lambda t, of=queue: queues.open_claim(t, of, "me")
         yield f"{queue} is read", lambda t, of=queue: _received(t, of)

@@ -180,9 +180,8 @@ def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: f
 def depths(transaction: Transaction) -> list[QueueDepth]:
     """Return the depth of every partition, its bands included."""
     rows = transaction.execute(
-        "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
-        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
-        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
+        "SELECT type, number, priority, consumer, ready, delayed, "
+        "delayed - (SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due <= ?) "
         "FROM queues WHERE NOT removed ORDER BY type, number",
         (transaction.now,),
     )

@@ -20,17 +20,26 @@ _CLOCK = ["CREATE TABLE clock (boot_id TEXT NOT NULL, offset REAL NOT NULL, last
 
 _BROKER = [
     # `epoch` counts consumers; only the latest may act. `seen` is the highest position an earlier one may have got.
-    # One that is `removed` is not shown.
+    # One that is `removed` is not shown. `ready` and `delayed` count its messages, so that nobody else has to.
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
         removed INTEGER NOT NULL DEFAULT 0, priority TEXT NOT NULL DEFAULT 'normal',
+        ready INTEGER NOT NULL DEFAULT 0, delayed INTEGER NOT NULL DEFAULT 0,
         UNIQUE (type, number, priority))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
         position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",
     "CREATE INDEX messages_ready ON messages (queue) WHERE due IS NULL",
     "CREATE INDEX messages_due ON messages (queue, due) WHERE due IS NOT NULL",
+    """CREATE TRIGGER count_message AFTER INSERT ON messages BEGIN UPDATE queues
+        SET ready = ready + (new.due IS NULL), delayed = delayed + (new.due IS NOT NULL) WHERE id = new.queue; END""",
+    """CREATE TRIGGER count_message_gone AFTER DELETE ON messages BEGIN UPDATE queues
+        SET ready = ready - (old.due IS NULL), delayed = delayed - (old.due IS NOT NULL) WHERE id = old.queue; END""",
+    """CREATE TRIGGER count_message_delayed AFTER UPDATE OF due ON messages
+        WHEN (old.due IS NULL) <> (new.due IS NULL) BEGIN UPDATE queues
+        SET ready = ready + (new.due IS NULL) - (old.due IS NULL),
+        delayed = delayed + (old.due IS NULL) - (new.due IS NULL) WHERE id = new.queue; END""",
 ]
 
 _COORDINATOR = [
