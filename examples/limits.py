@@ -34,7 +34,7 @@ class Called(Result):
     ended: float
 
 
-LIMITS = [Concurrency("tenant", 1, key=lambda job: job.tenant), Rate("calls", 4, per=timedelta(seconds=1))]
+LIMITS = (Concurrency("tenant", 1, key=lambda job: job.tenant), Rate("calls", 4, per=timedelta(seconds=1)))
 
 
 @processor("call", key=lambda job: f"{job.tenant}-{job.number}", limits=LIMITS)

@@ -80,6 +80,10 @@ class JobNotFound(JobkitError):
     """No job with this id is known to the store (never submitted, or forgotten after retention)."""
 
 
+class KeyNotFound(JobkitError):
+    """The store knows nothing of a key: no job of it was ever accepted, or it was forgotten after retention."""
+
+
 class ScheduleNotFound(JobkitError):
     """No schedule has this name."""
 

@@ -10,6 +10,8 @@ from jobkit.ports.inspection import Inspection, JobState
 
 # Few enough that the store has time for jobs in between.
 PAGE = 250
+# Of so many jobs of a type those of a key are picked at a time.
+_LOOKED_AT = 2_500
 
 
 async def pages(
@@ -23,8 +25,8 @@ async def pages(
         below: int | None = upto + 1
         while below is not None:
             ids, below = await _page(inspection, replace(wanted, state=state), state, below)
-            if ids:
-                yield ids
+            for start in range(0, len(ids), PAGE):
+                yield ids[start : start + PAGE]
 
 
 async def _page(
@@ -32,7 +34,8 @@ async def _page(
 ) -> tuple[Sequence[str], int | None]:
     # Of a type, or one of its keys, the store tells ids without reading the jobs.
     if wanted.type is not None and wanted == JobFilter(wanted.type, wanted.key, state):
-        return await inspection.unfinished(wanted.type, state, key=wanted.key, below=below, limit=PAGE)
+        look_at = PAGE if wanted.key is None else _LOOKED_AT
+        return await inspection.unfinished(wanted.type, state, key=wanted.key, below=below, limit=look_at)
     page = await inspection.find(wanted, below=below, limit=PAGE)
     return [job.id for job in page.jobs], page.below
 

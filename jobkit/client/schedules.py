@@ -16,6 +16,7 @@ from jobkit.client.schedule_row import job_of, kept_of, schedule_of
 from jobkit.errors import ConfigurationError, JobConflict, ScheduleNotFound, ScheduleUnreadable
 from jobkit.model.ids import new_job_id, user_at_host
 from jobkit.model.schedule import Pause, Schedule
+from jobkit.model.spelling import did_you_mean
 from jobkit.model.tick_policy import Missed, Overlap
 from jobkit.plugin.new_job import checked_id
 from jobkit.plugin.payload import Payload
@@ -181,7 +182,10 @@ class ScheduleBook:
     async def _kept(self, name: str) -> KeptSchedule:
         kept = await self._inspection.schedule(name)
         if kept is None:
-            raise ScheduleNotFound(f"there is no schedule {name!r}; `jobkit schedules list` shows those there are")
+            hint = did_you_mean(name, [one.name for one in await self._inspection.schedules(after="", limit=_PAGE)])
+            raise ScheduleNotFound(
+                f"there is no schedule {name!r}; `jobkit schedules list` shows those there are{hint}"
+            )
         return kept
 
     async def _statuses(self, page: Sequence[KeptSchedule]) -> Sequence[ScheduleStatus]:

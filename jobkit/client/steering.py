@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobkit.client import job_groups, matching
+from jobkit.client.known_scopes import check_partition, check_type
+from jobkit.client.layouts import Layouts
 from jobkit.client.relay import Relay
 from jobkit.errors import NotTransactional
 from jobkit.model.ids import user_at_host
@@ -32,6 +34,7 @@ class Steering:
     _planes: Planes
     _registry: Registry
     _relay: Relay
+    _layouts: Layouts
 
     async def cancel(self, id: str, *, reason: str = "", by: str | None = None, connection: Any = None) -> Cancellation:
         """End a job that has yet to end, wherever it is; once this says `cancelled`, the job never commits.
@@ -63,7 +66,7 @@ class Steering:
 
         What is submitted after this has begun is left alone. It is done in pages, each of them one transaction, so that
         what is cancelled stays so where it is broken off: begin anew for the rest. Raises `Unavailable`, and
-        `UnknownType` for one type of a group: a group's jobs are cancelled by its name.
+        `UnknownType` where nobody knows the type, or for one of a group: a group's jobs are cancelled by its name.
         """
         self._registry.refuse_member(type)
         upto = await self._planes.store.horizon()
@@ -71,7 +74,10 @@ class Steering:
         cancelling = matching.cancel(
             self._planes.inspection, JobFilter(type, key), states, upto=upto, by=by, reason=reason
         )
-        return sum([cancelled async for cancelled in cancelling])
+        found = sum([cancelled async for cancelled in cancelling])
+        if not found:
+            await self._check_type(type)
+        return found
 
     async def cancel_group(self, id: str, *, reason: str = "", by: str | None = None) -> int:
         """Cancel what is left of a group and of the groups within it, `then` first; return how many jobs.
@@ -129,13 +135,21 @@ class Steering:
         key: str | None = None,
         reason: str = "",
         by: str | None = None,
+        unseen: bool = False,
     ) -> Pause:
         """Have no more jobs of a type begun, or of one of its partitions or keys; what runs goes on, nothing is lost.
 
         Workers hear of it within a second. It lasts until it is resumed. What was paused before stays as it was.
-        Raises `ValueError` where both a partition and a key are named, or too much is paused already, or `Unavailable`.
+        A type that nobody knows yet is paused if it is said to be `unseen`; a group's jobs are paused by its name.
+
+        Raises `UnknownType`, `ConfigurationError` where the type has no such partition, `ValueError` where both a
+        partition and a key are named, or too much is paused already, or `Unavailable`.
         """
         scope = Scope(type, partition, key)
+        self._registry.refuse_member(type)
+        if not unseen:
+            await self._check_type(type)
+        await check_partition(self._layouts, scope)
         return await self._planes.inspection.pause(scope, by=user_at_host() if by is None else by, reason=reason)
 
     async def resume(self, type: str, *, partition: int | None = None, key: str | None = None) -> Pause | None:
@@ -145,6 +159,10 @@ class Steering:
     async def pauses(self) -> Sequence[Pause]:
         """Return all that is paused: by whom, since when, and why."""
         return await self._planes.store.pauses()
+
+    async def _check_type(self, type: str) -> None:
+        if type not in self._registry.kept():
+            await check_type(self._planes.inspection, lambda: self._registry, type)
 
     def _transactions(self, doing: str) -> TransactionalStore:
         if self._planes.transactions is None:

@@ -126,7 +126,11 @@ class FilesApplication:
         if asked is None:
             return _refused(404, "the path of a file is /TYPE/KEY/NAME")
         try:
-            return await self._answer(request, asked, reading)
+            try:
+                return await self._answer(request, asked, reading)
+            except FileReplaced:
+                # Replaced and swept away between the look and the read: there is another version now.
+                return await self._answer(request, asked, reading)
         except (FileMissing, FileReplaced, FileNotFoundError, UnknownType, ValueError):
             return _refused(404, "there is no such file")
         except Unavailable:

@@ -112,7 +112,7 @@ class Schedule:
 
     def come_as_far_as(self, other: Schedule) -> Schedule:
         """Return this schedule where `other` was; its ticks begin anew after `decided` where they are not the same."""
-        decided = other.decided if self.timing == other.timing else max(self.decided, other.decided)
+        decided = other.decided if self.timing.ticks_as(other.timing) else max(self.decided, other.decided)
         return replace(self, decided=decided, pause=other.pause, last=other.last, last_job=other.last_job)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -52,6 +52,10 @@ class Timing:
                 raise ValueError(f"cron={self.cron!r} is no cron expression: {error}") from error
             except StopIteration as error:
                 raise ValueError(f"cron={self.cron!r} never comes") from error
+
+    def ticks_as(self, other: Timing) -> bool:
+        """Return whether the ticks are the same, whenever they are due."""
+        return replace(self, jitter=0.0) == replace(other, jitter=0.0)
 
     def _cron(self, moment: float, *, reverse: bool = False) -> Iterator[datetime]:
         try:

@@ -28,9 +28,4 @@ async def letters_matching(
 
 async def letter_of(inspection: Inspection, id: str) -> DeadLetter | None:
     """Return the dead letter of a job; None where it has none. Raises `Unavailable`."""
-    job = await inspection.job(id)
-    if job is None:
-        return None
-    # A key has few of them, and a job has one.
-    wanted = JobFilter(job.type, job.key)
-    return next(iter([one async for one in letters_matching(inspection, wanted) if one.id == id]), None)
+    return next(iter(await inspection.letters(id, limit=1)), None)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from jobkit.errors import Unavailable
 from jobkit.model.job_filter import JobFilter
-from jobkit.model.job_state import JobState
 from jobkit.ops.matches import matches
 from jobkit.ports.inspection import JobRecord
 from jobkit.ports.planes import Planes
 
 _LEADER = "leader"
+_PAGE = 100
 
 
 async def running_jobs(planes: Planes, wanted: JobFilter, *, limit: int) -> Sequence[JobRecord]:
@@ -24,12 +24,16 @@ async def running_jobs(planes: Planes, wanted: JobFilter, *, limit: int) -> Sequ
     except Unavailable:
         # Those that the store finds by itself are shown.
         return []
+    held = [
+        (type, key)
+        for lease in leases
+        for type, _, key in [lease.resource.partition("/")]
+        if type != _LEADER and (wanted.worker is None or lease.owner.startswith(wanted.worker))
+    ]
     found: list[JobRecord] = []
-    for lease in leases:
-        type, _, key = lease.resource.partition("/")
-        if len(found) == limit:
+    for start in range(0, len(held), _PAGE):
+        running = await planes.inspection.running(held[start : start + _PAGE])
+        found += [job for job in running if matches(job, wanted)]
+        if len(found) >= limit:
             break
-        if type != _LEADER and (wanted.worker is None or lease.owner.startswith(wanted.worker)):
-            running = await planes.inspection.jobs(type=type, key=key, state=JobState.RUNNING, limit=1)
-            found += [job for job in running if matches(job, wanted)]
-    return found
+    return found[:limit]

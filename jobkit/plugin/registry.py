@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.notice import Notice
 from jobkit.model.priority import Priority
 from jobkit.model.schedule import Schedule, ScheduledJob
+from jobkit.model.spelling import did_you_mean
 from jobkit.model.unique import Unique
 from jobkit.plugin.around import NOTHING_AROUND, Around
 from jobkit.plugin.file_retention import FileRetention
@@ -105,10 +105,8 @@ class Registry:
                 names = ", ".join(sorted(one.name for one in members))
                 raise UnknownType(f"{type!r} is a group of job types: name one of them ({names})") from None
             known = ", ".join(sorted(self.processors)) or "none"
-            close = difflib.get_close_matches(type, self.processors, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UnknownType(
-                f"no processor for job type {type!r} is loaded (loaded: {known}){hint}; "
+                f"no processor for job type {type!r} is loaded (loaded: {known}){did_you_mean(type, self.processors)}; "
                 "install its package or name its module in JOBKIT_PLUGINS"
             ) from None
 

@@ -131,7 +131,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class ParkedKey:
-    """An ordered key that stands still: it waits for `expected`; `parked` jobs from `first` on wait behind it."""
+    """An ordered key that stands still: it waits for `expected`; `parked` jobs from `first` on wait behind it.
+
+    Of those, `rules.PARKED_COUNTED` are counted at most.
+    """
 
     type: str
     key: str
@@ -216,7 +219,14 @@ class Inspection(Schedules, Types, Audit, Protocol):
     ) -> Sequence[JobRecord]:
         """Return jobs, the latest submitted first: of those before the job of the id `before`, where it is given.
 
-        None where that job is not known.
+        None where that job is not known. It looks at as many as it takes, a page at a time: `find` does not.
+        """
+        ...
+
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        """Return the jobs that run of keys, each a type and a key, in any order.
+
+        Of each key the first `rules.OPEN_LOOKED_AT` that have yet to end are looked at, or all that run.
         """
         ...
 
@@ -248,6 +258,10 @@ class Inspection(Schedules, Types, Audit, Protocol):
 
     async def dead_letter(self, number: int) -> DeadLetter | None:
         """Return one dead letter, or None."""
+        ...
+
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        """Return the dead letters of a job, and of messages under its id, lowest number first."""
         ...
 
     async def requeue_dead(self, number: int) -> Envelope | None:
@@ -317,8 +331,12 @@ class Inspection(Schedules, Types, Audit, Protocol):
         """End the pause of just this scope, and return it; None where there was none."""
         ...
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        """Return the ordered keys that stand still, longest first."""
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        """Return ordered keys that stand still, those above `after`, in order of (type, key)."""
+        ...
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        """Return what a key stands still for, or None where it does not."""
         ...
 
     async def resume_gap(self, type: str, key: str) -> int:
@@ -388,3 +406,23 @@ class Inspection(Schedules, Types, Audit, Protocol):
         token forgotten becomes the floor for keys without a mark. Returns how many jobs went.
         """
         ...
+
+
+class Finds(Protocol):
+    """What finds jobs a page at a time, as `Inspection` does."""
+
+    async def find(self, wanted: JobFilter, *, below: int | None = None, limit: int = 50) -> JobPage:
+        """As `Inspection.find`."""
+        ...
+
+
+async def first_found(store: Finds, wanted: JobFilter, *, below: int | None, limit: int) -> Sequence[JobRecord]:
+    """Return the first jobs that match, the latest first; each look is bounded, however many there are to be."""
+    found: list[JobRecord] = []
+    while len(found) < limit:
+        page = await store.find(wanted, below=below, limit=limit - len(found))
+        found += page.jobs
+        below = page.below
+        if below is None:
+            break
+    return found

@@ -55,8 +55,8 @@ class Limits(Protocol):
         """Return once `limit` may have room, or after `timeout` seconds. A hint: claim to know."""
         ...
 
-    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
-        """Return the limits in use whose bucket starts with `prefix`, ordered by bucket."""
+    async def limits(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[LimitInfo]:
+        """Return limits in use whose bucket starts with `prefix`, ordered by bucket: `limit` of those above `after`."""
         ...
 
     async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:

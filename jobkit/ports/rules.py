@@ -37,6 +37,12 @@ NOTE_CHARACTERS = 500
 PAUSES_AT_MOST = 1_000
 # So many jobs of a type that wait for a place are counted; more is as much.
 COUNTED = 10_000
+# So many parked jobs of a key are counted; more is as much. Of so many, the first in its order, it is asked when they
+# came: those behind them nearly always came later.
+PARKED_COUNTED = 1_000
+PARKED_LOOKED_AT = 20
+# Of so many jobs of a key, the first in its order that have yet to end, it is asked which one runs.
+OPEN_LOOKED_AT = 100
 # Who ends a job that nobody has cancelled, where others say who did.
 ENDED_BY_JOBKIT = "jobkit"
 # Why one ends that expired.

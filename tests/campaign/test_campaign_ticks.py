@@ -36,7 +36,8 @@ async def test_a_tick_fires_once_though_who_fires_it_is_killed_or_stopped(store:
 
 
 @pytest.mark.slow
-async def test_ticks_that_are_fired_apart_from_their_jobs_are_found_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", STORES)
+async def test_ticks_that_are_fired_apart_from_their_jobs_are_found_out(store: StoreKind, tmp_path: Path) -> None:
     """ticks: who is killed in between leaves one that never fires."""
-    outcome = await _ticking(tmp_path, "redis", *_KILLS, **{TICKS_APART_VARIABLE: "0.4"})
+    outcome = await _ticking(tmp_path, store, *_KILLS, **{TICKS_APART_VARIABLE: "0.4"})
     assert "ticks" in {found.invariant for found in outcome.wrong}, outcome.report()

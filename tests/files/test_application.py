@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -16,6 +18,7 @@ from starlette.routing import Mount
 from yarl import URL
 
 from jobkit.files import Access, FileLinks, FilesApplication, everyone
+from jobkit.ports.blobs import Blobs
 from jobkit.worker.asgi_server import serving
 from tests.files.site import FileSite, file_site
 
@@ -98,6 +101,40 @@ async def test_ranges_and_tags_do_what_players_and_caches_count_on(tmp_path: Pat
         await files.site.commit({"a.mp4": b"new"})
         changed = await files.ask(path, if_none_match=tag)
         assert (changed.status, changed.body) == (200, b"new")
+
+
+class _ReplacedAsItIsRead:
+    """A client whose file is replaced, and swept away, between the look at what there is and its first byte."""
+
+    def __init__(self, site: FileSite) -> None:
+        self._site = site
+        self.blobs = cast(Blobs, self)
+        self.files = site.client.files
+        self.left = 1
+
+    async def read(self, location: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        if self.left:
+            self.left -= 1
+            await self._site.commit({"a.mp4": DATA[::-1]})
+            await self._site.sweep()
+        async for chunk in self._site.client.blobs.read(location, start=start, stop=stop):
+            yield chunk
+
+
+@pytest.mark.parametrize(("asked", "status"), [({}, 200), ({"range": "bytes=10-19"}, 206)])
+async def test_a_file_that_is_replaced_as_it_is_read_is_the_new_one_whole(
+    tmp_path: Path, asked: dict[str, str], status: int
+) -> None:
+    async with web(tmp_path) as files:
+        await files.site.commit({"a.mp4": DATA})
+        source = _ReplacedAsItIsRead(files.site)
+        application = FilesApplication(source, access=everyone)
+        async with serving(application, "127.0.0.1", 0, named="port") as port:
+            files.origin = f"http://127.0.0.1:{port}"
+            answer = await files.ask("/film/k/a.mp4", root="", **asked)
+        assert answer.status == status
+        assert answer.body == (DATA[::-1] if status == 200 else DATA[::-1][10:20])
+        assert answer.headers["etag"] == f'"{hashlib.sha256(DATA[::-1]).hexdigest()}"'
 
 
 async def test_what_is_not_there_or_not_asked_rightly_is_refused(tmp_path: Path) -> None:

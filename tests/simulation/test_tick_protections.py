@@ -10,7 +10,7 @@ import pytest
 
 from jobkit.backends.sqlite import schedule, schedules
 from jobkit.model.tick_policy import Missed
-from jobkit.worker.maintenance import schedule_ticks
+from jobkit.worker.maintenance import schedule_ticks, tick_firing
 from simulation.protection import Mutation, Patch, assert_needed
 from simulation.schedule import Schedule
 from simulation.simulate import simulate
@@ -40,8 +40,8 @@ def revisions_not_compared(patch: Patch) -> None:
 def ticks_without_ids(patch: Patch) -> None:
     """Each leader gives the job of a tick an id of its own."""
     numbers = itertools.count()
-    tick_id = schedule_ticks.tick_id
-    patch.setattr(schedule_ticks, "tick_id", lambda name, tick: f"{tick_id(name, tick)}.{next(numbers)}")
+    tick_id = tick_firing.tick_id
+    patch.setattr(tick_firing, "tick_id", lambda name, tick: f"{tick_id(name, tick)}.{next(numbers)}")
 
 
 def revisions_and_tick_ids_missing(patch: Patch) -> None:

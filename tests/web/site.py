@@ -180,7 +180,12 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     """Lend a site."""
     settings = Settings(store_url="memory:", broker_url="memory:", coordinator_url="memory:")  # type: ignore[arg-type]
-    registry = Registry([note])
     async with memory_planes() as planes:
         await planes.broker.declare("note", settings.partitions)
-        yield Site(planes, Client(planes, registry, settings), settings, registry)
+        yield site_over(planes, settings)
+
+
+def site_over(planes: Planes, settings: Settings) -> Site:
+    """Return a site on these backends."""
+    registry = Registry([note])
+    return Site(planes, Client(planes, registry, settings), settings, registry)

@@ -59,6 +59,7 @@ async def test_all_that_match_are_cancelled_and_counted_before(site: Site, reade
 
 
 async def test_types_and_keys_are_paused_and_resumed(site: Site, reader: Reader) -> None:
+    await site.submitted("a/b")
     targets: list[tuple[dict[str, str], Scope]] = [
         ({"type": "note"}, Scope("note")),
         ({"type": "note", "key": "a/b"}, Scope("note", key="a/b")),
@@ -75,6 +76,11 @@ async def test_types_and_keys_are_paused_and_resumed(site: Site, reader: Reader)
     assert (await reader.get("/do/pause?type=note&partition=x")).status == 404
     assert (await reader.get("/do/pause?type=note&partition=1&key=k")).status == 409
     assert (await reader.get("/do/pause")).status == 404
+    for unknown in ("type=nte", "type=note&key=nobody", "type=note&partition=99"):
+        refused = await reader.get(f"/do/pause?{unknown}")
+        assert refused.status == 409, refused.words
+    assert "did you mean 'note'?" in (await reader.get("/do/pause?type=nte")).words
+    assert (await reader.confirmed("pause", type="nte", unseen="yes")).status == 303
 
 
 async def test_dead_letters_are_tried_again_edited_and_deleted(site: Site, reader: Reader) -> None:

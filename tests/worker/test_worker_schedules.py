@@ -15,6 +15,7 @@ from jobkit import Context, Payload, processor, schedule
 from jobkit.client.schedules import ScheduleBook
 from jobkit.errors import ConfigurationError, ScheduleNotFound
 from jobkit.model.schedule import load_schedule
+from jobkit.model.ticks import tick_id
 from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import JobRecord, JobState
 from jobkit.ports.store import OutboxEntry
@@ -73,6 +74,46 @@ async def test_a_declared_schedule_fires_once_a_tick_soon_after_it_is_due() -> N
         assert (status.last_outcome, status.schedule.declared) == ("committed", True)
         assert status.schedule.last is not None
         assert status.schedule.last.job == jobs[-1].id
+        await site.at_rest()
+
+
+@pytest.mark.parametrize("seconds", [300, 45], ids=["rarer", "oftener"])
+@in_virtual_time
+async def test_a_tick_that_was_due_before_its_schedule_was_changed_fires_once(seconds: int) -> None:
+    async with open_site(report) as site:
+        declaring(site, minutely)
+        worker = site.start()
+        await site.clock.sleep(5)
+        await worker.drain()
+        while await site.planes.inspection.wall_time() % 900 < 630:
+            await site.clock.sleep(1)
+        before = await site.planes.inspection.wall_time()
+        changed = schedule("minutely", every=timedelta(seconds=seconds), job=Report(of="new"))
+        declaring(site, changed)
+        for name in ("a", "b"):
+            site.start(name)
+        await site.clock.sleep(20)
+        (missed,) = await ticks(site, "minutely")
+        assert (missed.key, missed.state) == ("all", JobState.COMMITTED)
+        assert missed.id == tick_id("minutely", before // 60 * 60)
+        await site.clock.sleep(seconds)
+        later = (await ticks(site, "minutely"))[1:]
+        assert [job.key for job in later] == ["new"]
+        await site.at_rest()
+
+
+@in_virtual_time
+async def test_another_jitter_alone_loses_no_tick() -> None:
+    async with open_site(report) as site:
+        declaring(site, minutely)
+        worker = site.start()
+        await site.clock.sleep(5)
+        await worker.drain()
+        await site.clock.sleep(60)
+        declaring(site, schedule("minutely", every=timedelta(minutes=1), job=Report(), jitter=timedelta(seconds=20)))
+        site.start("b")
+        await site.clock.sleep(60)
+        assert len(await ticks(site, "minutely")) == 2
         await site.at_rest()
 
 

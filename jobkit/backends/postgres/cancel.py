@@ -17,9 +17,11 @@ CANCELLED = "SELECT id FROM jobkit.jobs WHERE id = ANY ($1) AND state = 'cancell
 
 EXPIRE_DUE = "SELECT * FROM jobkit.expire_due($1, $2)"
 
-_PAGE = "SELECT number, id, state FROM jobkit.jobs WHERE type = $1 AND ended IS NULL AND number < $2 "
-_DUE = {True: "AND due IS NOT NULL ", False: "AND due IS NULL "}
-_LATEST = "ORDER BY number DESC LIMIT $3"
+_PAGE = (
+    "SELECT number, id, state, key FROM jobkit.jobs WHERE type = $1 AND ended IS NULL AND number < $2 AND {} "
+    "ORDER BY number DESC LIMIT $3"
+)
+_DUE = {True: "due IS NOT NULL", False: "due IS NULL"}
 
 
 def arguments(ids: Sequence[str], by: str, reason: str, states: Collection[JobState] = UNFINISHED) -> tuple[Any, ...]:
@@ -55,16 +57,15 @@ def expired(rows: Sequence[Mapping[str, Any]]) -> list[Expired]:
     return [Expired(row["id"], row["type"]) for row in rows]
 
 
-def page_query(
-    type: str, state: JobState, key: str | None, below: int | None, limit: int
-) -> tuple[str, tuple[object, ...]]:
+def page_query(type: str, state: JobState, below: int | None, limit: int) -> tuple[str, tuple[object, ...]]:
     """Return the query for a page of jobs that have yet to end, the latest first, and its arguments."""
-    args = (type, (1 << 63) - 1 if below is None else below, limit)
-    statement = _PAGE + _DUE[state is JobState.SCHEDULED]
-    return (statement + _LATEST, args) if key is None else (f"{statement}AND key = $4 {_LATEST}", (*args, key))
+    # A key has no index in the order of numbers: those of its type are looked at.
+    return _PAGE.format(_DUE[state is JobState.SCHEDULED]), (type, (1 << 63) - 1 if below is None else below, limit)
 
 
-def page(rows: Sequence[Mapping[str, Any]], state: JobState, limit: int) -> tuple[list[str], int | None]:
-    """Return the ids of those that are in the state, and the number to go on below."""
-    found = [row["id"] for row in rows if row["state"] == state]
+def page(
+    rows: Sequence[Mapping[str, Any]], state: JobState, key: str | None, limit: int
+) -> tuple[list[str], int | None]:
+    """Return the ids of those that are in the state, and of the key, and the number to go on below."""
+    found = [row["id"] for row in rows if row["state"] == state and key in (None, row["key"])]
     return found, rows[-1]["number"] if len(rows) == limit else None

@@ -34,7 +34,14 @@ _KEY = (
 )
 
 RECORDS = JOB + "WHERE id = ANY ($1::text[])"
+RUNNING = f"""{JOB}
+    WHERE state = 'running' AND id = ANY (ARRAY(
+        SELECT open.id FROM unnest($1::text[], $2::text[]) AS k (type, key) CROSS JOIN LATERAL (
+            SELECT j.id FROM jobkit.jobs j WHERE j.type = k.type AND j.key = k.key AND j.ended IS NULL
+            ORDER BY j.sequence LIMIT $3) open))
+"""  # noqa: S608  (names from above)
 ENVELOPE = "SELECT envelope, sequence FROM jobkit.jobs WHERE id = $1 AND envelope IS NOT NULL"
+NUMBER = "SELECT number FROM jobkit.jobs WHERE id = $1"
 STATES = "SELECT id, state FROM jobkit.jobs WHERE id = ANY ($1::text[])"
 OVERDUE = JOB + (
     "WHERE ended IS NULL AND due IS NOT NULL AND due <= (SELECT jobkit.clock()) AND placed IS NOT false "
@@ -49,7 +56,9 @@ WAITING_FOR_PLACES = """
 """
 # What a waiter compares to see that a job ended or progressed.
 MOMENTS = "SELECT id, state, progress, message, failed FROM jobkit.jobs WHERE id = ANY ($1::text[]) ORDER BY id"
-DEAD = _DEAD + "WHERE number > $1 AND ($2::text IS NULL OR type = $2) ORDER BY number LIMIT $3"
+DEAD = _DEAD + "WHERE number > $1 ORDER BY number LIMIT $2"
+DEAD_OF_TYPE = _DEAD + "WHERE number > $1 AND type = $3 ORDER BY number LIMIT $2"
+LETTERS = _DEAD + "WHERE id = $1 ORDER BY number LIMIT $2"
 DEAD_LETTER = _DEAD + "WHERE number = $1"
 KEY = _KEY + "WHERE type = $1 AND key = $2"
 KEYS = _KEY + "WHERE (type, key) > ($1, $2) ORDER BY type, key LIMIT $3"
@@ -62,12 +71,8 @@ RECORD = """
                      WHERE r.type = g.type AND r.key = g.key AND r.name = g.name) AS answer
     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS g (type, key, name, place)
 """
-GAPS = """
-    SELECT p.type, p.key, k.committed + 1 AS expected, min(p.sequence) AS first, count(*) AS parked,
-           (array_agg(p.reason ORDER BY p.sequence))[1] AS reason, min(p.parked_at) AS since
-    FROM jobkit.parked p JOIN jobkit.keys k USING (type, key)
-    GROUP BY p.type, p.key, k.committed ORDER BY since, p.type, p.key
-"""
+GAPS = "SELECT type, key, expected, first, parked, reason, since FROM jobkit.gaps($1, $2, $3, $4, $5)"
+GAP = "SELECT type, key, expected, first, parked, reason, since FROM jobkit.gap($1, $2, $3, $4)"
 # Who counts makes one of all rows as well, so that the next has few to add up.
 COUNTS = """
     SELECT coalesce(sum(scheduled), 0)::bigint AS scheduled, coalesce(sum(queued), 0)::bigint AS queued,
@@ -80,24 +85,6 @@ COUNTS = """
            (SELECT jobkit.fold_tallies()) AS folded
     FROM jobkit.tallies
 """
-
-
-def jobs_query(
-    *, type: str | None, key: str | None, state: JobState | None, limit: int, before: str | None
-) -> tuple[str, tuple[object, ...]]:
-    """Return the query for jobs that match, the latest first, and its arguments."""
-    conditions, values = ["true"], []
-    for column, value in (("type", type), ("key", key), ("state", state)):
-        if value is not None:
-            values.append(str(value))
-            conditions.append(f"{column} = ${len(values)}")
-    if state is not None:
-        # Says what the indexes of jobs that have not ended, or did so badly, need to hear before they are used.
-        conditions.append(BY_STATE[state])
-    if before is not None:
-        values.append(before)
-        conditions.append(f"number < (SELECT number FROM jobkit.jobs WHERE id = ${len(values)})")  # noqa: S608
-    return JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ${len(values) + 1}", (*values, limit)
 
 
 # What is so of the jobs in a state, as the indexes need to hear it.

@@ -39,9 +39,18 @@ from jobkit.ports.inspection import (
     ParkedKey,
     PriorityChange,
     StoreCounts,
+    first_found,
 )
 from jobkit.ports.notifier import job_topic
-from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, RELEASED, dump_manifest
+from jobkit.ports.rules import (
+    COUNTED,
+    KEYS_PER_JOB,
+    OPEN_LOOKED_AT,
+    PARKED_COUNTED,
+    PARKED_LOOKED_AT,
+    RELEASED,
+    dump_manifest,
+)
 
 
 class PostgresInspection(Calls):
@@ -69,8 +78,13 @@ class PostgresInspection(Calls):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[JobRecord]:
-        statement, args = inspection.jobs_query(type=type, key=key, state=state, limit=limit, before=before)
-        return [inspection.job(row) for row in await self._look(statement, *args)]
+        below = None
+        if before is not None:
+            rows = await self._look(inspection.NUMBER, before)
+            if not rows:
+                return []
+            below = int(rows[0]["number"])
+        return await first_found(self, JobFilter(type, key, state), below=below, limit=limit)
 
     async def find(
         self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
@@ -95,6 +109,11 @@ class PostgresInspection(Calls):
     async def _submitted_after(self, at: float) -> int:
         return int((await self._look(job_search.SUBMITTED_AFTER, at + CLOCKS_APART))[0]["high"])
 
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        types, names = zip(*keys, strict=True) if keys else ((), ())
+        rows = await self._look(inspection.RUNNING, list(types), list(map(fit, names)), OPEN_LOOKED_AT) if keys else []
+        return [inspection.job(row) for row in rows]
+
     async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
         rows = await self._look(inspection.WAITING_FOR_PLACES, list(types), COUNTED) if types else []
         return {row["type"]: row["waiting"] for row in rows}
@@ -103,11 +122,18 @@ class PostgresInspection(Calls):
         return [inspection.job(row) for row in await self._look(inspection.OVERDUE, limit)]
 
     async def dead(self, *, type: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
-        return [inspection.dead_letter(row) for row in await self._look(inspection.DEAD, after, type, limit)]
+        if type is None:
+            rows = await self._look(inspection.DEAD, after, limit)
+        else:
+            rows = await self._look(inspection.DEAD_OF_TYPE, after, limit, type)
+        return [inspection.dead_letter(row) for row in rows]
 
     async def dead_letter(self, number: int) -> DeadLetter | None:
         rows = await self._look(inspection.DEAD_LETTER, number)
         return inspection.dead_letter(rows[0]) if rows else None
+
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._look(inspection.LETTERS, id, limit)]
 
     async def requeue_dead(self, number: int) -> Envelope | None:
         rows = await self._look(repair.ENVELOPE_OF_LETTER, number)
@@ -157,8 +183,8 @@ class PostgresInspection(Calls):
     async def unfinished(
         self, type: str, state: JobState, *, key: str | None = None, below: int | None = None, limit: int = 500
     ) -> tuple[Sequence[str], int | None]:
-        statement, args = cancel.page_query(type, state, key, below, limit)
-        return cancel.page(await self._look(statement, *args), state, limit)
+        statement, args = cancel.page_query(type, state, below, limit)
+        return cancel.page(await self._look(statement, *args), state, key, limit)
 
     async def pause(self, scope: Scope, *, by: str, reason: str) -> Pause:
         return pauses.paused(await self._look(pauses.PAUSE, *pauses.pause_arguments(scope, by, reason)))
@@ -166,8 +192,13 @@ class PostgresInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return pauses.resumed(await self._look(pauses.RESUME, *pauses.name(scope)))
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return [inspection.gap(row) for row in await self._look(inspection.GAPS)]
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        rows = await self._look(inspection.GAPS, *after, limit, PARKED_COUNTED, PARKED_LOOKED_AT)
+        return [inspection.gap(row) for row in rows]
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        rows = await self._look(inspection.GAP, type, key, PARKED_COUNTED, PARKED_LOOKED_AT)
+        return inspection.gap(rows[0]) if rows else None
 
     async def resume_gap(self, type: str, key: str) -> int:
         row = await self._row(repair.RESUME, type, key, RELEASED, aside=True)

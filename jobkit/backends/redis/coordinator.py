@@ -119,8 +119,15 @@ class RedisCoordinator:
                 # A millisecond more, so that a use that ends is found to have ended.
                 await subscription.wait(min(left, ends_in / 1000 + 0.001))
 
-    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
-        return [_limit_info(*one) for one in await self._scripts.run(_LIST_LIMITS, prefix)]
+    async def limits(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[LimitInfo]:
+        found: list[LimitInfo] = []
+        while len(found) < limit:
+            above, *page = await self._scripts.run(_LIST_LIMITS, prefix, after, str(limit - len(found)))
+            found += [_limit_info(*one) for one in page]
+            after = above.decode()
+            if not after:
+                break
+        return found
 
     async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
         told = json.dumps([(one.bucket, one.number, one.ids) for one in waiting])

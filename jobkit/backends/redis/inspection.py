@@ -14,7 +14,7 @@ from jobkit.model.tags import CARRIED_AS
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import priority_in
+from jobkit.ports.rules import PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
 from jobkit.ports.take_over import load_take_overs
 
 RECORDS = store_script("records", "views")
@@ -22,10 +22,12 @@ ENVELOPE = store_script("envelope")
 NUMBER = store_script("number")
 STATES = store_script("states")
 FIND = store_script("find", "views")
+RUNNING = store_script("running", "views")
 OVERDUE = store_script("overdue", "views")
 WATCH_JOBS = store_script("watch_jobs")
 DEAD = store_script("dead", "outbox", "order", "ending", "letters", "views")
 LETTER = store_script("letter", "outbox", "order", "ending", "letters", "views")
+LETTERS = store_script("letters_of", "outbox", "order", "ending", "letters", "views")
 GAPS = store_script("gaps", "outbox", "order")
 KEY = store_script("key", "views")
 KEYS = store_script("keys", "views")
@@ -35,6 +37,9 @@ COUNTS = store_script("counts", "outbox", "order", "ending", "letters")
 
 # How much one script looks at, so that none keeps the server busy for long.
 PAGE = 500
+
+# As `GAPS` takes them.
+GAP_BOUNDS = (str(PARKED_COUNTED), str(PARKED_LOOKED_AT))
 
 Row = Sequence[Any]
 

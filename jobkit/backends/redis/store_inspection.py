@@ -39,6 +39,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     PriorityChange,
     StoreCounts,
+    first_found,
 )
 from jobkit.ports.rules import COUNTED, KEYS_PER_JOB, dump_manifest
 
@@ -70,24 +71,22 @@ class RedisInspection(Calls):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[JobRecord]:
-        wanted = JobFilter(type=type, key=key, state=state)
-        if before is None:
-            return (await self._found(wanted, None, limit, None)).jobs
-        number = await self._number(before)
-        return (await self._found(wanted, int(number), limit, None)).jobs if number else []
+        below = None
+        if before is not None:
+            number = (await self._scripts.run(inspection.NUMBER, before) or b"").decode()
+            if not number:
+                return []
+            below = int(number)
+        return await first_found(self, JobFilter(type, key, state), below=below, limit=limit)
 
     async def find(
         self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
     ) -> JobPage:
-        return await self._found(wanted, below, limit, look_at)
-
-    async def _found(self, wanted: JobFilter, below: int | None, limit: int, look_at: int | None) -> JobPage:
-        """Look at jobs, a page at a time, until enough are found, or so many were looked at."""
         asked = inspection.wanted_arguments(wanted)
         found: list[JobRecord] = []
         looked = 0
-        while len(found) < limit and (look_at is None or looked < look_at):
-            page = inspection.PAGE if look_at is None else min(inspection.PAGE, look_at - looked)
+        while len(found) < limit and looked < look_at:
+            page = min(inspection.PAGE, look_at - looked)
             numbers = ("" if below is None else str(below), str(page), str(limit - len(found)))
             following, *rows = await self._looks.run(inspection.FIND, *asked, *numbers)
             found += map(inspection.job, rows)
@@ -97,9 +96,13 @@ class RedisInspection(Calls):
                 break
         return JobPage(found, below)
 
-    async def _number(self, id: str) -> str:
-        """Return the number of a job; "" where it is not known."""
-        return str((await self._scripts.run(inspection.NUMBER, id) or b"").decode())
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        # Of what runs there is as much as workers have slots.
+        wanted, found, below = [part for of in keys for part in of], list[JobRecord](), b"+inf"
+        while below and wanted:
+            below, *rows = await self._looks.run(inspection.RUNNING, below, str(inspection.PAGE), *wanted)
+            found += map(inspection.job, rows)
+        return found
 
     async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
         waiting = list(types)
@@ -122,6 +125,9 @@ class RedisInspection(Calls):
     async def dead_letter(self, number: int) -> DeadLetter | None:
         row = await self._looks.run(inspection.LETTER, str(number))
         return None if row is None else inspection.dead_letter(row)
+
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return [inspection.dead_letter(row) for row in await self._looks.run(inspection.LETTERS, id, str(limit))]
 
     async def requeue_dead(self, number: int) -> Envelope | None:
         row = await self._scripts.run(repair.ENVELOPE_OF_LETTER, str(number))
@@ -187,13 +193,20 @@ class RedisInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return pauses.resumed(scope, await self._scripts.run(pauses.RESUME, pauses.name(scope)))
 
-    async def gaps(self) -> Sequence[ParkedKey]:
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
         found: list[ParkedKey] = []
-        after = b""
-        while page := await self._looks.run(inspection.GAPS, after, str(inspection.PAGE)):
+        while len(found) < limit:
+            wanted = min(limit - len(found), inspection.PAGE)
+            page = await self._looks.run(inspection.GAPS, *after, str(wanted), *inspection.GAP_BOUNDS)
             found += map(inspection.gap, page)
-            after = page[-1][0]
-        return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key))
+            if len(page) < wanted:
+                break
+            after = (found[-1].type, found[-1].key)
+        return found
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        rows = await self._looks.run(inspection.GAPS, type, key, "", *inspection.GAP_BOUNDS)
+        return inspection.gap(rows[0]) if rows else None
 
     async def resume_gap(self, type: str, key: str) -> int:
         return int(await self._scripts.run(repair.RESUME, type, key))

@@ -122,16 +122,12 @@ def unfinished(
     transaction: Transaction, type: str, state: JobState, *, key: str | None, below: int | None, limit: int
 ) -> tuple[list[str], int | None]:
     """Return a page of a type's jobs in a state, the latest first, and where the next one begins."""
-    # All indexes that there are for it, of a type and of a key, are in the order of numbers.
+    # A key has no index in the order of numbers: those of its type are looked at.
     due = "IS NOT NULL" if state is JobState.SCHEDULED else "IS NULL"
-    conditions = f"type = ? AND ended IS NULL AND due {due} AND number < ?"
-    values: list[object] = [type, below if below is not None else (1 << 63) - 1]
-    if key is not None:
-        conditions += " AND key = ?"
-        values.append(key)
     looked = transaction.execute(
-        f"SELECT number, id, state FROM jobs WHERE {conditions} ORDER BY number DESC LIMIT ?",  # noqa: S608
-        (*values, limit),
+        f"SELECT number, id, state, key FROM jobs WHERE type = ? AND ended IS NULL AND due {due} AND number < ? "  # noqa: S608
+        "ORDER BY number DESC LIMIT ?",
+        (type, below if below is not None else (1 << 63) - 1, limit),
     ).fetchall()
-    found = [id for _, id, found_in in looked if found_in == state]
+    found = [id for _, id, found_in, of in looked if found_in == state and key in (None, of)]
     return found, looked[-1][0] if len(looked) == limit else None

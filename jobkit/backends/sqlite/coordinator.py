@@ -71,8 +71,8 @@ class SqliteCoordinator:
                     return
                 await subscription.wait(min(left, refused.remaining))
 
-    async def limits(self, prefix: str = "") -> Sequence[LimitInfo]:
-        return await self._plane.read(limit_uses.in_use, prefix)
+    async def limits(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[LimitInfo]:
+        return await self._plane.read(limit_uses.in_use, prefix, after=after, limit=limit)
 
     async def note_waiting(self, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:
         await self._plane.write(limit_uses.note_waiting, owner, waiting, ttl=ttl)

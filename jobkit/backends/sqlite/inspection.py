@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobkit.backends.sqlite.history import load_failures
@@ -13,7 +13,7 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.tenancy import tenant_in
 from jobkit.ports.dead_letter import load_headers
 from jobkit.ports.inspection import DeadLetter, JobRecord, JobState, KeyRecord, LoggedEntry, ParkedKey, StoreCounts
-from jobkit.ports.rules import priority_in
+from jobkit.ports.rules import OPEN_LOOKED_AT, PARKED_COUNTED, PARKED_LOOKED_AT, priority_in
 from jobkit.ports.take_over import load_take_overs
 
 # The columns of `job`, from all jobs.
@@ -50,33 +50,22 @@ def states(transaction: Transaction, ids: Sequence[str]) -> dict[str, JobState]:
     return {id: JobState(state) for id, state in rows}
 
 
-def jobs(
-    transaction: Transaction,
-    *,
-    type: str | None,
-    key: str | None,
-    state: JobState | None,
-    limit: int,
-    before: str | None,
-) -> list[JobRecord]:
-    """Return jobs that match, the latest first."""
-    conditions, values = ["1"], []
-    for column, value in (("type", type), ("key", key), ("state", state)):
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            values.append(str(value))
-    if state is not None and not state.ended:
-        # Says what the index of unfinished jobs needs to hear before it is used.
-        conditions.append(f"ended IS NULL AND due IS {'NOT ' if state is JobState.SCHEDULED else ''}NULL")
-    elif state is JobState.CANCELLED:
-        conditions.append("ended_by IS NOT NULL AND expires IS NULL")
-    elif state is JobState.EXPIRED:
-        conditions.append("ended IS NOT NULL AND expires IS NOT NULL")
-    if before is not None:
-        conditions.append("number < (SELECT number FROM jobs WHERE id = ?)")
-        values.append(before)
-    rows = transaction.execute(JOB + f"WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?", (*values, limit))
-    return [job(row) for row in rows]
+def number(transaction: Transaction, id: str) -> int | None:
+    """Return the number of a job."""
+    row = transaction.execute("SELECT number FROM jobs WHERE id = ?", (id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+_RUNNING = f"""{JOB}
+    WHERE state = 'running' AND number IN (
+        SELECT number FROM jobs WHERE type = ? AND key = ? AND ended IS NULL ORDER BY sequence, number LIMIT ?)
+"""  # noqa: S608  (names from above)
+
+
+def running(transaction: Transaction, keys: Collection[tuple[str, str]]) -> list[JobRecord]:
+    """Return the jobs that run of these keys."""
+    found = [transaction.execute(_RUNNING, (*of, OPEN_LOOKED_AT)) for of in keys]
+    return [job(row) for rows in found for row in rows]
 
 
 def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
@@ -90,9 +79,8 @@ def overdue(transaction: Transaction, *, limit: int) -> list[JobRecord]:
 
 def dead(transaction: Transaction, *, type: str | None, limit: int, after: int) -> list[DeadLetter]:
     """Return dead letters above `after`."""
-    rows = transaction.execute(
-        _DEAD + "WHERE number > ?1 AND (?2 IS NULL OR type = ?2) ORDER BY number LIMIT ?3", (after, type, limit)
-    )
+    of_type, values = ("", ()) if type is None else ("AND type = ? ", (type,))
+    rows = transaction.execute(_DEAD + f"WHERE number > ? {of_type}ORDER BY number LIMIT ?", (after, *values, limit))
     return [_dead(row) for row in rows]
 
 
@@ -102,15 +90,44 @@ def dead_letter(transaction: Transaction, number: int) -> DeadLetter | None:
     return None if row is None else _dead(row)
 
 
-def gaps(transaction: Transaction) -> list[ParkedKey]:
-    """Return the keys with parked jobs, the longest-standing first."""
-    # With a single min(), SQLite takes the other columns from the row that has it: the reason is the first job's.
-    rows = transaction.execute(
-        "SELECT p.type, p.key, coalesce(k.committed, 0) + 1, min(p.sequence), count(*), p.reason, "
-        "(SELECT min(parked_at) FROM parked q WHERE q.type = p.type AND q.key = p.key) AS since "
-        "FROM parked p LEFT JOIN keys k USING (type, key) GROUP BY p.type, p.key ORDER BY since, p.type, p.key"
-    )
-    return [ParkedKey(*row) for row in rows]
+_NEXT_KEY = "SELECT type, key FROM parked WHERE type = ? AND key > ? ORDER BY key LIMIT 1"
+_NEXT_TYPE = "SELECT type, key FROM parked WHERE type > ? ORDER BY type, key LIMIT 1"
+_GAP = """
+    SELECT p.type, p.key,
+        coalesce((SELECT committed FROM keys k WHERE k.type = p.type AND k.key = p.key), 0) + 1,
+        p.sequence,
+        (SELECT count(*) FROM (SELECT 1 FROM parked c WHERE c.type = p.type AND c.key = p.key LIMIT ?3)),
+        p.reason,
+        (SELECT min(parked_at) FROM (SELECT parked_at FROM parked s WHERE s.type = p.type AND s.key = p.key
+                                     ORDER BY sequence, job LIMIT ?4))
+    FROM parked p WHERE p.type = ?1 AND p.key = ?2 ORDER BY p.sequence, p.job LIMIT 1
+"""
+
+
+def letters(transaction: Transaction, id: str, *, limit: int) -> list[DeadLetter]:
+    """Return the dead letters of a job."""
+    rows = transaction.execute(_DEAD + "WHERE id = ? ORDER BY number LIMIT ?", (id, limit))
+    return [_dead(row) for row in rows]
+
+
+def gaps(transaction: Transaction, *, after: tuple[str, str], limit: int) -> list[ParkedKey]:
+    """Return the keys above `after` with parked jobs, in order, by looking at the first ones of each alone."""
+    found: list[ParkedKey] = []
+    type, key = after
+    # One after another: a query for the next pair begins with all rows of the last one.
+    while len(found) < limit and (
+        row := transaction.execute(_NEXT_KEY, (type, key)).fetchone()
+        or transaction.execute(_NEXT_TYPE, (type,)).fetchone()
+    ):
+        type, key = row
+        found += filter(None, [gap(transaction, type, key)])
+    return found
+
+
+def gap(transaction: Transaction, type: str, key: str) -> ParkedKey | None:
+    """Return what a key stands still for."""
+    row = transaction.execute(_GAP, (type, key, PARKED_COUNTED, PARKED_LOOKED_AT)).fetchone()
+    return None if row is None else ParkedKey(*row)
 
 
 _KEY = (

@@ -54,25 +54,27 @@ def give_back(transaction: Transaction, uses: str, lease: LeaseRef, *, unused: b
             transaction.notify(limit_topic(bucket))
 
 
-def in_use(transaction: Transaction, prefix: str) -> list[LimitInfo]:
-    """Return the limits in use whose bucket starts with `prefix`, by bucket."""
+def in_use(transaction: Transaction, prefix: str, *, after: str, limit: int) -> list[LimitInfo]:
+    """Return limits in use whose bucket starts with `prefix`, by bucket, those above `after`."""
+    # What has ended is swept soon, so that few of them are idle.
     rows = transaction.execute(
-        "SELECT bucket, count, per, holder, expires FROM limits JOIN limit_uses USING (bucket) "
-        "WHERE expires > ? AND substr(bucket, 1, length(?)) = ? ORDER BY bucket, holder",
-        (transaction.now, prefix, prefix),
-    ).fetchall()
-    found: dict[Limit, list[tuple[str, float]]] = {}
-    for bucket, count, per, holder, expires in rows:
-        found.setdefault(Limit(bucket, count, per), []).append((holder, expires - transaction.now))
-    return [
-        LimitInfo(
-            limit,
-            len(uses),
-            min(remaining for _, remaining in uses),
-            tuple(holder for holder, _ in uses) if limit.per is None else (),
-        )
-        for limit, uses in found.items()
-    ]
+        "SELECT bucket, count, per FROM limits "
+        "WHERE bucket >= ?1 AND bucket > ?2 AND substr(bucket, 1, length(?1)) = ?1 "
+        "AND EXISTS (SELECT 1 FROM limit_uses u WHERE u.bucket = limits.bucket AND u.expires > ?3) "
+        "ORDER BY bucket LIMIT ?4",
+        (prefix, after, transaction.now, limit),
+    )
+    return [_use(transaction, Limit(*row)) for row in rows.fetchall()]
+
+
+def _use(transaction: Transaction, limit: Limit) -> LimitInfo:
+    live = "FROM limit_uses WHERE bucket = ? AND expires > ?"
+    name = (limit.bucket, transaction.now)
+    used, ends = transaction.execute(f"SELECT count(*), min(expires) {live}", name).fetchone()
+    holders: tuple[str, ...] = ()
+    if limit.per is None:
+        holders = tuple(one for (one,) in transaction.execute(f"SELECT holder {live} ORDER BY holder", name))
+    return LimitInfo(limit, used, ends - transaction.now, holders)
 
 
 def note_waiting(transaction: Transaction, owner: str, waiting: Sequence[Waiting], *, ttl: float) -> None:

@@ -59,9 +59,12 @@ def remove(transaction: Transaction, partition: Partition) -> bool:
     again.
     """
     name = (partition.type, partition.index)
+    # Ready and delayed ones have an index each.
     transaction.execute(
-        "UPDATE queues SET removed = 1 WHERE type = ?1 AND number = ?2 AND NOT EXISTS "
-        "(SELECT 1 FROM messages WHERE queue IN (SELECT id FROM queues WHERE type = ?1 AND number = ?2))",
+        "WITH these AS (SELECT id FROM queues WHERE type = ?1 AND number = ?2) "
+        "UPDATE queues SET removed = 1 WHERE id IN these "
+        "AND NOT EXISTS (SELECT 1 FROM messages WHERE queue IN these AND due IS NULL) "
+        "AND NOT EXISTS (SELECT 1 FROM messages WHERE queue IN these AND due IS NOT NULL)",
         name,
     )
     left = transaction.execute("SELECT 1 FROM queues WHERE type = ? AND number = ? AND NOT removed", name)
@@ -99,11 +102,11 @@ def publish(transaction: Transaction, rows: Sequence[tuple[int, bytes]], topics:
 def open_claim(transaction: Transaction, partition: Partition, owner: str) -> QueueClaim:
     """Make a new consumer the queue's only one."""
     queue = made_queue_of(transaction, partition)
-    # Only a consumer that left in order said how far it came.
+    # Only a consumer that left in order said how far it came. What is delayed is told as delivered before anyway.
     epoch, seen = transaction.execute(
         "UPDATE queues SET epoch = epoch + 1, seen = CASE WHEN consumer IS NULL THEN seen ELSE "
-        "max(seen, coalesce((SELECT max(position) FROM messages WHERE queue = ?1), 0)) END, consumer = ?2 "
-        "WHERE id = ?1 RETURNING epoch, seen",
+        "max(seen, coalesce((SELECT max(position) FROM messages WHERE queue = ?1 AND due IS NULL), 0)) END, "
+        "consumer = ?2 WHERE id = ?1 RETURNING epoch, seen",
         (queue, owner),
     ).fetchone()
     transaction.notify(queue_topic(partition))
@@ -177,9 +180,8 @@ def delay(transaction: Transaction, claim: QueueClaim, position: int, seconds: f
 def depths(transaction: Transaction) -> list[QueueDepth]:
     """Return the depth of every partition, its bands included."""
     rows = transaction.execute(
-        "SELECT type, number, priority, consumer, (SELECT count(*) FROM messages WHERE queue = id AND due IS NULL), "
-        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL), "
-        "(SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due > ?) "
+        "SELECT type, number, priority, consumer, ready, delayed, "
+        "delayed - (SELECT count(*) FROM messages WHERE queue = id AND due IS NOT NULL AND due <= ?) "
         "FROM queues WHERE NOT removed ORDER BY type, number",
         (transaction.now,),
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jobkit.errors import ConfigurationError
 
 # Raised with every change of what is below: files of another version are refused.
-VERSION = 2
+VERSION = 3
 # "jobk": tells this program's files from other SQLite databases.
 APPLICATION_ID = 0x6A6F626B
 
@@ -20,17 +20,26 @@ _CLOCK = ["CREATE TABLE clock (boot_id TEXT NOT NULL, offset REAL NOT NULL, last
 
 _BROKER = [
     # `epoch` counts consumers; only the latest may act. `seen` is the highest position an earlier one may have got.
-    # One that is `removed` is not shown.
+    # One that is `removed` is not shown. `ready` and `delayed` count its messages, so that nobody else has to.
     """CREATE TABLE queues (
         id INTEGER PRIMARY KEY, type TEXT NOT NULL, number INTEGER NOT NULL,
         epoch INTEGER NOT NULL DEFAULT 0, consumer TEXT, seen INTEGER NOT NULL DEFAULT 0,
         removed INTEGER NOT NULL DEFAULT 0, priority TEXT NOT NULL DEFAULT 'normal',
+        ready INTEGER NOT NULL DEFAULT 0, delayed INTEGER NOT NULL DEFAULT 0,
         UNIQUE (type, number, priority))""",
     # AUTOINCREMENT: a consumer's cursor relies on positions that are never used again.
     """CREATE TABLE messages (
         position INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, due REAL, body BLOB NOT NULL)""",
     "CREATE INDEX messages_ready ON messages (queue) WHERE due IS NULL",
     "CREATE INDEX messages_due ON messages (queue, due) WHERE due IS NOT NULL",
+    """CREATE TRIGGER count_message AFTER INSERT ON messages BEGIN UPDATE queues
+        SET ready = ready + (new.due IS NULL), delayed = delayed + (new.due IS NOT NULL) WHERE id = new.queue; END""",
+    """CREATE TRIGGER count_message_gone AFTER DELETE ON messages BEGIN UPDATE queues
+        SET ready = ready - (old.due IS NULL), delayed = delayed - (old.due IS NOT NULL) WHERE id = old.queue; END""",
+    """CREATE TRIGGER count_message_delayed AFTER UPDATE OF due ON messages
+        WHEN (old.due IS NULL) <> (new.due IS NULL) BEGIN UPDATE queues
+        SET ready = ready + (new.due IS NULL) - (old.due IS NULL),
+        delayed = delayed + (old.due IS NULL) - (new.due IS NULL) WHERE id = new.queue; END""",
 ]
 
 _COORDINATOR = [
@@ -149,6 +158,8 @@ _STORE = [
         reason TEXT NOT NULL, detail TEXT NOT NULL, failures TEXT, raw BLOB NOT NULL, envelope BLOB,
         headers TEXT NOT NULL DEFAULT '', died_at REAL NOT NULL, fingerprint BLOB UNIQUE)""",
     "CREATE INDEX dead_sequence ON dead (type, key, sequence) WHERE sequence IS NOT NULL",
+    "CREATE INDEX dead_of_type ON dead (type, number)",
+    "CREATE INDEX dead_of_job ON dead (id, number) WHERE id IS NOT NULL",
     # Sequences given up, by an operator or with their jobs, in ranges that neither overlap nor touch.
     """CREATE TABLE skipped (
         type TEXT NOT NULL, key TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,

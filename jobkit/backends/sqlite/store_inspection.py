@@ -37,6 +37,7 @@ from jobkit.ports.inspection import (
     ParkedKey,
     PriorityChange,
     StoreCounts,
+    first_found,
 )
 from jobkit.ports.rules import keepable_note
 
@@ -65,12 +66,20 @@ class SqliteInspection(Calls):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[JobRecord]:
-        return await self._plane.read(inspection.jobs, type=type, key=key, state=state, limit=limit, before=before)
+        below = None
+        if before is not None:
+            below = await self._plane.read(inspection.number, before)
+            if below is None:
+                return []
+        return await first_found(self, JobFilter(type, key, state), below=below, limit=limit)
 
     async def find(
         self, wanted: JobFilter, *, below: int | None = None, limit: int = 50, look_at: int = LOOKED_AT
     ) -> JobPage:
         return await self._plane.read(job_search.find, wanted, below=below, limit=limit, look_at=look_at)
+
+    async def running(self, keys: Collection[tuple[str, str]]) -> Sequence[JobRecord]:
+        return await self._plane.read(inspection.running, keys) if keys else []
 
     async def waiting_for_places(self, types: Collection[str]) -> Mapping[str, int]:
         return await self._plane.read(tenants.waiting, types)
@@ -83,6 +92,9 @@ class SqliteInspection(Calls):
 
     async def dead_letter(self, number: int) -> DeadLetter | None:
         return await self._plane.read(inspection.dead_letter, number)
+
+    async def letters(self, id: str, *, limit: int = 100) -> Sequence[DeadLetter]:
+        return await self._plane.read(inspection.letters, id, limit=limit)
 
     async def requeue_dead(self, number: int) -> Envelope | None:
         return await self._plane.write(repair.requeue_dead, number)
@@ -114,8 +126,11 @@ class SqliteInspection(Calls):
     async def resume(self, scope: Scope) -> Pause | None:
         return await self._plane.write(pauses.resume, scope)
 
-    async def gaps(self) -> Sequence[ParkedKey]:
-        return await self._plane.read(inspection.gaps)
+    async def gaps(self, *, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[ParkedKey]:
+        return await self._plane.read(inspection.gaps, after=after, limit=limit)
+
+    async def gap(self, type: str, key: str) -> ParkedKey | None:
+        return await self._plane.read(inspection.gap, type, key)
 
     async def resume_gap(self, type: str, key: str) -> int:
         return await self._plane.write(park.resume, type, key)

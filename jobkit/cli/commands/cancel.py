@@ -91,12 +91,16 @@ def _cancel_all(
 ) -> None:
     from jobkit.cli.session import confirm
     from jobkit.client import matching
+    from jobkit.client.known_scopes import check_type
     from jobkit.model.ids import user_at_host
     from jobkit.ports.planes import StorePlane
 
     async def count(plane: StorePlane) -> tuple[int, int]:
         upto = await plane.store.horizon()
-        return upto, await matching.count(plane.inspection, JobFilter(type, key), states, upto=upto)
+        found = await matching.count(plane.inspection, JobFilter(type, key), states, upto=upto)
+        if not found:
+            await check_type(plane.inspection, session.registry, type)
+        return upto, found
 
     # However many there are, each page is one call of its own.
     upto, found = session.ask(count, limit=None)

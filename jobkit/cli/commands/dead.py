@@ -95,7 +95,7 @@ def requeue(
     session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
 
-    chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
+    chosen = session.ask(lambda plane: _chosen(session, plane.inspection, names, type))
     refusals = session.for_each(chosen, _requeue)
     done = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is None]
     refused = [number for number, refusal in zip(chosen, refusals, strict=True) if refusal is not None]
@@ -137,7 +137,7 @@ def purge(
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
     _checked_choice(names, all_, type)
-    chosen = session.ask(lambda plane: _chosen(plane.inspection, names, type))
+    chosen = session.ask(lambda plane: _chosen(session, plane.inspection, names, type))
     if chosen:
         confirm(f"Delete {_letters(len(chosen))} for good?", yes=yes)
 
@@ -156,13 +156,20 @@ def _checked_choice(names: list[str] | None, all_: bool, type: str | None) -> No
         raise ConfigurationError("--type goes with --all")
 
 
-async def _chosen(inspection: Inspection, names: list[str] | None, type: str | None) -> list[int]:
-    """Return the numbers of the letters that are named, or all of `type`.
+async def _chosen(
+    session: CommandSession, inspection: Inspection, names: list[str] | None, type: str | None
+) -> list[int]:
+    """Return the numbers of the letters that are named, or all of `type`. Raises `UnknownType` where nobody knows that.
 
     They are collected before any is touched: one that is requeued may die again, under a higher number.
     """
     if not names:
-        return [letter.number async for letter in _every(inspection, type)]
+        found = [letter.number async for letter in _every(inspection, type)]
+        if type is not None and not found:
+            from jobkit.client.known_scopes import check_type
+
+            await check_type(inspection, session.registry, type)
+        return found
     numbers = []
     for name in names:
         letters = await _named(inspection, [name])
@@ -181,7 +188,7 @@ async def _named(inspection: Inspection, names: list[str]) -> list[DeadLetter]:
             letter = await inspection.dead_letter(int(name))
             letters = [] if letter is None else [letter]
         else:
-            letters = [letter async for letter in _every(inspection, None) if letter.id == name]
+            letters = list(await inspection.letters(name))
         if not letters:
             raise JobkitError(f"no dead letter {name!r}; `jobkit dead list` shows those there are")
         found.extend(letters)

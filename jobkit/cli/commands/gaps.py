@@ -20,14 +20,19 @@ Key = Annotated[str, typer.Argument(help="The key that stands still.")]
 
 
 @app.command("list")
-def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = None) -> None:
-    """List the keys that stand still, those longest first that have for longest."""
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show at most.")] = 100,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """List the keys that stand still, those first that have for longest."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import GAP_HEADINGS, gap_row
     from jobkit.ops.views import gap_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
-    found = session.ask(lambda plane: plane.inspection.gaps())
+    found, more = session.ask(lambda plane: _first(plane.inspection, limit))
     if as_json:
         session.out.document([gap_view(gap) for gap in found])
         return
@@ -37,6 +42,8 @@ def list_(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = N
     now = session.clock.wall()
     rows = [gap_row(gap, now) for gap in found]
     session.out.table(GAP_HEADINGS, rows, whole="KEY", right="PARKED SINCE")
+    if more:
+        session.out.note(f"the first {limit} by their names only; --limit shows more")
 
 
 @app.command()
@@ -83,11 +90,25 @@ def skip(
         session.out.note(f"{type}/{key} goes on with sequence {before}; {_jobs(resumed)} resumed")
 
 
+async def _first(inspection: Inspection, limit: int) -> tuple[list[ParkedKey], bool]:
+    """Return the first keys by their names, those that stand still for longest first, and whether there are more."""
+    from jobkit.ops.standing_still import standing_still
+
+    found: list[ParkedKey] = []
+    more = False
+    async for gap in standing_still(inspection):
+        if len(found) == limit:
+            more = True
+            break
+        found.append(gap)
+    return sorted(found, key=lambda gap: (gap.since, gap.type, gap.key)), more
+
+
 async def _standing_still(inspection: Inspection, type: str, key: str) -> ParkedKey:
     """Return the key's gap. Raises `JobkitError` where it has none: skipping on a mistyped key would harm it."""
-    for gap in await inspection.gaps():
-        if (gap.type, gap.key) == (type, key):
-            return gap
+    gap = await inspection.gap(type, key)
+    if gap is not None:
+        return gap
     raise JobkitError(f"{type}/{key} does not stand still; `jobkit gaps list` shows which keys do")
 
 

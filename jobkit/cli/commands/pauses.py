@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobkit.cli.options import AsJson, EnvFile
-from jobkit.errors import ConfigurationError, JobkitError
+from jobkit.errors import ConfigurationError, JobkitError, KeyNotFound, UnknownType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,9 @@ def pause(
     partition: InPartition = None,
     key: OfKey = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; everybody who looks is told.")] = "",
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Also a type or key of which no worker and no job is known yet.")
+    ] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -40,7 +43,7 @@ def pause(
     scope = _scope(type, partition, key)
 
     async def do(planes: Planes) -> Pause:
-        await _refuse_beyond(session, planes, scope)
+        await _check(session, planes, scope, unseen=unseen)
         try:
             return await planes.inspection.pause(scope, by=user_at_host(), reason=reason)
         except ValueError as error:
@@ -64,6 +67,7 @@ def resume(
     """Go on with what was paused, by the same words."""
     from jobkit.cli.session import CommandSession
     from jobkit.cli.tables import pause_text
+    from jobkit.model.spelling import did_you_mean
     from jobkit.ops.views import pause_view
 
     session = CommandSession.begin(context, env_file, as_json=as_json)
@@ -74,7 +78,8 @@ def resume(
 
     resumed, left = session.call(do)
     if resumed is None:
-        raise JobkitError(f"{scope} is not paused; `jobkit pauses` lists what is")
+        hint = did_you_mean(str(scope), [str(pause.scope) for pause in left])
+        raise JobkitError(f"{scope} is not paused; `jobkit pauses` lists what is{hint}")
     still = [pause for pause in left if pause.scope.type == type]
     if as_json:
         session.out.document({"resumed": pause_view(resumed), "still_paused": [pause_view(pause) for pause in still]})
@@ -102,12 +107,16 @@ def pauses(context: typer.Context, as_json: AsJson = False, env_file: EnvFile = 
         session.out.table(PAUSE_HEADINGS, [pause_row(pause, now) for pause in found], whole="KEY", right="SINCE")
 
 
-async def _refuse_beyond(session: CommandSession, planes: Planes, scope: Scope) -> None:
-    """Raise `ConfigurationError` where the type has no such partition."""
-    if scope.partition is not None:
-        layouts = await session.layouts(planes.store)
-        if scope.partition >= (there := layouts.of(scope.type).partitions):
-            raise ConfigurationError(f"--partition {scope.partition}: there are {there}, counted from 0")
+async def _check(session: CommandSession, planes: Planes, scope: Scope, *, unseen: bool) -> None:
+    """Raise `UnknownType`, `KeyNotFound` or `ConfigurationError` where there is nothing like that to be paused."""
+    from jobkit.client.known_scopes import check_scope
+
+    try:
+        await check_scope(
+            planes.inspection, session.registry, await session.layouts(planes.store), scope, unseen=unseen
+        )
+    except (UnknownType, KeyNotFound) as error:
+        raise error.__class__(f"{error}; --unseen pauses it before it comes") from error
 
 
 def _scope(type: str, partition: int | None, key: str | None) -> Scope:

@@ -31,6 +31,7 @@ from jobkit.ports.broker import Broker
 from jobkit.ports.coordinator import Coordinator, Granted, LeaseRef
 from jobkit.ports.diagnosis import Finding, Status, failure
 from jobkit.ports.inspection import Inspection
+from jobkit.ports.limits import LimitInfo
 from jobkit.ports.store import Store
 from jobkit.settings import Settings
 
@@ -162,14 +163,17 @@ async def _limits(coordinator: Coordinator) -> list[Finding]:
         waiting[one.bucket] += one.number
     if not waiting:
         return []
-    full = {info.limit.bucket: info for info in await coordinator.limits() if info.used >= info.limit.count}
-    shown = [
-        f"{bucket} ({number} jobs" + (f", all {full[bucket].used} of it are used)" if bucket in full else ")")
-        for bucket, number in waiting.most_common(_LIMITS_SHOWN)
-    ]
+    shown = []
+    for bucket, number in waiting.most_common(_LIMITS_SHOWN):
+        full = [info.used for info in await coordinator.limits(bucket, limit=1) if _is_used_up(info, bucket)]
+        shown.append(f"{bucket} ({number} jobs" + (f", all {full[0]} of it are used)" if full else ")"))
     more = f" and {len(waiting) - _LIMITS_SHOWN} more" if len(waiting) > _LIMITS_SHOWN else ""
     total, named = sum(waiting.values()), ", ".join(shown)
     return [Finding(Status.OK, f"{total} jobs in workers' hands wait for limits: {named}{more}; see jobkit limits")]
+
+
+def _is_used_up(info: LimitInfo, bucket: str) -> bool:
+    return info.limit.bucket == bucket and info.used >= info.limit.count
 
 
 async def _coordinators(coordinator: Coordinator, inspection: Inspection, settings: Settings) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobkit.errors import Unavailable
+from jobkit.model.job_filter import JobFilter
 from jobkit.model.partition import Partition, partition_of
 from jobkit.model.pause import pause_of
 from jobkit.model.plane import Plane
@@ -67,8 +68,9 @@ async def _gap(planes: Planes, job: JobRecord, seen: Seen) -> list[Reason]:
     expected = None if seen.key is None else seen.key.committed_sequence + 1
     if job.sequence is None or expected is None or job.sequence <= expected:
         return []
-    dead = await planes.inspection.jobs(type=job.type, key=job.key, state=JobState.DEAD, limit=_DEAD_LOOKED_AT)
-    before = next((one for one in dead if one.sequence == expected), None)
+    wanted = JobFilter(job.type, job.key, JobState.DEAD)
+    dead = await planes.inspection.find(wanted, limit=_DEAD_LOOKED_AT)
+    before = next((one for one in dead.jobs if one.sequence == expected), None)
     order = f"Jobs of the key {job.key!r} are done in order. This one is number {job.sequence}"
     skip = f"jobkit gaps skip {job.type} {job.key!r} --before {expected + 1}"
     if before is not None:
@@ -119,7 +121,7 @@ async def _limit(planes: Planes, job: JobRecord, seen: Seen) -> list[Reason]:
 
 async def _limit_info(planes: Planes, bucket: str) -> LimitInfo | None:
     try:
-        found = await planes.coordinator.limits(bucket)
+        found = await planes.coordinator.limits(bucket, limit=1)
     except Unavailable:
         # Who waits is known; how much is taken is only told besides.
         return None
@@ -143,7 +145,7 @@ def _leaderless(partition: Partition, seen: Seen) -> list[Reason]:
 
 
 async def _earlier(planes: Planes, job: JobRecord, seen: Seen) -> list[Reason]:
-    running = await planes.inspection.jobs(type=job.type, key=job.key, state=JobState.RUNNING, limit=1)
+    running = await planes.inspection.running([(job.type, job.key)])
     if running:
         text = f"Jobs of the key {job.key!r} run one after another, and {running[0].id} runs now on {running[0].owner}."
         return [Reason(Cause.EARLIER_JOBS, text)]

@@ -14,12 +14,13 @@ from typing import Any
 from jobkit.model.blob import BlobRef
 from jobkit.model.clock import Clock, SystemClock
 from jobkit.model.invariant import Invariant
+from jobkit.ops.standing_still import standing_still
 from jobkit.ops.verify.lost_jobs import check_outbox, check_queues
 from jobkit.ops.verify.projections import ProjectionCheck, begin_checks
 from jobkit.ops.verify.rollback import check_rollback, check_superseded
 from jobkit.ops.verify.violation import Violation
 from jobkit.ops.verify.whereabouts import Place
-from jobkit.ports.inspection import KeyRecord, ParkedKey
+from jobkit.ports.inspection import KeyRecord
 from jobkit.ports.planes import Planes
 from jobkit.projections.log_reader import all_keys, log_pages
 from jobkit.projections.projection import Projection
@@ -48,7 +49,7 @@ async def verify(
     """
     keys = entries = blobs = 0
     findings: list[Violation] = []
-    standing_still = await planes.inspection.gaps()
+    expected = {(gap.type, gap.key): gap.expected async for gap in standing_still(planes.inspection)}
     async for key in all_keys(planes.inspection):
         keys += 1
         entries += key.log_length
@@ -57,7 +58,7 @@ async def verify(
         checks = await begin_checks(planes.store, key, (projections or {}).get(key.type, ()))
         findings += await _log(planes, key, checks)
         findings += [found for blob in key.manifest for found in await _blob(planes, key, blob)]
-    findings += await _gaps(planes, standing_still)
+    findings += await _gaps(planes, expected)
     findings += await check_rollback(planes)
     findings += await check_superseded(planes)
     findings += await check_outbox(planes)
@@ -72,9 +73,8 @@ async def verify(
     )
 
 
-async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:
-    """Find the keys that stood still before everything was read, and still wait for the same job."""
-    expected = {(gap.type, gap.key): gap.expected for gap in before}
+async def _gaps(planes: Planes, expected: Mapping[tuple[str, str], int]) -> list[Violation]:
+    """Find the keys that wait for the same sequence still as before everything was read."""
     return [
         Violation(
             Invariant.ORDER,
@@ -82,7 +82,7 @@ async def _gaps(planes: Planes, before: Sequence[ParkedKey]) -> list[Violation]:
             f"stands still: sequence {gap.expected} is missing, {gap.parked} jobs from {gap.first} on are parked "
             "behind it; `jobkit gaps resume` or `skip` decides what becomes of them",
         )
-        for gap in await planes.inspection.gaps()
+        async for gap in standing_still(planes.inspection)
         if expected.get((gap.type, gap.key)) == gap.expected
     ]
 

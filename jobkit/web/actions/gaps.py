@@ -27,7 +27,7 @@ async def _resume_gap(view: View) -> Done:
 
 async def _propose_skip_gap(view: View) -> Proposal:
     type, key = told(view, "type"), told(view, "key")
-    gap = next((one for one in await view.planes.inspection.gaps() if (one.type, one.key) == (type, key)), None)
+    gap = await view.planes.inspection.gap(type, key)
     if gap is None:
         raise Refused(f"{type}/{key} does not stand still.")
     which = f"number {gap.expected}" if gap.first == gap.expected + 1 else f"numbers {gap.expected} to {gap.first - 1}"

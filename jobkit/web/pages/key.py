@@ -36,7 +36,6 @@ async def _made(view: View, type: str, key: str, after: int | None, kind: str | 
     # Without a place to begin at, the latest entries are what people look for.
     start = after if after is not None else max(0, (record.log_length if record else 0) - _LOG)
     log = await planes.inspection.log(type, key, after=start, limit=_LOG)
-    gaps = [gap for gap in await planes.inspection.gaps() if (gap.type, gap.key) == (type, key)]
     return Page(
         "key.html",
         f"Key {key}",
@@ -45,7 +44,7 @@ async def _made(view: View, type: str, key: str, after: int | None, kind: str | 
             "key": key,
             "record": record,
             "partition": partition_of(key, partitions),
-            "gap": gaps[0] if gaps else None,
+            "gap": await planes.inspection.gap(type, key),
             "pause": pause_of(await planes.store.pauses(), type, key, partitions),
             "jobs": jobs,
             "more_jobs": page.below is not None,

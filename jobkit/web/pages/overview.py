@@ -28,6 +28,10 @@ _STATES = (
 )
 
 
+# So many keys that stand still are counted.
+_GAPS = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
     """Something that a person should look at: the name of its alert, what is so, and where there is more."""
@@ -120,7 +124,7 @@ async def _look(backstage: Backstage) -> Seen:
     backstage.history.note(counts, lag=lag, leaders=None if Plane.COORDINATOR in away else leading)
     return Seen(
         counts,
-        await planes.inspection.gaps() if counts.parked else (),
+        await planes.inspection.gaps(limit=_GAPS + 1) if counts.parked else (),
         await planes.store.pauses(),
         await planes.inspection.coordinators(within=_COORDINATORS_WITHIN),
         depths,
@@ -185,9 +189,9 @@ def _attention(seen: Seen) -> list[Attention]:
                 text = f"No worker serves {row.type}, and {_jobs_wait(row.waiting, ' of it')}."
                 found.append(Attention("jobkit_worker_down", text, "/workers"))
     if seen.gaps:
-        jobs = sum(gap.parked for gap in seen.gaps)
-        stand = "1 key stands" if len(seen.gaps) == 1 else f"{len(seen.gaps):,} keys stand"
-        text = f"{stand} still behind a missing job; {_jobs_wait(jobs)} behind it."
+        many = f"more than {_GAPS:,}" if len(seen.gaps) > _GAPS else f"{len(seen.gaps):,}"
+        stand = "1 key stands" if len(seen.gaps) == 1 else f"{many} keys stand"
+        text = f"{stand} still behind a missing job; {_jobs_wait(seen.counts.parked)} behind it."
         found.append(Attention("jobkit_parked_keys", text, "/steering#gaps"))
     if dead := seen.counts.dead:
         text = "A job was given up." if dead == 1 else f"{dead:,} jobs were given up."

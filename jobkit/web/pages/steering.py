@@ -10,7 +10,9 @@ from jobkit.ops.views import schedule_view
 from jobkit.web.page import Page, View
 from jobkit.web.pages.away import told
 
-# So many keys that stand still are listed, those first that have for longest.
+# So many limits are listed, the first by their names.
+_LIMITS = 200
+# So many keys that stand still are listed, the first by their names.
 _GAPS = 200
 
 
@@ -21,8 +23,8 @@ async def make(view: View) -> Page:
 
 async def _made(view: View) -> Page:
     planes, away = view.planes, dict[Plane, str]()
-    gaps = await planes.inspection.gaps()
-    limits = await told(planes.coordinator.limits(), (), Plane.COORDINATOR, away)
+    gaps = await planes.inspection.gaps(limit=_GAPS + 1)
+    limits = await told(planes.coordinator.limits(limit=_LIMITS + 1), (), Plane.COORDINATOR, away)
     waiting: Counter[str] = Counter()
     for one in await told(planes.coordinator.waiting(), (), Plane.COORDINATOR, away):
         waiting[one.bucket] += one.number
@@ -31,10 +33,11 @@ async def _made(view: View) -> Page:
         "steering.html",
         "Held up",
         {
-            "gaps": gaps[:_GAPS],
-            "more_gaps": max(0, len(gaps) - _GAPS),
+            "gaps": sorted(gaps[:_GAPS], key=lambda gap: (gap.since, gap.type, gap.key)),
+            "more_gaps": len(gaps) > _GAPS,
             "pauses": await planes.store.pauses(),
-            "limits": limits,
+            "limits": limits[:_LIMITS],
+            "more_limits": len(limits) > _LIMITS,
             "waiting": waiting,
             "schedules": [schedule_view(status) for status in schedules],
             "types": view.backstage.registry.kept(),

@@ -16,6 +16,7 @@ from jobkit.plugin.registry import Registry
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
 from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance import tick_firing
 from jobkit.worker.maintenance.unreadable_schedules import UnreadableSchedules
 
 # How often workers say which schedules they want, and for how long nobody must before one is forgotten.
@@ -72,10 +73,16 @@ class Declarations:
             )
             return True
         await self._inspection.see_schedules([kept.name])
-        following = schedule.come_as_far_as(known)
-        if following == known:
+        if schedule.same_as(known):
             return True
-        return await self._inspection.save_schedule(kept_of(following, revision=kept.revision)) is not None
+        # What was due before the change is decided by the old words: the new ones have no such tick.
+        now = schedule.decided
+        decision = await tick_firing.decided(self._inspection, known, now)
+        following = kept_of(schedule.come_as_far_as(decision.schedule), revision=kept.revision)
+        answers = await self._inspection.save_schedule(following, tick_firing.jobs_of(known, decision, now))
+        if answers is not None:
+            tick_firing.report(self._telemetry, kept, decision, answers, now)
+        return answers is not None
 
     async def _look(self) -> None:
         now = await self._inspection.wall_time()

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from jobkit.client.schedule_row import job_of, kept_of, schedule_of
+from jobkit.client.schedule_row import kept_of, schedule_of
 from jobkit.client.schedules import entries_of
 from jobkit.errors import ScheduleUnreadable, Unavailable
 from jobkit.model.clock import Clock
 from jobkit.model.schedule import Schedule
-from jobkit.model.tick_decision import Decision, decide
-from jobkit.model.tick_policy import Overlap
-from jobkit.model.ticks import tick_id
 from jobkit.ports.inspection import Inspection
 from jobkit.ports.schedules import KeptSchedule
-from jobkit.ports.store import Conflict, OutboxEntry
+from jobkit.ports.store import OutboxEntry
 from jobkit.telemetry import Telemetry
+from jobkit.worker.maintenance import tick_firing
 from jobkit.worker.maintenance.unreadable_schedules import UnreadableSchedules
 
 # How often is looked; what is due fires after half of it, on average.
@@ -84,32 +82,12 @@ class Ticker:
         await self._inspection.save_schedule(replace(kept, due=now + _PUT_OFF_SECONDS))
 
     async def _decide(self, kept: KeptSchedule, schedule: Schedule, now: float) -> None:
-        decision = decide(schedule, now, busy=await self._busy(schedule))
-        jobs = [job_of(schedule.job, tick_id(schedule.name, tick), now) for tick in decision.fire]
+        decision = await tick_firing.decided(self._inspection, schedule, now)
         following = kept_of(decision.schedule, revision=kept.revision)
+        jobs = tick_firing.jobs_of(schedule, decision, now)
         answers = await self._inspection.save_schedule(replace(following, due=decision.due), jobs)
         if answers is None:
             # Another leader, or a person, was first; what they left is looked at next time.
             return
-        refused = [answer.id for answer in answers if isinstance(answer, Conflict)]
-        for id in refused:
-            self._telemetry.tick_conflict(kept.name, kept.type, id)
-        self._report(kept, decision, len(decision.fire) - len(refused), now)
+        tick_firing.report(self._telemetry, kept, decision, answers, now)
         await self._publish(entries_of(answers))
-
-    async def _busy(self, schedule: Schedule) -> bool:
-        if schedule.overlap is Overlap.ALLOW or schedule.last_job is None:
-            return False
-        record = await self._inspection.job(schedule.last_job)
-        return record is not None and not record.state.ended
-
-    def _report(self, kept: KeptSchedule, decision: Decision, fired: int, now: float) -> None:
-        name, type = kept.name, kept.type
-        if fired:
-            last = decision.fire[-1]
-            late = now - decision.schedule.timing.due(tick_id(name, last), last)
-            self._telemetry.schedule_fired(name, type, fired, late)
-        if decision.missed:
-            self._telemetry.ticks_missed(name, type, decision.missed)
-        if decision.overlapped:
-            self._telemetry.ticks_overlapped(name, type, decision.overlapped)

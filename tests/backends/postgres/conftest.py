@@ -12,6 +12,37 @@ from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.clock import SystemClock
 from tests.lab.servers.postgres import TestServer, ready_server
 
+MANY = 30_000
+
+# Jobs that are settled, each with a key; jobs that wait in the outbox and in the in-flight table; and jobs of one key
+# that are parked. Nobody has told the planner how much that is.
+_FILL = f"""
+    ALTER TABLE jobkit.jobs SET (autovacuum_enabled = off);
+    ALTER TABLE jobkit.inflight DISABLE TRIGGER tally_row; ALTER TABLE jobkit.parked DISABLE TRIGGER tally_row;
+    ALTER TABLE jobkit.dead DISABLE TRIGGER tally_row;
+    INSERT INTO jobkit.keys (type, key, token, touched) SELECT 't', 'k' || n, n, 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, result, ended, settled)
+    SELECT 'j' || n, 't', 'k' || n, 0, '\\x00', 'committed', 1, n, 'null', n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, entry)
+    SELECT 'w' || n, 't', 'k' || n, 0, '\\x00', 'queued', 1, n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.outbox (position, made, id) SELECT n, 0, 'w' || n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.inflight (id, type, number, key)
+    SELECT 'w' || n, 't', 0, 'k' || n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.keys (type, key, token, touched) VALUES ('t', 'stuck', 1, 0);
+    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at)
+    SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
+    SELECT 't', 'stuck', n + 1, 'p' || n, 'gap', 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at, ended)
+    SELECT 'd' || n, 't', 'stuck', n + {MANY} + 1, 0, '\\x00', 'dead', 1, n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.dead (id, type, key, sequence, reason, detail, raw, died_at)
+    SELECT 'd' || n, 't', 'stuck', n + {MANY} + 1, 'r', 'd', '{{}}', 0 FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.tallies
+    VALUES (0, {MANY}, 0, {MANY}, {MANY}, {MANY}, 0, 0, 0, {MANY}, {MANY + 1}, {MANY}, {MANY}, {MANY});
+    ALTER TABLE jobkit.inflight ENABLE TRIGGER tally_row; ALTER TABLE jobkit.parked ENABLE TRIGGER tally_row;
+    ALTER TABLE jobkit.dead ENABLE TRIGGER tally_row;
+"""  # noqa: S608
+
 
 @asynccontextmanager
 async def opened(url: str, *, call_seconds: float = 10.0) -> AsyncIterator[PostgresStore]:
@@ -66,3 +97,10 @@ async def mortal() -> AsyncIterator[TestServer]:
 async def proxy(server: TestServer) -> AsyncIterator[Proxy]:
     async with Proxy(server.port) as between:
         yield between
+
+
+@pytest.fixture
+async def full_database(server: TestServer, own_database: str) -> str:
+    """One with much in it."""
+    await server.execute(_FILL, database=own_database)
+    return own_database

@@ -143,3 +143,36 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
     )
     SELECT f.key FROM found f WHERE f.key IS NOT NULL LIMIT in_limit
 $$;
+
+-- What a key stands still for: of its parked jobs the first ones are looked at, and so many are counted at most.
+CREATE OR REPLACE FUNCTION jobkit.gap(in_type text, in_key text, in_counted integer, in_looked_at integer)
+RETURNS TABLE (type text, key text, expected bigint, first bigint, parked bigint, reason text, since double precision)
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT in_type, in_key,
+           coalesce((SELECT k.committed FROM jobkit.keys k WHERE k.type = in_type AND k.key = in_key), 0) + 1,
+           p.sequence,
+           (SELECT count(*) FROM (SELECT FROM jobkit.parked c
+                                  WHERE c.type = in_type AND c.key = in_key LIMIT in_counted) counted),
+           p.reason,
+           (SELECT min(l.parked_at) FROM (SELECT s.parked_at FROM jobkit.parked s
+                                          WHERE s.type = in_type AND s.key = in_key
+                                          ORDER BY s.sequence, s.id LIMIT in_looked_at) l)
+    FROM jobkit.parked p WHERE p.type = in_type AND p.key = in_key ORDER BY p.sequence, p.id LIMIT 1
+$$;
+
+-- The keys above (in_type, in_key) that stand still, in order, by looking at the first parked jobs of each alone.
+CREATE OR REPLACE FUNCTION jobkit.gaps(
+    in_type text, in_key text, in_limit integer, in_counted integer, in_looked_at integer
+) RETURNS TABLE (type text, key text, expected bigint, first bigint, parked bigint, reason text, since double precision)
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    WITH RECURSIVE found (type, key) AS (
+        (SELECT p.type, p.key FROM jobkit.parked p WHERE (p.type, p.key) > (in_type COLLATE "C", in_key COLLATE "C")
+         ORDER BY p.type, p.key LIMIT 1)
+        UNION ALL
+        SELECT n.type, n.key FROM found f CROSS JOIN LATERAL (
+            SELECT p.type, p.key FROM jobkit.parked p WHERE (p.type, p.key) > (f.type, f.key)
+            ORDER BY p.type, p.key LIMIT 1) n
+    )
+    SELECT g.* FROM (SELECT f.type, f.key FROM found f LIMIT in_limit) f
+    CROSS JOIN LATERAL jobkit.gap(f.type, f.key, in_counted, in_looked_at) g
+$$;

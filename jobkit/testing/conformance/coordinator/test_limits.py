@@ -200,6 +200,9 @@ async def test_limits_in_use_are_listed_by_bucket_with_who_has_them(
     assert 0 < begun.remaining <= ttl
     assert [info.limit for info in await coordinator.limits("starts/")] == [starts]
     assert await coordinator.limits("other") == []
+    assert [info.limit for info in await coordinator.limits(limit=1)] == [PAIR]
+    assert [info.limit for info in await coordinator.limits(after=PAIR.bucket)] == [starts]
+    assert [info.limit for info in await coordinator.limits("starts/", after="starts/a")] == []
     await coordinator_harness.elapse(ttl * 1.01)
     assert await coordinator.limits() == []
 

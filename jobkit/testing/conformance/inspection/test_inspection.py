@@ -51,6 +51,42 @@ async def test_the_states_of_many_jobs_are_told_at_once(store: FullStore) -> Non
     assert await store.states(["a", *(f"nosuch-{n}" for n in range(1, STATES_AT_ONCE))]) == {"a": JobState.COMMITTED}
 
 
+async def test_what_runs_is_found_by_its_key(store: FullStore) -> None:
+    for id, key, type in (("a", "k", "t"), ("b", "l", "t"), ("c", "k", "u"), ("d", "m", "t")):
+        await unordered(store, id, key=key, type=type)
+        await unordered(store, f"{id}2", key=key, type=type)
+    later = await submitted(store, "o1", key="n"), await submitted(store, "o2", key="n")
+    for job in (envelope("a"), envelope("b", key="l"), envelope("c", type="u"), later[0]):
+        await opened(store, job)
+    await committed(store, envelope("b", key="l"))
+
+    async def running(*keys: tuple[str, str]) -> set[str]:
+        return {job.id for job in await store.running(keys)}
+
+    assert await running(("t", "k"), ("t", "l"), ("t", "m"), ("t", "n"), ("t", "nosuch")) == {"a", "o1"}
+    assert await running(("u", "k")) == {"c"}
+    assert await running() == set()
+
+
+async def test_the_letters_of_a_job_are_found_by_its_id(store: FullStore) -> None:
+    numbers = [await buried(store, await unordered(store, id, key=id)) for id in ("a", "b")]
+    await store.bury_message(b"{}", envelope("a", key="other"), reason="conflict")
+    await store.bury_message(b"?", None, reason="nobody's")
+
+    async def found(id: str) -> list[tuple[int, str]]:
+        return [(letter.number, letter.reason) for letter in await store.letters(id)]
+
+    first, second = await found("a")
+    assert first == (numbers[0], "hopeless")
+    assert second[1] == "conflict"
+    assert await found("b") == [(numbers[1], "hopeless")]
+    assert await found("nosuch") == []
+    assert [letter.number for letter in await store.letters("a", limit=1)] == [numbers[0]]
+    assert await store.purge_dead(second[0])
+    assert await store.requeue_dead(numbers[1])
+    assert (await found("a"), await found("b")) == ([first], [])
+
+
 async def test_jobs_are_listed_latest_first_and_filtered(store: FullStore) -> None:
     for id, key, type in (("a", "k", "t"), ("b", "l", "t"), ("c", "k", "u"), ("d", "k", "t")):
         await unordered(store, id, key=key, type=type)

@@ -129,10 +129,24 @@ async def test_gaps_tell_what_is_expected_since_when_and_why(store: FullStore) -
     await submitted(store, "x1", key="later")
     await park(store, await submitted(store, "x2", key="later"))
     gap, later = await store.gaps()
+    assert await store.gap("t", "k") == gap
+    assert await store.gap("t", "nosuch") is None
     assert (gap.type, gap.key, gap.expected, gap.first, gap.parked) == ("t", "k", 1, 2, 3)
     assert gap.reason == "b waited too long"
     assert gap.since <= later.since
     assert later.key == "later"
+
+
+async def test_gaps_come_in_pages_in_order_of_their_names(store: FullStore) -> None:
+    names = [("s", "b"), ("t", ""), ("t", "a"), ("t", "k"), ("u", "A")]
+    for number, (type, key) in enumerate(reversed(names)):
+        _, *rest = [await submitted(store, f"{number}.{place}", type=type, key=key) for place in range(3)]
+        await park(store, *rest)
+    assert [(gap.type, gap.key) for gap in await store.gaps()] == names
+    for start in range(len(names)):
+        page = await store.gaps(after=names[start], limit=2)
+        assert [(gap.type, gap.key) for gap in page] == names[start + 1 : start + 3]
+        assert [(gap.expected, gap.first, gap.parked) for gap in page] == [(1, 2, 2)] * len(page)
 
 
 async def test_resuming_a_gap_tries_all_parked_jobs_again_in_order(store: FullStore) -> None:

@@ -6,6 +6,10 @@ local function letter_at(number)
   return PREFIX .. 'letter:' .. number
 end
 
+local function letters_of(id)
+  return PREFIX .. 'letters of:' .. id
+end
+
 -- Makes a letter of fields and values, of which those that are nil are left out.
 local function write_letter(fields)
   local number = call('HINCRBY', STORE, 'letter', 1)
@@ -14,18 +18,24 @@ local function write_letter(fields)
   end
   call('HSET', letter_at(number), 'died_at', MOMENT)
   call('ZADD', DEAD, number, number)
+  if fields.id then
+    call('ZADD', letters_of(fields.id), number, number)
+  end
   block(fields.type, fields.key, fields.sequence, 1)
   return number
 end
 
 -- Deletes a letter; what its job is does not change.
 local function delete_letter(number)
-  local row = call('HMGET', letter_at(number), 'type', 'key', 'sequence', 'fingerprint')
+  local row = call('HMGET', letter_at(number), 'type', 'key', 'sequence', 'fingerprint', 'id')
   block(row[1], row[2], row[3], -1)
   if row[4] then
     call('HDEL', FINGERPRINTS, row[4])
   end
   call('ZREM', DEAD, number)
+  if row[5] then
+    call('ZREM', letters_of(row[5]), number)
+  end
   call('DEL', letter_at(number))
 end
 

@@ -18,7 +18,7 @@
 --   shelved:TYPE\0INDEX\0KEY, zset by position; shelved keys:TYPE\0INDEX, zset of keys, score 0; and those of a key in
 --   all of the partitions, shelved of:TYPE\0KEY, zset by position
 --   parked              zset by number: ids; parked:TYPE\0KEY, zset of "SEQUENCE ID"; gaps, zset of names with any
---   dead                zset by number; letter:NUMBER, hash; fingerprints, hash: numbers of letters of messages
+--   dead                zset by number; letter:NUMBER, hash; letters of:ID, zset by number: those of a job; fingerprints, hash: numbers of letters of messages
 --   blocked:TYPE\0KEY   hash by sequence: how many dead jobs and letters hold it up
 --   skipped:TYPE\0KEY   zset by first sequence: "FIRST LAST" of the ranges given up, which neither overlap nor touch
 --   layouts             hash by type: how many partitions it has, and how far a change of that has come
