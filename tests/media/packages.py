@@ -99,7 +99,8 @@ class Workshop:
         source, folder = SOURCES[name], self._folder / ffmpeg.name / f"{name}-in-opus"
         profiles = self._folder / "opus.toml"
         profiles.write_text('[[profiles.opus.audio]]\n[[profiles.opus.audio]]\ncodec = "opus"\n')
-        made, result = transcoded(self.source(source), folder, ffmpeg, settings={"profiles": profiles, "profile": "opus"})
+        settings = {"profiles": profiles, "profile": "opus"}
+        made, result = transcoded(self.source(source), folder, ffmpeg, settings=settings)
         without_aac(made / "hls")
         return Package(source, self.source(source), made, result)
 
