@@ -52,13 +52,15 @@ def leads_with_type(wanted: JobFilter) -> bool:
 def last_query(wanted: JobFilter, types: Sequence[str] | None, below: int, look_at: int) -> tuple[str, tuple[Any, ...]]:
     """Return the query for the number of the last job to look at, and when it was submitted; no row before the end."""
     condition = "true" if wanted.state in (None, JobState.COMMITTED) else BY_STATE[wanted.state]
-    of_type = "" if types is None else "AND jobs.type = t.type "
-    one = (
-        f"SELECT number, submitted_at FROM jobkit.jobs WHERE {condition} AND number < $1 {of_type}"  # noqa: S608
-        "ORDER BY number DESC LIMIT 1 OFFSET $2"
-    )
     if types is None:
-        return one, (below, look_at - 1)
+        one = f"SELECT number, submitted_at FROM jobkit.jobs WHERE {condition} AND number < $1 "  # noqa: S608
+        return f"{one}ORDER BY number DESC LIMIT 1 OFFSET $2", (below, look_at - 1)
+    # Not by an equal type: in the order of numbers alone, all jobs would be looked through for those of a rare one.
+    one = (
+        f"SELECT number, submitted_at FROM jobkit.jobs WHERE {condition} AND "  # noqa: S608
+        "jobs.type = ANY (ARRAY[t.type]) AND number < $1 "
+        "ORDER BY jobs.type DESC, number DESC LIMIT 1 OFFSET $2"
+    )
     every = f"SELECT looked.* FROM unnest($3::text[]) AS t(type), LATERAL ({one}) looked ORDER BY number DESC LIMIT 1"  # noqa: S608
     return every, (below, look_at - 1, list(types))
 
