@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from jobkit.backends.postgres.job_search import LAST, last_query
 from jobkit.backends.registry import memory_planes
 from jobkit.model.job_filter import JobFilter
 from jobkit.model.partition import Partition
@@ -145,3 +146,16 @@ async def test_no_page_and_no_command_reads_a_large_table_through(
         await connection.close()
     assert len(statements) > 40
     assert not found, "\n".join(found)
+
+
+async def test_jobs_of_a_rare_type_are_not_looked_for_through_all_others(
+    server: TestServer, full_database: str
+) -> None:
+    await server.execute("ANALYZE", database=full_database)
+    statement, args = last_query(JobFilter(state=JobState.QUEUED), ["none", "t"], LAST, 5_000)
+    connection = await asyncpg.connect(server.url(full_database))
+    try:
+        plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *args))[0]["Plan"]
+    finally:
+        await connection.close()
+    assert [one["Index Name"] for one in _nodes(plan) if "Index Name" in one] == ["jobs_of_type"]
