@@ -228,6 +228,17 @@ def test_the_table_says_who_took_over_from_whom(ended: list[JobView], strikes: l
     ]
 
 
+def test_a_chunk_that_was_lost_twice_says_so_on_two_lines(ended: list[JobView], strikes: list[Strike]) -> None:
+    twice = [strikes[0], replace(strikes[1], job=replace(strikes[0].job, token=15))]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table_of(ended, {11: "worker-1"}, twice))
+    said = [line for line in console.export_text().splitlines() if "taken over" in line]
+    assert [line.rpartition("taken over: ")[2].rstrip() for line in said] == [
+        "worker-2 was killed at 40%, token 12",
+        "worker-3 was paused at 40%, token 15",
+    ]
+
+
 def test_a_command_that_fails_ends_the_demo_with_what_it_said(tmp_path: Path) -> None:
     settings = tmp_path / "demo.env"
     settings.write_text("JOBKIT_STORE_URL=nowhere:\n")

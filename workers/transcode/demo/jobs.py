@@ -175,7 +175,7 @@ def table_of(jobs: Sequence[JobView], names: dict[int, str], strikes: Sequence[S
         done = 1.0 if job.state == "committed" else job.progress
         worker = names.get(pid_of(job.owner) or 0, "-")
         token = "-" if job.token is None else str(job.token)
-        note = "; ".join(_note(strike, job) for strike in strikes if strike.job.id == job.id)
+        note = "\n".join(_note(strike, job) for strike in strikes if strike.job.id == job.id)
         style = {"committed": "green", "running": "yellow", "dead": "red", "parked": "red"}.get(job.state, "")
         table.add_row(job.name, Text(job.state, style), f"{done:.0%}", worker, token, str(job.starts), note)
     return table
