@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from jobkit.errors import Unavailable
 from jobkit.ops.verify import Violation
@@ -110,7 +111,8 @@ async def run_campaign(
     began = time.monotonic()
     settings = {"LOG_LEVEL": "info", **dict(scale.settings)}
     types = (TYPE, *[ERRAND] * bool(scale.errands), *[PIECE] * bool(scale.trees), *[FILM, CHUNK] * bool(scale.films))
-    settings |= film_settings(root / "sources") if scale.films else {}
+    # Before there are workers, which look for the folder of their sources as they start.
+    settings |= await to_thread.run_sync(film_settings, root / "sources") if scale.films else {}
     journal = root / "journal.jsonl"
     environment = {JOURNAL_VARIABLE: str(journal), **(extra or {})}
     async with open_cluster(

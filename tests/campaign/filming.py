@@ -24,11 +24,13 @@ RATE, SECONDS, CHUNK_SECONDS, SIDE = 25, 6, 2, 32
 PICTURES = RATE * SECONDS
 # What each film is split into: chunks of pictures, and its sound.
 PARTS = frozenset({*(str(number) for number in range(SECONDS // CHUNK_SECONDS)), "sound"})
+SOURCE = "numbered.mp4"
 _CANCELLED = 0.2
 
 
 def film_settings(sources: Path) -> Mapping[str, str]:
-    """Return the settings of workers that make films of what lies in a folder."""
+    """Make a source in a folder, and return the settings of workers that make films of it."""
+    make_source(sources / SOURCE)
     given = {
         "source_roots": sources,
         "preset": "ultrafast",
@@ -55,15 +57,12 @@ class Filming:
         self.told = Filmed()
         self._cluster = cluster
         self._schedule = schedule
-        self._source = folder / "numbered.mp4"
+        self._source = folder / SOURCE
         self._rng = random.Random(f"filming {schedule.seed}")
 
     async def run(self) -> None:
         """Submit all films, evenly over the time that the faults take, and cancel some."""
         count = self._schedule.scale.films
-        if not count:
-            return
-        await anyio.to_thread.run_sync(make_source, self._source)
         async with anyio.create_task_group() as cancelling:
             for number in range(count):
                 id = f"{self._schedule.seed}-film-{number}"

@@ -31,6 +31,7 @@ async def test_nothing_is_lost_repeated_or_out_of_order_whatever_goes_wrong(
     """single-effect, order, nothing-lost."""
     outcome = await run_campaign(tmp_path, store, draw(seed, _SCALE))
     assert not outcome.wrong, outcome.report()
+    assert outcome.films == _SCALE.films
 
 
 def test_a_seed_draws_the_same_faults_again_and_another_one_others() -> None:

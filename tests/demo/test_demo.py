@@ -34,7 +34,7 @@ from workers.transcode.demo.jobs import (
     Strike,
     gave_up,
     job_views,
-    may_be_struck,
+    next_victim,
     pid_of,
     problems_of,
     spread_id,
@@ -158,6 +158,7 @@ def test_who_came_back_too_late_says_in_its_log_what_it_had_lost(strikes: list[S
     ("changes", "chosen"),
     [
         ({}, True),
+        ({"progress": 0.0}, True),
         ({"progress": 0.9}, False),
         ({"state": "queued"}, False),
         ({"state": "committed"}, False),
@@ -167,14 +168,16 @@ def test_who_came_back_too_late_says_in_its_log_what_it_had_lost(strikes: list[S
 def test_a_worker_is_struck_in_the_middle_of_a_chunk_only(
     strikes: list[Strike], changes: dict[str, object], chosen: bool
 ) -> None:
-    assert may_be_struck(replace(strikes[0].job, **changes), []) is chosen  # type: ignore[arg-type]
+    job: JobView = replace(strikes[0].job, **changes)  # type: ignore[arg-type]
+    assert next_victim([_chunk("4"), _chunk("5"), job], []) == (job if chosen else None)
 
 
-def test_nobody_is_struck_twice_and_no_chunk_is(strikes: list[Strike]) -> None:
-    killed, other = strikes[0].job, strikes[1].job
-    assert may_be_struck(other, strikes[:1])
-    assert not may_be_struck(replace(other, owner=killed.owner), strikes[:1])
-    assert not may_be_struck(replace(killed, owner=other.owner), strikes[:1])
+def test_nobody_is_struck_before_chunks_are_done_nor_twice(strikes: list[Strike]) -> None:
+    killed, other, done = strikes[0].job, strikes[1].job, [_chunk("4"), _chunk("5")]
+    assert next_victim([*done[:1], _committed("webcam", 1), killed], []) is None
+    assert next_victim([*done, killed, other], strikes[:1]) == other
+    assert next_victim([*done, replace(killed, owner=other.owner)], strikes[:1]) == replace(killed, owner=other.owner)
+    assert next_victim([*done, replace(other, owner=killed.owner)], strikes[:1]) is None
 
 
 def test_an_owner_names_its_process_even_where_the_host_has_colons() -> None:
@@ -222,6 +225,17 @@ def test_the_table_says_who_took_over_from_whom(ended: list[JobView], strikes: l
     assert lines == [
         f"{_KILLED} committed 100% worker-1 20 2 taken over: worker-2 was killed at 40%, token 12".split(),
         f"{_PAUSED} committed 100% worker-1 13 1 worker-3 was paused at 40%, token 13".split(),
+    ]
+
+
+def test_a_chunk_that_was_lost_twice_says_so_on_two_lines(ended: list[JobView], strikes: list[Strike]) -> None:
+    twice = [strikes[0], replace(strikes[1], job=replace(strikes[0].job, token=15))]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table_of(ended, {11: "worker-1"}, twice))
+    said = [line for line in console.export_text().splitlines() if "taken over" in line]
+    assert [line.rpartition("taken over: ")[2].rstrip() for line in said] == [
+        "worker-2 was killed at 40%, token 12",
+        "worker-3 was paused at 40%, token 15",
     ]
 
 

@@ -17,6 +17,8 @@ from workers.transcode.demo.clips import CHUNKS, CLIPS, LONG
 VIDEO, CHUNK = "transcode", "transcode.chunk"
 # A worker is interfered with while its chunk has come less far than this: it may end too soon.
 STRIKE_BELOW = 0.8
+# And not before so many chunks are done, so that it is seen how workers share them.
+STRIKE_AFTER_CHUNKS = 2
 # Of so many ids the best is taken.
 _TRIED_IDS = 500
 
@@ -114,10 +116,14 @@ def pid_of(owner: str | None) -> int | None:
     return int(owner.rsplit(":", 2)[1]) if owner else None
 
 
-def may_be_struck(job: JobView, strikes: Collection[Strike]) -> bool:
-    """Return whether this is a chunk that somebody is in the middle of, and a worker that is still well."""
-    at_work = job.type == CHUNK and job.state == "running" and job.progress < STRIKE_BELOW
-    return at_work and all(job.owner != strike.job.owner and job.id != strike.job.id for strike in strikes)
+def next_victim(jobs: Sequence[JobView], strikes: Collection[Strike]) -> JobView | None:
+    """Return a chunk that a worker which is still well is in the middle of, once it is time for that; else None."""
+    chunks = [job for job in jobs if job.type == CHUNK]
+    if sum(job.state == "committed" for job in chunks) < STRIKE_AFTER_CHUNKS:
+        return None
+    struck = {strike.job.owner for strike in strikes}
+    at_work = (job for job in chunks if job.state == "running" and job.progress < STRIKE_BELOW)
+    return next((job for job in at_work if job.owner not in struck), None)
 
 
 def was_taken_over(strike: Strike, job: JobView) -> bool:
@@ -169,7 +175,7 @@ def table_of(jobs: Sequence[JobView], names: dict[int, str], strikes: Sequence[S
         done = 1.0 if job.state == "committed" else job.progress
         worker = names.get(pid_of(job.owner) or 0, "-")
         token = "-" if job.token is None else str(job.token)
-        note = next((_note(strike, job) for strike in strikes if strike.job.id == job.id), "")
+        note = "\n".join(_note(strike, job) for strike in strikes if strike.job.id == job.id)
         style = {"committed": "green", "running": "yellow", "dead": "red", "parked": "red"}.get(job.state, "")
         table.add_row(job.name, Text(job.state, style), f"{done:.0%}", worker, token, str(job.starts), note)
     return table

@@ -26,7 +26,7 @@ from workers.transcode.demo.jobs import (
     Strike,
     gave_up,
     job_views,
-    may_be_struck,
+    next_victim,
     pid_of,
     problems_of,
     spread_id,
@@ -186,7 +186,7 @@ class Demo:
                 its = f"{now.name} is {self._name(now.owner or '')}'s by now, under token {now.token}"
                 self._screen.say(f"CONTINUED {strike.worker} (SIGCONT), which knows of nothing: {its}", "bold red")
             return
-        victim = next((job for job in jobs if may_be_struck(job, self._strikes)), None)
+        victim = next_victim(jobs, self._strikes)
         if victim is not None and len(self._strikes) < len(STRIKES):
             self._strike(STRIKES[len(self._strikes)], victim, workers)
 
