@@ -102,8 +102,8 @@ def dead_members_end_what_waits(patch: Patch) -> None:
 
 
 MUTATIONS = (
-    Mutation("groups settled one member early", settled_one_member_early, ("groups",), FANNING_OUT, seed=3),
-    Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT),
+    Mutation("groups settled one member early", settled_one_member_early, ("groups",), FANNING_OUT, seed=7),
+    Mutation("dead members not counted", dead_members_not_counted, ("progress", "nothing-lost"), FANNING_OUT, seed=2),
     Mutation(
         "cancelled members not counted",
         cancelled_members_not_counted,
