@@ -13,23 +13,31 @@ export PYTHONDONTWRITEBYTECODE :=
 ENV_FILE = $(addprefix --env-file ,$(filter %.env,$(ENV)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format reference install-servers servers test test-fast test-newer image-test install-browser test-browser demo bench bench-transcode benchmarks campaign clean
+.PHONY: help setup check lint types importable format reference install-servers servers test test-fast test-newer image-test install-browser test-browser demo bench bench-transcode benchmarks campaign clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 
+# Most of what is installed is never imported; what is, is compiled then.
 $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
 setup: $(INSTALLED) ## Install everything for development into .venv
 
-check: $(INSTALLED) ## Lint, format check, types, layering, and whether every test can be imported
+# `make -j2 check` has them side by side.
+check: lint types importable ## Lint, format check, layering, types, and whether every test can be imported
+
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+importable: $(INSTALLED)
 	$(BIN)/pytest -qq --collect-only
 
 format: $(INSTALLED) ## Format and fix what can be fixed
@@ -65,7 +73,7 @@ test-browser: $(INSTALLED) install-browser ## Use the dashboard and examples/gal
 
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
 	$(if $(SEED),,CAMPAIGN=1 $(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
-	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_campaign.py tests/campaign/test_slow_network.py tests/campaign/test_campaign_ticks.py tests/campaign/test_broken.py tests/backends/rabbitmq/test_partitions.py tests/backends/redis/test_like_sqlite.py tests/cluster tests/lab)
+	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_campaign.py tests/campaign/test_slow_network.py tests/campaign/test_campaign_ticks.py tests/campaign/test_broken.py tests/backends/rabbitmq/test_lost.py tests/backends/rabbitmq/test_partitions.py tests/backends/rabbitmq/test_workers.py tests/backends/redis/test_like_sqlite.py tests/cluster tests/lab)
 	$(if $(SEED),,KILLS=50 $(BIN)/pytest -rP tests/campaign/test_takeover.py tests/campaign/test_everything_killed.py)
 	$(BIN)/python -m tests.campaign
 

@@ -7,6 +7,7 @@ server (`make test-fast`) that is `-m "not servers and not slow"`.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.servers(*needed))
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone, from now on, the thousands of tests that there are until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,6 +5,7 @@ Where nothing may be skipped (`CI=true`) it fails instead.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,11 +41,13 @@ SLOW_FOLDERS = (
 _TESTS = Path(__file__).parent
 
 
+@functools.cache
 def is_slow(path: Path) -> bool:
     """Return whether the tests of a file take long for the folder that it is in."""
     return path.is_relative_to(_TESTS) and path.relative_to(_TESTS).parts[0] in SLOW_FOLDERS
 
 
+@functools.cache
 def needed_by(path: Path) -> tuple[str, ...]:
     """Return what the tests of a file need for the folder that it is in."""
     inside = path.relative_to(_TESTS).as_posix() if path.is_relative_to(_TESTS) else ""

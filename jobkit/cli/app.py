@@ -5,6 +5,7 @@ Modules named here import nothing heavy at their top, so that `jobkit --help` an
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -157,3 +158,5 @@ def main() -> None:
     finally:
         # One more Ctrl-C while the process ends must not turn its exit code into that of a killed one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Nor need the interpreter look for garbage in all that was loaded: up to a tenth of a command's time.
+        gc.disable()

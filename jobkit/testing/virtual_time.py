@@ -232,8 +232,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._spun = 0
         while self._scheduled and self._scheduled[0].when() <= self._time:
             self._ready.append(heapq.heappop(self._scheduled))
-        if len(self._ready) > 1:
-            batch = self._interleaved(list(self._ready))
+        if self._rng is not None and len(self._ready) > 1:
+            batch = self._interleaved(self._rng, list(self._ready))
             self._ready.clear()
             self._ready.extend(batch)
         for _ in range(len(self._ready)):
@@ -261,15 +261,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         while self._scheduled and self._scheduled[0].cancelled():
             heapq.heappop(self._scheduled)
 
-    def _interleaved(self, batch: Sequence[asyncio.Handle]) -> Sequence[asyncio.Handle]:
+    @staticmethod
+    def _interleaved(rng: random.Random, batch: Sequence[asyncio.Handle]) -> Sequence[asyncio.Handle]:
         """Return `batch` with the processes' shares shuffled together, each share in its own order."""
         shares: dict[Process | None, deque[asyncio.Handle]] = {}
         for handle in batch:
             shares.setdefault(_owner(handle), deque()).append(handle)
-        if self._rng is None or len(shares) < 2:
+        if len(shares) < 2:
             return batch
         turns = [owner for owner, share in shares.items() for _ in share]
-        self._rng.shuffle(turns)
+        rng.shuffle(turns)
         return [shares[owner].popleft() for owner in turns]
 
     def take_back(self, process: Process) -> None:

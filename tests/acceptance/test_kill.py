@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,15 +13,19 @@ import pytest
 from jobkit.ops.verify import verify
 from jobkit.ports.inspection import JobState
 from tests.acceptance.plugin import Step
-from tests.acceptance.site import Site, open_site, until
+from tests.acceptance.site import Site, WorkerProcess, open_site, until
 
-KEYS, STEPS = 100, 20
+KEYS, STEPS = 50, 20
 # A machine so slow that workers hardly get to work within their seconds must still come to an end.
-MOST_KILLS = 40
+MOST_KILLS = 9
 
 
 async def _committed(site: Site) -> int:
     return (await site.planes.inspection.counts()).jobs.get(JobState.COMMITTED, 0)
+
+
+async def _works(worker: WorkerProcess) -> bool:
+    return worker.said("worker started")
 
 
 @pytest.mark.slow
@@ -28,7 +33,7 @@ async def test_every_job_commits_once_and_in_order_while_a_worker_is_killed_ever
     """single-effect, order, nothing-lost."""
     async with open_site(tmp_path, CONCURRENCY="20") as site:
         jobs = [
-            site.client.job("test.step", Step(on=f"key-{key}", number=number, seconds=0.05))
+            site.client.job("test.step", Step(on=f"key-{key}", number=number, seconds=0.1))
             for number in range(1, STEPS + 1)
             for key in range(KEYS)
         ]
@@ -37,6 +42,7 @@ async def test_every_job_commits_once_and_in_order_while_a_worker_is_killed_ever
         running = [site.start("test.step") for _ in range(3)]
         kills = 0
         for turn in itertools.cycle(range(3)):
+            await until(partial(_works, running[turn]), within=60, what="the worker to be killed works")
             await anyio.sleep(1.0)  # the rhythm of the killing, not a wait for anything
             if kills == MOST_KILLS or await _committed(site) == len(jobs):
                 break

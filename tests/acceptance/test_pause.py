@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from jobkit.ports.coordinator import Member
 from jobkit.ports.inspection import JobState
 from tests.acceptance.plugin import Step
 from tests.acceptance.site import Site, WorkerProcess, open_site, until
+from workers.transcode.ffmpeg import required_ffmpeg
 from workers.transcode.sample import make_sample
+from workers.transcode.settings import TranscodeSettings
 
 
 async def _pause(site: Site, worker: WorkerProcess) -> None:
@@ -77,11 +80,15 @@ async def test_a_paused_workers_ffmpeg_is_gone_and_the_other_transcode_stands(tm
     sources = tmp_path / "sources"
     sources.mkdir()
     source = sources / "clip.mp4"
-    await make_sample(source, seconds=16, size=(640, 360))
+    await make_sample(source, seconds=16, size=(160, 90))
     variables = {"JOBKIT_TRANSCODE_SOURCE_ROOTS": str(sources), "JOBKIT_TRANSCODE_THREADS": "1"}
+    # As fast as the source plays, on any machine, so that there is time to stop it in the middle.
+    slow = tmp_path / "ffmpeg"
+    slow.write_text(f'#!/bin/sh\nexec {shlex.quote(str(required_ffmpeg(TranscodeSettings().ffmpeg)))} -re "$@"\n')
+    slow.chmod(0o755)
     async with open_site(tmp_path, PLUGINS="") as site:
         submitted = await site.client.submit("transcode", {"video_id": "clip", "source": str(source)})
-        paused = site.start("transcode", **variables)
+        paused = site.start("transcode", JOBKIT_TRANSCODE_FFMPEG=str(slow), **variables)
 
         def encoders() -> list[psutil.Process]:
             return [child for child in psutil.Process(paused.pid).children(recursive=True) if _is_ffmpeg(child)]

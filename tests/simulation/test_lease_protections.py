@@ -141,13 +141,13 @@ def deadlines_not_enforced(patch: Patch) -> None:
 
 MUTATIONS = (
     Mutation("check-then-delete release", check_then_delete_release, ("no-lease-no-work",)),
-    Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",)),
+    Mutation("token restarts at 1", tokens_restart_at_one, ("fencing",), seed=3),
     Mutation("floor ignored", floor_ignored, ("fencing", "progress"), FORGETTING),
     Mutation("limits not looked at", limits_not_looked_at, ("limits",), CROWDED, seed=3),
-    Mutation("limits not renewed", limits_not_renewed, ("limits",), CROWDED, seed=3),
+    Mutation("limits not renewed", limits_not_renewed, ("limits",), CROWDED, seed=4),
     Mutation("starts given back", starts_given_back, ("limits",), CROWDED, seed=4),
-    Mutation("wall clock", nothing_patched, ("no-lease-no-work",), JUMPING_CLOCKS, WallClock),
-    Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",), seed=2),
+    Mutation("wall clock", nothing_patched, ("no-lease-no-work",), JUMPING_CLOCKS, WallClock, seed=3),
+    Mutation("proceed without lease", proceed_without_lease, ("no-lease-no-work",), seed=4),
     Mutation("deadlines not enforced", deadlines_not_enforced, ("no-lease-no-work",), seed=4),
 )
 

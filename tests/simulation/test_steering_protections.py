@@ -110,10 +110,10 @@ MUTATIONS = (
     Mutation("cancelled ids forgotten", cancelled_ids_forgotten, ("cancelled",), CANCELLING, seed=14),
     Mutation("cancelled turns kept", cancelled_turns_kept, ("progress",), CANCELLING, seed=1),
     Mutation("messages of another priority", messages_of_another_priority_good, ("priority",), REPRIORITIZING, seed=6),
-    Mutation("names held by many", names_held_by_many, ("unique",)),
+    Mutation("names held by many", names_held_by_many, ("unique",), seed=6),
     Mutation("replaced jobs go on", replaced_jobs_go_on, ("unique",), seed=1),
-    Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING),
-    Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING),
+    Mutation("pauses not heard of", pauses_not_heard_of, ("paused",), PAUSING, seed=7),
+    Mutation("pauses not heeded", pauses_not_heeded, ("paused",), PAUSING, seed=3),
     Mutation("paused attempts go on failing", paused_attempts_go_on_failing, ("paused",), PAUSING, seed=4),
 )
 

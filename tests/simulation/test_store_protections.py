@@ -152,14 +152,14 @@ def delays_kept_by_the_worker(patch: Patch) -> None:
 
 
 MUTATIONS = (
-    Mutation("no fence check in open", no_fence_check_in_open, ("fencing",), seed=2),
-    Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES, seed=2),
-    Mutation("no fence check", no_fence_check_at_all, ("fencing",), seed=2),
-    Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",), seed=2),
+    Mutation("no fence check in open", no_fence_check_in_open, ("fencing",), seed=6),
+    Mutation("commit without verify", commit_without_verify, ("fencing",), STALE_WRITES, seed=3),
+    Mutation("no fence check", no_fence_check_at_all, ("fencing",), seed=4),
+    Mutation("finished ids forgotten", finished_ids_forgotten, ("single-effect",), seed=6),
     Mutation("gaps ignored", gaps_ignored, ("order",), seed=1),
-    Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",), seed=1),
+    Mutation("ended jobs stay where they were", ended_jobs_stay_where_they_were, ("ended",), seed=2),
     Mutation("nothing published again", nothing_published_again, ("nothing-lost",), seed=1),
-    Mutation("ack before commit", ack_before_commit, ("nothing-lost",)),
+    Mutation("ack before commit", ack_before_commit, ("nothing-lost",), seed=5),
     Mutation("delays kept by the worker", delays_kept_by_the_worker, ("backoff",), seed=3),
 )
 

@@ -68,6 +68,7 @@ class RabbitServer:
             "RABBITMQ_CONFIG_FILE": str(config),
             "RABBITMQ_CONF_ENV_FILE": str(directory / "none.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+            **_without_plugins(Path(script), directory),
             "RABBITMQ_MNESIA_BASE": str(self._data),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{127,0,0,1}} "
@@ -231,6 +232,22 @@ class RabbitServer:
             connection.sendall(b"AMQP\0\0\x09\x01")
             return bool(connection.recv(1))
         return False
+
+
+def _without_plugins(script: Path, directory: Path) -> dict[str, str]:
+    """Return what has RabbitMQ 3 look through its own parts as it starts, and not through plugins that are not enabled.
+
+    It reads all that it finds beside them: a quarter of the processor time of a start.
+    """
+    installed = next(iter(script.parents[1].glob("lib/rabbitmq_server-3.*/plugins")), None)
+    if installed is None:
+        return {}
+    parts = directory / "parts"
+    parts.mkdir()
+    for part in installed.iterdir():
+        if not part.name.startswith("rabbitmq_") or part.name.startswith("rabbitmq_prelaunch-"):
+            (parts / part.name).symlink_to(part)
+    return {"RABBITMQ_PLUGINS_DIR": str(parts)}
 
 
 @functools.cache

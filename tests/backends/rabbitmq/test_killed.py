@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from jobkit.backends.rabbitmq.diagnosis import diagnose
-from jobkit.errors import ConsumerClosed, Unavailable
+from jobkit.errors import Unavailable
 from jobkit.lab.servers.proxy import Proxy
 from jobkit.model.clock import SystemClock
 from jobkit.model.partition import Partition
@@ -100,22 +100,3 @@ async def test_a_node_killed_between_publish_and_confirm_leaves_it_in_doubt_and_
                     got += ids([delivery])
                     await consumer.ack(delivery, PROOF)
         assert got[:3] == ["before", "a", "b"]
-
-
-async def test_a_node_killed_between_deliver_and_ack_delivers_again_in_order(site: Site) -> None:
-    async with site.broker() as broker:
-        await broker.declare("t", 2)
-        await publish(broker, *"abc")
-        async with broker.consume(FIRST, "me") as consumer:
-            deliveries = await received(consumer, 3)
-            await asyncio.to_thread(site.server.kill)
-            for delivery in deliveries:
-                try:
-                    await consumer.ack(delivery, PROOF)
-                except ConsumerClosed:
-                    break
-        await asyncio.to_thread(site.server.start)
-        async with consuming(broker) as consumer:
-            again = await received(consumer, 3)
-            assert ids(again) == ["a", "b", "c"]
-            assert all(delivery.redelivered for delivery in again)

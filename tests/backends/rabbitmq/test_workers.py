@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.acceptance.site import WorkerProcess, open_site, until
 from tests.backends.rabbitmq.conftest import Site
 
 KEYS, STEPS = 6, 60
+campaign = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
 
 
 @asynccontextmanager
@@ -40,8 +42,12 @@ async def ended(opened: Workers, ids: Sequence[str], *, within: float) -> list[J
     records: list[JobRecord] = []
 
     async def all_ended() -> bool:
-        records[:] = [await opened.client.status(id) for id in ids]
-        return all(record.state.ended for record in records)
+        while len(records) < len(ids):
+            record = await opened.client.status(ids[len(records)])
+            if not record.state.ended:
+                return False
+            records.append(record)
+        return True
 
     await until(all_ended, within=within, what="every job ends")
     return records
@@ -115,7 +121,11 @@ async def run_short_of_memory(site: Site, proxy: Proxy) -> None:
         await asyncio.sleep(3)  # the length of the trouble, not a wait for anything
 
 
-@pytest.mark.parametrize("trouble", [cut, refuse_for_a_while, fall_silent, restart, crash, run_short_of_memory])
+@pytest.mark.parametrize(
+    "trouble",
+    # A restart in order is what `test_long_job` has, too.
+    [cut, refuse_for_a_while, fall_silent, pytest.param(restart, marks=campaign), crash, run_short_of_memory],
+)
 async def test_trouble_with_the_server_costs_no_job_no_order_and_no_process(
     site: Site, tmp_path: Path, trouble: Callable[[Site, Proxy], Awaitable[None]]
 ) -> None:

@@ -36,15 +36,12 @@ def test_without_settings_it_runs_on_a_database_of_its_own_that_is_gone_afterwar
 
 def test_urls_that_are_set_are_used_and_a_table_says_what_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "mine.env").write_text("".join(f"{name}={value}\n" for name, value in configured(tmp_path).items()))
-    measured(tmp_path, "--env-file", "mine.env")
-    first = committed(tmp_path / "mine.db")
-    done = run(tmp_path, "bench", *SMALL, **configured(tmp_path))
+    done = run(tmp_path, "bench", *SMALL, "--env-file", "mine.env")
     assert done.returncode == 0, done.stderr
     assert "drain, 1 worker process " in done.stdout
     assert "below 25 ms" in done.stdout
     assert "aio-pika" not in done.stdout
-    assert first >= 220
-    assert committed(tmp_path / "mine.db") == 2 * first
+    assert committed(tmp_path / "mine.db") >= 220
 
 
 def test_jobs_that_an_earlier_run_left_are_not_measured(tmp_path: Path) -> None:
