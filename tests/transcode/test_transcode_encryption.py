@@ -156,6 +156,7 @@ def idle(tmp_path: Path) -> Desk:
         ({"key_source": "nowhere.at.all:give"}, {"encryption": "aes-128"}, "'nowhere.at.all:give', which cannot be"),
         ({"key_source": "key_desk:take"}, {"encryption": "aes-128"}, "which cannot be imported"),
         ({"key_source": "key_desk:give", "encryption": "aes-128"}, {"hls": False}, "only the clear MP4 files would be"),
+        ({"key_source": "key_desk:give", "encryption": "aes-128"}, {"storyboard": True}, "kept with mp4 = true"),
     ],
 )
 async def test_what_cannot_be_encrypted_is_refused_before_the_work(
