@@ -68,7 +68,7 @@ install-browser: ## Install Chromium, and the players that the browser tests use
 	.ci/install-browser
 
 test-browser: $(INSTALLED) install-browser ## Use the dashboard and examples/gallery in Chromium, and play what the transcode plugin makes there
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser,cenc]'
 	BROWSER_TESTS=1 $(BIN)/pytest -n $(PLAYERS) tests/browser
 
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from jobkit.model.job_state import JobState
 from workers.transcode import Transcode, processor
 from workers.transcode.check_outputs import Checked, check_outputs
 from workers.transcode.hls import parse_master_playlist, parse_media_playlist
-from workers.transcode.lowest_first import lowest_first, require_no_files
+from workers.transcode.lowest_first import has_awaited, lowest_first, require_no_files
 
 
 @pytest.fixture
@@ -76,13 +77,17 @@ async def test_the_lowest_rendition_is_to_be_seen_before_the_others_are_made(
 
 
 class Holding:
-    """A context of a video with so many files."""
+    """A context of a video with so many files, and of a job with so many members."""
 
     def __init__(self, files: int) -> None:
         self._files = files
 
     async def files(self) -> list[str]:
         return ["file"] * self._files
+
+    async def members(self) -> AsyncIterator[str]:
+        for _ in range(self._files):
+            yield "member"
 
 
 async def test_video_that_has_files_keeps_them_until_all_is_made() -> None:
@@ -91,6 +96,11 @@ async def test_video_that_has_files_keeps_them_until_all_is_made() -> None:
     assert await lowest_first(cast(Context, Holding(0)), job.model_copy(update={"early": False})) is None
     lowest = await lowest_first(cast(Context, Holding(0)), job)
     assert lowest == Transcode(video_id="v1", source="s", lowest=True, split=True)
+
+
+@pytest.mark.parametrize("members", [0, 1])
+async def test_job_that_has_waited_for_it_waits_for_no_chunks(members: int) -> None:
+    assert await has_awaited(cast(Context, Holding(members))) is bool(members)
 
 
 async def test_lowest_rendition_takes_the_place_of_nothing() -> None:

@@ -17,9 +17,8 @@ from tests.media import rawtimes
 from tests.media.numbered import numbered_picture, shown
 from tests.media.playlists import read_master
 from workers.transcode import Transcode, chunk_processor, processor, transcode
-from workers.transcode.check_outputs import check_outputs
+from workers.transcode.check_outputs import Checked, check_outputs
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
-from workers.transcode.media import Media
 
 PARTS = ["0", "1", "2", "sound"]
 
@@ -136,7 +135,7 @@ async def test_chunks_of_an_older_worker_are_joined_and_decoded_as_a_whole(
 
     decoded = []
 
-    async def checked(*given: Any, known: bool) -> list[Media]:
+    async def checked(*given: Any, known: bool) -> Checked:
         decoded.append(not known)
         return await check_outputs(*given, known=known)
 

@@ -68,9 +68,9 @@ async def transcode(
     # Before all the work: a key that cannot be had is known at once.
     key = await _key(job, ctx, chosen.settings)
     if job.storyboard:
-        require_storyboard(job.video_id, ctx)
         if not keeps_mp4(job, key):
             raise Reject("a storyboard was asked for, which is made of the MP4 files: have them kept with mp4 = true")
+        require_storyboard(job.video_id, ctx)
     await require_no_files(ctx, job)
     bench = await open_bench(ctx, chosen.settings)
     try:
