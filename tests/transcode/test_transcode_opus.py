@@ -126,11 +126,11 @@ async def test_sounds_of_each_language_are_there_in_each_format(desk: Desk, samp
 
 
 async def test_sound_that_begins_within_a_packet_begins_with_the_next_one(
-    desk: Desk, samples: Samples, ffmpeg: str, tmp_path: Path
+    desk: Desk, samples: Samples, tmp_path: Path
 ) -> None:
     """In a transport stream nothing is filled before it; no segment can begin before 0."""
     (tmp_path / "profiles.toml").write_text(OPUS)
-    desk.settings |= {"ffmpeg": ffmpeg, "profiles": tmp_path / "profiles.toml", "profile": "opus"}
+    desk.settings |= {"profiles": tmp_path / "profiles.toml", "profile": "opus"}
     source = samples.make("late.ts", size="64x36", seconds=1.2, sound="sine=sample_rate=48000,asetpts=PTS+480")
     result = await desk.run(desk.place(source))
     assert result.warnings == ()

@@ -20,6 +20,7 @@ AIMED = """
 [profiles.aimed]
 [[profiles.aimed.video]]
 vmaf = 88
+quality = 27
 preset = "veryfast"
 best_quality = 20
 worst_quality = 45
@@ -47,7 +48,7 @@ def measured(made: Path, source: str) -> float:
 
 
 async def test_the_score_is_reached_and_told_and_looked_for_once(aimed: Desk, samples: Samples) -> None:
-    source = aimed.place(samples.make("noisy.mp4", picture=NOISY, seconds=1.2, sound=None, options=("-crf", "10")))
+    source = aimed.place(samples.make("noisy.mp4", picture=NOISY, seconds=0.8, sound=None, options=("-crf", "10")))
     (rendition,) = (await aimed.run(source)).renditions
     assert rendition.quality is not None
     assert rendition.vmaf is not None
