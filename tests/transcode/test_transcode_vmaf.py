@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from transcode_bench import FFMPEGS, Desk, Samples
 
+from workers.transcode import target_quality
 from workers.transcode.encoder_trial import Tool, tool_problem
 from workers.transcode.profile import Profile, VideoProfile
 from workers.transcode.settings import TranscodeSettings
@@ -63,6 +64,18 @@ async def test_the_score_is_reached_and_told_and_looked_for_once(aimed: Desk, sa
     (again,) = (await aimed.run(source)).renditions
     assert (again.quality, again.vmaf) == (rendition.quality, rendition.vmaf)
     assert not [message for _, message in aimed.store.seen if "looking for the quality" in message]
+
+
+async def test_what_cannot_be_measured_is_encoded_all_the_same_and_told(
+    aimed: Desk, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_quality, "measure_arguments", lambda *_: ["-i", "file:nothing"])
+    source = aimed.place(samples.make("tiny.mp4", size="32x32", seconds=0.2, sound=None))
+    result = await aimed.run(source, hls=False)
+    assert [(each.quality, each.vmaf) for each in result.renditions] == [(27, None)]
+    assert result.warnings == (
+        "32p: VMAF could not be measured, where 88 is wanted, with quality 27 of 20 to 45 under 100000 bits per second",
+    )
 
 
 async def test_ffmpeg_without_libvmaf_keeps_to_the_quality_and_tells() -> None:
