@@ -71,11 +71,10 @@ async def test_what_cannot_be_measured_is_encoded_all_the_same_and_told(
 ) -> None:
     monkeypatch.setattr(target_quality, "measure_arguments", lambda *_: ["-i", "file:nothing"])
     source = aimed.place(samples.make("tiny.mp4", size="32x32", seconds=0.2, sound=None))
-    result = await aimed.run(source, hls=False)
-    assert [(each.quality, each.vmaf) for each in result.renditions] == [(27, None)]
-    assert result.warnings == (
-        "32p: VMAF could not be measured, where 88 is wanted, with quality 27 of 20 to 45 under 100000 bits per second",
-    )
+    result = await aimed.run(source, hls=False, ladder=(32, 16))
+    assert [(each.quality, each.vmaf) for each in result.renditions] == [(27, None), (27, None)]
+    told = "VMAF could not be measured, where 88 is wanted, with quality 27 of 20 to 45 under 100000 bits per second"
+    assert result.warnings == (f"32p: {told}", f"16p: {told}")
 
 
 async def test_ffmpeg_without_libvmaf_keeps_to_the_quality_and_tells() -> None:
@@ -89,6 +88,12 @@ async def test_ffmpeg_without_libvmaf_keeps_to_the_quality_and_tells() -> None:
     assert chosen.warnings == (
         "VMAF cannot be measured here (No such filter: 'libvmaf'): h264 has quality 21 instead of a score of 93",
     )
+
+
+async def test_pictures_too_small_for_libvmaf_do_not_end_the_job(aimed: Desk, samples: Samples) -> None:
+    source = aimed.place(samples.make("tiny.mp4", size="32x32", seconds=0.2, sound=None))
+    result = await aimed.run(source, hls=False, ladder=(32, 16))
+    assert [each.vmaf is None for each in result.renditions] == [False, True]
 
 
 async def test_what_an_ffmpeg_cannot_do_is_found_out(ffmpeg: str) -> None:

@@ -30,7 +30,7 @@ from workers.transcode.plan import TranscodePlan, rendition_file
 from workers.transcode.process import first_error
 from workers.transcode.quality_search import MOST_TRIES, Aim, Span, chosen_level, next_level, sample_spans
 from workers.transcode.source import OpenSource
-from workers.transcode.vmaf import Report, read_report
+from workers.transcode.vmaf import SMALLEST_SIDE, Report, read_report
 
 
 class FoundQuality(BaseModel):
@@ -87,8 +87,8 @@ class _Search:
 
     async def run(self) -> list[FoundQuality]:
         """Try qualities on the samples, until each rendition has the one it needs, or as often as may be."""
-        aims = {rung.name: rung.aim for rung in self._plan.rungs if rung.aim is not None}
-        tried: dict[str, dict[int, float]] = {name: {} for name in aims}
+        aims = {rung.name: rung.aim for rung in self._plan.rungs if rung.aim is not None and _is_measurable(rung)}
+        tried: dict[str, dict[int, float]] = {rung.name: {} for rung in self._plan.rungs}
         for number in range(MOST_TRIES):
             rungs = [wanted for rung in self._plan.rungs if (wanted := _wanted(rung, aims, tried)) is not None]
             if not rungs:
@@ -163,6 +163,10 @@ def _wanted(rung: Rung, aims: dict[str, Aim], tried: dict[str, dict[int, float]]
     aim = aims.get(rung.name)
     level = None if aim is None else next_level(aim, rung.coding.level, tried[rung.name])
     return None if level is None else _at_level(rung, level)
+
+
+def _is_measurable(rung: Rung) -> bool:
+    return rung.size.short >= SMALLEST_SIDE
 
 
 def _has_pictures(folder: Path, rung: Rung) -> bool:
