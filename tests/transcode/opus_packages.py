@@ -36,7 +36,7 @@ def lag(found: list[int], wanted: list[int], first: int, count: int, most: int) 
     """Return by how many samples `count` of them from `first` on come later than they should, up to `most`."""
     part = wanted[first : first + count]
 
-    def likeness(late: int) -> int:
-        return sum(one * other for one, other in zip(part, found[first + late : first + late + count], strict=True))
+    def difference(late: int) -> int:
+        return sum((a - b) ** 2 for a, b in zip(part, found[first + late : first + late + count], strict=True))
 
-    return max(range(-most, most + 1), key=likeness)
+    return min(range(-most, most + 1), key=difference)

@@ -99,7 +99,7 @@ def test_each_decoded_stream_goes_into_one_graph() -> None:
     assert [re.findall(r"\[0:\d+\]", graph) for graph in graphs] == [["[0:0]"], ["[0:1]"], ["[0:2]"]]
     assert "asplit=2[a0][a1]" in graphs[1]
     assert [graph for graph in more if "[0:1]" in graph] == [
-        f"{graphs[1].partition(',asplit')[0]},asplit=3[a0][a1][o1s];[o1s]aresample=async=1:first_pts=-648[o1]"
+        f"{graphs[1].partition(',asplit')[0]},asplit=3[a0][a1][o1s];[o1s]atrim=start_pts=312[o1]"
     ]
     assert "asplit=2[o0][o2s]" in next(graph for graph in more if "[0:2]" in graph)
     mapped = [made[at + 1] for at, word in enumerate(made) if word == "-map"]

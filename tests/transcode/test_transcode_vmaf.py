@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from transcode_bench import FFMPEGS, Desk, Samples
 
+from workers.transcode import target_quality
 from workers.transcode.encoder_trial import Tool, tool_problem
 from workers.transcode.profile import Profile, VideoProfile
 from workers.transcode.settings import TranscodeSettings
@@ -20,6 +21,7 @@ AIMED = """
 [profiles.aimed]
 [[profiles.aimed.video]]
 vmaf = 88
+quality = 27
 preset = "veryfast"
 best_quality = 20
 worst_quality = 45
@@ -47,8 +49,8 @@ def measured(made: Path, source: str) -> float:
 
 
 async def test_the_score_is_reached_and_told_and_looked_for_once(aimed: Desk, samples: Samples) -> None:
-    source = aimed.place(samples.make("noisy.mp4", picture=NOISY, seconds=1.2, sound=None, options=("-crf", "10")))
-    (rendition,) = (await aimed.run(source)).renditions
+    source = aimed.place(samples.make("noisy.mp4", picture=NOISY, seconds=0.8, sound=None, options=("-crf", "10")))
+    (rendition,) = (await aimed.run(source, hls=False)).renditions
     assert rendition.quality is not None
     assert rendition.vmaf is not None
     assert 20 < rendition.quality < 45
@@ -59,9 +61,20 @@ async def test_the_score_is_reached_and_told_and_looked_for_once(aimed: Desk, sa
     shutil.rmtree(aimed.blobs)
     aimed.blobs.mkdir()
     aimed.store.seen.clear()
-    (again,) = (await aimed.run(source)).renditions
+    (again,) = (await aimed.run(source, hls=False)).renditions
     assert (again.quality, again.vmaf) == (rendition.quality, rendition.vmaf)
     assert not [message for _, message in aimed.store.seen if "looking for the quality" in message]
+
+
+async def test_what_cannot_be_measured_is_encoded_all_the_same_and_told(
+    aimed: Desk, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_quality, "measure_arguments", lambda *_: ["-i", "file:nothing"])
+    source = aimed.place(samples.make("tiny.mp4", size="32x32", seconds=0.2, sound=None))
+    result = await aimed.run(source, hls=False, ladder=(32, 16))
+    assert [(each.quality, each.vmaf) for each in result.renditions] == [(27, None), (27, None)]
+    told = "VMAF could not be measured, where 88 is wanted, with quality 27 of 20 to 45 under 100000 bits per second"
+    assert result.warnings == (f"32p: {told}", f"16p: {told}")
 
 
 async def test_ffmpeg_without_libvmaf_keeps_to_the_quality_and_tells() -> None:
@@ -75,6 +88,12 @@ async def test_ffmpeg_without_libvmaf_keeps_to_the_quality_and_tells() -> None:
     assert chosen.warnings == (
         "VMAF cannot be measured here (No such filter: 'libvmaf'): h264 has quality 21 instead of a score of 93",
     )
+
+
+async def test_pictures_too_small_for_libvmaf_do_not_end_the_job(aimed: Desk, samples: Samples) -> None:
+    source = aimed.place(samples.make("tiny.mp4", size="32x32", seconds=0.2, sound=None))
+    result = await aimed.run(source, hls=False, ladder=(32, 16))
+    assert [each.vmaf is None for each in result.renditions] == [False, True]
 
 
 async def test_what_an_ffmpeg_cannot_do_is_found_out(ffmpeg: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from test_transcode_plan import media
 from workers.transcode.media import Media
 from workers.transcode.outcome import warnings
 from workers.transcode.plan import make_plan
+from workers.transcode.quality_search import Aim
 from workers.transcode.settings import TranscodeSettings
+from workers.transcode.sound_codecs import PLAIN_SOUND, SoundCodec, SoundCoding
 
 SETTINGS = TranscodeSettings()
 
@@ -64,3 +67,15 @@ def test_what_is_changed_is_told(video: dict[str, Any], words: str) -> None:
 def test_hdr_that_is_kept_is_told_as_such() -> None:
     (warning,) = told(media(colour=(9, 9, 16, 1)), TranscodeSettings(hdr="keep"))
     assert "JOBKIT_TRANSCODE_HDR=keep" in warning
+
+
+@pytest.mark.parametrize(("score", "words"), [(93.1, []), (88.04, ["720p: VMAF came to 88.0 on samples, where 93 "])])
+def test_score_that_is_not_reached_is_told(score: float, words: list[str]) -> None:
+    plan = make_plan(media(), SETTINGS, ladder=(720,))
+    aimed = replace(plan, rungs=(replace(plan.rungs[0], aim=Aim(93.0, 14, 38), vmaf=score),))
+    assert [each[: len(words[0])] for each in warnings(media(), aimed, media())] == words
+
+
+def test_sound_in_two_formats_is_no_sound_that_is_not_used() -> None:
+    sounds = (PLAIN_SOUND, SoundCoding(SoundCodec.OPUS, 64_000))
+    assert list(warnings(media(), make_plan(media(), SETTINGS, sounds=sounds), media())) == []

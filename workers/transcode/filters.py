@@ -211,16 +211,10 @@ def sound_graph(chain: SoundChain, index: int, ends: Mapping[str, SoundCoding]) 
     It is one graph for all of them: of several graphs that one decoder feeds, ffmpeg 9 may leave all but the first
     waiting for ever, where they have more to say than what is muxed allows, as with sound that begins late.
     """
-    leads = {label: lead for label, coding in ends.items() if (lead := _lead(chain, coding))}
-    split = "".join(f"[{label}s]" if label in leads else f"[{label}]" for label in ends)
+    skips = {label: coding.skipped_samples for label, coding in ends.items() if coding.skipped_samples}
+    split = "".join(f"[{label}s]" if label in skips else f"[{label}]" for label in ends)
     graph = [f"[0:{index}]{sound_filters(chain)},asplit={len(ends)}{split}"]
-    return ";".join([*graph, *(f"[{label}s]{lead}[{label}]" for label, lead in leads.items())])
-
-
-def _lead(chain: SoundChain, coding: SoundCoding) -> str:
-    """Return the filter that puts silence before time 0, where what codes a sound takes some."""
-    # Where filters begin anew in the middle it would be put there as well: there the first packet is left out.
-    return f"aresample=async=1:first_pts={-coding.lead_samples}" if chain.filled and coding.lead_samples else ""
+    return ";".join([*graph, *(f"[{label}s]atrim=start_pts={count}[{label}]" for label, count in skips.items())])
 
 
 def sound_filters(chain: SoundChain) -> str:

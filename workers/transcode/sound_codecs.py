@@ -12,8 +12,8 @@ SAMPLE_RATE = 48_000
 _ENTRY_AT, _AUDIO_ENTRY_BYTES = 8, 28
 # Where `dOps` says how many samples a decoder is to leave out, behind its version and its number of channels.
 _PRE_SKIP_AT, _PRE_SKIP_BYTES = 2, 2
-# A packet of Opus, and by how many samples libopus is late at 48 kHz.
-_OPUS_PACKET, _OPUS_DELAY = 960, 312
+# By how many samples libopus is late at 48 kHz.
+_OPUS_DELAY = 312
 
 
 class SoundCodec(StrEnum):
@@ -46,13 +46,14 @@ class SoundCoding:
         return [*encoder, "-ar", str(SAMPLE_RATE), "-ac", str(channels), "-flags:a", "+bitexact"]
 
     @property
-    def lead_samples(self) -> int:
-        """How many samples of silence are encoded before time 0.
+    def skipped_samples(self) -> int:
+        """How many samples are left out at the beginning, so that the first packet begins at 0.
 
-        With them an encoder is late by whole packets, as that of AAC is by itself. Those packets lie before time 0 and
-        are left out of segments, where no edit list could cut a packet: the next begins at 0, to the sample.
+        An encoder that is late by less than a packet writes one that begins before 0, which no edit list cuts in
+        segments. With so many samples less it is silent for as long, and then each sample is at its time. (To leave
+        that packet out instead has a decoder begin in the middle, and be too quiet for some 60 ms.)
         """
-        return _OPUS_PACKET - _OPUS_DELAY if self.codec is SoundCodec.OPUS else 0
+        return _OPUS_DELAY if self.codec is SoundCodec.OPUS else 0
 
 
 PLAIN_SOUND = SoundCoding(SoundCodec.AAC, DEFAULT_CHANNEL_BITRATE[SoundCodec.AAC])
@@ -70,9 +71,9 @@ def pre_skip(description: bytes) -> int:
 def without_pre_skip(description: bytes) -> bytes:
     """Return a description of sound whose first packet is heard from its first sample on. Raises `MalformedMp4`."""
     at = _pre_skip_at(description)
-    return (
-        description if at is None else description[:at] + bytes(_PRE_SKIP_BYTES) + description[at + _PRE_SKIP_BYTES :]
-    )
+    if at is None:
+        return description
+    return description[:at] + bytes(_PRE_SKIP_BYTES) + description[at + _PRE_SKIP_BYTES :]
 
 
 def _pre_skip_at(description: bytes) -> int | None:

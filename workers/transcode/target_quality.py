@@ -30,13 +30,13 @@ from workers.transcode.plan import TranscodePlan, rendition_file
 from workers.transcode.process import first_error
 from workers.transcode.quality_search import MOST_TRIES, Aim, Span, chosen_level, next_level, sample_spans
 from workers.transcode.source import OpenSource
-from workers.transcode.vmaf import Report, read_report
+from workers.transcode.vmaf import SMALLEST_SIDE, Report, read_report
 
 
 class FoundQuality(BaseModel):
-    """What was found for a rendition: the level, and the score of the samples with it, None where none has a picture.
+    """What was found for a rendition: the level, and the mean score of all pictures of the samples with it.
 
-    The score is the mean of all pictures.
+    There is no score where no sample has a picture, or none can be measured.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,8 +87,8 @@ class _Search:
 
     async def run(self) -> list[FoundQuality]:
         """Try qualities on the samples, until each rendition has the one it needs, or as often as may be."""
-        aims = {rung.name: rung.aim for rung in self._plan.rungs if rung.aim is not None}
-        tried: dict[str, dict[int, float]] = {name: {} for name in aims}
+        aims = {rung.name: rung.aim for rung in self._plan.rungs if rung.aim is not None and _is_measurable(rung)}
+        tried: dict[str, dict[int, float]] = {rung.name: {} for rung in self._plan.rungs}
         for number in range(MOST_TRIES):
             rungs = [wanted for rung in self._plan.rungs if (wanted := _wanted(rung, aims, tried)) is not None]
             if not rungs:
@@ -96,18 +96,12 @@ class _Search:
             await self._bench.report(progress.AIM, 0.0, f", try {number + 1} of {MOST_TRIES} at most")
             for rung, score in zip(rungs, await self._scores(rungs), strict=True):
                 if score is None:
-                    # Without a picture in any sample there is nothing to go by.
+                    # Without a picture in any sample, or where none can be measured, there is nothing to go by.
                     del aims[rung.name]
                 else:
                     tried[rung.name][rung.coding.level] = score
-        found = []
-        for rung in self._plan.rungs:
-            aim = aims.get(rung.name)
-            level = rung.coding.level if aim is None else chosen_level(aim, tried[rung.name])
-            if rung.aim is not None:
-                found.append(FoundQuality(rendition=rung.name, level=level, vmaf=tried[rung.name].get(level)))
         self._bench.ctx.log.info("found qualities", tried=tried)
-        return found
+        return [_found(rung, rung.aim, tried[rung.name]) for rung in self._plan.rungs if rung.aim is not None]
 
     async def _scores(self, rungs: Sequence[Rung]) -> list[float | None]:
         """Return the mean score of each rendition over all samples; None where no sample has a picture."""
@@ -143,8 +137,12 @@ class _Search:
         reports: list[Report] = []
         if await to_thread.run_sync(_has_pictures, folder, rungs[0]):
             measure = measure_arguments(plan, self._settings, self._source.argument())
-            await ffmpeg.run(measure, pass_fds=[self._source.fd])
-            reports = await to_thread.run_sync(_read, folder, len(rungs))
+            try:
+                await ffmpeg.run(measure, pass_fds=[self._source.fd])
+                reports = await to_thread.run_sync(_read, folder, len(rungs))
+            except FfmpegFailed as error:
+                # What can be encoded is not to fail because it cannot be compared; the result tells.
+                self._bench.ctx.log.warning("a sample cannot be measured", start=span.start, error=str(error))
         await to_thread.run_sync(shutil.rmtree, folder)
         return reports
 
@@ -156,10 +154,19 @@ class _Search:
         return replace(sample, picture=replace(sample.picture, part=replace(sample.picture.part, read_from=0.0)))
 
 
+def _found(rung: Rung, aim: Aim, tried: dict[int, float]) -> FoundQuality:
+    level = chosen_level(aim, tried) if tried else rung.coding.level
+    return FoundQuality(rendition=rung.name, level=level, vmaf=tried.get(level))
+
+
 def _wanted(rung: Rung, aims: dict[str, Aim], tried: dict[str, dict[int, float]]) -> Rung | None:
     aim = aims.get(rung.name)
     level = None if aim is None else next_level(aim, rung.coding.level, tried[rung.name])
     return None if level is None else _at_level(rung, level)
+
+
+def _is_measurable(rung: Rung) -> bool:
+    return rung.size.short >= SMALLEST_SIDE
 
 
 def _has_pictures(folder: Path, rung: Rung) -> bool:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 # That of a screen of 1080 lines, seen from three times its height, which scores of other tools usually are of.
 _MODEL = "vmaf_v0.6.1"
+# libvmaf crashes where pictures have few lines: seen with 16.
+SMALLEST_SIDE = 32
 
 
 class _Pooled(BaseModel):
