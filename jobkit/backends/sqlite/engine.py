@@ -25,6 +25,7 @@ import anyio
 from jobkit.backends.sqlite.batch import Batch, BatchRunner, Call, Raised
 from jobkit.backends.sqlite.connection import MEMORY, open_connection
 from jobkit.backends.sqlite.faults import is_busy, locked, translated
+from jobkit.backends.sqlite.fork_guard import ForkGuard
 from jobkit.backends.sqlite.notifier import Notifier, notifier_directory
 from jobkit.backends.sqlite.store_clock import boot_id
 from jobkit.backends.sqlite.transaction import Transaction
@@ -62,6 +63,7 @@ class Engine:
         self._connection = connection
         self._runner = BatchRunner(connection, clock, offset)
         self._lock_patience = lock_patience
+        self._guard = ForkGuard()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="jobkit-commit") if threaded else None
         self._queue: deque[Call] = deque()
         self._engaged = False
@@ -107,12 +109,16 @@ class Engine:
         self._closed = True
         with anyio.CancelScope(shield=True):
             await self._idle.wait()
-            if self._committer is None:
-                self._connection.close()
-            else:
-                # The last one to close a database copies its log back, which takes a while.
-                await asyncio.get_running_loop().run_in_executor(self._committer, self._connection.close)
-                self._committer.shutdown()
+            self._guard.hold()
+            try:
+                if self._committer is None:
+                    self._connection.close()
+                else:
+                    # The last one to close a database copies its log back, which takes a while.
+                    await asyncio.get_running_loop().run_in_executor(self._committer, self._connection.close)
+                    self._committer.shutdown()
+            finally:
+                self._guard.let_go()
 
     # ---- one turn: take a batch, run it, commit it, tell its callers -----------------------------------------------
 
@@ -136,11 +142,12 @@ class Engine:
         return Batch(calls) if calls else None
 
     def _try(self, batch: Batch) -> None:
+        self._guard.hold()
         changes = self._connection.total_changes
         try:
             self._runner.run(batch)
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
-            self._runner.roll_back()
+            self._roll_back()
             if is_busy(error):
                 self._wait_for_lock(batch)
             else:
@@ -148,7 +155,7 @@ class Engine:
                 self._schedule_turn()
             return
         except BaseException:
-            self._runner.roll_back()
+            self._roll_back()
             for call in batch.calls:
                 call.future.cancel()
             self._schedule_turn()
@@ -160,12 +167,25 @@ class Engine:
             loop = asyncio.get_running_loop()
             # `commit` does its work in one piece without the interpreter lock; `execute("COMMIT")` asks for it back
             # several times, and waits each time when the loop is busy.
-            committing = loop.run_in_executor(self._committer, self._connection.commit)
+            committing = loop.run_in_executor(self._committer, self._commit)
             committing.add_done_callback(partial(self._committed, batch))
+
+    def _commit(self) -> None:
+        try:
+            self._connection.commit()
+        finally:
+            # By whoever commits: the loop itself may be about to fork, and wait for it.
+            self._guard.let_go()
+
+    def _roll_back(self) -> None:
+        try:
+            self._runner.roll_back()
+        finally:
+            self._guard.let_go()
 
     def _commit_here(self, batch: Batch) -> None:
         try:
-            self._connection.commit()
+            self._commit()
         except sqlite3.Error as error:
             self._not_committed(batch, error)
         else:
@@ -181,7 +201,7 @@ class Engine:
         self._schedule_turn()
 
     def _not_committed(self, batch: Batch, error: BaseException) -> None:
-        self._runner.roll_back()
+        self._roll_back()
         self._fail(batch.calls, error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     def _schedule_turn(self) -> None:
@@ -212,11 +232,12 @@ class Engine:
         asyncio.get_running_loop().call_later(random.uniform(*_LOCK_RETRY_SECONDS), self._turn)  # noqa: S311
 
     def _try_reading(self, batch: Batch) -> None:
+        self._guard.hold()
         try:
             self._runner.run(batch)
-            self._connection.commit()
+            self._commit()
         except Exception as error:  # noqa: BLE001  (it goes to the callers)
-            self._runner.roll_back()
+            self._roll_back()
             if is_busy(error):
                 self._queue.extend(batch.calls)
             else:

@@ -42,7 +42,7 @@ def fail(
         return int(failed)
     transaction.execute(
         "UPDATE jobs SET state = 'queued', progress = 0, message = '', failed = failed + 1, failures = ?1, "
-        "told = ?2, retry_at = ?3 + ?4, delayed_until = ?3 + ?5 "
+        "told = ?2, retry_at = ?3 + ?4, delayed_until = ?3 + ?5, due = NULL, ordered = NULL "
         "WHERE id = ?6",
         (
             dump_failures((*failures, failure)),

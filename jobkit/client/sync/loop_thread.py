@@ -1,6 +1,7 @@
 """A thread in whose event loop a client lives, for callers in any other thread and in any process.
 
 It begins with the first call, and anew in a process that was forked: of a thread a fork copies nothing but its memory.
+A fork waits while a client is being opened, and until no SQLite transaction of the process is under way.
 What the parent had open is left alone in the child, so that the parent does not notice. It keeps no program from
 ending: what is not closed by then is cut off, as by a crash, which every backend bears.
 """
@@ -24,6 +25,9 @@ from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
 C = TypeVar("C")
+
+# What is not open by then is stuck, and a fork is not to be.
+_OPENING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,14 @@ class LoopThread(Generic[C]):
         threading.Thread(target=run, name="jobkit-client", daemon=True).start()
         return begun.result()
 
+    def about_to_fork(self) -> bool:
+        """Wait until nothing is being opened: a child would find modules half imported, and files half opened."""
+        return self._lock.acquire(timeout=_OPENING_SECONDS)
+
+    def forked_a_child(self) -> None:
+        """Go on, in the parent."""
+        self._lock.release()
+
     def forked(self) -> None:
         """Forget, in a child, what belongs to the parent."""
         # Whoever held it is not here.
@@ -121,9 +133,22 @@ class LoopThread(Generic[C]):
 _all: weakref.WeakSet[LoopThread[Any]] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+_waited_for: list[LoopThread[Any]] = []
+
+
+def _before_fork() -> None:
+    _waited_for.extend(one for one in list(_all) if one.about_to_fork())
+
+
+def _in_parent() -> None:
+    while _waited_for:
+        _waited_for.pop().forked_a_child()
+
+
+def _in_child() -> None:
+    _waited_for.clear()
     for one in list(_all):
         one.forked()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

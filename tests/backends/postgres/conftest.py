@@ -23,14 +23,18 @@ _FILL = f"""
     INSERT INTO jobkit.keys (type, key, token, touched) SELECT 't', 'k' || n, n, 0 FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, result, ended, settled)
     SELECT 'j' || n, 't', 'k' || n, 0, '\\x00', 'committed', 1, n, 'null', n, n FROM generate_series(1, {MANY}) n;
-    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, entry)
-    SELECT 'w' || n, 't', 'k' || n, 0, '\\x00', 'queued', 1, n, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, slot, digest, state, schema, submitted_at, entry, envelope)
+    SELECT 'w' || n, 't', 'k' || n, 0, '\\x00', 'queued', 1, n, n,
+           convert_to('{{"id":"w' || n || '","type":"t","key":"k' || n || '"}}' || chr(10) || '{{}}', 'UTF8')
+    FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.outbox (position, made, id) SELECT n, 0, 'w' || n FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.inflight (id, type, number, key)
     SELECT 'w' || n, 't', 0, 'k' || n FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.keys (type, key, token, touched) VALUES ('t', 'stuck', 1, 0);
-    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at)
-    SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n FROM generate_series(1, {MANY}) n;
+    INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at, envelope)
+    SELECT 'p' || n, 't', 'stuck', n + 1, 0, '\\x00', 'parked', 1, n,
+           convert_to('{{"id":"p' || n || '","type":"t","key":"stuck"}}' || chr(10) || '{{}}', 'UTF8')
+    FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.parked (type, key, sequence, id, reason, parked_at)
     SELECT 't', 'stuck', n + 1, 'p' || n, 'gap', 0 FROM generate_series(1, {MANY}) n;
     INSERT INTO jobkit.jobs (id, type, key, sequence, slot, digest, state, schema, submitted_at, ended)

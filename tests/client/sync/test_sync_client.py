@@ -164,6 +164,46 @@ def test_it_works_in_a_forked_process_and_goes_on_in_its_parent(tmp_path: Path) 
     assert _run(FORKING, tmp_path) == (0, "queued queued queued\n", "")
 
 
+FORKING_MEANWHILE = """
+import os, sys, threading
+from jobkit import SyncClient
+from jobkit.settings import Settings
+from tests.steps import Step, loose
+
+client = SyncClient(Settings(plugins=("tests.steps",)))
+loose.submit(client, Step(on="before"), id="before")
+begun, forking = threading.Event(), threading.Event()
+# The last one that is registered is the first that runs.
+os.register_at_fork(before=forking.set)
+
+def in_a_transaction(transaction):
+    transaction.execute("UPDATE keys SET touched = touched")
+    begun.set()
+    forking.wait()
+
+def write():
+    client.call(lambda one: one._planes.store._plane.write(in_a_transaction))
+
+writing = threading.Thread(target=write)
+writing.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    loose.submit(client, Step(on="child"), id="child")
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+writing.join()
+loose.submit(client, Step(on="after"), id="after")
+print(*(client.status(id).state for id in ("before", "child", "after")))
+"""
+
+
+def test_a_process_that_is_forked_in_the_midst_of_a_transaction_can_write(tmp_path: Path) -> None:
+    """SQLite would believe for ever that somebody in the child holds the lock."""
+    assert _run(FORKING_MEANWHILE, tmp_path) == (0, "queued queued queued\n", "")
+
+
 def test_a_program_that_does_not_close_it_ends_all_the_same(tmp_path: Path) -> None:
     program = "from jobkit import SyncClient; client = SyncClient(); print(len(client.pauses()))"
     assert _run(program, tmp_path) == (0, "0\n", "")

@@ -42,6 +42,8 @@ BEGIN
         failures = (j.failures || in_failure)[greatest(1, cardinality(j.failures) + 2 - in_kept):],
         attempts = (j.attempts || in_attempt)[greatest(1, cardinality(j.attempts) + 2 - in_kept):],
         told = in_nonce,
+        -- It has one where a call that put it back came late.
+        due = NULL, ordered = NULL,
         retry_at = jobkit.clock() + in_retry_in
     WHERE id = in_id;
     PERFORM jobkit.tally_state(j.state, 'queued');

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+
 import pytest
 
 from jobkit.errors import JobConflict
@@ -172,6 +176,43 @@ async def test_members_that_are_cancelled_or_expire_have_failed(
     assert await state(store) is (JobState.QUEUED if on_failure == "run" else JobState.DEAD)
     group = await known(store)
     assert (group.unended, group.committed, group.cancelled, group.expired) == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize("on_failure", ["run", "die", "wait"])
+async def test_members_that_end_in_every_way_at_once_settle_the_group_once(
+    store_harness: Harness[FullStore], on_failure: OnFailure
+) -> None:
+    """Whichever of them is the last: in the end it is as if they had come one after another."""
+    async with store_harness.process() as one, store_harness.process() as other:
+        for round in range(4):
+            then = f"then{round}"
+            jobs = [member(f"{way}{round}", then) for way in ("committed", "dead", "cancelled")]
+            jobs.append(member(f"expired{round}", then, expires_after=5.0))
+            await one.submit([closing(then, len(jobs), on_failure), *jobs])
+            committed_job, dead_job, cancelled_job, _ = (job.envelope for job in jobs)
+            fences = [await opened(one, committed_job), await opened(one, dead_job)]
+            await store_harness.elapse(10.0)
+            calls: list[Awaitable[object]] = [
+                one.commit(committed_job, fences[0], Effects()),
+                other.bury(dead_job, fences[1], reason="hopeless"),
+                other.cancel([cancelled_job.id, committed_job.id], by="ann", reason=""),
+                one.expire_due(limit=10),
+                one.cancel([dead_job.id], by="ann", reason=""),
+            ]
+            await asyncio.gather(*calls[round:], *calls[:round])
+            ends = Counter([await state(one, job.envelope.id) for job in jobs])
+            group = await known(one, then)
+            told = (group.committed, group.dead, group.cancelled, group.expired)
+            assert told == tuple(
+                ends[end] for end in (JobState.COMMITTED, JobState.DEAD, JobState.CANCELLED, JobState.EXPIRED)
+            )
+            # One of them was cancelled and one expired: no group waits for those.
+            waits = on_failure == "wait" and ends[JobState.DEAD]
+            end = {"run": JobState.QUEUED, "die": JobState.DEAD}.get(on_failure, JobState.DEAD)
+            assert await state(one, then) is (JobState.SCHEDULED if waits else end)
+            assert (await outbox_ids(one)).count(then) == (on_failure == "run")
+            letters = [letter.reason for letter in await one.letters(then)]
+            assert letters == [MEMBERS_FAILED] * (end is JobState.DEAD and not waits)
 
 
 async def test_a_dead_then_can_be_requeued(store: FullStore) -> None:

@@ -11,9 +11,19 @@ from jobkit.model.envelope import Envelope
 from jobkit.model.fence import Receipt
 from jobkit.model.partition import Partition
 from jobkit.ports.inspection import JobState
-from jobkit.ports.store import Accepted, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
+from jobkit.ports.store import Accepted, Committed, Conflict, Duplicate, Effects, Known, NewJob, Opened, Refused
 from jobkit.testing.conformance.harness import FullStore, Harness
-from jobkit.testing.conformance.values import committed, envelope, fence, opened, submitted, unordered
+from jobkit.testing.conformance.values import (
+    committed,
+    envelope,
+    failure,
+    fence,
+    opened,
+    outbox_ids,
+    published,
+    submitted,
+    unordered,
+)
 
 HERE = Partition("t", 0)
 LONG = 3_600.0
@@ -260,6 +270,30 @@ async def test_only_who_holds_the_mark_puts_a_job_back(store: FullStore) -> None
     record = await store.job("a")
     assert record
     assert record.state is JobState.CANCELLED
+
+
+async def test_a_call_that_puts_a_job_back_and_comes_late_brings_no_job_back(
+    store: FullStore, store_harness: Harness[FullStore]
+) -> None:
+    """Its answer was lost, the job was opened again under its fence, and what the holder says later counts."""
+    fences = {id: await opened(store, await unordered(store, id, key=id)) for id in ("done", "died", "failed")}
+    jobs = {id: envelope(id, key=id) for id in fences}
+    await published(store)
+    for id, under in fences.items():
+        await store.snooze(jobs[id], under, after=store_harness.ttl)
+    assert isinstance(await store.commit(jobs["done"], fences["done"], Effects(result=b"1")), Committed)
+    assert isinstance(await store.bury(jobs["died"], fences["died"], reason="hopeless"), Receipt)
+    assert await store.fail(jobs["failed"], fences["failed"], failure(1)) == 1
+    await store_harness.elapse(store_harness.ttl * 1.2)
+    assert await store.release_due(limit=10) == []
+    assert await outbox_ids(store) == []
+    states = await store.states([*jobs])
+    assert states == {"done": JobState.COMMITTED, "died": JobState.DEAD, "failed": JobState.QUEUED}
+    assert (await store.unfinished("t", JobState.QUEUED))[0] == ["failed"]
+    record = await store.job("failed")
+    assert record
+    assert record.due_at is None
+    await committed(store, jobs["failed"])
 
 
 async def test_neither_an_ordered_job_nor_one_that_was_never_opened_can_be_put_back(store: FullStore) -> None:

@@ -36,6 +36,10 @@ local function write(a, name, key, job, records, entries)
   end
   save_key(key, 'committed', whole(key.committed), 'entries', whole(key.entries + entries), 'open', whole(key.open - 1),
     unpack(manifest))
+  if job.state == 'scheduled' then
+    -- Put back by a call that came late; the commit is what counts.
+    call('ZREM', DUE, job.id)
+  end
   move(job, 'committed', 'result', a[6], 'progress', '1.0', 'finished_at', MOMENT)
   call('RPUSH', ENDED, job.id)
   leave(job)

@@ -32,7 +32,8 @@ local function run(a)
     table.concat(lines, '\n', math.max(1, #lines - most + 1)), 'told', a[5], 'retry_at',
     string.format('%.6f', NOW + a[9]), 'delayed_until', string.format('%.6f', NOW + a[10]))
   -- Not before: a server that is full takes this one, and then lets the script go on.
-  call('HDEL', row, 'progress', 'message')
+  call('HDEL', row, 'progress', 'message', 'due', 'ordered')
+  call('ZREM', DUE, a[1])
   notify('job/' .. a[1])
   return {'failed', call('HINCRBY', row, 'failed', 1)}
 end

@@ -36,7 +36,12 @@ local function run(a)
   local answer, limit = {}, tonumber(a[1])
   local due = call('ZRANGEBYSCORE', DUE, '-inf', string.format('%.6f', NOW), 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
-    answer[#answer + 1] = release_scheduled(load_job(id))
+    local job = load_job(id)
+    if job and job.state == 'scheduled' then
+      answer[#answer + 1] = release_scheduled(job)
+    else
+      call('ZREM', DUE, id)
+    end
   end
   local group = #due < limit and call('ZRANGE', HELD, 0, 0)[1]
   if group then
