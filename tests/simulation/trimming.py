@@ -142,7 +142,7 @@ async def lose_and_rebuild(world: World) -> None:
             await rebuild(world, from_start=rng.random() < 0.5)
 
 
-async def rebuild(world: World, *, from_start: bool = False) -> None:
+async def rebuild(world: World, *, from_start: bool = False, patience: float = 1.0) -> None:
     """Rebuild all projections, as `jobkit rebuild` does, and note what cannot be."""
     clock = VirtualClock()
     keeper = Keeper(
@@ -157,7 +157,7 @@ async def rebuild(world: World, *, from_start: bool = False) -> None:
     )
     async with anyio.create_task_group() as running:
         running.start_soon(keeper.run)
-        rebuilder = Rebuilder(world.backend, keeper, clock, from_start=from_start, patience=1.0)
+        rebuilder = Rebuilder(world.backend, keeper, clock, from_start=from_start, patience=patience)
         for type in TRIMMED:
             async for one in rebuilder.run(type, PROJECTIONS):
                 if one.outcome is RebuildOutcome.FAILED:
@@ -191,7 +191,8 @@ async def trimmings_of(world: World) -> Trimmings:
     """Look at what there is once all is over; lose each projection, and rebuild it from what is left."""
     dropped, kept = await world.dropped.found(), await _kept(world)
     await world.dropped.lose_projections()
-    await rebuild(world)
+    # Whoever died may still hold a lease.
+    await rebuild(world, patience=4 * world.settings.lease_ttl)
     return Trimmings(dropped, kept, await _kept(world), world.wall_time(0.0))
 
 
