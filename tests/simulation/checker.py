@@ -16,6 +16,7 @@ from simulation.groups import settled_at_once, then_comes_last
 from simulation.history import History
 from simulation.kept_work import what_is_kept
 from simulation.leases import began_within, grants_increase, no_lease_no_work, run_at_once
+from simulation.notices import never_began, told_once
 from simulation.steering import (
     backoff,
     cancelled_for_good,
@@ -26,6 +27,7 @@ from simulation.steering import (
     tenants_take_turns,
     ticks_fire_once,
 )
+from simulation.trimming import never_unrebuilt
 
 
 def violations(history: History, truth: Truth, expected: Expectation) -> list[Violation]:
@@ -37,6 +39,8 @@ def violations(history: History, truth: Truth, expected: Expectation) -> list[Vi
         *bounded(truth, expected),
         *repartitioned(history.events, truth, expected),
         *ticks_fire_once(truth, expected.ticks),
+        *told_once(history.events, truth, expected),
+        *never_began(history.events, truth, expected),
         *so_far(history, expected, truth),
     ]
 
@@ -62,5 +66,6 @@ def so_far(history: History, expected: Expectation, truth: Truth = NOTHING) -> l
         *(Violation("kept", detail, at) for detail, at in what_is_kept(events)),
         *then_comes_last(events, expected.groups, expected.dead),
         *settled_at_once(events),
+        *never_unrebuilt(events),
         *(Violation("loud", f"{said.node}: {said.fields}", said.at) for said in crashes),
     ]

@@ -61,7 +61,8 @@ def order(truth: Truth, expected: Expectation) -> Iterator[Violation]:
             continue
         planned = [truth.jobs[id] for id in sorted(expected.dead)]
         missing = {job.sequence for job in planned if job and (job.type, job.key) == (key.type, key.key)}
-        missing |= {sequence for id, sequence in expected.cancelled.items() if expected.keys[id] == (key.type, key.key)}
+        given_up = {**expected.cancelled, **expected.expired}
+        missing |= {sequence for id, sequence in given_up.items() if expected.keys[id] == (key.type, key.key)}
         found = [entry.sequence for entry in truth.logs[f"{key.type}/{key.key}"]]
         wanted = [number for number in range(1, key.submitted_sequence + 1) if number not in missing]
         if found != wanted:

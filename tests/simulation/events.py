@@ -183,6 +183,23 @@ class RanStep(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Trimmed(Event):
+    """The store dropped the first entries that it had of a key's log."""
+
+    resource: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unrebuilt(Event):
+    """Somebody wanted a projection rebuilt, and it could not be."""
+
+    resource: str
+    projection: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Postponed(Event):
     """The store noted that a job's attempt had failed, and that the next is not to begin before `until`."""
 

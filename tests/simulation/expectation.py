@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobkit.model.layout import Layout
+from jobkit.model.notice import EndState
 from jobkit.ports.broker import QueueDepth
 from jobkit.ports.checkpoints import Checkpoint
 from jobkit.ports.inspection import JobRecord, JobState, KeyRecord, LoggedEntry, StoreCounts
@@ -40,7 +41,8 @@ class Expectation:
     seconds later, where that can be said. Of the types in `at_once` no more jobs run at once than it says, of those in
     `begins` no more begin, for each key, within so many seconds. `ticks` are those of the schedules. The jobs in
     `submitted` take effect in that order on each key, whether they are numbered or not. `groups` have the members of
-    each, by the job that closes it.
+    each, by the job that closes it. `expired` has those that did, with their sequences. `notifying`: commits are
+    told of by their processors; and of which ends its submitter is told of each job is in `notify`.
     """
 
     accepted: Sequence[str]
@@ -58,11 +60,16 @@ class Expectation:
     ticks: Sequence[Ticks] = ()
     groups: Mapping[str, Members] = field(default_factory=dict)
     submitted: Sequence[str] = ()
+    expired: Mapping[str, int | None] = field(default_factory=dict)
+    notifying: bool = False
+    notify: Mapping[str, Sequence[EndState]] = field(default_factory=dict)
 
     def wanted(self, id: str) -> JobState:
         """Return how a job that was accepted is to end."""
         if id in self.cancelled:
             return JobState.CANCELLED
+        if id in self.expired:
+            return JobState.EXPIRED
         return JobState.DEAD if id in self.dead else JobState.COMMITTED
 
 
@@ -79,14 +86,18 @@ class Truth:
     kept: Mapping[str, Sequence[Checkpoint]] = field(default_factory=dict)
 
     @classmethod
-    async def of(cls, planes: Planes, accepted: Sequence[str]) -> Truth:
-        """Read it, past the simulated network."""
+    async def of(cls, planes: Planes, accepted: Sequence[str], dropped: Mapping[str, Sequence[LoggedEntry]]) -> Truth:
+        """Read it, past the simulated network; the logs with what was `dropped` of each."""
         keys = await planes.inspection.keys(limit=100_000)
         return cls(
             jobs={id: await planes.inspection.job(id) for id in accepted},
             keys=keys,
             logs={
-                f"{key.type}/{key.key}": await planes.inspection.log(key.type, key.key, limit=100_000) for key in keys
+                (resource := f"{key.type}/{key.key}"): [
+                    *dropped.get(resource, ()),
+                    *await planes.inspection.log(key.type, key.key, limit=100_000),
+                ]
+                for key in keys
             },
             counts=await planes.inspection.counts(),
             depths=await planes.broker.depths(),

@@ -37,6 +37,7 @@ from simulation.events import (
     Renewal,
     Said,
     Saved,
+    Trimmed,
     Write,
 )
 from simulation.network import Call
@@ -110,6 +111,8 @@ class History:
                 yield Mark(now, _resource(given), given["fence"], began)
                 if isinstance(answer, Opened):
                     yield Begun(now, given["envelope"].id, given["envelope"].priority)
+            case "inspection", "trim_log", int(dropped) if dropped:
+                yield Trimmed(now, f"{given['type']}/{given['key']}", dropped)
             case "store", "submit", [*answers]:
                 for job, answered in zip(given["jobs"], answers, strict=True):
                     if job.unique is not None and not isinstance(answered, Known | Conflict):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from jobkit.ports.inspection import JobState
 from simulation.events import Claimed
 from simulation.expectation import Expectation
 from simulation.groups import Settled
+from simulation.notices import NOTICE
 from simulation.schedule import Schedule
 from simulation.timetable import Ticks
 from simulation.work import BEGINS, LOOSE, MAX_ATTEMPTS, ORDERED, PAIR, Order
@@ -16,7 +18,10 @@ from simulation.world import World
 async def expectation_of(world: World, schedule: Schedule) -> Expectation:
     """Work it out. What was replaced meanwhile is noted as cancelled in the world."""
     accepted = await _accepted(world)
-    committing = [order for order in accepted if order.id not in world.cancelled and not order.work.rejected]
+    expired = await _expired(world)
+    committing = [
+        order for order in accepted if order.id not in {**world.cancelled, **expired} and not order.work.rejected
+    ]
     settled = Settled(world.cancelled, dead={order.id for order in world.orders if order.work.rejected})
     for order in committing:
         if order.work.group:
@@ -32,9 +37,13 @@ async def expectation_of(world: World, schedule: Schedule) -> Expectation:
             *follow_ups(committing),
             *dict.fromkeys(in_groups),
             *await _fired(world, ticks),
+            *[job.id for job in await world.backend.inspection.jobs(type=NOTICE, limit=100_000)],
         ],
         dead=frozenset(settled.dead),
         groups=settled.members,
+        expired=expired,
+        notifying=world.notifying,
+        notify={order.id: order.notify for order in world.orders if order.notify},
         ordered_types=frozenset({ORDERED}),
         max_failures=MAX_ATTEMPTS,
         forgetting=schedule.retention is not None,
@@ -59,6 +68,12 @@ async def _fired(world: World, ticks: Sequence[Ticks]) -> list[str]:
     """Return the ids of the jobs that have come of ticks, of all that were to fire."""
     ids = [id for one in ticks for id in one.at]
     return [id for id in ids if await world.backend.inspection.job(id) is not None]
+
+
+async def _expired(world: World) -> dict[str, int | None]:
+    """Return those that did not begin in time, with their sequences."""
+    jobs = [await world.backend.inspection.job(order.id) for order in world.orders if order.expires]
+    return {job.id: job.sequence for job in jobs if job is not None and job.state is JobState.EXPIRED}
 
 
 async def _accepted(world: World) -> list[Order]:

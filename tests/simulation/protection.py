@@ -16,8 +16,11 @@ import pytest
 
 from jobkit.model.clock import Clock
 from jobkit.testing.virtual_time import VirtualClock
-from simulation.schedule import DEFAULT, Schedule
+from simulation.schedule import Schedule
 from simulation.simulate import simulate
+
+# Nobody is told of anything, and all logs are kept.
+_PLAIN = Schedule()
 
 # Within so many seeds a schedule is found that needs the protection.
 MOST_SEEDS = 60
@@ -35,7 +38,7 @@ class Mutation:
     name: str
     remove: Callable[[Patch], None]
     breaks: Sequence[str]
-    schedule: Schedule = DEFAULT
+    schedule: Schedule = _PLAIN
     clock_of: Callable[[VirtualClock], Clock] | None = None
     seed: int = 0
 

@@ -61,7 +61,8 @@ class Schedule:
     `plain`: all jobs come through clients, are due at once, and do not fail; so those of a key, numbered or not, run in
     the order in which they are submitted.
     In the share `tenanted` of the seeds tenants take turns. The share `ticking` of them has schedules; the share
-    `keeping` of the jobs keeps what it has done.
+    `keeping` of the jobs keeps what it has done. In the share `notifying` of the seeds there are jobs of whose ends
+    somebody is told, and such as expire; in the share `trimming` logs are not kept for ever.
     """
 
     storm: float = 60.0
@@ -98,6 +99,8 @@ class Schedule:
     ticking: float = 0.5
     keeping: float = 0.3
     tenanted: float = 0.3
+    notifying: float = 0.0
+    trimming: float = 0.0
 
 
-DEFAULT = Schedule()
+DEFAULT = Schedule(notifying=0.3, trimming=0.3)

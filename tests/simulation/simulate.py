@@ -6,23 +6,30 @@ get everything done. All of it is drawn from the seed.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
+from unittest import mock
 
 import anyio
 
+from jobkit.plugin import new_job, notification
 from jobkit.testing.virtual_time import run_virtual, running_loop, spawn_outside
+from jobkit.worker.maintenance import log_retention
 from simulation.checker import so_far, violations
 from simulation.expectation import Truth, Violation
 from simulation.fairness import look_for_unfairness
 from simulation.history import History, tell
+from simulation.notices import with_notices
 from simulation.orders import orders
 from simulation.people import People
 from simulation.promised import expectation_of, follow_ups
 from simulation.schedule import DEFAULT, Schedule
 from simulation.storm import Storm, drain
 from simulation.strays import look_for_open_groups, look_for_strays
+from simulation.trimming import TRIM_EVERY, lose_and_rebuild, nothing_missed, trimmings_of, untrimmed
 from simulation.work import SETTINGS
 from simulation.world import World, open_world
 
@@ -71,18 +78,29 @@ def simulate(
 
     `changes` are set on the world before it starts.
     """
-    return run_virtual(_simulate(seed, schedule, frozenset(looking_for), changes), seed=seed)
+    made = (f"made-{number}" for number in itertools.count(1))
+    with contextlib.ExitStack() as patched:
+        patched.enter_context(mock.patch.object(log_retention, "_EVERY_SECONDS", TRIM_EVERY))
+        for module in (new_job, notification):
+            # Ids that nobody chooses are random, and of the real time.
+            patched.enter_context(mock.patch.object(module, "new_job_id", side_effect=made))
+        return run_virtual(_simulate(seed, schedule, frozenset(looking_for), changes), seed=seed)
 
 
 async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], changes: dict[str, object]) -> Outcome:
     async with open_world(seed) as world:
         for name, value in changes.items():
             setattr(world, name, value)
+        world.notifying = _drawn("notifying", seed, schedule.notifying)
+        world.trimming = _drawn("trimming", seed, schedule.trimming)
         if not world.orders:
             world.orders = orders(seed, schedule)
+            world.orders = with_notices(world.orders, seed) if world.notifying else world.orders
         world.limited = world.limited and not schedule.plain
         world.prioritized = world.prioritized and not schedule.plain
         world.tenanted = not schedule.plain and random.Random(f"tenants {seed}").random() < schedule.tenanted
+        if world.trimming:
+            await world.dropped.watch()
         for machine in [*world.machines, world.client]:
             world.start(machine)
         if random.Random(f"timetable {seed}").random() < schedule.ticking:
@@ -99,6 +117,8 @@ async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], 
         ]
         if schedule.retention is not None:
             others.append(spawn_outside(people.forget_ended(schedule.retention), name="retention"))
+        if world.trimming:
+            others.append(spawn_outside(lose_and_rebuild(world), name="rebuilder"))
         found: list[Violation] = []
         async with anyio.create_task_group() as run:
             if looking_for:
@@ -110,12 +130,19 @@ async def _simulate(seed: int, schedule: Schedule, looking_for: frozenset[str], 
             other.cancel()
         world.history.close()
         expected = await expectation_of(world, schedule)
-        truth = await Truth.of(world.backend, [*expected.accepted, *follow_ups(world.orders)])
+        dropped = await world.dropped.entries() if world.trimming else {}
+        truth = await Truth.of(world.backend, [*expected.accepted, *follow_ups(world.orders)], dropped)
         found += violations(world.history, truth, expected)
+        if world.trimmings is not None:
+            found += nothing_missed(world.history.events, truth, world.trimmings)
         found += [Violation("loud", f"a process ended in an error: {died}") for died in world.died]
         default = schedule == DEFAULT and not changes
         replay = f"pytest tests/simulation/test_simulation.py -k random_schedules --seed {seed}" if default else ""
         return Outcome(seed, tuple(found), world.history, running_loop().time() - world.started, replay)
+
+
+def _drawn(what: str, seed: int, share: float) -> bool:
+    return random.Random(f"{what} {seed}").random() < share
 
 
 async def _look_for(invariants: frozenset[str], world: World, schedule: Schedule, run: anyio.CancelScope) -> None:
@@ -157,6 +184,8 @@ async def _heal(world: World) -> list[Violation]:
         if running_loop().time() >= deadline:
             return [Violation("progress", f"{', '.join(running)} did not drain within {DRAIN_BOUND:g} s")]
         await anyio.sleep(0.5)
+    if world.trimming:
+        world.trimmings = await trimmings_of(world)
     return []
 
 
@@ -165,6 +194,8 @@ async def _undone(world: World, healed: float) -> str:
     behind = await world.timetable.finish(world.wall_time(healed)) if world.timetable is not None else []
     left = [f"schedule {name} is behind" for name in behind]
     left += [f"to be submitted: {order.id}" for order in world.orders if order.id not in world.confirmed]
+    if world.trimming:
+        left += untrimmed(await world.backend.inspection.keys(limit=100_000))
     counts = await world.backend.inspection.counts()
     left += [f"{number} jobs {state}" for state, number in counts.jobs.items() if number and not state.ended]
     left += [f"outbox: {counts.outbox}"] * bool(counts.outbox) + [f"in flight: {counts.shelved}"] * bool(counts.shelved)

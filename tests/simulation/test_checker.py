@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,13 +29,17 @@ from simulation.events import (
     Release,
     Renewal,
     Step,
+    Trimmed,
     Write,
 )
 from simulation.expectation import Expectation, Members, Truth
 from simulation.groups import settled_at_once, then_comes_last
 from simulation.leases import grants_increase, no_lease_no_work
+from simulation.notices import told_once
 from simulation.steering import backoff, cancelled_for_good, not_before_due, one_of_a_name, ticks_fire_once
 from simulation.timetable import Ticks
+from simulation.trimming import Dropped, Trimmings, nothing_missed
+from simulation.work import LOOSE
 
 KEY = "t/k"
 
@@ -313,3 +318,63 @@ def test_the_job_that_closes_a_group_dies_with_the_last_member() -> None:
 def test_a_group_that_is_left_open_is_found() -> None:
     (found,) = settled_at_once([LeftOpen(1.0, "then")])
     assert (found.invariant, found.at) == ("groups", 1.0)
+
+
+def done(job: str, number: int, position: int = 1, at: float = 0.0) -> LoggedEntry:
+    return LoggedEntry(position, "done", b'{"number":%d}' % number, job, None, 1, at)
+
+
+def told(by: str, of: str, state: str) -> LoggedEntry:
+    data = {"by": by, "of": of, "state": state}
+    return LoggedEntry(1, "told", json.dumps(data).encode(), f"tells {of}", None, 1, 0.0)
+
+
+# Of `a` and of `b`, if it died, somebody wants to be told, and the processor tells of odd numbers.
+@pytest.mark.parametrize(
+    ("log", "broken"),
+    [
+        ([done("a", 1), told("submitter", "a", "committed"), told("processor", "a", "committed")], False),
+        ([done("a", 1), told("submitter", "a", "committed")], True),
+        ([done("a", 1), told("processor", "a", "committed")], True),
+        ([done("a", 2), told("submitter", "a", "committed")], False),
+        ([done("a", 2), *[told("submitter", "a", "committed")] * 2], True),
+        ([done("a", 2), told("submitter", "a", "committed"), told("processor", "a", "committed")], True),
+        ([told("submitter", "a", "committed")], True),
+        ([done("b", 2), told("submitter", "b", "committed")], True),
+    ],
+)
+def test_each_end_that_somebody_wants_to_hear_of_is_told_once(log: list[LoggedEntry], broken: bool) -> None:
+    expected = replace(expecting("a", "b"), notifying=True, notify={"a": ("committed",), "b": ("dead",)})
+    assert bool(list(told_once([], truth([], log), expected))) == broken
+    buried = [Write(1.0, "bury", KEY, "b", fence(1), again=False)]
+    tells = told("submitter", "b", "dead")
+    assert bool(list(told_once(buried, truth([], [*log, tells]), expected))) == broken
+    assert list(told_once(buried, truth([], log), expected))
+
+
+# After the numbers 3 and 4.
+_BOTH = b'{"version":1,"position":2,"state":{"count":2,"sum":%d}}' % (4 * 31 + 5)
+_FIRST = b'{"version":1,"position":1,"state":{"count":1,"sum":4}}'
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "age", "trimmed", "rebuilt", "names"),
+    [
+        (1, 8.0, 1, _BOTH, set()),
+        (0, 8.0, 1, _BOTH, {"projections"}),
+        (1, 7.9, 1, _BOTH, {"log retention"}),
+        (1, 8.0, 0, _BOTH, {"projections"}),
+        (1, 8.0, 1, _FIRST, {"projections"}),
+        (1, 8.0, 1, None, {"projections"}),
+    ],
+)
+def test_of_a_log_nothing_goes_that_somebody_needs(
+    snapshot: int, age: float, trimmed: int, rebuilt: bytes | None, names: set[str]
+) -> None:
+    resource, first = f"{LOOSE}/k", done("a", 3)
+    key = KeyRecord(LOOSE, "k", 1, "n1", "a", 0, 0, 2, (), log_trimmed=trimmed)
+    found = replace(NOTHING, keys=[key], logs={resource: [first, done("b", 4, position=2)]})
+    states = {} if rebuilt is None else {(resource, name): rebuilt for name in ("often", "seldom")}
+    trimmings = Trimmings({resource: [Dropped(first, (2, snapshot))]}, {}, states, epoch=100.0)
+    first_went = [Trimmed(age - 100.0, resource, 1)]
+    assert {found.invariant for found in nothing_missed(first_went, found, trimmings)} == names

@@ -11,7 +11,7 @@ from simulation.schedule import Schedule
 from simulation.simulate import simulate
 
 # A little of everything, and soon over.
-SHORT = Schedule(storm=20.0, jobs=15)
+SHORT = Schedule(storm=20.0, jobs=15, notifying=1.0, trimming=1.0)
 
 
 def digest_of_turns(seed: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,26 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from jobkit import Concurrency, Context, Payload, Processor, Rate, Reject, Result, Retry, RetryPolicy, processor
+from jobkit import (
+    Concurrency,
+    Context,
+    Payload,
+    Processor,
+    Projection,
+    Rate,
+    Reject,
+    Result,
+    Retry,
+    RetryPolicy,
+    processor,
+)
 from jobkit.model.concurrency import Concurrency as Slots
 from jobkit.model.job_group import OnFailure
+from jobkit.model.notice import EndState
 from jobkit.model.priority import Priority
 from jobkit.model.unique import Unique
+from jobkit.plugin.log_retention import LogRetention
+from jobkit.plugin.notification import Notify
 from jobkit.settings import Settings
 from jobkit.testing.virtual_time import running_loop
 from simulation.events import Step
@@ -105,7 +120,8 @@ class Order:
 
     `later`: it is to run so many seconds after it is accepted. `foreign`: not through the client, but by a
     publisher that knows nothing of the store. Under its `unique` name it may replace another one. Without a `priority`
-    one is drawn, where there are any.
+    one is drawn, where there are any. Of its ends in `notify` its submitter wants to be told. Where it `expires`,
+    it has to begin within so many seconds after it is accepted.
     """
 
     after: float
@@ -116,6 +132,8 @@ class Order:
     later: float = 0.0
     unique: Unique | None = None
     priority: Priority | None = None
+    notify: tuple[EndState, ...] = ()
+    expires: float = 0.0
 
 
 def processors(
@@ -127,8 +145,14 @@ def processors(
     limited: bool,
     prioritized: bool,
     tenanted: bool,
+    notify: Sequence[Notify],
+    projections: Sequence[Projection[Any]],
+    kept: Mapping[str, LogRetention],
 ) -> list[Processor[Any, Any]]:
-    """Return the processors as one node runs them; what was wrong with the `mended` jobs is so no more."""
+    """Return the processors as one node runs them; what was wrong with the `mended` jobs is so no more.
+
+    `kept` says how long the logs of each type are, where that is not for ever.
+    """
 
     def note_step(ctx: Context) -> None:
         at, resource = running_loop().time(), f"{ctx.job.type}/{ctx.job.key}"
@@ -182,6 +206,9 @@ def processors(
             priority="normal" if type == LOOSE and prioritized else None,
             tenant=(lambda job: f"t{job.number % 2}") if type == LOOSE and tenanted else None,
             places=PLACES if type == LOOSE and tenanted else None,
+            notify=notify,
+            projections=projections,
+            log_retention=kept.get(group or type),
         )(work)
         for type, group in groups.items()
     ]

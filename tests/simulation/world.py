@@ -43,8 +43,10 @@ from simulation.events import Forgot, Trouble
 from simulation.history import History, Journal
 from simulation.kept_work import Keeping
 from simulation.network import Network, Node
+from simulation.notices import NOTICE, NOTICES, told_by_processor, told_to_submitter
 from simulation.remote import remote_planes
 from simulation.timetable import Plan, Timetable
+from simulation.trimming import PROJECTIONS, RETENTION, DroppedEntries, Trimmings
 from simulation.work import APPENDIX, LOOSE, ORDERED, Order, Work, processors, settings_of
 
 # By so much the wall clock of one worker is wrong, in seconds.
@@ -77,7 +79,9 @@ class World:
     `clock_of` lets a test give workers another clock than they should have, `on_start` lets it lay traps.
     """
 
-    def __init__(self, seed: int, backend: Planes, coordinator: Engine, broker: Engine, clock: VirtualClock) -> None:
+    def __init__(
+        self, seed: int, backend: Planes, store: Engine, coordinator: Engine, broker: Engine, clock: VirtualClock
+    ) -> None:
         self.seed = seed
         self._clock = clock
         self.rng = random.Random(f"world {seed}")
@@ -97,11 +101,15 @@ class World:
         self.prioritized = random.Random(f"priorities {seed}").random() < 0.5
         self.limited = random.Random(f"limits {seed}").random() < 0.5
         self.tenanted = False
+        self.notifying = False
+        self.trimming = False
+        self.trimmings: Trimmings | None = None
         self.on_start: Callable[[Node], None] = lambda _: None
         self.died: list[str] = []
         self.healed = False
         self.timetable: Timetable | None = None
         self.clock_of: Callable[[VirtualClock], Clock] = lambda clock: clock
+        self.dropped = DroppedEntries(store.plane("store"))
         self._coordinator = coordinator.plane("coordinator")
         self._broker = broker.plane("broker")
         self.started = running_loop().time()
@@ -198,7 +206,7 @@ class World:
             worker = Worker(
                 remote_planes(node, self.backend),
                 registry,
-                [ORDERED, LOOSE],
+                [ORDERED, LOOSE, *[NOTICE] * self.notifying],
                 self.settings,
                 clock=self.clock_of(node.clock),
                 rng=rng,
@@ -235,9 +243,15 @@ class World:
                     if order.foreign:
                         await self._publish(planes.broker, order)
                     else:
-                        later, priority = timedelta(seconds=order.later), self._priority(order)
                         await client.submit(
-                            _member(order), order.work, id=order.id, after=later, priority=priority, **_named(order)
+                            _member(order),
+                            order.work,
+                            id=order.id,
+                            after=timedelta(seconds=order.later),
+                            expires=timedelta(seconds=order.expires) if order.expires else None,
+                            priority=self._priority(order),
+                            notify=told_to_submitter(order),
+                            **_named(order),
                         )
                     self.confirmed.add(order.id)
                 except Unavailable:
@@ -264,17 +278,19 @@ class World:
             raise Unavailable("broker", answer.reason)
 
     def _registry(self, node: Node) -> Registry:
-        return Registry(
-            processors(
-                node,
-                self.history,
-                self.keeping,
-                mended=self.mended,
-                limited=self.limited,
-                prioritized=self.prioritized,
-                tenanted=self.tenanted,
-            )
+        made = processors(
+            node,
+            self.history,
+            self.keeping,
+            mended=self.mended,
+            limited=self.limited,
+            prioritized=self.prioritized,
+            tenanted=self.tenanted,
+            notify=[told_by_processor] if self.notifying else [],
+            projections=PROJECTIONS if self.trimming else [],
+            kept=RETENTION if self.trimming else {},
         )
+        return Registry([*made, NOTICES] if self.notifying else made)
 
     def _telemetry(self, node: Node) -> Telemetry:
         return Telemetry(meters=NoOpMeterProvider(), tracers=NoOpTracerProvider(), log=Journal(self.history, node.name))
@@ -304,7 +320,7 @@ async def open_world(seed: int) -> AsyncIterator[World]:
         # Files need threads, which virtual time has none of: no job of the simulation writes any.
         blobs = LocalFileBlobs(Path("never-made"))
         backend = Planes(SqliteBroker(broker), SqliteCoordinator(coordinator), store, store, blobs)
-        world = World(seed, backend, coordinator, broker, clock)
+        world = World(seed, backend, engine, coordinator, broker, clock)
         try:
             yield world
         finally:

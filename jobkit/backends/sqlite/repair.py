@@ -32,7 +32,7 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
         return None
     envelope = Envelope.unpack(row[0])
     job = transaction.execute(
-        "SELECT number, digest, key, state, sequence, unique_name, member_of, settled IS NOT NULL FROM jobs "
+        "SELECT number, digest, key, state, sequence, unique_name, member_of, settled IS NOT NULL, ordered FROM jobs "
         "WHERE id = ?",
         (envelope.id,),
     ).fetchone()
@@ -49,8 +49,15 @@ def requeue_dead(transaction: Transaction, number: int) -> Envelope | None:
             if job[5] is not None and (holder := holder_of(transaction, envelope.type, job[5])) is not None:
                 raise UniqueNameTaken(number, job[5], holder.id)
             # The job's own place among those of its key counts, whatever the message said.
-            own = envelope if job[4] is None else _in_turn(transaction, envelope.with_sequence(job[4]), is_known=True)
-            _begin_anew(transaction, job[0], own, None if job[4] is None else own.sequence)
+            own, sequence = envelope, None
+            if job[4] is not None:
+                own = _in_turn(transaction, envelope.with_sequence(job[4]), is_known=True)
+                sequence = own.sequence
+            elif job[8]:
+                # It died before it was due, when it was to have one.
+                sequence = next_sequence(transaction, envelope)
+                own = envelope.with_sequence(sequence)
+            _begin_anew(transaction, job[0], own, sequence)
             was = job_groups.PURGED if job[7] else job_groups.DEAD
             job_groups.count(transaction, job[6], was, job_groups.UNENDED)
     transaction.execute("DELETE FROM dead WHERE number = ?", (number,))
@@ -76,7 +83,7 @@ def _begin_anew(transaction: Transaction, job: int, envelope: Envelope, sequence
         "UPDATE jobs SET state = 'queued', sequence = ?, token = NULL, nonce = NULL, owner = NULL, opens = 0, "
         "failed = 0, failures = NULL, retry_at = NULL, told = NULL, silent = '', taken_over = NULL, progress = 0, "
         "message = '', started_at = NULL, finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, "
-        "priority = NULL, placed = NULL, "
+        "ordered = NULL, priority = NULL, placed = NULL, "
         "unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END WHERE number = ? "
         "RETURNING type, line, places",
         (sequence, job),

@@ -1,7 +1,8 @@
 -- The repairs that only a command may do: requeue, resume, skip.
 
 -- Put a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Answers
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next, and so does one that is ordered
+-- and died before it was due. Answers
 -- whether it could: false where there is no such letter, or its id is another job's; or where `holder` holds the unique name
 -- that the job had.
 CREATE OR REPLACE FUNCTION jobkit.requeue_dead(
@@ -19,14 +20,15 @@ BEGIN
     SELECT unique_name INTO name FROM jobkit.jobs WHERE id = in_id;
     PERFORM jobkit.lock_names(ARRAY[in_type], ARRAY[name]);
     PERFORM FROM jobkit.keys k JOIN jobkit.jobs w USING (type, key) WHERE w.id = in_id FOR UPDATE OF k;
-    IF NOT FOUND AND in_key IS NOT NULL AND in_sequence IS NOT NULL THEN
+    IF NOT FOUND AND in_key IS NOT NULL
+       AND (in_sequence IS NOT NULL OR EXISTS (SELECT FROM jobkit.jobs WHERE id = in_id AND ordered)) THEN
         PERFORM jobkit.tally(in_keys => jobkit.lock_key(in_type, in_key)::integer);
     END IF;
     PERFORM FROM jobkit.dead WHERE number = in_number AND envelope IS NOT NULL FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    SELECT key, digest, state, sequence, member_of, CASE WHEN settled IS NULL THEN 'dead' ELSE 'purged' END AS was INTO j
+    SELECT key, digest, state, sequence, ordered, member_of, CASE WHEN settled IS NULL THEN 'dead' ELSE 'purged' END AS was INTO j
     FROM jobkit.jobs WHERE id = in_id FOR UPDATE;
     IF NOT FOUND THEN
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = in_key;
@@ -51,13 +53,14 @@ BEGIN
         END IF;
         PERFORM jobkit.tally(in_purged => -(settled IS NOT NULL)::integer) FROM jobkit.jobs WHERE id = in_id;
         SELECT committed INTO done FROM jobkit.keys WHERE type = in_type AND key = j.key;
-        IF j.sequence <= done THEN
+        IF j.sequence <= done OR (j.sequence IS NULL AND j.ordered) THEN
             j.sequence := jobkit.next_sequence(in_type, j.key);
         END IF;
         UPDATE jobkit.jobs
         SET state = 'queued', sequence = j.sequence, token = NULL, nonce = NULL, owner = NULL, opens = 0, failed = 0, failures = NULL,
             attempts = NULL, retry_at = NULL, told = NULL, silent = NULL, taken_over = NULL, progress = 0, message = '', started_at = NULL,
-            finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, priority = NULL, placed = NULL, envelope = in_envelope,
+            finished_at = NULL, ended = NULL, settled = NULL, reason = NULL, due = NULL, ordered = NULL, priority = NULL, placed = NULL,
+            envelope = in_envelope,
             unique_while = CASE unique_while WHEN 'begun' THEN 'queued' ELSE unique_while END
         WHERE id = in_id;
         PERFORM jobkit.tally(in_queued => 1, in_dead => -1);

@@ -224,6 +224,20 @@ async def test_a_dead_then_can_be_requeued(store: FullStore) -> None:
     await committed(store, envelope("then", key="key of then"))
 
 
+async def test_an_ordered_then_that_is_requeued_has_its_keys_next_sequence(store: FullStore) -> None:
+    """It died before it was due, so it had none."""
+    (earlier,) = await store.submit([NewJob(envelope("earlier", key="key of then"), ordered=True)])
+    assert isinstance(earlier, Accepted)
+    await store.submit([closing(members=1, on_failure="die", ordered=True), member("one")])
+    await cancel(store, "one")
+    (letter,) = await store.dead()
+    assert await store.requeue_dead(letter.number)
+    entry = (await store.outbox(older_than=-1, limit=10))[-1]
+    assert (entry.envelope.id, entry.envelope.sequence) == ("then", 2)
+    await committed(store, earlier.envelope)
+    await committed(store, entry.envelope)
+
+
 async def test_what_becomes_of_a_member_later_releases_nothing_again(store: FullStore) -> None:
     (one,) = await grouped(store, "one", on_failure="run")
     letter = await buried(store, one)

@@ -1,14 +1,15 @@
 -- Puts a dead letter's envelope into the outbox; where it is a job's own, the job starts afresh, and where there is no
--- such job, it becomes one. One whose sequence can never have its turn gets its key's next. Takes its number, the facts,
--- the digest without a key. Answers {1}, {0} where there is no such letter or its id is that of another job, or {'taken', the
--- unique name that the job had, the id of who holds it}.
+-- such job, it becomes one. One whose sequence can never have its turn gets its key's next, and so does one that is
+-- ordered and died before it was due. Takes its number, the facts, the digest without a key. Answers {1}, {0} where there
+-- is no such letter or its id is that of another job, or {'taken', the unique name that the job had, the id of who holds it}.
 local function begin_anew(job, envelope)
+  local untimely = not job.sequence and call('HGET', job_at(job.id), 'ordered') == '1'
   call('HDEL', job_at(job.id), 'token', 'nonce', 'owner', 'opens', 'failed', 'failures', 'retry_at', 'told', 'silent',
-    'taken_over', 'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority')
+    'taken_over', 'progress', 'message', 'started_at', 'finished_at', 'reason', 'priority', 'ordered')
   block(job.type, job.key, job.sequence, -1)
-  if job.key and job.sequence then
+  if job.key and (job.sequence or untimely) then
     local key = load_key(name_of(job.type, job.key))
-    if tonumber(job.sequence) <= key.committed then
+    if untimely or tonumber(job.sequence) <= key.committed then
       job.sequence = next_sequence(key)
       call('HSET', job_at(job.id), 'sequence', job.sequence)
     end
