@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from chunked import numbered_picture
 from split_bench import SplitSite, split_site
 from transcode_bench import FFMPEG, Samples
 
 from jobkit import Context, Reject
 from jobkit.model.job_state import JobState
+from tests.media.numbered import numbered_picture
 from workers.transcode import Transcode, processor
 from workers.transcode.check_outputs import Checked, check_outputs
 from workers.transcode.hls import parse_master_playlist, parse_media_playlist
