@@ -17,6 +17,8 @@ from transcode_bench import FFMPEGS, Desk, Samples, script
 
 from jobkit import Reject
 from workers.transcode import TranscodeResult, boxes, decrypt_child, process
+from workers.transcode.common_encryption import join_segments
+from workers.transcode.errors import OutputInvalid
 from workers.transcode.hls import parse_media_playlist
 from workers.transcode.packager import find_packager, handed_over
 
@@ -132,6 +134,26 @@ async def test_missing_packager_is_told_before_the_work(tmp_path: Path) -> None:
     desk.settings |= {"key_source": "key_desk:give"}
     with pytest.raises(Reject, match="JOBKIT_TRANSCODE_PACKAGER names"):
         await desk.run("any.mp4", encryption="cenc")
+
+
+def test_segments_are_joined_to_those_that_there_were(tmp_path: Path) -> None:
+    parts = [(f"{number:05d}.m4s", count) for number, count in enumerate((2, 1, 3, 1, 1))]
+    for name, _ in parts:
+        (tmp_path / name).write_text(name[4])
+    join_segments(tmp_path, parts, [2, 4, 2])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "00000.m4s": "0",
+        "00001.m4s": "12",
+        "00002.m4s": "34",
+    }
+
+
+@pytest.mark.parametrize("wanted", [[1, 2], [2, 2], [3, 1]])
+def test_segments_that_begin_elsewhere_are_damaged(tmp_path: Path, wanted: list[int]) -> None:
+    for name in ("00000.m4s", "00001.m4s"):
+        (tmp_path / name).touch()
+    with pytest.raises(OutputInvalid, match="does not begin where it did"):
+        join_segments(tmp_path, [("00000.m4s", 2), ("00001.m4s", 1)], wanted)
 
 
 KEY, OTHER = "00112233445566778899aabbccddeeff", "ff112233445566778899aabbccddeeff"

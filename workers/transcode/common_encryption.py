@@ -84,15 +84,36 @@ def _compared(playlist: hls.MediaPlaylist, handler: str, plain: Path, made: Path
         raise OutputInvalid(f"outputs are damaged: {plain.name}, encrypted: {error}") from error
     if after.edited or before.timescale != after.timescale or before.samples() != after.samples():
         raise OutputInvalid(f"outputs are damaged: {plain.name}, encrypted, has not the times that it had")
-    if [len(segment) for segment in before.segments] == [len(segment) for segment in after.segments]:
-        return list(playlist.segments)
     if handler == "vide":
-        # Players change between renditions where segments begin.
-        raise OutputInvalid(f"outputs are damaged: {plain.name}, encrypted, has not the segments that it had")
+        # The packager has begun one with each keyframe, and players change between renditions where segments begin.
+        counted = [(name, len(samples)) for name, samples in zip(names, after.segments, strict=True)]
+        join_segments(made, counted, [len(segment) for segment in before.segments])
+        return list(playlist.segments)
     # Sums, so that errors of rounding do not add up; the first begins with the video, as before.
     bounds = [Fraction(0), *(after.begins(number) for number in range(1, len(names))), Fraction(playlist.duration)]
     ends = [round(bound, hls.DIGITS) for bound in bounds]
     return [hls.Segment(float(ends[number + 1] - ends[number]), name) for number, name in enumerate(names)]
+
+
+def join_segments(folder: Path, parts: Sequence[tuple[str, int]], wanted: Sequence[int]) -> None:
+    """Join files of so many samples each to segments of as many as are wanted. Raises `OutputInvalid`."""
+    left = list(reversed(parts))
+    for number, samples in enumerate(wanted):
+        held, files = 0, []
+        while left and held < samples:
+            name, more = left.pop()
+            held += more
+            files.append(folder / name)
+        if held != samples:
+            raise OutputInvalid(f"outputs are damaged: segment {number}, encrypted, does not begin where it did")
+        first, *rest = files
+        with first.open("ab") as segment:
+            for file in rest:
+                with file.open("rb") as part:
+                    shutil.copyfileobj(part, segment)
+                file.unlink()
+        # That name is free, or its own: no segment has less than a part.
+        first.rename(folder / hls.segment_file(number))
 
 
 def _cut(folder: Path, names: Sequence[str]) -> _Cut:

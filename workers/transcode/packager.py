@@ -21,7 +21,7 @@ from workers.transcode.errors import PackagingFailed
 from workers.transcode.ffmpeg import fingerprint
 from workers.transcode.job_tools import Bench
 
-# A segment begins with each keyframe: those of a package have one each.
+# A segment begins with each keyframe. Where a package has several in one, they are joined again.
 _EACH_KEYFRAME_SECONDS = 0.001
 _STDERR_SHOWN = 1000
 # As the names of binaries in the wheel have them.
