@@ -52,10 +52,13 @@ def leads_with_type(wanted: JobFilter) -> bool:
 def last_query(wanted: JobFilter, types: Sequence[str] | None, below: int, look_at: int) -> tuple[str, tuple[Any, ...]]:
     """Return the query for the number of the last job to look at, and when it was submitted; no row before the end."""
     condition = "true" if wanted.state in (None, JobState.COMMITTED) else BY_STATE[wanted.state]
-    of_type = "" if types is None else "AND jobs.type = t.type "
+    within, order = "number < $1", "number DESC"
+    if types is not None:
+        # Of a type, as the planner is not to see it: it would go through the numbers of all types in their order.
+        within, order = "(jobs.type, number) < (t.type, $1) AND jobs.type >= t.type", "jobs.type DESC, number DESC"
     one = (
-        f"SELECT number, submitted_at FROM jobkit.jobs WHERE {condition} AND number < $1 {of_type}"  # noqa: S608
-        "ORDER BY number DESC LIMIT 1 OFFSET $2"
+        f"SELECT number, submitted_at FROM jobkit.jobs WHERE {condition} AND {within} "  # noqa: S608
+        f"ORDER BY {order} LIMIT 1 OFFSET $2"
     )
     if types is None:
         return one, (below, look_at - 1)
