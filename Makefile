@@ -73,7 +73,7 @@ test-browser: $(INSTALLED) install-browser ## Use the dashboard and examples/gal
 
 campaign: $(INSTALLED) install-servers ## Run many schedules of faults, simulated (SEEDS=2000) and on real servers (SEED=N replays one)
 	$(if $(SEED),,CAMPAIGN=1 $(BIN)/pytest -n $(JOBS) tests/simulation --seeds $(or $(SEEDS),2000))
-	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_campaign.py tests/campaign/test_slow_network.py tests/campaign/test_campaign_ticks.py tests/campaign/test_broken.py tests/backends/rabbitmq/test_lost.py tests/backends/rabbitmq/test_partitions.py tests/backends/rabbitmq/test_workers.py tests/backends/redis/test_like_sqlite.py tests/cluster tests/lab)
+	$(if $(SEED),,CAMPAIGN=1 SLOW_NETWORK_SECONDS=90 $(BIN)/pytest tests/campaign/test_campaign.py tests/campaign/test_slow_network.py tests/campaign/test_campaign_ticks.py tests/campaign/test_broken.py tests/backends/rabbitmq/test_lost.py tests/backends/rabbitmq/test_partitions.py tests/backends/rabbitmq/test_workers.py tests/backends/redis/test_like_sqlite.py tests/backends/postgres/test_pages_read_little.py tests/cluster tests/lab)
 	$(if $(SEED),,KILLS=50 $(BIN)/pytest -rP tests/campaign/test_takeover.py tests/campaign/test_everything_killed.py)
 	$(BIN)/python -m tests.campaign
 

@@ -57,9 +57,12 @@ _KEEP_IDLE_SECONDS = 60.0
 _ATTEMPTS = 12
 _RETRY_SECONDS = (0.001, 0.01)
 
+# As functions have it: what is asked for has an index, also where nobody has told the planner yet how much there is.
 _PREPARE_SESSION = """
     SELECT set_config('statement_timeout', '{statement}ms', false), set_config('lock_timeout', '{lock}ms', false),
            set_config('idle_in_transaction_session_timeout', '{idle}ms', false),
+           set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),
+           set_config('jit', 'off', false),
            CASE WHEN current_setting('synchronous_commit') = 'off'
                 THEN set_config('synchronous_commit', 'on', false) END,
            CASE WHEN version() LIKE '%linux%'  -- other platforms cannot look, and refuse the setting

@@ -32,6 +32,10 @@ _SHARE = 0.5
 # transaction by rolling it back, without an error.
 _CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 
+_PLANNED_AS_EVER = (
+    "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT; SET LOCAL jit TO DEFAULT"
+)
+
 
 async def commit_with(
     sessions: ConnectionPool, ending: commit.Ending, participants: Sequence[Participant]
@@ -52,6 +56,8 @@ async def _commit(
         rows = await connection.fetch(commit.COMMIT, *commit.arguments([ending]))
         if rows[0]["answer"] == "committed":
             try:
+                # Their statements are planned as the server has it.
+                await connection.execute(_PLANNED_AS_EVER)
                 await _take_part(participants, seconds, connection)
             except Exception as error:
                 if connection.is_closed() or _is_the_servers(error):

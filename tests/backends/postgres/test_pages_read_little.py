@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ import asyncpg
 import pytest
 
 from jobkit.backends.postgres.job_search import LAST, last_query
+from jobkit.backends.postgres.pool import prepare_session
 from jobkit.backends.registry import memory_planes
 from jobkit.model.job_filter import JobFilter
 from jobkit.model.partition import Partition
@@ -26,10 +28,12 @@ from tests.lab.servers.postgres import TestServer
 from tests.web.site import Site, site_over
 from tests.web.test_pages import pages_of
 
+pytestmark = pytest.mark.skipif("CAMPAIGN" not in os.environ, reason="`make campaign` runs it")
+
 # Each of these has some hundreds of pages.
 _LARGE = {"jobs", "keys", "outbox", "inflight", "parked", "dead"}
-# A page of those that match looks at 5,000 jobs.
-_PAGES = 900
+# A page of those that match looks at 5,000 jobs, and a gap that is resumed releases 32.
+_PAGES = 1_500
 
 Asked = dict[str, tuple[Any, ...]]
 
@@ -98,7 +102,7 @@ async def _steer(planes: Planes) -> None:
     await inspection.pause(Scope("t", key="k5"), by="me", reason="")
     await inspection.resume(Scope("t", key="k5"))
     await inspection.overdue()
-    await inspection.prune(older_than=timedelta(days=9999).total_seconds(), keep_at_most=1 << 30)
+    await inspection.prune(older_than=timedelta(days=9999).total_seconds(), keep_at_most=1 << 30, batch=2)
     for partition in (Partition("t", 0), Partition("none", 0)):
         await store.adrift(partition, 8, after=0, upto=await store.horizon(), limit=100)
         await store.shelved(partition, limit=10)
@@ -115,12 +119,10 @@ def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _nodes(below)
 
 
-@pytest.mark.parametrize("analyzed", [False, True], ids=["young", "analyzed"])
 async def test_no_page_and_no_command_reads_a_large_table_through(
-    server: TestServer, full_database: str, asked: Asked, analyzed: bool
+    server: TestServer, full_database: str, asked: Asked
 ) -> None:
-    if analyzed:
-        await server.execute("ANALYZE", database=full_database)
+    await server.execute("ANALYZE", database=full_database)
     async with _site(server.url(full_database)) as made:
         await _look_at_pages(made)
         await _steer(made.planes)
@@ -128,6 +130,7 @@ async def test_no_page_and_no_command_reads_a_large_table_through(
     connection = await asyncpg.connect(server.url(full_database))
     statements = dict(asked)
     try:
+        await prepare_session(connection, lock_seconds=10.0)
         for statement, args in statements.items():
             if not statement.lstrip().upper().startswith(("SELECT", "WITH")):
                 continue
