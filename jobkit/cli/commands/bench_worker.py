@@ -36,4 +36,4 @@ def bench_worker(
         used = Account(time.process_time() - before, round_trips(planes.coordinator), round_trips(planes.store))
         write_account(account, used)
 
-    session.call(work, limit=None, create=True)
+    session.call(work, limit=None, create=True, long_running=True)
