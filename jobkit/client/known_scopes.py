@@ -80,7 +80,9 @@ async def check_partition(layouts: Layouts, scope: Scope) -> None:
     if scope.partition is not None:
         await layouts.refresh()
         if scope.partition >= (there := layouts.of(scope.type).partitions):
-            raise ConfigurationError(f"{scope.type} has no partition {scope.partition}: there are {there}, from 0")
+            raise ConfigurationError(
+                f"{scope.type} has no partition {scope.partition}: there are {there}, counted from 0"
+            )
 
 
 async def _waits(inspection: Inspection, wanted: JobFilter) -> bool:

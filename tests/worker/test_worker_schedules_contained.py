@@ -122,16 +122,16 @@ async def test_an_unreadable_schedule_is_shown_and_can_only_be_removed() -> None
 
 @in_virtual_time
 async def test_a_defect_met_by_one_schedule_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobkit.worker.maintenance import schedule_ticks
+    from jobkit.worker.maintenance import tick_firing
 
-    decide = schedule_ticks.decide
+    decide = tick_firing.decide
 
     def broken(schedule: Any, now: float, *, busy: bool) -> Any:
         if schedule.name == "bad":
             raise ZeroDivisionError
         return decide(schedule, now, busy=busy)
 
-    monkeypatch.setattr(schedule_ticks, "decide", broken)
+    monkeypatch.setattr(tick_firing, "decide", broken)
     async with open_site(report) as site:
         await add(site, "bad", 5)
         await add(site, "good", 10)

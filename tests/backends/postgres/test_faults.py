@@ -10,7 +10,7 @@ import pytest
 
 from jobkit.backends.postgres import faults
 from jobkit.backends.postgres.address import parse_address
-from jobkit.backends.postgres.pool import ConnectionPool, query
+from jobkit.backends.postgres.pool import WORK_CONNECTIONS, ConnectionPool, query
 from jobkit.backends.postgres.store import PostgresStore
 from jobkit.errors import ConfigurationError, Unavailable
 from jobkit.lab.servers.proxy import Proxy
@@ -64,7 +64,7 @@ async def test_a_server_that_takes_no_writes_is_unavailable_until_it_does(
             f"ALTER DATABASE {own_database} SET default_transaction_read_only = on",
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{own_database}'",  # noqa: S608
         )
-        for _ in range(3):
+        for _ in range(WORK_CONNECTIONS):
             with pytest.raises(Unavailable):
                 await store.open(job, fence())
         with pytest.raises(Unavailable, match="accepts no writes"):

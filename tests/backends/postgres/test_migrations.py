@@ -55,7 +55,7 @@ async def _jobkit(*command: str, store_url: str, directory: Path) -> tuple[int, 
 def test_the_steps_are_numbered_without_a_hole_and_packaged() -> None:
     known = known_migrations()
     assert [migration.number for migration in known] == list(range(1, len(known) + 1))
-    assert all(re.search("(CREATE|ALTER) TABLE", migration.script) for migration in known)
+    assert all(re.search("(CREATE|ALTER) (TABLE|INDEX)", migration.script) for migration in known)
     assert not any("FUNCTION" in migration.script for migration in known)
 
 
