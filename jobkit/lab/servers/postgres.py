@@ -64,7 +64,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "max_connections": "200",
+            "max_connections": "400",
             "shared_buffers": "64MB",
             "log_min_messages": "fatal",
             "fsync": "on" if durable else "off",
