@@ -6,7 +6,7 @@ steer a type before its first worker, or a key before its first job, say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from jobkit.client.layouts import Layouts
 from jobkit.client.matching import pages
@@ -23,11 +23,8 @@ from jobkit.ports.inspection import Inspection
 _ALL = 1 << 53
 
 
-async def check_type(inspection: Inspection, registry: Callable[[], Registry], type: str) -> None:
-    """Raise `UnknownType` where no jobs are kept as `type`; also for one of a group, whose name they are kept under.
-
-    The registry is asked for only where the store does not know the type. Raises `Unavailable`.
-    """
+async def _published_groups(inspection: Inspection) -> dict[str, str]:
+    """Return the name that the jobs of each published type are kept under."""
     groups: dict[str, str] = {}
     for one in await inspection.types():
         try:
@@ -35,12 +32,25 @@ async def check_type(inspection: Inspection, registry: Callable[[], Registry], t
         except TypeUnreadable:
             # By a newer version: its name is known all the same.
             groups[one.name] = one.name
-    if type in groups.values():
-        return
-    if type in groups:
+    return groups
+
+
+def _refuse_member(groups: Mapping[str, str], type: str) -> None:
+    if type in groups and type not in groups.values():
         raise UnknownType(
             f"job type {type!r} is in group {groups[type]!r}, under whose name its jobs are kept: name that"
         )
+
+
+async def check_type(inspection: Inspection, registry: Callable[[], Registry], type: str) -> None:
+    """Raise `UnknownType` where no jobs are kept as `type`; also for one of a group, whose name they are kept under.
+
+    The registry is asked for only where the store does not know the type. Raises `Unavailable`.
+    """
+    groups = await _published_groups(inspection)
+    _refuse_member(groups, type)
+    if type in groups.values():
+        return
     if (await inspection.find(JobFilter(type), limit=1)).jobs or await _waits(inspection, JobFilter(type)):
         return
     loaded = registry()
@@ -60,7 +70,10 @@ async def check_scope(
 
     Raises `ConfigurationError` where the type has no such partition, or `Unavailable`.
     """
-    if not unseen:
+    if unseen:
+        # Of those no job will ever come.
+        _refuse_member(await _published_groups(inspection), scope.type)
+    else:
         await check_type(inspection, registry, scope.type)
         if scope.key is not None:
             await check_key(inspection, scope.type, scope.key)

@@ -30,8 +30,8 @@ from jobkit.worker.latency import LOOK_SECONDS, NEAR_SECONDS
 _LOOK_SECONDS = 1.0
 # And at most this often, however many changes it is told of.
 _SETTLE_SECONDS = 0.05
-# Who finds itself farther away says so, and hears what the others say after one more look and half a trip, which counts
-# for no more than this: the same may have befallen them, and they notice within a look.
+# Who finds itself farther away says so, and acts after one more look and a trip there, which counts for no more than
+# this: the same may have befallen the others, who notice within a look.
 _LONGEST_TRIP_SECONDS = 1.0
 
 
@@ -101,7 +101,7 @@ class Leaderships:
         """Tell the others of another latency of this worker's, in seconds, and soon balance by it."""
         self.latency = latency
         if self._compares_until is None:
-            self._compares_until = self._clock.now() + LOOK_SECONDS + min(latency, _LONGEST_TRIP_SECONDS) / 2
+            self._compares_until = self._clock.now() + LOOK_SECONDS + min(latency, _LONGEST_TRIP_SECONDS)
         self.stir()
         try:
             await self._heartbeat()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -54,6 +55,10 @@ _IDLE_IN_TRANSACTION_SECONDS = 15.0
 _LOOK_FOR_CLIENT_SECONDS = 1.0
 # On the way of a job they are kept for good: where a link becomes slow, to make one takes seconds.
 _KEEP_IDLE_SECONDS = 60.0
+# A connection that is kept is used from time to time, so that no gateway between forgets it and leaves it dead.
+_KEEP_ALIVE_SECONDS = 30
+# A round trip above this is no quick one.
+_QUICK_SECONDS = 0.1
 _ATTEMPTS = 12
 _RETRY_SECONDS = (0.001, 0.01)
 
@@ -66,7 +71,8 @@ _PREPARE_SESSION = """
            CASE WHEN current_setting('synchronous_commit') = 'off'
                 THEN set_config('synchronous_commit', 'on', false) END,
            CASE WHEN version() LIKE '%linux%'  -- other platforms cannot look, and refuse the setting
-                THEN set_config('client_connection_check_interval', '{look}ms', false) END
+                THEN set_config('client_connection_check_interval', '{look}ms', false) END,
+           CASE WHEN version() LIKE '%linux%' THEN set_config('tcp_keepalives_idle', '{alive}', false) END
 """
 
 
@@ -78,7 +84,7 @@ async def prepare_session(connection: Any, *, lock_seconds: float) -> None:
         "idle": _IDLE_IN_TRANSACTION_SECONDS,
         "look": _LOOK_FOR_CLIENT_SECONDS,
     }
-    limits = {name: round(1000 * limit) for name, limit in seconds.items()}
+    limits = {name: round(1000 * limit) for name, limit in seconds.items()} | {"alive": _KEEP_ALIVE_SECONDS}
     with cut_after(CONNECT_SECONDS, connection):
         # One round trip; with arguments it would be two.
         await connection.execute(_PREPARE_SESSION.format(**limits))
@@ -99,15 +105,13 @@ class ConnectionPool:
         self._rng = rng or random.Random()  # noqa: S311  (spreads retries, no secret)
         self.call_seconds = call_seconds
         self._known: Sequence[str] = ()
-        self._work = self._lender(address, WORK_CONNECTIONS, _LOCK_SECONDS, keep_idle_seconds=0)
-        self._aside = self._lender(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS)
+        self._work = self._lender(address, WORK_CONNECTIONS, _LOCK_SECONDS, for_work=True)
+        self._aside = self._lender(address, ASIDE_CONNECTIONS, _PATIENT_LOCK_SECONDS, for_work=False)
         self._patience = asyncio.Semaphore(_PATIENT_CALLS)
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def _lender(
-        self, address: PostgresAddress, size: int, lock_seconds: float, *, keep_idle_seconds: float = _KEEP_IDLE_SECONDS
-    ) -> Lender:
+    def _lender(self, address: PostgresAddress, size: int, lock_seconds: float, *, for_work: bool) -> Lender:
         with explained(self.name):
             pool = asyncpg.create_pool(
                 address.url,
@@ -115,19 +119,25 @@ class ConnectionPool:
                 connection_class=KnownTypesConnection,
                 min_size=0,
                 max_size=size,
-                init=partial(self._prepare, lock_seconds=lock_seconds),
+                init=partial(self._prepare, lock_seconds=lock_seconds, for_work=for_work),
                 reset=_keep_session,
                 timeout=CONNECT_SECONDS,
-                max_inactive_connection_lifetime=keep_idle_seconds,
+                max_inactive_connection_lifetime=0 if for_work else _KEEP_IDLE_SECONDS,
                 max_cached_statement_lifetime=0,
             )
         return Lender(pool, CONNECT_SECONDS)
 
-    async def _prepare(self, connection: KnownTypesConnection, *, lock_seconds: float) -> None:
+    async def _prepare(self, connection: KnownTypesConnection, *, lock_seconds: float, for_work: bool) -> None:
+        began = time.monotonic()
+        await prepare_session(connection, lock_seconds=lock_seconds)
+        if not for_work or time.monotonic() - began > _QUICK_SECONDS:
+            # Where round trips are slow already, those who wait for it need it sooner.
+            return
         with cut_after(CONNECT_SECONDS, connection):
             for statement in self._known:
                 await connection.know(statement)
-        await prepare_session(connection, lock_seconds=lock_seconds)
+            # By this the server hears that nothing of that is under way: else its time limit for a statement would run.
+            await connection.execute("SELECT 1")
 
     def keep_ready(self, *statements: str) -> None:
         """Have all connections for the way of a job from now on, and new ones know these statements.

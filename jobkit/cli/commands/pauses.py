@@ -116,6 +116,8 @@ async def _check(session: CommandSession, planes: Planes, scope: Scope, *, unsee
             planes.inspection, session.registry, await session.layouts(planes.store), scope, unseen=unseen
         )
     except (UnknownType, KeyNotFound) as error:
+        if unseen:
+            raise
         raise error.__class__(f"{error}; --unseen pauses it before it comes") from error
 
 
