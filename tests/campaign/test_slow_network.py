@@ -52,6 +52,8 @@ async def test_slow_round_trips_cause_no_elections_and_no_failed_acquisitions(tm
             return (await cluster.site.planes.inspection.counts()).jobs.get(JobState.COMMITTED, 0) == 8 * number
 
         await until(all_committed, within=60, what="every job is committed")
+        # Before the workers leave: who is told later takes what the other one hands over.
+        elections = cluster.said("leadership taken") - elections
         await cluster.drain(40)
         assert not cluster.wrong
         claims = cluster.counted("jobkit.claims", by="outcome") - claims
@@ -60,4 +62,4 @@ async def test_slow_round_trips_cause_no_elections_and_no_failed_acquisitions(tm
         # Held is an ordinary wait: a message may come twice while the job that it is of still runs.
         assert claims["timeout"] == claims["late"] == claims["unanswered"] == 0
         assert cluster.said("lease lost") == cluster.said("renewal failed") == 0
-        assert cluster.said("leadership taken") - elections <= SECONDS // 60
+        assert elections <= SECONDS // 60
