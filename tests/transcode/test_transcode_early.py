@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 from split_bench import SplitSite, split_site
 from transcode_bench import FFMPEG, Samples
 
@@ -101,6 +102,11 @@ async def test_video_that_has_files_keeps_them_until_all_is_made() -> None:
 @pytest.mark.parametrize("members", [0, 1])
 async def test_job_that_has_waited_for_it_waits_for_no_chunks(members: int) -> None:
     assert await has_awaited(cast(Context, Holding(members))) is bool(members)
+
+
+def test_lowest_rendition_waits_for_no_lower_one() -> None:
+    with pytest.raises(ValidationError, match="give one of them"):
+        Transcode(video_id="v1", source="s", early=True, lowest=True)
 
 
 async def test_lowest_rendition_takes_the_place_of_nothing() -> None:
