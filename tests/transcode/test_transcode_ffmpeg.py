@@ -101,6 +101,8 @@ async def test_check_tells_what_profiles_miss_to_encrypt(tmp_path: Path, monkeyp
     problems = await machine_check.check()
     assert "no Shaka Packager" in problems
     assert "packages are to be encrypted, and JOBKIT_TRANSCODE_KEY_SOURCE names no key source" in problems
+    # Who encodes chunks only is to have no keys.
+    assert not [each for each in await machine_check.check_for_chunks() if "KEY" in each or "Packager" in each]
 
 
 async def test_check_tells_of_a_key_source_that_fails_at_import(

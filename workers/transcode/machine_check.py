@@ -21,20 +21,30 @@ _ENCODERS = ("libx264", "aac", "mjpeg")
 
 async def check() -> Sequence[str]:
     """Return what is wrong here, a sentence each."""
+    return await _problems(encrypts=True)
+
+
+async def check_for_chunks() -> Sequence[str]:
+    """Return what is wrong here for who encodes chunks only, which takes no keys."""
+    return await _problems(encrypts=False)
+
+
+async def _problems(*, encrypts: bool) -> list[str]:
     try:
         settings = TranscodeSettings()
     except ValidationError as error:
         return [f"JOBKIT_TRANSCODE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
-    problems = [*_root_problems(settings), *await to_thread.run_sync(_profile_problems, settings)]
+    problems = [*_root_problems(settings), *await to_thread.run_sync(_profile_problems, settings, encrypts)]
     return [*problems, *await _ffmpeg_problems(settings), *await _pyav_problems(settings)]
 
 
-def _profile_problems(settings: TranscodeSettings) -> list[str]:
+def _profile_problems(settings: TranscodeSettings, encrypts: bool) -> list[str]:
     try:
         profiles = known_profiles(settings)
     except (OSError, ValueError) as error:
         return [f"JOBKIT_TRANSCODE_PROFILES: {error}"]
-    problems = _key_problems(settings, {settings.encryption, *(each.encryption for each in profiles.values())} - {None})
+    asked = {settings.encryption, *(each.encryption for each in profiles.values())} - {None}
+    problems = _key_problems(settings, asked) if encrypts else []
     if settings.profile not in profiles:
         known = ", ".join(sorted(profiles))
         problems.append(f"JOBKIT_TRANSCODE_PROFILE names {settings.profile!r}, and there are {known}")
