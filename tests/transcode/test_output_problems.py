@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import structlog
 from transcode_bench import Samples
 
 from jobkit.model.clock import SystemClock
+from workers.transcode.check_outputs import _check_sounds
+from workers.transcode.errors import OutputUnfit
 from workers.transcode.hls import MediaPlaylist, Segment
 from workers.transcode.ladder import Size
-from workers.transcode.media import Colour, Media
+from workers.transcode.media import Colour, Media, SoundFile
 from workers.transcode.output_problems import (
     BT709,
     alignment_problems,
@@ -21,6 +24,7 @@ from workers.transcode.output_problems import (
     poster_problems,
     rendition_problems,
 )
+from workers.transcode.plan import TranscodePlan
 from workers.transcode.probe import ProbeTask, Unusable, probe
 from workers.transcode.process import Bounds, Limits, Supervisor
 
@@ -153,3 +157,23 @@ def test_playlist_must_name_files_beside_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "hls" / "outside.m4s").write_bytes(b"x")
     assert missing_files(tmp_path, "hls/720p/index.m3u8", ["here.m4s"]) == []
     assert len(missing_files(tmp_path, "hls/720p/index.m3u8", ["here.m4s", name])) == 1
+
+
+async def test_the_main_sound_in_another_codec_lasts_as_long_as_that_does_and_others_as_the_video(
+    samples: Samples,
+) -> None:
+    main = await facts(samples.plain())
+    assert main.audio is not None
+    other = SimpleNamespace(
+        index=1,
+        file="sound.mp4",
+        chain=SimpleNamespace(channels=main.audio.channels),
+        coding=SimpleNamespace(codec="aac"),
+    )
+    # As little shorter as the main sound's own check lets pass.
+    plan = SimpleNamespace(duration=main.audio.end - 0.4, audio_index=1, other_sounds=[other])
+    found = [SoundFile(audio=main.audio, package_problems=())]
+    _check_sounds(cast(TranscodePlan, plan), main, found)
+    other.index = 2
+    with pytest.raises(OutputUnfit, match=r"sound\.mp4: it lasts"):
+        _check_sounds(cast(TranscodePlan, plan), main, found)

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import anyio
 import av
@@ -17,10 +19,12 @@ from transcode_bench import FFMPEGS, Desk, Samples, script
 
 from jobkit import Reject
 from workers.transcode import TranscodeResult, boxes, decrypt_child, process
-from workers.transcode.common_encryption import join_segments
-from workers.transcode.errors import OutputInvalid
+from workers.transcode.common_encryption import _decrypted, join_segments
+from workers.transcode.errors import OutputInvalid, PackagingFailed
 from workers.transcode.hls import parse_media_playlist
+from workers.transcode.job_tools import Bench
 from workers.transcode.packager import find_packager, handed_over
+from workers.transcode.process import Finished
 
 needs_packager = pytest.mark.skipif(find_packager(None) is None, reason="there is no Shaka Packager here")
 # Debian's 5.1 does not decrypt what has several fragments.
@@ -173,7 +177,28 @@ def test_decrypting_tells_whether_it_is_what_was_encrypted(
     (tmp_path / "a").write_bytes(content[:3000])
     (tmp_path / "b").write_bytes(content[3000:])
     parts = [str(tmp_path / "a"), str(tmp_path / "b")]
+    order = tmp_path / "order.json"
     with handed_over(key.encode()) as fd:
         # The process that it is made for closes its own.
-        decrypt_child.main([json.dumps({"plain": [str(plain)], "encrypted": parts, "key": os.dup(fd)})])
+        order.write_text(json.dumps({"plain": [str(plain)], "encrypted": parts, "key": os.dup(fd)}))
+        decrypt_child.main([str(order)])
     assert answer in json.loads(capsys.readouterr().out)
+
+
+class Ended:
+    """A supervisor of a process that failed at once, with the key at the beginning of what is shown of its words."""
+
+    command: Sequence[str] = ()
+
+    async def run(self, command: Sequence[str], **_: object) -> Finished:
+        self.command = command
+        return Finished(1, KEY + "." * 990)
+
+
+async def test_a_decryption_takes_any_number_of_segments_and_never_tells_the_key(tmp_path: Path) -> None:
+    ended = Ended()
+    bench = cast(Bench, SimpleNamespace(supervisor=ended, directory=tmp_path))
+    with pytest.raises(PackagingFailed) as failure:
+        await _decrypted(bench, [f"encrypted/{number:05}.m4s" for number in range(10_000)], bytes.fromhex(KEY))
+    assert sum(map(len, ended.command)) < 10_000
+    assert KEY[-22:] not in str(failure.value)

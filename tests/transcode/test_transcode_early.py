@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 from split_bench import SplitSite, split_site
 from transcode_bench import FFMPEG, Samples
 
@@ -16,7 +17,10 @@ from tests.media.numbered import numbered_picture
 from workers.transcode import Transcode, processor
 from workers.transcode.check_outputs import Checked, check_outputs
 from workers.transcode.hls import parse_master_playlist, parse_media_playlist
+from workers.transcode.job_tools import Bench
 from workers.transcode.lowest_first import has_awaited, lowest_first, require_no_files
+from workers.transcode.plan import TranscodePlan
+from workers.transcode.target_quality import reach_quality
 
 
 @pytest.fixture
@@ -52,11 +56,14 @@ async def variants(site: SplitSite, to: Path) -> list[str]:
     return [each.uri for each in master.variants if each.size is not None]
 
 
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("split", [False, True, None])
 async def test_the_lowest_rendition_is_to_be_seen_before_the_others_are_made(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: bool
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: bool | None
 ) -> None:
+    # Where the job does not say, it is too short for it, which is known only when it has been looked into.
+    monkeypatch.setenv("JOBKIT_TRANSCODE_SPLIT_SECONDS", "600")
     seen: list[list[str]] = []
+    searched: list[list[str]] = []
     async with split_site() as site:
 
         async def checked(*given: Any, **more: Any) -> Checked:
@@ -64,13 +71,20 @@ async def test_the_lowest_rendition_is_to_be_seen_before_the_others_are_made(
             seen.append(await variants(site, tmp_path / str(len(seen))))
             return await check_outputs(*given, **more)
 
+        async def reached(bench: Bench, plan: TranscodePlan, *given: Any) -> TranscodePlan:
+            if len(plan.rungs) > 1:
+                searched.append(await variants(site, tmp_path / "searched"))
+            return await reach_quality(bench, plan, *given)
+
         monkeypatch.setattr(processor, "check_outputs", checked)
+        monkeypatch.setattr(processor, "reach_quality", reached)
         site.start()
         result = await site.transcode(str(source), early=True, split=split)
         seen.append(await variants(site, tmp_path / "end"))
         (job,) = [one for one in await site.planes.inspection.jobs(type="transcode") if one.group is None]
         members = [member async for member in site.client.members(job.id)]
     assert seen == [[], ["16p/index.m3u8"], ["32p/index.m3u8", "16p/index.m3u8"]]
+    assert searched == [[] if split else ["16p/index.m3u8"]]
     assert [each.name for each in result.renditions] == ["32p", "16p"]
     assert [(each.type, each.state) for each in members[:1]] == [("transcode", JobState.COMMITTED)]
     assert {each.type for each in members[1:]} == ({"transcode.chunk"} if split else set())
@@ -101,6 +115,11 @@ async def test_video_that_has_files_keeps_them_until_all_is_made() -> None:
 @pytest.mark.parametrize("members", [0, 1])
 async def test_job_that_has_waited_for_it_waits_for_no_chunks(members: int) -> None:
     assert await has_awaited(cast(Context, Holding(members))) is bool(members)
+
+
+def test_lowest_rendition_waits_for_no_lower_one() -> None:
+    with pytest.raises(ValidationError, match="give one of them"):
+        Transcode(video_id="v1", source="s", early=True, lowest=True)
 
 
 async def test_lowest_rendition_takes_the_place_of_nothing() -> None:

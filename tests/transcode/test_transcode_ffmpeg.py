@@ -94,6 +94,27 @@ async def test_check_tells_of_a_setting_that_is_wrong(monkeypatch: pytest.Monkey
     assert problem.startswith("JOBKIT_TRANSCODE_CRF: ")
 
 
+async def test_check_tells_what_profiles_miss_to_encrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "profiles.toml").write_text('[profiles.film]\nencryption = "cenc"\n')
+    monkeypatch.setenv("JOBKIT_TRANSCODE_PROFILES", str(tmp_path / "profiles.toml"))
+    monkeypatch.setattr(machine_check, "packager_problem", lambda _: "no Shaka Packager")
+    problems = await machine_check.check()
+    assert "no Shaka Packager" in problems
+    assert "packages are to be encrypted, and JOBKIT_TRANSCODE_KEY_SOURCE names no key source" in problems
+    # Who encodes chunks only is to have no keys.
+    assert not [each for each in await machine_check.check_for_chunks() if "KEY" in each or "Packager" in each]
+
+
+async def test_check_tells_of_a_key_source_that_fails_at_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_desk.py").write_text("raise KeyError('VAULT')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("JOBKIT_TRANSCODE_KEY_SOURCE", "broken_desk:give")
+    problems = await machine_check.check()
+    assert any("'broken_desk:give', which cannot be imported: KeyError: 'VAULT'" in problem for problem in problems)
+
+
 async def test_sample_has_picture_and_sound(tmp_path: Path, samples: Samples) -> None:
     path = await make_sample(tmp_path / "s ample.mp4", seconds=0.5, size=(160, 90))
     samples.ffmpeg("-i", str(path), "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-")

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from workers.transcode.job_tools import Bench
+from workers.transcode.media import Media
+from workers.transcode.plan import TranscodePlan
 from workers.transcode.quality_search import MOST_TRIES, Aim, Span, chosen_level, next_level, sample_spans
+from workers.transcode.settings import TranscodeSettings
+from workers.transcode.source import OpenSource
+from workers.transcode.target_quality import _Search, reach_quality
 
 AIM = Aim(93.0, best=14, worst=38)
 Curve = Callable[[int], float]
@@ -83,5 +93,38 @@ def test_samples_are_few_begin_with_segments_and_lie_all_over_the_video(seconds:
     assert spans[-1].start >= seconds * (1 - 1 / count) - 4.0
 
 
+@pytest.mark.parametrize(("container", "latest"), [("mpegts", 60.0), ("mov,mp4", 7200.0)])
+def test_samples_of_what_cannot_be_sought_are_from_its_first_minute(container: str, latest: float) -> None:
+    media = SimpleNamespace(video=SimpleNamespace(restarts=False), audio=None, container=container)
+    bench = SimpleNamespace(settings=TranscodeSettings(), directory=Path("nowhere"))
+    plan = SimpleNamespace(duration=7200.0)
+    search = _Search(cast(Bench, bench), cast(TranscodePlan, plan), cast(Media, media), cast(OpenSource, None))
+    ends = [span.end for span in search._spans]
+    assert all(end is not None and end <= latest for end in ends)
+    assert max(end or 0.0 for end in ends) > 0.7 * latest
+
+
 def test_samples_of_long_segments_are_not_taken_twice() -> None:
     assert sample_spans(30.0, 30.0) == (Span(0.0, 4.0),)
+
+
+@dataclass(frozen=True)
+class Planned:
+    rungs: tuple[SimpleNamespace, ...]
+
+
+@pytest.mark.parametrize(("stays", "names"), [(False, 1), (True, 2)])
+async def test_what_was_found_is_known_by_the_time_of_a_file_only_where_that_is_not_the_attempts_own(
+    stays: bool, names: int
+) -> None:
+    asked: set[str] = set()
+
+    async def step(name: str, run: Callable[[], object]) -> list[object]:
+        asked.add(name)
+        return []
+
+    bench = cast(Bench, SimpleNamespace(ctx=SimpleNamespace(step=step)))
+    plan = cast(TranscodePlan, Planned((SimpleNamespace(aim=Aim(93.0, 20, 40), name="360p"),)))
+    for modified in (1, 2):
+        await reach_quality(bench, plan, cast(Media, None), OpenSource("s", 0, 5, modified, stays), "web@1")
+    assert len(asked) == names

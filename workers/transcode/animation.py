@@ -30,7 +30,7 @@ async def readable(bench: Bench, source: OpenSource) -> AsyncIterator[OpenSource
     fd = os.open(bench.directory / _FILE, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
-        yield OpenSource(source.reference, fd, status.st_size, status.st_mtime_ns)
+        yield OpenSource(source.reference, fd, status.st_size, status.st_mtime_ns, stays=False)
     finally:
         os.close(fd)
         (bench.directory / _FILE).unlink()

@@ -15,7 +15,7 @@ from workers.transcode.check_outputs import RENDITION_FORMATS
 from workers.transcode.chunk_payload import EncodedChunk, TranscodeChunk
 from workers.transcode.errors import FfmpegFailed, OutputInvalid, OutputUnfit, SourceChanged
 from workers.transcode.job_tools import Bench, open_bench
-from workers.transcode.machine_check import check
+from workers.transcode.machine_check import check_for_chunks
 from workers.transcode.media import Media
 from workers.transcode.plan import SOUND_FILE, rendition_file
 from workers.transcode.probe import ProbeTask, probe
@@ -35,7 +35,7 @@ _ENCODE, _CHECK = Step(0.0, 0.9, "encoding"), Step(0.9, 1.0, "checking")
     timeout=timedelta(seconds=2 * LONGEST_TIMEOUT_SECONDS),
     retry=RetryPolicy(max_attempts=3, initial=timedelta(seconds=10)),
     settings=TranscodeSettings,
-    check=check,
+    check=check_for_chunks,
     file_retention="group",
 )
 async def transcode_chunk(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from workers.transcode import boxes, hls
@@ -141,10 +142,12 @@ async def _decrypted(bench: Bench, files: Sequence[str], key: bytes) -> None:
             raise PackagingFailed(f"the decrypting process said what is no answer: {line[:200]!r}") from error
         return True
 
+    # In a file: the names of very many segments are longer than a command line.
+    order = anyio.Path(bench.directory / "decrypt.json")
     with handed_over(key.hex().encode()) as fd:
-        order = json.dumps({"plain": [_PLAIN], "encrypted": list(files), "key": fd})
+        await order.write_text(json.dumps({"plain": [_PLAIN], "encrypted": list(files), "key": fd}))
         finished = await bench.supervisor.run(
-            child_command("decrypt_child", [order]),
+            child_command("decrypt_child", [order.name]),
             cwd=bench.directory,
             name="the decrypting process",
             on_line=on_line,
@@ -154,7 +157,7 @@ async def _decrypted(bench: Bench, files: Sequence[str], key: bytes) -> None:
     if "damaged" in answer:
         raise OutputInvalid(f"outputs are damaged: {answer['damaged']}")
     if finished.code != 0 or "done" not in answer:
-        said = answer.get("failed") or finished.stderr[-1000:].replace(key.hex(), "(the key)") or "it gave no reason"
+        said = answer.get("failed") or finished.stderr.replace(key.hex(), "(the key)")[-1000:] or "it gave no reason"
         raise PackagingFailed(f"the decrypting process ended with code {finished.code}: {said}")
 
 

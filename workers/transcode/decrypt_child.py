@@ -1,8 +1,9 @@
 """Decrypts a track and compares it with what it was made of, in a process of its own; writes nothing.
 
-`main` takes one argument, JSON: `{"plain": [...], "encrypted": [...], "key": ...}`, lists of files that are one track
-each, and the descriptor that the key is read from. Answers with lines of JSON: `{"beat": packets}` now and then, and at
-the end `{"done": true}`, `{"damaged": "..."}` where they differ, or `{"failed": "..."}` for troubles of the machine.
+`main` takes one argument, the name of a file of JSON: `{"plain": [...], "encrypted": [...], "key": ...}`, lists of
+files that are one track each, and the descriptor that the key is read from. Answers with lines of JSON:
+`{"beat": packets}` now and then, and at the end `{"done": true}`, `{"damaged": "..."}` where they differ, or
+`{"failed": "..."}` for troubles of the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 
 import av
 
@@ -56,7 +58,7 @@ def digest(names: Sequence[str], options: Mapping[str, str], beat: Beat) -> str:
 
 def main(arguments: list[str]) -> int:
     """Compare what the argument names."""
-    order = json.loads(arguments[0])
+    order = json.loads(Path(arguments[0]).read_text())
     with os.fdopen(order["key"]) as file:
         key = file.read()
     beat = Beat()

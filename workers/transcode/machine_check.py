@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from anyio import to_thread
 from pydantic import ValidationError
@@ -21,29 +21,52 @@ _ENCODERS = ("libx264", "aac", "mjpeg")
 
 async def check() -> Sequence[str]:
     """Return what is wrong here, a sentence each."""
+    return await _problems(encrypts=True)
+
+
+async def check_for_chunks() -> Sequence[str]:
+    """Return what is wrong here for who encodes chunks only, which takes no keys."""
+    return await _problems(encrypts=False)
+
+
+async def _problems(*, encrypts: bool) -> list[str]:
     try:
         settings = TranscodeSettings()
     except ValidationError as error:
         return [f"JOBKIT_TRANSCODE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
-    problems = [*_root_problems(settings), *await to_thread.run_sync(_profile_problems, settings)]
-    problems += await to_thread.run_sync(_key_problems, settings)
+    problems = [*_root_problems(settings), *await to_thread.run_sync(_profile_problems, settings, encrypts)]
     return [*problems, *await _ffmpeg_problems(settings), *await _pyav_problems(settings)]
 
 
-def _profile_problems(settings: TranscodeSettings) -> list[str]:
+def _profile_problems(settings: TranscodeSettings, encrypts: bool) -> list[str]:
     try:
         profiles = known_profiles(settings)
     except (OSError, ValueError) as error:
         return [f"JOBKIT_TRANSCODE_PROFILES: {error}"]
-    if settings.profile in profiles:
-        return []
-    return [f"JOBKIT_TRANSCODE_PROFILE names {settings.profile!r}, and there are {', '.join(sorted(profiles))}"]
+    asked = {settings.encryption, *(each.encryption for each in profiles.values())} - {None}
+    problems = _key_problems(settings, asked) if encrypts else []
+    if settings.profile not in profiles:
+        known = ", ".join(sorted(profiles))
+        problems.append(f"JOBKIT_TRANSCODE_PROFILE names {settings.profile!r}, and there are {known}")
+    return problems
 
 
-def _key_problems(settings: TranscodeSettings) -> list[str]:
-    asked = settings.packager is not None or settings.encryption in ("cenc", "cbcs")
-    found = [key_source_problem(settings), packager_problem(settings.packager) if asked else None]
+def _key_problems(settings: TranscodeSettings, asked: Set[str | None]) -> list[str]:
+    """Tell what keeps packages from being encrypted as the settings and the profiles have asked for."""
+    found = [_source_problem(settings)]
+    if asked and settings.key_source is None:
+        found.append("packages are to be encrypted, and JOBKIT_TRANSCODE_KEY_SOURCE names no key source")
+    if settings.packager is not None or asked & {"cenc", "cbcs"}:
+        found.append(packager_problem(settings.packager))
     return [problem for problem in found if problem is not None]
+
+
+def _source_problem(settings: TranscodeSettings) -> str | None:
+    try:
+        return key_source_problem(settings)
+    except Exception as error:  # noqa: BLE001  (an operator's own module may raise anything)
+        named = f"JOBKIT_TRANSCODE_KEY_SOURCE names {settings.key_source!r}"
+        return f"{named}, which cannot be imported: {type(error).__name__}: {error}"
 
 
 def _root_problems(settings: TranscodeSettings) -> list[str]:

@@ -50,6 +50,10 @@ class Transcode(Payload):
             raise ValueError("encryption is of the package, which hls = false leaves out")
         if self.mp4 is False and not self.hls:
             raise ValueError("with neither the MP4 files nor a package nothing is made")
+        if self.early and self.lowest:
+            raise ValueError(
+                "early has a job of its own make the lowest rendition, lowest is that job: give one of them"
+            )
         return self
 
 

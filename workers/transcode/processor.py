@@ -119,15 +119,17 @@ async def _transcode(
                     poster_at=job.poster_at,
                     lowest=job.lowest,
                 )
+                chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
+                in_chunks = bool(chunks) and not await has_awaited(bench.ctx)
+                if lowest is not None and not in_chunks:
+                    # It looks for the quality of its own rendition, and so need not wait for that of all.
+                    await await_lowest(bench.ctx, lowest)
                 async with encoders.on_devices(chosen.ways):
                     plan = await reach_quality(bench, plan, media, video, chosen.label)
                 names = [rung.name for rung in plan.rungs]
                 bench.ctx.log.info("transcoding", renditions=names, seconds=round(plan.duration, 3))
-                chunks = plan_chunks(job, media, plan, settings) if video is source and source.stays else ()
-                if chunks and not await has_awaited(bench.ctx):
+                if in_chunks:
                     await hand_out(bench, job, make_split(source, media, plan, chunks, settings), lowest)
-                if lowest is not None:
-                    await await_lowest(bench.ctx, lowest)
                 async with encoders.on_devices(chosen.ways):
                     await _encode(bench, plan, video)
         except Reject:

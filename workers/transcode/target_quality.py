@@ -21,7 +21,8 @@ from workers.transcode import progress
 from workers.transcode.arguments import VMAF_REPORT, encode_arguments, measure_arguments
 from workers.transcode.box_reader import MalformedMp4
 from workers.transcode.chunk_plan import Chunk, can_be_read_from, chunk_plan
-from workers.transcode.errors import FfmpegFailed
+from workers.transcode.errors import FfmpegFailed, Stalled
+from workers.transcode.ffmpeg import Ffmpeg
 from workers.transcode.finished import read_track
 from workers.transcode.job_tools import Bench
 from workers.transcode.ladder import Rung
@@ -31,6 +32,9 @@ from workers.transcode.process import first_error
 from workers.transcode.quality_search import MOST_TRIES, Aim, Span, chosen_level, next_level, sample_spans
 from workers.transcode.source import OpenSource
 from workers.transcode.vmaf import SMALLEST_SIDE, Report, read_report
+
+# Where a reader cannot seek, it decodes all that lies before a sample; so much it does well within any timeout.
+_SECONDS_WITHOUT_SEEKING = 60.0
 
 
 class FoundQuality(BaseModel):
@@ -59,8 +63,9 @@ async def reach_quality(
     async def search() -> list[FoundQuality]:
         return await _Search(bench, plan, media, source).run()
 
-    # Of a source that was written to meanwhile, or by another profile, it would be another one.
-    name = f"quality of {profile}, {source.size} bytes, {source.modified}"
+    # Of a source that was written to meanwhile, or by another profile, it would be another one. What this attempt has
+    # made for itself is written at another time by each.
+    name = f"quality of {profile}, {source.size} bytes" + (f", {source.modified}" if source.stays else "")
     found = {each.rendition: each for each in await bench.ctx.step(name, search)}
     return replace(plan, rungs=tuple(_with(rung, found.get(rung.name)) for rung in plan.rungs))
 
@@ -73,6 +78,10 @@ def _at_level(rung: Rung, level: int) -> Rung:
     return replace(rung, coding=replace(rung.coding, level=level))
 
 
+class _Incomparable(Exception):
+    """An encoded sample could not be compared with the source; the message says why."""
+
+
 class _Search:
     """One search, for all renditions of a source that have an aim."""
 
@@ -81,7 +90,8 @@ class _Search:
         self._plan = plan
         self._source = source
         self._seeks = can_be_read_from(media)
-        self._spans = sample_spans(plan.duration, bench.settings.segment_seconds)
+        reach = plan.duration if self._seeks else min(plan.duration, _SECONDS_WITHOUT_SEEKING)
+        self._spans = sample_spans(reach, bench.settings.segment_seconds)
         self._settings = bench.settings.model_copy(update={"threads": 1})
         self._folder = bench.directory / "samples"
 
@@ -133,18 +143,24 @@ class _Search:
         ffmpeg = replace(self._bench.ffmpeg, directory=folder)
         plan = self._sample_plan(rungs, number, span)
         encode = encode_arguments(plan, self._settings, self._source.argument())
-        await ffmpeg.run(encode, reads_source=True, pass_fds=[self._source.fd])
         reports: list[Report] = []
-        if await to_thread.run_sync(_has_pictures, folder, rungs[0]):
-            measure = measure_arguments(plan, self._settings, self._source.argument())
-            try:
-                await ffmpeg.run(measure, pass_fds=[self._source.fd])
-                reports = await to_thread.run_sync(_read, folder, len(rungs))
-            except FfmpegFailed as error:
-                # What can be encoded is not to fail because it cannot be compared; the result tells.
-                self._bench.ctx.log.warning("a sample cannot be measured", start=span.start, error=str(error))
+        try:
+            await ffmpeg.run(encode, reads_source=True, pass_fds=[self._source.fd])
+            if await to_thread.run_sync(_has_pictures, folder, rungs[0]):
+                reports = await self._compared(ffmpeg, plan)
+        except (_Incomparable, Stalled) as error:
+            # What can be encoded is not to fail because it cannot be compared, or not soon; the result tells.
+            self._bench.ctx.log.warning("a sample cannot be measured", start=span.start, error=str(error))
         await to_thread.run_sync(shutil.rmtree, folder)
         return reports
+
+    async def _compared(self, ffmpeg: Ffmpeg, plan: TranscodePlan) -> list[Report]:
+        measure = measure_arguments(plan, self._settings, self._source.argument())
+        try:
+            await ffmpeg.run(measure, pass_fds=[self._source.fd])
+            return await to_thread.run_sync(_read, ffmpeg.directory, len(plan.rungs))
+        except FfmpegFailed as error:
+            raise _Incomparable(str(error)) from error
 
     def _sample_plan(self, rungs: Sequence[Rung], number: int, span: Span) -> TranscodePlan:
         plan = replace(self._plan, rungs=tuple(rungs))
