@@ -25,7 +25,7 @@ from jobkit.settings import Settings
 from workers.transcode.settings import TranscodeSettings
 
 _ROOT = Path(__file__).parents[2]
-_EXTRAS = ("encryption", "ffmpeg", "postgres", "rabbitmq", "redis", "s3", "transcode", "web", "webhook")
+_EXTRAS = ("ffmpeg", "postgres", "rabbitmq", "redis", "s3", "transcode", "web", "webhook")
 
 
 def _instructions() -> Iterator[tuple[str, str]]:
