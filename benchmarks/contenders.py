@@ -51,7 +51,7 @@ def _taskiq(_kind: str) -> list[str]:
 CONTENDERS = (
     Contender(
         "jobkit",
-        ("jobkit",),
+        ("jobkit-fenced",),
         "benchmarks.on_jobkit",
         lambda _: _python("jobkit", "worker", "benchmarks.job"),
         tuple(f"jobkit.benchmarks.job.{number}" for number in range(8)),
