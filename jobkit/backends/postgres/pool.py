@@ -55,7 +55,7 @@ _IDLE_IN_TRANSACTION_SECONDS = 15.0
 _LOOK_FOR_CLIENT_SECONDS = 1.0
 # On the way of a job they are kept for good: where a link becomes slow, to make one takes seconds.
 _KEEP_IDLE_SECONDS = 60.0
-# A connection that is kept is used from time to time, so that no gateway between forgets it and leaves it dead.
+# After so long without a word the server sends one (TCP keepalive), so that no gateway between forgets what is kept.
 _KEEP_ALIVE_SECONDS = 30
 # A round trip above this is no quick one.
 _QUICK_SECONDS = 0.1
